@@ -1,0 +1,1 @@
+"""The nouns of notemill: what travels, what is stored, what is asked. No Celery, no torch."""

@@ -1,0 +1,113 @@
+"""Questions, recipes, jobs and the work a worker takes: the nouns between store and pipeline."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from models.answers import Task
+from models.labels import Label
+
+
+class JobStatus(StrEnum):
+    """Where a job stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def fingerprint(ingredients: dict[str, Any]) -> str:
+    """16 hex digits of the sha256 of the canonical JSON; equal for equal content only."""
+    canonical = json.dumps(ingredients, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:16]
+
+
+class Question(_Frozen):
+    """One task with its parameters: search {'query': str}, summary {'max_words': int}, entities {}."""
+
+    task: Task
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_its_parameters(self) -> Question:
+        wanted = {Task.ENTITIES: set[str](), Task.SEARCH: {"query"}, Task.SUMMARY: {"max_words"}}[self.task]
+        if set(self.parameters) != wanted:
+            raise ValueError(f"{self.task} takes the parameters {sorted(wanted)}, not {sorted(self.parameters)}")
+        if self.task is Task.SEARCH and not str(self.parameters["query"]).strip():
+            raise ValueError("the search query is empty")
+        return self
+
+    @property
+    def parameters_sha256(self) -> str:
+        canonical = json.dumps(self.parameters, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("utf-8")).hexdigest()
+
+
+class Serving(_Frozen):
+    """What one worker is made of: everything but the labels that can change an answer."""
+
+    ingredients: dict[str, Any]
+    """Weights, quantization, adapter, and by task the prompt text, grammar, form and chunking."""
+
+    @property
+    def id(self) -> str:
+        return fingerprint(self.ingredients)
+
+
+class Recipe(_Frozen):
+    """A serving's part for one task, with the labels where the task has any. Its id is computed."""
+
+    task: Task
+    serving_id: str
+    ingredients: dict[str, Any]
+    labels: tuple[Label, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return fingerprint(self.model_dump(mode="json", exclude={"serving_id"}))
+
+
+def recipe_for(task: Task, serving: Serving, labels: tuple[Label, ...]) -> Recipe:
+    """The recipe under which `serving` answers `task`.
+
+    Takes from the serving the part all tasks share and the task's own, so that a changed
+    summary prompt leaves the recipe of entities, and its stored answers, as they are.
+    """
+    shared = {key: value for key, value in serving.ingredients.items() if key != "tasks"}
+    ingredients = {**shared, "task": serving.ingredients["tasks"][task.value]}
+    return Recipe(
+        task=task,
+        serving_id=serving.id,
+        ingredients=ingredients,
+        labels=labels if task is Task.ENTITIES else (),
+    )
+
+
+class Job(_Frozen):
+    """One question on one text, as a worker holds it."""
+
+    id: int
+    question: Question
+    recipe_id: str
+    labels: tuple[Label, ...] = ()
+    attempt: int = Field(ge=1)
+    """Counts the claims; a write with an older number than the job's is not accepted."""
+
+
+class Work(_Frozen):
+    """What a worker claimed: a document's text and the jobs owed on it."""
+
+    document_id: int
+    text: str
+    jobs: tuple[Job, ...]

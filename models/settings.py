@@ -1,0 +1,127 @@
+"""Every setting, read once at the edge into a frozen value. The only reader of the environment.
+
+Order: environment (`NOTEMILL_…`), then `settings.toml` in the home folder, then the default.
+An unknown name in either is an error, so that a typing mistake is never a silent default.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from models.errors import NotemillError
+
+PREFIX = "NOTEMILL_"
+
+
+class SettingsError(NotemillError):
+    """A setting is unknown or has a value that cannot be used."""
+
+
+class Settings(BaseSettings):
+    """The effective settings of one process."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    home: Path = Path("~/.notemill")
+    """Prepared weights, the default database, sockets and logs; created with mode 0700."""
+    database_url: SecretStr = SecretStr("")
+    """SQLAlchemy URL; empty: SQLite in the home folder."""
+    redis_url: SecretStr = SecretStr("")
+    """`redis://`, `rediss://` or `redis+socket://PATH`; empty: a server that notemill starts itself."""
+
+    weights: str = "smollm2-135m"
+    """`smollm2-135m`, `mistral-7b`, or a folder with weights and tokenizer."""
+    adapter: Path | None = None
+    """A folder with a peft adapter for these weights."""
+    quantization: Literal["nf4", "none"] = "nf4"
+    """`nf4`: 4 bits a weight with double quantization; `none`: bf16 as stored."""
+    device: Literal["auto", "cuda", "cpu"] = "auto"
+    entities_form: Literal["auto", "list", "marks"] = "auto"
+    """`auto`: marks where the adapter was trained for them, else list."""
+
+    max_batch_rows: int = Field(default=32, ge=1, le=512)
+    """Sequences decoded side by side."""
+    max_batch_tokens: int = Field(default=16_384, ge=256)
+    """Cached tokens of all sequences in the batch together."""
+    window_tokens: int = Field(default=700, ge=64)
+    """The longest piece of a note in one prompt, in tokens."""
+    worker_threads: int = Field(default=16, ge=1, le=256)
+    """Documents in the worker at the same time."""
+
+    lease_seconds: float = Field(default=30.0, gt=0)
+    """How long a claimed job stays its worker's without a sign of life."""
+    max_attempts: int = Field(default=3, ge=1)
+    """Claims of one job before it fails for good."""
+    time_limit_seconds: float = Field(default=1_800.0, gt=0)
+    """For one document, all its jobs together."""
+
+    labels_file: Path | None = None
+    """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""
+    summary_words: int = Field(default=120, ge=20, le=2_000)
+    """About how long a summary may be."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @property
+    def home_folder(self) -> Path:
+        return self.home.expanduser().absolute()
+
+    @property
+    def effective_database_url(self) -> str:
+        return self.database_url.get_secret_value() or f"sqlite:///{self.home_folder / 'notemill.db'}"
+
+    @property
+    def is_redis_embedded(self) -> bool:
+        return not self.redis_url.get_secret_value()
+
+
+def load_settings() -> Settings:
+    """The effective settings. Raises SettingsError, naming the setting and what to type."""
+    return _validated(_from_file())
+
+
+def where_from(settings: Settings) -> dict[str, str]:
+    """For each setting: 'environment', the path of the settings file, or 'default'."""
+    in_file = _from_file()
+    path = str(_settings_path())
+    return {
+        name: "environment" if PREFIX + name.upper() in os.environ else path if name in in_file else "default"
+        for name in type(settings).model_fields
+    }
+
+
+def _settings_path() -> Path:
+    home = os.environ.get(PREFIX + "HOME") or str(Settings.model_fields["home"].default)
+    return Path(home).expanduser() / "settings.toml"
+
+
+def _from_file() -> dict[str, Any]:
+    path = _settings_path()
+    if not path.is_file():
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not readable TOML: {error}") from None
+
+
+def _validated(in_file: dict[str, Any]) -> Settings:
+    known = set(Settings.model_fields)
+    given = {name.removeprefix(PREFIX).lower(): name for name in os.environ if name.startswith(PREFIX)}
+    for name, shown in [*given.items(), *((name, name) for name in in_file)]:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            meant = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
+            raise SettingsError(f"unknown setting {shown}{meant} `notemill config` lists them all.")
+    try:
+        return Settings(**{name: value for name, value in in_file.items() if name not in given})
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "?"
+        raise SettingsError(f"setting {PREFIX}{name.upper()}: {first['msg']}") from None

@@ -1,0 +1,1 @@
+"""The worker: from a claimed document to outcomes, through one batched engine."""

@@ -1,0 +1,99 @@
+"""What an engine is: two verbs, `decide` and `write`, over prompts that begin with the document.
+
+Only nouns and the Protocol; no torch. `worker.transformers_engine` implements it, and
+`worker.batching` lets many threads share one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One chat turn. The document comes first, so that every question on it shares the beginning."""
+
+    document: str
+    """A window of the note, as the template words it."""
+    question: str
+    """The instruction, after the document."""
+    answer_start: str = ""
+    """What the answer is made to begin with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """A choice at places in a second copy of the text, which follows the question as the answer."""
+
+    prompt: Prompt
+    copy: str
+    words: tuple[str, ...]
+    """The label words; the first token of each is what is compared."""
+    ends: tuple[int, ...] | None = None
+    """Character offsets in `copy` after which to decide; none: after each token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """Log-probabilities of the words, normalised over the words alone."""
+
+    spans: tuple[tuple[int, int], ...]
+    """For each decision the characters in `copy` of the token that was read last."""
+    log_probabilities: npt.NDArray[np.float32]
+    """Shape [decisions, words]."""
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """Text to be written, greedily, under a grammar."""
+
+    prompt: Prompt
+    max_tokens: int
+    grammar: str | None = None
+    """Lark text for llguidance; none: free text."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written after `answer_start`."""
+
+    text: str
+    is_complete: bool
+    """The grammar or the end token closed it; otherwise `max_tokens` cut it."""
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A request that cannot be answered; the others of its batch are. Reasons as in models.outcomes."""
+
+    reason: str
+    detail: str
+
+
+Request = Decide | Write
+Reply = Decided | Written | Refusal
+
+
+class Engine(Protocol):
+    """Answers requests in batches; each reply stands where its request stood."""
+
+    @property
+    def context_tokens(self) -> int:
+        """The longest sequence, prompt and answer together."""
+        ...
+
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a piece of plain text."""
+        ...
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """Replies in the order of the requests. Blocks; safe to call from many threads."""
+        ...
