@@ -48,8 +48,8 @@ class Settings(BaseSettings):
 
     max_batch_rows: int = Field(default=32, ge=1, le=512)
     """Sequences decoded side by side."""
-    max_batch_tokens: int = Field(default=16_384, ge=256)
-    """Cached tokens of all sequences in the batch together."""
+    max_batch_tokens: int = Field(default=0, ge=0)
+    """Cached tokens of all sequences in the batch together; 0: as many as memory affords."""
     window_tokens: int = Field(default=700, ge=64)
     """The longest piece of a note in one prompt, in tokens."""
     worker_threads: int = Field(default=16, ge=1, le=256)
@@ -84,6 +84,17 @@ class Settings(BaseSettings):
 def load_settings() -> Settings:
     """The effective settings. Raises SettingsError, naming the setting and what to type."""
     return _validated(_from_file())
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The environment of a child process that shall have exactly these settings, secrets included."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if value is not None:
+            plain = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+            others[PREFIX + name.upper()] = plain
+    return others
 
 
 def where_from(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,71 @@
+"""Prompts as tokens, in the chat format that the weights' own tokenizer brings.
+
+The format's control tokens are tokens; what comes from a note or a query is plain text even where it
+imitates them (`[INST]`, `<|im_end|>`): it is encoded with special tokens split.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from worker.engine import Prompt
+
+_HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A prompt's tokens, and how many of them at the beginning are the document's."""
+
+    tokens: list[int]
+    shared_tokens: int
+
+
+class Chat:
+    """Encodes prompts for one tokenizer (fast, from Hugging Face)."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        before, after = _around(tokenizer)
+        self._before = self._encode(before, special=True)
+        self._after = self._encode(after, special=True)
+
+    def encode(self, prompt: Prompt) -> Encoded:
+        """Document first: its tokens do not depend on the question."""
+        shared = self._before + self.plain(prompt.document)
+        answer = self.plain(prompt.answer_start) if prompt.answer_start else []
+        return Encoded(shared + self.plain(prompt.question) + self._after + answer, len(shared))
+
+    def plain(self, text: str) -> list[int]:
+        """Tokens of text in which nothing is special."""
+        return self._encode(text, special=False)
+
+    def plain_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Tokens of plain text, and for each its characters [start, end)."""
+        encoded = self.tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
+        )
+        return list(encoded["input_ids"]), [tuple(pair) for pair in encoded["offset_mapping"]]
+
+    def decode(self, tokens: list[int]) -> str:
+        """The text of written tokens, without the end token."""
+        text: str = self.tokenizer.decode(
+            tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+        return text
+
+    def _encode(self, text: str, *, special: bool) -> list[int]:
+        encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not special)
+        return list(encoded["input_ids"])
+
+
+def _around(tokenizer: Any) -> tuple[str, str]:
+    """What stands before and after the user's words, the assistant's turn opened."""
+    if not tokenizer.chat_template:
+        return (tokenizer.bos_token or ""), "\n\n"
+    rendered: str = tokenizer.apply_chat_template(
+        [{"role": "user", "content": _HERE}], tokenize=False, add_generation_prompt=True
+    )
+    before, _, after = rendered.partition(_HERE)
+    return before, after

