@@ -1,0 +1,1 @@
+"""What a person at a terminal sees, and what `notemill run` starts and stops. No torch at import."""

@@ -1,0 +1,84 @@
+"""Processes that notemill starts and that never outlive it. Knows nothing of what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A command on a leash; its output goes to `log`, never to the terminal."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    leash_fd: int
+    """Our end of the pipe; whoever holds it open keeps the command alive."""
+
+    @property
+    def is_running(self) -> bool:
+        return self.process.poll() is None
+
+    def stop(self, grace_seconds: float) -> None:
+        """SIGTERM, then SIGKILL after the grace; returns when it has ended."""
+        if self.is_running:
+            self.process.terminate()
+        deadline = time.monotonic() + grace_seconds
+        while self.is_running and time.monotonic() < deadline:
+            time.sleep(0.02)
+        if self.is_running:
+            self.process.kill()
+        self.process.wait()
+        os.close(self.leash_fd)
+
+
+def start(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str],
+    log: Path,
+    grace_seconds: float,
+    lives: int = 1,
+) -> Child:
+    """Starts `command` on a leash of ours, in a session of its own: Ctrl-C reaches us alone.
+
+    `lives`: how often it may be started, should it end by itself after a healthy while.
+    """
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    held, ours = os.pipe()
+    leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py"))]
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        process = subprocess.Popen(
+            [*leash, str(grace_seconds), str(lives), *command],
+            stdin=held,
+            stdout=descriptor,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(ours)
+        raise
+    finally:
+        os.close(held)
+        os.close(descriptor)
+    return Child(process, log, ours)
+
+
+def hand_over(child: Child) -> None:
+    """Lets the leash survive an exec: the program that we become holds the child then."""
+    os.set_inheritable(child.leash_fd, True)
+
+
+def exit_words(status: int) -> str:
+    """An exit status in words, e.g. 'killed by SIGKILL'."""
+    number = -status if status < 0 else status - 128
+    known = {one.value: one.name for one in signal.Signals}
+    return f"killed by {known[number]}" if number in known else f"exit status {status}"

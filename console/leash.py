@@ -1,0 +1,76 @@
+"""Runs a command that must not outlive the process which started it; a script of its own.
+
+Standard input is the leash: the starter holds its other end, so it closes however the starter
+dies, SIGKILL included. Then the command gets SIGTERM, and SIGKILL after the grace. Knows nothing of
+Redis or Celery. Usage: python -I -S leash.py GRACE_SECONDS LIVES COMMAND…
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_PR_SET_PDEATHSIG = 1
+_SHORTEST_LIFE_SECONDS = 2.0
+"""A command that ends sooner cannot start at all; starting it again would not help."""
+
+
+def main(grace_seconds: float, lives: int, command: list[str]) -> int:
+    """Holds the command until it ends, the leash closes or a signal comes; returns its exit status."""
+    asked_to_stop: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+        signal.signal(number, lambda number, _frame: asked_to_stop.append(number))
+    die_with_me = _death_signal()
+    while True:
+        began = time.monotonic()
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_me)  # noqa: PLW1509
+        while child.poll() is None:
+            if asked_to_stop or _is_let_go():
+                return _stopped(child, grace_seconds, asked_to_stop)
+        lives -= 1
+        if lives < 1 or asked_to_stop or time.monotonic() - began < _SHORTEST_LIFE_SECONDS:
+            return _status(child)
+
+
+def _is_let_go() -> bool:
+    """Waits up to a tenth of a second for the other end of the leash to close."""
+    readable, _, _ = select.select([0], [], [], 0.1)
+    return bool(readable) and os.read(0, 1) == b""
+
+
+def _stopped(child: subprocess.Popen[Any], grace_seconds: float, asked: list[int]) -> int:
+    number = asked[-1] if asked else signal.SIGTERM
+    child.send_signal(number)
+    deadline = time.monotonic() + grace_seconds
+    while child.poll() is None and time.monotonic() < deadline:
+        if asked and asked[-1] != number:
+            number = asked[-1]
+            child.send_signal(number)
+        time.sleep(0.02)
+    if child.poll() is None:
+        child.kill()
+    child.wait()
+    return _status(child)
+
+
+def _status(child: subprocess.Popen[Any]) -> int:
+    return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+def _death_signal() -> Callable[[], Any] | None:
+    """On Linux: should this very process be killed, the kernel kills the command too."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None, use_errno=True)
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), int(sys.argv[2]), sys.argv[3:]))

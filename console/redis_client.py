@@ -1,0 +1,32 @@
+"""A connection to Redis from the URL that Celery is given, for questions of a moment."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import redis
+
+_SOCKET_SCHEME = "redis+socket://"
+_SECONDS = 2.0
+
+
+def connect(url: str) -> redis.Redis:
+    """A client; nothing is sent yet. Kombu writes `redis+socket://PATH` where redis-py writes `unix://PATH`."""
+    spelled = "unix://" + url.removeprefix(_SOCKET_SCHEME) if url.startswith(_SOCKET_SCHEME) else url
+    return redis.Redis.from_url(spelled, socket_timeout=_SECONDS, socket_connect_timeout=_SECONDS)
+
+
+def ping(url: str) -> bool:
+    """Whether a server answers within two seconds."""
+    return server_info(url) is not None
+
+
+def server_info(url: str) -> dict[str, Any] | None:
+    """What INFO says, with the eviction policy; none where no server answers."""
+    client = connect(url)
+    try:
+        return cast("dict[str, Any]", client.info())
+    except (redis.RedisError, OSError, ValueError):
+        return None
+    finally:
+        client.close()
