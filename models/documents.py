@@ -28,6 +28,8 @@ class Document(BaseModel):
     """As received: line ends, odd spaces and all. Never empty or only white space, never with NUL."""
     source: str = ""
     """The file, or the database without its credentials, that the note was read from."""
+    line: int | None = None
+    """1-based line or row in the source; none for a whole file."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Every further column of the source, as JSON values."""
 
