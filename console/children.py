@@ -11,6 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+_SECONDS_BETWEEN_SIGNALS = 0.3
+"""Two signals of a kind that come together are one to the kernel."""
+_LEASH_SECONDS = 2.0
+"""More than the leash itself waits before it kills."""
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -25,16 +30,22 @@ class Child:
     def is_running(self) -> bool:
         return self.process.poll() is None
 
-    def stop(self, grace_seconds: float) -> None:
-        """SIGTERM, then SIGKILL after the grace; returns when it has ended."""
+    def stop(self, grace_seconds: float, *, is_hurried: bool = False) -> None:
+        """SIGTERM, twice where it is hurried, and SIGKILL after the grace; returns when it has ended."""
         if self.is_running:
             self.process.terminate()
-        deadline = time.monotonic() + grace_seconds
-        while self.is_running and time.monotonic() < deadline:
-            time.sleep(0.02)
-        if self.is_running:
-            self.process.kill()
-        self.process.wait()
+        if is_hurried:
+            time.sleep(_SECONDS_BETWEEN_SIGNALS)
+            self.process.terminate()
+        try:
+            self.process.wait(grace_seconds + _LEASH_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # the leash, and by its death the command
+            self.process.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Lets go of the leash of a command that has ended."""
         os.close(self.leash_fd)
 
 
@@ -45,23 +56,26 @@ def start(
     log: Path,
     grace_seconds: float,
     lives: int = 1,
+    kept: Sequence[int] = (),
 ) -> Child:
     """Starts `command` on a leash of ours, in a session of its own: Ctrl-C reaches us alone.
 
     `lives`: how often it may be started, should it end by itself after a healthy while.
+    `kept`: file descriptors that the leash keeps open as long as it lives, e.g. of a lock.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     held, ours = os.pipe()
     leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py"))]
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603  a command of ours, no shell
             [*leash, str(grace_seconds), str(lives), *command],
             stdin=held,
             stdout=descriptor,
             stderr=subprocess.STDOUT,
             env=dict(environment),
             start_new_session=True,
+            pass_fds=tuple(kept),
         )
     except BaseException:
         os.close(ours)

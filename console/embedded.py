@@ -5,8 +5,6 @@ SQL is the truth, so nothing of it is ever written to disk. Knows nothing of Cel
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -14,13 +12,12 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
 
-from console import children
+from console import children, locks
 from console.redis_client import ping
 from models.errors import NotemillError
 from models.settings import Settings, as_environment
@@ -54,7 +51,7 @@ def start_redis(settings: Settings) -> Redis:
     """The server of this home folder: the one that answers, else a new one. Raises RedisError."""
     home = make_home(settings)
     url = embedded_url(settings)
-    with _one_at_a_time(home / "redis.lock"):
+    with locks.one_at_a_time(home / "redis.lock"):
         if ping(url):
             return Redis(url, None)
         command = _command(socket_path(settings))
@@ -146,20 +143,11 @@ def _wait_for(url: str, child: children.Child) -> None:
         time.sleep(0.02)
 
 
-@contextlib.contextmanager
-def _one_at_a_time(path: Path) -> Iterator[None]:
-    """Two commands started together must not both start a server: the kernel frees this lock by itself."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
-
-
 def _private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
-        raise RedisError(f"{folder} is not a private folder of yours: remove it, or set NOTEMILL_HOME to a shorter path")
+        raise RedisError(
+            f"{folder} is not a private folder of yours: remove it, or set NOTEMILL_HOME to a shorter path"
+        )
     return folder

@@ -30,7 +30,7 @@ def main(grace_seconds: float, lives: int, command: list[str]) -> int:
     die_with_me = _death_signal()
     while True:
         began = time.monotonic()
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_me)  # noqa: PLW1509
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_me)  # noqa: S603  ours
         while child.poll() is None:
             if asked_to_stop or _is_let_go():
                 return _stopped(child, grace_seconds, asked_to_stop)
@@ -46,13 +46,18 @@ def _is_let_go() -> bool:
 
 
 def _stopped(child: subprocess.Popen[Any], grace_seconds: float, asked: list[int]) -> int:
-    number = asked[-1] if asked else signal.SIGTERM
-    child.send_signal(number)
-    deadline = time.monotonic() + grace_seconds
-    while child.poll() is None and time.monotonic() < deadline:
-        if asked and asked[-1] != number:
-            number = asked[-1]
+    """Passes every signal on; one more SIGTERM at half of the grace, SIGKILL at its end."""
+    if not asked:
+        asked.append(signal.SIGTERM)
+    num_sent, has_insisted = 0, False
+    began = time.monotonic()
+    while child.poll() is None and (seconds := time.monotonic() - began) < grace_seconds:
+        if seconds > grace_seconds / 2 and not has_insisted:
+            has_insisted = True
+            asked.append(signal.SIGTERM)
+        for number in asked[num_sent:]:
             child.send_signal(number)
+        num_sent = len(asked)
         time.sleep(0.02)
     if child.poll() is None:
         child.kill()

@@ -1,0 +1,86 @@
+"""What ends a command: one line that says what happened and what to type, and an exit status.
+
+0: all is well · 1: failed jobs, or something is out of order · 2: the command itself is wrong ·
+130: stopped by Ctrl-C · 143: stopped by SIGTERM. Never a traceback: it could quote a note.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from typer.exceptions import TyperException
+
+from console.terminal import typed
+from models.errors import NotemillError, UsageError
+from models.settings import SettingsError
+
+PROBLEM = 1
+USAGE = 2
+INTERRUPTED = 128 + signal.SIGINT
+_CLOSED_PIPE = 128 + signal.SIGPIPE
+
+
+class Terminated(BaseException):
+    """SIGTERM or SIGHUP came: unwind, stopping what was started."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit_status = 128 + number
+
+
+def run_to_exit(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
+    """Runs a typer application and returns its exit status; every error becomes one line on stderr."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _terminate)
+        status = command(args=arguments, prog_name="notemill", standalone_mode=False)
+        sys.stdout.flush()
+    except TyperException as error:
+        return _said(f"{_sentence(error.format_message())} Type: {_help_command(error)}", error.exit_code)
+    except (UsageError, SettingsError) as error:
+        return _said(str(error), USAGE)
+    except NotemillError as error:
+        return _said(str(error), PROBLEM)
+    except (KeyboardInterrupt, Terminated) as error:
+        return error.exit_status if isinstance(error, Terminated) else INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _CLOSED_PIPE
+    except OSError as error:
+        return _said(f"{error.filename or 'the system'}: {error.strerror or type(error).__name__}", PROBLEM)
+    except Exception as error:  # noqa: BLE001  a surprise: its text may quote a note, its place does not
+        return _said(f"a surprise, {type(error).__name__} at {_place(error)}. Please report it.", PROBLEM)
+    return status if isinstance(status, int) else 0
+
+
+def _terminate(number: int, _frame: FrameType | None) -> None:
+    raise Terminated(number)
+
+
+def _said(message: str, status: int) -> int:
+    line = " ".join(message.split())
+    print(f"notemill: {line}", file=sys.stderr)
+    return status
+
+
+def _sentence(message: str) -> str:
+    words = message.strip()
+    return words if words.endswith((".", "?", "!")) else words + "."
+
+
+def _help_command(error: TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    path = getattr(context, "command_path", "notemill").split()[1:]
+    return typed(*path, "--help")
+
+
+def _place(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[:-4:-1])

@@ -1,0 +1,45 @@
+"""How fast jobs are done, from what was counted and when. Pure; knows no clock and no terminal."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+_WINDOW_SECONDS = 300.0
+"""Notes differ in length; five minutes smooth that and still follow a worker that came or went."""
+_LONGEST_SILENCE_JOBS = 2
+"""Before the second job is done a rate is a guess that frightens people."""
+
+
+@dataclass(slots=True)
+class Pace:
+    """Jobs done over the last minutes. `jobs_a_note` turns them into notes."""
+
+    jobs_a_note: float
+    _counts: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def count(self, seconds: float, done: int) -> None:
+        """`done` jobs were done at this second of a clock that only goes forward."""
+        self._counts.append((seconds, done))
+        while len(self._counts) > 2 and self._counts[1][0] <= seconds - _WINDOW_SECONDS:
+            self._counts.popleft()
+
+    @property
+    def jobs_a_second(self) -> float | None:
+        """None as long as it cannot be told."""
+        if not self._counts:
+            return None
+        (began, first), (now, last) = self._counts[0], self._counts[-1]
+        if last - first < _LONGEST_SILENCE_JOBS or now <= began:
+            return None
+        return (last - first) / (now - began)
+
+    @property
+    def notes_an_hour(self) -> float | None:
+        rate = self.jobs_a_second
+        return None if rate is None else rate * 3600 / max(self.jobs_a_note, 1e-9)
+
+    def seconds_left(self, jobs: int) -> float | None:
+        """For so many jobs at the present pace."""
+        rate = self.jobs_a_second
+        return None if not rate else jobs / rate

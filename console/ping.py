@@ -1,0 +1,26 @@
+"""Who serves a Redis: asks the workers themselves, through Celery."""
+
+from __future__ import annotations
+
+from console import redis_client
+from models.settings import Settings
+
+_PATIENCE_SECONDS = 1.0
+"""A healthy worker answers in milliseconds, also while the GPU is busy."""
+
+
+def workers_alive(settings: Settings) -> list[str]:
+    """The names of the workers that answer on the settings' Redis; none where no server answers."""
+    url = settings.redis_url.get_secret_value()
+    if not redis_client.ping(url):
+        return []
+    from celery import Celery
+
+    with Celery("notemill.console", broker=url, set_as_current=False) as app:
+        app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
+        replies = app.control.ping(timeout=_PATIENCE_SECONDS)
+    return sorted(name for reply in replies for name in reply)
+
+
+def is_worker_alive(settings: Settings) -> bool:
+    return bool(workers_alive(settings))

@@ -1,0 +1,140 @@
+"""The worker that `run` needs: found where one serves already, else started here and kept alive.
+
+A lock file for each serving tells whether one of this machine is at it, also while it loads its
+weights and answers nothing yet. Knows nothing of notes, only how many jobs are done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+from console import children, locks
+from console.ping import is_worker_alive
+from models.errors import NotemillError
+from models.settings import Settings, as_environment
+
+_ROOT = Path(__file__).parents[1]
+_DEATHS = 3
+"""Without a job done in between; a fourth start would end the same way."""
+_LOOK_SECONDS = 2.0
+_OTHERS_IDLE_SECONDS = 30.0
+"""A worker that answers and takes nothing of ours in this time serves something else."""
+_GRACE_SECONDS = 25.0
+"""On top of the time a worker has for what is in hand: to give it back, and to end."""
+_CANNOT_START = "the worker cannot start: "
+"""How `worker.starting` begins an operator's message; other lines of the log are not for the terminal."""
+
+
+class WorkerError(NotemillError):
+    """The worker does not stay alive."""
+
+
+class WorkerProcess:
+    """The worker for one serving, ours or another's."""
+
+    def __init__(self, settings: Settings, serving_id: str, *, may_be_elsewhere: bool) -> None:
+        """`may_be_elsewhere`: the Redis is not ours alone, so a worker may serve it that we did not start."""
+        self._settings = settings
+        self._serving_id = serving_id
+        self._may_be_elsewhere = may_be_elsewhere
+        self._child: children.Child | None = None
+        self._deaths = 0
+        self._progress: object = None
+        self._progress_at = self._looked_at = 0.0
+        self._log_start = 0
+
+    @property
+    def is_ours(self) -> bool:
+        return self._child is not None
+
+    def ensure(self, progress: object) -> None:
+        """Starts a worker if none is there. `progress` is any value that changes when jobs are taken or done.
+
+        Raises WorkerError after three deaths in a row without progress.
+        """
+        now = time.monotonic()
+        if progress != self._progress:
+            self._progress, self._progress_at, self._deaths = progress, now, 0
+        if self._child is not None and not self._child.is_running:
+            self._bury(self._child)
+        if self._child is None and now - self._looked_at >= _LOOK_SECONDS:
+            self._looked_at = now
+            self._start_if_needed(is_idle=now - self._progress_at > _OTHERS_IDLE_SECONDS)
+
+    def stop(self, *, is_hurried: bool) -> None:
+        """Ends our worker: it finishes what is in hand, or, hurried, gives it back."""
+        if self._child is not None:
+            self._child.stop(self._grace_seconds, is_hurried=is_hurried)
+            self._child = None
+
+    @property
+    def _grace_seconds(self) -> float:
+        return self._settings.stop_seconds + _GRACE_SECONDS
+
+    def _start_if_needed(self, *, is_idle: bool) -> None:
+        lock = locks.taken(lock_path(self._settings, self._serving_id))
+        if lock is None:
+            return
+        try:
+            if self._may_be_elsewhere and not is_idle and is_worker_alive(self._settings):
+                return
+            log = log_path(self._settings)
+            self._log_start = log.stat().st_size if log.exists() else 0
+            self._child = children.start(
+                arguments(self._settings),
+                environment=environment(self._settings),
+                log=log,
+                grace_seconds=self._grace_seconds,
+                kept=(lock,),
+            )
+        finally:
+            os.close(lock)
+
+    def _bury(self, child: children.Child) -> None:
+        child.close()
+        self._child = None
+        self._looked_at = 0.0
+        self._deaths += 1
+        if self._deaths >= _DEATHS:
+            how = children.exit_words(child.process.returncode)
+            words = _own_words(child.log, self._log_start)
+            raise WorkerError(
+                f"the worker died {_DEATHS} times without getting anywhere, last {how};"
+                f" {f'it said: {words} ' if words else ''}Its log: {child.log}"
+            )
+
+
+def _own_words(log: Path, start: int) -> str:
+    """What the worker said to the operator before it died; '' where it said nothing."""
+    with log.open("rb") as file:
+        file.seek(start)
+        lines = file.read().decode("utf-8", "replace").splitlines()
+    said = [line.partition(_CANNOT_START)[2] for line in lines if _CANNOT_START in line]
+    return said[-1].strip() if said else ""
+
+
+def arguments(settings: Settings) -> list[str]:
+    """The command of a worker process."""
+    from worker.command import worker_command
+
+    return worker_command(settings)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """What a worker process is started with: these settings, and where our packages are."""
+    others = as_environment(settings)
+    paths = [str(_ROOT), *filter(None, others.get("PYTHONPATH", "").split(os.pathsep))]
+    return others | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
+
+
+def log_path(settings: Settings) -> Path:
+    return settings.home_folder / "logs" / "worker.log"
+
+
+def lock_path(settings: Settings, serving_id: str) -> Path:
+    """One for each serving and Redis; whoever runs that worker on this machine holds it."""
+    redis = hashlib.sha256(settings.redis_url.get_secret_value().encode()).hexdigest()[:8]
+    return settings.home_folder / "locks" / f"worker-{serving_id}-{redis}"
