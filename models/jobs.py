@@ -43,7 +43,9 @@ class Question(_Frozen):
     def _has_its_parameters(self) -> Question:
         wanted = {Task.ENTITIES: set[str](), Task.SEARCH: {"query"}, Task.SUMMARY: {"max_words"}}[self.task]
         if set(self.parameters) != wanted:
-            raise ValueError(f"{self.task} takes the parameters {sorted(wanted)}, not {sorted(self.parameters)}")
+            raise ValueError(
+                f"{self.task} takes the parameters {sorted(wanted)}, not {sorted(self.parameters)}"
+            )
         if self.task is Task.SEARCH and not str(self.parameters["query"]).strip():
             raise ValueError("the search query is empty")
         return self
@@ -77,6 +79,11 @@ class Recipe(_Frozen):
     def id(self) -> str:
         return fingerprint(self.model_dump(mode="json", exclude={"serving_id"}))
 
+    @property
+    def base_id(self) -> str:
+        """The recipe without its labels: any serving that has this base can answer under it."""
+        return fingerprint(self.model_dump(mode="json", include={"task", "ingredients"}))
+
 
 def recipe_for(task: Task, serving: Serving, labels: tuple[Label, ...]) -> Recipe:
     """The recipe under which `serving` answers `task`.
@@ -92,6 +99,11 @@ def recipe_for(task: Task, serving: Serving, labels: tuple[Label, ...]) -> Recip
         ingredients=ingredients,
         labels=labels if task is Task.ENTITIES else (),
     )
+
+
+def base_ids(serving: Serving) -> dict[Task, str]:
+    """By task, the base of every recipe that `serving` can answer under, whatever the labels."""
+    return {Task(task): recipe_for(Task(task), serving, ()).base_id for task in serving.ingredients["tasks"]}
 
 
 class Job(_Frozen):

@@ -1,0 +1,125 @@
+"""The tables of answers: entities, passages and summaries, each row under its job.
+
+Offsets are `span_start` and `span_end` here (END is a keyword of SQL): characters of the note, that is
+Unicode code points, end exclusive. `position` counts from 0 in the order of the answer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.answers import Assertion
+from models.tables import CLUSTERED, Base, one_of
+
+
+def _span_checks() -> tuple[CheckConstraint, CheckConstraint]:
+    return (
+        CheckConstraint("span_start >= 0", name="span_start_in_text"),
+        CheckConstraint("span_end > span_start", name="span_not_empty"),
+    )
+
+
+class EntityRow(Base):
+    """One mention, in the order of the note."""
+
+    __tablename__ = "entities"
+    __table_args__ = (
+        *_span_checks(),
+        one_of("assertion", Assertion),
+        CheckConstraint("probability >= 0 AND probability <= 1", name="probability_in_range"),
+        CLUSTERED,
+    )
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    span_start: Mapped[int]
+    span_end: Mapped[int]
+    text: Mapped[str]
+    label: Mapped[str]
+    assertion: Mapped[str] = mapped_column(String(16))
+    probability: Mapped[float | None]
+
+
+class EntityAttributeRow(Base):
+    """A dosage, frequency, route or value of an entity."""
+
+    __tablename__ = "entity_attributes"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["job_id", "entity_position"], ["entities.job_id", "entities.position"], ondelete="CASCADE"
+        ),
+        *_span_checks(),
+        CLUSTERED,
+    )
+    job_id: Mapped[int] = mapped_column(primary_key=True)
+    entity_position: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    span_start: Mapped[int]
+    span_end: Mapped[int]
+    text: Mapped[str]
+    kind: Mapped[str]
+
+
+class PassageRow(Base):
+    """One sentence that answers a query; `position` 0 is the most relevant."""
+
+    __tablename__ = "passages"
+    __table_args__ = (
+        *_span_checks(),
+        CheckConstraint("score >= 0 AND score <= 1", name="score_in_range"),
+        CLUSTERED,
+    )
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    span_start: Mapped[int]
+    span_end: Mapped[int]
+    text: Mapped[str]
+    score: Mapped[float]
+
+
+class SummaryRow(Base):
+    """The summary of one note."""
+
+    __tablename__ = "summaries"
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    title: Mapped[str]
+    text: Mapped[str]
+    sections: Mapped[list[Any]]
+    """Objects {title, text}, in order."""
+
+
+class SummarySentenceRow(Base):
+    """One sentence of a summary and its verdict."""
+
+    __tablename__ = "summary_sentences"
+    __table_args__ = (CLUSTERED,)
+    job_id: Mapped[int] = mapped_column(ForeignKey("summaries.job_id", ondelete="CASCADE"), primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    section: Mapped[str]
+    text: Mapped[str]
+    flags: Mapped[str]
+    """What is wrong with it, comma-separated; empty: supported."""
+
+
+class SummarySourceRow(Base):
+    """A sentence of the note that a summary sentence rests on."""
+
+    __tablename__ = "summary_sources"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["job_id", "sentence_position"],
+            ["summary_sentences.job_id", "summary_sentences.position"],
+            ondelete="CASCADE",
+        ),
+        *_span_checks(),
+        CLUSTERED,
+    )
+    job_id: Mapped[int] = mapped_column(primary_key=True)
+    sentence_position: Mapped[int] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(primary_key=True)
+    span_start: Mapped[int]
+    span_end: Mapped[int]

@@ -1,0 +1,187 @@
+"""Claims: who works on what, and until when without a sign of life.
+
+Functions on an open transaction; `models.store` opens it. All times are the database's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+
+from models.cancelling import cancel_unwanted, is_wanted
+from models.clock import epoch_now, utc_now
+from models.jobs import Job, JobStatus, Question, Work
+from models.labels import Label
+from models.outcomes import Reason
+from models.tables import (
+    OWED_OR_RUNNING,
+    AttemptEnd,
+    AttemptRow,
+    DocumentRow,
+    JobRow,
+    RecipeRow,
+    ServingBaseRow,
+    TextRow,
+)
+
+_NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
+
+
+def is_owed() -> ColumnElement[bool]:
+    """Of a row of jobs: pending, or its worker has shown no sign of life for the lease."""
+    is_expired = and_(JobRow.status == JobStatus.RUNNING.value, JobRow.lease_until_epoch < epoch_now())
+    return and_(OWED_OR_RUNNING, or_(JobRow.status == JobStatus.PENDING.value, is_expired))
+
+
+def is_served_by(serving_id: str) -> ColumnElement[bool]:
+    """Of a row of jobs: the serving, once announced, answers under its recipe."""
+    bases = select(ServingBaseRow.base_id).where(ServingBaseRow.serving_id == serving_id)
+    return JobRow.recipe_id.in_(select(RecipeRow.id).where(RecipeRow.base_id.in_(bases)))
+
+
+def claim(
+    connection: Connection,
+    document_id: int,
+    *,
+    worker: str,
+    serving_id: str,
+    lease_seconds: float,
+    max_attempts: int,
+) -> Work | None:
+    """See Store.claim."""
+    owed = _owed_and_locked(connection, document_id, serving_id)
+    if not owed:
+        return None
+    _end_attempts(
+        connection, [row.id for row in owed if row.status == JobStatus.RUNNING], AttemptEnd.LEASE_EXPIRED
+    )
+    unwanted = _cancelled(connection, [row.id for row in owed if not row.is_wanted])
+    exhausted = {row.id for row in owed if row.attempts - row.attempts_forgiven >= max_attempts}
+    _fail(connection, exhausted, max_attempts)
+    taken = [row for row in owed if row.id not in unwanted | exhausted]
+    return _take(connection, document_id, taken, worker, lease_seconds) if taken else None
+
+
+def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
+    """See Store.renew."""
+    of_worker = update(JobRow).where(_is_running(worker))
+    return connection.execute(of_worker.values(lease_until_epoch=epoch_now() + lease_seconds)).rowcount
+
+
+def give_back(connection: Connection, worker: str) -> int:
+    """See Store.give_back."""
+    ids = list(connection.scalars(select(JobRow.id).where(_is_running(worker)).with_for_update()))
+    _end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
+    values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **_NOT_RUNNING}
+    _to_pending(connection, JobRow.id.in_(ids), values)
+    return len(ids)
+
+
+def release(connection: Connection, jobs: Sequence[Job]) -> int:
+    """See Store.release."""
+    ids = [job.id for job in jobs if _to_pending(connection, is_held(job), _NOT_RUNNING)]
+    _end_attempts(connection, ids, AttemptEnd.RELEASED)
+    return len(ids)
+
+
+def is_held(job: Job) -> ColumnElement[bool]:
+    """Of a row of jobs: it is this one, and no later claim has taken it."""
+    return and_(JobRow.id == job.id, JobRow.attempts == job.attempt, JobRow.status == JobStatus.RUNNING.value)
+
+
+def _is_running(worker: str) -> ColumnElement[bool]:
+    return and_(JobRow.worker == worker, JobRow.status == JobStatus.RUNNING.value)
+
+
+_CLAIMED_COLUMNS: tuple[Any, ...] = (
+    JobRow.id,
+    JobRow.text_sha256,
+    JobRow.task,
+    JobRow.parameters,
+    JobRow.recipe_id,
+    JobRow.status,
+    JobRow.attempts,
+    JobRow.attempts_forgiven,
+)
+
+
+def _owed_and_locked(
+    connection: Connection, document_id: int, serving_id: str
+) -> Sequence[Row[*tuple[Any, ...]]]:
+    text_of_document = select(DocumentRow.text_sha256).where(DocumentRow.id == document_id)
+    statement = (
+        select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
+        .where(JobRow.text_sha256 == text_of_document.scalar_subquery(), is_owed(), is_served_by(serving_id))
+        .order_by(JobRow.id)
+        # PostgreSQL: what another worker is claiming at this moment is not ours. KEY SHARE leaves room
+        # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.
+        .with_for_update(skip_locked=True, key_share=True, of=JobRow)
+    )
+    return connection.execute(statement).all()
+
+
+def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
+    """Cancels what every run has given up since; a registration under way may want it again."""
+    if not unwanted:
+        return set()
+    _to_pending(connection, JobRow.id.in_(unwanted), _NOT_RUNNING)
+    cancel_unwanted(connection, unwanted)
+    return set(unwanted)
+
+
+def _fail(connection: Connection, exhausted: Collection[int], max_attempts: int) -> None:
+    if exhausted:
+        values = {
+            "status": JobStatus.FAILED.value,
+            "reason": Reason.KILLED_WORKER.value,
+            "detail": f"claimed {max_attempts} times without an end",
+            "finished_at": utc_now(),
+            **_NOT_RUNNING,
+        }
+        connection.execute(update(JobRow).where(JobRow.id.in_(exhausted)).values(**values))
+
+
+def _take(
+    connection: Connection,
+    document_id: int,
+    rows: Sequence[Row[*tuple[Any, ...]]],
+    worker: str,
+    lease_seconds: float,
+) -> Work:
+    values = {
+        "status": JobStatus.RUNNING.value,
+        "attempts": JobRow.attempts + 1,
+        "worker": worker,
+        "lease_until_epoch": epoch_now() + lease_seconds,
+        "started_at": utc_now(),
+    }
+    connection.execute(update(JobRow).where(JobRow.id.in_([row.id for row in rows])).values(**values))
+    attempts = [{"job_id": row.id, "attempt": row.attempts + 1, "worker": worker} for row in rows]
+    connection.execute(insert(AttemptRow), attempts)
+    recipes = select(RecipeRow.id, RecipeRow.labels).where(RecipeRow.id.in_({row.recipe_id for row in rows}))
+    labels = {id_: tuple(Label(**label) for label in stored) for id_, stored in connection.execute(recipes)}
+    text = select(TextRow.text).where(TextRow.sha256 == rows[0].text_sha256)
+    return Work(
+        document_id=document_id,
+        text=connection.scalars(text).one(),
+        jobs=tuple(_job(row, labels[row.recipe_id]) for row in rows),
+    )
+
+
+def _job(row: Row[*tuple[Any, ...]], labels: tuple[Label, ...]) -> Job:
+    question = Question(task=row.task, parameters=row.parameters)
+    return Job(id=row.id, question=question, recipe_id=row.recipe_id, labels=labels, attempt=row.attempts + 1)
+
+
+def _to_pending(connection: Connection, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
+    statement = update(JobRow).where(chosen).values(status=JobStatus.PENDING.value, **values)
+    return connection.execute(statement).rowcount
+
+
+def _end_attempts(connection: Connection, job_ids: Sequence[int], end: AttemptEnd) -> None:
+    if job_ids:
+        is_open = and_(AttemptRow.job_id.in_(job_ids), AttemptRow.ended_at.is_(None))
+        ended = {"ended_at": utc_now(), "ended_as": end.value}
+        connection.execute(update(AttemptRow).where(is_open).values(**ended))

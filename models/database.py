@@ -1,0 +1,157 @@
+"""Opens the database, SQLite or PostgreSQL, and hands out its read and write transactions.
+
+Errors that leave here hold no values: a driver's message may quote a row, and a row may be a note.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from json import dumps
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+
+from models.errors import NotemillError
+
+BUSY_TIMEOUT_SECONDS = 30.0
+"""How long a SQLite writer waits for another; a batch of 500 documents holds the lock about 0.1 s."""
+POOL_SIZE = 20
+"""Connections kept open: the default 16 worker threads, their heartbeat and the sweep."""
+OLDEST_SQLITE = (3, 35, 0)
+"""The first with RETURNING, which the store counts on."""
+
+_SQLITE_FORM = "sqlite:////folder/notemill.db"
+_POSTGRESQL_FORM = "postgresql://USER:PASSWORD@HOST/DATABASE"
+_FORMS = f"NOTEMILL_DATABASE_URL is {_SQLITE_FORM} or {_POSTGRESQL_FORM}."
+_MISSING_TABLE_OR_COLUMN = {"42P01", "42703"}
+"""PostgreSQL's codes for an undefined table and an undefined column."""
+
+
+class DatabaseError(NotemillError):
+    """The database cannot be used as it is, or refused a row."""
+
+
+class DatabaseUnavailableError(DatabaseError):
+    """The database does not answer now; the same call may succeed later."""
+
+
+def connect(url: str) -> Engine:
+    """An engine for a `sqlite:///PATH`, `postgresql://…` or `postgres://…` URL, tried once.
+
+    A SQLite file is created with mode 0600, its folder, where it is missing, with 0700.
+    Raises DatabaseError where the URL cannot be used, DatabaseUnavailableError where nothing answers.
+    """
+    parsed = _parsed(url)
+    engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
+    with reading(engine):
+        return engine
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """A connection to read from; it sees one state of the database on SQLite."""
+    with _without_values(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """One transaction: committed at the end of the block, rolled back where the block raises."""
+    with _without_values(engine), engine.execution_options(is_writing=True).begin() as connection:
+        yield connection
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        raise DatabaseError(f"the database URL cannot be read. {_FORMS}") from None
+    if parsed.drivername in {"postgres", "postgresql", "postgresql+psycopg"}:
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername not in {"sqlite", "sqlite+pysqlite"}:
+        raise DatabaseError(f"{parsed.drivername!r} is no database that notemill knows. {_FORMS}")
+    if not parsed.database or parsed.database == ":memory:" or parsed.query:
+        raise DatabaseError(f"a SQLite database has to be a file. {_FORMS}")
+    return parsed
+
+
+def _sqlite(url: URL) -> Engine:
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise DatabaseError(f"Python's SQLite is {sqlite3.sqlite_version}; notemill needs {oldest} or newer.")
+    path = Path(url.database or "").expanduser().absolute()
+    _create_private(path)
+    engine = _engine(
+        url.set(database=str(path)), connect_args={"timeout": BUSY_TIMEOUT_SECONDS, "isolation_level": None}
+    )
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _postgresql(url: URL) -> Engine:
+    return _engine(url, pool_pre_ping=True, connect_args={"application_name": "notemill"})
+
+
+def _engine(url: URL, **options: Any) -> Engine:
+    return create_engine(
+        url,
+        hide_parameters=True,
+        json_serializer=partial(dumps, allow_nan=False),
+        pool_size=POOL_SIZE,
+        max_overflow=POOL_SIZE,
+        pool_timeout=60,
+        **options,
+    )
+
+
+def _create_private(path: Path) -> None:
+    """SQLite gives its -wal and -shm files the mode of the database file."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise DatabaseError(f"cannot open the database file {path}: {error.strerror}. {_FORMS}") from None
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
+    connection.execute("PRAGMA foreign_keys = ON")
+    if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+        connection.execute("PRAGMA journal_mode = WAL")
+    # What `submit` reported as registered is still there after a power cut: FULL, not NORMAL.
+    connection.execute("PRAGMA synchronous = FULL")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes its lock at once and waits for it there. A transaction that reads first and
+    # writes later gets "database is locked" without waiting, whatever the timeout says.
+    is_writing = connection.get_execution_options().get("is_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+@contextmanager
+def _without_values(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _as_ours(error, engine.url.render_as_string(hide_password=True)) from None
+
+
+def _as_ours(error: DBAPIError, url: str) -> DatabaseError:
+    first_line = str(error.orig).strip().partition("\n")[0]
+    code = getattr(error.orig, "sqlstate", None)
+    if code in _MISSING_TABLE_OR_COLUMN or first_line.startswith(("no such table", "no such column")):
+        return DatabaseError(
+            f"the tables in {url} are not those of this notemill: type `notemill db upgrade`."
+        )
+    if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
+        return DatabaseUnavailableError(f"the database {url} cannot be used now: {first_line}")
+    constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+    named = f" ({constraint or code or first_line.partition(':')[2].strip()})"
+    return DatabaseError(f"the database refused a row: {type(error.orig).__name__}{named}")

@@ -1,0 +1,29 @@
+"""Alembic runs this file around the migrations, on the connection that `models.schema` hands over.
+
+Views are not migrated: they hold nothing, so all are dropped before and made anew after the tables.
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from alembic import context
+from sqlalchemy import Connection
+
+from models import views
+from models.schema import VERSION_TABLE
+
+connection: Connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    version_table=VERSION_TABLE,
+    # One transaction for all steps, the one that models.schema has opened.
+    transaction_per_migration=False,
+)
+
+for statement in views.drop_statements():
+    connection.exec_driver_sql(statement)
+context.run_migrations()
+if cast(Any, context.get_context()).get_current_revision() is not None:
+    for statement in views.create_statements(cast(views.Dialect, connection.dialect.name)):
+        connection.exec_driver_sql(statement)

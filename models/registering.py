@@ -1,0 +1,183 @@
+"""Registration: a batch of documents and the questions on each, in a handful of statements.
+
+Functions on an open transaction; `models.store` opens it. Texts, documents and jobs that are there
+already are found by their keys and kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Connection, select, update
+
+from models.answers import Task
+from models.cancelling import hold_off_cancelling
+from models.documents import Document, Refused
+from models.inserting import insert_new
+from models.jobs import JobStatus, Question, Recipe
+from models.tables import DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+
+OTHER_TEXT = "duplicate id with other text"
+
+
+class Registered(BaseModel):
+    """What one batch brought."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    documents: int
+    """Documents that were not in the run before; a repeated record counts once."""
+    new_jobs: int
+    known_jobs: int
+    """Jobs asked for here that were there before: finished, failed, or still owed."""
+    refused: tuple[Refused, ...]
+    owed_document_ids: tuple[int, ...]
+    """To enqueue: one document for each text with a pending job."""
+
+
+class _Accepted(NamedTuple):
+    document: Document
+    text_sha256: str
+
+
+class _JobKey(NamedTuple):
+    text_sha256: str
+    task: str
+    parameters_sha256: str
+    recipe_id: str
+
+
+class _StoredJob(NamedTuple):
+    id: int
+    status: str
+
+
+def register(
+    connection: Connection,
+    run_id: int,
+    documents: Sequence[Document],
+    questions: Sequence[Question],
+    recipes: Mapping[Task, Recipe],
+) -> Registered:
+    """See Store.register."""
+    hold_off_cancelling(connection)
+    in_run = _texts_in_run(connection, run_id, {document.external_id for document in documents})
+    accepted, refused = _without_other_texts(documents, in_run)
+    ids = _keep_documents(connection, accepted)
+    asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
+    wanted = {_JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
+    known, jobs = _keep_jobs(connection, wanted)
+    pairs = sorted(
+        (ids[entry.document.external_id], jobs[_JobKey(entry.text_sha256, *rest)].id)
+        for entry in accepted
+        for rest in asked
+    )
+    insert_new(connection, RunJobRow, [{"run_id": run_id, "document_id": d, "job_id": j} for d, j in pairs])
+    added = sum(entry.document.external_id not in in_run for entry in accepted)
+    connection.execute(update(RunRow).where(RunRow.id == run_id).values(documents=RunRow.documents + added))
+    return Registered(
+        documents=added,
+        new_jobs=len(wanted) - len(known),
+        known_jobs=len(known),
+        refused=tuple(refused),
+        owed_document_ids=_owed(accepted, ids, jobs),
+    )
+
+
+def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[str]) -> dict[str, str]:
+    """By external id, the sha256 of the text that this run has taken under it."""
+    is_in_run = select(RunJobRow.job_id).where(
+        RunJobRow.run_id == run_id, RunJobRow.document_id == DocumentRow.id
+    )
+    statement = select(DocumentRow.external_id, DocumentRow.text_sha256).where(
+        DocumentRow.external_id.in_(external_ids), is_in_run.exists()
+    )
+    return {row.external_id: row.text_sha256 for row in connection.execute(statement)}
+
+
+def _without_other_texts(
+    documents: Sequence[Document], in_run: Mapping[str, str]
+) -> tuple[list[_Accepted], list[Refused]]:
+    """Each external id with the first text the run saw under it; a second text is refused."""
+    texts = dict(in_run)
+    accepted: dict[str, _Accepted] = {}
+    refused = []
+    for document in documents:
+        sha = document.text_sha256
+        if texts.setdefault(document.external_id, sha) == sha:
+            accepted.setdefault(document.external_id, _Accepted(document, sha))
+        else:
+            refused.append(
+                Refused(
+                    source=document.source,
+                    line=document.line,
+                    external_id=document.external_id,
+                    reason=OTHER_TEXT,
+                )
+            )
+    return list(accepted.values()), refused
+
+
+def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> dict[str, int]:
+    """The document ids by external id; texts and documents that are not there yet are inserted."""
+    ids = _document_ids(connection, accepted)
+    new = [entry for entry in accepted if entry.document.external_id not in ids]
+    texts = {sha: document.text for document, sha in new}
+    insert_new(connection, TextRow, [{"sha256": sha, "text": texts[sha]} for sha in sorted(texts)])
+    rows = [
+        {
+            "external_id": document.external_id,
+            "text_sha256": sha,
+            "source": document.source,
+            "metadata_": document.metadata,
+        }
+        for document, sha in sorted(new, key=lambda entry: entry.document.external_id)
+    ]
+    insert_new(connection, DocumentRow, rows)
+    return ids | _document_ids(connection, new)
+
+
+def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict[str, int]:
+    shas = {entry.document.external_id: entry.text_sha256 for entry in accepted}
+    columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256)
+    found = connection.execute(columns.where(DocumentRow.external_id.in_(shas)))
+    return {row.external_id: row.id for row in found if shas[row.external_id] == row.text_sha256}
+
+
+def _keep_jobs(
+    connection: Connection, wanted: Mapping[_JobKey, Question]
+) -> tuple[set[_JobKey], dict[_JobKey, _StoredJob]]:
+    """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again."""
+    jobs = _stored_jobs(connection, wanted.keys())
+    known = jobs.keys() & wanted.keys()
+    new = [_job_row(key, wanted[key]) for key in sorted(wanted.keys() - known)]
+    insert_new(connection, JobRow, new)
+    cancelled = [jobs[key].id for key in known if jobs[key].status == JobStatus.CANCELLED]
+    if cancelled:
+        revived = {"status": JobStatus.PENDING.value, "finished_at": None}
+        connection.execute(update(JobRow).where(JobRow.id.in_(cancelled)).values(**revived))
+    return known, _stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
+
+
+def _stored_jobs(connection: Connection, wanted: Iterable[_JobKey]) -> dict[_JobKey, _StoredJob]:
+    statement = select(
+        JobRow.text_sha256, JobRow.task, JobRow.parameters_sha256, JobRow.recipe_id, JobRow.id, JobRow.status
+    ).where(
+        JobRow.text_sha256.in_({key.text_sha256 for key in wanted}),
+        JobRow.recipe_id.in_({key.recipe_id for key in wanted}),
+    )
+    return {_JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
+
+
+def _job_row(key: _JobKey, question: Question) -> dict[str, object]:
+    return {**key._asdict(), "parameters": question.parameters}
+
+
+def _owed(
+    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[_JobKey, _StoredJob]
+) -> tuple[int, ...]:
+    pending = {key.text_sha256 for key, job in jobs.items() if job.status == JobStatus.PENDING}
+    first = {entry.text_sha256: ids[entry.document.external_id] for entry in reversed(accepted)}
+    return tuple(sorted(id_ for sha, id_ in first.items() if sha in pending))

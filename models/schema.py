@@ -1,0 +1,92 @@
+"""Brings a database's tables and views to this notemill's form, and says how far it is.
+
+Alembic without an alembic.ini: the migrations are in `models/migrations/versions/`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from alembic import command
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+
+from models.database import DatabaseError, reading, writing
+
+SchemaState = Literal["empty", "current", "behind", "ahead"]
+VERSION_TABLE = "notemill_schema"
+"""Not Alembic's default name: a hospital's database may hold other applications that use it."""
+_LOCK_NUMBER = 0x6D696C6C
+
+
+class SchemaError(DatabaseError):
+    """The tables are not those of this notemill."""
+
+
+def upgrade(engine: Engine) -> None:
+    """Creates or alters tables, and makes every view anew. Does nothing where nothing is to do; several
+    processes may call it at once. Raises SchemaError where a newer notemill made the tables."""
+    with writing(engine) as connection:
+        _hold_off_others(connection)
+        if _state(connection) == "ahead":
+            raise SchemaError(_AHEAD.format(url=_shown(engine)))
+        command.upgrade(_config(connection), "head")
+
+
+def downgrade(engine: Engine) -> None:
+    """Drops every table and view with all that is in them."""
+    with writing(engine) as connection:
+        _hold_off_others(connection)
+        command.downgrade(_config(connection), "base")
+
+
+def state(engine: Engine) -> SchemaState:
+    """`empty`: no tables; `behind`: `upgrade` has something to do; `ahead`: made by a newer notemill."""
+    with reading(engine) as connection:
+        return _state(connection)
+
+
+def check(engine: Engine) -> None:
+    """Raises SchemaError, saying what to type, unless the state is `current`."""
+    match state(engine):
+        case "empty":
+            raise SchemaError(f"{_shown(engine)} has no tables yet: type `notemill db upgrade`.")
+        case "behind":
+            raise SchemaError(f"the tables in {_shown(engine)} are older: type `notemill db upgrade`.")
+        case "ahead":
+            raise SchemaError(_AHEAD.format(url=_shown(engine)))
+
+
+_AHEAD = "the tables in {url} were made by a newer notemill: update this one."
+
+
+def _state(connection: Connection) -> SchemaState:
+    context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
+    scripts = ScriptDirectory.from_config(_config(connection))
+    revision = context.get_current_revision()
+    if revision is None:
+        return "empty"
+    if revision == scripts.get_current_head():
+        return "current"
+    known = {script.revision for script in scripts.walk_revisions()}
+    return "behind" if revision in known else "ahead"
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    return config
+
+
+def _hold_off_others(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
+
+
+def _shown(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)

@@ -1,0 +1,157 @@
+"""Every write, one method a transaction: committed when it returns, rolled back when it raises.
+
+What a method does in SQL stands in the module its verb names. No session leaves here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import Engine, insert, update
+
+from models import cancelling, claiming, recording, registering, retrying
+from models.answers import Task
+from models.clock import epoch_now, utc_now
+from models.database import reading, writing
+from models.documents import Document
+from models.grounded import check_finished
+from models.inserting import insert_new, put
+from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
+from models.outcomes import Failed, Finished, Reason
+from models.registering import Registered
+from models.tables import DocumentRow, RecipeRow, RunRow, ServingBaseRow, ServingRow
+
+
+class Store:
+    """Writes to one database; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        """`engine` comes from `models.database.connect`, its tables from `models.schema.upgrade`."""
+        self._engine = engine
+
+    def announce(self, serving: Serving) -> None:
+        """A worker says what it is made of; the newest announcement is what `submit` asks under."""
+        row = {"id": serving.id, "ingredients": serving.ingredients, "announced_at": utc_now()}
+        bases = [
+            {"serving_id": serving.id, "task": task.value, "base_id": base_id}
+            for task, base_id in sorted(base_ids(serving).items())
+        ]
+        with writing(self._engine) as connection:
+            put(connection, ServingRow, row, key="id")
+            insert_new(connection, ServingBaseRow, bases)
+
+    def open_run(
+        self, *, questions: Sequence[Question], recipes: Sequence[Recipe], sources: Sequence[str]
+    ) -> int:
+        """The id of a new run. `recipes`: every one that `register` will be given for this run."""
+        rows = sorted((_recipe_row(recipe) for recipe in recipes), key=lambda row: str(row["id"]))
+        run = {
+            "questions": [question.model_dump(mode="json") for question in questions],
+            "recipe_ids": [row["id"] for row in rows],
+            "sources": list(sources),
+        }
+        with writing(self._engine) as connection:
+            insert_new(connection, RecipeRow, rows)
+            return connection.scalars(insert(RunRow).values(**run).returning(RunRow.id)).one()
+
+    def register(
+        self,
+        run_id: int,
+        documents: Sequence[Document],
+        questions: Sequence[Question],
+        recipes: Mapping[Task, Recipe],
+    ) -> Registered:
+        """Takes a batch of documents (some hundreds) into the run, with a job for each question.
+
+        What is there already is kept: a failed job stays failed (`retry` is for those), a cancelled
+        one becomes pending again. A document whose id has another text in this run is refused.
+        """
+        with writing(self._engine) as connection:
+            return registering.register(connection, run_id, documents, questions, recipes)
+
+    def close_run(self, run_id: int, *, documents: int, refused: int) -> None:
+        """Registration is complete; `documents` and `refused` are the sums over the run's batches,
+        `refused` with the records that never became a document."""
+        closed = {"closed_at": utc_now(), "documents": documents, "refused": refused}
+        with writing(self._engine) as connection:
+            connection.execute(update(RunRow).where(RunRow.id == run_id).values(**closed))
+
+    def mark_enqueued(self, document_ids: Sequence[int]) -> None:
+        """A message for each of these documents has just been sent."""
+        if document_ids:
+            chosen = DocumentRow.id.in_(document_ids)
+            with writing(self._engine) as connection:
+                connection.execute(update(DocumentRow).where(chosen).values(enqueued_epoch=epoch_now()))
+
+    def claim(
+        self, document_id: int, *, worker: str, serving_id: str, lease_seconds: float, max_attempts: int
+    ) -> Work | None:
+        """The jobs owed on the document's text that the announced serving can answer; none if there are none.
+
+        They are this worker's until the lease ends without `renew`. A job that was claimed
+        `max_attempts` times without an end fails (`killed_worker`); one whose every run was cancelled
+        is cancelled. `worker` names one process for its lifetime, not a machine.
+        """
+        with writing(self._engine) as connection:
+            return claiming.claim(
+                connection,
+                document_id,
+                worker=worker,
+                serving_id=serving_id,
+                lease_seconds=lease_seconds,
+                max_attempts=max_attempts,
+            )
+
+    def renew(self, worker: str, lease_seconds: float) -> int:
+        """A sign of life: the lease of every job of this worker begins anew. Returns how many it has."""
+        with writing(self._engine) as connection:
+            return claiming.renew(connection, worker, lease_seconds)
+
+    def record(self, job: Job, outcome: Finished | Failed) -> bool:
+        """Stores how the job ended, with its answer. False, and nothing written, where a later claim
+        owns the job or it was deleted.
+
+        Raises UngroundedAnswerError where the answer is not true of the note.
+        """
+        if isinstance(outcome, Finished):
+            # Read before the write lock is taken: the check of a long note would hold up every writer.
+            with reading(self._engine) as connection:
+                text = recording.text_of(connection, job.id)
+            if text is None:
+                return False
+            check_finished(job, outcome, text)
+        with writing(self._engine) as connection:
+            return recording.record(connection, job, outcome)
+
+    def give_back(self, worker: str) -> int:
+        """At an orderly end of a worker: its running jobs are pending, their attempts not counted."""
+        with writing(self._engine) as connection:
+            return claiming.give_back(connection, worker)
+
+    def release(self, jobs: Sequence[Job]) -> int:
+        """After a surprise that will be tried again: these jobs are pending at once, not when their
+        lease ends; the attempt counts. Leaves alone what a later claim owns."""
+        with writing(self._engine) as connection:
+            return claiming.release(connection, jobs)
+
+    def retry(self, *, run_id: int | None, reason: Reason | None) -> tuple[int, ...]:
+        """Failed jobs (of the run, for the reason, where given) are pending again with all attempts
+        before them; the claims so far stay on record. Returns one document to enqueue for each text."""
+        with writing(self._engine) as connection:
+            return retrying.retry(connection, run_id, reason)
+
+    def cancel(self, run_id: int) -> int:
+        """Cancels the run's pending jobs that no other run waits for; returns how many. What is running
+        is finished and kept. Raises UsageError where there is no such run."""
+        with writing(self._engine) as connection:
+            return cancelling.cancel(connection, run_id)
+
+
+def _recipe_row(recipe: Recipe) -> dict[str, object]:
+    return {
+        "id": recipe.id,
+        "base_id": recipe.base_id,
+        "task": recipe.task.value,
+        "ingredients": recipe.ingredients,
+        "labels": [label.model_dump(mode="json") for label in recipe.labels],
+    }

@@ -1,0 +1,226 @@
+"""The tables of documents, runs and jobs: what is kept, what refers to what, and what cannot be.
+
+What a job answered is in `models.answer_tables`. `…_at` is a time in UTC, `…_epoch` seconds since 1970
+by the database's clock.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from models.answers import Task
+from models.clock import UtcDateTime, utc_now
+from models.jobs import JobStatus
+
+
+def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    """The column holds one of the enumeration's values."""
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+
+
+OWED_OR_RUNNING = text("jobs.status IN ('pending', 'running')")
+"""As the partial index says it: SQLite uses such an index only for a literally equal condition."""
+IS_RUNNING = text("jobs.status = 'running'")
+IS_FAILED = text("jobs.status = 'failed'")
+
+_SHA256 = String(64)
+_FINGERPRINT = String(16)
+# Composite keys that begin with the job: one B-tree, in which an answer's rows lie side by side.
+CLUSTERED = {"sqlite_with_rowid": False}
+# SQLite would give a deleted row's id to the next one; a message or a late worker may still hold it.
+NEVER_REUSED = {"sqlite_autoincrement": True}
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "pk": "pk_%(table_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime(), str: Text(), dict[str, Any]: JSON(), list[Any]: JSON()}
+
+
+class TextRow(Base):
+    """Each distinct text once."""
+
+    __tablename__ = "texts"
+    sha256: Mapped[str] = mapped_column(_SHA256, primary_key=True)
+    text: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now())
+
+
+class DocumentRow(Base):
+    """A source's note: with another text under the same external id it is another row."""
+
+    __tablename__ = "documents"
+    __table_args__ = (
+        UniqueConstraint("external_id", "text_sha256"),
+        Index(None, "text_sha256"),
+        NEVER_REUSED,
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    external_id: Mapped[str]
+    text_sha256: Mapped[str] = mapped_column(_SHA256, ForeignKey("texts.sha256", ondelete="CASCADE"))
+    source: Mapped[str]
+    metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
+    registered_at: Mapped[datetime] = mapped_column(default=utc_now())
+    enqueued_epoch: Mapped[float | None]
+    """When its last message was sent; the sweep leaves alone what was sent a moment ago."""
+
+
+class RunRow(Base):
+    """One submission."""
+
+    __tablename__ = "runs"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(default=utc_now())
+    closed_at: Mapped[datetime | None]
+    """When registration was complete."""
+    cancelled_at: Mapped[datetime | None]
+    questions: Mapped[list[Any]]
+    recipe_ids: Mapped[list[Any]]
+    sources: Mapped[list[Any]]
+    documents: Mapped[int] = mapped_column(default=0)
+    refused: Mapped[int] = mapped_column(default=0)
+
+
+class ServingRow(Base):
+    """What a worker said it is made of, and when last."""
+
+    __tablename__ = "servings"
+    id: Mapped[str] = mapped_column(_FINGERPRINT, primary_key=True)
+    ingredients: Mapped[dict[str, Any]]
+    announced_at: Mapped[datetime] = mapped_column(default=utc_now())
+
+
+class ServingBaseRow(Base):
+    """Which recipes a serving can answer under: those made on these bases, with any labels."""
+
+    __tablename__ = "serving_bases"
+    __table_args__ = (one_of("task", Task), CLUSTERED)
+    serving_id: Mapped[str] = mapped_column(
+        _FINGERPRINT, ForeignKey("servings.id", ondelete="CASCADE"), primary_key=True
+    )
+    task: Mapped[str] = mapped_column(String(16), primary_key=True)
+    base_id: Mapped[str] = mapped_column(_FINGERPRINT)
+
+
+class RecipeRow(Base):
+    """Everything that can change an answer, under its fingerprint."""
+
+    __tablename__ = "recipes"
+    __table_args__ = (one_of("task", Task),)
+    id: Mapped[str] = mapped_column(_FINGERPRINT, primary_key=True)
+    base_id: Mapped[str] = mapped_column(_FINGERPRINT)
+    """The recipe without its labels: what a serving has to have."""
+    task: Mapped[str] = mapped_column(String(16))
+    ingredients: Mapped[dict[str, Any]]
+    labels: Mapped[list[Any]]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now())
+
+
+class JobRow(Base):
+    """One question on one text under one recipe, once, whoever asked for it."""
+
+    __tablename__ = "jobs"
+    __table_args__ = (
+        UniqueConstraint("text_sha256", "task", "parameters_sha256", "recipe_id", name="uq_jobs_content"),
+        one_of("task", Task),
+        one_of("status", JobStatus),
+        CheckConstraint("attempts >= attempts_forgiven AND attempts_forgiven >= 0", name="attempts_counted"),
+        CheckConstraint("(status = 'failed') = (reason IS NOT NULL)", name="reason_where_failed"),
+        CheckConstraint(
+            "(status = 'running') = (worker IS NOT NULL AND lease_until_epoch IS NOT NULL)",
+            name="worker_where_running",
+        ),
+        CheckConstraint("status <> 'finished' OR finished_at IS NOT NULL", name="time_where_finished"),
+        Index("ix_jobs_owed", "text_sha256", sqlite_where=OWED_OR_RUNNING, postgresql_where=OWED_OR_RUNNING),
+        Index("ix_jobs_running", "worker", sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING),
+        Index("ix_jobs_failed", "reason", sqlite_where=IS_FAILED, postgresql_where=IS_FAILED),
+        NEVER_REUSED,
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text_sha256: Mapped[str] = mapped_column(_SHA256, ForeignKey("texts.sha256", ondelete="CASCADE"))
+    task: Mapped[str] = mapped_column(String(16))
+    parameters: Mapped[dict[str, Any]]
+    parameters_sha256: Mapped[str] = mapped_column(_SHA256)
+    recipe_id: Mapped[str] = mapped_column(_FINGERPRINT, ForeignKey("recipes.id", ondelete="RESTRICT"))
+    status: Mapped[str] = mapped_column(String(16), default=JobStatus.PENDING.value)
+    attempts: Mapped[int] = mapped_column(default=0)
+    """Claims ever made; never falls, so that it can fence off a worker that comes back late."""
+    attempts_forgiven: Mapped[int] = mapped_column(default=0)
+    """Claims that do not count against the limit: given back in order, or before a retry."""
+    worker: Mapped[str | None]
+    lease_until_epoch: Mapped[float | None]
+    created_at: Mapped[datetime] = mapped_column(default=utc_now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    """When it ended, whichever way."""
+    reason: Mapped[str | None] = mapped_column(String(32))
+    detail: Mapped[str] = mapped_column(default="")
+    duration_seconds: Mapped[float | None]
+    prompt_tokens: Mapped[int] = mapped_column(default=0)
+    completion_tokens: Mapped[int] = mapped_column(default=0)
+    ranges_read: Mapped[list[Any]] = mapped_column(default=list)
+    """Pairs [start, end]."""
+
+
+class RunJobRow(Base):
+    """Which job answers a document of a run; jobs are shared by runs and by documents of equal text."""
+
+    __tablename__ = "run_jobs"
+    __table_args__ = (
+        Index(None, "document_id", "job_id", "run_id"),
+        Index(None, "job_id", "run_id"),
+        CLUSTERED,
+    )
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    document_id: Mapped[int] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+
+
+class AttemptEnd(StrEnum):
+    """How one claim of a job ended; none while it runs."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    GIVEN_BACK = "given_back"
+    RELEASED = "released"
+    LEASE_EXPIRED = "lease_expired"
+
+
+class AttemptRow(Base):
+    """One claim of a job by a worker."""
+
+    __tablename__ = "attempts"
+    __table_args__ = (
+        CheckConstraint("(ended_at IS NULL) = (ended_as IS NULL)", name="end_has_time"),
+        one_of("ended_as", AttemptEnd),
+        CLUSTERED,
+    )
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    attempt: Mapped[int] = mapped_column(primary_key=True)
+    worker: Mapped[str]
+    started_at: Mapped[datetime] = mapped_column(default=utc_now())
+    ended_at: Mapped[datetime | None]
+    ended_as: Mapped[str | None] = mapped_column(String(16))

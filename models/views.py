@@ -1,0 +1,157 @@
+"""The views for analysts, as SQL. docs/sql.md says what each column means.
+
+A view goes from a document to its answers by the sha256 of the text, so that documents of equal text
+both show. Only JSON members and substrings differ between the two databases.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from models.jobs import fingerprint
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_DOCUMENT = """d.external_id, d.id AS document_id, d.source, d.text_sha256"""
+
+# Of the versions of a note the newest, of its answers to one question the one finished last.
+_IS_NEWEST = """(
+    NOT EXISTS (SELECT 1 FROM documents newer_document
+                WHERE newer_document.external_id = d.external_id AND newer_document.id > d.id)
+    AND NOT EXISTS (SELECT 1 FROM jobs newer
+                    WHERE newer.text_sha256 = j.text_sha256 AND newer.task = j.task
+                      AND newer.parameters_sha256 = j.parameters_sha256 AND newer.status = 'finished'
+                      AND (newer.finished_at > j.finished_at
+                           OR newer.finished_at = j.finished_at AND newer.id > j.id))
+  ) AS is_newest"""
+
+_FROM_DOCUMENT_TO_JOB = "FROM documents d JOIN jobs j ON j.text_sha256 = d.text_sha256"
+
+# The pieces put into these statements are constants of this file.
+# ruff: noqa: S608
+
+_ENTITIES = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
+  e.position, e.span_start, e.span_end, e.text, e.label, e.assertion, e.probability,
+  {{attribute_dosage}}, {{attribute_frequency}}, {{attribute_route}}, {{attribute_value}},
+  {_IS_NEWEST}
+{_FROM_DOCUMENT_TO_JOB}
+JOIN entities e ON e.job_id = j.id
+"""
+
+_ATTRIBUTES = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
+  e.position AS entity_position, e.text AS entity_text, e.label AS entity_label,
+  a.position, a.span_start, a.span_end, a.text, a.kind,
+  {_IS_NEWEST}
+{_FROM_DOCUMENT_TO_JOB}
+JOIN entity_attributes a ON a.job_id = j.id
+JOIN entities e ON e.job_id = a.job_id AND e.position = a.entity_position
+"""
+
+_PASSAGES = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
+  {{query}} AS query, p.position, p.span_start, p.span_end, p.text, p.score,
+  {_IS_NEWEST}
+{_FROM_DOCUMENT_TO_JOB}
+JOIN passages p ON p.job_id = j.id
+"""
+
+_SUMMARIES = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
+  CAST({{max_words}} AS INTEGER) AS max_words, s.title, s.text,
+  (SELECT COUNT(*) FROM summary_sentences t WHERE t.job_id = s.job_id) AS sentences,
+  (SELECT COUNT(*) FROM summary_sentences t WHERE t.job_id = s.job_id AND t.flags <> '')
+    AS flagged_sentences,
+  {_IS_NEWEST}
+{_FROM_DOCUMENT_TO_JOB}
+JOIN summaries s ON s.job_id = j.id
+"""
+
+_SUMMARY_SENTENCES = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
+  t.position, t.section, t.text, t.flags, t.flags = '' AS is_supported,
+  (SELECT COUNT(*) FROM summary_sources o WHERE o.job_id = t.job_id AND o.sentence_position = t.position)
+    AS sources,
+  {_IS_NEWEST}
+{_FROM_DOCUMENT_TO_JOB}
+JOIN summary_sentences t ON t.job_id = j.id
+"""
+
+_SUMMARY_SOURCES = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, t.position AS sentence_position, t.text AS sentence, t.flags,
+  o.position, o.span_start, o.span_end,
+  substr(x.text, o.span_start + 1, o.span_end - o.span_start) AS source_text,
+  {_IS_NEWEST}
+{_FROM_DOCUMENT_TO_JOB}
+JOIN summary_sentences t ON t.job_id = j.id
+JOIN summary_sources o ON o.job_id = t.job_id AND o.sentence_position = t.position
+JOIN texts x ON x.sha256 = j.text_sha256
+"""
+
+_JOBS = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.task, {{query}} AS query,
+  CAST({{max_words}} AS INTEGER) AS max_words, j.status, j.reason, j.detail, j.recipe_id AS recipe,
+  j.attempts, j.worker, j.created_at, j.started_at, j.finished_at, j.duration_seconds,
+  j.prompt_tokens, j.completion_tokens, length(x.text) AS characters
+{_FROM_DOCUMENT_TO_JOB}
+JOIN texts x ON x.sha256 = j.text_sha256
+"""
+
+_RUN_PROGRESS = """
+SELECT r.id AS run, r.created_at, r.closed_at, r.cancelled_at, r.documents, r.refused,
+  COUNT(j.id) AS jobs,
+  COUNT(CASE WHEN j.status = 'pending' THEN 1 END) AS pending,
+  COUNT(CASE WHEN j.status = 'running' THEN 1 END) AS running,
+  COUNT(CASE WHEN j.status = 'finished' THEN 1 END) AS finished,
+  COUNT(CASE WHEN j.status = 'failed' THEN 1 END) AS failed,
+  COUNT(CASE WHEN j.status = 'cancelled' THEN 1 END) AS cancelled,
+  COUNT(CASE WHEN j.status = 'finished' AND j.finished_at < r.created_at THEN 1 END) AS finished_before,
+  MIN(CASE WHEN j.started_at >= r.created_at THEN j.started_at END) AS first_started_at,
+  MAX(CASE WHEN j.finished_at >= r.created_at THEN j.finished_at END) AS last_finished_at
+FROM runs r
+LEFT JOIN (SELECT DISTINCT run_id, job_id FROM run_jobs) of_run ON of_run.run_id = r.id
+LEFT JOIN jobs j ON j.id = of_run.job_id
+GROUP BY r.id
+"""
+
+_VIEWS = {
+    "v_entities": _ENTITIES,
+    "v_entity_attributes": _ATTRIBUTES,
+    "v_passages": _PASSAGES,
+    "v_summaries": _SUMMARIES,
+    "v_summary_sentences": _SUMMARY_SENTENCES,
+    "v_summary_sources": _SUMMARY_SOURCES,
+    "v_jobs": _JOBS,
+    "v_run_progress": _RUN_PROGRESS,
+}
+NAMES = tuple(_VIEWS)
+
+
+def create_statements(dialect: Dialect) -> list[str]:
+    """CREATE VIEW for every view, in the order of NAMES."""
+    pieces = {name: _parameter(name, dialect) for name in ("query", "max_words")}
+    pieces |= {f"attribute_{kind}": _attribute(kind) for kind in ("dosage", "frequency", "route", "value")}
+    return [f"CREATE VIEW {name} AS{sql.format(**pieces).rstrip()}" for name, sql in _VIEWS.items()]
+
+
+def drop_statements() -> list[str]:
+    """DROP VIEW for every view that is there."""
+    return [f"DROP VIEW IF EXISTS {name}" for name in reversed(NAMES)]
+
+
+def views_fingerprint() -> str:
+    """Changes with any view; each migration names the one it was written for."""
+    return fingerprint({"sqlite": create_statements("sqlite"), "postgresql": create_statements("postgresql")})
+
+
+def _parameter(name: str, dialect: Dialect) -> str:
+    # ->> would do on both, but SQLite has it only since 3.38.
+    return (
+        f"json_extract(j.parameters, '$.{name}')" if dialect == "sqlite" else f"(j.parameters ->> '{name}')"
+    )
+
+
+def _attribute(kind: str) -> str:
+    return f"""(SELECT a.text FROM entity_attributes a WHERE a.job_id = e.job_id
+     AND a.entity_position = e.position AND a.kind = '{kind}' ORDER BY a.position LIMIT 1) AS {kind}"""
