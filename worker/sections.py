@@ -1,0 +1,114 @@
+"""Section headings of a note, with offsets and a kind for the names that are known.
+
+Knows forms ("PAST HISTORY:", "Family History" on a line of its own) and the names in sections.toml.
+A heading inside a section ("NECK:", "Mother:") keeps the kind of the section that it stands in.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+OTHER = "other"
+"""The kind of a heading whose name is not known, and of the text before the first one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """From a heading to the next one. The whole text is covered: the first may have no heading."""
+
+    title: str
+    """As written, without its colon; '' before the first heading."""
+    kind: str
+    """A key of sections.toml, or 'other'."""
+    start: int
+    body_start: int
+    end: int
+
+
+_TITLE = r"[A-Z][A-Za-z0-9 /&,'().-]{1,58}?"
+# A heading begins a line, or follows a sentence or the comma that mtsamples writes for a line break.
+_HEADING = re.compile(
+    rf"""
+    (?:^|(?<=[\n\r])|(?<=[.;:!?)]\ )|(?<=[.;:]\ \ )|(?<=[.,]))
+    (?:[\s*\#_•-]{{0,4}})(?P<title>{_TITLE})[*_]{{0,2}}
+    (?:(?P<colon>\s?:)|(?P<numbered>,(?=\s?1\.))|(?P<alone>[^\S\r\n]{{0,20}}(?=[\r\n]|$)))
+    """,
+    re.VERBOSE,
+)
+_MODIFIER = re.compile(r"^(?:the|patient's|current|brief|pertinent|relevant|\d+\.?)\s+|\s*\([^)]*\)?$")
+
+
+def sections(text: str) -> tuple[Section, ...]:
+    """The sections in order; they follow each other without a gap from 0 to the text's end."""
+    found = list(_headings(text))
+    if not found or found[0][1] > 0:
+        found.insert(0, ("", 0, 0, OTHER))
+    ends = [start for _, start, _, _ in found[1:]] + [len(text)]
+    return tuple(
+        Section(title=title, kind=kind, start=start, body_start=body_start, end=end)
+        for (title, start, body_start, kind), end in zip(found, ends, strict=True)
+    )
+
+
+def kind_of_title(title: str) -> str | None:
+    """The kind of a heading's name; 'inherited' for one inside a section; None where it is not known."""
+    name = _MODIFIER.sub("", " ".join(title.lower().split())).strip(" .-*")
+    kinds = _kinds()
+    if name in kinds:
+        return kinds[name]
+    if name.startswith("family") and "history" in name:
+        return "family_history"
+    if name.startswith(("past", "prior", "previous")) and name.endswith("history"):
+        return "past_history"
+    words = name.split(" ")
+    for length in range(len(words) - 1, 0, -1):
+        for part in (" ".join(words[-length:]), " ".join(words[:length])):
+            if len(part) > 3 and kinds.get(part, "inherited") != "inherited":
+                return kinds[part]
+    return None
+
+
+def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
+    kind = OTHER
+    for match in _HEADING.finditer(text):
+        title = match.group("title").rstrip(" ,")
+        known = kind_of_title(title)
+        is_upper = title.isupper() and sum(map(str.isalpha, title)) >= 3
+        is_exact = known is not None and " ".join(title.lower().split()) in _kinds()
+        is_titled = len(title.split()) <= 6 and title.istitle()
+        at_line = match.start() == 0 or text[match.start() - 1] in "\r\n"
+        if match.group("colon"):
+            is_heading = is_upper or is_exact or (at_line and is_titled)
+        elif match.group("numbered"):
+            is_heading = is_upper or is_exact
+        else:
+            is_heading = (
+                at_line
+                and not title.endswith((".", ","))
+                and (is_exact or (is_upper and len(title.split()) <= 8))
+            )
+        if not is_heading:
+            continue
+        if known is None:
+            kind = OTHER if is_upper else kind
+        elif known != "inherited":
+            kind = known
+        elif is_upper and kind not in (
+            "review_of_systems",
+            "family_history",
+            "past_history",
+            "social_history",
+        ):
+            kind = "examination"
+        yield title, match.start("title"), match.end(), kind
+
+
+@cache
+def _kinds() -> dict[str, str]:
+    tables = tomllib.loads(Path(__file__).with_name("sections.toml").read_text("utf-8"))
+    return {name: kind for kind, names in tables.items() for name in names}

@@ -1,0 +1,251 @@
+"""Sentences of a clinical note, with their true offsets.
+
+Every character that is not white space lies in exactly one sentence. Knows the abbreviations, lists and
+line breaks of notes by rule, nothing of meaning. One pass with look-around of bounded length: linear time.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from models.answers import Span
+from worker.words import word_set
+
+MAX_SENTENCE_CHARACTERS = 1_000
+"""A longer run is cut: the longest sentence of 261 mtsamples notes has 778 characters."""
+
+_LOOK = 80
+"""How far a decision looks to either side, in characters."""
+
+_MARK = re.compile(
+    r"""
+    (?P<cjk>[。！？｡．]+[”’」』）》"')\]]*)
+    | (?P<stop>[.!?…]+["'”’)\]]*,?)              # followed by white space or a glued word
+    | (?P<join>,(?=[A-Z0-9]))                    # mtsamples writes a line break as a comma
+    | (?P<colon>:(?=\s{0,3}1[.)]\s))             # "DIAGNOSES: 1.  Fibroids"
+    | (?P<space>\s+)
+    """,
+    re.VERBOSE,
+)
+_LINE_BREAK = re.compile(r"\r\n|[\n\r\x0b\x0c\x85\u2028\u2029]")
+_LIST_MARKER = re.compile(
+    r"(?:\d{1,2}|[A-Za-z])[.)](?=\s)|\d{1,2}[.)](?=[A-Z])|[-*•●▪‣◦–—+>](?=\s)|[•●▪‣◦]|#\s?\d"
+)
+_BULLET = re.compile(r"[•●▪‣◦]")
+_NUMBERED = re.compile(r"\d{1,2}\.\s|\d{1,2}\.[A-Z]")
+_INLINE_NUMBER = re.compile(r"(\d{1,2})[.)]\s+[A-Z]")
+_HEADING = re.compile(r"[A-Z][A-Za-z0-9 /&'()-]{1,45}:")
+_LAST_TOKEN = re.compile(r"[^\s,;:()\[\]]+$")
+_LAST_WORDS = re.compile(r"(\S+)\s+\S+$")
+
+_NEVER_LAST = word_set(
+    """
+    dr mr mrs ms prof vs i.e e.g cf approx fig figs st mt sr jr re rev gen sgt lt col ca resp
+    """
+)
+"""With a stop these always lean on the next word."""
+_SELDOM_LAST = word_set(
+    """
+    p.o b.i.d t.i.d q.i.d q.d q.h.s q.o.d q.a.m q.p.m p.r.n h.s a.c p.c n.p.o s.c s.q i.m i.v i.d
+    s.l p.r a.m p.m b.p d.o.b y.o w.o s.p h.o c.o r.o etc subq inc ltd co dept hosp univ tab tabs
+    cap caps susp inj sol gtt gtts q h d s mg mcg ml cc cm mm kg gm g lb lbs oz in ft hr hrs min
+    mins sec wk wks mo mos yr yrs no nos pt pts dx hx rx tx fx sx wt ht temp max dec jan feb mar apr
+    jun jul aug sept oct nov
+    """
+)
+"""A sentence may end in these, but not before a small letter or a figure."""
+_STARTERS = word_set(
+    """
+    the he she it this these those there they we i patient her his their a an in on at no after upon
+    under both all then once next following please if when as for with will was is
+    """
+)
+_NAMES_A_NUMBER = word_set(
+    """
+    type stage grade class level phase score was is of to than at and or x times number no
+    """
+)
+_GLUED_SUFFIXES = word_set(
+    """
+    com org net edu gov html htm pdf doc docx txt jpg png xml json csv exe co uk de
+    """
+)
+
+
+def sentences(text: str, max_characters: int = MAX_SENTENCE_CHARACTERS) -> tuple[Span, ...]:
+    """The sentences in order: disjoint, without white space at either end, none longer than
+    `max_characters`; together they hold every character that is not white space."""
+    starts = [0, *_starts(text), len(text)]
+    found = []
+    for start, end in pairwise(starts):
+        for piece in _short_enough(text, *_trimmed(text, start, end), max_characters):
+            found.append(piece)
+    return tuple(found)
+
+
+def _starts(text: str) -> Iterator[int]:
+    """Offsets at which a new sentence begins; white space may stand there."""
+    wrap_width = _wrap_width(text)
+    item = 0
+    begun = 0
+    for mark in _MARK.finditer(text):
+        before, after = (
+            text[max(begun, mark.start() - _LOOK) : mark.start()],
+            text[mark.end() : mark.end() + _LOOK],
+        )
+        kind = mark.lastgroup
+        ends = (
+            kind == "cjk"
+            or (kind == "stop" and _stop_ends(mark.group(), before, after))
+            or (kind == "join" and _join_ends(before, after))
+            or (kind == "colon" and len(before) > 2)
+            or (kind == "space" and _space_ends(text, mark, begun, wrap_width))
+        )
+        if kind == "space" and (number := _INLINE_NUMBER.match(after)):
+            is_next = int(number.group(1)) == item + 1 and (
+                item > 0 or mark.start() == begun or before[-1:] == ":"
+            )
+            is_named = item > 0 and _last_token(before).lower() in _NAMES_A_NUMBER
+            if is_next and not is_named:
+                ends, item = True, item + 1
+        if kind == "space" and "\n\n" in mark.group():
+            item = 1 if after.startswith(("1.", "1)")) else 0
+        if ends:
+            begun = mark.end()
+            yield begun
+
+
+def _stop_ends(stop: str, before: str, after: str) -> bool:
+    token = _last_token(before)
+    if not after:
+        return True
+    if stop[-1] == ",":
+        return not after[0].isspace() and not after[0].islower()  # "Fibroid uterus.,2.  Anemia"
+    if not after[0].isspace():
+        return _glued_stop_ends(token, after)
+    if stop[0] in "!?":
+        return bool(before) and not before[-1].isspace()  # "? pneumonia" begins one
+    following = after.lstrip()
+    if not following:
+        return True
+    if token.isdigit() and len(token) <= 2 and not before[: -len(token)].strip(" \t\r\n,-*•"):
+        return False  # "1." opens an item of a list
+    if len(token) == 1 and token.isalpha() and before.strip() == token and stop == ".":
+        return False  # "A." opens an item of a list, or a name
+    bare = token.lower().strip(".")
+    if bare in _NEVER_LAST or (bare in ("no", "nos", "q") and following[0].isdigit()):
+        return False
+    if (
+        following[0].islower()
+        or (following[0].isdigit() and not _NUMBERED.match(following))
+        or following[0] in "(,;"
+    ):
+        is_abbreviation = bare in _SELDOM_LAST or "." in bare or len(bare) <= 1 or _is_dosing(bare)
+        return not is_abbreviation and (not following[0].islower() or len(bare) > 3)
+    return not _is_initial(token, before, following)
+
+
+def _glued_stop_ends(token: str, after: str) -> bool:
+    """A stop with no white space after it: "done.The" or "abnormalities.general"."""
+    word = re.match(r"[A-Za-z]+", after)
+    if (
+        word is None
+        or len(token) < 3
+        or not token[-2:].isalpha()
+        or "." in token
+        or "/" in token
+        or "@" in token
+    ):
+        return False
+    rest = after[word.end() : word.end() + 1]
+    if word.group().lower() in _GLUED_SUFFIXES or rest in (".", "@", "/") or not token.isalpha():
+        return False
+    if word.group()[0].isupper():
+        return len(word.group()) > 1 and (token[1:].islower() or len(token) > 3)
+    return len(token) > 3 and len(word.group()) > 3
+
+
+def _join_ends(before: str, after: str) -> bool:
+    """A comma glued to what follows: a list item or a heading of its own line, once."""
+    if not before or before[-1].isspace() or before[-1].isdigit():
+        return False
+    return bool(_NUMBERED.match(after) or _HEADING.match(after))
+
+
+def _space_ends(text: str, mark: re.Match[str], begun: int, wrap_width: int) -> bool:
+    after = text[mark.end() : mark.end() + _LOOK]
+    if not after or mark.start() <= begun:
+        return False
+    if _BULLET.match(after):
+        return True
+    line_breaks = len(_LINE_BREAK.findall(mark.group()))
+    if line_breaks != 1:
+        return line_breaks > 1
+    line = text[max(0, mark.start() - 200) : mark.start()]
+    line = line[max(line.rfind("\n"), line.rfind("\r")) + 1 :]
+    if (
+        _LIST_MARKER.match(after)
+        or _HEADING.match(after)
+        or "\t" in line
+        or "|" in line
+        or "   " in line.strip()
+    ):
+        return True
+    if line[-1] in ".!?:" and _last_token(line).lower().strip(".") not in _NEVER_LAST | _SELDOM_LAST:
+        return True
+    first_word = after.split(None, 1)[0]
+    if len(line) + 1 + len(first_word) > wrap_width > 0:
+        return False  # the next word did not fit: a hard wrap
+    return line[-1] not in ",;" and not (after[0].islower() and len(line) >= 40)
+
+
+def _wrap_width(text: str) -> int:
+    """The column at which the note's lines are wrapped; 0 where they are not."""
+    lengths = [len(line) for line in text.splitlines()]
+    widest = max((length for length in lengths if length <= 140), default=0)
+    if widest < 50 or any(length > 140 for length in lengths):
+        return 0
+    return widest if sum(length > widest - 15 for length in lengths) >= 3 else 0
+
+
+def _is_initial(token: str, before: str, following: str) -> bool:
+    if len(token) != 1 or not token.isupper():
+        return False
+    previous = _LAST_WORDS.search(before)
+    next_word = re.match(r"\w*", following)
+    is_name = previous is not None and (
+        previous.group(1)[0].isupper() or previous.group(1).lower().strip(".") in _NEVER_LAST
+    )
+    return is_name and next_word is not None and next_word.group().lower() not in _STARTERS
+
+
+def _is_dosing(bare: str) -> bool:
+    """q4h, q.4-6h, 4-6h, x2d"""
+    return re.fullmatch(r"q?\.?\s?\d{1,2}(-\d{1,2})?h(rs?)?|x\d+[a-z]?", bare) is not None
+
+
+def _last_token(before: str) -> str:
+    found = _LAST_TOKEN.search(before[-40:])
+    return found.group() if found else ""
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    stripped = text[start:end].lstrip()
+    start = end - len(stripped)
+    return start, start + len(stripped.rstrip())
+
+
+def _short_enough(text: str, start: int, end: int, max_characters: int) -> Iterator[Span]:
+    """[start, end) in pieces that are short enough, cut after a clause, else a word, else a character."""
+    while end - start > max_characters:
+        head = text[start : start + max_characters + 1]
+        cut = max(head.rfind("; "), head.rfind(", ")) + 1
+        if cut < max_characters // 2:
+            cut = max((space.start() for space in re.finditer(r"\s", head)), default=0)
+        cut = cut or max_characters
+        yield Span(start=start, end=_trimmed(text, start, start + cut)[1])
+        start, end = _trimmed(text, start + cut, end)
+    if start < end:
+        yield Span(start=start, end=end)
