@@ -1,0 +1,159 @@
+"""Document ids into Redis, as Celery task messages in pipelined batches. Knows no text and no SQL."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from celery import Celery
+from kombu import Connection, Producer
+from kombu.exceptions import ChannelError, KombuError
+
+from models.errors import NotemillError
+from models.messages import QUEUE_NAME, TASK_NAME, DocumentMessage
+
+SCHEMES = ("redis://", "rediss://", "redis+socket://")
+MESSAGES_A_PIPELINE = 500
+"""About 0.4 MB to the server in one round trip."""
+ATTEMPTS = 3
+SECONDS_BETWEEN_ATTEMPTS = 0.5
+CONNECT_TIMEOUT_SECONDS = 5.0
+SOCKET_TIMEOUT_SECONDS = 30.0
+"""Without it a publish waits for ever on a server that vanished behind a firewall."""
+
+
+class QueueError(NotemillError):
+    """Redis does not answer, or refuses what it is sent."""
+
+
+class QueueLength(NamedTuple):
+    """How many messages there are."""
+
+    waiting: int
+    unacknowledged: int
+    """Taken by a worker and not finished there; of every Celery queue in this Redis database."""
+
+    @property
+    def total(self) -> int:
+        return self.waiting + self.unacknowledged
+
+
+class Enqueuer:
+    """Sends messages to the worker's queue; one thread at a time. Close it at the end."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._app = _app(redis_url)
+        self._connection: Connection = self._app.connection_for_write()
+
+    def close(self) -> None:
+        self._connection.release()
+
+    def check(self) -> None:
+        """Raises QueueError where no server answers, before anything is registered for it."""
+        with _reported(self._connection):
+            _connect(self._connection)
+
+    def send(self, document_ids: Sequence[int]) -> None:
+        """One message a document, in the order given; returns when Redis has them all.
+
+        Raises QueueError after ATTEMPTS. Some may have arrived then, and some twice: a message only
+        says "look at what SQL owes for this document", so neither matters.
+        """
+        with _reported(self._connection):
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    self._send_once(document_ids)
+                    break
+                except _errors(self._connection):
+                    if attempt == ATTEMPTS:
+                        raise
+                    self._start_over()
+                    time.sleep(SECONDS_BETWEEN_ATTEMPTS * attempt)
+
+    def _start_over(self) -> None:
+        """With a new connection: a pipeline that failed leaves its socket in the middle of an answer."""
+        self._connection.release()
+        self._connection = self._app.connection_for_write()
+
+    def _send_once(self, document_ids: Sequence[int]) -> None:
+        _connect(self._connection)
+        producer = Producer(self._connection)
+        with producer.batch(max_size=MESSAGES_A_PIPELINE):
+            for document_id in document_ids:
+                self._publish(producer, DocumentMessage(document_id=document_id))
+
+    def _publish(self, producer: Producer, message: DocumentMessage) -> None:
+        self._app.send_task(
+            TASK_NAME,
+            kwargs=message.model_dump(),
+            producer=producer,
+            # A queue of type direct goes through the default exchange: kombu pushes to the list of that
+            # name and reads no binding, so a Redis that was flushed loses no message sent after it.
+            queue=QUEUE_NAME,
+            declare=[],
+            argsrepr="()",
+            kwargsrepr=repr(message.model_dump()),
+            ignore_result=True,
+            retry=False,  # in a pipeline nothing is sent yet; the pipeline as a whole is retried
+        )
+
+
+def queue_length(redis_url: str) -> QueueLength:
+    """The messages of the worker's queue now. Raises QueueError where no server answers."""
+    with _app(redis_url).connection_for_read() as connection, _reported(connection):
+        _connect(connection)
+        channel = connection.default_channel
+        try:  # sums the lists of all priorities, in case another client sends with one
+            waiting = channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count
+        except ChannelError:  # Redis drops a list with its last element
+            waiting = 0
+        return QueueLength(waiting=waiting, unacknowledged=channel.client.hlen(channel.unacked_key))
+
+
+def _app(redis_url: str) -> Celery:
+    if not redis_url.startswith(SCHEMES):
+        raise QueueError(f"NOTEMILL_REDIS_URL has to begin with {', '.join(SCHEMES)}.")
+    app = Celery("notemill.producer", broker=redis_url, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE_NAME,
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        task_ignore_result=True,
+        broker_transport_options={
+            "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
+            "socket_timeout": SOCKET_TIMEOUT_SECONDS,
+        },
+    )
+    return app
+
+
+def _connect(connection: Connection) -> None:
+    """Opens it and pings; does nothing where it is open."""
+    connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT_SECONDS)
+
+
+def _errors(connection: Connection) -> tuple[type[BaseException], ...]:
+    return (*connection.connection_errors, *connection.channel_errors, KombuError, OSError, ValueError)
+
+
+@contextmanager
+def _reported(connection: Connection) -> Iterator[None]:
+    try:
+        yield
+    except _errors(connection) as error:
+        raise QueueError(
+            f"Redis at {_shown(connection)} cannot be used ({_kind(error)})."
+            " Check NOTEMILL_REDIS_URL, then type: notemill doctor"
+        ) from None
+
+
+def _kind(error: BaseException) -> str:
+    cause: Any = error.__cause__ or error
+    return type(cause).__name__
+
+
+def _shown(connection: Connection) -> str:
+    return str(connection.as_uri(include_password=False)).replace("://:**@", "://")

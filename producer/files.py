@@ -1,0 +1,102 @@
+"""Files on disk: which are notes, in what format, in what order, and what their notes are called."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from models.documents import Document, Refused
+from producer.columns import ColumnChoice, SourceError
+from producer.delimited import read_csv_file, read_tsv_file
+from producer.jsonl import read_jsonl_file
+from producer.records import Origin
+from producer.text_files import read_text_file
+
+Reader = Callable[[Path, Origin, ColumnChoice], Iterator[Document | Refused]]
+
+
+def _read_parquet_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:
+    from producer.parquet import read_parquet_file  # pyarrow takes 0.2 s that most commands need not pay
+
+    return read_parquet_file(path, origin, choice)
+
+
+READERS: dict[str, Reader] = {
+    ".txt": read_text_file,
+    ".jsonl": read_jsonl_file,
+    ".ndjson": read_jsonl_file,
+    ".csv": read_csv_file,
+    ".tsv": read_tsv_file,
+    ".parquet": _read_parquet_file,
+}
+KNOWN_ENDINGS = ", ".join(READERS)
+REJECTS_ENDING = ".rejects.jsonl"
+"""What we write ourselves; never read back from a folder."""
+
+
+def reader_of(path: Path) -> Reader | None:
+    """The reader for a file by its ending, `.gz` aside; none for an unknown ending."""
+    name = path.name.lower()
+    reader = READERS.get(Path(name.removesuffix(".gz")).suffix)
+    return None if reader is _read_parquet_file and name.endswith(".gz") else reader
+
+
+def read_file(path: Path, name: str, choice: ColumnChoice) -> Iterator[Document | Refused]:
+    """The documents of one file, whose notes are called after `name`.
+
+    Raises SourceError where the file as a whole is not what its ending says.
+    """
+    origin = Origin(source=_shown(path), name=name)
+    reader = reader_of(path)
+    if reader is None:
+        return iter([origin.refused("unknown file ending")])
+    return reader(path, origin, choice)
+
+
+def read_many(paths: Iterator[Path], base: Path | None, choice: ColumnChoice) -> Iterator[Document | Refused]:
+    """The documents of many files, called by their paths from `base`, or as typed without one.
+
+    A file that as a whole cannot be read is one refusal; the others go on.
+    """
+    for path in paths:
+        try:
+            yield from read_file(path, _shown(path.relative_to(base) if base else path), choice)
+        except SourceError as error:
+            yield Refused(source=_shown(path), reason=error.reason)
+
+
+def walk(folder: Path) -> Iterator[Path]:
+    """Every file below the folder in the order of names, without hidden ones and rejects files."""
+    for parent, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith(".") and not name.endswith(REJECTS_ENDING):
+                yield Path(parent, name)
+
+
+def matches(pattern: str) -> Iterator[Path]:
+    """Every file that the glob matches, and every file below the folders it matches."""
+    # Not Path.glob, which takes no absolute pattern.
+    for match in sorted(glob.iglob(pattern, recursive=True)):  # noqa: PTH207
+        path = Path(match)
+        if not path.is_dir():
+            yield path
+        elif "**" not in pattern:  # which matches the files in them as well
+            yield from walk(path)
+
+
+def base_of(pattern: str) -> Path:
+    """The folder that a glob starts from: the part before its first wildcard."""
+    fixed = []
+    for part in Path(pattern).parts:
+        if glob.has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed)
+
+
+def _shown(path: Path) -> str:
+    """The path as text; a byte of a file name that is no UTF-8 is written `\\xe9`."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

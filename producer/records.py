@@ -1,0 +1,76 @@
+"""From one record of a source to a document, or to the reason why not. The one place that decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from models.documents import Document, Refused
+from producer.columns import Columns
+from producer.json_values import NotJsonError, as_json, checked_text
+
+MAX_ID_CHARACTERS = 500
+"""As models.documents.Document has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where records come from."""
+
+    source: str
+    """What a document's `source` says: the path as typed, or the database without its credentials."""
+    name: str
+    """What made-up ids begin with, e.g. `notes.jsonl` in `notes.jsonl:17`."""
+
+    def refused(self, reason: str, line: int | None = None, external_id: str | None = None) -> Refused:
+        return Refused(source=self.source, line=line, external_id=external_id, reason=reason)
+
+
+def as_document(
+    record: Mapping[str, Any], columns: Columns, origin: Origin, line: int | None
+) -> Document | Refused:
+    """The document that a record is; every column but id and text becomes its metadata.
+
+    `line` is 1-based, none for a whole file. A record without an id is called by its source's name
+    and line.
+    """
+    external_id: str | None = None
+    try:
+        external_id = _external_id(record, columns, origin, line)
+        metadata = {name: value for name, value in record.items() if name not in (columns.id, columns.text)}
+        return Document(
+            external_id=external_id,
+            text=_text(record.get(columns.text)),
+            source=origin.source,
+            line=line,
+            metadata=as_json(metadata),
+        )
+    except NotJsonError as refusal:
+        return origin.refused(refusal.reason, line, external_id)
+
+
+def _external_id(record: Mapping[str, Any], columns: Columns, origin: Origin, line: int | None) -> str:
+    value = as_json(record.get(columns.id)) if columns.id is not None else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # what a data frame makes of a whole column of ids with one gap in it
+    if isinstance(value, bool) or not isinstance(value, str | int | None):
+        raise NotJsonError("id is not a string or a whole number")
+    external_id = "" if value is None else str(value)
+    if not external_id.strip():
+        if columns.must_have_id:
+            raise NotJsonError("no id")
+        external_id = origin.name if line is None else f"{origin.name}:{line}"
+    if len(external_id) > MAX_ID_CHARACTERS:
+        raise NotJsonError(f"id longer than {MAX_ID_CHARACTERS} characters")
+    return external_id
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:  # NaN is how a data frame writes a missing text
+        raise NotJsonError("no text")
+    if not isinstance(value, str):
+        raise NotJsonError("text is not a string")
+    if not value.strip():
+        raise NotJsonError("no text")
+    return checked_text(value)

@@ -1,0 +1,53 @@
+"""The rejects file: one JSON object for each record that was refused, without a word of any note."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TextIO
+
+from models.documents import Refused
+from models.errors import UsageError
+
+
+class RejectsFile:
+    """Written beside its place as `….partial` and moved there at the end; none where none is refused.
+
+    Mode 0600: it holds ids. Use it with `with`; a run that breaks off keeps what it has.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._partial = path.with_name(path.name + ".partial")
+        self._file: TextIO | None = None
+        self.count = 0
+
+    def __enter__(self) -> RejectsFile:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._partial.replace(self._path)
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file is or will be; none as long as nothing was refused."""
+        return self._path if self.count else None
+
+    def write(self, refused: Iterable[Refused]) -> None:
+        """Adds a line for each. Raises UsageError where the file cannot be made."""
+        for record in refused:
+            if self._file is None:
+                self._file = self._opened()
+            self._file.write(record.model_dump_json() + "\n")
+            self.count += 1
+
+    def _opened(self) -> TextIO:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:
+            raise UsageError(f"cannot write the rejects file {self._path}: {error.strerror}") from None
+        return os.fdopen(descriptor, "w", encoding="utf-8")

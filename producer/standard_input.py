@@ -1,0 +1,76 @@
+"""Standard input: JSON Lines when it begins with `{`, else one plain text note; gunzipped either way."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, Literal, cast
+
+from models.documents import Document, Refused
+from producer.columns import ColumnChoice
+from producer.jsonl import read_jsonl
+from producer.opening import UTF8_BOM, UnreadableError, gunzipped
+from producer.records import Origin
+from producer.text_files import read_text
+
+HEAD_BYTES = 64 * 1024
+"""White space that may stand before the first character that tells the form."""
+ORIGIN = Origin(source="standard input", name="stdin")
+
+
+@dataclass(frozen=True, slots=True)
+class StandardInput:
+    """A source: what `-` says, and the form where it was forced."""
+
+    form: Literal["jsonl", "text"] | None = None
+
+
+def read_standard_input(
+    source: StandardInput, choice: ColumnChoice, stream: BinaryIO | None = None
+) -> Iterator[Document | Refused]:
+    """The documents on standard input, or on another stream that cannot be rewound either."""
+    try:
+        content = _rejoined(gunzipped(_rejoined(stream or sys.stdin.buffer)))
+        form = source.form or _form(cast(io.BufferedReader, content))
+    except (UnreadableError, EOFError, OSError):
+        yield ORIGIN.refused("cannot be read")
+        return
+    yield from read_jsonl(content, ORIGIN, choice) if form == "jsonl" else read_text(content, ORIGIN)
+
+
+def _form(content: io.BufferedReader) -> Literal["jsonl", "text"]:
+    head = content.peek(HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
+    return "jsonl" if head.startswith(b"{") else "text"
+
+
+def _rejoined(stream: BinaryIO) -> BinaryIO:
+    """The same bytes, of which a peek shows the first that are not white space.
+
+    A pipe's writer decides how few bytes its first read gives; a peek alone could see one blank.
+    """
+    head = b""
+    while len(head) < HEAD_BYTES and len(head.removeprefix(UTF8_BOM).strip()) < 3:
+        piece = stream.read1(HEAD_BYTES) if hasattr(stream, "read1") else stream.read(HEAD_BYTES)
+        if not piece:
+            break
+        head += piece
+    return cast(BinaryIO, io.BufferedReader(_Chained(head, stream), buffer_size=2 * HEAD_BYTES))
+
+
+class _Chained(io.RawIOBase):
+    """`head`, then what is left of `stream`."""
+
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        self._head = head
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        piece = self._head[: len(buffer)] if self._head else self._stream.read(len(buffer))
+        self._head = self._head[len(piece) :]
+        buffer[: len(piece)] = piece
+        return len(piece)

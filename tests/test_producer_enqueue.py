@@ -1,0 +1,147 @@
+"""Messages: what is in Redis after they were sent, who accepts them, and what is said when Redis fails."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import redis
+from celery import Celery
+from celery.contrib.testing.worker import start_worker
+
+from models.messages import QUEUE_NAME, TASK_NAME
+from producer import enqueue
+from producer.enqueue import Enqueuer, QueueError, QueueLength, queue_length
+
+if TYPE_CHECKING:
+    from redis_server import RedisServer
+
+pytest_plugins = ("redis_server",)
+
+
+def client(redis_url: str) -> redis.Redis:
+    return redis.Redis(unix_socket_path=redis_url.removeprefix("redis+socket://"))
+
+
+def send(redis_url: str, *document_ids: int) -> None:
+    enqueuer = Enqueuer(redis_url)
+    enqueuer.send(document_ids)
+    enqueuer.close()
+
+
+def messages(redis_url: str) -> list[dict[str, Any]]:
+    """What is waiting, in the order a worker takes it."""
+    return [json.loads(raw) for raw in reversed(client(redis_url).lrange(QUEUE_NAME, 0, -1))]
+
+
+def test_each_document_is_one_message_in_order(redis_url: str) -> None:
+    send(redis_url, *range(1, 1_502))
+    bodies = [json.loads(base64.b64decode(message["body"])) for message in messages(redis_url)]
+    assert [body[1] for body in bodies] == [{"document_id": number} for number in range(1, 1_502)]
+    assert queue_length(redis_url) == QueueLength(waiting=1_501, unacknowledged=0)
+
+
+def test_a_message_names_the_task_and_nothing_of_the_document_but_its_id(redis_url: str) -> None:
+    send(redis_url, 4_711)
+    (message,) = messages(redis_url)
+    headers = message["headers"]
+    assert (headers["task"], headers["argsrepr"], headers["kwargsrepr"]) == (
+        TASK_NAME,
+        "()",
+        "{'document_id': 4711}",
+    )
+    assert (message["content-type"], headers["ignore_result"]) == ("application/json", True)
+
+
+def test_sending_leaves_no_key_but_the_queue_so_a_flush_can_lose_no_route(redis_url: str) -> None:
+    send(redis_url, 1)
+    client(redis_url).flushall()
+    send(redis_url, 2)
+    assert client(redis_url).keys("*") == [QUEUE_NAME.encode()]
+
+
+def test_a_plain_celery_worker_accepts_the_messages(redis_url: str) -> None:
+    app = Celery(broker=redis_url, set_as_current=False)
+    app.conf.update(task_default_queue=QUEUE_NAME, accept_content=["json"])
+    taken: list[int] = []
+
+    @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
+    def process_document(document_id: int) -> None:
+        taken.append(document_id)
+
+    send(redis_url, 7, 8, 9)
+    with start_worker(app, pool="solo", perform_ping_check=False, shutdown_timeout=20):
+        deadline = time.monotonic() + 20
+        while len(taken) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert taken == [7, 8, 9]
+
+
+def test_the_queue_length_counts_what_a_worker_holds(redis_url: str) -> None:
+    send(redis_url, 1, 2, 3)
+    app = Celery(broker=redis_url, set_as_current=False)
+    with app.connection_for_read() as connection:
+        channel = connection.default_channel
+        channel.basic_get(QUEUE_NAME)
+        length = queue_length(redis_url)
+        assert (length, length.total) == (QueueLength(waiting=2, unacknowledged=1), 3)
+
+
+def test_an_empty_queue_has_the_length_zero(redis_url: str) -> None:
+    assert queue_length(redis_url).total == 0
+
+
+def test_a_server_that_comes_back_gets_the_messages_after_all(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enqueuer = Enqueuer(redis_server.url)
+    enqueuer.send([1])
+    redis_server.stop()
+    monkeypatch.setattr(enqueue.time, "sleep", lambda _seconds: redis_server.start())
+    enqueuer.send([2, 3])
+    enqueuer.close()
+    assert queue_length(redis_server.url).waiting == 2  # the first was lost with the server, as it may
+
+
+def test_a_server_that_stays_away_is_said_with_what_to_type(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueue, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
+    enqueuer = Enqueuer(redis_server.url)
+    enqueuer.send([1])
+    redis_server.stop()
+    with pytest.raises(QueueError, match="NOTEMILL_REDIS_URL, then type: notemill doctor"):
+        enqueuer.send([2])
+    with pytest.raises(QueueError):
+        queue_length(redis_server.url)
+
+
+def test_a_server_that_refuses_writes_is_an_error_too(
+    redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enqueue, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
+    redis_server.client.config_set("maxmemory", 1)
+    with pytest.raises(QueueError, match="cannot be used"):
+        send(redis_server.url, 1)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:secret@127.0.0.1:1/0",
+        "redis+socket://:secret@/tmp/none.sock",
+        "redis://:secret@127.0.0.1/abc",
+    ],
+)
+def test_an_error_does_not_show_the_password(url: str) -> None:
+    with pytest.raises(QueueError) as raised:
+        Enqueuer(url).check()
+    assert "secret" not in str(raised.value)
+
+
+def test_a_url_that_is_no_redis_is_said_with_those_that_are() -> None:
+    with pytest.raises(QueueError, match="redis://, rediss://, redis\\+socket://"):
+        Enqueuer("amqp://me:secret@host")

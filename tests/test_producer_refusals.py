@@ -1,0 +1,176 @@
+"""A bad record is refused with its line and its reason; the good ones around it go on."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from models.documents import Document, Refused
+from producer import opening
+from producer.sources import open_sources
+
+
+def outcome(path: Path) -> list[str | tuple[int | None, str]]:
+    """For each record its text, or the line and the reason."""
+    return [
+        one.text if isinstance(one, Document) else (one.line, one.reason)
+        for one in open_sources([path]).records
+    ]
+
+
+def jsonl(folder: Path, bad: bytes) -> Path:
+    path = folder / "n.jsonl"
+    path.write_bytes(b'{"id": 1, "text": "before"}\n' + bad + b'\n{"id": 3, "text": "after"}\n')
+    return path
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b'{"id": 2, "text": ""}', "no text"),
+        (b'{"id": 2, "text": " \\n\\u00a0"}', "no text"),
+        (b'{"id": 2, "text": null}', "no text"),
+        (b'{"id": 2, "text": NaN}', "no text"),
+        (b'{"id": 2}', "no text"),
+        (b"{}", "no text"),
+        (b'{"id": 2, "text": 5}', "text is not a string"),
+        (b'{"id": 2, "text": ["a"]}', "text is not a string"),
+        (b'{"id": 2, "text": "caf\xe9"}', "invalid UTF-8"),
+        (b'{"id": 2, "text": "a\xed\xa0\x80"}', "invalid UTF-8"),
+        (b'{"id": 2, "text": "a\\ud800"}', "invalid Unicode"),
+        (b'{"id": "\\ud800", "text": "a"}', "invalid Unicode"),
+        (b'{"id": 2, "text": "a", "ward": "\\ud800"}', "invalid Unicode"),
+        (b'{"id": 2, "text": "a\\u0000"}', "a NUL character"),
+        (b'{"id": 2, "text": "a\x00"}', "a NUL character"),
+        (b'{"id": 2, "text": "a", "ward": "\\u0000"}', "a NUL character"),
+        (b'{"id": 2, "text": "a"', "malformed JSON"),
+        (b'{"id": 2, "text": "a"} x', "malformed JSON"),
+        (b'{"a":' * 5_000, "malformed JSON"),
+        (b'{"id": ' + b"9" * 5_000 + b', "text": "a"}', "malformed JSON"),
+        (b'["a"]', "not an object"),
+        (b'"a"', "not an object"),
+        (b'{"id": true, "text": "a"}', "id is not a string or a whole number"),
+        (b'{"id": {"x": 1}, "text": "a"}', "id is not a string or a whole number"),
+        (b'{"id": "' + b"x" * 501 + b'", "text": "a"}', "id longer than 500 characters"),
+        (b'{"id": 2, "text": "a", "deep": ' + b"[" * 60 + b"]" * 60 + b"}", "nested too deeply"),
+    ],
+)
+def test_a_bad_line_of_jsonl_is_refused_alone(tmp_path: Path, bad: bytes, reason: str) -> None:
+    assert outcome(jsonl(tmp_path, bad)) == ["before", (2, reason), "after"]
+
+
+def test_a_line_that_is_too_long_is_refused_without_being_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opening.Lines.__init__, "__defaults__", (2**20,))
+    path = jsonl(tmp_path, b'{"id": 2, "text": "' + b"x" * 3 * 2**20 + b'"}')
+    assert outcome(path) == ["before", (2, "longer than 1 MiB"), "after"]
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (b"2,", "no text"),
+        (b'2," \n"', "no text"),
+        (b"2", "row has 1 fields where the header has 2"),
+        (b"2,a,b", "row has 3 fields where the header has 2"),
+        (b"2,caf\xe9", "invalid UTF-8"),
+        (b"2,a\x00b", "a NUL character"),
+        (b'2,"a" b', "malformed row"),
+        (b'2,"a "quoted" b"', "malformed row"),
+    ],
+)
+def test_a_bad_row_of_csv_is_refused_alone(tmp_path: Path, bad: bytes, reason: str) -> None:
+    path = tmp_path / "n.csv"
+    path.write_bytes(b'id,text\n1,"be\nfore"\n' + bad + b'\n3,"after"\n')
+    assert outcome(path) == ["be\nfore", (4, reason), "after"]
+
+
+def test_rows_are_counted_in_physical_lines(tmp_path: Path) -> None:
+    (tmp_path / "n.csv").write_bytes(b'id,text\r\n1,"a\r\nb\r\nc"\r\n\r\n2,\r\n"3","x\ny"\r\n4,\r\n')
+    assert outcome(tmp_path / "n.csv") == ["a\r\nb\r\nc", (6, "no text"), "x\ny", (9, "no text")]
+
+
+def test_no_document_is_made_of_a_note_line_after_a_quote_that_does_not_pair_up(tmp_path: Path) -> None:
+    rows = b'id,text\n1,"Height 5\'6" tall\nMeds: aspirin, 5 mg\nend"\n2,"good"\n3,good too\n'
+    (tmp_path / "n.csv").write_bytes(rows)
+    refused = [(2, "malformed row"), (3, "after a malformed row"), (4, "after a malformed row")]
+    assert outcome(tmp_path / "n.csv") == [*refused, "good", "good too"]
+
+
+def test_a_quote_that_is_never_closed_says_how_much_it_took(tmp_path: Path) -> None:
+    (tmp_path / "n.csv").write_bytes(b'id,text\n1,ok\n2,"open\n3,lost\n4,lost\n')
+    assert outcome(tmp_path / "n.csv") == ["ok", (3, "malformed row (to line 5)")]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "no text"),
+        (b" \r\n\t", "no text"),
+        (b"\xef\xbb\xbf", "no text"),
+        (b"caf\xe9", "invalid UTF-8"),
+        ("utf-16".encode("utf-16"), "invalid UTF-8"),
+        (b"a\x00b", "a NUL character"),
+        (gzip.compress(b"whole note" * 99)[:-20], "truncated or damaged gzip"),
+    ],
+)
+def test_a_bad_text_file_is_refused_as_a_whole(tmp_path: Path, content: bytes, reason: str) -> None:
+    (tmp_path / "n.txt").write_bytes(content)
+    assert outcome(tmp_path / "n.txt") == [(None, reason)]
+
+
+def test_a_text_file_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening.read_whole, "__defaults__", (2**20,))
+    (tmp_path / "n.txt").write_bytes(b"x" * (2**20 + 1))
+    assert outcome(tmp_path / "n.txt") == [(None, "longer than 1 MiB")]
+
+
+@pytest.mark.parametrize("name", ["n.jsonl.gz", "n.csv.gz"])
+def test_what_a_truncated_gzip_still_held_is_kept(tmp_path: Path, name: str) -> None:
+    lines = [b"id,text"] if name == "n.csv.gz" else []
+    form = b'{"id": %d, "text": "%s"}' if name == "n.jsonl.gz" else b'%d,"%s"'
+    lines += [form % (number, bytes(f"note {number * number}", "ascii")) for number in range(9_000)]
+    packed = gzip.compress(b"\n".join(lines))
+    (tmp_path / name).write_bytes(packed[: len(packed) // 2])
+    *kept, last = outcome(tmp_path / name)
+    assert kept == [f"note {number * number}" for number in range(len(kept))]
+    assert len(kept) > 1_000
+    assert last == (len(kept) + 1 + (name == "n.csv.gz"), "truncated or damaged gzip")
+
+
+def test_a_row_of_parquet_that_is_no_utf8_is_refused_alone(tmp_path: Path) -> None:
+    raw = pa.array([b"before", b"caf\xe9", b"after", None], pa.binary())
+    pq.write_table(pa.table({"text": raw.view(pa.string())}), tmp_path / "n.parquet")
+    assert outcome(tmp_path / "n.parquet") == ["before", (2, "invalid UTF-8"), "after", (4, "no text")]
+
+
+def test_damage_in_a_parquet_file_costs_its_row_group_only(tmp_path: Path) -> None:
+    path = tmp_path / "n.parquet"
+    texts = [f"note {number:0200d}" for number in range(600)]
+    pq.write_table(pa.table({"text": texts}), path, row_group_size=100, compression="gzip")
+    offset = pq.ParquetFile(path).metadata.row_group(3).column(0).data_page_offset
+    content = bytearray(path.read_bytes())
+    content[offset : offset + 60] = b"\xff" * 60
+    path.write_bytes(content)
+    assert outcome(path) == [*texts[:300], (301, "damaged Parquet (to row 400)"), *texts[400:]]
+
+
+def test_bytes_in_a_column_refuse_the_record(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": ["a"], "scan": [b"\x89PNG"]}), tmp_path / "n.parquet")
+    assert outcome(tmp_path / "n.parquet") == [(1, "bytes in a column")]
+
+
+def test_bytes_as_text_are_no_string(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"text": [b"a note"]}), tmp_path / "n.parquet")
+    assert outcome(tmp_path / "n.parquet") == [(1, "text is not a string")]
+
+
+def test_a_refusal_names_the_record_and_holds_no_text(tmp_path: Path) -> None:
+    path = jsonl(tmp_path, b'{"id": "n-2", "text": "canary-4711\\u0000"}')
+    refused = [one for one in open_sources([path]).records if isinstance(one, Refused)]
+    assert refused == [Refused(source=str(path), line=2, external_id="n-2", reason="a NUL character")]
