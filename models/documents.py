@@ -58,3 +58,16 @@ class Refused(BaseModel):
     external_id: str | None = None
     reason: str
     """Short and fixed words: 'no text', 'invalid UTF-8', 'malformed JSON', 'duplicate id with other text'."""
+
+
+class StoredDocument(BaseModel):
+    """A document as the database has it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: int
+    """What a message carries."""
+    external_id: str
+    source: str
+    text: str
+    metadata: dict[str, Any]

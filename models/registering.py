@@ -131,7 +131,7 @@ def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> di
             "external_id": document.external_id,
             "text_sha256": sha,
             "source": document.source,
-            "metadata_": document.metadata,
+            "metadata": document.metadata,
         }
         for document, sha in sorted(new, key=lambda entry: entry.document.external_id)
     ]

@@ -1,0 +1,104 @@
+"""Answers out of rows, many jobs at a time, in the form of the JSON that `results` prints."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.orm import DeclarativeBase
+
+from models.answer_tables import (
+    EntityAttributeRow,
+    EntityRow,
+    PassageRow,
+    SummaryRow,
+    SummarySentenceRow,
+    SummarySourceRow,
+)
+from models.answers import Task
+
+AnyRow = Row[*tuple[Any, ...]]
+Key = tuple[int, ...]
+"""A job's id, then the positions that lead to the row."""
+
+
+def answers(connection: Connection, finished: Collection[tuple[int, str]]) -> dict[int, dict[str, Any]]:
+    """For finished jobs, given as pairs of id and task: {'entities': […]}, {'passages': […]} or
+    {'summary': {…}} by job id. One statement a table, however many jobs."""
+    ids: dict[str, list[int]] = defaultdict(list)
+    for job_id, task in finished:
+        ids[task].append(job_id)
+    found: dict[int, dict[str, Any]] = {}
+    if ids[Task.ENTITIES]:
+        found |= _entities(connection, ids[Task.ENTITIES])
+    if ids[Task.SEARCH]:
+        found |= _passages(connection, ids[Task.SEARCH])
+    if ids[Task.SUMMARY]:
+        found |= _summaries(connection, ids[Task.SUMMARY])
+    return found
+
+
+def _entities(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    attributes: dict[Key, list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows(connection, EntityAttributeRow, job_ids):
+        attributes[row.job_id, row.entity_position].append({**_span(row), "text": row.text, "kind": row.kind})
+    found: dict[int, dict[str, Any]] = {job_id: {"entities": []} for job_id in job_ids}
+    for row in _rows(connection, EntityRow, job_ids):
+        found[row.job_id]["entities"].append(
+            {
+                **_span(row),
+                "text": row.text,
+                "label": row.label,
+                "assertion": row.assertion,
+                "probability": row.probability,
+                "attributes": attributes[row.job_id, row.position],
+            }
+        )
+    return found
+
+
+def _passages(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {job_id: {"passages": []} for job_id in job_ids}
+    for row in _rows(connection, PassageRow, job_ids):
+        found[row.job_id]["passages"].append({**_span(row), "text": row.text, "score": row.score})
+    return found
+
+
+def _summaries(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
+    sources: dict[Key, list[dict[str, int]]] = defaultdict(list)
+    for row in _rows(connection, SummarySourceRow, job_ids):
+        sources[row.job_id, row.sentence_position].append(_span(row))
+    sentences: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in _rows(connection, SummarySentenceRow, job_ids):
+        sentences[row.job_id].append(
+            {
+                "section": row.section,
+                "text": row.text,
+                "sources": sources[row.job_id, row.position],
+                "flags": row.flags.split(",") if row.flags else [],
+            }
+        )
+    return {
+        row.job_id: {
+            "summary": {
+                "title": row.title,
+                "text": row.text,
+                "sections": row.sections,
+                "sentences": sentences[row.job_id],
+            }
+        }
+        for row in _rows(connection, SummaryRow, job_ids)
+    }
+
+
+def _rows(connection: Connection, table: type[DeclarativeBase], job_ids: Sequence[int]) -> Sequence[AnyRow]:
+    """The rows of these jobs in the order of their key."""
+    columns = table.__table__.columns
+    key = table.__table__.primary_key
+    return connection.execute(select(*columns).where(columns["job_id"].in_(job_ids)).order_by(*key)).all()
+
+
+def _span(row: AnyRow) -> dict[str, int]:
+    return {"start": row.span_start, "end": row.span_end}

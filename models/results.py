@@ -1,0 +1,86 @@
+"""Results: one dictionary a job of a document, streamed, as `notemill results --format jsonl` prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
+
+from models.answering import AnyRow, answers
+from models.database import reading
+from models.jobs import JobStatus
+from models.tables import DocumentRow, JobRow, RunJobRow
+
+ROWS_A_FETCH = 500
+"""Jobs whose answers are fetched together; what a stream holds in memory at a time."""
+
+
+def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
+    """The results that a statement of this module selects, in its order. Memory does not grow with them:
+    a server-side cursor on PostgreSQL, a stepped statement on SQLite."""
+    options = {"stream_results": True, "yield_per": ROWS_A_FETCH}
+    with reading(engine) as connection:
+        for rows in connection.execute(statement, execution_options=options).partitions():
+            yield from _results(connection, rows)
+
+
+def of_run(run_id: int, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """Every job of the run, by document; a job shared by two documents shows under both."""
+    pairs = select(RunJobRow.document_id, RunJobRow.job_id, RunJobRow.run_id)
+    return _select(pairs.where(RunJobRow.run_id == run_id), *conditions)
+
+
+def of_all_runs(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    """Every job of every document once, under the last run that asked for it."""
+    return _select(_last_runs(), *conditions)
+
+
+def of_document(document_id: int, run_id: int | None) -> Select[*tuple[Any, ...]]:
+    """Every job of one document, the newest first."""
+    if run_id is not None:
+        statement = of_run(run_id, DocumentRow.id == document_id)
+    else:
+        statement = _select(_last_runs().where(RunJobRow.document_id == document_id))
+    return statement.order_by(None).order_by(JobRow.id.desc())
+
+
+def _last_runs() -> Select[*tuple[Any, ...]]:
+    columns = (RunJobRow.document_id, RunJobRow.job_id, func.max(RunJobRow.run_id).label("run_id"))
+    return select(*columns).group_by(RunJobRow.document_id, RunJobRow.job_id)
+
+
+def _select(pairs: Select[*tuple[Any, ...]], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
+    asked = pairs.subquery("asked")
+    return (
+        select(asked.c.run_id, DocumentRow.id.label("document_id"), DocumentRow.external_id, JobRow.__table__)
+        .join_from(asked, DocumentRow, DocumentRow.id == asked.c.document_id)
+        .join(JobRow, JobRow.id == asked.c.job_id)
+        .where(*conditions)
+        .order_by(asked.c.document_id, asked.c.job_id)
+    )
+
+
+def _results(connection: Connection, rows: Sequence[AnyRow]) -> Iterator[dict[str, Any]]:
+    finished = {(row.id, row.task) for row in rows if row.status == JobStatus.FINISHED}
+    found = answers(connection, finished)
+    for row in rows:
+        yield {**_job(row), **found.get(row.id, {})}
+
+
+def _job(row: AnyRow) -> dict[str, Any]:
+    return {
+        "external_id": row.external_id,
+        "document_id": row.document_id,
+        "run": row.run_id,
+        "task": row.task,
+        "parameters": row.parameters,
+        "status": row.status,
+        "reason": row.reason,
+        "detail": row.detail,
+        "recipe": row.recipe_id,
+        "created_at": row.created_at.isoformat(),
+        "finished_at": row.finished_at.isoformat() if row.finished_at else None,
+        "duration_seconds": row.duration_seconds,
+        "ranges_read": [{"start": start, "end": end} for start, end in row.ranges_read],
+    }
