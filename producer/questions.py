@@ -15,12 +15,14 @@ SUMMARY_WORDS = range(20, 2_001)
 
 
 def questions_for(
-    tasks: Sequence[str | Task], searches: Sequence[str] = (), *, summary_words: int
+    tasks: str | Sequence[str | Task], searches: str | Sequence[str] = (), *, summary_words: int
 ) -> tuple[Question, ...]:
     """The questions in the order of the tasks, each once; every search query is one of its own.
 
     Queries alone imply the search task.
     """
+    tasks = (tasks,) if isinstance(tasks, str) else tasks
+    searches = (searches,) if isinstance(searches, str) else searches
     asked = list(dict.fromkeys(_task(task) for task in tasks))
     if searches and Task.SEARCH not in asked:
         asked.append(Task.SEARCH)
@@ -52,8 +54,6 @@ def _task(name: str | Task) -> Task:
 
 
 def _queries(searches: Sequence[str]) -> list[str]:
-    if isinstance(searches, str):
-        raise UsageError("searches is a list of queries, not one string.")
     queries = list(dict.fromkeys(query.strip() for query in searches))
     if not queries or "" in queries:
         raise UsageError("a search needs a query: --search 'signs of infection'")

@@ -50,6 +50,17 @@ def as_document(
         return origin.refused(refusal.reason, line, external_id)
 
 
+def storable(record: Document | Refused) -> Document | Refused:
+    """A document that a program made, with its metadata as JSON; refused where no database could hold it."""
+    if not isinstance(record, Document):
+        return record
+    try:
+        checked_text(record.external_id)
+        return record.model_copy(update={"metadata": as_json(record.metadata)})
+    except NotJsonError as refusal:
+        return Refused(source=record.source, line=record.line, reason=refusal.reason)
+
+
 def _external_id(record: Mapping[str, Any], columns: Columns, origin: Origin, line: int | None) -> str:
     value = as_json(record.get(columns.id)) if columns.id is not None else None
     if isinstance(value, float) and value.is_integer():

@@ -1,0 +1,57 @@
+"""Rings for what is committed: messages of one batch go out while the next one is read.
+
+SQL is the truth. When Redis fails on the way, registering goes on, and the failure is kept for the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from models.store import Store
+from producer.enqueue import Enqueuer, QueueError
+
+
+class Bell:
+    """Sends in one thread of its own, one batch at a time; silent without a URL. Use it with `with`."""
+
+    def __init__(self, redis_url: str, store: Store) -> None:
+        self.error: QueueError | None = None
+        """The first failure; after it nothing more is sent."""
+        self._enqueuer = Enqueuer(redis_url) if redis_url else None
+        self._store = store
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enqueue")
+        self._under_way: Future[None] | None = None
+
+    def __enter__(self) -> Bell:
+        """Raises QueueError where no server answers."""
+        if self._enqueuer is not None:
+            self._enqueuer.check()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._thread.shutdown(wait=True)
+        if self._enqueuer is not None:
+            self._enqueuer.close()
+
+    def ring(self, document_ids: Sequence[int]) -> None:
+        """Sends a message for each document; waits only for the batch before."""
+        self.wait()
+        if document_ids and self._enqueuer is not None and self.error is None:
+            self._under_way = self._thread.submit(self._send, self._enqueuer, tuple(document_ids))
+
+    def wait(self) -> None:
+        """Until everything rung for is sent. Raises what the database raises."""
+        if self._under_way is None:
+            return
+        try:
+            self._under_way.result()
+        except QueueError as error:
+            self.error = error
+        finally:
+            self._under_way = None
+
+    def _send(self, enqueuer: Enqueuer, document_ids: tuple[int, ...]) -> None:
+        enqueuer.send(document_ids)
+        # Only now: a document that was marked and not sent would wait longer for the sweep.
+        self._store.mark_enqueued(document_ids)

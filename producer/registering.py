@@ -1,0 +1,82 @@
+"""Records into the database in batches, refused ones into the rejects file. Knows nothing of Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from models.answers import Task
+from models.documents import Document, Refused
+from models.jobs import Question, Recipe
+from models.store import Store
+from producer.rejects import RejectsFile
+
+BATCH_DOCUMENTS = 500
+"""Documents in one transaction."""
+BATCH_CHARACTERS = 8_000_000
+"""Characters in one transaction, so that 500 notes of 200 kB are not one of 100 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a submission stands; what a progress bar shows."""
+
+    run_id: int
+    documents: int = 0
+    """Distinct documents accepted."""
+    refused: int = 0
+    new_jobs: int = 0
+    known_jobs: int = 0
+    """Jobs that an earlier run or another document of equal text had brought already."""
+    owed_documents: int = 0
+    """Documents with at least one job to be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch that is committed."""
+
+    progress: Progress
+    owed_document_ids: tuple[int, ...]
+
+
+def register(
+    records: Iterable[Document | Refused],
+    *,
+    store: Store,
+    run_id: int,
+    questions: Sequence[Question],
+    recipes: Mapping[Task, Recipe],
+    rejects: RejectsFile,
+) -> Iterator[Batch]:
+    """Registers the records as they are read; each batch is committed when it is yielded."""
+    progress = Progress(run_id)
+    for documents, refused in _batches(records):
+        registered = store.register(run_id, documents, questions, recipes)
+        rejects.write([*refused, *registered.refused])
+        progress = Progress(
+            run_id=run_id,
+            documents=progress.documents + registered.documents,
+            refused=rejects.count,
+            new_jobs=progress.new_jobs + registered.new_jobs,
+            known_jobs=progress.known_jobs + registered.known_jobs,
+            owed_documents=progress.owed_documents + len(registered.owed_document_ids),
+        )
+        yield Batch(progress, registered.owed_document_ids)
+
+
+def _batches(records: Iterable[Document | Refused]) -> Iterator[tuple[list[Document], list[Refused]]]:
+    rest = iter(records)
+    while batch := list(_one_batch(rest)):
+        documents = [record for record in batch if isinstance(record, Document)]
+        yield documents, [record for record in batch if isinstance(record, Refused)]
+
+
+def _one_batch(records: Iterator[Document | Refused]) -> Iterator[Document | Refused]:
+    num_characters = 0
+    for record in islice(records, BATCH_DOCUMENTS):
+        yield record
+        num_characters += len(record.text) if isinstance(record, Document) else 0
+        if num_characters >= BATCH_CHARACTERS:
+            return

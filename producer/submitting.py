@@ -1,0 +1,157 @@
+"""One submission, from sources to a run that workers are busy with: what `producer.submit` is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import cast
+
+from models import schema
+from models.answers import Task
+from models.database import connect
+from models.documents import Document, Refused
+from models.errors import NotemillError, UsageError
+from models.jobs import Serving
+from models.labels import Label, load_labels
+from models.queries import Queries
+from models.settings import Settings, load_settings
+from models.store import Store
+from producer.bell import Bell
+from producer.columns import ColumnChoice
+from producer.files import REJECTS_ENDING
+from producer.questions import questions_for, recipes_for
+from producer.records import storable
+from producer.registering import Progress, register
+from producer.rejects import RejectsFile
+from producer.sources import Opened, Records, Source, open_sources
+from producer.sql import SqlQuery
+from producer.standard_input import StandardInput
+
+Submittable = Source | Iterable[Source] | Iterable[Document | Refused]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A run that is registered, and what it came to."""
+
+    run_id: int
+    documents: int
+    """Distinct documents accepted."""
+    refused: int
+    new_jobs: int
+    known_jobs: int
+    """Jobs that were there already, most often finished: they cost nothing."""
+    owed_documents: int
+    """Documents with at least one job to be done."""
+    rejects_path: Path | None
+    """A JSON object a line for each refused record; none where none was refused."""
+
+
+class NotEnqueuedError(NotemillError):
+    """Everything is registered, but Redis could not be told all of it. No work is lost."""
+
+    def __init__(self, submitted: Submitted, cause: NotemillError) -> None:
+        super().__init__(
+            f"run {submitted.run_id} is registered, but not all of its {submitted.owed_documents} documents"
+            f" could be enqueued: {cause} Nothing is lost: a worker that reaches Redis finds in the database"
+            f" what is owed. To watch it type: notemill status {submitted.run_id}"
+        )
+        self.submitted = submitted
+
+
+def submit(
+    sources_or_documents: Submittable,
+    *,
+    tasks: str | Sequence[str | Task] = (Task.ENTITIES, Task.SUMMARY),
+    searches: str | Sequence[str] = (),
+    labels: Path | str | Sequence[Label] | None = None,
+    summary_words: int | None = None,
+    settings: Settings | None = None,
+    serving: Serving | None = None,
+    id_column: str | None = None,
+    text_column: str | None = None,
+    rejects: Path | str | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
+    enqueue: bool = True,
+) -> Submitted:
+    """Registers documents with what is asked of them, and enqueues what is not yet answered.
+
+    Takes a source (a path, a glob, '-', SqlQuery, StandardInput), several, or any iterable of
+    Documents, which is read as a stream and may be empty. Submitting the same again costs no model work.
+
+    `labels` is a labels file or the labels themselves; none: the settings' file, else the built-in
+    ones. `serving` is what the answers shall be made by; none: the newest that a worker announced.
+    `rejects` is where refused records are listed; none: in the home folder. `on_progress` is called
+    after each batch. Without a Redis URL in the settings, or with enqueue=False, no message is sent,
+    and the worker's sweep of the database finds the documents.
+
+    Raises UsageError where the call is wrong, before anything is registered; QueueError where Redis
+    does not answer at the start, and NotEnqueuedError where it fails later; DatabaseError.
+    """
+    settings = settings or load_settings()
+    questions = questions_for(tasks, searches, summary_words=summary_words or settings.summary_words)
+    chosen_labels = _labels(labels, settings)
+    opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column))
+    redis_url = settings.redis_url.get_secret_value() if enqueue else ""
+    with _database(settings) as (store, queries), Bell(redis_url, store) as bell:
+        recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
+        run_id = store.open_run(questions=questions, recipes=tuple(recipes.values()), sources=opened.names)
+        progress = Progress(run_id)
+        with RejectsFile(
+            Path(rejects or settings.home_folder / "rejects" / f"run-{run_id}.rejects.jsonl")
+        ) as file:
+            for batch in register(
+                opened.records, store=store, run_id=run_id, questions=questions, recipes=recipes, rejects=file
+            ):
+                progress = batch.progress
+                bell.ring(batch.owed_document_ids)
+                if on_progress is not None:
+                    on_progress(progress)
+        store.close_run(run_id, documents=progress.documents, refused=progress.refused)
+        bell.wait()
+    submitted = Submitted(**asdict(progress), rejects_path=file.path)
+    if bell.error is not None:
+        raise NotEnqueuedError(submitted, bell.error)
+    return submitted
+
+
+def _rejects_path(settings: Settings, run_id: int) -> Path:
+    return settings.home_folder / "rejects" / f"run-{run_id}{REJECTS_ENDING}"
+
+
+def _opened(given: Submittable, choice: ColumnChoice) -> Opened:
+    if isinstance(given, str | Path | SqlQuery | StandardInput):
+        return open_sources([given], choice)
+    stream = iter(given)
+    first = next(stream, None)
+    if first is None:  # no new notes tonight is no mistake
+        return Opened(names=(), records=iter(()))
+    if isinstance(first, Document | Refused):
+        return Opened(names=(), records=map(storable, chain([first], cast("Records", stream))))
+    return open_sources(cast("list[Source]", [first, *stream]), choice)
+
+
+def _labels(given: Path | str | Sequence[Label] | None, settings: Settings) -> tuple[Label, ...]:
+    if given is None:
+        return load_labels(settings.labels_file)
+    return load_labels(Path(given)) if isinstance(given, str | Path) else tuple(given)
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[tuple[Store, Queries]]:
+    engine = connect(settings.effective_database_url)
+    try:
+        schema.check(engine)
+        yield Store(engine), Queries(engine)
+    finally:
+        engine.dispose()
+
+
+def _newest_serving(queries: Queries) -> Serving:
+    serving = queries.current_serving()
+    if serving is None:
+        raise UsageError("no worker has announced what it serves: start one with `notemill worker`")
+    return serving
