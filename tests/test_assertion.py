@@ -1,0 +1,98 @@
+"""What is said of a finding: by triggers before and after it, their scopes, and the section."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.answers import Assertion
+from worker.assertion import assertion, assertions
+
+
+def told(marked: str, section_kind: str | None = None) -> Assertion:
+    """The assertion of the finding that is written in [brackets]."""
+    start, end = marked.index("["), marked.index("]") - 1
+    return assertion(marked.replace("[", "").replace("]", ""), start, end, section_kind)
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "She denies [chest pain] or fever.",
+        "She denies chest pain or [fever].",
+        "No evidence of [pneumonia].",
+        "[Pneumothorax] was ruled out.",
+        "The wound is clean without\nany [erythema].",
+        "Guaiac [blood] not seen.",
+        "There was [no fever].",
+    ],
+)
+def test_what_is_said_not_to_be_is_negated(marked: str) -> None:
+    assert told(marked) is Assertion.NEGATED
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "He has [chest pain].",
+        "No fever but he has [cough].",
+        "Denies fever; [cough] is worse.",
+        "No change in the [mass].",
+        "Gram-negative [sepsis].",
+        "A non-tender [mass].",
+        "Not only [fever].",
+    ],
+)
+def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(marked: str) -> None:
+    assert told(marked) is Assertion.PRESENT
+
+
+@pytest.mark.parametrize(
+    ("marked", "expected"),
+    [
+        ("Possible [pneumonia] on the left.", Assertion.POSSIBLE),
+        ("[Pneumonia] cannot be ruled out.", Assertion.POSSIBLE),
+        ("[Embolism] has not been ruled out.", Assertion.POSSIBLE),
+        ("? [pneumonia]", Assertion.POSSIBLE),
+        ("Status post [stroke].", Assertion.HISTORICAL),
+        ("Past medical history is significant for asthma and [gout].", Assertion.HISTORICAL),
+        ("He had [hepatitis] ten years ago.", Assertion.HISTORICAL),
+        ("Return if there is any [fever].", Assertion.CONDITIONAL),
+        ("Tylenol as needed for [pain].", Assertion.CONDITIONAL),
+        ("Mother died of [breast cancer].", Assertion.FAMILY),
+        ("No family history of [breast cancer].", Assertion.NEGATED),
+    ],
+)
+def test_uncertain_past_conditional_and_family_are_told_apart(marked: str, expected: Assertion) -> None:
+    assert told(marked) is expected
+
+
+@pytest.mark.parametrize(
+    ("section_kind", "expected"),
+    [
+        ("family_history", Assertion.FAMILY),
+        ("past_history", Assertion.HISTORICAL),
+        ("differential", Assertion.POSSIBLE),
+        ("findings", Assertion.PRESENT),
+        (None, Assertion.PRESENT),
+    ],
+)
+def test_the_section_says_what_the_sentence_does_not(section_kind: str | None, expected: Assertion) -> None:
+    assert told("[Diabetes].", section_kind) is expected
+
+
+def test_a_finding_can_be_negated_and_of_the_family_at_once() -> None:
+    text = "No family history of cancer."
+    assert assertions(text, 21, 27) == {Assertion.NEGATED, Assertion.FAMILY}
+
+
+def test_a_letter_whose_small_form_is_longer_does_not_shift_the_scopes() -> None:
+    assert told("İİİİ: no [fever].") is Assertion.NEGATED
+
+
+@given(st.text(alphabet="noabt deiswhr.;?İ'\n", min_size=2, max_size=120), st.data())
+def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.DataObject) -> None:
+    start = data.draw(st.integers(0, len(sentence) - 1))
+    end = data.draw(st.integers(start + 1, len(sentence)))
+    assert assertion(sentence, start, end) in Assertion

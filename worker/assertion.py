@@ -1,0 +1,142 @@
+"""Whether, when and of whom a finding is said to hold, by trigger phrases and their scopes.
+
+The rules are NegEx's (Chapman 2001) and ConText's (Harkema 2009); the phrases stand in triggers.toml.
+Knows one sentence and the kind of its section, nothing of the rest of the note.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+from models.answers import Assertion
+
+_ORDER = (
+    Assertion.NEGATED,
+    Assertion.FAMILY,
+    Assertion.CONDITIONAL,
+    Assertion.POSSIBLE,
+    Assertion.HISTORICAL,
+)
+"""Of several that hold the first is told: "no family history of cancer" must not count as such a history."""
+
+_OF_SECTION = {
+    "family_history": Assertion.FAMILY,
+    "past_history": Assertion.HISTORICAL,
+    "differential": Assertion.POSSIBLE,
+    "instructions": Assertion.CONDITIONAL,
+}
+
+
+_Ranges = list[tuple[int, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Rules:
+    """The phrases of one assertion."""
+
+    assertion: Assertion
+    before: re.Pattern[str]
+    """What precedes a finding, as the group `trigger`, or a pseudo-trigger, without the group."""
+    after: re.Pattern[str]
+    scope_words: int
+    scope_words_after: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """[start, end) of a sentence in which a finding is what a trigger says."""
+
+    trigger_start: int
+    """Where the trigger begins if it stands before: a finding may hold it ("no fever")."""
+    start: int
+    end: int
+    assertion: Assertion
+
+
+def assertion(sentence: str, start: int, end: int, section_kind: str | None = None) -> Assertion:
+    """The assertion of the finding sentence[start:end]; `section_kind` as in worker.sections."""
+    held = assertions(sentence, start, end, section_kind)
+    return next((one for one in _ORDER if one in held), Assertion.PRESENT)
+
+
+def assertions(sentence: str, start: int, end: int, section_kind: str | None = None) -> frozenset[Assertion]:
+    """Every assertion that holds of sentence[start:end]; empty: present."""
+    held = {
+        scope.assertion
+        for scope in _scopes(sentence)
+        if (scope.start <= start or scope.trigger_start == start) and scope.start < end <= scope.end
+    }
+    if section_kind in _OF_SECTION:
+        held.add(_OF_SECTION[section_kind])
+    return frozenset(held)
+
+
+@lru_cache(maxsize=1_024)
+def _scopes(sentence: str) -> tuple[_Scope, ...]:
+    """The scopes of every trigger. Cached: the findings of one sentence come one after the other."""
+    text = sentence.lower().replace("’", "'")
+    if len(text) != len(sentence):  # a letter whose small form is longer, as İ
+        text = "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in sentence)
+    ends, rules = _rules()
+    borders = [match.span() for match in ends.finditer(text)]
+    words = [match.span() for match in re.finditer(r"[^\s]+", text)]
+    scopes: list[_Scope] = []
+    for rule in rules:
+        for match in rule.before.finditer(text):
+            if match["trigger"]:
+                end = _reach(match.end(), borders, words, rule.scope_words, len(text))
+                scopes.append(_Scope(match.start(), match.end(), end, rule.assertion))
+        for match in rule.after.finditer(text):
+            if match["trigger"]:
+                start = _reach_back(match.start(), borders, words, rule.scope_words_after)
+                scopes.append(_Scope(start, start, match.start(), rule.assertion))
+    return tuple(scopes)
+
+
+def _reach(
+    offset: int, borders: list[tuple[int, int]], words: list[tuple[int, int]], limit: int, length: int
+) -> int:
+    """The end of a scope that opens at `offset`: the next border or the limit of words."""
+    following = [end for start, end in words if start >= offset]
+    by_words = following[limit - 1] if len(following) >= limit else length
+    return min([by_words, *(start for start, _ in borders if start >= offset)])
+
+
+def _reach_back(offset: int, borders: _Ranges, words: _Ranges, limit: int) -> int:
+    preceding = [start for start, end in words if end <= offset]
+    by_words = preceding[-limit] if len(preceding) >= limit else 0
+    return max([by_words, *(end for _, end in borders if end <= offset)])
+
+
+@cache
+def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
+    tables: dict[str, Any] = tomllib.loads(Path(__file__).with_name("triggers.toml").read_text("utf-8"))
+    ends = re.compile(_alternatives(tables.pop("ends")) + f"|[{tables.pop('ends_at')}]")
+    rules = []
+    for name, table in tables.items():
+        before, after = (_triggers(table[side], table["pseudo"]) for side in ("before", "after"))
+        rules.append(_Rules(Assertion(name), before, after, table["scope"], table["scope_after"]))
+    return ends, tuple(rules)
+
+
+def _triggers(phrases: list[str], pseudo: list[str]) -> re.Pattern[str]:
+    """A pseudo-trigger wins over the trigger that it holds or that begins with it."""
+    return re.compile(f"{_alternatives(pseudo)}|(?P<trigger>{_alternatives(phrases)})")
+
+
+def _alternatives(phrases: Iterable[str]) -> str:
+    """Longest phrase first."""
+    return "|".join(_phrase(phrase) for phrase in sorted(phrases, key=lambda phrase: (-len(phrase), phrase)))
+
+
+def _phrase(phrase: str) -> str:
+    escaped = r"\s+".join(re.escape(word) for word in phrase.split())
+    return (
+        (r"(?<![\w-])" if phrase[0].isalnum() else "") + escaped + (r"(?!\w)" if phrase[-1].isalnum() else "")
+    )
