@@ -1,0 +1,110 @@
+"""What comes out of Redis is checked before Celery acts on it; a bad message is rejected, never fatal.
+
+Celery 5.7 ends the worker on a message that is JSON but no task ("Unrecoverable error"), and logs
+the body of one it does not know. Here the log says what is wrong and nothing of what is in it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+from celery.app.amqp import AMQP
+from celery.worker.consumer import Consumer
+from kombu import Connection
+from kombu.transport import redis
+from pydantic import ValidationError
+
+from models.messages import TASK_NAME, DocumentMessage
+
+log = logging.getLogger(__name__)
+
+_MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
+
+class BadMessageError(Exception):
+    """A message is not one of ours; the text says why, in fixed words."""
+
+
+class CheckedConsumer(Consumer):  # type: ignore[misc]
+    """Celery's consumer, behind a check of each message."""
+
+    def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
+        handle = super().create_task_handler(*args, **options)
+
+        def on_message(message: Any) -> None:
+            try:
+                check(message)
+                handle(message)
+            except self.connection_errors:
+                raise
+            except Exception as error:  # noqa: BLE001  whatever a stranger sent must not end the worker
+                why = str(error) if isinstance(error, BadMessageError) else type(error).__name__
+                log.warning("a message is rejected: %s", why)
+                message.reject_log_error(log, self.connection_errors)
+
+        return on_message
+
+
+def check(message: Any) -> None:
+    """Raises BadMessageError unless the message is one document id for our task.
+
+    Both of Celery's message protocols are understood: 2 (the task in the headers) and 1 (all in the body).
+    """
+    try:
+        name, args, kwargs = _task_of(message)
+    except Exception as error:  # noqa: BLE001  decoding may fail in as many ways as there are strangers
+        raise BadMessageError(f"not a task message ({type(error).__name__})") from None
+    if name != TASK_NAME:
+        raise BadMessageError("for another task")
+    if args or not isinstance(kwargs, dict):
+        raise BadMessageError("document_id has to be a keyword argument, and the only one")
+    try:
+        DocumentMessage(**kwargs)
+    except (ValidationError, TypeError) as error:
+        raise BadMessageError(_fixed_words(error)) from None
+
+
+def _task_of(message: Any) -> tuple[Any, Any, Any]:
+    payload = message.payload
+    if "task" in message.headers:
+        args, kwargs, _embedded = payload
+        return message.headers["task"], args, kwargs
+    return payload["task"], payload.get("args"), payload["kwargs"]
+
+
+def _fixed_words(error: ValidationError | TypeError) -> str:
+    """What is wrong, without the name or the value of anything that was sent."""
+    if isinstance(error, TypeError):
+        return "argument names have to be text"
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return "unknown argument" if first["type"] == "extra_forbidden" else f"document_id: {first['msg']}"
+
+
+class _Channel(redis.Channel):  # type: ignore[misc]
+    """Kombu's channel; what is no message at all is dropped where it is read."""
+
+    def _brpop_read(self, **options: Any) -> Any:
+        try:
+            return super()._brpop_read(**options)
+        except _MALFORMED as error:
+            log.warning("an entry of the queue is dropped: not a message (%s)", type(error).__name__)
+            raise Empty from None
+
+
+class _Transport(redis.Transport):  # type: ignore[misc]
+    Channel = _Channel
+
+
+class _Connection(Connection):  # type: ignore[misc]
+    def get_transport_cls(self) -> type[redis.Transport]:
+        return _Transport
+
+
+class CheckedAMQP(AMQP):  # type: ignore[misc]
+    """Celery's messaging over the channel above."""
+
+    Connection = _Connection
+    BrokerConnection = _Connection

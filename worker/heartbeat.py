@@ -1,0 +1,34 @@
+"""A worker's sign of life: the leases of its jobs, renewed while the process lives."""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from models.store import Store
+
+log = logging.getLogger(__name__)
+
+_BEATS_A_LEASE = 3
+"""Two may fail, over a restart of the database say, before a lease ends."""
+
+
+class Heartbeat:
+    """A thread that renews; a worker whose renewals fail works on, and its late answers are refused."""
+
+    def __init__(self, store: Store, worker: str, lease_seconds: float) -> None:
+        self._store, self._worker, self._lease_seconds = store, worker, lease_seconds
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _beat(self) -> None:
+        while not self._is_over.wait(self._lease_seconds / _BEATS_A_LEASE):
+            try:
+                self._store.renew(self._worker, self._lease_seconds)
+            except Exception as error:  # noqa: BLE001  the next beat may get through
+                log.warning("leases could not be renewed: %s", type(error).__name__)

@@ -1,0 +1,118 @@
+"""A worker's start and stop around Celery's message loop.
+
+A bootstep of the worker: Celery starts its consumer last of all steps, so that no message is
+taken before the weights are loaded; and stops it first, so that none is taken after the stop began.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import time
+from functools import partial
+from typing import Any
+
+from celery import bootsteps
+from celery.worker import state
+
+from models import schema
+from models.database import connect
+from models.errors import NotemillError
+from models.queries import Queries
+from models.settings import Settings
+from models.store import Store
+from worker.heartbeat import Heartbeat
+from worker.identity import is_dead, worker_name
+from worker.logs import where
+from worker.redis_policy import warn_about_eviction
+from worker.stopping import Stopping, leave_on_signals, stop_on_signals
+from worker.sweeping import Sweeper, sweep
+from worker.workplace import Workplace
+
+log = logging.getLogger(__name__)
+
+_LET_GO_SECONDS = 5.0
+"""For threads to notice that they shall let go of their document."""
+_GIVE_UP_SECONDS = 15.0
+"""After which the process ends whatever still runs: a call into the GPU cannot be interrupted."""
+
+
+class Start(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Before the first message: weights, announcement, leases of the dead, heartbeat, sweep."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._workplace: Workplace | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._sweeper: Sweeper | None = None
+
+    def start(self, worker: Any) -> None:
+        """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
+        leave_on_signals()
+        try:
+            self._open(worker.app)
+        except NotemillError as error:
+            log.critical("the worker cannot start: %s", error)
+            raise SystemExit(1) from None
+        except Exception as error:  # noqa: BLE001  no note has been read yet: its text is safe to show
+            text = str(error).strip().partition("\n")[0]
+            log.critical("the worker cannot start: %s: %s (%s)", type(error).__name__, text, where(error))
+            raise SystemExit(1) from None
+
+    def stop(self, _worker: Any) -> None:
+        """Lets the documents in hand finish for `stop_seconds`, then gives their jobs back."""
+        workplace = self._workplace
+        if workplace is None or self._sweeper is None or self._heartbeat is None:
+            return
+        self._sweeper.stop()
+        stopping, hands = workplace.stopping, workplace.hands
+        if not stopping.is_asked:
+            stopping.ask()
+        allowed_seconds = workplace.settings.stop_seconds
+        while not (hands.are_empty or stopping.is_now or stopping.seconds_since_asked > allowed_seconds):
+            time.sleep(0.05)
+        stopping.hurry()
+        let_go_until = time.monotonic() + _LET_GO_SECONDS
+        while not hands.are_empty and time.monotonic() < let_go_until:
+            time.sleep(0.05)
+        _end_anyway_after(_GIVE_UP_SECONDS)
+        self._heartbeat.stop()
+        given_back = workplace.store.give_back(workplace.name)
+        log.info("worker %s stops; %d jobs given back", workplace.name, given_back)
+
+    terminate = stop
+
+    def _open(self, app: Any) -> None:
+        settings: Settings = app.settings
+        # Both import what a start that fails early need not wait for; the engine's is the only torch.
+        from worker.recipes import serving
+        from worker.transformers_engine import load
+
+        database = connect(settings.effective_database_url)
+        schema.check(database)
+        store, name, served, started = Store(database), worker_name(), serving(settings), time.monotonic()
+        engine = load(settings)
+        log.info("weights %s loaded in %.1f s", settings.weights, time.monotonic() - started)
+        store.announce(served)
+        for gone in filter(is_dead, Queries(database).busy_workers()):
+            log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
+        warn_about_eviction(app)
+        stopping = Stopping()
+        self._workplace = app.workplace = Workplace(name, settings, served, engine, store, stopping)
+        self._heartbeat = Heartbeat(store, name, settings.lease_seconds)
+        self._sweeper = Sweeper(partial(sweep, app, database, served.id))
+        stop_on_signals(stopping, on_first=_end_message_loop)
+        log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
+
+
+def _end_message_loop() -> None:
+    state.should_stop = 0
+
+
+def _end_anyway_after(seconds: float) -> None:
+    timer = threading.Timer(seconds, os._exit, (1,))
+    timer.daemon = True
+    timer.start()

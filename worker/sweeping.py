@@ -1,0 +1,77 @@
+"""SQL is the truth, Redis is the bell: what is owed in SQL and has no message gets a new one."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from celery import Celery
+from kombu import Exchange, Queue
+from sqlalchemy import Engine
+
+from models.messages import QUEUE_NAME, TASK_NAME
+from models.queries import Queries
+from models.store import Store
+
+log = logging.getLogger(__name__)
+
+QUEUE = Queue(QUEUE_NAME, Exchange(""), routing_key=QUEUE_NAME)
+"""On the nameless exchange: kombu keeps the bindings of named ones in Redis (`_kombu.binding.…`),
+where a flush loses them and messages then go nowhere; without one the routing key is the list."""
+
+SWEEP_SECONDS = 2.0
+_LEAVE_ALONE_SECONDS = 5.0
+"""A document enqueued a moment ago is between Redis and its claim."""
+_DOCUMENTS_A_SWEEP = 1_000
+
+
+def sweep(app: Celery, database: Engine, serving_id: str | None) -> int:
+    """Sends a message for each document that is owed, if the queue is empty; returns how many.
+
+    `serving_id`: only what that serving can answer. Harmless at any time: a message too many does nothing.
+    """
+    if queue_length(app):
+        return 0
+    owed = Queries(database).owed_documents(
+        serving_id=serving_id,
+        older_than_seconds=_LEAVE_ALONE_SECONDS,
+        limit=_DOCUMENTS_A_SWEEP,
+    )
+    if owed:
+        # Marked before sent: a sweep that dies between leaves them to the next one.
+        Store(database).mark_enqueued(owed)
+        with app.producer_or_acquire() as producer:
+            for document_id in owed:
+                app.send_task(
+                    TASK_NAME, kwargs={"document_id": document_id}, queue=QUEUE_NAME, producer=producer
+                )
+        log.info("%d owed documents enqueued again", len(owed))
+    return len(owed)
+
+
+def queue_length(app: Celery) -> int:
+    """Messages that wait in Redis, over all priorities."""
+    with app.connection_for_write() as connection:
+        return int(QUEUE.bind(connection.default_channel).queue_declare().message_count)
+
+
+class Sweeper:
+    """A thread that sweeps, the first time at once."""
+
+    def __init__(self, sweep_once: Callable[[], int]) -> None:
+        self._sweep_once = sweep_once
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._sweep, name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+
+    def _sweep(self) -> None:
+        while not self._is_over.is_set():
+            try:
+                self._sweep_once()
+            except Exception as error:  # noqa: BLE001  Redis or SQL may be back at the next one
+                log.warning("the sweep failed: %s", type(error).__name__)
+            self._is_over.wait(SWEEP_SECONDS)
