@@ -30,9 +30,12 @@ _NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
 
 
 def is_owed() -> ColumnElement[bool]:
-    """Of a row of jobs: pending, or its worker has shown no sign of life for the lease."""
-    is_expired = and_(JobRow.status == JobStatus.RUNNING.value, JobRow.lease_until_epoch < epoch_now())
-    return and_(OWED_OR_RUNNING, or_(JobRow.status == JobStatus.PENDING.value, is_expired))
+    """Of a row of jobs: pending and not made to wait, or its worker shows no sign of life for the lease."""
+    is_over = JobRow.lease_until_epoch < epoch_now()
+    is_ready = and_(
+        JobRow.status == JobStatus.PENDING.value, or_(JobRow.lease_until_epoch.is_(None), is_over)
+    )
+    return and_(OWED_OR_RUNNING, or_(is_ready, and_(JobRow.status == JobStatus.RUNNING.value, is_over)))
 
 
 def is_served_by(serving_id: str) -> ColumnElement[bool]:
@@ -79,11 +82,24 @@ def give_back(connection: Connection, worker: str) -> int:
     return len(ids)
 
 
-def release(connection: Connection, jobs: Sequence[Job]) -> int:
+def release(
+    connection: Connection, jobs: Sequence[Job], detail: str, wait_seconds: float, max_attempts: int
+) -> int:
     """See Store.release."""
-    ids = [job.id for job in jobs if _to_pending(connection, is_held(job), _NOT_RUNNING)]
-    _end_attempts(connection, ids, AttemptEnd.RELEASED)
-    return len(ids)
+    is_last = JobRow.attempts - JobRow.attempts_forgiven >= max_attempts
+    last = update(JobRow).where(is_last).values(**_failed(Reason.CRASHED, detail))
+    failed = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
+    waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
+    pending = [job.id for job in jobs if _to_pending(connection, is_held(job), waiting)]
+    _end_attempts(connection, failed, AttemptEnd.FAILED)
+    _end_attempts(connection, pending, AttemptEnd.RELEASED)
+    return len(pending)
+
+
+def abandon(connection: Connection, worker: str) -> int:
+    """See Store.abandon."""
+    values = {"lease_until_epoch": epoch_now() - 1}
+    return connection.execute(update(JobRow).where(_is_running(worker)).values(**values)).rowcount
 
 
 def is_held(job: Job) -> ColumnElement[bool]:
@@ -133,14 +149,13 @@ def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
 
 def _fail(connection: Connection, exhausted: Collection[int], max_attempts: int) -> None:
     if exhausted:
-        values = {
-            "status": JobStatus.FAILED.value,
-            "reason": Reason.KILLED_WORKER.value,
-            "detail": f"claimed {max_attempts} times without an end",
-            "finished_at": utc_now(),
-            **_NOT_RUNNING,
-        }
+        values = _failed(Reason.KILLED_WORKER, f"claimed {max_attempts} times without an end")
         connection.execute(update(JobRow).where(JobRow.id.in_(exhausted)).values(**values))
+
+
+def _failed(reason: Reason, detail: str) -> dict[str, Any]:
+    ended = {"reason": reason.value, "detail": detail, "finished_at": utc_now()}
+    return {"status": JobStatus.FAILED.value, **ended, **_NOT_RUNNING}
 
 
 def _take(

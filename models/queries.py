@@ -102,6 +102,12 @@ class Queries:
         with reading(self._engine) as connection:
             return list(connection.scalars(statement))
 
+    def busy_workers(self) -> list[str]:
+        """The names of the workers that hold jobs, dead ones whose leases are not over among them."""
+        holding = select(JobRow.worker).where(JobRow.status == JobStatus.RUNNING.value).distinct()
+        with reading(self._engine) as connection:
+            return [worker for worker in connection.scalars(holding) if worker is not None]
+
     def counts(self) -> dict[str, Any]:
         """How much is stored: documents, texts, runs, and jobs by status."""
         by_status = select(JobRow.status, func.count()).group_by(JobRow.status)

@@ -15,12 +15,12 @@ from typing import Any, Literal
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from models.errors import NotemillError
+from models.errors import UsageError
 
 PREFIX = "NOTEMILL_"
 
 
-class SettingsError(NotemillError):
+class SettingsError(UsageError):
     """A setting is unknown or has a value that cannot be used."""
 
 
@@ -38,29 +38,38 @@ class Settings(BaseSettings):
 
     weights: str = "smollm2-135m"
     """`smollm2-135m`, `mistral-7b`, or a folder with weights and tokenizer."""
-    adapter: Path | None = None
-    """A folder with a peft adapter for these weights."""
+    adapter: str = "auto"
+    """A folder with a peft adapter for these weights; `auto`: the one that comes with them; `none`."""
     quantization: Literal["nf4", "none"] = "nf4"
     """`nf4`: 4 bits a weight with double quantization; `none`: bf16 as stored."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     entities_form: Literal["auto", "list", "marks"] = "auto"
-    """`auto`: marks where the adapter was trained for them, else list."""
+    """`marks` decides on a second copy, `list` writes; `auto`: marks where the adapter was trained for them."""
+    summary_form: Literal["auto", "chosen", "written"] = "auto"
+    """`chosen` takes the note's own words, `written` writes; `auto`: chosen where the adapter marks entities."""
 
     max_batch_rows: int = Field(default=32, ge=1, le=512)
     """Sequences decoded side by side."""
     max_batch_tokens: int = Field(default=0, ge=0)
     """Cached tokens of all sequences in the batch together; 0: as many as memory affords."""
-    window_tokens: int = Field(default=700, ge=64)
-    """The longest piece of a note in one prompt, in tokens."""
+    window_tokens: int = Field(default=350, ge=32)
+    """The longest piece of a note in one prompt for entities and search, in tokens."""
+    summary_window_tokens: int = Field(default=1_500, ge=64)
+    """The same for a written summary; a longer note is summarized in parts first."""
     worker_threads: int = Field(default=16, ge=1, le=256)
     """Documents in the worker at the same time."""
 
     lease_seconds: float = Field(default=30.0, gt=0)
     """How long a claimed job stays its worker's without a sign of life."""
     max_attempts: int = Field(default=3, ge=1)
-    """Claims of one job before it fails for good."""
+    """Attempts of one job that may end in a surprise before it fails for good."""
+    max_kills: int = Field(default=12, ge=1)
+    """Claims of one job whose worker may die before it fails for good; more, since those that die with a
+    worker are mostly innocent: it holds `worker_threads` documents, and machines are switched off."""
     time_limit_seconds: float = Field(default=1_800.0, gt=0)
     """For one document, all its jobs together."""
+    stop_seconds: float = Field(default=20.0, ge=0)
+    """How long a stopping worker lets its documents finish before it gives their jobs back."""
 
     labels_file: Path | None = None
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""

@@ -128,11 +128,21 @@ class Store:
         with writing(self._engine) as connection:
             return claiming.give_back(connection, worker)
 
-    def release(self, jobs: Sequence[Job]) -> int:
-        """After a surprise that will be tried again: these jobs are pending at once, not when their
-        lease ends; the attempt counts. Leaves alone what a later claim owns."""
+    def release(
+        self, jobs: Sequence[Job], *, detail: str, wait_seconds: float = 0.0, max_attempts: int
+    ) -> int:
+        """After a surprise: these jobs are pending again, to be claimed after `wait_seconds`; the attempt
+        counts, and after the last one they fail (`crashed`). Leaves alone what a later claim owns.
+
+        `detail`: the type of the exception, never its text. Returns how many are pending.
+        """
         with writing(self._engine) as connection:
-            return claiming.release(connection, jobs)
+            return claiming.release(connection, jobs, detail, wait_seconds, max_attempts)
+
+    def abandon(self, worker: str) -> int:
+        """This worker is known to be dead: the leases of its jobs are over now. Returns how many."""
+        with writing(self._engine) as connection:
+            return claiming.abandon(connection, worker)
 
     def retry(self, *, run_id: int | None, reason: Reason | None) -> tuple[int, ...]:
         """Failed jobs (of the run, for the reason, where given) are pending again with all attempts

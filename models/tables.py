@@ -172,6 +172,7 @@ class JobRow(Base):
     """Claims that do not count against the limit: given back in order, or before a retry."""
     worker: Mapped[str | None]
     lease_until_epoch: Mapped[float | None]
+    """Running: until when without a sign of life. Pending: not to be claimed before, after a surprise."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
