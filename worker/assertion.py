@@ -77,7 +77,7 @@ def assertions(sentence: str, start: int, end: int, section_kind: str | None = N
     return frozenset(held)
 
 
-@lru_cache(maxsize=1_024)
+@lru_cache(maxsize=64)
 def _scopes(sentence: str) -> tuple[_Scope, ...]:
     """The scopes of every trigger. Cached: the findings of one sentence come one after the other."""
     text = sentence.lower().replace("’", "'")
