@@ -17,6 +17,7 @@ from models.errors import NotemillError, UsageError
 from producer.columns import ColumnChoice
 from producer.records import Origin, as_document
 
+_POSTGRESQL = {"postgres", "postgresql"}
 ROWS_AT_A_TIME = 200
 """Fetched together; of 200 kB notes these are 40 MB."""
 
@@ -32,7 +33,9 @@ class SqlQuery:
     @property
     def shown(self) -> str:
         """The database without user, password or options."""
-        return str(_parsed(self.url).set(username=None, password=None, query={}))
+        url = _parsed(self.url)
+        shown = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
+        return shown.render_as_string()
 
 
 def read_sql(source: SqlQuery, choice: ColumnChoice) -> Iterator[Document | Refused]:
@@ -81,7 +84,7 @@ def _executed(connection: sa.Connection, source: SqlQuery, origin: Origin) -> Cu
     except (exc.ProgrammingError, exc.OperationalError) as error:
         raise UsageError(f"the query on {origin.source} does not work: {_first_line(error)}") from None
     except exc.SQLAlchemyError as error:  # a data error's message quotes the data
-        raise UsageError(f"the query on {origin.source} does not work: {type(error).__name__}") from None
+        raise UsageError(f"the query on {origin.source} does not work: {_kind(error)}") from None
     if not result.returns_rows:
         raise UsageError("the query returns no rows. Type a SELECT: --query 'SELECT id, text FROM notes'")
     return result
@@ -95,18 +98,20 @@ def _fetched(result: CursorResult[Any], origin: Origin) -> Iterator[sa.Row[Any]]
             yield row
     except exc.SQLAlchemyError as error:
         raise NotemillError(
-            f"{origin.source} stopped after {number} rows ({type(error).__name__}). What was read is"
+            f"{origin.source} stopped after {number} rows ({_kind(error)}). What was read is"
             " registered; the same command again goes on from there at no cost."
         ) from None
 
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (exc.ArgumentError, ValueError):
         raise UsageError(
             "that is no database URL. For example: --sql postgresql+psycopg://user@host/archive"
         ) from None
+    # The driver that notemill brings; `postgres` is how hosting services write it.
+    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in _POSTGRESQL else parsed
 
 
 def _check_sqlite_file(url: URL, origin: Origin) -> None:
@@ -124,3 +129,7 @@ def _keep_bad_bytes(connection: Any, _record: Any) -> None:
 def _first_line(error: BaseException) -> str:
     cause = getattr(error, "orig", None) or error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+
+
+def _kind(error: BaseException) -> str:
+    return type(getattr(error, "orig", None) or error).__name__

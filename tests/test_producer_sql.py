@@ -7,9 +7,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from models.documents import Document, Refused
-from models.errors import UsageError
+from models.errors import NotemillError, UsageError
 from producer.columns import ColumnChoice
 from producer.sources import open_sources
 from producer.sql import SqlQuery
@@ -85,21 +86,55 @@ def test_a_database_that_cannot_be_used_is_said_without_its_password(url: str, s
     with pytest.raises(UsageError, match=said) as raised:
         open_sources([SqlQuery(url, "SELECT 1")])
     assert "secret" not in str(raised.value)
+    assert "me:" not in str(raised.value)
     assert "secret" not in repr(SqlQuery(url, "SELECT 1"))
 
 
-def test_a_query_of_ten_thousand_notes_is_streamed(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "big.db") as connection:
-        connection.execute("CREATE TABLE notes (id INTEGER, text TEXT)")
-        note = "The patient is stable. " * 100
-        connection.executemany(
-            "INSERT INTO notes VALUES (?, ?)", ((number, note) for number in range(10_000))
+def test_a_database_is_shown_by_its_place_alone() -> None:
+    source = SqlQuery("postgres://me:secret@db.example:5433/archive?password=secret", "SELECT 1")
+    assert source.shown == "postgresql://db.example:5433/archive"
+
+
+@pytest.fixture
+def archive(engine: sa.Engine) -> str:
+    """The URL of a database with 5,000 notes of 2.3 kB, on SQLite and on PostgreSQL."""
+    rows = [{"id": number, "text": f"note {number}: 5% glucose\r\n" * 100} for number in range(5_000)]
+    with engine.begin() as connection:
+        connection.exec_driver_sql(
+            "CREATE TABLE archive (note_id INTEGER, text TEXT, weight NUMERIC, day DATE)"
         )
-    connection.close()
+        connection.execute(sa.text("INSERT INTO archive VALUES (:id, :text, 70.5, '2024-05-07')"), rows)
+    return engine.url.render_as_string(hide_password=False)
+
+
+def test_both_databases_give_the_same_documents(archive: str) -> None:
+    query = "SELECT * FROM archive WHERE text LIKE '%7: 5% glu%' AND '10:30' = '10:30' ORDER BY note_id"
+    found = read(archive, query)
+    assert len(found) == 500
+    assert isinstance(found[0], Document)
+    assert (found[0].external_id, found[0].text) == ("7", "note 7: 5% glucose\r\n" * 100)
+    assert found[0].metadata == {"weight": 70.5, "day": "2024-05-07"}
+
+
+def test_both_databases_stream(archive: str) -> None:
+    records = open_sources([SqlQuery(archive, "SELECT * FROM archive")]).records
     tracemalloc.start()
     try:
-        opened = open_sources([SqlQuery(f"sqlite:///{tmp_path}/big.db", "SELECT * FROM notes")])
-        assert sum(1 for _ in opened.records) == 10_000
-        assert tracemalloc.get_traced_memory()[1] < 4_000_000  # of 23 MB
+        assert sum(1 for _ in records) == 5_000
+        assert tracemalloc.get_traced_memory()[1] < 3_000_000  # of 12 MB
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_a_value_that_cannot_be_converted_is_said_without_the_value(archive: str) -> None:
+    with pytest.raises(UsageError, match="InvalidTextRepresentation") as raised:
+        open_sources([SqlQuery(archive, "SELECT text, text::int AS number FROM archive")])
+    assert "glucose" not in str(raised.value)
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_a_query_that_breaks_on_the_way_says_after_how_many_rows(archive: str) -> None:
+    query = "SELECT note_id, text, 1 / (note_id - 900) AS x FROM archive"
+    with pytest.raises(NotemillError, match=r"stopped after \d+ rows \(DivisionByZero\)"):
+        read(archive, query)
