@@ -41,6 +41,11 @@ class Redis:
     url: str
     child: children.Child | None
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it is there still; another's ends with that command."""
+        return self.child.is_running if self.child is not None else ping(self.url)
+
     def stop(self) -> None:
         """Stops the server if it is ours."""
         if self.child is not None:

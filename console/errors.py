@@ -19,7 +19,6 @@ from typer.exceptions import TyperException
 
 from console.terminal import typed
 from models.errors import NotemillError, UsageError
-from models.settings import SettingsError
 
 PROBLEM = 1
 USAGE = 2
@@ -43,8 +42,10 @@ def run_to_exit(command: Callable[..., Any], arguments: list[str] | None = None)
         status = command(args=arguments, prog_name="notemill", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
+        if not error.message:
+            return error.exit_code  # no verb was given, and the help is printed already
         return _said(f"{_sentence(error.format_message())} Type: {_help_command(error)}", error.exit_code)
-    except (UsageError, SettingsError) as error:
+    except UsageError as error:
         return _said(str(error), USAGE)
     except NotemillError as error:
         return _said(str(error), PROBLEM)

@@ -1,0 +1,92 @@
+"""What was asked on the command line, as one value, and its submission."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from models.errors import UsageError
+from models.jobs import Serving
+from models.settings import Settings
+from producer import Progress, Submitted
+from producer import submit as submit_to
+from producer.columns import ColumnChoice
+from producer.sources import Source, open_sources
+from producer.sql import SqlQuery
+
+_TASKS = ("entities", "summary")
+"""Where nothing is asked by name: what needs no further words."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """Sources, and what shall be found in them."""
+
+    sources: tuple[Source, ...]
+    tasks: tuple[str, ...]
+    searches: tuple[str, ...]
+    labels: Path | None
+    summary_words: int | None
+    id_column: str | None
+    text_column: str | None
+    rejects: Path | None
+    limit: int | None
+    """Records to take from the sources; none: all of them."""
+
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[str] | None,
+        tasks: Sequence[str] | None,
+        searches: Sequence[str] | None,
+        labels: Path | None,
+        summary_words: int | None,
+        sql: str | None,
+        query: str | None,
+        rejects: Path | None,
+        limit: int | None,
+        *,
+        id_column: str | None,
+        text_column: str | None,
+    ) -> Asked:
+        """From the options as typed. Raises UsageError where they do not go together."""
+        if (sql is None) != (query is None):
+            raise UsageError("--sql URL and --query 'SELECT …' go together: the database, and what to read.")
+        from_database = [SqlQuery(url=sql, query=query)] if sql is not None and query is not None else []
+        return cls(
+            sources=(*(sources or ()), *from_database),
+            tasks=tuple(tasks or (() if searches else _TASKS)),
+            searches=tuple(searches or ()),
+            labels=labels,
+            summary_words=summary_words,
+            id_column=id_column,
+            text_column=text_column,
+            rejects=rejects,
+            limit=limit,
+        )
+
+    def submit(
+        self, settings: Settings, serving: Serving, on_progress: Callable[[Progress], None]
+    ) -> Submitted:
+        """Registers what was asked, and enqueues it where the settings name a Redis."""
+        choice = ColumnChoice(self.id_column, self.text_column)
+        taken = (
+            self.sources
+            if self.limit is None
+            else islice(open_sources(self.sources, choice).records, self.limit)
+        )
+        return submit_to(
+            taken,
+            tasks=self.tasks,
+            searches=self.searches,
+            labels=self.labels,
+            summary_words=self.summary_words,
+            settings=settings,
+            serving=serving,
+            id_column=self.id_column,
+            text_column=self.text_column,
+            rejects=self.rejects,
+            on_progress=on_progress,
+        )

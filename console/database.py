@@ -1,0 +1,71 @@
+"""Opens the database for a verb, and the verbs `db upgrade` and `db check`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import Engine
+
+from console.terminal import stdout
+from models import schema
+from models.database import connect
+from models.queries import Queries
+from models.settings import Settings, load_settings
+from models.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """The settings' database, its tables as this notemill needs them."""
+
+    engine: Engine
+    store: Store
+    queries: Queries
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[Database]:
+    """Opens it; an empty one gets its tables, and so does an older one of ours in the home folder.
+
+    Raises SchemaError, saying what to type, where tables of somebody's server are older or newer.
+    """
+    engine = connect(settings.effective_database_url)
+    try:
+        found = schema.state(engine)
+        if found == "empty" or (found == "behind" and is_embedded(settings)):
+            schema.upgrade(engine)
+        else:
+            schema.check(engine)
+        yield Database(engine, Store(engine), Queries(engine))
+    finally:
+        engine.dispose()
+
+
+def is_embedded(settings: Settings) -> bool:
+    """The database is the SQLite file in the home folder."""
+    return not settings.database_url.get_secret_value()
+
+
+def upgrade() -> int:
+    """`notemill db upgrade`."""
+    engine = connect(load_settings().effective_database_url)
+    before = schema.state(engine)
+    schema.upgrade(engine)
+    words = "had all it needs" if before == "current" else "has its tables and views now"
+    stdout().print(f"{shown(engine)} {words}.", soft_wrap=True)
+    return 0
+
+
+def check() -> int:
+    """`notemill db check`. Raises SchemaError where something is to be done."""
+    engine = connect(load_settings().effective_database_url)
+    schema.check(engine)
+    stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
+    return 0
+
+
+def shown(engine: Engine) -> str:
+    """The database's URL without its password."""
+    return engine.url.render_as_string(hide_password=True)

@@ -1,0 +1,44 @@
+"""What `run` needs to be running, started when the first job is owed and stopped at the end."""
+
+from __future__ import annotations
+
+from console.embedded import Redis, start_redis, with_redis
+from console.progress import Voice
+from console.worker_process import WorkerProcess
+from models.settings import Settings
+
+
+class Mill:
+    """A Redis and a worker; those of others are used and left alone."""
+
+    def __init__(self, settings: Settings, serving_id: str, voice: Voice) -> None:
+        self._settings = settings
+        self._serving_id = serving_id
+        self._voice = voice
+        self._redis: Redis | None = None
+        self._worker: WorkerProcess | None = None
+
+    def keep_turning(self, progress: object) -> None:
+        """Starts what is missing. `progress` is any value that changes as jobs are taken and done.
+
+        Raises RedisError or WorkerError where it cannot be helped.
+        """
+        if self._settings.is_redis_embedded and (self._redis is None or not self._redis.is_running):
+            self._redis = start_redis(self._settings)
+        if self._worker is None:
+            served = with_redis(self._settings, self._redis.url) if self._redis else self._settings
+            is_ours_alone = self._redis is not None and self._redis.child is not None
+            self._worker = WorkerProcess(served, self._serving_id, may_be_elsewhere=not is_ours_alone)
+            self._voice.say("Starting the worker; it loads the weights first.")
+        self._worker.ensure(progress)
+
+    def stop(self, *, is_hurried: bool = False) -> None:
+        """Ends what was started here: the worker first, so that it gives back what is in its hands."""
+        try:
+            if self._worker is not None:
+                self._worker.stop(is_hurried=is_hurried)
+        finally:
+            self._worker = None
+            if self._redis is not None:
+                self._redis.stop()
+                self._redis = None

@@ -1,0 +1,175 @@
+"""What came out of a run, at its end: numbers, a sample, and what to type next."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+from rich.text import Text
+
+from console.database import Database
+from console.next_commands import next_commands
+from console.samples import Sample, samples
+from console.terminal import count_of, human_duration, shortened, stdout
+from models.answers import Task
+from models.findings import Findings, findings
+from models.jobs import JobStatus
+from models.progress import RunProgress
+from producer import Submitted
+
+_SAMPLE_NOTES = 8
+_TITLE_CHARACTERS = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A run that has ended."""
+
+    submitted: Submitted
+    progress: RunProgress
+    found: Findings
+    samples: list[Sample]
+    seconds: float
+    """Of the whole command."""
+    notes_an_hour: float | None
+    """Notes that had new jobs, over the time from the first of them on, the worker's start included;
+    none where nothing was new."""
+
+    @classmethod
+    def of(
+        cls,
+        database: Database,
+        submitted: Submitted,
+        progress: RunProgress,
+        seconds: float,
+        seconds_working: float,
+    ) -> Report:
+        """Reads what the run found."""
+        results = database.queries.results(run_id=submitted.run_id)
+        return cls(
+            submitted=submitted,
+            progress=progress,
+            found=findings(database.engine, submitted.run_id),
+            samples=samples(results, _SAMPLE_NOTES),
+            seconds=seconds,
+            notes_an_hour=submitted.owed_documents * 3600 / seconds_working if seconds_working else None,
+        )
+
+
+def report_json(report: Report) -> None:
+    """One object for programs."""
+    progress, submitted = report.progress, report.submitted
+    rejects = submitted.rejects_path
+    value = {
+        **asdict(submitted),
+        "rejects_path": None if rejects is None else str(rejects),
+        "jobs": {status.value: getattr(progress, status.value) for status in JobStatus},
+        "by_task": progress.by_task,
+        "finished_before": progress.finished_before,
+        "reasons": progress.reasons,
+        **report.found.model_dump(exclude={"finished_before"}),
+        "duration_seconds": round(report.seconds, 3),
+        "notes_an_hour": None if report.notes_an_hour is None else round(report.notes_an_hour, 1),
+    }
+    print(json.dumps(value))
+
+
+def print_report(report: Report) -> None:
+    """Tables and words for a person."""
+    console = stdout()
+    console.print()
+    console.print(_summary_line(report), soft_wrap=True)
+    console.print(_jobs_table(report))
+    console.print(_found_line(report.found), soft_wrap=True)
+    for words in _troubles(report):
+        console.print(Text(words, style="yellow"), soft_wrap=True)
+    if report.samples:
+        console.print()
+        console.print(_samples_table(report))
+    console.print("\nNext, type:", style="bold")
+    for command in next_commands(report.progress, report.found, report.samples):
+        console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
+
+
+def _summary_line(report: Report) -> Text:
+    pace = f", {report.notes_an_hour:,.0f} notes an hour" if report.notes_an_hour else ""
+    notes = count_of(report.submitted.documents, "note")
+    words = f"Run {report.submitted.run_id}: {notes} in {human_duration(report.seconds)}{pace}"
+    return Text(
+        words if report.submitted.new_jobs else f"{words}; every answer was there already", style="bold"
+    )
+
+
+def _jobs_table(report: Report) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("jobs")
+    for name in ("finished", "from before", "failed"):
+        table.add_column(name, justify="right")
+    for task, by_status in sorted(report.progress.by_task.items()):
+        finished, before = by_status[JobStatus.FINISHED], report.found.finished_before.get(task.value, 0)
+        failed = by_status[JobStatus.FAILED]
+        table.add_row(
+            task.value, f"{finished:,}", f"{before:,}", Text(f"{failed:,}", "red" if failed else "")
+        )
+    return table
+
+
+def _found_line(found: Findings) -> Text:
+    parts = []
+    if found.entities:
+        labels = ", ".join(f"{label} {count:,}" for label, count in found.entities.items())
+        parts.append(f"{count_of(found.total_entities, 'entity', 'entities')} ({labels})")
+    if found.passages:
+        parts.append(count_of(found.passages, "passage"))
+    if found.summaries:
+        flagged = f", {found.flagged_sentences:,} of them flagged" if found.flagged_sentences else ""
+        sentences = count_of(found.summary_sentences, "sentence")
+        parts.append(f"{count_of(found.summaries, 'summary', 'summaries')} ({sentences}{flagged})")
+    return Text("Found: " + " · ".join(parts) if parts else "Found nothing.")
+
+
+def _troubles(report: Report) -> list[str]:
+    lines = [f"Failed, {reason}: {count:,}" for reason, count in sorted(report.progress.reasons.items())]
+    if report.progress.cancelled:
+        lines.append(f"Cancelled: {report.progress.cancelled:,}")
+    if report.submitted.refused:
+        lines.append(f"Refused: {report.submitted.refused:,}, listed in {report.submitted.rejects_path}")
+    return lines
+
+
+def _samples_table(report: Report) -> Table:
+    tasks = report.progress.by_task
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("note", overflow="fold")
+    if Task.SUMMARY in tasks:
+        table.add_column("title of the summary")
+    if Task.ENTITIES in tasks:
+        table.add_column("entities")
+    if Task.SEARCH in tasks:
+        table.add_column("passages", justify="right")
+    for sample in report.samples:
+        table.add_row(*_sample_cells(sample, report))
+    more = report.submitted.documents - len(report.samples)
+    table.caption = f"… and {more:,} more" if more > 0 else None
+    table.caption_justify = "left"
+    return table
+
+
+def _sample_cells(sample: Sample, report: Report) -> list[Text]:
+    failed = dict(one.split(": ", 1) for one in sample.failures)
+    cells = [Text(shortened(sample.external_id, 40), style="bold")]
+    for task in (Task.SUMMARY, Task.ENTITIES, Task.SEARCH):
+        if task not in report.progress.by_task:
+            continue
+        if task.value in failed:
+            cells.append(Text(failed[task.value], style="red"))
+        elif task is Task.SUMMARY:
+            flags = f" ({sample.flagged_sentences} flagged)" if sample.flagged_sentences else ""
+            cells.append(Text(shortened(sample.title or "–", _TITLE_CHARACTERS) + flags))
+        elif task is Task.ENTITIES:
+            counts = ", ".join(f"{label} {count}" for label, count in sample.entities.items())
+            cells.append(Text(counts or "none"))
+        else:
+            cells.append(Text(str(sample.passages or 0)))
+    return cells

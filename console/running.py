@@ -1,0 +1,123 @@
+"""`notemill run`: from notes to answers in one command."""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, field
+
+from console.asking import Asked
+from console.database import Database, database
+from console.embedded import make_home
+from console.errors import PROBLEM, Terminated
+from console.mill import Mill
+from console.pace import Pace
+from console.progress import Voice, pace_words, voice
+from console.report import Report, print_report, report_json
+from console.terminal import count_of, human_duration, typed
+from console.weights import serving_of
+from models.progress import RunProgress
+from models.settings import Settings, load_settings
+from producer import Progress, Submitted
+
+_SECONDS_BETWEEN_LOOKS = 0.3
+_LOOKING_SHARE = 0.1
+"""Of the time at most; counting the jobs of ten million notes takes seconds."""
+
+
+def run(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
+    """Registers, answers, reports; the exit status is 1 where a job of the run has failed."""
+    settings = load_settings()
+    make_home(settings)
+    speaking = voice(is_quiet=is_quiet or as_json)
+    with database(settings) as opened:
+        serving = serving_of(settings, opened, speaking.say)
+        running = _Running(settings, opened, speaking, Mill(settings, serving.id, speaking))
+        try:
+            submitted = asked.submit(settings, serving, running.on_registered)
+            progress = running.until_done(submitted)
+            running.mill.stop()
+        except (KeyboardInterrupt, Terminated):
+            running.stop_early()
+            raise
+        finally:
+            speaking.close()
+            running.mill.stop(is_hurried=True)
+        report = Report.of(opened, submitted, progress, running.seconds, running.seconds_working)
+    report_json(report) if as_json else print_report(report)
+    return PROBLEM if progress.failed else 0
+
+
+@dataclass(slots=True)
+class _Running:
+    """One run under way."""
+
+    settings: Settings
+    database: Database
+    voice: Voice
+    mill: Mill
+    began: float = field(default_factory=time.monotonic)
+    work_began: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    @property
+    def seconds_working(self) -> float:
+        """Since the first job was owed: the worker's start is in it."""
+        return 0.0 if self.work_began is None else time.monotonic() - self.work_began
+
+    def on_registered(self, progress: Progress) -> None:
+        """After each batch of documents; the worker need not wait for the last of an archive."""
+        refused = f", {progress.refused:,} refused" if progress.refused else ""
+        self.voice.show(0, 0, f"{count_of(progress.documents, 'note')} registered{refused}")
+        if progress.owed_documents:
+            self._keep_turning(progress.owed_documents)
+
+    def until_done(self, submitted: Submitted) -> RunProgress:
+        """Follows the run until every job has ended."""
+        self.voice.close()
+        self.voice.say(_registered_words(submitted))
+        progress = self.database.queries.run_progress(submitted.run_id)
+        owed = progress.pending + progress.running
+        pace = Pace(jobs_a_note=owed / max(submitted.owed_documents, 1))
+        while not progress.is_done:
+            done = progress.total - progress.pending - progress.running
+            self._keep_turning((done, progress.running))
+            pace.count(time.monotonic(), done)
+            is_waiting = not progress.running and pace.jobs_a_second is None
+            words = pace_words(pace, progress.total - done, progress.failed)
+            self.voice.show(done, progress.total, "waiting for the worker" if is_waiting else words)
+            progress = self._look_again(submitted.run_id)
+        if owed:
+            self.voice.show(progress.total, progress.total, pace_words(pace, 0, progress.failed))
+        return progress
+
+    def stop_early(self) -> None:
+        """What is in hand goes back, and the person learns how to go on."""
+        self.voice.close()
+        self.voice.say("Stopping; what is in hand is given back.")
+        self.mill.stop(is_hurried=True)
+        again = typed(*sys.argv[1:])
+        self.voice.say(
+            f"Stopped after {human_duration(self.seconds)}. What is answered stays. To go on: {again}"
+        )
+
+    def _look_again(self, run_id: int) -> RunProgress:
+        asked_at = time.monotonic()
+        progress = self.database.queries.run_progress(run_id)
+        time.sleep(max(_SECONDS_BETWEEN_LOOKS, (time.monotonic() - asked_at) / _LOOKING_SHARE))
+        return progress
+
+    def _keep_turning(self, progress: object) -> None:
+        if self.work_began is None:
+            self.work_began = time.monotonic()
+        self.mill.keep_turning(progress)
+
+
+def _registered_words(submitted: Submitted) -> str:
+    new, known = count_of(submitted.new_jobs, "new job"), f"{submitted.known_jobs:,} known"
+    refused = f", {submitted.refused:,} refused" if submitted.refused else ""
+    notes = count_of(submitted.documents, "note")
+    return f"Run {submitted.run_id}: {notes}{refused}; {new}, {known} from before."

@@ -1,0 +1,81 @@
+"""The weights before work begins: prepared once, in a process of their own, and what they serve.
+
+Preparing needs torch and much memory; a process of its own gives both back when it is done.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from console.database import Database
+from console.terminal import stderr, stdout, typed
+from console.worker_process import environment
+from models.errors import NotemillError
+from models.jobs import Serving
+from models.settings import Settings, load_settings
+from worker.recipes import serving
+from worker.weights import EMBEDDED, is_prepared, prepared_folder
+from worker.weights import prepare as prepare_weights
+
+
+class PreparationError(NotemillError):
+    """The weights could not be prepared."""
+
+
+def serving_of(settings: Settings, database: Database, say: Callable[[str], None]) -> Serving:
+    """What this machine's worker serves, announced; where it can have no weights, what another announced.
+
+    Prepares the embedded weights where they are not yet. Raises NotemillError where there is nothing.
+    """
+    if settings.weights == EMBEDDED and not is_prepared(settings):
+        say("Preparing the embedded weights; this is done once and takes about a minute.")
+        _prepare_apart(settings, say)
+    if not is_prepared(settings) and not settings.is_redis_embedded:
+        announced = database.queries.current_serving()
+        if announced is not None:
+            return announced
+    prepared_folder(settings)
+    ours = serving(settings)
+    database.store.announce(ours)
+    return ours
+
+
+def prepare() -> int:
+    """`notemill weights prepare`: a line a step on standard error, the folder on standard output."""
+    settings = load_settings()
+    console = stderr()
+    was_prepared = is_prepared(settings)
+    folder = prepare_weights(settings, lambda step: console.print(f"{step} …", soft_wrap=True))
+    console.print("They were ready before." if was_prepared else "The weights are ready.")
+    stdout().print(str(folder), soft_wrap=True)
+    return 0
+
+
+def _prepare_apart(settings: Settings, say: Callable[[str], None]) -> None:
+    script = Path(__file__).parents[1] / "notemill.py"
+    log = settings.home_folder / "logs" / "weights.log"
+    log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    process = subprocess.Popen(  # noqa: S603  ourselves
+        [sys.executable, str(script), "weights", "prepare"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env=environment(settings),
+        text=True,
+        errors="replace",
+    )
+    said = ""
+    with log.open("a", encoding="utf-8") as file, process:
+        for line in process.stderr or ():
+            file.write(line)
+            if line.rstrip().endswith("…"):
+                say(f"  {line.strip()}")
+            if line.startswith("notemill: "):
+                said = line.removeprefix("notemill: ").strip()
+    if process.returncode != 0:
+        raise PreparationError(
+            said or f"the weights could not be prepared; see {log}, then: {typed('doctor')}"
+        )

@@ -1,0 +1,61 @@
+"""What a run found, in numbers: the last lines of `notemill run`."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine, Select, func, select
+
+from models.answer_tables import EntityRow, PassageRow, SummaryRow, SummarySentenceRow
+from models.database import reading
+from models.jobs import JobStatus
+from models.tables import JobRow, RunJobRow, RunRow
+
+
+class Findings(BaseModel):
+    """The answers of one run, counted; an answer shared by documents of equal text counts once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    entities: dict[str, int]
+    """By label, the most frequent first."""
+    finished_before: dict[str, int]
+    """Finished jobs by task that an earlier run had paid for."""
+    passages: int
+    summaries: int
+    summary_sentences: int
+    flagged_sentences: int
+    """Of the summary sentences: those that deserve a second look."""
+
+    @property
+    def total_entities(self) -> int:
+        return sum(self.entities.values())
+
+
+def findings(engine: Engine, run_id: int) -> Findings:
+    """Counts the answers of a run, whenever they were made."""
+    of_run = select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)
+    by_label = (
+        select(EntityRow.label, func.count())
+        .where(EntityRow.job_id.in_(of_run))
+        .group_by(EntityRow.label)
+        .order_by(func.count().desc(), EntityRow.label)
+    )
+    before = (
+        select(JobRow.task, func.count())
+        .where(JobRow.id.in_(of_run), JobRow.status == JobStatus.FINISHED.value)
+        .where(JobRow.finished_at < select(RunRow.created_at).where(RunRow.id == run_id).scalar_subquery())
+        .group_by(JobRow.task)
+    )
+    counted: dict[str, Select[int]] = {
+        "passages": select(func.count()).where(PassageRow.job_id.in_(of_run)),
+        "summaries": select(func.count()).where(SummaryRow.job_id.in_(of_run)),
+        "summary_sentences": select(func.count()).where(SummarySentenceRow.job_id.in_(of_run)),
+        "flagged_sentences": select(func.count()).where(
+            SummarySentenceRow.job_id.in_(of_run), SummarySentenceRow.flags != ""
+        ),
+    }
+    with reading(engine) as connection:
+        entities = {row[0]: row[1] for row in connection.execute(by_label)}
+        finished_before = {row[0]: row[1] for row in connection.execute(before)}
+        numbers = {name: connection.scalars(statement).one() for name, statement in counted.items()}
+    return Findings(entities=entities, finished_before=finished_before, **numbers)

@@ -1,0 +1,247 @@
+"""The command line of notemill: a verb a function, each hands over to the module that does it.
+
+Imports are inside the verbs, so that `notemill --help` needs neither torch nor Celery nor SQLAlchemy.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import typer
+
+from console import options
+from console.errors import run_to_exit
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Entities, search and summaries over clinical notes, each answer tied to the characters it came"
+    " from.\n\nStart with: `notemill run examples/notes`\n\nExit status: 0 all is well, 1 failed jobs or"
+    " something is out of order, 2 the command is wrong, 130 stopped by Ctrl-C.",
+)
+_work = partial(app.command, rich_help_panel="Work")
+_look = partial(app.command, rich_help_panel="Look")
+_keep = partial(app.command, rich_help_panel="Keep in order")
+_database = typer.Typer(no_args_is_help=True, help="The tables of the database: upgrade, check.")
+_weights = typer.Typer(no_args_is_help=True, help="The network's weights: prepare.")
+app.add_typer(_database, name="db", rich_help_panel="Keep in order")
+app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
+
+
+@_work(epilog="Example: `notemill run notes/ --task entities --search 'signs of infection'`")
+def run(
+    sources: options.Sources = None,
+    task: options.Tasks = None,
+    search: options.Searches = None,
+    labels: options.Labels = None,
+    summary_words: options.SummaryWords = None,
+    sql: options.Sql = None,
+    query: options.Query = None,
+    id_column: options.IdColumn = None,
+    text_column: options.TextColumn = None,
+    rejects: options.Rejects = None,
+    limit: options.Limit = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Register notes, answer what is asked, show what came out.
+
+    Starts a Redis server and a worker where none is configured, and stops what it started. What was
+    answered before costs nothing; stopped by Ctrl-C, the same command goes on where it stopped.
+    """
+    from console.asking import Asked
+    from console.running import run
+
+    columns = {"id_column": id_column, "text_column": text_column}
+    asked = Asked.of(sources, task, search, labels, summary_words, sql, query, rejects, limit, **columns)
+    return run(asked, is_quiet=quiet, as_json=as_json)
+
+
+@_work(epilog="Example: `notemill submit archive.parquet --task summary`")
+def submit(
+    sources: options.Sources = None,
+    task: options.Tasks = None,
+    search: options.Searches = None,
+    labels: options.Labels = None,
+    summary_words: options.SummaryWords = None,
+    sql: options.Sql = None,
+    query: options.Query = None,
+    id_column: options.IdColumn = None,
+    text_column: options.TextColumn = None,
+    rejects: options.Rejects = None,
+    limit: options.Limit = None,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Register notes for the workers and print the run's id.
+
+    Returns as soon as all is registered; `notemill status` tells how far the workers are.
+    """
+    from console.asking import Asked
+    from console.submitting import submit
+
+    columns = {"id_column": id_column, "text_column": text_column}
+    asked = Asked.of(sources, task, search, labels, summary_words, sql, query, rejects, limit, **columns)
+    return submit(asked, is_quiet=quiet, as_json=as_json)
+
+
+@_work(epilog="Example: `notemill worker`")
+def worker() -> int:
+    """Serve until stopped: load the weights, take notes, answer.
+
+    Ctrl-C once finishes what is in hand, twice gives it back. Without NOTEMILL_REDIS_URL it brings its
+    own Redis server, which lives as long as it does.
+    """
+    from console.serving import serve
+
+    return serve()
+
+
+@_work(epilog="Example: `notemill retry --run 3 --reason timed_out`")
+def retry(run: options.Run = None, reason: options.Reason = None) -> int:
+    """Give failed jobs another chance; a worker takes them up."""
+    from console.changing import retry
+
+    return retry(run, reason)
+
+
+@_work(epilog="Example: `notemill cancel 3`")
+def cancel(run: options.RunToCancel) -> int:
+    """Cancel what waits in a run.
+
+    Jobs that another run wants go on, and answers stay.
+    """
+    from console.changing import cancel
+
+    return cancel(run)
+
+
+@_work(epilog="Example: `notemill sweep`")
+def sweep() -> int:
+    """Enqueue again what is owed.
+
+    Workers do this by themselves every few seconds; nothing is done twice.
+    """
+    from console.changing import sweep
+
+    return sweep()
+
+
+@_look(epilog="Example: `notemill status 3 --watch`")
+def status(run: options.RunToShow = None, watch: options.Watch = False, as_json: options.Json = False) -> int:
+    """Show runs: progress, pace, why jobs failed."""
+    from console.status import show_status
+
+    return show_status(run, is_watching=watch, as_json=as_json)
+
+
+@_look(epilog="Example: `notemill results --run 3 --format jsonl --output results.jsonl`")
+def results(
+    run: options.Run = None,
+    task: options.Task = None,
+    status: options.Status = None,
+    form: options.Form = None,
+    output: options.Output = None,
+) -> int:
+    """Write answers as a table, JSON lines, CSV or Parquet.
+
+    A line a job in jsonl and parquet; in csv a line an entity, passage or sentence, and a cell that a
+    spreadsheet would take for a formula begins with an apostrophe.
+    """
+    from console.results import write_results
+
+    return write_results(run=run, task=task, status=status, form=form, output=output)
+
+
+@_look(epilog="Example: `notemill show discharge_01`")
+def show(document: options.StoredNote, run: options.Run = None, plain: options.Plain = False) -> int:
+    """Show a note, its entities marked, its summary and passages."""
+    from console.show import show_document
+
+    return show_document(document, run_id=run, is_plain=plain)
+
+
+@_look(epilog='Example: `notemill sql "SELECT label, COUNT(*) FROM v_entities GROUP BY label"`')
+def sql(statement: options.Statement, limit: options.Rows = 200) -> int:
+    """Query the views; nothing can be changed from here."""
+    from console.sql import show_rows
+
+    return show_rows(statement, limit=limit)
+
+
+@_look(epilog="Example: `notemill prompts examples/notes/radiology.txt --task summary`")
+def prompts(
+    document: options.Note,
+    task: options.Tasks = None,
+    search: options.Searches = None,
+    labels: options.Labels = None,
+    summary_words: options.SummaryWords = None,
+) -> int:
+    """Print what would be sent for a note, tokens counted."""
+    from console.prompts import show_prompts
+
+    return show_prompts(document, task or [], search or [], labels, summary_words)
+
+
+@_look(epilog="Example: `notemill labels > my-labels.toml`")
+def labels(file: options.LabelsFile = None) -> int:
+    """Print the entity labels in the form of a labels file."""
+    from console.labels import show_labels
+
+    return show_labels(file)
+
+
+@_keep(epilog="Example: `notemill config`")
+def config(as_json: options.Json = False) -> int:
+    """Print the settings and where each came from; secrets masked."""
+    from console.config import show_config
+
+    return show_config(as_json=as_json)
+
+
+@_keep(epilog="Example: `notemill doctor`")
+def doctor(as_json: options.Json = False) -> int:
+    """Say what is wrong, and what to type.
+
+    Checks Python, disk, home folder, database, Redis, weights, GPU, memory and workers; exit status 1
+    where something would stop `run`.
+    """
+    from console.doctor import examine
+
+    return examine(as_json=as_json)
+
+
+@_database.command("upgrade", epilog="Example: `notemill db upgrade`")
+def database_upgrade() -> int:
+    """Bring tables and views to this notemill's form."""
+    from console.database import upgrade
+
+    return upgrade()
+
+
+@_database.command("check", epilog="Example: `notemill db check`")
+def database_check() -> int:
+    """Say whether the tables are those of this notemill; exit status 1 if not."""
+    from console.database import check
+
+    return check()
+
+
+@_weights.command("prepare", epilog="Example: `notemill weights prepare`")
+def weights_prepare() -> int:
+    """Make the weights ready to load, once; later starts take a second."""
+    from console.weights import prepare
+
+    return prepare()
+
+
+def main() -> None:
+    """The entry point: runs a verb and exits with its status."""
+    sys.exit(run_to_exit(app))
+
+
+if __name__ == "__main__":
+    main()
