@@ -56,6 +56,5 @@ def cancel_unwanted(connection: Connection, job_ids: Sequence[int]) -> int:
 
 def _cancel_jobs(connection: Connection, chosen: ColumnElement[bool]) -> int:
     statement = update(JobRow).where(chosen, JobRow.status == JobStatus.PENDING.value, ~is_wanted())
-    return connection.execute(
-        statement.values(status=JobStatus.CANCELLED.value, finished_at=utc_now())
-    ).rowcount
+    cancelled = {"status": JobStatus.CANCELLED.value, "finished_at": utc_now(), "lease_until_epoch": None}
+    return connection.execute(statement.values(**cancelled)).rowcount

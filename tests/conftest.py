@@ -1,0 +1,98 @@
+"""Fixtures that many tests share: databases of both kinds, and no trace of the user's own settings."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+from postgres_server import database_url, execute, postgres_server
+from sqlalchemy import Engine
+
+from models import schema
+from models.database import connect
+from models.queries import Queries
+from models.settings import PREFIX
+from models.store import Store
+
+BOTH_DATABASES = ("sqlite", "postgresql")
+_numbers = count(1)
+
+
+@pytest.fixture(autouse=True)
+def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database without tables; the test runs on both kinds."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'notemill.db'}"
+    else:
+        yield from _postgres_database(request.getfixturevalue("_postgres"), "template1")
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database of the test's own with tables in it; the test runs on both kinds."""
+    if request.param == "sqlite":
+        shutil.copyfile(request.getfixturevalue("_sqlite_template"), tmp_path / "notemill.db")
+        yield f"sqlite:///{tmp_path / 'notemill.db'}"
+    else:
+        yield from _postgres_database(request.getfixturevalue("_postgres_with_template"), "with_tables")
+
+
+@pytest.fixture
+def engine(store_url: str) -> Iterator[Engine]:
+    engine = connect(store_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def store(engine: Engine) -> Store:
+    return Store(engine)
+
+
+@pytest.fixture
+def queries(engine: Engine) -> Queries:
+    return Queries(engine)
+
+
+@pytest.fixture(scope="session")
+def _postgres() -> Iterator[str]:
+    with postgres_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def _postgres_with_template(_postgres: str) -> str:
+    execute(_postgres, "CREATE DATABASE with_tables")
+    _upgrade(database_url(_postgres, "with_tables"))
+    return _postgres
+
+
+@pytest.fixture(scope="session")
+def _sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "notemill.db"
+    _upgrade(f"sqlite:///{path}")
+    return path
+
+
+def _postgres_database(server: str, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    execute(server, f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield database_url(server, name)
+    execute(server, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _upgrade(url: str) -> None:
+    engine = connect(url)
+    schema.upgrade(engine)
+    engine.dispose()  # the last connection that closes moves the -wal file into the database file
