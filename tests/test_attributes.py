@@ -1,0 +1,98 @@
+"""Doses, frequencies, routes and values reach the mention they belong to, with true offsets."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.answers import Span
+from models.labels import Label, load_labels
+from worker.attributes import attributes
+from worker.grounding import Item, place
+
+NAMES = {"m": "medication", "t": "test"}
+
+
+def linked(
+    sentence: str, *names: str, labels: tuple[Label, ...] = load_labels()
+) -> list[tuple[str, str, str]]:
+    items = [Item(NAMES[name[0]], name[2:]) for name in names]
+    placed = place(sentence, Span(start=0, end=len(sentence)), items).placed
+    found = attributes(sentence, 0, placed, labels)
+    return [(sentence[placed[index].start : placed[index].end], a.kind, a.text) for index, a in found]
+
+
+def test_each_medication_of_a_list_has_its_own_dose_route_and_frequency() -> None:
+    found = linked("aspirin 81 mg p.o. daily and metoprolol 25 mg b.i.d.", "m:aspirin", "m:metoprolol")
+    assert found == [
+        ("aspirin", "dosage", "81 mg"),
+        ("aspirin", "route", "p.o."),
+        ("aspirin", "frequency", "daily"),
+        ("metoprolol", "dosage", "25 mg"),
+        ("metoprolol", "frequency", "b.i.d."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sentence", "kind", "text"),
+    [
+        ("10 cc of 0.5% Drug plain was injected.", "dosage", "10 cc of 0.5%"),
+        ("Drug two puffs for wheezing.", "dosage", "two puffs"),
+        ("Drug inhaler q.6h p.r.n. wheezing.", "frequency", "q.6h p.r.n."),
+        ("Drug is taken twice daily.", "frequency", "twice daily"),
+        ("She was given IV Drug.", "route", "IV"),
+        ("Drug was taken orally.", "route", "orally"),
+    ],
+)
+def test_the_forms_of_prescriptions_are_known(sentence: str, kind: str, text: str) -> None:
+    assert ("Drug", kind, text) in linked(sentence, "m:Drug")
+
+
+@pytest.mark.parametrize(
+    ("sentence", "value"),
+    [
+        ("Assay of 150/90.", "150/90"),
+        ("Assay = 12.3 g/dL.", "12.3 g/dL"),
+        ("Assay 98.6, and so on.", "98.6"),
+        ("Assay was 4.5 today.", "4.5"),
+        ("The Assay was negative.", "negative"),
+        ("Assay 12 mg/dL (normal <10 mg/dL).", "12 mg/dL"),
+    ],
+)
+def test_the_value_of_a_test_is_found(sentence: str, value: str) -> None:
+    assert linked(sentence, "t:Assay") == [("Assay", "value", value)]
+
+
+def test_tests_that_share_a_verb_share_their_value() -> None:
+    found = linked("Urea, sodium and glucose were normal.", "t:Urea", "t:sodium", "t:glucose")
+    assert [(name, text) for name, _, text in found] == [
+        ("Urea", "normal"),
+        ("sodium", "normal"),
+        ("glucose", "normal"),
+    ]
+
+
+def test_days_figures_and_reference_ranges_are_no_values() -> None:
+    assert linked("Assay after 30 days (Figure 1), reference 3-5.", "t:Assay") == []
+
+
+def test_only_kinds_that_the_labels_have_are_given() -> None:
+    medication = Label(name="medication", definition="A drug.")
+    assert linked("aspirin 81 mg daily", "m:aspirin", labels=(medication,)) == []
+
+
+@given(
+    st.lists(
+        st.sampled_from(["aspirin", "81 mg", "IV", ",", "K", "4.5", "daily", "of", "\n", "3 x", "(", ")"]),
+        max_size=25,
+    )
+)
+def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -> None:
+    note = "Before. " + " ".join(words)
+    items = [Item("medication", "aspirin") for word in words if word == "aspirin"] + [Item("test", "K")]
+    placed = place(note, Span(start=0, end=len(note)), items).placed
+    for index, attribute in attributes(note[8:], 8, placed, load_labels()):
+        assert note[attribute.start : attribute.end] == attribute.text
+        assert all(attribute.end <= p.start or p.end <= attribute.start for p in placed)
+        assert 0 <= index < len(placed)
