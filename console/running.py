@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, field
 
@@ -14,7 +13,7 @@ from console.mill import Mill
 from console.pace import Pace
 from console.progress import Voice, pace_words, voice
 from console.report import Report, print_report, report_json
-from console.terminal import count_of, human_duration, typed
+from console.terminal import count_of, human_duration
 from console.weights import serving_of
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
@@ -99,10 +98,8 @@ class _Running:
         self.voice.close()
         self.voice.say("Stopping; what is in hand is given back.")
         self.mill.stop(is_hurried=True)
-        again = typed(*sys.argv[1:])
-        self.voice.say(
-            f"Stopped after {human_duration(self.seconds)}. What is answered stays. To go on: {again}"
-        )
+        after = human_duration(self.seconds)
+        self.voice.say(f"Stopped after {after}. What is answered stays; the same command goes on from there.")
 
     def _look_again(self, run_id: int) -> RunProgress:
         asked_at = time.monotonic()

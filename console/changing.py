@@ -1,0 +1,69 @@
+"""`notemill retry`, `cancel` and `sweep`: changes to what is owed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from console import redis_client
+from console.database import Database, database
+from console.embedded import embedded_url
+from console.terminal import count_of, stdout, typed
+from models.errors import UsageError
+from models.outcomes import Reason
+from models.settings import Settings, load_settings
+
+_SWEEP_DOCUMENTS = 100_000
+
+
+def retry(run_id: int | None, reason: str | None) -> int:
+    """Failed jobs are owed again, and their documents enqueued."""
+    chosen = _reason(reason)
+    settings = load_settings()
+    with database(settings) as opened:
+        if run_id is not None:
+            opened.queries.run_progress(run_id)
+        documents = opened.store.retry(run_id=run_id, reason=chosen)
+        _say_and_enqueue(settings, opened, documents, "Nothing has failed so.")
+    return 0
+
+
+def cancel(run_id: int) -> int:
+    """Waiting jobs of the run end as cancelled."""
+    with database(load_settings()) as opened:
+        cancelled = opened.store.cancel(run_id)
+    console = stdout()
+    console.print(f"Run {run_id}: {count_of(cancelled, 'waiting job')} cancelled; answers stay.")
+    return 0
+
+
+def sweep() -> int:
+    """What SQL says is owed gets a message, whoever lost the last one."""
+    settings = load_settings()
+    with database(settings) as opened:
+        owed = opened.queries.owed_documents(older_than_seconds=0, limit=_SWEEP_DOCUMENTS)
+        _say_and_enqueue(settings, opened, owed, "Nothing is owed.")
+    return 0
+
+
+def _say_and_enqueue(settings: Settings, opened: Database, documents: Sequence[int], none: str) -> None:
+    console = stdout()
+    if not documents:
+        return console.print(none)
+    notes = count_of(len(documents), "note")
+    url = settings.redis_url.get_secret_value() or embedded_url(settings)
+    if settings.is_redis_embedded and not redis_client.ping(url):
+        words = f"{notes} owed. No worker runs here now; type: {typed('worker')}"
+        return console.print(words, soft_wrap=True)
+    from producer.enqueue import Enqueuer
+
+    with Enqueuer(url) as enqueuer:
+        enqueuer.send(documents)
+    opened.store.mark_enqueued(documents)
+    return console.print(f"{notes} enqueued.")
+
+
+def _reason(name: str | None) -> Reason | None:
+    try:
+        return None if name is None else Reason(name)
+    except ValueError:
+        raise UsageError(f"there is no reason {name!r}. Reasons: {', '.join(Reason)}.") from None

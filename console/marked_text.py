@@ -1,0 +1,86 @@
+"""A note with its entities marked, as pieces of text with styles. Pure; offsets stay those of the note."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from rich.style import Style
+from rich.text import Text
+
+from console.terminal import harmless
+
+_COLOURS = ("red", "green", "cyan", "yellow", "magenta", "blue", "bright_red", "bright_green", "bright_cyan")
+_PRESENT = "present"
+_ASSERTED = {
+    "negated": Style(strike=True, dim=True),
+    "possible": Style(italic=True),
+    "historical": Style(dim=True),
+    "conditional": Style(italic=True, dim=True),
+    "family": Style(italic=True, dim=True),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stretch of the note, and what it is called."""
+
+    start: int
+    end: int
+    label: str
+    assertion: str = _PRESENT
+
+    @property
+    def words(self) -> str:
+        """e.g. 'problem', 'problem, negated'."""
+        return self.label if self.assertion == _PRESENT else f"{self.label}, {self.assertion}"
+
+
+def marks_of(entities: Iterable[dict[str, Any]]) -> list[Mark]:
+    """Entities and their attributes, in the order of the note, each stretch and label once."""
+    marks = []
+    for entity in entities:
+        marks.append(Mark(entity["start"], entity["end"], entity["label"], entity["assertion"]))
+        marks += [Mark(one["start"], one["end"], one["kind"]) for one in entity["attributes"]]
+    return sorted(dict.fromkeys(marks), key=lambda mark: (mark.start, -mark.end, mark.label))
+
+
+def colours_of(marks: Iterable[Mark]) -> dict[str, str]:
+    """A colour a label, by the order in which labels are met."""
+    labels = dict.fromkeys(mark.label for mark in marks)
+    return {label: _COLOURS[number % len(_COLOURS)] for number, label in enumerate(labels)}
+
+
+def coloured(text: str, marks: Sequence[Mark]) -> Text:
+    """Colours for labels; an assertion that is not 'present' also in words after its mention: ‹negated›."""
+    colours = colours_of(marks)
+    result = Text()
+    for start, end in _pieces(text, marks):
+        style = Style()
+        for mark in marks:
+            if mark.start <= start and end <= mark.end:
+                style += Style(color=colours[mark.label], bold=True) + _ASSERTED.get(mark.assertion, Style())
+        result.append(harmless(text[start:end]), style)
+        for mark in marks:
+            if mark.end == end and mark.assertion != _PRESENT:
+                result.append(f"‹{mark.assertion}›", Style(color=colours[mark.label], dim=True))
+    return result
+
+
+def bracketed(text: str, marks: Sequence[Mark]) -> Text:
+    """For files, colour-blind eyes and screen readers: [chest pain|problem, negated]."""
+    result = Text()
+    for start, end in _pieces(text, marks):
+        result.append("[" * sum(mark.start == start for mark in marks))
+        result.append(harmless(text[start:end]))
+        for mark in sorted((mark for mark in marks if mark.end == end), key=lambda mark: -mark.start):
+            result.append(f"|{mark.words}]")
+    return result
+
+
+def _pieces(text: str, marks: Sequence[Mark]) -> list[tuple[int, int]]:
+    """The note cut wherever a mark begins or ends."""
+    cuts = sorted({0, len(text), *(mark.start for mark in marks), *(mark.end for mark in marks)})
+    return list(pairwise(cuts))

@@ -1,0 +1,132 @@
+"""The forms of results, each a function from a stream of jobs to bytes. Returns how many jobs it wrote.
+
+A job is the JSON object that `models.results` describes. Knows no database and no file names.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterable
+from itertools import islice
+from typing import Any, BinaryIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from console import flat
+from console.terminal import count_of, human_duration, shortened, stdout
+
+Results = Iterable[dict[str, Any]]
+Writer = Callable[[Results, BinaryIO], int]
+_TABLE_ROWS = 200
+_PARQUET_ROWS = 1_000
+"""In one row group: a few MB."""
+
+
+def write_jsonl(results: Results, file: BinaryIO) -> int:
+    """A JSON object a line."""
+    count = 0
+    for result in results:
+        file.write(json.dumps(result, ensure_ascii=False).encode("utf-8") + b"\n")
+        count += 1
+    return count
+
+
+def write_csv(results: Results, file: BinaryIO) -> int:
+    """A line an entity, attribute, passage or summary sentence; a job without any has one line too."""
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.DictWriter(text, flat.COLUMNS)
+    writer.writeheader()
+    count = 0
+    for result in results:
+        writer.writerows(flat.rows_of(result))
+        count += 1
+    text.detach()
+    return count
+
+
+def write_parquet(results: Results, file: BinaryIO) -> int:
+    """A row a job, answers nested; the same columns whatever was asked."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from console.parquet_schema import as_row, schema
+
+    columns, count = schema(), 0
+    with pq.ParquetWriter(file, columns, compression="zstd") as writer:
+        for batch in _in_batches(results, _PARQUET_ROWS):
+            writer.write_table(pa.Table.from_pylist([as_row(result) for result in batch], schema=columns))
+            count += len(batch)
+    return count
+
+
+def write_table(results: Results, file: BinaryIO) -> int:
+    """For people: a line a job, the first two hundred."""
+    rest = iter(results)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("note", "run", "task", "status", "seconds", "answer"):
+        table.add_column(title, justify="right" if title in ("run", "seconds") else "left")
+    count = 0
+    for result in islice(rest, _TABLE_ROWS):
+        table.add_row(*_cells(result))
+        count += 1
+    console = _console_on(file)
+    console.print(table if count else "Nothing is stored for that.")
+    more = sum(1 for _ in rest)
+    if more:
+        console.print(f"… and {count_of(more, 'job')} more; --format jsonl or csv writes them all.")
+    return count + more
+
+
+WRITERS: dict[str, Writer] = {
+    "table": write_table,
+    "jsonl": write_jsonl,
+    "csv": write_csv,
+    "parquet": write_parquet,
+}
+
+
+def _cells(result: dict[str, Any]) -> list[Text]:
+    seconds = result["duration_seconds"]
+    is_failed = result["status"] == "failed"
+    return [
+        Text(shortened(result["external_id"], 40)),
+        Text(str(result["run"])),
+        Text(result["task"]),
+        Text(result["status"], "red" if is_failed else ""),
+        Text("" if seconds is None else human_duration(seconds)),
+        Text(shortened(brief(result), 70)),
+    ]
+
+
+def brief(result: dict[str, Any]) -> str:
+    """An answer in a few words; of a failed job the reason."""
+    if result["status"] == "failed":
+        return f"{result['reason']} {result.get('detail') or ''}".strip()
+    if "entities" in result:
+        return count_of(len(result["entities"]), "entity", "entities")
+    if "passages" in result:
+        return f"{count_of(len(result['passages']), 'passage')} for {result['parameters']['query']!r}"
+    if "summary" in result:
+        return str(result["summary"]["title"])
+    return ""
+
+
+def _console_on(file: BinaryIO) -> Console:
+    console = stdout()
+    if getattr(file, "name", None) == 1 or getattr(file, "name", None) == "<stdout>":
+        return console
+    return Console(
+        file=io.TextIOWrapper(file, encoding="utf-8", write_through=True),
+        width=console.width,
+        highlight=False,
+    )
+
+
+def _in_batches(results: Results, size: int) -> Iterable[list[dict[str, Any]]]:
+    rest = iter(results)
+    while batch := list(islice(rest, size)):
+        yield batch

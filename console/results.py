@@ -1,0 +1,80 @@
+"""`notemill results`: answers as a table, JSON lines, CSV or Parquet; a file is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from console import result_forms
+from console.database import database
+from console.terminal import count_of, stderr
+from models.answers import Task
+from models.errors import UsageError
+from models.jobs import JobStatus
+from models.settings import load_settings
+
+_BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
+
+
+def write_results(
+    *, run: int | None, task: str | None, status: str | None, form: str | None, output: Path | None
+) -> int:
+    """Of all runs or one, of all tasks or one. Raises UsageError where the options make no sense."""
+    form = _form(form, output)
+    write = result_forms.WRITERS[form]
+    chosen_task = None if task is None else _one_of(Task, task, "--task")
+    chosen_status = None if status is None else _one_of(JobStatus, status, "--status")
+    with database(load_settings()) as opened:
+        results = opened.queries.results(run_id=run, task=chosen_task, status=chosen_status)
+        if output is None or str(output) == "-":
+            write(results, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+            return 0
+        with whole_file(output) as file:
+            count = write(results, file)
+    stderr().print(f"{count_of(count, 'answer')} in {output}", soft_wrap=True)
+    return 0
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that appears under its name when the block ends well, and never half written; mode 0600."""
+    try:
+        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def _form(form: str | None, output: Path | None) -> str:
+    if form is None:
+        form = "table" if output is None else _BY_SUFFIX.get(output.suffix.lower(), "")
+        if not form:
+            raise UsageError(
+                f"cannot tell the form by the name {output}: add --format jsonl, csv or parquet."
+            )
+    if form not in result_forms.WRITERS:
+        raise UsageError(f"there is no form {form!r}. Forms: {', '.join(result_forms.WRITERS)}.")
+    if form == "parquet" and output is None and sys.stdout.isatty():
+        raise UsageError("Parquet is not for a terminal: add --output FILE.")
+    return form
+
+
+def _one_of(kind: Any, name: str, option: str) -> Any:
+    try:
+        return kind(name)
+    except ValueError:
+        raise UsageError(f"{option} {name!r} is not known. Known: {', '.join(kind)}.") from None

@@ -1,0 +1,35 @@
+"""`notemill worker`: becomes the Celery worker, with a Redis of its own where none is configured."""
+
+from __future__ import annotations
+
+import os
+
+from console import children, locks
+from console.database import database
+from console.embedded import make_home, start_redis, with_redis
+from console.progress import voice
+from console.terminal import typed
+from console.weights import serving_of
+from console.worker_process import arguments, environment, lock_path
+from models.settings import load_settings
+
+
+def serve() -> int:
+    """Replaces this process by Celery's. What it is to leave behind at its end hangs on open descriptors:
+    the leash of the Redis server, and the lock that tells others of this machine that it is there."""
+    settings = load_settings()
+    make_home(settings)
+    speaking = voice(is_quiet=False)
+    with database(settings) as opened:
+        serving = serving_of(settings, opened, speaking.say)
+    if settings.is_redis_embedded:
+        redis = start_redis(settings)
+        settings = with_redis(settings, redis.url)
+        if redis.child is not None:
+            children.hand_over(redis.child)
+    lock = locks.taken(lock_path(settings, serving.id))
+    if lock is not None:
+        os.set_inheritable(lock, True)
+    speaking.say(f"Loading the weights. Ctrl-C stops; to give it work, type: {typed('submit', 'NOTES')}")
+    command = arguments(settings)
+    os.execve(command[0], command, environment(settings))  # noqa: S606  no shell is wanted

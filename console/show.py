@@ -1,0 +1,136 @@
+"""`notemill show`: one note on the terminal, its entities marked, its summary and passages."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.rule import Rule
+from rich.text import Text
+
+from console.database import database
+from console.marked_text import Mark, bracketed, coloured, colours_of, marks_of
+from console.terminal import harmless, shortened, stdout, typed
+from models.documents import StoredDocument
+from models.errors import NotemillError
+from models.settings import load_settings
+
+
+class NoSuchNoteError(NotemillError):
+    """No document goes by that id."""
+
+
+def show_document(reference: str, *, run_id: int | None, is_plain: bool) -> int:
+    """Raises NoSuchNoteError, or UsageError where there is no such run."""
+    with database(load_settings()) as opened:
+        document = opened.queries.document(reference)
+        if document is None:
+            ids = typed("sql", "SELECT DISTINCT external_id FROM v_jobs")
+            asked = shortened(reference, 80)
+            raise NoSuchNoteError(f"no note goes by the id {asked!r}. To list the ids, type: {ids}")
+        if run_id is not None:
+            opened.queries.run_progress(run_id)
+        answers = newest(opened.queries.answers_of(document.id, run_id))
+    console = stdout()
+    console.print(rendered(document, answers, is_plain=is_plain or not console.is_terminal))
+    return 0
+
+
+def newest(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the answers to one question, newest job first, the first that finished; else the first."""
+    by_question: dict[str, dict[str, Any]] = {}
+    for answer in answers:
+        key = f"{answer['task']} {sorted(answer['parameters'].items())}"
+        if key not in by_question or (
+            by_question[key]["status"] != "finished" and answer["status"] == "finished"
+        ):
+            by_question[key] = answer
+    return list(by_question.values())
+
+
+def rendered(
+    document: StoredDocument, answers: Sequence[dict[str, Any]], *, is_plain: bool
+) -> RenderableType:
+    """The whole page: note, legend, linked attributes, summary, passages, and what has no answer."""
+    entities = [entity for answer in answers for entity in answer.get("entities", ())]
+    marks = marks_of(entities)
+    note = bracketed(document.text, marks) if is_plain else coloured(document.text, marks)
+    parts: list[RenderableType] = [_title(document), Padding(note, (0, 0, 1, 0))]
+    if marks:
+        parts += [_legend(marks, is_plain=is_plain), *_links(entities)]
+    for answer in answers:
+        if "summary" in answer:
+            parts += summary_lines(answer["summary"])
+        if "passages" in answer:
+            parts += passage_lines(answer)
+    parts += [_open_line(answer) for answer in answers if answer["status"] != "finished"]
+    if not answers:
+        parts.append(Text("Nothing was asked of this note yet.", style="yellow"))
+    return Group(*parts)
+
+
+def summary_lines(summary: dict[str, Any]) -> list[RenderableType]:
+    """Title, then section by section; what deserves a second look says so behind its sentence."""
+    lines: list[RenderableType] = [_rule("summary")]
+    section = ""
+    for sentence in summary["sentences"]:
+        if sentence["section"] != section:
+            section = sentence["section"]
+            lines.append(Text(shortened(section, 200), style="bold underline"))
+        text = Text(" ".join(harmless(sentence["text"]).split()), style="" if section else "bold")
+        for flag in sentence["flags"]:
+            text.append(f"  ⚠ {flag.replace('_', ' ')}", style="yellow")
+        lines.append(Padding(text, (0, 0, 0, 2 if section else 0)))
+    return [*lines, Text()]
+
+
+def passage_lines(answer: dict[str, Any]) -> list[RenderableType]:
+    """The sentences that answer a query, with probability and place."""
+    lines: list[RenderableType] = [_rule(f"search: {shortened(answer['parameters']['query'], 80)}")]
+    for passage in answer["passages"]:
+        text = Text(f"{passage['score']:.2f}  ", style="cyan")
+        text.append(" ".join(harmless(passage["text"]).split()), style="default")
+        text.append(f"  [{passage['start']}:{passage['end']}]", style="dim")
+        lines.append(text)
+    if not answer["passages"]:
+        lines.append(Text("No sentence of this note answers it.", style="dim"))
+    return [*lines, Text()]
+
+
+def _title(document: StoredDocument) -> RenderableType:
+    source = f" · {shortened(document.source, 80)}" if document.source else ""
+    return _rule(f"{shortened(document.external_id, 80)} · document {document.id}{source}")
+
+
+def _legend(marks: Sequence[Mark], *, is_plain: bool) -> Text:
+    counts, colours = Counter(mark.label for mark in marks), colours_of(marks)
+    legend = Text()
+    for label in colours:
+        legend.append(" · " if legend else "")
+        legend.append(f"{label} {counts[label]}", "" if is_plain else f"bold {colours[label]}")
+    asserted = Counter(mark.assertion for mark in marks if mark.assertion != "present")
+    if asserted:
+        legend.append("   " + ", ".join(f"{name} {count}" for name, count in asserted.most_common()), "dim")
+    return legend
+
+
+def _links(entities: Sequence[dict[str, Any]]) -> list[RenderableType]:
+    """Each entity with what belongs to it, e.g. 'aspirin: dosage 81 mg, frequency daily'."""
+    lines: list[RenderableType] = []
+    for entity in entities:
+        if entity["attributes"]:
+            words = ", ".join(f"{one['kind']} {shortened(one['text'], 60)}" for one in entity["attributes"])
+            lines.append(Text(f"  {shortened(entity['text'], 60)}: {words}"))
+    return [*lines, Text()]
+
+
+def _open_line(answer: dict[str, Any]) -> Text:
+    why = f" ({answer['reason']})" if answer["reason"] else ""
+    return Text(f"{answer['task']}: {answer['status']}{why}", style="yellow")
+
+
+def _rule(words: str) -> Rule:
+    return Rule(Text(words, style="bold"), align="left", characters="─", style="dim")

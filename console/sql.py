@@ -1,0 +1,36 @@
+"""`notemill sql`: a SELECT on the views, as a table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from console.database import database
+from console.terminal import count_of, harmless, stdout
+from models.read_only import rows_of
+from models.settings import load_settings
+
+
+def show_rows(statement: str, *, limit: int) -> int:
+    """Raises StatementError, which says what the database has against it."""
+    with database(load_settings()) as opened:
+        names, rows, is_cut = rows_of(opened.engine, statement, limit)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for number, name in enumerate(names):
+        is_numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        table.add_column(Text(harmless(name)), justify="right" if is_numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(_cell, row))
+    console = stdout()
+    console.print(table)
+    more = "; there are more, see --limit" if is_cut else ""
+    console.print(f"({count_of(len(rows), 'row')}{more})", style="dim")
+    return 0
+
+
+def _cell(value: Any) -> Text:
+    if isinstance(value, float):
+        return Text(f"{value:.6g}")
+    return Text("–" if value is None else harmless(str(value)))

@@ -1,0 +1,168 @@
+"""`notemill status`: how far the runs are, one in detail or all in a table."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from console.database import Database, database
+from console.embedded import embedded_url, with_redis
+from console.terminal import human_duration, human_time, stdout, typed
+from models.jobs import JobStatus
+from models.progress import RunProgress
+from models.settings import Settings, load_settings
+
+_RUNS = 20
+_SECONDS_BETWEEN_LOOKS = 1.0
+_TOO_NEW_SECONDS = 30.0
+"""A worker may just be loading its weights."""
+
+
+def show_status(run_id: int | None, *, is_watching: bool, as_json: bool) -> int:
+    """The last runs, or one. Exit status 0, whatever the runs' own is."""
+    settings = load_settings()
+    with database(settings) as opened:
+        if is_watching and run_id is None:
+            run_id = opened.queries.latest_run_id()
+        if run_id is None:
+            return _show_runs(opened.queries.runs(_RUNS), settings, as_json=as_json)
+        if is_watching:
+            return _watch(opened, run_id, as_json=as_json)
+        progress = opened.queries.run_progress(run_id)
+        if as_json:
+            print(json.dumps(as_object(progress)))
+            return 0
+        console = stdout()
+        console.print(detail(progress))
+        for hint in hints([progress], settings):
+            console.print(Text(hint, style="yellow"), soft_wrap=True)
+    return 0
+
+
+def _show_runs(runs: list[RunProgress], settings: Settings, *, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps([as_object(run) for run in runs]))
+        return 0
+    console = stdout()
+    if not runs:
+        console.print(f"No runs yet. Type: {typed('run', 'examples/notes')}", soft_wrap=True)
+        return 0
+    console.print(overview(runs))
+    for hint in hints(runs, settings):
+        console.print(Text(hint, style="yellow"), soft_wrap=True)
+    return 0
+
+
+def _watch(opened: Database, run_id: int, *, as_json: bool) -> int:
+    """Follows one run to its end; on a terminal in place, elsewhere a line whenever something changed."""
+    console, last = stdout(), None
+    progress = opened.queries.run_progress(run_id)
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            if as_json and progress != last:
+                print(json.dumps(as_object(progress)), flush=True)
+            elif console.is_terminal:
+                live.update(detail(progress), refresh=True)
+            elif progress != last:
+                console.print(_line(progress), soft_wrap=True)
+            if progress.is_done:
+                return 0
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            last, progress = progress, opened.queries.run_progress(run_id)
+
+
+def overview(runs: list[RunProgress]) -> Table:
+    """A line a run, the newest first."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in (
+        "run",
+        "created",
+        "notes",
+        "refused",
+        "jobs",
+        "finished",
+        "from before",
+        "failed",
+        "waiting",
+    ):
+        table.add_column(title, justify="left" if title == "created" else "right")
+    table.add_column("state")
+    for run in runs:
+        numbers = (run.total, run.finished, run.finished_before, run.failed, run.pending + run.running)
+        cells = [f"{number:,}" for number in (run.documents, run.refused, *numbers)]
+        table.add_row(str(run.run_id), human_time(run.created_at), *cells, state(run))
+    return table
+
+
+def detail(run: RunProgress) -> RenderableType:
+    """One run: a bar, counts by task, reasons of failures, pace."""
+    ended = run.total - run.pending - run.running
+    bar = ProgressBar(total=max(run.total, 1), completed=ended, width=40)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("jobs", *JobStatus):
+        table.add_column(title, justify="left" if title == "jobs" else "right")
+    for task, by_status in sorted(run.by_task.items()):
+        table.add_row(task.value, *(f"{by_status[status]:,}" for status in JobStatus))
+    lines = [Text(f"Failed, {reason}: {count:,}", "red") for reason, count in sorted(run.reasons.items())]
+    return Group(Text(_line(run)), bar, table, *lines)
+
+
+def _line(run: RunProgress) -> str:
+    ended = run.total - run.pending - run.running
+    words = [f"Run {run.run_id}, {human_time(run.created_at)}: {state(run)}, {ended:,} of {run.total:,} jobs"]
+    words.append(f"{run.documents:,} notes, {run.refused:,} refused")
+    rate = notes_an_hour(run)
+    if rate:
+        words.append(f"{rate:,.0f} notes an hour")
+        if not run.is_done:
+            notes_left = (run.pending + run.running) * run.documents / max(run.total, 1)
+            words.append(f"about {human_duration(notes_left * 3600 / rate)} left")
+    return " · ".join(words)
+
+
+def state(run: RunProgress) -> str:
+    """In a word or two."""
+    if run.is_cancelled:
+        return "cancelled"
+    if run.is_done:
+        return f"done, {run.failed:,} failed" if run.failed else "done"
+    if not run.is_closed:
+        return "registering"
+    return "working" if run.running else "waiting"
+
+
+def notes_an_hour(run: RunProgress) -> float | None:
+    """Over the time from the first job that this run brought to its last, or to now while it works."""
+    ended = run.finished + run.failed - run.finished_before
+    if run.first_started_at is None or ended <= 0 or not run.total:
+        return None
+    until = (run.last_finished_at if run.is_done else None) or datetime.now(UTC)
+    seconds = (until - run.first_started_at).total_seconds()
+    return ended * run.documents / run.total * 3600 / seconds if seconds > 0 else None
+
+
+def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
+    """What to type where jobs wait and nobody serves them, or where some have failed."""
+    hinted = []
+    if any(run.pending and not run.is_cancelled for run in runs) and not any(run.running for run in runs):
+        from console.ping import workers_alive
+
+        served = with_redis(settings, embedded_url(settings)) if settings.is_redis_embedded else settings
+        if not workers_alive(served):
+            hinted.append(f"Jobs wait and no worker answers. Type: {typed('worker')}")
+    failed = next((run for run in runs if run.failed and run.is_done), None)
+    if failed is not None:
+        hinted.append(f"To try failed jobs again, type: {typed('retry', '--run', str(failed.run_id))}")
+    return hinted
+
+
+def as_object(run: RunProgress) -> dict[str, object]:
+    """For programs: the counts, and the pace."""
+    return {**run.model_dump(mode="json"), "total": run.total, "is_done": run.is_done, "state": state(run)}

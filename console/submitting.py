@@ -1,0 +1,63 @@
+"""`notemill submit`: registers for workers that run elsewhere, or later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from console import redis_client
+from console.asking import Asked
+from console.database import database
+from console.embedded import embedded_url, make_home, with_redis
+from console.progress import voice
+from console.terminal import count_of, typed
+from console.weights import serving_of
+from models.settings import Settings, load_settings
+from producer import Progress, Submitted
+
+
+def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
+    """The run's id alone on standard output, words on standard error."""
+    settings = load_settings()
+    make_home(settings)
+    speaking = voice(is_quiet=is_quiet or as_json)
+
+    def on_progress(progress: Progress) -> None:
+        notes = count_of(progress.documents, "note")
+        speaking.show(0, 0, f"{notes} registered, {progress.refused:,} refused")
+
+    reachable = _reachable(settings)
+    with database(settings) as opened:
+        serving = serving_of(settings, opened, speaking.say)
+        try:
+            submitted = asked.submit(reachable, serving, on_progress)
+        finally:
+            speaking.close()
+    for line in _words(submitted, is_served=not reachable.is_redis_embedded):
+        speaking.say(line)
+    print(json.dumps(_json(submitted)) if as_json else submitted.run_id)
+    return 0
+
+
+def _reachable(settings: Settings) -> Settings:
+    """With the embedded Redis where it runs just now: its worker then begins at once."""
+    url = embedded_url(settings)
+    return with_redis(settings, url) if settings.is_redis_embedded and redis_client.ping(url) else settings
+
+
+def _words(submitted: Submitted, *, is_served: bool) -> list[str]:
+    refused = f", {submitted.refused:,} refused (see {submitted.rejects_path})" if submitted.refused else ""
+    lines = [
+        f"{count_of(submitted.documents, 'note')} registered{refused};"
+        f" {count_of(submitted.new_jobs, 'new job')}, {submitted.known_jobs:,} known from before."
+    ]
+    if not submitted.owed_documents:
+        return [*lines, f"Nothing is left to do. Type: {typed('results', '--run', str(submitted.run_id))}"]
+    if not is_served:
+        lines.append(f"No Redis runs here now; the jobs wait for a worker. Type: {typed('worker')}")
+    return [*lines, f"To watch it, type: {typed('status', str(submitted.run_id), '--watch')}"]
+
+
+def _json(submitted: Submitted) -> dict[str, object]:
+    path = submitted.rejects_path
+    return {**asdict(submitted), "rejects_path": None if path is None else str(path)}
