@@ -152,6 +152,8 @@ def _as_ours(error: DBAPIError, url: str) -> DatabaseError:
         )
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return DatabaseUnavailableError(f"the database {url} cannot be used now: {first_line}")
+    if type(error.orig) is sqlite3.DatabaseError:  # not one of its kinds: the file itself is at fault
+        return DatabaseError(f"the database {url} cannot be used: {first_line}")
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     named = f" ({constraint or code or first_line.partition(':')[2].strip()})"
     return DatabaseError(f"the database refused a row: {type(error.orig).__name__}{named}")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 from postgres_server import database_url, execute, postgres_server
@@ -35,7 +38,7 @@ def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path / 'notemill.db'}"
     else:
-        yield from _postgres_database(request.getfixturevalue("_postgres"), "template1")
+        yield from _postgres_database(request.getfixturevalue("postgres"), "template1")
 
 
 @pytest.fixture(params=BOTH_DATABASES)
@@ -66,16 +69,17 @@ def queries(engine: Engine) -> Queries:
 
 
 @pytest.fixture(scope="session")
-def _postgres() -> Iterator[str]:
+def postgres() -> Iterator[str]:
+    """The folder with the socket of this session's PostgreSQL server."""
     with postgres_server() as server:
         yield server
 
 
 @pytest.fixture(scope="session")
-def _postgres_with_template(_postgres: str) -> str:
-    execute(_postgres, "CREATE DATABASE with_tables")
-    _upgrade(database_url(_postgres, "with_tables"))
-    return _postgres
+def _postgres_with_template(postgres: str) -> str:
+    execute(postgres, "CREATE DATABASE with_tables")
+    _upgrade(database_url(postgres, "with_tables"))
+    return postgres
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +100,20 @@ def _upgrade(url: str) -> None:
     engine = connect(url)
     schema.upgrade(engine)
     engine.dispose()  # the last connection that closes moves the -wal file into the database file
+
+
+@pytest.fixture
+def run_at_once() -> Callable[[Callable[[int], Any], int], list[Any]]:
+    """Calls a function in so many threads at once with their numbers; returns what they returned."""
+
+    def run(function: Callable[[int], Any], threads: int) -> list[Any]:
+        gate = Barrier(threads)
+
+        def after_gate(number: int) -> Any:
+            gate.wait()
+            return function(number)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(after_gate, range(threads)))
+
+    return run

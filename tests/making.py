@@ -33,10 +33,10 @@ PROBLEM = Label(name="problem", definition="a finding or disease")
 NOTE = "Pain in the left arm.\r\nNo fever. Aspirin 100 mg daily.\n"
 
 
-def a_serving(**prompts: str) -> Serving:
+def a_serving(weights: str = "tiny", **prompts: str) -> Serving:
     """A serving; `a_serving(summary='other words')` has another prompt for one task."""
     tasks = {task.value: {"prompt": prompts.get(task.value, "as ever")} for task in Task}
-    return Serving(ingredients={"weights": "tiny", "tasks": tasks})
+    return Serving(ingredients={"weights": weights, "tasks": tasks})
 
 
 def recipes_of(serving: Serving, labels: tuple[Label, ...] = (PROBLEM,)) -> dict[Task, Recipe]:

@@ -106,7 +106,7 @@ def test_a_worker_claims_what_another_serving_with_the_same_prompt_was_asked(sto
 
 def test_a_worker_of_other_weights_claims_nothing(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE), QUESTIONS)
-    other = a_serving().model_copy(update={"ingredients": a_serving().ingredients | {"weights": "large"}})
+    other = a_serving(weights="large")
     store.announce(other)
     assert claim(store, 1, serving_id=other.id) is None
     assert queries.owed_documents(serving_id=other.id, older_than_seconds=0, limit=9) == []

@@ -1,0 +1,105 @@
+"""Opening the database, and what its errors say and do not say."""
+
+from __future__ import annotations
+
+import multiprocessing
+import stat
+from pathlib import Path
+
+import pytest
+from making import documents, submit
+from sqlalchemy import Engine, insert, text
+
+from models.database import DatabaseError, DatabaseUnavailableError, connect, reading, writing
+from models.store import Store
+from models.tables import TextRow
+
+FORMS = "NOTEMILL_DATABASE_URL"
+
+
+@pytest.mark.parametrize(
+    "url", ["", "notes.db", "sqlite://", "sqlite:///:memory:", "mysql://h/d", "sqlite:///f?x=1"]
+)
+def test_an_unusable_url_says_what_a_usable_one_is(url: str) -> None:
+    with pytest.raises(DatabaseError, match=FORMS):
+        connect(url)
+
+
+def test_an_unusable_url_is_not_shown_with_its_password() -> None:
+    with pytest.raises(DatabaseError) as caught:
+        connect("postgresql://user:hunter2@localhost:notaport/x")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_server_that_does_not_answer_is_unavailable_and_its_password_not_shown() -> None:
+    with pytest.raises(DatabaseUnavailableError, match=r"user:\*\*\*@") as caught:
+        connect("postgresql://user:hunter2@127.0.0.1:1/notemill")
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("not a database, but a note that is long enough" * 20)
+    with pytest.raises(DatabaseError, match="not a database"):
+        connect(f"sqlite:///{tmp_path / 'notes.txt'}")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DatabaseError, match="cannot open"):
+        connect(f"sqlite:///{tmp_path / 'file' / 'notemill.db'}")
+
+
+def test_the_sqlite_file_and_its_new_folder_are_the_users_alone(tmp_path: Path) -> None:
+    engine = connect(f"sqlite:///{tmp_path / 'new' / 'notemill.db'}")
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE t (x INTEGER)"))
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
+    assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
+    assert modes == dict.fromkeys(["notemill.db", "notemill.db-wal", "notemill.db-shm"], 0o600)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_way_to_write_postgresql_is_understood(postgres: str, scheme: str) -> None:
+    engine = connect(f"{scheme}://postgres@/postgres?host={postgres}")
+    assert engine.url.drivername == "postgresql+psycopg"
+    engine.dispose()
+
+
+def test_a_block_that_raises_writes_nothing(engine: Engine) -> None:
+    def write_and_raise() -> None:
+        with writing(engine) as connection:
+            connection.execute(insert(TextRow), {"sha256": "0" * 64, "text": "note"})
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_raise()
+    with reading(engine) as connection:
+        assert connection.execute(text("SELECT COUNT(*) FROM texts")).scalar_one() == 0
+
+
+def test_a_refused_row_is_told_without_its_text(engine: Engine, store: Store) -> None:
+    submit(store, documents("note"))
+    with pytest.raises(DatabaseError, match=r"CheckViolation|IntegrityError") as caught, writing(engine) as c:
+        c.execute(text("UPDATE jobs SET status = 'canary-4711'"))
+    chain = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__suppress_context__}"
+    assert "canary-4711" not in chain
+    assert chain.endswith("True")
+
+
+def _open_and_write(url: str) -> None:
+    engine = connect(url)
+    with writing(engine) as connection:
+        connection.execute(text("CREATE TABLE IF NOT EXISTS t (x INTEGER)"))
+    engine.dispose()
+
+
+def test_processes_that_create_the_same_sqlite_file_at_once_all_succeed(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'notemill.db'}"
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_open_and_write, args=(url,)) for _ in range(8)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 8

@@ -1,0 +1,125 @@
+"""Migrations, the tables they make, and what is said of a database that does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from making import NOTE, QUESTIONS, documents, submit, work_off
+from sqlalchemy import Engine, inspect, text
+
+from models import answer_tables, schema, views
+from models.database import connect, reading, writing
+from models.errors import NotemillError
+from models.queries import Queries
+from models.store import Store
+
+METADATA = answer_tables.Base.metadata
+
+
+@pytest.fixture
+def empty(empty_url: str) -> Iterator[Engine]:
+    engine = connect(empty_url)
+    yield engine
+    engine.dispose()
+
+
+def test_an_empty_database_becomes_current_and_stays_so(empty: Engine) -> None:
+    assert schema.state(empty) == "empty"
+    for _ in range(2):
+        schema.upgrade(empty)
+        assert Queries(empty).schema_state() == "current"
+        schema.check(empty)
+
+
+def test_the_migrations_make_the_tables_that_the_mappings_describe(empty: Engine) -> None:
+    METADATA.create_all(empty)
+    from_mappings = _described(empty)
+    METADATA.drop_all(empty)
+    schema.upgrade(empty)
+    assert _described(empty) == from_mappings
+
+
+def test_alembic_finds_nothing_to_migrate(engine: Engine) -> None:
+    with reading(engine) as connection:
+        context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
+        assert compare_metadata(context, METADATA) == []
+
+
+def test_a_changed_view_needs_a_migration() -> None:
+    newest = sorted(Path(schema.__file__).parent.glob("migrations/versions/v*.py"))[-1]
+    module = import_module(f"models.migrations.versions.{newest.stem}")
+    assert module.views_fingerprint == views.views_fingerprint(), "write a step that names the new one"
+
+
+def test_the_migrations_go_down_under_data_and_up_again(engine: Engine, store: Store) -> None:
+    submit(store, documents(NOTE), QUESTIONS)
+    work_off(store, 1)
+    schema.downgrade(engine)
+    assert inspect(engine).get_table_names() == [schema.VERSION_TABLE]
+    assert inspect(engine).get_view_names() == []
+    schema.upgrade(engine)
+    assert Queries(engine).counts()["documents"] == 0
+
+
+def test_every_view_is_there_after_an_upgrade(engine: Engine) -> None:
+    assert set(inspect(engine).get_view_names()) == set(views.NAMES)
+
+
+def test_the_tables_of_a_newer_notemill_are_left_alone(engine: Engine) -> None:
+    _set_revision(engine, "9999")
+    assert schema.state(engine) == "ahead"
+    for touch in (schema.check, schema.upgrade):
+        with pytest.raises(NotemillError, match="newer notemill"):
+            touch(engine)
+
+
+def test_a_database_without_tables_says_what_to_type(empty: Engine) -> None:
+    for touch in (schema.check, lambda engine: Queries(engine).counts()):
+        with pytest.raises(NotemillError, match="notemill db upgrade"):
+            touch(empty)
+
+
+def test_two_upgrades_at_once_make_one_set_of_tables(empty: Engine, run_at_once: Any) -> None:
+    run_at_once(lambda _: schema.upgrade(empty), 4)
+    assert schema.state(empty) == "current"
+
+
+def test_other_tables_in_the_database_are_nobodys_business(empty: Engine) -> None:
+    with writing(empty) as connection:
+        connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
+    schema.upgrade(empty)
+    assert schema.state(empty) == "current"
+    assert "alembic_version" in inspect(empty).get_table_names()
+
+
+def _set_revision(engine: Engine, revision: str) -> None:
+    with writing(engine) as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = :r"), {"r": revision})
+
+
+def _described(engine: Engine) -> dict[str, Any]:
+    """All that the database says of each table."""
+    found = inspect(engine)
+    parts = (
+        lambda table: [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
+        found.get_pk_constraint,
+        lambda table: sorted(found.get_foreign_keys(table), key=str),
+        lambda table: sorted(found.get_unique_constraints(table), key=str),
+        lambda table: sorted(found.get_check_constraints(table), key=str),
+        lambda table: sorted(_indexes(found.get_indexes(table)), key=str),
+        found.get_table_options,
+    )
+    return {table: [part(table) for part in parts] for table in METADATA.tables}
+
+
+def _indexes(indexes: list[Any]) -> list[Any]:
+    return [
+        {**index, "dialect_options": {name: str(value) for name, value in index["dialect_options"].items()}}
+        for index in indexes
+    ]
