@@ -13,7 +13,7 @@ from models.settings import Settings
 from producer import Progress, Submitted
 from producer import submit as submit_to
 from producer.columns import ColumnChoice
-from producer.sources import Source, open_sources
+from producer.sources import NO_SOURCE, Source, open_sources
 from producer.sql import SqlQuery
 
 _TASKS = ("entities", "summary")
@@ -55,6 +55,8 @@ class Asked:
         if (sql is None) != (query is None):
             raise UsageError("--sql URL and --query 'SELECT …' go together: the database, and what to read.")
         from_database = [SqlQuery(url=sql, query=query)] if sql is not None and query is not None else []
+        if not sources and not from_database:
+            raise UsageError(NO_SOURCE)
         return cls(
             sources=(*(sources or ()), *from_database),
             tasks=tuple(tasks or (() if searches else _TASKS)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,11 +42,17 @@ class QueueLength(NamedTuple):
 
 
 class Enqueuer:
-    """Sends messages to the worker's queue; one thread at a time. Close it at the end."""
+    """Sends messages to the worker's queue; one thread at a time. Use it with `with`."""
 
     def __init__(self, redis_url: str) -> None:
         self._app = _app(redis_url)
         self._connection: Connection = self._app.connection_for_write()
+
+    def __enter__(self) -> Enqueuer:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
 
     def close(self) -> None:
         self._connection.release()
@@ -122,6 +129,8 @@ def _app(redis_url: str) -> Celery:
         accept_content=["json"],
         result_backend=None,
         task_ignore_result=True,
+        # kombu's own default for rediss:// is to trust any certificate.
+        broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if redis_url.startswith("rediss://") else None,
         broker_transport_options={
             "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "socket_timeout": SOCKET_TIMEOUT_SECONDS,

@@ -36,7 +36,7 @@ def open_bytes(path: Path) -> BinaryIO:
     try:
         return gunzipped(path.open("rb"))
     except OSError as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
 
 
 def gunzipped(stream: BinaryIO) -> BinaryIO:
@@ -52,7 +52,7 @@ def read_whole(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
     try:
         content = stream.read(max_bytes + 1)
     except (EOFError, zlib.error, OSError) as error:
-        raise _unreadable(error) from None
+        raise unreadable(error) from None
     if len(content) > max_bytes:
         raise UnreadableError(f"longer than {max_bytes // 2**20} MiB")
     return content.removeprefix(UTF8_BOM)
@@ -91,10 +91,11 @@ class Lines(Iterator[bytes]):
         except (EOFError, zlib.error, OSError) as error:
             self._has_ended = True
             self.number += 1
-            raise _unreadable(error) from None
+            raise unreadable(error) from None
 
 
-def _unreadable(error: Exception) -> UnreadableError:
+def unreadable(error: Exception) -> UnreadableError:
+    """What an exception of open, read or gunzip means, in fixed words."""
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
         return UnreadableError("truncated or damaged gzip")
     strerror = error.strerror if isinstance(error, OSError) else None

@@ -22,6 +22,7 @@ from producer.standard_input import ORIGIN as STANDARD_INPUT_ORIGIN
 from producer.standard_input import StandardInput, read_standard_input
 
 Source = str | Path | SqlQuery | StandardInput
+NO_SOURCE = "no source. Name a file, a folder, a glob, - for standard input, or --sql URL --query 'SELECT …'"
 Records = Iterator[Document | Refused]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast
@@ -11,7 +12,7 @@ from typing import BinaryIO, Literal, cast
 from models.documents import Document, Refused
 from producer.columns import ColumnChoice
 from producer.jsonl import read_jsonl
-from producer.opening import UTF8_BOM, UnreadableError, gunzipped
+from producer.opening import UTF8_BOM, gunzipped, unreadable
 from producer.records import Origin
 from producer.text_files import read_text
 
@@ -34,8 +35,8 @@ def read_standard_input(
     try:
         content = _rejoined(gunzipped(_rejoined(stream or sys.stdin.buffer)))
         form = source.form or _form(cast(io.BufferedReader, content))
-    except (UnreadableError, EOFError, OSError):
-        yield ORIGIN.refused("cannot be read")
+    except (EOFError, zlib.error, OSError) as error:
+        yield ORIGIN.refused(unreadable(error).reason)
         return
     yield from read_jsonl(content, ORIGIN, choice) if form == "jsonl" else read_text(content, ORIGIN)
 
@@ -52,7 +53,7 @@ def _rejoined(stream: BinaryIO) -> BinaryIO:
     """
     head = b""
     while len(head) < HEAD_BYTES and len(head.removeprefix(UTF8_BOM).strip()) < 3:
-        piece = stream.read1(HEAD_BYTES) if hasattr(stream, "read1") else stream.read(HEAD_BYTES)
+        piece = cast(io.BufferedReader, stream).read1(HEAD_BYTES)
         if not piece:
             break
         head += piece
@@ -64,13 +65,14 @@ class _Chained(io.RawIOBase):
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head = head
-        self._stream = stream
+        self._stream = cast(io.BufferedReader, stream)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
-        piece = self._head[: len(buffer)] if self._head else self._stream.read(len(buffer))
+        # read1: a read that goes on until it has all would lose what it had when gzip breaks off.
+        piece = self._head[: len(buffer)] or self._stream.read1(len(buffer))
         self._head = self._head[len(piece) :]
         buffer[: len(piece)] = piece
         return len(piece)

@@ -27,9 +27,8 @@ def client(redis_url: str) -> redis.Redis:
 
 
 def send(redis_url: str, *document_ids: int) -> None:
-    enqueuer = Enqueuer(redis_url)
-    enqueuer.send(document_ids)
-    enqueuer.close()
+    with Enqueuer(redis_url) as enqueuer:
+        enqueuer.send(document_ids)
 
 
 def messages(redis_url: str) -> list[dict[str, Any]]:
@@ -97,12 +96,11 @@ def test_an_empty_queue_has_the_length_zero(redis_url: str) -> None:
 def test_a_server_that_comes_back_gets_the_messages_after_all(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    enqueuer = Enqueuer(redis_server.url)
-    enqueuer.send([1])
-    redis_server.stop()
     monkeypatch.setattr(enqueue.time, "sleep", lambda _seconds: redis_server.start())
-    enqueuer.send([2, 3])
-    enqueuer.close()
+    with Enqueuer(redis_server.url) as enqueuer:
+        enqueuer.send([1])
+        redis_server.stop()
+        enqueuer.send([2, 3])
     assert queue_length(redis_server.url).waiting == 2  # the first was lost with the server, as it may
 
 

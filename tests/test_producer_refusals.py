@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,7 +12,9 @@ import pytest
 
 from models.documents import Document, Refused
 from producer import opening
+from producer.columns import ColumnChoice, SourceError
 from producer.sources import open_sources
+from producer.standard_input import StandardInput, read_standard_input
 
 
 def outcome(path: Path) -> list[str | tuple[int | None, str]]:
@@ -174,3 +177,45 @@ def test_a_refusal_names_the_record_and_holds_no_text(tmp_path: Path) -> None:
     path = jsonl(tmp_path, b'{"id": "n-2", "text": "canary-4711\\u0000"}')
     refused = [one for one in open_sources([path]).records if isinstance(one, Refused)]
     assert refused == [Refused(source=str(path), line=2, external_id="n-2", reason="a NUL character")]
+
+
+def piped(content: bytes) -> list[str | tuple[int | None, str]]:
+    records = read_standard_input(StandardInput(), ColumnChoice(), io.BytesIO(content))
+    return [one.text if isinstance(one, Document) else (one.line, one.reason) for one in records]
+
+
+def test_what_a_truncated_gzip_on_standard_input_still_held_is_kept() -> None:
+    lines = [b'{"id": %d, "text": "note %d"}' % (number, number * number) for number in range(9_000)]
+    packed = gzip.compress(b"\n".join(lines))
+    *kept, last = piped(packed[: len(packed) // 2])
+    assert len(kept) > 4_000
+    assert last == (len(kept) + 1, "truncated or damaged gzip")
+
+
+def test_a_standard_input_that_is_broken_from_the_start_is_refused() -> None:
+    assert piped(gzip.compress(b"note")[:12]) == [(None, "truncated or damaged gzip")]
+    assert piped(b"") == [(None, "no text")]
+
+
+def test_a_file_that_vanishes_before_it_is_read_is_refused(tmp_path: Path) -> None:
+    for name in ["a.txt", "b.txt", "c.jsonl", "d.csv"]:
+        (tmp_path / name).write_text("note")
+    records = open_sources([tmp_path]).records
+    first = next(records)
+    for name in ["b.txt", "c.jsonl", "d.csv"]:
+        (tmp_path / name).unlink()
+    assert isinstance(first, Document)
+    assert {one.reason for one in records if isinstance(one, Refused)} == {
+        "cannot be read: No such file or directory"
+    }
+
+
+def test_a_jsonl_file_of_nothing_but_bad_lines_is_refused_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "n.jsonl").write_text("oops\n" * 150)
+    assert outcome(tmp_path / "n.jsonl") == [(number, "malformed JSON") for number in range(1, 151)]
+
+
+def test_a_hundred_objects_without_a_text_column_are_enough(tmp_path: Path) -> None:
+    (tmp_path / "n.jsonl").write_text('{"a": 1}\n' * 100 + '{"text": "too late"}\n')
+    with pytest.raises(SourceError, match="Its columns: a"):
+        open_sources([tmp_path / "n.jsonl"])
