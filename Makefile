@@ -1,0 +1,40 @@
+# Two commands: make demo, make test. Needs make and Python 3.11 to 3.13, nothing else.
+
+BIN := .venv/bin
+export PYTHON GPU TORCH_INDEX
+
+# The embedded weights come as a package: the demo and the tests ask nobody for anything.
+OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types
+
+help: ## Show this
+	@echo 'notemill: entities, search and summaries over clinical notes'
+	@echo
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  make \1	\2/p' Makefile
+	@echo
+	@echo 'Options, remembered by setup: PYTHON=python3.12, TORCH_INDEX=URL, GPU=1 (the CUDA build of torch)'
+
+setup: ## Make .venv with everything pinned (about 4 minutes, once)
+	@scripts/setup
+
+demo: setup ## Run all three tasks on examples/notes and show the answers
+	@$(if $(NOTEMILL_WEIGHTS),,$(OFFLINE)) $(BIN)/notemill run examples/notes --task entities --task summary \
+	  --search 'What medications was the patient sent home on?' \
+	  --search 'Is there any sign of infection?'
+
+test: lint types ## Linters, types, import rules, tests with coverage
+	@echo 'Tests:'
+	@$(OFFLINE) $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
+
+lint: setup ## ruff and the import rules
+	@echo 'Linters:'
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@echo 'Import rules:'
+	@$(BIN)/lint-imports
+
+types: setup ## mypy, strict, on our packages
+	@echo 'Types:'
+	@$(BIN)/mypy
