@@ -42,9 +42,7 @@ def open_sources(sources: Sequence[Source], choice: ColumnChoice | None = None) 
     a glob or folder without notes, columns that cannot be guessed, and a query that does not work.
     """
     if not sources:
-        raise UsageError(
-            "no source. Name a file, a folder, a glob, - for standard input, or --sql URL --query …"
-        )
+        raise UsageError(NO_SOURCE)
     typed = [StandardInput() if source == "-" else source for source in sources]
     if sum(isinstance(source, StandardInput) for source in typed) > 1:
         raise UsageError("standard input (-) can be read once only.")
