@@ -19,14 +19,11 @@ _LOCK_NUMBER = 0x6E6F7465
 """Of the advisory lock on PostgreSQL, any constant; on SQLite there is one writer anyway."""
 
 
-def hold_off_cancelling(connection: Connection) -> None:
-    """Until the transaction ends nothing is cancelled; other registrations go on."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(select(func.pg_advisory_xact_lock_shared(_LOCK_NUMBER)))
+def hold_registration(connection: Connection) -> None:
+    """Until the transaction ends no other one registers or cancels: a batch takes about 0.2 s.
 
-
-def hold_off_registering(connection: Connection) -> None:
-    """Waits for the registrations under way; until the transaction ends no other one starts."""
+    Two registrations of the same texts in different orders would lock each other out besides.
+    """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
 
@@ -40,7 +37,7 @@ def is_wanted() -> ColumnElement[bool]:
 
 def cancel(connection: Connection, run_id: int) -> int:
     """See Store.cancel."""
-    hold_off_registering(connection)
+    hold_registration(connection)
     marked = connection.execute(update(RunRow).where(RunRow.id == run_id).values(cancelled_at=utc_now()))
     if marked.rowcount == 0:
         raise UsageError(f"there is no run {run_id}: `notemill status` lists the runs.")
@@ -50,7 +47,7 @@ def cancel(connection: Connection, run_id: int) -> int:
 
 def cancel_unwanted(connection: Connection, job_ids: Sequence[int]) -> int:
     """Cancels those of the jobs that are pending and wanted by no run; returns how many."""
-    hold_off_registering(connection)
+    hold_registration(connection)
     return _cancel_jobs(connection, JobRow.id.in_(job_ids))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
 
 from models.cancelling import cancel_unwanted, is_wanted
 from models.clock import epoch_now, utc_now
@@ -54,7 +54,7 @@ def claim(
     max_attempts: int,
 ) -> Work | None:
     """See Store.claim."""
-    owed = _owed_and_locked(connection, document_id, serving_id)
+    owed = connection.execute(owed_jobs(document_id, serving_id)).all()
     if not owed:
         return None
     _end_attempts(
@@ -123,11 +123,10 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
 )
 
 
-def _owed_and_locked(
-    connection: Connection, document_id: int, serving_id: str
-) -> Sequence[Row[*tuple[Any, ...]]]:
+def owed_jobs(document_id: int, serving_id: str) -> Select[*tuple[Any, ...]]:
+    """What `claim` looks at: the jobs owed on a document's text that the serving can answer, locked."""
     text_of_document = select(DocumentRow.text_sha256).where(DocumentRow.id == document_id)
-    statement = (
+    return (
         select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
         .where(JobRow.text_sha256 == text_of_document.scalar_subquery(), is_owed(), is_served_by(serving_id))
         .order_by(JobRow.id)
@@ -135,7 +134,6 @@ def _owed_and_locked(
         # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.
         .with_for_update(skip_locked=True, key_share=True, of=JobRow)
     )
-    return connection.execute(statement).all()
 
 
 def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:

@@ -13,8 +13,7 @@ Row = Mapping[str, Any]
 
 
 def insert_new(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Row]) -> None:
-    """Inserts the rows whose key is not taken. Pass them sorted by key: two writers that insert the
-    same keys in the same order wait for each other, in different orders they lock each other out."""
+    """Inserts, in their order, the rows whose key is not taken."""
     if rows:
         dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
         connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))

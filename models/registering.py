@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, select, update
 
 from models.answers import Task
-from models.cancelling import hold_off_cancelling
+from models.cancelling import hold_registration
 from models.documents import Document, Refused
 from models.inserting import insert_new
 from models.jobs import JobStatus, Question, Recipe
@@ -62,18 +62,18 @@ def register(
     recipes: Mapping[Task, Recipe],
 ) -> Registered:
     """See Store.register."""
-    hold_off_cancelling(connection)
+    hold_registration(connection)
     in_run = _texts_in_run(connection, run_id, {document.external_id for document in documents})
     accepted, refused = _without_other_texts(documents, in_run)
     ids = _keep_documents(connection, accepted)
     asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
     wanted = {_JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
     known, jobs = _keep_jobs(connection, wanted)
-    pairs = sorted(
+    pairs = [
         (ids[entry.document.external_id], jobs[_JobKey(entry.text_sha256, *rest)].id)
         for entry in accepted
         for rest in asked
-    )
+    ]
     insert_new(connection, RunJobRow, [{"run_id": run_id, "document_id": d, "job_id": j} for d, j in pairs])
     added = sum(entry.document.external_id not in in_run for entry in accepted)
     connection.execute(update(RunRow).where(RunRow.id == run_id).values(documents=RunRow.documents + added))
@@ -125,7 +125,7 @@ def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> di
     ids = _document_ids(connection, accepted)
     new = [entry for entry in accepted if entry.document.external_id not in ids]
     texts = {sha: document.text for document, sha in new}
-    insert_new(connection, TextRow, [{"sha256": sha, "text": texts[sha]} for sha in sorted(texts)])
+    insert_new(connection, TextRow, [{"sha256": sha, "text": text} for sha, text in texts.items()])
     rows = [
         {
             "external_id": document.external_id,
@@ -133,7 +133,7 @@ def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> di
             "source": document.source,
             "metadata": document.metadata,
         }
-        for document, sha in sorted(new, key=lambda entry: entry.document.external_id)
+        for document, sha in new
     ]
     insert_new(connection, DocumentRow, rows)
     return ids | _document_ids(connection, new)
@@ -152,7 +152,7 @@ def _keep_jobs(
     """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again."""
     jobs = _stored_jobs(connection, wanted.keys())
     known = jobs.keys() & wanted.keys()
-    new = [_job_row(key, wanted[key]) for key in sorted(wanted.keys() - known)]
+    new = [_job_row(key, question) for key, question in wanted.items() if key not in known]
     insert_new(connection, JobRow, new)
     cancelled = [jobs[key].id for key in known if jobs[key].status == JobStatus.CANCELLED]
     if cancelled:

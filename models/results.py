@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, select
+from sqlalchemy.orm import aliased
 
 from models.answering import AnyRow, answers
 from models.database import reading
@@ -14,6 +15,7 @@ from models.tables import DocumentRow, JobRow, RunJobRow
 
 ROWS_A_FETCH = 500
 """Jobs whose answers are fetched together; what a stream holds in memory at a time."""
+_PAIRS = select(RunJobRow.document_id, RunJobRow.job_id, RunJobRow.run_id)
 
 
 def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
@@ -27,8 +29,7 @@ def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict
 
 def of_run(run_id: int, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
     """Every job of the run, by document; a job shared by two documents shows under both."""
-    pairs = select(RunJobRow.document_id, RunJobRow.job_id, RunJobRow.run_id)
-    return _select(pairs.where(RunJobRow.run_id == run_id), *conditions)
+    return _select(_PAIRS.where(RunJobRow.run_id == run_id), *conditions)
 
 
 def of_all_runs(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -46,8 +47,14 @@ def of_document(document_id: int, run_id: int | None) -> Select[*tuple[Any, ...]
 
 
 def _last_runs() -> Select[*tuple[Any, ...]]:
-    columns = (RunJobRow.document_id, RunJobRow.job_id, func.max(RunJobRow.run_id).label("run_id"))
-    return select(*columns).group_by(RunJobRow.document_id, RunJobRow.job_id)
+    # Not GROUP BY with max(): SQLite would put all the groups aside and sort them before the first result.
+    later = aliased(RunJobRow)
+    is_later = and_(
+        later.document_id == RunJobRow.document_id,
+        later.job_id == RunJobRow.job_id,
+        later.run_id > RunJobRow.run_id,
+    )
+    return _PAIRS.where(~exists().where(is_later))
 
 
 def _select(pairs: Select[*tuple[Any, ...]], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:

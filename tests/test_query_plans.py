@@ -1,0 +1,56 @@
+"""The reads that run all day walk an index, whatever the archive's size."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from making import QUESTIONS, a_serving, documents, submit
+from sqlalchemy import Engine, Select, text
+
+from models import results
+from models.claiming import owed_jobs
+from models.database import reading
+from models.queries import owed_statement
+from models.store import Store
+
+STATEMENTS = {
+    "claim": (owed_jobs(1, a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
+    "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
+    "results of a run": (results.of_run(1), []),
+    "results of all runs": (results.of_all_runs(), ["ix_run_jobs_document_id_job_id_run_id"]),
+    "results of a document": (results.of_document(1, None), ["ix_run_jobs_document_id_job_id_run_id"]),
+}
+STREAMED = ["owed", "results of a run", "results of all runs"]
+# SQLite says SCAN … USING INDEX of a walk along an index, and a bare SCAN of a walk over the table.
+WHOLE_TABLE = re.compile(r"Seq Scan on (jobs|documents|run_jobs)|SCAN (jobs|documents|run_jobs)(?! USING)")
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_no_table_is_read_as_a_whole(store: Store, engine: Engine, name: str) -> None:
+    submit(store, documents("one", "two"), QUESTIONS)
+    statement, indexes = STATEMENTS[name]
+    plan = _plan(engine, statement)
+    assert WHOLE_TABLE.search(plan) is None, plan
+    assert [index for index in indexes if index not in plan] == [], plan
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_what_is_streamed_is_not_sorted_first(store: Store, engine: Engine, name: str) -> None:
+    submit(store, documents("one", "two"), QUESTIONS)
+    plan = _plan(engine, STATEMENTS[name][0], also_off=("sort", "incremental_sort", "hashjoin"))
+    assert "Sort Key" not in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def _plan(engine: Engine, statement: Select[*tuple[Any, ...]], also_off: tuple[str, ...] = ()) -> str:
+    """PostgreSQL would read tables of one page in one go, so it is told not to: what is asked is
+    whether the indexes allow the better way."""
+    compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})
+    is_sqlite = engine.dialect.name == "sqlite"
+    with reading(engine) as connection:
+        for way in () if is_sqlite else ("seqscan", "bitmapscan", *also_off):
+            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        rows = connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{compiled}").all()
+    return "\n".join(str(row[-1]) for row in rows)
