@@ -29,7 +29,6 @@ _OF_SECTION = {
     "family_history": Assertion.FAMILY,
     "past_history": Assertion.HISTORICAL,
     "differential": Assertion.POSSIBLE,
-    "instructions": Assertion.CONDITIONAL,
 }
 
 

@@ -94,7 +94,8 @@ def spread(text: str, window: Span, placed: Sequence[Placed]) -> tuple[Placed, .
     further = []
     for folded in sorted(surfaces, key=lambda folded: (-len(folded), folded)):
         for candidate in _occurrences(text, window, surfaces[folded]):
-            if _folded(text[candidate.start : candidate.end]) == folded and candidate.score != _HYPHENED:
+            is_same = _folded(text[candidate.start : candidate.end]) == folded
+            if is_same and not is_hyphened(text, candidate.start, candidate.end):
                 further.append(Placed(candidate.start, candidate.end, labels[folded].most_common(1)[0][0]))
     return _fill(placed, further)
 
@@ -120,7 +121,7 @@ def _occurrences(text: str, window: Span, surface: str) -> list[_Candidate]:
 def _loose_pattern(surface: str) -> re.Pattern[str] | None:
     """The surface with any white space where it has some; none is needed but between two letters."""
     parts = surface.split()
-    if not parts:
+    if not any(map(str.isalnum, surface)):
         return None
     pattern = re.escape(parts[0])
     for left, right in pairwise(parts):
