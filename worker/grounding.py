@@ -121,7 +121,7 @@ def _occurrences(text: str, window: Span, surface: str) -> list[_Candidate]:
 def _loose_pattern(surface: str) -> re.Pattern[str] | None:
     """The surface with any white space where it has some; none is needed but between two letters."""
     parts = surface.split()
-    if not any(map(str.isalnum, surface)):
+    if not parts:
         return None
     pattern = re.escape(parts[0])
     for left, right in pairwise(parts):
