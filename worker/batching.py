@@ -137,6 +137,7 @@ class BatchedEngine:
             shared_tokens=shared,
             wanted=tuple(len(tokens) + place for place in places),
             planned_tokens=len(tokens) + len(copied),
+            is_adapted=request.prompt.is_adapted,
         )
         words = tuple(self._chat.plain(word)[0] for word in request.words)
         spans = tuple(offsets[place] for place in places)
@@ -148,6 +149,7 @@ class BatchedEngine:
             shared_tokens=shared,
             wanted=(len(tokens) - 1,),
             planned_tokens=len(tokens) + request.max_tokens,
+            is_adapted=request.prompt.is_adapted,
         )
         matcher = self._grammars.matcher(request.grammar) if request.grammar is not None else None
         return _Asked(request, row, len(tokens), matcher=matcher)

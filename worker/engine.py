@@ -24,6 +24,8 @@ class Prompt:
     """The instruction, after the document."""
     answer_start: str = ""
     """What the answer is made to begin with."""
+    is_adapted: bool = False
+    """Whether the weights' adapter, where there is one, takes part in reading and answering."""
 
 
 @dataclass(frozen=True, slots=True)

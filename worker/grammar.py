@@ -6,6 +6,7 @@ Lark text for llguidance; `substring_words` compiles in milliseconds even for a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ import llguidance.hf
 import llguidance.numpy
 import numpy as np
 import numpy.typing as npt
+
+_NUMBER = re.compile(r"\d[\d,./:-]*\d|\d")
 
 
 class Grammars:
@@ -44,14 +47,40 @@ class Grammars:
         return unpacked.astype(np.bool_)
 
 
-def substring_of(text: str, *, longest: int, name: str = "SPAN") -> str:
-    """Lark rules under which `name` is whole words of `text`, at most `longest` characters on one line.
+def entity_list(text: str, most: int) -> str:
+    """Lark: ' none', or up to `most` spans of `text` separated by '; '."""
+    return f'start: (" none" | " " SPAN ("; " SPAN){{0,{most - 1}}}) "\\n"\n' + _substring_of(
+        text, longest=60
+    )
+
+
+def prose(text: str, *, sentences: int, longest: int, can_be_none: bool) -> str:
+    """Lark: up to `sentences` sentences of at most `longest` characters, or 'None.' where that is allowed.
+
+    Figures can only be those of `text`: a dose that the note does not have cannot be written.
+    """
+    numbers = sorted(set(_NUMBER.findall(text)), key=len, reverse=True)
+    number = f"NUMBER: {' | '.join(map(json.dumps, numbers))}\n" if numbers else ""
+    piece = "/[^0-9.!?\\n]/" + (" | NUMBER" if numbers else "")
+    none = '"None." | ' if can_be_none else ""
+    return (
+        f'start: {none}SENTENCE (" " SENTENCE){{0,{sentences - 1}}}\n'
+        f'SENTENCE: /[\\p{{Lu}}]/ PIECE{{8,{longest}}} "."\n'
+        f"PIECE: {piece}\n" + number
+    )
+
+
+def line_of(text: str, *, longest: int) -> str:
+    """Lark: one span of `text` on one line."""
+    return 'start: " "? SPAN "\\n"\n' + _substring_of(text, longest=longest)
+
+
+def _substring_of(text: str, *, longest: int) -> str:
+    """Lark rules under which SPAN is whole words of `text`, at most `longest` characters on one line.
 
     It begins and ends with a letter or digit (or closing bracket or per cent sign), so that a span
     is never the white space or the comma beside an entity.
     """
     words = json.dumps({"substring_words": text}, ensure_ascii=False)
-    return (
-        f"{name}: {name}_SUBSTRING & /[\\p{{L}}\\p{{N}}]([^\\n;|]{{0,{longest - 2}}}[\\p{{L}}\\p{{N}})%+])?/\n"
-        f"{name}_SUBSTRING: %regex {words}\n"
-    )
+    form = f"/[\\p{{L}}\\p{{N}}]([^\\n;|]{{0,{longest - 2}}}[\\p{{L}}\\p{{N}})%+])?/"
+    return f"SPAN: SUBSTRING & {form}\nSUBSTRING: %regex {words}\n"

@@ -27,6 +27,8 @@ class Row:
     """Indexes in the prompt whose next-token distribution is asked for."""
     planned_tokens: int
     """The most it can become, written tokens included."""
+    is_adapted: bool = False
+    """Whether the adapter takes part; rows with and without it share no beginning."""
     shared_key: int = 0
     """Equal for rows with the same shared beginning."""
     computed_tokens: int = 0
@@ -35,7 +37,7 @@ class Row:
     """Its row in the cache; -1 while it waits."""
 
     def __post_init__(self) -> None:
-        self.shared_key = hash(tuple(self.tokens[: self.shared_tokens]))
+        self.shared_key = hash((self.is_adapted, *self.tokens[: self.shared_tokens]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ imports torch. Rows of a step go through the network packed one after another, w
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,8 @@ from models.settings import Settings
 from worker.batching import BatchedEngine, OutOfMemoryError
 from worker.chat import Chat
 from worker.grammar import Grammars
-from worker.scheduling import Segment, Step
-from worker.weights import prepared_folder
+from worker.scheduling import Row, Segment, Step
+from worker.weights import adapter_folder, prepared_folder
 
 _SLOT_ROUNDING = 256
 _ROW_ROUNDING = 8
@@ -59,10 +60,11 @@ def load_network(folder: Path, settings: Settings, device: torch.device) -> Any:
     if settings.quantization == "nf4" and not _is_quantized(folder):
         options["quantization_config"] = nf4()
     network = AutoModelForCausalLM.from_pretrained(folder, **options)
-    if settings.adapter is not None:
+    adapter = adapter_folder(settings)
+    if adapter is not None:
         from peft import PeftModel
 
-        network = PeftModel.from_pretrained(network, settings.adapter).get_base_model()
+        network = PeftModel.from_pretrained(network, adapter)
     return network.eval()
 
 
@@ -77,11 +79,13 @@ def nf4() -> BitsAndBytesConfig:
 
 
 class TransformersRunner:
-    """Runs steps. The cache is one tensor a layer for keys and one for values: [rows, heads, tokens, size]."""
+    """Runs steps. The cache: a tensor a layer for keys, one for values: [rows, heads, tokens, size]."""
 
     def __init__(self, network: Any, device: torch.device, *, max_tokens: int = 0) -> None:
         """`max_tokens`: cached tokens of all rows together; 0: as many as memory affords."""
         _register_attention()
+        self._adapter = network.base_model if hasattr(network, "peft_config") else None
+        network = network.get_base_model() if self._adapter else network
         network.config._attn_implementation = "notemill"
         config = network.config
         self._body = network.model
@@ -92,6 +96,7 @@ class TransformersRunner:
             getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         )
         self._num_layers: int = config.num_hidden_layers
+        self._is_adapter_on = True
         self._keys: list[torch.Tensor] = []
         self._values: list[torch.Tensor] = []
         self.vocabulary_size: int = self._head.weight.shape[0]
@@ -157,19 +162,34 @@ class TransformersRunner:
         return out
 
     def _forward(self, step: Step) -> list[npt.NDArray[np.float32]]:
-        tokens = [
-            token for segment in step.segments for token in segment.row.tokens[segment.start : segment.stop]
-        ]
-        positions = [place for segment in step.segments for place in range(segment.start, segment.stop)]
+        """With and without the adapter are two passes; each segment's logits stand in its place."""
+        if self._adapter is None:
+            return self._pass(step.segments)
+        found: dict[Row, npt.NDArray[np.float32]] = {}
+        for is_adapted in (True, False):
+            segments = [segment for segment in step.segments if segment.row.is_adapted == is_adapted]
+            if segments:
+                self._switch(self._adapter, is_adapted)
+                found |= zip((segment.row for segment in segments), self._pass(segments), strict=True)
+        return [found[segment.row] for segment in step.segments]
+
+    def _switch(self, adapter: Any, is_adapted: bool) -> None:
+        if is_adapted != self._is_adapter_on:
+            (adapter.enable_adapter_layers if is_adapted else adapter.disable_adapter_layers)()
+            self._is_adapter_on = is_adapted
+
+    def _pass(self, segments: Sequence[Segment]) -> list[npt.NDArray[np.float32]]:
+        tokens = [token for segment in segments for token in segment.row.tokens[segment.start : segment.stop]]
+        positions = [place for segment in segments for place in range(segment.start, segment.stop)]
         hidden = self._body(
             input_ids=torch.tensor([tokens], device=self._device),
             position_ids=torch.tensor([positions], device=self._device),
             use_cache=False,
             notemill_runner=self,
-            notemill_plan=_Plan.of(step, self._device),
+            notemill_plan=_Plan.of(segments, self._device),
         ).last_hidden_state[0]
         wanted, counts, offset = [], [], 0
-        for segment in step.segments:
+        for segment in segments:
             inside = [
                 offset + place - segment.start
                 for place in segment.row.wanted
@@ -178,13 +198,8 @@ class TransformersRunner:
             wanted += inside
             counts.append(len(inside))
             offset += segment.num_tokens
-        logits = (
-            self._head(hidden[torch.tensor(wanted, dtype=torch.long, device=self._device)])
-            .float()
-            .cpu()
-            .numpy()
-        )
-        return np.split(logits, np.cumsum(counts)[:-1])
+        asked = hidden[torch.tensor(wanted, dtype=torch.long, device=self._device)]
+        return np.split(self._head(asked).float().cpu().numpy(), np.cumsum(counts)[:-1])
 
     def _make_room(self, step: Step) -> None:
         """Gives the cache the step's rows and tokens, keeping what is in it.
@@ -247,9 +262,9 @@ class _Plan:
     longest: int
 
     @staticmethod
-    def of(step: Step, device: torch.device) -> _Plan:
+    def of(segments: Sequence[Segment], device: torch.device) -> _Plan:
         pieces, offset = [], 0
-        for segment in step.segments:
+        for segment in segments:
             pieces.append(_piece(segment, offset, device))
             offset += segment.num_tokens
         single = [piece for piece in pieces if piece.is_single]

@@ -81,12 +81,23 @@ def weights_sha256(settings: Settings) -> str:
     return _folder_sha256(folder)
 
 
-def adapter_sha256(folder: Path) -> str:
-    """Identity of an adapter. Raises WeightsError where the folder holds none."""
+def adapter_folder(settings: Settings) -> Path | None:
+    """The adapter that takes part, if any. Raises WeightsError where the named folder holds none."""
+    if settings.adapter == "none":
+        return None
+    if settings.adapter == "auto":
+        own = Path(__file__).with_name("adapters") / settings.weights
+        return own if not _is_path(settings.weights) and own.is_dir() else None
+    folder = Path(settings.adapter).expanduser()
     if not (folder / "adapter_config.json").is_file():
         raise WeightsError(
             f"no adapter in {folder}: NOTEMILL_ADAPTER names a folder with an adapter_config.json"
         )
+    return folder
+
+
+def adapter_sha256(folder: Path) -> str:
+    """Identity of an adapter's weights and configuration."""
     return _folder_sha256(folder)
 
 
@@ -146,7 +157,7 @@ def _from_hub(repository: str, revision: str, target: Path, on_step: Callable[[s
             allow_patterns=["*.json", "model*.safetensors", "tokenizer*"],
             ignore_patterns=["consolidated*"],
         )
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  the hub client has dozens of its own; the type is told
         raise WeightsError(
             f"{repository} could not be fetched ({type(error).__name__}): fetch it elsewhere and set "
             "NOTEMILL_WEIGHTS to its folder; the hub's HF_TOKEN may be needed for gated weights"

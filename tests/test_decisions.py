@@ -1,0 +1,75 @@
+"""Marks from label-word probabilities: legal paths, whole words, true spans."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.decisions import decide_marks, mark_words, marked_labels
+
+LABELS = marked_labels(["problem", "medication"])
+TEXT = "severe chest pain and aspirin"
+TOKENS = [(0, 6), (7, 12), (13, 17), (18, 21), (22, 26), (26, 29)]
+
+
+def scores(*words: str) -> np.ndarray:
+    """Nearly all probability on one word a token."""
+    column = {word: place for place, word in enumerate(mark_words(LABELS))}
+    found = np.full((len(words), len(column)), -6.0, dtype=np.float32)
+    for place, word in enumerate(words):
+        found[place, column[word]] = -0.01
+    return found
+
+
+def test_start_and_inside_become_one_span():
+    marks = decide_marks(TEXT, TOKENS, scores("-", "P", "p", "-", "M", "m"), LABELS)
+    assert [(TEXT[m.start : m.end], m.label) for m in marks] == [
+        ("chest pain", "problem"),
+        ("aspirin", "medication"),
+    ]
+    assert all(0.9 < mark.probability <= 1 for mark in marks)
+
+
+def test_an_inside_without_its_start_is_not_taken_as_it_stands():
+    found = scores("-", "-", "p", "-", "-", "-")
+    found[1, 1] = -0.5  # a start just before is likelier than no entity at all
+    assert [TEXT[m.start : m.end] for m in decide_marks(TEXT, TOKENS, found, LABELS)] == ["chest pain"]
+
+
+def test_two_starts_in_a_row_are_two_entities():
+    marks = decide_marks(TEXT, TOKENS, scores("-", "P", "P", "-", "-", "-"), LABELS)
+    assert [TEXT[m.start : m.end] for m in marks] == ["chest", "pain"]
+
+
+def test_a_mark_that_cuts_a_word_takes_the_whole_word():
+    marks = decide_marks(TEXT, TOKENS, scores("-", "-", "-", "-", "-", "M"), LABELS)
+    assert [TEXT[m.start : m.end] for m in marks] == ["aspirin"]
+
+
+def test_letters_are_the_first_free_ones_of_the_names():
+    names = ["problem", "procedure", "test", "treatment"]
+    assert [(one.start, one.inside) for one in marked_labels(names)] == [
+        ("P", "p"),
+        ("R", "r"),
+        ("T", "t"),
+        ("E", "e"),
+    ]
+
+
+def test_more_than_26_labels_are_refused():
+    with pytest.raises(ValueError, match="26"):
+        marked_labels([f"label{n}" for n in range(27)])
+
+
+@given(st.text(min_size=1, max_size=60), st.randoms())
+def test_whatever_the_scores_spans_are_true_ordered_and_disjoint(text, chance):
+    cuts = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(12))})
+    tokens = list(zip(cuts, cuts[1:], strict=False))
+    found = np.log(np.random.default_rng(chance.randrange(9_999)).dirichlet([0.3] * 5, len(tokens)) + 1e-9)
+    end = 0
+    for mark in decide_marks(text, tokens, found.astype(np.float32), LABELS):
+        assert end <= mark.start < mark.end <= len(text)
+        assert text[mark.start : mark.end].strip() == text[mark.start : mark.end]
+        end = mark.end

@@ -1,0 +1,169 @@
+"""The chosen summary: mentions and sentences of the note itself, grouped under sections.
+
+Faithful by construction: every piece is text of the note with its offsets. What is chosen was decided:
+marks name the problems, medications and findings; two search questions find course and follow-up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from models.answers import Assertion, Entity, Span, SummarySentence
+from models.labels import Label
+from worker.engine import Reply, Request
+from worker.entities import entities_of, marks_found, marks_requests
+from worker.note import Note
+from worker.recipes import Ways
+from worker.search import search_requests, sentence_scores
+
+COURSE_QUERY = "What happened?"
+FOLLOW_UP_QUERY = "What is the plan and follow-up?"
+"""Both as the adapter was trained on them (training.section_examples)."""
+
+_SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 0.2}
+"""Of the words allowed; what they leave goes to the course."""
+_TITLE_WORDS = 14
+_SHORTEST_SENTENCE_WORDS = 4
+"""Fewer are a heading or a fragment."""
+_Place = TypeVar("_Place", int, Span)
+_HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Some of the note's own words, and the sentence they stand in."""
+
+    text: str
+    source: Span
+
+
+def choose(
+    note: Note, max_words: int, how: Ways
+) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
+    """The title and the sections' sentences; a section without anything chosen is left out."""
+    asked = [
+        marks_requests(note, how.marked_labels, how),
+        search_requests(note, COURSE_QUERY, how),
+        search_requests(note, FOLLOW_UP_QUERY, how),
+    ]
+    replies = yield [request for requests in asked for request in requests]
+    size = len(note.windows)
+    marks, course, follow_up = replies[:size], replies[size : 2 * size], replies[2 * size :]
+    labels = tuple(Label(name=name, definition=name, attribute_of=_owner(name)) for name in how.marked_labels)
+    entities = entities_of(note, marks_found(note, marks, how.marked_labels), labels)
+    words = {name: round(share * max_words) for name, share in _SHARES.items()}
+    chosen = {
+        "Problems": _listed(note, entities, "problem", words["Problems"]),
+        "Findings": _listed(note, entities, "test", words["Findings"]),
+        "Medications": _listed(note, entities, "medication", words["Medications"]),
+    }
+    plan = _sentences(note, sentence_scores(note.windows, follow_up), words["Follow-up"], taken=())
+    title = _title(note, entities)
+    used = sum(_num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
+    told = _sentences(
+        note,
+        sentence_scores(note.windows, course),
+        max_words - used,
+        taken=[piece.source for piece in plan],
+    )
+    return [
+        SummarySentence(
+            section="", text=_capitalised("; ".join(p.text for p in title)), sources=_sources(title)
+        ),
+        *_one_sentence("Problems", chosen["Problems"]),
+        *_each("Course", told),
+        *_one_sentence("Findings", chosen["Findings"]),
+        *_one_sentence("Medications", chosen["Medications"]),
+        *_each("Follow-up", plan),
+    ]
+
+
+def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:
+    """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
+    groups: dict[str, list[Entity]] = {}
+    for entity in entities:
+        if entity.label == label and entity.assertion in _HOLDS and (label != "test" or entity.attributes):
+            groups.setdefault(" ".join(entity.text.lower().split()), []).append(entity)
+    ranked = sorted(groups.values(), key=lambda group: -sum(one.probability or 0.5 for one in group))
+    pieces = [
+        (group[0].start, _piece(note, max(group, key=lambda one: len(one.attributes)))) for group in ranked
+    ]
+    kept = _within(pieces, max_words)
+    return [piece for _, piece in sorted(kept, key=lambda one: one[0])]
+
+
+def _piece(note: Note, entity: Entity) -> _Piece:
+    """The mention with what is stated of it, as far as it follows within the same sentence."""
+    sentence = note.sentence_at(entity.start)
+    ends = [one.end for one in entity.attributes if entity.end <= one.start and one.end <= sentence.end]
+    end = max([entity.end, *(one for one in ends if one - entity.end <= 60)])
+    return _Piece(_one_line(note.text[entity.start : end]), sentence)
+
+
+def _sentences(
+    note: Note, scored: Sequence[tuple[Span, float]], max_words: int, taken: Sequence[Span]
+) -> list[_Piece]:
+    """The sentences that answer best and fit, in the note's order."""
+    free = [
+        (span, _Piece(_one_line(note.text[span.start : span.end]), span))
+        for span, score in sorted(scored, key=lambda one: -one[1])
+        if score >= 0.5 and span not in taken
+    ]
+    long_enough = [one for one in free if _num_words(one[1]) >= _SHORTEST_SENTENCE_WORDS]
+    kept = _within(long_enough, max_words)
+    return [piece for _, piece in sorted(kept, key=lambda one: one[0].start)]
+
+
+def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
+    """The foremost problem and procedure; without either the note's first words."""
+    title = [*_listed(note, entities, "problem", 6)[:1], *_listed(note, entities, "procedure", 8)[:1]]
+    if title:
+        return title
+    first = note.sentences[0]
+    words = note.text[first.start : first.end].split()
+    return [_Piece(" ".join(words[:_TITLE_WORDS]), first)]
+
+
+def _within(ranked: Iterable[tuple[_Place, _Piece]], max_words: int) -> list[tuple[_Place, _Piece]]:
+    """The first that fit, one after the other."""
+    kept, left = [], max_words
+    for one in ranked:
+        if _num_words(one[1]) <= left:
+            kept.append(one)
+            left -= _num_words(one[1])
+    return kept
+
+
+def _one_sentence(section: str, pieces: Sequence[_Piece]) -> list[SummarySentence]:
+    if not pieces:
+        return []
+    text = _capitalised("; ".join(piece.text for piece in pieces)) + "."
+    return [SummarySentence(section=section, text=text, sources=_sources(pieces))]
+
+
+def _each(section: str, pieces: Sequence[_Piece]) -> list[SummarySentence]:
+    return [SummarySentence(section=section, text=piece.text, sources=(piece.source,)) for piece in pieces]
+
+
+def _sources(pieces: Iterable[_Piece]) -> tuple[Span, ...]:
+    return tuple(dict.fromkeys(piece.source for piece in pieces))
+
+
+def _owner(name: str) -> str | None:
+    return {"dosage": "medication", "frequency": "medication", "route": "medication", "value": "test"}.get(
+        name
+    )
+
+
+def _num_words(piece: _Piece) -> int:
+    return len(piece.text.split())
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,59 @@
+"""Attributes to the entities they belong to: those known by their form, then those that were decided."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from models.answers import Attribute, Entity
+from models.labels import Label
+from worker.attributes import attributes
+from worker.note import Note
+
+_Decided = tuple[int, int, str]
+"""Start, end and label of a marked attribute."""
+
+
+def with_attributes(
+    note: Note, entities: Sequence[Entity], decided: Sequence[_Decided], labels: Sequence[Label]
+) -> tuple[Entity, ...]:
+    """The entities, each with its attributes in order; a decided one that has no owner is left out."""
+    owner_of = {label.name: label.attribute_of for label in labels if label.attribute_of}
+    found: dict[int, list[Attribute]] = defaultdict(list)
+    for index, attribute in _by_form(note, entities, labels):
+        found[index].append(attribute)
+    taken = [(one.start, one.end) for some in found.values() for one in some]
+    for start, end, kind in decided:
+        owner = _owner(note, entities, start, end, owner_of[kind])
+        if owner is not None and all(end <= first or last <= start for first, last in taken):
+            found[owner].append(Attribute(start=start, end=end, text=note.text[start:end], kind=kind))
+    return tuple(
+        entity.model_copy(update={"attributes": tuple(sorted(found[index], key=lambda one: one.start))})
+        for index, entity in enumerate(entities)
+    )
+
+
+def _by_form(note: Note, entities: Sequence[Entity], labels: Sequence[Label]) -> list[tuple[int, Attribute]]:
+    by_sentence: dict[int, list[int]] = defaultdict(list)
+    for index, entity in enumerate(entities):
+        by_sentence[note.sentence_at(entity.start).start].append(index)
+    pairs = []
+    for start, indexes in by_sentence.items():
+        sentence = note.sentence_at(start)
+        inside = [entities[index] for index in indexes]
+        found = attributes(note.text[sentence.start : sentence.end], sentence.start, inside, labels)
+        pairs += [(indexes[place], attribute) for place, attribute in found]
+    return pairs
+
+
+def _owner(note: Note, entities: Sequence[Entity], start: int, end: int, label: str) -> int | None:
+    """The nearest entity of `label` before the attribute in its sentence, else the nearest after it."""
+    sentence = note.sentence_at(start)
+    inside = [
+        (index, entity)
+        for index, entity in enumerate(entities)
+        if entity.label == label and sentence.start <= entity.start and entity.end <= sentence.end
+    ]
+    before = [index for index, entity in inside if entity.end <= start]
+    after = [index for index, entity in inside if entity.start >= end]
+    return before[-1] if before else after[0] if after else None

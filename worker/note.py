@@ -1,0 +1,59 @@
+"""A note as the tasks see it: its sentences, sections and windows, each found once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.answers import Span
+from worker.chunking import Window, windows
+from worker.sections import Section, sections
+from worker.sentences import sentences
+
+OVERLAP_SENTENCES = 1
+"""Sentences before a window's own that are read with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Offsets are into `text`, which is the document's, character for character."""
+
+    text: str
+    sentences: tuple[Span, ...]
+    sections: tuple[Section, ...]
+    windows: tuple[Window, ...]
+    """For decided answers; each non-white character is in one window's core."""
+    long_windows: tuple[Window, ...]
+    """For written summaries."""
+
+    @staticmethod
+    def of(text: str, count_tokens: Callable[[str], int], window_tokens: int, long_tokens: int) -> Note:
+        """Window sizes in tokens."""
+
+        def cut(max_tokens: int) -> tuple[Window, ...]:
+            return windows(
+                text, count_tokens=count_tokens, max_tokens=max_tokens, overlap_sentences=OVERLAP_SENTENCES
+            )
+
+        return Note(text, sentences(text), sections(text), cut(window_tokens), cut(long_tokens))
+
+    @property
+    def windows_read(self) -> tuple[Span, ...]:
+        """What the windows for decided answers hold, the white space between them left out."""
+        return tuple(Span(start=window.start, end=window.end) for window in self.windows)
+
+    @property
+    def long_windows_read(self) -> tuple[Span, ...]:
+        """What the windows for written summaries hold."""
+        return tuple(Span(start=window.start, end=window.end) for window in self.long_windows)
+
+    def sentence_at(self, offset: int) -> Span:
+        """The sentence that a character of the text lies in, or follows."""
+        place = bisect_right(self.sentences, offset, key=lambda one: one.start)
+        return self.sentences[max(0, place - 1)]
+
+    def section_at(self, offset: int) -> Section:
+        """The section that a character of the text lies in."""
+        place = bisect_right(self.sections, offset, key=lambda one: one.start)
+        return self.sections[max(0, place - 1)]

@@ -1,0 +1,109 @@
+"""From claimed work to outcomes: every question asks, the engine answers all of a note's at once.
+
+A task is a conversation: a generator that yields requests, is sent their replies, and returns its
+answer. So tasks know no engine, and the questions of one note reach it together, round by round.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from models.answers import Task
+from models.jobs import Job, Work
+from models.outcomes import Failed, Finished, Outcome, Reason
+from models.settings import Settings
+from worker.conversation import Answered, Conversation, UnansweredError
+from worker.engine import Decided, Engine, Refusal, Reply, Request, Written
+from worker.entities import ask_entities
+from worker.note import Note
+from worker.ranges import covers, union_of_ranges
+from worker.recipes import Ways, ways
+from worker.search import ask_search
+from worker.summary import ask_summary
+
+
+def process(work: Work, *, engine: Engine, settings: Settings) -> Iterator[tuple[Job, Outcome]]:
+    """Each job's outcome as soon as it is known. Expected failures are Failed; surprises raise."""
+    how = ways(settings)
+    note = Note.of(work.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
+    talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]
+    yield from _ended(talks, note)
+    while talks := [talk for talk in talks if talk.outcome is None]:
+        replies = iter(engine.answer([request for talk in talks for request in talk.requests]))
+        for talk in talks:
+            talk.hear([next(replies) for _ in talk.requests], note)
+        yield from _ended(talks, note)
+
+
+def _conversation(job: Job, note: Note, how: Ways) -> Conversation:
+    parameters = job.question.parameters
+    match job.question.task:
+        case Task.ENTITIES:
+            return ask_entities(note, job.labels, how)
+        case Task.SEARCH:
+            return ask_search(note, str(parameters["query"]), how)
+        case Task.SUMMARY:
+            return ask_summary(note, int(parameters["max_words"]), how)
+
+
+def _ended(talks: Sequence[_Talk], note: Note) -> Iterator[tuple[Job, Outcome]]:
+    """Starts those that have not begun, and gives the outcomes that are new."""
+    for talk in talks:
+        if not talk.has_begun:
+            talk.hear(None, note)
+        if talk.outcome is not None:
+            yield talk.job, talk.outcome
+
+
+@dataclass(slots=True)
+class _Talk:
+    """One job's conversation and what it has cost so far."""
+
+    job: Job
+    conversation: Conversation
+    requests: Sequence[Request] = ()
+    outcome: Outcome | None = None
+    has_begun: bool = False
+    began: float = 0.0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def hear(self, replies: list[Reply] | None, note: Note) -> None:
+        """Goes on to the next requests or to the outcome; None begins."""
+        if replies is None:
+            self.has_begun, self.began = True, time.monotonic()
+        for reply in replies or ():
+            if isinstance(reply, Decided | Written):
+                self.prompt_tokens += reply.prompt_tokens
+            if isinstance(reply, Written):
+                self.completion_tokens += reply.completion_tokens
+        try:
+            refused = next((reply for reply in replies or () if isinstance(reply, Refusal)), None)
+            if refused is not None:
+                raise UnansweredError(Reason(refused.reason), refused.detail)
+            self.requests = next(self.conversation) if replies is None else self.conversation.send(replies)
+        except StopIteration as stop:
+            self.outcome = self._concluded(stop.value, note)
+        except UnansweredError as failure:
+            self.outcome = Failed(
+                reason=failure.reason, detail=failure.detail[:300], duration_seconds=self._seconds
+            )
+
+    def _concluded(self, answered: Answered, note: Note) -> Outcome:
+        """Finished only where the whole note was read."""
+        ranges_read = union_of_ranges(answered.ranges_read)
+        if not covers(note.text, ranges_read):
+            return Failed(reason=Reason.NOT_ALL_READ, duration_seconds=self._seconds)
+        return Finished(
+            answer=answered.answer,
+            ranges_read=ranges_read,
+            duration_seconds=self._seconds,
+            prompt_tokens=self.prompt_tokens,
+            completion_tokens=self.completion_tokens,
+        )
+
+    @property
+    def _seconds(self) -> float:
+        return time.monotonic() - self.began

@@ -1,0 +1,135 @@
+"""What this worker answers each task with, and the fingerprint of all that can change an answer.
+
+Computed from files and settings, without torch, so that a producer's machine can do it too. Nobody
+bumps a version: the code that shapes answers is an ingredient, less its comments and docstrings.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from models.answers import Task
+from models.jobs import Serving
+from models.labels import Label
+from models.settings import Settings
+from worker.prompts import templates_sha256
+from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
+
+_SHARED_CODE = ("sentences", "sections", "chunking", "words", "ranges", "pipeline", "note", "chat", "prompts")
+_CODE = {
+    Task.ENTITIES: ("entities", "decisions", "grammar", "grounding", "assertion", "attributes"),
+    Task.SEARCH: ("search", "decisions"),
+    Task.SUMMARY: ("summary", "chosen", "written", "entities", "decisions", "grammar", "checking"),
+}
+_TEMPLATES = {
+    Task.ENTITIES: ("entities_marks", "entities_list"),
+    Task.SEARCH: ("search",),
+    Task.SUMMARY: ("entities_marks", "search", "summary_section", "summary_title", "summary_part"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """The forms in which one worker answers."""
+
+    adapted_tasks: frozenset[Task]
+    """Tasks that the adapter was trained for."""
+    marked_labels: tuple[str, ...]
+    """Labels that the adapter marks."""
+    is_always_listed: bool
+    """Entities are written as lists even where they could be marked."""
+    is_summary_chosen: bool
+    window_tokens: int
+    summary_window_tokens: int
+
+    def are_marked(self, labels: Sequence[Label]) -> bool:
+        """Whether entities of just these labels are decided by marks; otherwise they are listed."""
+        names = tuple(label.name for label in labels)
+        return bool(names) and names == self.marked_labels and not self.is_always_listed
+
+
+def ways(settings: Settings) -> Ways:
+    """How a worker with these settings answers. Raises WeightsError for a form its weights do not have."""
+    trained = _trained(adapter_folder(settings))
+    marked = tuple(trained.get("labels", ()))
+    if settings.entities_form == "marks" and not marked:
+        raise WeightsError("NOTEMILL_ENTITIES_FORM is marks, but no adapter that marks entities is set")
+    if settings.summary_form == "chosen" and not marked:
+        raise WeightsError("NOTEMILL_SUMMARY_FORM is chosen, but no adapter that marks entities is set")
+    return Ways(
+        adapted_tasks=frozenset(Task(task) for task in trained.get("tasks", ())),
+        marked_labels=marked,
+        is_always_listed=settings.entities_form == "list",
+        is_summary_chosen=bool(marked) and settings.summary_form != "written",
+        window_tokens=settings.window_tokens,
+        summary_window_tokens=settings.summary_window_tokens,
+    )
+
+
+def serving(settings: Settings) -> Serving:
+    """What a worker with these settings is made of. Raises WeightsError where weights are not prepared."""
+    adapter = adapter_folder(settings)
+    how = ways(settings)
+    return Serving(
+        ingredients={
+            "weights": weights_sha256(settings),
+            "quantization": settings.quantization,
+            "adapter": adapter_sha256(adapter) if adapter else None,
+            "tasks": {task.value: _of_task(task, how) for task in Task},
+        }
+    )
+
+
+def _of_task(task: Task, how: Ways) -> dict[str, Any]:
+    ingredients: dict[str, Any] = {
+        "prompts": templates_sha256(*_TEMPLATES[task]),
+        "code": _code_sha256((*_SHARED_CODE, *_CODE[task])),
+        "window_tokens": how.window_tokens,
+        "is_adapted": task in how.adapted_tasks,
+    }
+    if task is Task.ENTITIES:
+        marked = [] if how.is_always_listed else list(how.marked_labels)
+        ingredients["forms"] = {"marks": marked, "list": "every other set of labels"}
+    if task is Task.SUMMARY:
+        ingredients["form"] = "chosen" if how.is_summary_chosen else "written"
+        ingredients["summary_window_tokens"] = how.summary_window_tokens
+    return ingredients
+
+
+def _trained(adapter: Path | None) -> dict[str, Any]:
+    """What the adapter's own note says it was trained for; nothing where it has none."""
+    if adapter is None or not (adapter / "notemill.json").is_file():
+        return {}
+    trained: dict[str, Any] = json.loads((adapter / "notemill.json").read_text("utf-8"))
+    return trained
+
+
+@cache
+def _code_sha256(modules: tuple[str, ...]) -> str:
+    """Over the modules' syntax trees without docstrings, and the data files beside them."""
+    whole = hashlib.sha256()
+    folder = Path(__file__).parent
+    for module in modules:
+        whole.update(_bare(folder / f"{module}.py").encode())
+    for path in sorted(folder.glob("*.toml")):
+        whole.update(path.read_bytes())
+    return whole.hexdigest()[:16]
+
+
+def _bare(path: Path) -> str:
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [
+                one for one in body if not (isinstance(one, ast.Expr) and isinstance(one.value, ast.Constant))
+            ]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+    return ast.unparse(tree)

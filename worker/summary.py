@@ -1,0 +1,41 @@
+"""Summary: a title line, then short sections, each sentence tied to the note sentences it rests on.
+
+Two forms: `chosen` takes the note's own words by decisions, `written` writes under a grammar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from models.answers import Section, Summary, SummaryAnswer, SummarySentence
+from worker.chosen import choose
+from worker.conversation import Answered, Conversation
+from worker.note import Note
+from worker.recipes import Ways
+from worker.written import write
+
+
+def ask_summary(note: Note, max_words: int, how: Ways) -> Conversation:
+    """A summary of about `max_words` words at most."""
+    if how.is_summary_chosen:
+        sentences = yield from choose(note, max_words, how)
+        ranges_read = note.windows_read
+    else:
+        sentences = yield from write(note, max_words)
+        ranges_read = note.long_windows_read
+    return Answered(SummaryAnswer(summary=summary_of(sentences)), ranges_read)
+
+
+def summary_of(sentences: Sequence[SummarySentence]) -> Summary:
+    """The first sentence is the title; the others stand in the order of their sections."""
+    title, rest = sentences[0], sentences[1:]
+    names = list(dict.fromkeys(sentence.section for sentence in rest))
+    sections = tuple(
+        Section(title=name, text=_joined(one.text for one in rest if one.section == name)) for name in names
+    )
+    lines = [title.text, *(f"{section.title}: {section.text}" for section in sections)]
+    return Summary(title=title.text, text="\n".join(lines), sections=sections, sentences=tuple(sentences))
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return " ".join(texts)

@@ -1,0 +1,107 @@
+"""The written summary: a branch a section under a grammar; long notes by map and reduce.
+
+Figures can only be the note's. Each sentence is checked against the note and flagged, never hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+
+from models.answers import SummarySentence
+from models.outcomes import Reason
+from worker.checking import Evidence, check_against, evidence_of
+from worker.conversation import UnansweredError
+from worker.engine import Reply, Request, Write, Written
+from worker.grammar import line_of, prose
+from worker.note import Note
+from worker.prompts import prompt
+from worker.sentences import sentences
+
+SECTIONS = {
+    "Problems": "What are the patient's problems and diagnoses?",
+    "Course": "What was done and what happened?",
+    "Medications": "Which medications does the patient take or get?",
+    "Follow-up": "What is the plan and follow-up?",
+}
+_PART_SENTENCES = 3
+_SENTENCE_CHARACTERS = 240
+_WORDS_A_SENTENCE = 15
+_TITLE_CHARACTERS = 90
+
+_Writing = Generator[Sequence[Request], list[Reply], list[str]]
+
+
+def write(note: Note, max_words: int) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
+    """The title and the sections' sentences; a section of which the note says nothing is left out."""
+    parts = [note.text[window.start : window.end] for window in note.long_windows]
+    longest = max(map(len, parts))
+    while len(parts) > 1:
+        shortened = yield from _written([_part(part) for part in parts])
+        parts = _joined(shortened, longest)
+    each = max(1, round(max_words / len(SECTIONS) / _WORDS_A_SENTENCE))
+    title, *answers = yield from _written(
+        [_title(parts[0]), *(_section(parts[0], question, each) for question in SECTIONS.values())]
+    )
+    told = [("", title)] + [
+        (section, answer[span.start : span.end])
+        for section, answer in zip(SECTIONS, answers, strict=True)
+        if answer != "None."
+        for span in sentences(answer)
+    ]
+    evidence = evidence_of(note.text, note.sentences)
+    return [_checked(evidence, section, text) for section, text in told]
+
+
+def _written(requests: Sequence[Write]) -> _Writing:
+    """The texts, each to the end of its last whole sentence. Raises UnansweredError where there is none."""
+    replies = yield requests
+    texts = []
+    for reply in replies:
+        assert isinstance(reply, Written)
+        text = reply.text.strip()
+        if not reply.is_complete:
+            text = text[: text.rfind(". ") + 1]
+        if not text:
+            raise UnansweredError(Reason.UNPARSABLE, f"no whole sentence in {reply.completion_tokens} tokens")
+        texts.append(text)
+    return texts
+
+
+def _title(text: str) -> Write:
+    return Write(
+        prompt("summary_title", text, answer_start="Title:"),
+        max_tokens=_TITLE_CHARACTERS,
+        grammar=line_of(text, longest=_TITLE_CHARACTERS),
+    )
+
+
+def _section(text: str, question: str, most: int) -> Write:
+    return Write(
+        prompt("summary_section", text, question=question, sentences=most),
+        max_tokens=most * _SENTENCE_CHARACTERS // 2,
+        grammar=prose(text, sentences=most, longest=_SENTENCE_CHARACTERS, can_be_none=True),
+    )
+
+
+def _part(text: str) -> Write:
+    return Write(
+        prompt("summary_part", text, sentences=_PART_SENTENCES),
+        max_tokens=_PART_SENTENCES * _SENTENCE_CHARACTERS // 2,
+        grammar=prose(text, sentences=_PART_SENTENCES, longest=_SENTENCE_CHARACTERS, can_be_none=False),
+    )
+
+
+def _joined(texts: Sequence[str], longest: int) -> list[str]:
+    """Runs of texts of at most `longest` characters; at least two become one, so that it ends."""
+    joined = [texts[0]]
+    for place, text in enumerate(texts[1:], start=1):
+        if len(joined[-1]) + len(text) < longest or place == 1:
+            joined[-1] += "\n" + text
+        else:
+            joined.append(text)
+    return joined
+
+
+def _checked(evidence: Evidence, section: str, text: str) -> SummarySentence:
+    checked = check_against(evidence, text)
+    return SummarySentence(section=section, text=text, sources=checked.sources, flags=checked.flags)
