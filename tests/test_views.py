@@ -1,0 +1,176 @@
+"""The views and docs/sql.md: every column is documented, and every worked query answers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from making import (
+    ENTITIES,
+    NOTE,
+    QUESTIONS,
+    SEARCH,
+    a_serving,
+    claimed,
+    documents,
+    finished,
+    submit,
+    work_off,
+)
+from sqlalchemy import Engine, inspect, text
+
+from models import views
+from models.answers import (
+    Assertion,
+    Attribute,
+    EntitiesAnswer,
+    Entity,
+    Flag,
+    SearchAnswer,
+    Span,
+    Summary,
+    SummaryAnswer,
+    SummarySentence,
+)
+from models.database import reading, writing
+from models.outcomes import Failed, Finished, Reason
+from models.store import Store
+
+PAGE = (Path(__file__).parents[1] / "docs" / "sql.md").read_text("utf-8")
+WORKED_QUERIES = re.findall(r"```sql\n(.*?);\n```", PAGE, re.DOTALL)
+WARD = "No pain. Pain in the left arm. Aspirin 100 mg daily."
+
+
+def _rows(engine: Engine, statement: str) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        return [dict(row) for row in connection.execute(text(statement)).mappings()]
+
+
+def _documented(view: str) -> set[str]:
+    common = re.findall(r"^\| `(\w+)` \|", PAGE.partition("### v_entities")[0], re.MULTILINE)
+    section = re.search(rf"### {view}\n(.*?)(?:\n##|\Z)", PAGE, re.DOTALL)
+    assert section is not None, f"docs/sql.md has no section {view}"
+    cells = re.findall(r"^\| (`.*?`) \|", section.group(1), re.MULTILINE)
+    own = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    return own if view == "v_run_progress" else own | set(common)
+
+
+@pytest.fixture
+def ward(store: Store) -> None:
+    """Three notes: one with telling answers, one that failed, one in which nothing was found."""
+    submit(store, documents(WARD, "Too long.", "Nothing."), QUESTIONS)
+    whole = (Span(start=0, end=len(WARD)),)
+    for job, answer in zip(claimed(store, 1).jobs, _ward_answers(), strict=True):
+        store.record(job, Finished(answer=answer, ranges_read=whole, duration_seconds=2.0, prompt_tokens=100))
+    for job in claimed(store, 2).jobs:
+        store.record(job, Failed(reason=Reason.TOO_LONG, detail="9000 tokens"))
+    nothing, read = SearchAnswer(passages=()), (Span(start=0, end=8),)
+    store.record(claimed(store, 3).jobs[1], Finished(answer=nothing, ranges_read=read, duration_seconds=1.0))
+
+
+def _ward_answers() -> tuple[EntitiesAnswer, SearchAnswer, SummaryAnswer]:
+    dose = Attribute(start=39, end=45, text="100 mg", kind="dosage")
+    entities = (
+        Entity(start=3, end=7, text="pain", label="problem", assertion=Assertion.NEGATED),
+        Entity(start=9, end=13, text="Pain", label="problem", probability=0.9),
+        Entity(start=31, end=38, text="Aspirin", label="medication", attributes=(dose,)),
+    )
+    passages = ({"start": 9, "end": 30, "text": WARD[9:30], "score": 0.8},)
+    flagged = SummarySentence(
+        section="Medications",
+        text="200 mg.",
+        sources=(Span(start=31, end=52),),
+        flags=(Flag.NUMBER_NOT_IN_NOTE,),
+    )
+    summary = Summary(title="Arm", text="Arm\n200 mg.", sections=(), sentences=(flagged,))
+    return (
+        EntitiesAnswer(entities=entities),
+        SearchAnswer.model_validate({"passages": passages}),
+        SummaryAnswer(summary=summary),
+    )
+
+
+@pytest.mark.parametrize("view", views.NAMES)
+def test_every_column_of_a_view_is_documented_and_no_other(engine: Engine, view: str) -> None:
+    columns = {column["name"] for column in inspect(engine).get_columns(view)}
+    assert columns == _documented(view)
+
+
+@pytest.mark.usefixtures("ward")
+@pytest.mark.parametrize("number", range(len(WORKED_QUERIES)))
+def test_a_worked_query_of_the_page_finds_something(engine: Engine, number: int) -> None:
+    assert _rows(engine, WORKED_QUERIES[number]) != []
+
+
+def test_the_page_has_worked_queries() -> None:
+    assert len(WORKED_QUERIES) >= 8
+
+
+@pytest.mark.usefixtures("ward")
+def test_v_entities_shows_what_was_found_with_its_attributes(engine: Engine) -> None:
+    rows = _rows(
+        engine, "SELECT text, assertion, dosage, route, probability FROM v_entities ORDER BY position"
+    )
+    assert [tuple(row.values()) for row in rows] == [
+        ("pain", "negated", None, None, None),
+        ("Pain", "present", None, None, 0.9),
+        ("Aspirin", "present", "100 mg", None, None),
+    ]
+
+
+@pytest.mark.usefixtures("ward")
+def test_v_summary_sources_quotes_the_note(engine: Engine) -> None:
+    (row,) = _rows(engine, "SELECT flags, source_text FROM v_summary_sources")
+    assert row == {"flags": "number_not_in_note", "source_text": "Aspirin 100 mg daily."}
+
+
+def test_source_texts_are_cut_by_characters_not_bytes(store: Store, engine: Engine) -> None:
+    submit(store, documents("😀é患 pain"), QUESTIONS)
+    work_off(store, 1)
+    (row,) = _rows(engine, "SELECT source_text FROM v_summary_sources")
+    assert row["source_text"] == "😀é患"
+
+
+@pytest.mark.usefixtures("ward")
+def test_v_jobs_and_v_run_progress_count_the_same(engine: Engine) -> None:
+    (run,) = _rows(engine, "SELECT * FROM v_run_progress")
+    jobs = [row["status"] for row in _rows(engine, "SELECT status FROM v_jobs")]
+    statuses = ("pending", "running", "finished", "failed", "cancelled")
+    assert {status: run[status] for status in statuses} == {name: jobs.count(name) for name in statuses}
+    assert (run["jobs"], run["documents"], run["finished_before"]) == (9, 3, 0)
+
+
+def test_documents_of_equal_text_both_show_and_the_job_counts_once(store: Store, engine: Engine) -> None:
+    submit(store, documents(NOTE, NOTE))
+    work_off(store, 1)
+    rows = _rows(engine, "SELECT external_id FROM v_entities ORDER BY external_id")
+    assert [row["external_id"] for row in rows] == ["note-0", "note-1"]
+    assert _rows(engine, "SELECT jobs FROM v_run_progress") == [{"jobs": 1}]
+
+
+def test_the_newest_answer_is_that_of_the_newest_recipe_and_version(store: Store, engine: Engine) -> None:
+    changed = a_serving(entities="new words")
+    for texts, serving in (("old",), a_serving()), (("new",), a_serving()), (("new",), changed):
+        _, registered = submit(store, documents(*texts), [ENTITIES, SEARCH], serving)
+        work = claimed(store, registered.owed_document_ids[0], serving_id=serving.id)
+        for job in work.jobs:
+            store.record(job, finished(job, work.text))
+    rows = _rows(engine, "SELECT text, is_newest FROM v_entities ORDER BY job_id")
+    assert [(row["text"], bool(row["is_newest"])) for row in rows] == [
+        ("old", False),
+        ("new", False),
+        ("new", True),
+    ]
+
+
+def test_forgetting_a_text_takes_everything_with_it(store: Store, engine: Engine) -> None:
+    submit(store, documents(WARD), QUESTIONS)
+    work_off(store, 1)
+    statement = re.search(r"^    (DELETE .*);$", PAGE, re.MULTILINE)
+    assert statement is not None
+    with writing(engine) as connection:
+        connection.execute(text(statement.group(1).replace("note-17", "note-0")))
+    tables = ("texts", "documents", "jobs", "run_jobs", "attempts", "entities", "passages", "summary_sources")
+    assert [_rows(engine, f"SELECT COUNT(*) AS n FROM {table}") for table in tables] == [[{"n": 0}]] * 8
