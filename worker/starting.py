@@ -10,6 +10,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -46,6 +47,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
         self._workplace: Workplace | None = None
+        self._close_engine: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._sweeper: Sweeper | None = None
 
@@ -72,6 +74,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         if not stopping.is_asked:
             stopping.ask()
         allowed_seconds = workplace.settings.stop_seconds
+        log.info("asked to stop: what is in hand may finish within %g s", allowed_seconds)
         while not (hands.are_empty or stopping.is_now or stopping.seconds_since_asked > allowed_seconds):
             time.sleep(0.05)
         stopping.hurry()
@@ -82,6 +85,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._heartbeat.stop()
         given_back = workplace.store.give_back(workplace.name)
         log.info("worker %s stops; %d jobs given back", workplace.name, given_back)
+        self._close_engine()  # waits for the step in progress, at most until the end that comes anyway
 
     terminate = stop
 
@@ -96,20 +100,23 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         store, name, served, started = Store(database), worker_name(), serving(settings), time.monotonic()
         engine = load(settings)
         log.info("weights %s loaded in %.1f s", settings.weights, time.monotonic() - started)
+        self._close_engine = engine.close
         store.announce(served)
         for gone in filter(is_dead, Queries(database).busy_workers()):
             log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
         warn_about_eviction(app)
         stopping = Stopping()
-        self._workplace = app.workplace = Workplace(name, settings, served, engine, store, stopping)
+        self._workplace = app.workplace = Workplace(
+            name, settings, served, engine, store, stopping, give_up=partial(_end_message_loop, 1)
+        )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds)
         self._sweeper = Sweeper(partial(sweep, app, database, served.id))
-        stop_on_signals(stopping, on_first=_end_message_loop)
+        stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 
 
-def _end_message_loop() -> None:
-    state.should_stop = 0
+def _end_message_loop(exit_status: int) -> None:
+    state.should_stop = exit_status
 
 
 def _end_anyway_after(seconds: float) -> None:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import wait
+from itertools import chain, repeat
+from typing import TypeVar
 
 from models.database import DatabaseUnavailableError
+from models.errors import NotemillError
 from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
-from models.store import Store
 from worker.limits import LimitedEngine, StoppedError, TimedOutError
 from worker.logs import where
 from worker.pipeline import process
@@ -21,11 +24,18 @@ from worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
 
-_RECORD_WAITS_SECONDS = (1.0, 2.0, 4.0, 8.0)
-"""Before the database is asked again to take an answer: minutes of computing may be in it."""
 _BACKOFF_SECONDS = 5.0
 """Before the second attempt after a surprise; four times as long before each further one."""
 _LONGEST_BACKOFF_SECONDS = 600.0
+_SURPRISES_TO_GIVE_UP = 20
+"""In a row, with no job finished between. A CUDA error stays until the process ends, and a worker that
+goes on after one fails the whole archive; one that ends is started again."""
+
+_T = TypeVar("_T")
+
+
+class EngineCrashedError(NotemillError):
+    """The engine refused because of a surprise of its own; the text is the surprise's type."""
 
 
 def process_document(document_id: int, workplace: Workplace) -> None:
@@ -33,11 +43,14 @@ def process_document(document_id: int, workplace: Workplace) -> None:
     if workplace.stopping.is_asked:
         return  # the document stays owed; the next worker's sweep finds it
     with workplace.hands.holding():
-        work = _claim(document_id, workplace)
-        if work is None:
-            log.info("document %d: nothing owed", document_id)
-        else:
-            _work_off(work, workplace)
+        try:
+            work = _patiently(lambda: _claim(document_id, workplace), workplace)
+            if work is None:
+                log.info("document %d: nothing owed", document_id)
+            else:
+                _work_off(work, workplace)
+        except StoppedError:
+            log.info("document %d: let go, the worker stops", document_id)
 
 
 def _claim(document_id: int, workplace: Workplace) -> Work | None:
@@ -55,21 +68,21 @@ def _work_off(work: Work, workplace: Workplace) -> None:
     open_jobs = {job.id: job for job in work.jobs}
     try:
         for job, outcome in _outcomes(work, workplace):
-            _record(workplace.store, job, outcome)
+            if isinstance(outcome, Failed) and outcome.reason is Reason.CRASHED:
+                raise EngineCrashedError(outcome.detail)
+            _record(job, outcome, workplace)
             del open_jobs[job.id]
     except StoppedError:
-        log.info("document %d: let go with %d jobs open", work.document_id, len(open_jobs))
+        raise
     except TimedOutError:
         for job in open_jobs.values():
             seconds = time.monotonic() - started
             timed_out = Failed(reason=Reason.TIMED_OUT, detail=f"limit {limit:g} s", duration_seconds=seconds)
-            _record(workplace.store, job, timed_out)
+            _record(job, timed_out, workplace)
     except Exception as error:  # noqa: BLE001  a surprise: the attempt ends, the worker goes on
         _end_attempt(work.document_id, tuple(open_jobs.values()), error, workplace)
-    log.info(
-        "document %d: %d of %d jobs ended in %.1f s",
-        *(work.document_id, len(work.jobs) - len(open_jobs), len(work.jobs), time.monotonic() - started),
-    )
+    seconds = time.monotonic() - started
+    log.info("document %d: %d jobs claimed, over after %.1f s", work.document_id, len(work.jobs), seconds)
 
 
 def _outcomes(work: Work, workplace: Workplace) -> Iterator[tuple[Job, Finished | Failed]]:
@@ -81,26 +94,47 @@ def _outcomes(work: Work, workplace: Workplace) -> Iterator[tuple[Job, Finished 
         yield from process(work.model_copy(update={"jobs": jobs}), engine=engine, settings=workplace.settings)
 
 
-def _record(store: Store, job: Job, outcome: Outcome) -> None:
-    for wait_seconds in (*_RECORD_WAITS_SECONDS, None):
-        try:
-            is_ours = store.record(job, outcome)
-            break
-        except DatabaseUnavailableError:
-            if wait_seconds is None:
-                raise
-            time.sleep(wait_seconds)
-    if isinstance(outcome, Failed):
-        log.warning("job %d: failed, %s", job.id, outcome.reason)
+def _record(job: Job, outcome: Outcome, workplace: Workplace) -> None:
+    is_ours = _patiently(lambda: workplace.store.record(job, outcome), workplace)
     if not is_ours:
         log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
+    elif isinstance(outcome, Failed):
+        log.warning("job %d: failed, %s", job.id, outcome.reason)
+    workplace.surprises.forget()
 
 
 def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, workplace: Workplace) -> None:
     """Each job that has no outcome waits for its next attempt, or fails after its last."""
-    name = type(error).__name__
+    name = f"engine: {error}" if isinstance(error, EngineCrashedError) else type(error).__name__
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
     attempt = min(job.attempt for job in jobs)
-    wait_seconds = min(_BACKOFF_SECONDS * 4 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS)
-    max_attempts = workplace.settings.max_attempts
-    workplace.store.release(jobs, detail=name, wait_seconds=wait_seconds, max_attempts=max_attempts)
+    pending = _patiently(
+        lambda: workplace.store.release(
+            jobs,
+            detail=name,
+            wait_seconds=min(_BACKOFF_SECONDS * 4 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS),
+            max_attempts=workplace.settings.max_attempts,
+        ),
+        workplace,
+    )
+    if pending < len(jobs):
+        log.warning("document %d: %d jobs failed, crashed", document_id, len(jobs) - pending)
+    if workplace.surprises.count() >= _SURPRISES_TO_GIVE_UP:
+        log.critical("%d surprises and no answer between: the worker gives up", _SURPRISES_TO_GIVE_UP)
+        workplace.give_up()
+
+
+def _patiently(call: Callable[[], _T], workplace: Workplace) -> _T:
+    """What the call returns, as soon as the database answers: minutes of computing may hang on it.
+
+    Raises StoppedError where the worker has to let go before.
+    """
+    for wait_seconds in chain((1, 2, 4), repeat(8)):
+        try:
+            return call()
+        except DatabaseUnavailableError:
+            log.warning("the database does not answer; asking again in %d s", wait_seconds)
+        wait([workplace.stopping.now], wait_seconds)
+        if workplace.stopping.is_now:
+            break
+    raise StoppedError("the worker stops")

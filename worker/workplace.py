@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -37,6 +37,24 @@ class Hands:
                 self._count -= 1
 
 
+@dataclass(slots=True)
+class Surprises:
+    """Counts exceptions since the last job that ended in order."""
+
+    _count: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def count(self) -> int:
+        """One more; returns how many."""
+        with self._lock:
+            self._count += 1
+            return self._count
+
+    def forget(self) -> None:
+        with self._lock:
+            self._count = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Workplace:
     """The parts that every document of this process is worked on with."""
@@ -48,4 +66,7 @@ class Workplace:
     engine: Engine
     store: Store
     stopping: Stopping
+    give_up: Callable[[], None]
+    """Ends the process as after a signal, but with an exit status that says it is broken."""
+    surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)

@@ -1,0 +1,140 @@
+"""What a worker makes of messages: ours, a stranger's, damaged ones, and the same one twice."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from kombu import Connection
+from kombu.message import Message
+
+from models.messages import QUEUE_NAME, TASK_NAME
+from worker.consuming import BadMessageError, check
+
+if TYPE_CHECKING:
+    from workshop import Workshop
+
+pytest_plugins = ("redis_server", "workshop")
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=8,
+)
+NOT_MESSAGES = [
+    b"SECRET",
+    b"\xff\xfe",
+    b"null",
+    b"5",
+    b'["SECRET"]',
+    b'{"a": "SECRET"}',
+    b'{"properties": {"delivery_tag": "SECRET"}, "headers": {}, "body": "SECRET"}',
+    b'{"properties": {"delivery_tag": {"a": 1}, "delivery_info": {"exchange": "", "routing_key": ""}}}',
+    b"[" * 100_000,
+]
+
+
+def message(body: Any, **headers: Any) -> Message:
+    content = {"content_type": "application/json", "content_encoding": "utf-8"}
+    return Message(body=json.dumps(body), headers=headers, channel=None, **content)
+
+
+def test_a_client_that_knows_only_the_task_and_a_document_id_is_served(workshop: Workshop) -> None:
+    ids = workshop.register("No fever.")
+    workshop.start()
+    workshop.send(document_id=ids[0])
+    workshop.until_all("finished")
+
+
+def test_a_client_with_the_old_protocol_is_served(workshop: Workshop) -> None:
+    ids = workshop.register("No fever.")
+    workshop.send(document_id=ids[0], protocol=1)
+    assert "task" not in json.loads(workshop.redis.lindex(QUEUE_NAME, 0))["headers"]
+    workshop.start()
+    workshop.until_all("finished")
+
+
+def test_a_message_that_comes_twice_does_nothing_the_second_time(workshop: Workshop) -> None:
+    ids = workshop.submit("No fever.")
+    worker = workshop.start()
+    workshop.until_all("finished")
+    workshop.send(document_id=ids[0])
+    worker.says("nothing owed")
+    assert workshop.answers_asked == 1
+    assert workshop.column("SELECT COUNT(*) FROM attempts") == [1]
+
+
+def test_bad_messages_are_rejected_in_fixed_words_and_the_worker_goes_on(workshop: Workshop) -> None:
+    worker = workshop.start(log_level="DEBUG")
+    workshop.send(document_id="SECRET")
+    workshop.send(document_id=1.5)
+    workshop.send(document_id=0)
+    workshop.send(document_id=1, SECRET="SECRET")
+    workshop.send("SECRET")
+    workshop.send(document_id=1, task="SECRET")
+    workshop.send(document_id="SECRET", protocol=1)
+    worker.says("a message is rejected", times=7)
+    workshop.submit("No fever.")
+    workshop.until_all("finished")
+    assert "SECRET" not in worker.log
+
+
+def test_what_is_no_message_is_dropped_and_the_worker_goes_on(workshop: Workshop) -> None:
+    worker = workshop.start(log_level="DEBUG")
+    for entry in NOT_MESSAGES:
+        workshop.redis.lpush(QUEUE_NAME, entry)
+    worker.says("an entry of the queue is dropped", times=len(NOT_MESSAGES))
+    workshop.submit("No fever.")
+    workshop.until_all("finished")
+    assert "SECRET" not in worker.log
+
+
+def test_a_message_with_damaged_headers_does_not_end_the_worker(workshop: Workshop) -> None:
+    with Connection(workshop.redis_url) as connection:
+        producer = connection.Producer()
+        for headers in ({"timelimit": 5}, {"eta": "SECRET"}, {"id": None}, {}):
+            body = [[], {"document_id": 1}, {}]
+            headers = {"task": TASK_NAME, "id": "a", **headers}
+            producer.publish(body, serializer="json", routing_key=QUEUE_NAME, headers=headers)
+    worker = workshop.start()
+    workshop.submit("No fever.")
+    workshop.until_all("finished")
+    assert "SECRET" not in worker.log
+
+
+def test_a_document_that_is_not_there_is_nothing_owed(workshop: Workshop) -> None:
+    worker = workshop.start()
+    workshop.send(document_id=10**12)
+    worker.says("nothing owed")
+
+
+def test_acknowledged_messages_leave_nothing_in_redis(workshop: Workshop) -> None:
+    workshop.submit("No fever.")
+    workshop.start()
+    workshop.until_all("finished")
+    workshop.until(lambda: not workshop.redis.exists("unacked", "unacked_index", QUEUE_NAME))
+
+
+@pytest.mark.parametrize("document_id", [1, 2**62])
+def test_a_document_id_alone_is_a_good_message(document_id: int) -> None:
+    check(message([[], {"document_id": document_id}, {}], task=TASK_NAME))
+    check(message({"task": TASK_NAME, "args": [], "kwargs": {"document_id": document_id}}))
+
+
+@given(body=JSON, task=st.sampled_from([TASK_NAME, "another"]) | JSON)
+def test_any_other_json_is_a_bad_message(body: Any, task: Any) -> None:
+    for headers in ({"task": task}, {}):
+        with pytest.raises(BadMessageError):
+            check(message(body, **headers))
+
+
+@given(value=JSON.filter(lambda value: type(value) is not int or value < 1), name=st.text())
+def test_the_reason_of_a_rejection_quotes_nothing(value: Any, name: str) -> None:
+    fixed = ("document_id: Input should be", "document_id: Field required", "unknown argument")
+    for kwargs in ({"document_id": value}, {"document_id": 1, f"{name}!": 1}):
+        with pytest.raises(BadMessageError) as caught:
+            check(message([[], kwargs, {}], task=TASK_NAME))
+        assert str(caught.value).startswith(fixed)

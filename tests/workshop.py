@@ -1,0 +1,194 @@
+"""A notemill for tests: Redis, a database, and worker processes that can be killed.
+
+In a test module: `pytest_plugins = ("redis_server", "workshop")`, then ask for `workshop`. Its workers
+have a stand-in for the network (tests/stand_in), so that one starts in a second; everything else is real.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+from celery import Celery
+from pydantic import SecretStr
+from redis import Redis
+from sqlalchemy import Engine, text
+
+from models import schema
+from models.answers import Task
+from models.database import connect, reading
+from models.documents import Document
+from models.jobs import Question, recipe_for
+from models.messages import QUEUE_NAME, TASK_NAME
+from models.settings import Settings, as_environment
+from models.store import Store
+from worker.command import worker_command
+from worker.recipes import serving
+
+ROOT = Path(__file__).parents[1]
+STAND_IN = ROOT / "tests" / "stand_in"
+
+
+def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
+    """What the condition returned when it was true at last. Raises TimeoutError."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if found := condition():
+            return found
+        time.sleep(0.03)
+    raise TimeoutError(f"not within {seconds} s")
+
+
+@dataclass
+class Worker:
+    """A worker process and its log."""
+
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text()
+
+    def says(self, words: str, times: int = 1) -> None:
+        """Waits until the words are in the log so often."""
+        is_over = lambda: self.log.count(words) >= times or self.process.poll() is not None  # noqa: E731
+        until(is_over)
+        assert self.log.count(words) >= times, self.log
+
+    def signal(self, number: int) -> None:
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def ends(self) -> int:
+        """The exit status."""
+        return self.process.wait(60)
+
+
+@dataclass
+class Workshop:
+    """Everything around the workers of one test."""
+
+    folder: Path
+    database_url: str
+    redis_url: str
+    started: list[Worker] = field(default_factory=list)
+
+    def settings(self, **changes: Any) -> Settings:
+        given: dict[str, Any] = {"weights": str(self.weights), "adapter": "none", "worker_threads": 4}
+        urls = {"database_url": SecretStr(self.database_url), "redis_url": SecretStr(self.redis_url)}
+        return Settings(home=self.folder, **urls, **{**given, **changes})
+
+    @cached_property
+    def weights(self) -> Path:
+        """A folder that has a fingerprint; the stand-in loads nothing from it."""
+        folder = self.folder / "weights"
+        folder.mkdir(exist_ok=True)
+        (folder / "config.json").write_text("{}")
+        return folder
+
+    @cached_property
+    def database(self) -> Engine:
+        engine = connect(self.database_url)
+        schema.upgrade(engine)
+        return engine
+
+    @cached_property
+    def redis(self) -> Redis:
+        return Redis(unix_socket_path=self.redis_url.removeprefix("redis+socket://"))
+
+    def stranger(self, protocol: int = 2) -> Celery:
+        """A Celery client that knows nothing of notemill."""
+        app = Celery(broker=self.redis_url, set_as_current=False)
+        app.conf.task_protocol = protocol
+        return app
+
+    def send(self, *args: Any, protocol: int = 2, task: str = TASK_NAME, **kwargs: Any) -> None:
+        self.stranger(protocol).send_task(task, args=args, kwargs=kwargs, queue=QUEUE_NAME)
+
+    def register(self, *notes: str, queries: Sequence[str] = ("fever",)) -> list[int]:
+        """Documents with a search job for each query; returns their ids."""
+        store = Store(self.database)
+        recipe = recipe_for(Task.SEARCH, serving(self.settings()), ())
+        questions = [Question(task=Task.SEARCH, parameters={"query": query}) for query in queries]
+        documents = [Document(external_id=f"note-{number}", text=note) for number, note in enumerate(notes)]
+        run_id = store.open_run(questions=questions, recipes=[recipe], sources=[])
+        registered = store.register(run_id, documents, questions, {Task.SEARCH: recipe})
+        store.close_run(run_id, documents=registered.documents, refused=0)
+        return list(registered.owed_document_ids)
+
+    def submit(self, *notes: str, queries: Sequence[str] = ("fever",)) -> list[int]:
+        """Registers and sends the messages."""
+        ids = self.register(*notes, queries=queries)
+        Store(self.database).mark_enqueued(ids)
+        for document_id in ids:
+            self.send(document_id=document_id)
+        return ids
+
+    def start(self, *, seconds: float = 0, load_seconds: float = 0, **changes: Any) -> Worker:
+        """A worker process whose engine takes `load_seconds` to load and `seconds` for each answer."""
+        assert self.database  # its tables are there before the worker
+        settings = self.settings(**changes)
+        environment = as_environment(settings) | {
+            "PYTHONPATH": os.pathsep.join([str(STAND_IN), str(ROOT)]),
+            "STAND_IN_FOLDER": str(self.folder),
+            "STAND_IN_SECONDS": str(seconds),
+            "STAND_IN_LOAD_SECONDS": str(load_seconds),
+        }
+        log_path = self.folder / f"worker-{len(self.started)}.log"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                worker_command(settings), env=environment, stdout=log, stderr=subprocess.STDOUT
+            )
+        self.started.append(Worker(process, log_path))
+        return self.started[-1]
+
+    @property
+    def answers_asked(self) -> int:
+        """How often the stand-in was asked."""
+        path = self.folder / "answered"
+        return len(path.read_text().splitlines()) if path.exists() else 0
+
+    def column(self, statement: str) -> list[Any]:
+        """The first column of a query."""
+        with reading(self.database) as connection:
+            return list(connection.scalars(text(statement)))
+
+    def statuses(self) -> list[str]:
+        return self.column("SELECT status FROM jobs ORDER BY id")
+
+    def until(self, condition: Callable[[], Any]) -> None:
+        until(condition)
+
+    def until_all(self, status: str) -> None:
+        """Waits until every job has the status."""
+        try:
+            until(lambda: set(self.statuses()) == {status})
+        except TimeoutError:
+            logs = "\n".join(worker.log for worker in self.started)
+            raise AssertionError(f"{self.statuses()}\n{logs}") from None
+
+    def close(self) -> None:
+        for worker in self.started:
+            if worker.process.poll() is None:
+                worker.signal(signal.SIGKILL)
+                worker.process.wait()
+        self.database.dispose()
+
+
+@pytest.fixture
+def workshop(tmp_path: Path, redis_url: str) -> Iterator[Workshop]:
+    made = Workshop(tmp_path, f"sqlite:///{tmp_path / 'notemill.db'}", redis_url)
+    yield made
+    made.close()
