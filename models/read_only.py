@@ -13,7 +13,13 @@ from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from models.errors import UsageError
 
-_ALLOWED = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
+_ALLOWED = {
+    sqlite3.SQLITE_TRANSACTION,
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_FUNCTION,
+    sqlite3.SQLITE_RECURSIVE,
+}
 _ABOUT_WORDS = ("42",)
 """PostgreSQL's class of errors about the statement; others may quote a row."""
 

@@ -1,0 +1,100 @@
+"""`notemill prompts`: what the network would be sent for a note, token for token, without sending it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.rule import Rule
+from rich.text import Text
+
+from console.database import database
+from console.show import NoSuchNoteError
+from console.terminal import harmless, stdout
+from models.answers import Task
+from models.documents import Document
+from models.errors import UsageError
+from models.jobs import Question
+from models.labels import Label, load_labels
+from models.settings import Settings, load_settings
+from producer.questions import questions_for
+from producer.sources import open_sources
+from worker.chat import Chat
+from worker.conversation import Conversation
+from worker.engine import Decide, Request
+from worker.entities import ask_entities
+from worker.note import Note
+from worker.recipes import Ways, ways
+from worker.search import ask_search
+from worker.summary import ask_summary
+
+
+def show_prompts(
+    reference: str,
+    tasks: Sequence[str],
+    searches: Sequence[str],
+    labels_file: Path | None,
+    summary_words: int | None,
+) -> int:
+    """The first round of each question; what a later one holds, for long summaries, is answered first."""
+    from worker.tokenizer import load_chat
+
+    settings = load_settings()
+    questions = questions_for(
+        tasks or (() if searches else ("entities", "summary")),
+        searches,
+        summary_words=summary_words or settings.summary_words,
+    )
+    labels = load_labels(labels_file or settings.labels_file)
+    text, how, chat = _text(reference, settings), ways(settings), load_chat(settings)
+    note = Note.of(text, lambda part: len(chat.plain(part)), how.window_tokens, how.summary_window_tokens)
+    console = stdout()
+    for question in questions:
+        requests = list(first_requests(question, note, labels, how))
+        for number, request in enumerate(requests, start=1):
+            _print(console, question, request, chat, f"{number} of {len(requests)}")
+    return 0
+
+
+def first_requests(question: Question, note: Note, labels: tuple[Label, ...], how: Ways) -> Iterator[Request]:
+    """What a question asks before it has heard anything."""
+    yield from next(_conversation(question, note, labels, how))
+
+
+def _conversation(question: Question, note: Note, labels: tuple[Label, ...], how: Ways) -> Conversation:
+    match question.task:
+        case Task.ENTITIES:
+            return ask_entities(note, labels, how)
+        case Task.SEARCH:
+            return ask_search(note, str(question.parameters["query"]), how)
+        case Task.SUMMARY:
+            return ask_summary(note, int(question.parameters["max_words"]), how)
+
+
+def _print(console: Console, question: Question, request: Request, chat: Chat, number: str) -> None:
+    encoded = chat.encode(request.prompt)
+    words = f"{question.task} · {number} · {len(encoded.tokens):,} tokens, {encoded.shared_tokens:,} of them"
+    words += " the note's"
+    if isinstance(request, Decide):
+        words += f" · decides {len(chat.plain(request.copy)):,} tokens of the note's copy among"
+        words += f" {' '.join(request.words)}"
+    else:
+        limit = "under a grammar" if request.grammar else "freely"
+        words += f" · writes up to {request.max_tokens:,} tokens {limit}"
+    console.print(Rule(Text(words, style="bold"), align="left", style="dim"))
+    console.print(Text(harmless(chat.tokenizer.decode(encoded.tokens))), soft_wrap=True)
+
+
+def _text(reference: str, settings: Settings) -> str:
+    """Of a file, else of a stored note."""
+    if Path(reference).is_file():
+        first = next(open_sources([reference]).records, None)
+        if not isinstance(first, Document):
+            raise UsageError(f"{reference} holds no note: {first.reason if first else 'it is empty'}.")
+        return first.text
+    with database(settings) as opened:
+        document = opened.queries.document(reference)
+    if document is None:
+        raise NoSuchNoteError(f"no note goes by that id, and there is no file {reference}.")
+    return document.text
