@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, Update, and_, insert, or_, select, update
 
 from models.cancelling import cancel_unwanted, is_wanted
 from models.clock import epoch_now, utc_now
@@ -16,6 +16,7 @@ from models.jobs import Job, JobStatus, Question, Work
 from models.labels import Label
 from models.outcomes import Reason
 from models.tables import (
+    IS_RUNNING,
     OWED_OR_RUNNING,
     AttemptEnd,
     AttemptRow,
@@ -69,8 +70,13 @@ def claim(
 
 def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
     """See Store.renew."""
+    return connection.execute(renewal(worker, lease_seconds)).rowcount
+
+
+def renewal(worker: str, lease_seconds: float) -> Update:
+    """The heartbeat: sent every few seconds while the table may hold millions of jobs."""
     of_worker = update(JobRow).where(_is_running(worker))
-    return connection.execute(of_worker.values(lease_until_epoch=epoch_now() + lease_seconds)).rowcount
+    return of_worker.values(lease_until_epoch=epoch_now() + lease_seconds)
 
 
 def give_back(connection: Connection, worker: str) -> int:
@@ -108,7 +114,7 @@ def is_held(job: Job) -> ColumnElement[bool]:
 
 
 def _is_running(worker: str) -> ColumnElement[bool]:
-    return and_(JobRow.worker == worker, JobRow.status == JobStatus.RUNNING.value)
+    return and_(JobRow.worker == worker, IS_RUNNING)
 
 
 _CLAIMED_COLUMNS: tuple[Any, ...] = (

@@ -17,7 +17,7 @@ from models.documents import StoredDocument
 from models.errors import UsageError
 from models.jobs import JobStatus, Serving
 from models.progress import RunProgress
-from models.tables import DocumentRow, JobRow, RunJobRow, RunRow, ServingRow, TextRow
+from models.tables import IS_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, ServingRow, TextRow
 
 
 class Queries:
@@ -104,7 +104,7 @@ class Queries:
 
     def busy_workers(self) -> list[str]:
         """The names of the workers that hold jobs, dead ones whose leases are not over among them."""
-        holding = select(JobRow.worker).where(JobRow.status == JobStatus.RUNNING.value).distinct()
+        holding = select(JobRow.worker).where(IS_RUNNING).distinct()
         with reading(self._engine) as connection:
             return [worker for worker in connection.scalars(holding) if worker is not None]
 

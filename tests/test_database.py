@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import stat
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
 from making import documents, submit
-from sqlalchemy import Engine, insert, text
+from sqlalchemy import Engine, insert, select, text
 
 from models.database import DatabaseError, DatabaseUnavailableError, connect, reading, writing
 from models.store import Store
@@ -76,6 +77,15 @@ def test_a_block_that_raises_writes_nothing(engine: Engine) -> None:
         write_and_raise()
     with reading(engine) as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM texts")).scalar_one() == 0
+
+
+def test_a_time_with_another_offset_comes_back_in_utc(engine: Engine) -> None:
+    noon = datetime(2026, 11, 23, 12, 0, 0, 123456, timezone(timedelta(hours=5, minutes=30)))
+    with writing(engine) as connection:
+        connection.execute(insert(TextRow), {"sha256": "0" * 64, "text": "note", "created_at": noon})
+    with reading(engine) as connection:
+        stored = connection.scalars(select(TextRow.created_at)).one()
+    assert stored.isoformat() == "2026-11-23T06:30:00.123456+00:00"
 
 
 def test_a_refused_row_is_told_without_its_text(engine: Engine, store: Store) -> None:

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from making import QUESTIONS, a_serving, documents, submit
-from sqlalchemy import Engine, Select, text
+from sqlalchemy import Engine, Select, Update, text
 
 from models import results
-from models.claiming import owed_jobs
+from models.claiming import owed_jobs, renewal
 from models.database import reading
 from models.queries import owed_statement
 from models.store import Store
@@ -18,6 +18,7 @@ from models.store import Store
 STATEMENTS = {
     "claim": (owed_jobs(1, a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
+    "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),
     "results of all runs": (results.of_all_runs(), ["ix_run_jobs_document_id_job_id_run_id"]),
     "results of a document": (results.of_document(1, None), ["ix_run_jobs_document_id_job_id_run_id"]),
@@ -44,7 +45,9 @@ def test_what_is_streamed_is_not_sorted_first(store: Store, engine: Engine, name
     assert "TEMP B-TREE" not in plan
 
 
-def _plan(engine: Engine, statement: Select[*tuple[Any, ...]], also_off: tuple[str, ...] = ()) -> str:
+def _plan(
+    engine: Engine, statement: Select[*tuple[Any, ...]] | Update, also_off: tuple[str, ...] = ()
+) -> str:
     """PostgreSQL would read tables of one page in one go, so it is told not to: what is asked is
     whether the indexes allow the better way."""
     compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})

@@ -24,7 +24,7 @@ from making import (
 from sqlalchemy import Engine, text
 
 from models.answers import EntitiesAnswer, Entity, Passage, SearchAnswer, Span, Task
-from models.database import reading
+from models.database import reading, writing
 from models.documents import Document
 from models.errors import UsageError
 from models.grounded import UngroundedAnswerError
@@ -375,6 +375,15 @@ def test_a_finished_job_has_read_all_but_white_space(
     else:
         with pytest.raises(UngroundedAnswerError, match=r"\[4, 7\) was never read"):
             store.record(job, outcome)
+
+
+def test_an_answer_to_a_note_that_was_forgotten_meanwhile_is_refused(store: Store, engine: Engine) -> None:
+    submit(store, documents(NOTE))
+    job = claimed(store, 1).jobs[0]
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM texts"))
+    assert not store.record(job, finished(job, NOTE))
+    assert not store.record(job, CRASHED)
 
 
 def test_every_claim_stays_on_record_with_its_end(store: Store, engine: Engine) -> None:
