@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-
-from sqlalchemy import Engine
+from typing import TYPE_CHECKING
 
 from console.terminal import stdout
 from models import schema
@@ -14,6 +13,9 @@ from models.database import connect
 from models.queries import Queries
 from models.settings import Settings, load_settings
 from models.store import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,7 +81,7 @@ def count_of(number: int, noun: str, plural: str = "") -> str:
 def _console(*, is_stderr: bool) -> Console:
     stream = sys.stderr if is_stderr else sys.stdout
     # Without a terminal rich would cut tables at 80 columns; COLUMNS still has its say.
-    is_wide = not stream.isatty() and "COLUMNS" not in os.environ
+    is_wide = not stream.isatty() and not shutil.get_terminal_size((0, 0)).columns
     return Console(
         stderr=is_stderr,
         highlight=False,

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from kombu import Exchange, Queue
-from sqlalchemy import Engine
 
 from models.messages import QUEUE_NAME, TASK_NAME
 from models.queries import Queries
 from models.store import Store
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 log = logging.getLogger(__name__)
 
