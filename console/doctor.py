@@ -3,14 +3,29 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 
 from rich.text import Text
 
-from console.checks import CHECKS, Check, checked
+from console import machine_checks, service_checks
+from console.check import Check
 from console.errors import PROBLEM
 from console.terminal import harmless, stdout
-from models.settings import load_settings
+from models.errors import NotemillError
+from models.settings import Settings, load_settings
+
+CHECKS: tuple[Callable[[Settings], Check], ...] = (
+    machine_checks.check_python,
+    machine_checks.check_home,
+    machine_checks.check_disk,
+    service_checks.check_database,
+    service_checks.check_redis,
+    service_checks.check_weights,
+    machine_checks.check_memory,
+    machine_checks.check_gpu,
+    service_checks.check_worker,
+)
 
 
 def examine(*, as_json: bool) -> int:
@@ -24,8 +39,10 @@ def examine(*, as_json: bool) -> int:
     console = stdout()
     for one in results:
         console.print(_line(one), soft_wrap=True)
-    words = {0: "All is well." if all(one.is_ok for one in results) else "`notemill run` will work."}
-    console.print(words.get(status, "`notemill run` will not work before that is put right."), style="bold")
+    will_run = (
+        "`notemill run` will not work before that is put right." if status else "`notemill run` will work."
+    )
+    console.print("All is well." if all(one.is_ok for one in results) else will_run, style="bold")
     return status
 
 
@@ -38,3 +55,13 @@ def _line(check: Check) -> Text:
     if check.todo:
         line.append(f" → {check.todo}", style="cyan")
     return line
+
+
+def checked(check: Callable[[Settings], Check], settings: Settings) -> Check:
+    """The check's result; where it meets an error of ours, that error."""
+    try:
+        return check(settings)
+    except NotemillError as error:
+        return Check(check.__name__.removeprefix("check_"), False, str(error))
+    except OSError as error:
+        return Check(check.__name__.removeprefix("check_"), False, f"{error.filename}: {error.strerror}")

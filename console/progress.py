@@ -102,6 +102,8 @@ def pace_words(pace: Pace, jobs_left: int, failed: int) -> str:
     parts = []
     if (hourly := pace.notes_an_hour) is not None:
         parts.append(f"{hourly:,.0f} notes an hour")
+    else:
+        parts.append("working")
     if jobs_left and (seconds := pace.seconds_left(jobs_left)) is not None:
         parts.append(f"{human_duration(seconds)} left")
     parts.append(f"{failed:,} failed" if failed else "none failed")

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.padding import Padding
+from rich.console import RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
@@ -35,7 +34,9 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool) -> int:
             opened.queries.run_progress(run_id)
         answers = newest(opened.queries.answers_of(document.id, run_id))
     console = stdout()
-    console.print(rendered(document, answers, is_plain=is_plain or not console.is_terminal))
+    is_plain = is_plain or not console.is_terminal
+    for part in page(document, answers, is_plain=is_plain):
+        console.print(part, soft_wrap=is_plain)
     return 0
 
 
@@ -51,14 +52,14 @@ def newest(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return list(by_question.values())
 
 
-def rendered(
+def page(
     document: StoredDocument, answers: Sequence[dict[str, Any]], *, is_plain: bool
-) -> RenderableType:
-    """The whole page: note, legend, linked attributes, summary, passages, and what has no answer."""
+) -> list[RenderableType]:
+    """Note, legend, linked attributes, summary, passages, and what has no answer."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
     marks = marks_of(entities)
     note = bracketed(document.text, marks) if is_plain else coloured(document.text, marks)
-    parts: list[RenderableType] = [_title(document), Padding(note, (0, 0, 1, 0))]
+    parts: list[RenderableType] = [_title(document), note, Text()]
     if marks:
         parts += [_legend(marks, is_plain=is_plain), *_links(entities)]
     for answer in answers:
@@ -69,7 +70,7 @@ def rendered(
     parts += [_open_line(answer) for answer in answers if answer["status"] != "finished"]
     if not answers:
         parts.append(Text("Nothing was asked of this note yet.", style="yellow"))
-    return Group(*parts)
+    return parts
 
 
 def summary_lines(summary: dict[str, Any]) -> list[RenderableType]:
@@ -83,7 +84,7 @@ def summary_lines(summary: dict[str, Any]) -> list[RenderableType]:
         text = Text(" ".join(harmless(sentence["text"]).split()), style="" if section else "bold")
         for flag in sentence["flags"]:
             text.append(f"  ⚠ {flag.replace('_', ' ')}", style="yellow")
-        lines.append(Padding(text, (0, 0, 0, 2 if section else 0)))
+        lines.append(Text("  ").append(text) if section else text)
     return [*lines, Text()]
 
 

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +19,7 @@ from models.progress import RunProgress
 from models.settings import Settings, load_settings
 
 _RUNS = 20
+_BAR_WIDTH = 40
 _SECONDS_BETWEEN_LOOKS = 1.0
 _TOO_NEW_SECONDS = 30.0
 """A worker may just be loading its weights."""
@@ -104,7 +104,8 @@ def overview(runs: list[RunProgress]) -> Table:
 def detail(run: RunProgress) -> RenderableType:
     """One run: a bar, counts by task, reasons of failures, pace."""
     ended = run.total - run.pending - run.running
-    bar = ProgressBar(total=max(run.total, 1), completed=ended, width=40)
+    filled = _BAR_WIDTH * ended // max(run.total, 1)
+    bar = Text("█" * filled + "░" * (_BAR_WIDTH - filled), style="green")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("jobs", *JobStatus):
         table.add_column(title, justify="left" if title == "jobs" else "right")

