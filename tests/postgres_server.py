@@ -6,19 +6,28 @@ above the binaries to everyone. Here a server that root starts runs as `nobody` 
 
 from __future__ import annotations
 
+import ctypes
 import os
 import pwd
 import shutil
+import signal
 import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-_FAST = ["fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_connections=200"]
+_OPTIONS = [
+    *("fsync=off", "synchronous_commit=off", "full_page_writes=off"),
+    *("max_connections=200", "listen_addresses="),
+]
+_PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
@@ -27,19 +36,18 @@ def postgres_server() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="notemill-pg-", dir=_traversable_folder()))
     try:
         binaries, user = _binaries(folder)
-        data = folder / "data"
-        options = " ".join(f"-c {option}" for option in [*_FAST, "listen_addresses=''"])
-        _run(
-            [binaries / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "-N"],
-            user,
-            folder,
-        )
-        start = ["-w", "-o", f"-k {folder} {options}", "-l", folder / "log", "start"]
-        _run([binaries / "pg_ctl", "-D", data, *start], user, folder)
+        data, create = folder / "data", ["-U", "postgres", "-A", "trust", "-E", "UTF8"]
+        fast = ["--no-sync", "--no-instructions"]
+        initialised = _start([binaries / "initdb", "-D", data, *create, *fast], user, folder).wait()
+        assert initialised == 0, (folder / "log").read_text()
+        options = [word for option in _OPTIONS for word in ("-c", option)]
+        server = _start([binaries / "postgres", "-D", data, "-k", folder, *options], user, folder)
         try:
+            _wait_until_it_answers(server, folder)
             yield str(folder)
         finally:
-            _run([binaries / "pg_ctl", "-D", data, "-m", "immediate", "stop"], user, folder)
+            server.send_signal(signal.SIGQUIT)
+            server.wait()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -82,10 +90,35 @@ def _binaries(folder: Path) -> tuple[Path, str | None]:
     return copied / "pginstall" / "bin", "nobody"
 
 
-def _run(command: list[str | Path], user: str | None, folder: Path) -> None:
+def _start(command: list[str | Path], user: str | None, folder: Path) -> subprocess.Popen[bytes]:
     environment = {"PATH": os.environ["PATH"], "LC_ALL": "C", "HOME": str(folder)}
-    with (folder / "tools.log").open("a") as log:
-        ended = subprocess.run(
-            command, user=user, cwd=folder, env=environment, stdout=log, stderr=subprocess.STDOUT, check=False
+    with (folder / "log").open("a") as log:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            user=user,
+            cwd=folder,
+            env=environment,
+            preexec_fn=_death_signal(),
         )
-    assert ended.returncode == 0, (folder / "tools.log").read_text()
+
+
+def _death_signal() -> Callable[[], Any] | None:
+    """On Linux the server goes with the test session, however that ends; SIGQUIT is its quick way out."""
+    if not sys.platform.startswith("linux"):
+        return None
+    libc = ctypes.CDLL(None)
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+
+
+def _wait_until_it_answers(server: subprocess.Popen[bytes], folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            return psycopg.connect(database_url(str(folder), "postgres")).close()
+        except psycopg.OperationalError:
+            is_late = server.poll() is not None or time.monotonic() > deadline
+            assert not is_late, (folder / "log").read_text()
+            time.sleep(0.02)
