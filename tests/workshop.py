@@ -86,9 +86,15 @@ class Workshop:
     started: list[Worker] = field(default_factory=list)
 
     def settings(self, **changes: Any) -> Settings:
-        given: dict[str, Any] = {"weights": str(self.weights), "adapter": "none", "worker_threads": 4}
-        urls = {"database_url": SecretStr(self.database_url), "redis_url": SecretStr(self.redis_url)}
-        return Settings(home=self.folder, **urls, **{**given, **changes})
+        usual: dict[str, Any] = {
+            "home": self.folder,
+            "database_url": SecretStr(self.database_url),
+            "redis_url": SecretStr(self.redis_url),
+            "weights": str(self.weights),
+            "adapter": "none",
+            "worker_threads": 4,
+        }
+        return Settings(**{**usual, **changes})
 
     @cached_property
     def weights(self) -> Path:

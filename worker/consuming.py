@@ -84,7 +84,11 @@ def _fixed_words(error: ValidationError | TypeError) -> str:
 
 
 class _Channel(redis.Channel):  # type: ignore[misc]
-    """Kombu's channel; what is no message at all is dropped where it is read."""
+    """Kombu's channel; what is no message at all is dropped where it is read.
+
+    And what was taken over a connection that broke since is not acknowledged: kombu 5.7 raises an
+    AttributeError there, which ends the worker. The message comes again, and finds nothing owed.
+    """
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -92,6 +96,14 @@ class _Channel(redis.Channel):  # type: ignore[misc]
         except _MALFORMED as error:
             log.warning("an entry of the queue is dropped: not a message (%s)", type(error).__name__)
             raise Empty from None
+
+    def basic_ack(self, *args: Any, **options: Any) -> None:
+        if not self.closed:
+            super().basic_ack(*args, **options)
+
+    def basic_reject(self, *args: Any, **options: Any) -> None:
+        if not self.closed:
+            super().basic_reject(*args, **options)
 
 
 class _Transport(redis.Transport):  # type: ignore[misc]

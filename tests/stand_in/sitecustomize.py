@@ -55,6 +55,7 @@ def _decided(request):
 def load(settings):
     if (FOLDER / "cannot_load").exists():
         raise OSError("there are no weights here")
+    (FOLDER / "loading").touch()
     time.sleep(float(os.environ.get("STAND_IN_LOAD_SECONDS", "0")))
     (FOLDER / "loaded").write_text(str(time.time()))
     return StandIn()
