@@ -34,7 +34,7 @@ class Runner(Protocol):
     context_tokens: int
 
     def run(self, step: Step) -> list[npt.NDArray[np.float32]]:
-        """For each segment the logits at its wanted indexes, shape [wanted in the segment, vocabulary].
+        """For each segment the logits at its wanted indexes: [wanted in the segment, columns or vocabulary].
 
         Raises OutOfMemoryError.
         """
@@ -49,7 +49,6 @@ class _Asked:
     row: Row
     prompt_tokens: int
     reply: Future[Reply] = field(default_factory=Future)
-    word_tokens: tuple[int, ...] = ()
     decided: list[npt.NDArray[np.float32]] = field(default_factory=list)
     spans: tuple[tuple[int, int], ...] = ()
     matcher: Any = None
@@ -134,14 +133,14 @@ class BatchedEngine:
         places = range(len(copied)) if request.ends is None else _tokens_at(request.ends, offsets)
         row = Row(
             tokens=tokens + copied,
+            columns=tuple(self._chat.plain(word)[0] for word in request.words),
             shared_tokens=shared,
             wanted=tuple(len(tokens) + place for place in places),
             planned_tokens=len(tokens) + len(copied),
             is_adapted=request.prompt.is_adapted,
         )
-        words = tuple(self._chat.plain(word)[0] for word in request.words)
         spans = tuple(offsets[place] for place in places)
-        return _Asked(request, row, row.planned_tokens, word_tokens=words, spans=spans)
+        return _Asked(request, row, row.planned_tokens, spans=spans)
 
     def _prepare_write(self, request: Write, tokens: list[int], shared: int) -> _Asked:
         row = Row(
@@ -161,7 +160,7 @@ class BatchedEngine:
             asked = self._asked[segment.row]
             segment.row.computed_tokens = segment.stop
             if isinstance(asked.request, Decide):
-                asked.decided.append(_over_words(found, asked.word_tokens))
+                asked.decided.append(_normalised(found))
             elif segment.stop == len(segment.row.tokens):
                 writing.append((asked, found[-1]))
         self._write_next(writing)
@@ -229,10 +228,9 @@ class BatchedEngine:
             self._asked.pop(row).reply.set_result(refusal)
 
 
-def _over_words(logits: npt.NDArray[np.float32], word_tokens: tuple[int, ...]) -> npt.NDArray[np.float32]:
-    """Log-softmax over the word columns alone; shape [rows, words]."""
-    chosen = logits[:, list(word_tokens)]
-    shifted = chosen - chosen.max(axis=1, keepdims=True, initial=-np.inf)
+def _normalised(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-softmax over the columns; shape [rows, words]."""
+    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
     normalised: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return normalised
 

@@ -27,6 +27,8 @@ class Row:
     """Indexes in the prompt whose next-token distribution is asked for."""
     planned_tokens: int
     """The most it can become, written tokens included."""
+    columns: tuple[int, ...] = ()
+    """Token ids whose logits are asked for; none: those of the whole vocabulary."""
     is_adapted: bool = False
     """Whether the adapter takes part; rows with and without it share no beginning."""
     shared_key: int = 0
