@@ -142,12 +142,14 @@ class Workshop:
             self.send(document_id=document_id)
         return ids
 
-    def start(self, *, seconds: float = 0, load_seconds: float = 0, **changes: Any) -> Worker:
+    def start(
+        self, *, seconds: float = 0, load_seconds: float = 0, is_stand_in: bool = True, **changes: Any
+    ) -> Worker:
         """A worker process whose engine takes `load_seconds` to load and `seconds` for each answer."""
         assert self.database  # its tables are there before the worker
         settings = self.settings(**changes)
         environment = as_environment(settings) | {
-            "PYTHONPATH": os.pathsep.join([str(STAND_IN), str(ROOT)]),
+            "PYTHONPATH": os.pathsep.join(map(str, [STAND_IN, ROOT] if is_stand_in else [ROOT])),
             "STAND_IN_FOLDER": str(self.folder),
             "STAND_IN_SECONDS": str(seconds),
             "STAND_IN_LOAD_SECONDS": str(load_seconds),

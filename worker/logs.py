@@ -37,6 +37,7 @@ def configure(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(CautiousFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.raiseExceptions = False  # it would print the arguments of a record that cannot be formatted
     # Below INFO others log values by the thousand; at INFO Celery repeats what tasks say better.
     for noisy in ("celery", "kombu", "alembic", "transformers", "urllib3", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -57,11 +58,17 @@ def _report(kind: type[BaseException], error: BaseException | None, _trace: Trac
 
 def _without_values(record: logging.LogRecord) -> logging.LogRecord:
     """A copy whose arguments are numbers, type names of exceptions, or dots."""
-    args = record.args
-    safe = {key: _masked(value) for key, value in args.items()} if isinstance(args, dict) else None
-    listed = tuple(_masked(value) for value in args) if isinstance(args, tuple) else ()
     copy = logging.makeLogRecord({**record.__dict__, "exc_text": None, "stack_info": None})
-    copy.args = safe if safe is not None else listed
+    if isinstance(record.args, tuple):
+        copy.args = tuple(_masked(value) for value in record.args)
+    elif record.args and "%(" in str(record.msg):
+        copy.args = {key: _masked(value) for key, value in record.args.items()}
+    elif record.args:  # logging unpacks a single dictionary, whose keys would be printed
+        copy.args = ("…",)
+    try:
+        copy.getMessage()
+    except (TypeError, ValueError):  # a number was asked for
+        copy.args = None
     return copy
 
 

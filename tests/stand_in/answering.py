@@ -1,0 +1,55 @@
+"""A small engine in the place of the network: it decides by lengths, and fails on a word in the note."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from worker.engine import Decide, Decided, Refusal
+
+
+class StandIn:
+    """Asked about a note that holds the word, it does what a network or a bug may do:
+
+    KILL the process, HANG, CRASH with the note in the exception, or be BROKEN as a GPU after an error.
+    Each call takes `seconds` and leaves a line in the file `answered` of the folder.
+    """
+
+    context_tokens = 4_000
+
+    def __init__(self, folder: Path, seconds: float = 0) -> None:
+        self.folder, self.seconds = folder, seconds
+        self.is_closed = threading.Event()
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4 + 1
+
+    def answer(self, requests):
+        text = requests[0].prompt.document if requests else ""
+        with (self.folder / "answered").open("a") as log:
+            log.write(f"{time.time()} {len(requests)}\n")
+        if "KILL" in text:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if "CRASH" in text:
+            raise ValueError(f"cannot read {text}")
+        if "BROKEN" in text:
+            return [Refusal("crashed", "AcceleratorError") for _ in requests]
+        self.is_closed.wait(3600 if "HANG" in text else self.seconds)
+        return [_decided(one) if isinstance(one, Decide) else Refusal("unparsable", "") for one in requests]
+
+    def close(self) -> None:
+        self.is_closed.set()
+
+
+def _decided(request: Decide) -> Decided:
+    ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
+    shares = np.ones((len(ends), len(request.words)), np.float32)
+    shares[:, 0] = [2 + end % 3 for end in ends]
+    return Decided(
+        spans=tuple((max(0, end - 1), end) for end in ends),
+        log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
+        prompt_tokens=len(request.copy) // 4 + 1,
+    )

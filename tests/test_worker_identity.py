@@ -1,0 +1,29 @@
+"""A worker's name tells whether its process is still there."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+
+from worker.identity import is_dead, worker_name
+
+
+def test_this_process_is_alive() -> None:
+    assert not is_dead(worker_name())
+
+
+def test_a_process_that_has_ended_is_dead() -> None:
+    program = "from worker.identity import worker_name; print(worker_name())"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert is_dead(ended.stdout.strip())
+
+
+def test_a_number_that_another_process_has_now_is_a_dead_worker() -> None:
+    assert is_dead(f"{socket.gethostname()}:{os.getpid()}:1")
+
+
+def test_of_another_machine_nobody_can_tell() -> None:
+    assert not is_dead("another-machine:1:1")
+    assert not is_dead("no name of ours")

@@ -1,0 +1,60 @@
+"""A document's wait for the engine ends with its time or with the worker, whatever the engine does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from stand_in.answering import StandIn
+
+from worker.engine import Decide, Prompt
+from worker.limits import LimitedEngine, StoppedError, TimedOutError
+from worker.stopping import Stopping
+
+
+def asked(about: str) -> list[Decide]:
+    return [Decide(Prompt(about, "Is it so?"), about, ("yes", "no"), (len(about),))]
+
+
+def test_an_answer_in_time_is_the_engines_own(tmp_path: Path) -> None:
+    limited = LimitedEngine(StandIn(tmp_path), seconds=9, stopping=Stopping())
+    assert limited.answer(asked("a note"))[0].prompt_tokens == 2
+    assert (limited.count_tokens("four"), limited.context_tokens) == (2, 4_000)
+
+
+def test_an_answer_that_does_not_come_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+    limited = LimitedEngine(StandIn(tmp_path, seconds=60), seconds=0.1, stopping=Stopping())
+    with pytest.raises(TimedOutError):
+        limited.answer(asked("a note"))
+
+
+def test_after_the_deadline_the_engine_is_not_asked(tmp_path: Path) -> None:
+    limited = LimitedEngine(StandIn(tmp_path), seconds=0, stopping=Stopping())
+    with pytest.raises(TimedOutError):
+        limited.answer(asked("a note"))
+    assert not (tmp_path / "answered").exists()
+
+
+def test_the_engines_surprise_arrives_at_the_document(tmp_path: Path) -> None:
+    limited = LimitedEngine(StandIn(tmp_path), seconds=9, stopping=Stopping())
+    with pytest.raises(ValueError, match="cannot read"):
+        limited.answer(asked("CRASH"))
+
+
+def test_a_wait_ends_at_once_when_the_worker_lets_go(tmp_path: Path) -> None:
+    stopping, started = Stopping(), time.monotonic()
+    threading.Timer(0.1, stopping.hurry).start()
+    with pytest.raises(StoppedError):
+        LimitedEngine(StandIn(tmp_path, seconds=60), seconds=60, stopping=stopping).answer(asked("a note"))
+    assert time.monotonic() - started < 10
+
+
+def test_the_first_wish_to_stop_lets_a_document_finish_the_second_does_not() -> None:
+    stopping = Stopping()
+    stopping.ask()
+    assert (stopping.is_asked, stopping.is_now) == (True, False)
+    stopping.ask()
+    stopping.ask()
+    assert (stopping.is_asked, stopping.is_now) == (True, True)

@@ -1,0 +1,68 @@
+"""What others log is kept to its fixed words; what we log is printed as it is."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from decimal import Decimal
+
+import pytest
+
+from worker.logs import CautiousFormatter
+
+
+def line(logger: str, message: str, *args: object, error: BaseException | None = None) -> str:
+    exc_info = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord(logger, logging.ERROR, __file__, 1, message, args, exc_info)
+    return CautiousFormatter().format(record)
+
+
+def a_crash() -> ValueError:
+    try:
+        raise ValueError("SECRET")
+    except ValueError as error:
+        return error
+
+
+def test_our_own_records_are_printed_with_their_values() -> None:
+    assert line("worker.tasks", "document %d: %s", 7, "timed_out").endswith(
+        "worker.tasks: document 7: timed_out"
+    )
+
+
+@pytest.mark.parametrize("args", [("SECRET",), ({"body": "SECRET"},), (b"SECRET",), (["SECRET"],)])
+def test_of_others_records_only_fixed_words_are_printed(args: tuple[object, ...]) -> None:
+    written = line("celery.worker", "a body: %s", *args)
+    assert written.endswith("a body: …")
+
+
+def test_of_others_records_numbers_and_types_of_exceptions_are_printed() -> None:
+    assert line("kombu", "again in %d s: %r", 4, a_crash()).endswith("again in 4 s: 'ValueError'")
+
+
+def test_named_arguments_of_others_are_masked_too() -> None:
+    written = line("celery.app.trace", "task %(name)s: %(n)d", {"name": "SECRET", "n": 2})
+    assert written.endswith("task …: 2")
+
+
+def test_a_record_that_cannot_be_masked_is_printed_without_its_values() -> None:
+    assert line("kombu", "%d bodies", Decimal(3)).endswith("%d bodies")
+
+
+@pytest.mark.parametrize("logger", ["worker.tasks", "celery.app.trace"])
+def test_an_exception_is_its_type_and_its_place(logger: str) -> None:
+    written = line(logger, "it failed", error=a_crash())
+    assert f"ValueError at {__file__.rpartition('/')[2]}:" in written
+    assert "SECRET" not in written
+
+
+@pytest.mark.parametrize(
+    "crash",
+    ["raise ValueError(secret)", "import threading; threading.Thread(target=int, args=(secret,)).start()"],
+)
+def test_an_uncaught_exception_is_not_printed_with_its_text(crash: str) -> None:
+    program = f"from worker import logs; logs.configure('INFO'); secret = 'SEC' + 'RET'\n{crash}"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert "uncaught ValueError" in ended.stderr
+    assert "SECRET" not in ended.stderr

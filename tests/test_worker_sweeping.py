@@ -1,0 +1,104 @@
+"""Owed documents get a message when Redis has none; leases are renewed by a thread that does not give up."""
+
+from __future__ import annotations
+
+import json
+import threading
+from base64 import b64decode
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+
+from models.database import DatabaseUnavailableError
+from models.messages import QUEUE_NAME
+from models.store import Store
+from worker import sweeping
+from worker.heartbeat import Heartbeat
+from worker.redis_policy import warn_about_eviction
+from worker.sweeping import Sweeper, queue_length, sweep
+
+if TYPE_CHECKING:
+    from workshop import Workshop
+
+pytest_plugins = ("redis_server", "workshop")
+
+
+def sent(workshop: Workshop) -> list[object]:
+    entries = [json.loads(entry) for entry in workshop.redis.lrange(QUEUE_NAME, 0, -1)]
+    return sorted(json.loads(b64decode(entry["body"]))[1]["document_id"] for entry in entries)
+
+
+def swept(workshop: Workshop) -> int:
+    return sweep(workshop.stranger(), workshop.database, None)
+
+
+def test_owed_documents_are_sent_when_the_queue_is_empty(workshop: Workshop) -> None:
+    ids = workshop.register("No fever.", "Mild pain.")
+    assert swept(workshop) == 2
+    assert sent(workshop) == ids
+    assert queue_length(workshop.stranger()) == 2
+
+
+def test_while_messages_wait_nothing_is_sent(workshop: Workshop) -> None:
+    workshop.register("No fever.")
+    workshop.send(document_id=99)
+    assert swept(workshop) == 0
+    assert sent(workshop) == [99]
+
+
+def test_a_message_that_waits_with_a_priority_counts(workshop: Workshop) -> None:
+    workshop.stranger().send_task("any", queue=QUEUE_NAME, priority=9)
+    assert queue_length(workshop.stranger()) == 1
+
+
+def test_what_was_sent_a_moment_ago_is_not_sent_again(workshop: Workshop) -> None:
+    workshop.register("No fever.")
+    assert [swept(workshop), workshop.redis.delete(QUEUE_NAME), swept(workshop)] == [1, 1, 0]
+
+
+def test_what_only_another_serving_can_answer_is_not_sent(workshop: Workshop) -> None:
+    workshop.register("No fever.")
+    assert sweep(workshop.stranger(), workshop.database, "another serving") == 0
+
+
+def test_the_sweeper_goes_on_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeping, "SWEEP_SECONDS", 0.01)
+    calls, is_enough = [], threading.Event()
+
+    def fail() -> int:
+        calls.append(1)
+        if len(calls) == 3:
+            is_enough.set()
+        raise ConnectionError("Redis is away")
+
+    sweeper = Sweeper(fail)
+    assert is_enough.wait(10)
+    sweeper.stop()
+
+
+def test_the_heartbeat_goes_on_after_a_failure(workshop: Workshop) -> None:
+    beats, is_enough = [], threading.Event()
+
+    class Away(Store):
+        def renew(self, worker: str, lease_seconds: float) -> int:
+            beats.append((worker, lease_seconds))
+            if len(beats) == 3:
+                is_enough.set()
+            raise DatabaseUnavailableError("away")
+
+    heartbeat = Heartbeat(Away(workshop.database), "w", 0.03)
+    assert is_enough.wait(10)
+    heartbeat.stop()
+    assert set(beats) == {("w", 0.03)}
+
+
+@pytest.mark.parametrize(("policy", "is_warned"), [("allkeys-lru", True), ("noeviction", False)])
+def test_a_redis_that_may_drop_messages_is_warned_about(
+    workshop: Workshop, caplog: pytest.LogCaptureFixture, policy: str, is_warned: bool
+) -> None:
+    workshop.redis.config_set("maxmemory-policy", policy)
+    app: Celery = workshop.stranger()
+    warn_about_eviction(app)
+    workshop.redis.config_set("maxmemory-policy", "noeviction")
+    assert ("set it to noeviction" in caplog.text) == is_warned
