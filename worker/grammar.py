@@ -61,12 +61,14 @@ def prose(text: str, *, sentences: int, longest: int, can_be_none: bool) -> str:
     """
     numbers = sorted(set(_NUMBER.findall(text)), key=len, reverse=True)
     number = f"NUMBER: {' | '.join(map(json.dumps, numbers))}\n" if numbers else ""
-    piece = "/[^0-9.!?\\n]/" + (" | NUMBER" if numbers else "")
+    # A number is followed by something else, so that two of the note's never run into a third.
+    piece, last = ("NUMBER? OTHER", "NUMBER?") if numbers else ("OTHER", "")
     none = '"None." | ' if can_be_none else ""
     return (
         f'start: {none}SENTENCE (" " SENTENCE){{0,{sentences - 1}}}\n'
-        f'SENTENCE: /[\\p{{Lu}}]/ PIECE{{8,{longest}}} "."\n'
-        f"PIECE: {piece}\n" + number
+        f'SENTENCE: /\\p{{Lu}}/ PIECE{{8,{longest}}} {last} "."\n'
+        f"PIECE: {piece}\n"
+        "OTHER: /[^\\p{N}.!?\\n]/\n" + number
     )
 
 
