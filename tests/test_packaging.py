@@ -1,0 +1,244 @@
+"""What a stranger meets first: set-up, the images, the compose file, what is imported when."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+
+import notemill
+from models.settings import PREFIX, Settings
+
+ROOT = Path(__file__).parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
+OURS = ("console", "models", "producer", "training", "worker")
+HEAVY = ("torch", "transformers", "bitsandbytes", "llguidance", "peft", "numpy")
+SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET|AUTH|KEY")
+VARIABLE = re.compile(r"\$\{[A-Z_]+(:[?-][^}]*)?\}")
+
+
+def sources() -> Iterator[Path]:
+    yield ROOT / "notemill.py"
+    for package in OURS:
+        yield from sorted((ROOT / package).rglob("*.py"))
+
+
+def reads_environment(tree: ast.AST) -> bool:
+    names = {"environ", "environb", "getenv", "getenvb"}
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    imported = {
+        alias.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module == "os"
+        for alias in node.names
+    }
+    return bool(names & (attributes | imported))
+
+
+def modules_after(code: str) -> set[str]:
+    """The top-level modules that are there when a fresh Python has run the code."""
+    end = "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code + end], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def our_services() -> dict[str, dict[str, Any]]:
+    return {
+        name: service
+        for name, service in COMPOSE["services"].items()
+        if service["image"].startswith("notemill-")
+    }
+
+
+def verb_of(arguments: list[str]) -> str:
+    """Parses a command line as notemill would; raises what typer raises for what notemill does not know."""
+    command: Any = typer.main.get_command(notemill.app)
+    context = command.make_context("notemill", list(arguments))
+    while hasattr(command, "resolve_command"):
+        name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
+        context = command.make_context(name, list(rest), parent=context)
+    return str(context.command_path)
+
+
+def run_setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`scripts/setup` of a clone in `folder`, with nothing but the usual tools on the PATH."""
+    for name in ("scripts/setup", "pyproject.toml", "constraints.txt"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    tools = folder / "tools"
+    tools.mkdir(exist_ok=True)
+    for name in ("sh", "dirname", "cat", "cksum", "tr", "sed", "uname", "rm", "mkdir", "grep"):
+        if not (tools / name).exists():
+            (tools / name).symlink_to(str(shutil.which(name)))
+    return subprocess.run(
+        [str(tools / "sh"), str(folder / "scripts/setup")],
+        env={"PATH": str(tools), **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def an_old_python(path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("#!/bin/sh\nexit 1\n", "utf-8")  # its answer to: are you 3.11 to 3.13?
+    path.chmod(0o755)
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    readers = [path for path in sources() if reads_environment(ast.parse(path.read_text("utf-8")))]
+    assert readers == [ROOT / "models/settings.py"]
+
+
+def test_help_imports_no_network_no_queue_and_no_database() -> None:
+    code = "import sys, notemill\nsys.argv = ['', '--help']\ntry: notemill.main()\nexcept SystemExit: pass"
+    assert not modules_after(code) & {*HEAVY, "celery", "kombu", "redis", "sqlalchemy", "alembic"}
+
+
+def test_a_producer_imports_no_network() -> None:
+    assert not modules_after("import producer, producer.enqueue, producer.sql") & {*HEAVY, "worker"}
+
+
+def test_help_is_there_in_a_moment() -> None:
+    def seconds() -> float:
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "notemill.py", "--help"], cwd=ROOT, capture_output=True, check=True)
+        return time.perf_counter() - start
+
+    assert min(seconds() for _ in range(3)) < 1.5
+
+
+def test_each_dependency_has_an_exact_version() -> None:
+    project = PROJECT["project"]
+    extras = [name for extra in project["optional-dependencies"].values() for name in extra]
+    asked = {re.split(r"[\[;]", name)[0].strip().lower() for name in [*project["dependencies"], *extras]}
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pins = [line for line in lines if line and not line.startswith("#")]
+    assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", pin) for pin in pins)
+    assert asked <= {pin.partition("==")[0].lower().replace("_", "-") for pin in pins}
+
+
+def test_a_wheel_has_every_module_and_every_data_file(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    ignored = shutil.ignore_patterns("__pycache__", ".*")
+    for name in OURS:
+        shutil.copytree(ROOT / name, tree / name, ignore=ignored)
+    for name in ("notemill.py", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tree / name)
+    files = {
+        str(path.relative_to(tree)) for name in OURS for path in (tree / name).rglob("*") if path.is_file()
+    }
+    build = "from setuptools import build_meta; build_meta.build_wheel('..')"
+    subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, check=True)
+    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
+        assert {name for name in files if not name.endswith(".md")} <= set(wheel.namelist())
+
+
+def test_setup_without_a_python_says_what_to_type(tmp_path: Path) -> None:
+    an_old_python(tmp_path / "tools/python3")
+    done = run_setup(tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("No Python 3.11, 3.12 or 3.13 on the PATH.")
+    assert "make setup PYTHON=" in done.stderr
+
+
+def test_setup_with_the_wrong_python_names_it(tmp_path: Path) -> None:
+    done = run_setup(tmp_path, PYTHON="python9")
+    assert done.returncode == 1
+    assert done.stderr.startswith("PYTHON=python9 is not a Python 3.11, 3.12 or 3.13.")
+
+
+def test_setup_never_removes_an_environment_that_it_did_not_make(tmp_path: Path) -> None:
+    an_old_python(tmp_path / "python")
+    (tmp_path / ".venv/bin").mkdir(parents=True)
+    (tmp_path / "python").rename(tmp_path / ".venv/bin/python")
+    done = run_setup(tmp_path)
+    assert done.returncode == 1
+    assert "Move it away, then type: make setup" in done.stderr
+    assert (tmp_path / ".venv/bin/python").exists()
+
+
+def test_make_alone_lists_what_can_be_made() -> None:
+    environment = {name: os.environ[name] for name in ("PATH",)}
+    done = subprocess.run(["make"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    for target in ("setup", "demo", "test", "lint", "types"):
+        assert f"make {target}\t" in done.stdout
+
+
+@pytest.mark.parametrize("name", our_services())
+def test_a_service_runs_a_verb_that_notemill_has(name: str) -> None:
+    verbs = {
+        "migrate": "notemill db upgrade",
+        "weights": "notemill weights prepare",
+        "worker": "notemill worker",
+        "producer": "notemill submit",
+    }
+    assert verb_of(our_services()[name]["command"]) == verbs[name]
+
+
+@pytest.mark.parametrize("name", our_services())
+def test_a_service_sets_only_settings_that_there_are(name: str) -> None:
+    names = [key for key in our_services()[name]["environment"] if key.startswith(PREFIX)]
+    assert names
+    assert {key.removeprefix(PREFIX).lower() for key in names} <= set(Settings.model_fields)
+
+
+def test_no_secret_stands_in_the_compose_file() -> None:
+    for service in COMPOSE["services"].values():
+        for name, value in service["environment"].items():
+            if SECRET_NAME.search(name):
+                assert VARIABLE.fullmatch(value), name
+            assert not re.search(r"://[^@]*:[^@]+@", VARIABLE.sub("", value)), name
+
+
+def test_the_example_environment_has_every_variable_and_no_secret() -> None:
+    lines = (ROOT / ".env.example").read_text("utf-8").splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    text = (ROOT / "docker-compose.yml").read_text("utf-8")
+    assert set(re.findall(r"(?<!\$)\$\{([A-Z_]+)", text)) == set(example)
+    assert not any(value for name, value in example.items() if SECRET_NAME.search(name))
+
+
+def test_services_with_patient_text_have_no_way_out() -> None:
+    services = COMPOSE["services"]
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert [name for name, service in services.items() if service["networks"] != ["inside"]] == ["weights"]
+    assert "/notes" not in str(services["weights"])
+    assert not any("ports" in service for service in services.values())
+
+
+def test_the_images_are_given_every_package_and_nothing_else() -> None:
+    copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
+    names = {name for line in copied for name in line.split()}
+    allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
+    assert names == set(allowed)
+    assert names == {*OURS, "LICENSE", "README.md", "constraints.txt", "notemill.py", "pyproject.toml"}
+
+
+def test_the_examples_are_listed_and_say_that_they_are_synthetic() -> None:
+    notes = sorted((ROOT / "examples/notes").iterdir())
+    listed = re.findall(r"^\| `(\S+)`", (ROOT / "examples/README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed) == [path.name for path in notes]
+    assert all("NOT A REAL PATIENT" in path.read_text("utf-8") for path in notes)
+
+
+def test_the_examples_have_a_long_note_and_one_with_its_own_line_ends() -> None:
+    assert len((ROOT / "examples/notes/transfer_long.txt").read_text("utf-8").split()) > 3_000
+    odd = (ROOT / "examples/notes/odd_characters.txt").read_bytes()
+    assert odd.count(b"\n") == odd.count(b"\r\n") > 20
