@@ -60,7 +60,7 @@ def _tokenizer():
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    words = "the patient was given aspirin and metoprolol for chest pain. denies fever or cough. problem medication"
+    words = "the patient was given aspirin and metoprolol for chest pain. denies fever or cough. problem"
     trainer = trainers.BpeTrainer(
         vocab_size=600,
         special_tokens=SPECIAL,
