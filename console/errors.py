@@ -36,19 +36,25 @@ class Terminated(BaseException):
 
 def run_to_exit(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     """Runs a typer application and returns its exit status; every error becomes one line on stderr."""
+    signals = (signal.SIGTERM, signal.SIGHUP)
+    before = [signal.signal(number, _terminate) for number in signals]
     try:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _terminate)
+        return _run(command, arguments)
+    finally:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+
+def _run(command: Callable[..., Any], arguments: list[str] | None) -> int:
+    try:
         status = command(args=arguments, prog_name="notemill", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
         if not error.message:
             return error.exit_code  # no verb was given, and the help is printed already
         return _said(f"{_sentence(error.format_message())} Type: {_help_command(error)}", error.exit_code)
-    except UsageError as error:
-        return _said(str(error), USAGE)
     except NotemillError as error:
-        return _said(str(error), PROBLEM)
+        return _said(str(error), USAGE if isinstance(error, UsageError) else PROBLEM)
     except (KeyboardInterrupt, Terminated) as error:
         return error.exit_status if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:

@@ -18,7 +18,10 @@ def workers_alive(settings: Settings) -> list[str]:
 
     with Celery("notemill.console", broker=url, set_as_current=False) as app:
         app.conf.broker_transport_options = {"socket_timeout": 5, "socket_connect_timeout": 2}
-        replies = app.control.ping(timeout=_PATIENCE_SECONDS)
+        try:
+            replies = app.control.ping(timeout=_PATIENCE_SECONDS)
+        except Exception:  # noqa: BLE001  another command stopped its server while we asked
+            return []
     return sorted(name for reply in replies for name in reply)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any, BinaryIO
@@ -73,11 +74,13 @@ def write_table(results: Results, file: BinaryIO) -> int:
     for result in islice(rest, _TABLE_ROWS):
         table.add_row(*_cells(result))
         count += 1
-    console = _console_on(file)
-    console.print(table if count else "Nothing is stored for that.")
     more = sum(1 for _ in rest)
-    if more:
-        console.print(f"… and {count_of(more, 'job')} more; --format jsonl or csv writes them all.")
+    console = _console_for(file)
+    with console.capture() as printed:
+        console.print(table if count else "Nothing is stored for that.")
+        if more:
+            console.print(f"… and {count_of(more, 'job')} more; --format jsonl or csv writes them all.")
+    file.write(printed.get().encode("utf-8"))
     return count + more
 
 
@@ -115,15 +118,10 @@ def brief(result: dict[str, Any]) -> str:
     return ""
 
 
-def _console_on(file: BinaryIO) -> Console:
+def _console_for(file: BinaryIO) -> Console:
+    """With colours where the table goes to a terminal, plain where it goes to a file."""
     console = stdout()
-    if getattr(file, "name", None) == 1 or getattr(file, "name", None) == "<stdout>":
-        return console
-    return Console(
-        file=io.TextIOWrapper(file, encoding="utf-8", write_through=True),
-        width=console.width,
-        highlight=False,
-    )
+    return console if file is sys.stdout.buffer else Console(file=io.StringIO(), width=console.width)
 
 
 def _in_batches(results: Results, size: int) -> Iterable[list[dict[str, Any]]]:

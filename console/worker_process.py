@@ -103,7 +103,7 @@ class WorkerProcess:
             words = _own_words(child.log, self._log_start)
             raise WorkerError(
                 f"the worker died {_DEATHS} times without getting anywhere, last {how};"
-                f" {f'it said: {words} ' if words else ''}Its log: {child.log}"
+                f" {f'it said: {words}; ' if words else ''}its log: {child.log}"
             )
 
 

@@ -1,0 +1,127 @@
+"""What is written on a terminal: harmless, readable, and as the user can type it. Pure functions."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from console.config import without_password
+from console.errors import run_to_exit
+from console.marked_text import Mark, bracketed, coloured, marks_of
+from console.pace import Pace
+from console.progress import pace_words
+from console.terminal import harmless, human_bytes, human_duration, shortened, typed
+
+NOTE = "He denies chest pain. Aspirin 81 mg daily."
+PAIN = {"start": 10, "end": 20, "text": "chest pain", "label": "problem", "assertion": "negated"}
+DOSE = {"start": 30, "end": 35, "text": "81 mg", "kind": "dosage"}
+ASPIRIN = {"start": 22, "end": 29, "text": "Aspirin", "label": "medication", "assertion": "present"}
+MARKS = marks_of([{**PAIN, "attributes": []}, {**ASPIRIN, "attributes": [DOSE]}])
+
+
+@given(st.text())
+def test_no_control_character_but_line_feed_and_tab_reaches_the_terminal(text: str) -> None:
+    assert all(character in "\n\t" or ord(character) >= 0x20 for character in harmless(text))
+    assert not set(harmless(text)) & {chr(code) for code in (0x7F, *range(0x80, 0xA0), 0x202E, 0x2066)}
+
+
+def test_an_escape_sequence_is_shown_and_does_nothing() -> None:
+    assert harmless("\x1b[31mred\x1b[0m") == "␛[31mred␛[0m"
+
+
+def test_line_ends_of_every_system_are_line_feeds_on_the_terminal() -> None:
+    assert harmless("one\r\ntwo\rthree\nfour") == "one\ntwo\nthree\nfour"
+
+
+def test_a_shortened_text_is_one_line_of_at_most_so_many_characters() -> None:
+    assert shortened("one\r\n two   three", 9) == "one two …"
+
+
+@given(st.text(alphabet="ab\x1b\r\n é"), st.data())
+def test_marking_changes_no_character_of_the_note(text: str, data: st.DataObject) -> None:
+    starts = data.draw(st.lists(st.integers(0, max(len(text) - 1, 0)), max_size=3))
+    marks = [Mark(start, min(start + 2, len(text)), "problem") for start in starts if start < len(text)]
+    assert coloured(text, marks).plain.replace("\r", "") == coloured(text, marks).plain
+    assert len(coloured(text, []).plain) <= len(text)
+    assert bracketed(text, []).plain == harmless(text)
+
+
+def test_plain_marks_name_label_and_assertion_behind_the_words() -> None:
+    text = bracketed(NOTE, MARKS).plain
+    assert text == "He denies [chest pain|problem, negated]. [Aspirin|medication] [81 mg|dosage] daily."
+
+
+def test_coloured_marks_say_an_assertion_in_words_too() -> None:
+    assert coloured(NOTE, MARKS).plain == "He denies chest pain‹negated›. Aspirin 81 mg daily."
+
+
+def test_coloured_marks_give_each_label_a_colour_of_its_own() -> None:
+    text = coloured(NOTE, MARKS)
+    colours = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
+    assert len({colours["chest pain"], colours["Aspirin"], colours["81 mg"]}) == 3
+    assert "strike" in colours["chest pain"]
+
+
+def test_marks_inside_one_another_are_both_shown() -> None:
+    marks = [Mark(0, 10, "problem"), Mark(5, 10, "anatomy")]
+    assert bracketed("left chest", marks).plain == "[left [chest|anatomy]|problem]"
+
+
+def test_pace_is_not_guessed_from_one_job() -> None:
+    pace = Pace(jobs_a_note=2)
+    pace.count(0, 0)
+    pace.count(10, 1)
+    assert pace.notes_an_hour is None
+    assert pace_words(pace, 9, 0) == "working · none failed"
+
+
+def test_pace_counts_notes_and_time_left() -> None:
+    pace = Pace(jobs_a_note=2)
+    pace.count(0, 0)
+    pace.count(60, 20)
+    assert pace_words(pace, 40, 1) == "600 notes an hour · 2 min left · 1 failed"
+
+
+def test_pace_follows_the_last_five_minutes() -> None:
+    pace = Pace(jobs_a_note=1)
+    for second in range(0, 1200, 10):
+        pace.count(second, second if second < 600 else 600 + (second - 600) // 10)
+    assert pace.jobs_a_second == pytest.approx(0.1, rel=0.1)
+
+
+def test_durations_and_sizes_are_read_by_people() -> None:
+    durations = [human_duration(seconds) for seconds in (0.25, 42, 185, 7800, 7200)]
+    assert durations == ["250 ms", "42 s", "3 min 5 s", "2 h 10 min", "2 h"]
+    assert [human_bytes(size) for size in (12, 88e6, 4.1e9)] == ["12 bytes", "88 MB", "4.1 GB"]
+
+
+def test_a_command_is_printed_as_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [".venv/bin/notemill"])
+    assert typed("show", "note 1") == ".venv/bin/notemill show 'note 1'"
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:secret@host:6379/0", "redis://:***@host:6379/0"),
+        ("postgresql://me:se:c@r/et@host/db", "postgresql://me:***@host/db"),
+        ("postgresql://host/db?password=secret&x=1", "postgresql://host/db?password=***&x=1"),
+        ("redis+socket:///run/redis.sock", "redis+socket:///run/redis.sock"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_a_surprise_is_told_by_its_place_and_never_by_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(**_options: object) -> None:
+        raise ValueError("a word of the note")
+
+    assert run_to_exit(command) == 1
+    words = capsys.readouterr().err
+    assert "ValueError at test_console_text.py" in words
+    assert "a word of the note" not in words
+    assert words.count("\n") == 1
