@@ -1,0 +1,82 @@
+"""`notemill worker` and `submit` together, embedded and on a Redis and a PostgreSQL of somebody else's."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+from workshop import until
+
+from console.embedded import embedded_url
+from console.redis_client import ping
+from models.settings import load_settings
+
+if TYPE_CHECKING:
+    from commands import Notemill
+
+pytest_plugins = ("commands", "redis_server")
+
+
+def test_a_worker_brings_its_redis_takes_what_is_submitted_and_leaves_nothing(notemill: Notemill) -> None:
+    notemill.write(one="Fever.", two="Cough.")
+    worker = notemill.start("worker")
+    until(lambda: (notemill.home / "loaded").exists())
+    assert notemill("submit", notemill.notes, "--search", "fever") == 0
+    assert "wait for a worker" not in notemill.err
+    assert notemill("status", 1, "--watch") == 0
+    assert notemill.json("status", 1)["finished"] == 2
+    worker.send_signal(signal.SIGTERM)
+    worker.communicate(timeout=30)
+    assert worker.returncode == 0
+    until(lambda: not ping(embedded_url(load_settings())), 10)
+
+
+def test_a_run_uses_the_worker_that_is_there_and_leaves_it_alone(notemill: Notemill) -> None:
+    notemill.write(one="Fever.")
+    worker = notemill.start("worker")
+    until(lambda: (notemill.home / "loaded").exists())
+    assert notemill("run", notemill.notes, "--search", "fever") == 0
+    assert worker.poll() is None
+    assert notemill.workers() == [worker.pid]
+    assert not (notemill.home / "logs" / "worker.log").exists()
+
+
+def test_a_worker_that_was_not_there_finds_what_was_submitted_before(notemill: Notemill) -> None:
+    notemill.write(one="Fever.")
+    notemill("submit", notemill.notes, "--search", "fever")
+    notemill.start("worker")
+    assert notemill("status", 1, "--watch") == 0
+    assert notemill.json("status", 1)["finished"] == 1
+
+
+def test_the_doctor_and_status_see_a_worker_that_answers(notemill: Notemill) -> None:
+    worker = notemill.start("worker")
+    until(lambda: (notemill.home / "loaded").exists())
+    until(lambda: notemill("doctor") == 0 and "1 answering" in notemill.out, 20)
+    assert "embedded, running: Valkey" in notemill.out
+    assert worker.poll() is None
+
+
+def test_a_run_on_postgresql_and_an_external_redis_leaves_both_running(
+    notemill: Notemill, empty_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notemill.write(one="Fever.", two="Cough.")
+    monkeypatch.setenv("NOTEMILL_DATABASE_URL", empty_url)
+    monkeypatch.setenv("NOTEMILL_REDIS_URL", redis_url)
+    report = notemill.json("run", notemill.notes, "--search", "fever")
+    assert report["jobs"]["finished"] == 2
+    assert ping(redis_url)
+    assert not (notemill.home / "redis.sock").exists()
+    assert notemill("sql", "SELECT COUNT(*) AS n FROM v_jobs WHERE status = 'finished'") == 0
+    assert "(1 row)" in notemill.out
+    assert notemill("sql", "DELETE FROM documents") == 2
+
+
+def test_a_redis_that_does_not_answer_is_an_error_that_says_so(
+    notemill: Notemill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notemill.write(one="Fever.")
+    monkeypatch.setenv("NOTEMILL_REDIS_URL", "redis://127.0.0.1:1/0")
+    assert notemill("run", notemill.notes, "--search", "fever") == 1
+    assert "NOTEMILL_REDIS_URL" in notemill.err.splitlines()[-1]
