@@ -16,6 +16,9 @@ _SECONDS_BETWEEN_SIGNALS = 0.3
 _LEASH_SECONDS = 2.0
 """More than the leash itself waits before it kills."""
 
+_LONGEST_LOG_BYTES = 10_000_000
+"""A hundred thousand notes; a longer one is put aside at the next start, over the one before."""
+
 
 @dataclass(frozen=True, slots=True)
 class Child:
@@ -66,6 +69,8 @@ def start(
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     held, ours = os.pipe()
     leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py"))]
+    if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
+        log.replace(log.with_name(log.name + ".old"))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(  # noqa: S603  a command of ours, no shell
@@ -84,6 +89,12 @@ def start(
         os.close(held)
         os.close(descriptor)
     return Child(process, log, ours)
+
+
+def size_after_start(log: Path) -> int:
+    """Where the next child's own lines will begin in the log."""
+    size = log.stat().st_size if log.exists() else 0
+    return 0 if size > _LONGEST_LOG_BYTES else size
 
 
 def hand_over(child: Child) -> None:

@@ -36,12 +36,14 @@ class Terminated(BaseException):
 
 def run_to_exit(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     """Runs a typer application and returns its exit status; every error becomes one line on stderr."""
-    signals = (signal.SIGTERM, signal.SIGHUP)
-    before = [signal.signal(number, _terminate) for number in signals]
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # nohup has said that the terminal may close
+            signal.signal(number, _terminate)
     try:
         return _run(command, arguments)
     finally:
-        for number, handler in zip(signals, before, strict=True):
+        for number, handler in before.items():
             signal.signal(number, handler)
 
 

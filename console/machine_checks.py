@@ -7,6 +7,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 from console.check import Check
 from console.embedded import make_home
@@ -67,6 +68,13 @@ def check_gpu(settings: Settings) -> Check:
 
 
 def _available_memory_bytes() -> int | None:
+    """What programs may take, the disk cache included, where the system tells that."""
+    try:
+        for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, OSError):

@@ -90,7 +90,8 @@ class _Running:
             self.voice.show(done, progress.total, "waiting for the worker" if is_waiting else words)
             progress = self._look_again(submitted.run_id)
         if owed:
-            self.voice.show(progress.total, progress.total, pace_words(pace, 0, progress.failed))
+            words = f"{pace_words(pace, 0, progress.failed)} · stopping the worker"
+            self.voice.show(progress.total, progress.total, words)
         return progress
 
     def stop_early(self) -> None:

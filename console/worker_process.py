@@ -82,7 +82,7 @@ class WorkerProcess:
             if self._may_be_elsewhere and not is_idle and is_worker_alive(self._settings):
                 return
             log = log_path(self._settings)
-            self._log_start = log.stat().st_size if log.exists() else 0
+            self._log_start = children.size_after_start(log)
             self._child = children.start(
                 arguments(self._settings),
                 environment=environment(self._settings),

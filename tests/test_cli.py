@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import making
 import pyarrow.parquet as pq
 import pytest
+import tiny
 from sqlalchemy import Engine
 from workshop import ROOT
 
@@ -248,6 +250,23 @@ def test_submit_prints_the_run_alone_and_says_who_will_take_it(notemill: Notemil
     assert notemill.out == "1\n"
     assert "2 notes registered; 2 new jobs" in notemill.err
     assert "the jobs wait for a worker" in notemill.err
+
+
+def test_prompts_shows_each_question_with_its_tokens_and_sends_nothing(
+    notemill: Notemill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEMILL_WEIGHTS", str(tiny.write_tiny_weights(notemill.home / "tiny")))
+    notemill.write(one="Fever since Monday.")
+    assert notemill("prompts", notemill.notes / "one.txt", "--search", "Is there pain?") == 0
+    first, _, rest = notemill.out.partition("\n")
+    assert re.match(r"search · 1 of 1 · \d+ tokens, \d+ of them the note's · decides \d+ tokens", first)
+    assert rest.index("[INST]") < rest.index("Fever since Monday.") < rest.index("Query: Is there pain?")
+
+
+def test_weights_that_are_ready_are_left_as_they_are(notemill: Notemill) -> None:
+    assert notemill("weights", "prepare") == 0
+    assert "ready before" in notemill.err
+    assert notemill.out == f"{notemill.home / 'weights'}\n"
 
 
 def test_labels_are_a_labels_file_that_can_be_read_again(notemill: Notemill) -> None:

@@ -167,3 +167,12 @@ def test_the_exit_status_of_a_child_is_the_leash_s_own(tmp_path: Path) -> None:
     child = children.start(command, environment={}, log=tmp_path / "log", grace_seconds=1)
     assert children.exit_words(child.process.wait(10)) == "killed by SIGKILL"
     child.close()
+
+
+def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"x" * 10_000_001)
+    child = children.start([sys.executable, "-c", ""], environment={}, log=tmp_path / "log", grace_seconds=1)
+    child.process.wait(10)
+    child.close()
+    assert (tmp_path / "log").read_bytes() == b""
+    assert (tmp_path / "log.old").stat().st_size == 10_000_001

@@ -68,16 +68,17 @@ def test_a_limit_takes_the_first_records_only(notemill: Notemill) -> None:
     assert notemill.json("run", notemill.notes, "--search", "fever", "--limit", "2")["documents"] == 2
 
 
-def test_ctrl_c_gives_back_what_is_in_hand_and_the_next_run_goes_on(
-    notemill: Notemill, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stopped_run_gives_back_what_is_in_hand_and_the_next_goes_on(
+    notemill: Notemill, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
     notemill.write(one=NOTE, two="Pain in the left arm.")
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
     process = notemill.start("run", notemill.notes, "--search", "fever")
     until(lambda: notemill.answers_asked)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, words = process.communicate(timeout=20)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert "the same command goes on from there" in words
     assert not notemill.workers()
     monkeypatch.setenv("STAND_IN_SECONDS", "0")

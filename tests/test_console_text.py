@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import pytest
@@ -125,3 +126,11 @@ def test_a_surprise_is_told_by_its_place_and_never_by_its_text(capsys: pytest.Ca
     assert "ValueError at test_console_text.py" in words
     assert "a word of the note" not in words
     assert words.count("\n") == 1
+
+
+def test_a_terminal_that_closes_under_nohup_is_ignored_on() -> None:
+    seen: list[object] = []
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    run_to_exit(lambda **_options: seen.append(signal.getsignal(signal.SIGHUP)))
+    assert signal.signal(signal.SIGHUP, before) is signal.SIG_IGN
+    assert seen == [signal.SIG_IGN]
