@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
+from tiny import write_tiny_weights
 
 from models.messages import QUEUE_NAME
 from models.store import Store
@@ -84,6 +85,7 @@ def test_three_kills_while_twelve_notes_run_leave_twelve_answers(workshop: Works
     assert workshop.column("SELECT MAX(attempts) FROM jobs")[0] > 1
 
 
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 def test_the_same_on_postgresql(store_url: str, workshop: Workshop) -> None:
     workshop.database_url = store_url
     workshop.submit(*NOTES)
@@ -181,11 +183,37 @@ def test_a_document_over_its_time_fails_and_the_worker_goes_on(workshop: Worksho
     assert workshop.column("SELECT reason FROM jobs WHERE status = 'failed'") == ["timed_out"]
 
 
+def test_a_worker_with_a_broken_engine_ends_and_fails_no_job(workshop: Workshop) -> None:
+    workshop.submit(*(f"Such notes find it BROKEN {number}." for number in range(24)))
+    worker = workshop.start()
+    assert worker.ends() == 1
+    assert "the worker gives up" in worker.log
+    assert set(workshop.statuses()) == {"pending"}
+
+
+def test_a_busy_worker_answers_a_ping(workshop: Workshop) -> None:
+    workshop.submit("Such notes HANG.")
+    workshop.start(worker_threads=1)
+    workshop.until(lambda: workshop.statuses() == ["running"])
+    assert workshop.stranger().control.ping(timeout=5, limit=1)
+
+
+def test_a_worker_with_real_weights_takes_over_from_a_killed_one(workshop: Workshop) -> None:
+    workshop.weights = write_tiny_weights(workshop.folder / "tiny")
+    workshop.submit(*NOTES)
+    killed = workshop.start(seconds=0.5)
+    workshop.until(lambda: workshop.answers_asked >= 4)
+    killed.kill()
+    worker = workshop.start(is_stand_in=False)
+    workshop.until_all("finished")
+    worker.signal(signal.SIGTERM)
+    assert worker.ends() == 0
+
+
 def test_a_note_that_kills_its_worker_fails_for_good(workshop: Workshop) -> None:
     workshop.submit("Such notes KILL.")
-    for _ in range(2):
-        assert workshop.start(max_kills=2).ends() == -signal.SIGKILL
-    workshop.start(max_kills=2)
+    assert workshop.start(max_kills=1).ends() == -signal.SIGKILL
+    workshop.start(max_kills=1)
     workshop.until_all("failed")
     assert workshop.column("SELECT reason FROM jobs") == ["killed_worker"]
 

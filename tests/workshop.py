@@ -91,6 +91,7 @@ class Workshop:
             "database_url": SecretStr(self.database_url),
             "redis_url": SecretStr(self.redis_url),
             "weights": str(self.weights),
+            "quantization": "none",
             "adapter": "none",
             "worker_threads": 4,
         }
