@@ -70,9 +70,10 @@ class Asked:
         )
 
     def submit(
-        self, settings: Settings, serving: Serving, on_progress: Callable[[Progress], None]
+        self, settings: Settings, serving: Serving | None, on_progress: Callable[[Progress], None]
     ) -> Submitted:
-        """Registers what was asked, and enqueues it where the settings name a Redis."""
+        """Registers what was asked, and enqueues it where the settings name a Redis. Without a serving it is
+        the one that a worker announced last."""
         choice = ColumnChoice(self.id_column, self.text_column)
         taken = (
             self.sources

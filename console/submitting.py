@@ -14,6 +14,7 @@ from console.terminal import count_of, typed
 from console.weights import serving_of
 from models.settings import Settings, load_settings
 from producer import Progress, Submitted
+from worker.weights import is_prepared
 
 
 def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
@@ -28,7 +29,8 @@ def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
 
     reachable = _reachable(settings)
     with database(settings) as opened:
-        serving = serving_of(settings, opened, speaking.say)
+        is_apart = not (settings.is_redis_embedded or is_prepared(settings))
+        serving = None if is_apart else serving_of(settings, opened, speaking.say)
         try:
             submitted = asked.submit(reachable, serving, on_progress)
         finally:

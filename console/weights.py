@@ -26,21 +26,27 @@ class PreparationError(NotemillError):
 
 
 def serving_of(settings: Settings, database: Database, say: Callable[[str], None]) -> Serving:
-    """What this machine's worker serves, announced; where it can have no weights, what another announced.
+    """What this machine's worker serves, announced; where it has no weights, what another announced.
 
-    Prepares the embedded weights where they are not yet. Raises NotemillError where there is nothing.
+    Prepares the embedded weights where they are needed. Raises NotemillError where there is nothing.
     """
+    announced = announced_serving(settings, database)
+    if announced is not None:
+        return announced
     if settings.weights == EMBEDDED and not is_prepared(settings):
         say("Preparing the embedded weights; this is done once and takes about a minute.")
         _prepare_apart(settings, say)
-    if not is_prepared(settings) and not settings.is_redis_embedded:
-        announced = database.queries.current_serving()
-        if announced is not None:
-            return announced
     prepared_folder(settings)
     ours = serving(settings)
     database.store.announce(ours)
     return ours
+
+
+def announced_serving(settings: Settings, database: Database) -> Serving | None:
+    """On a machine without weights, what the workers of its Redis announced; none on any other."""
+    if is_prepared(settings) or settings.is_redis_embedded:
+        return None
+    return database.queries.current_serving()
 
 
 def prepare() -> int:

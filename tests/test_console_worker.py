@@ -5,11 +5,13 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import making
 import pytest
 from workshop import until
 
+from console.database import database
 from console.embedded import embedded_url
-from console.redis_client import ping
+from console.redis_client import connect, ping
 from models.settings import load_settings
 
 if TYPE_CHECKING:
@@ -71,6 +73,20 @@ def test_a_run_on_postgresql_and_an_external_redis_leaves_both_running(
     assert notemill("sql", "SELECT COUNT(*) AS n FROM v_jobs WHERE status = 'finished'") == 0
     assert "(1 row)" in notemill.out
     assert notemill("sql", "DELETE FROM documents") == 2
+
+
+def test_a_machine_without_weights_submits_for_the_worker_that_announced_itself(
+    notemill: Notemill, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notemill.write(one="Fever.")
+    monkeypatch.setenv("NOTEMILL_REDIS_URL", redis_url)
+    monkeypatch.setenv("NOTEMILL_WEIGHTS", "smollm2-135m")
+    assert notemill("submit", notemill.notes, "--search", "fever") == 2
+    assert "no worker has announced what it serves" in notemill.err
+    with database(load_settings()) as opened:
+        opened.store.announce(making.a_serving())
+    assert notemill("submit", notemill.notes, "--search", "fever") == 0
+    assert connect(redis_url).llen("notemill") == 1
 
 
 def test_a_redis_that_does_not_answer_is_an_error_that_says_so(
