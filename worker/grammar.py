@@ -33,7 +33,7 @@ class Grammars:
         compiled = llguidance.LLMatcher.grammar_from_lark(grammar)
         matcher = llguidance.LLMatcher(self._tokens, compiled, log_level=0)
         if matcher.is_error():
-            raise ValueError("the grammar does not compile")
+            raise ValueError("the grammar does not compile")  # its text would quote the note
         return matcher
 
     def allowed(self, matchers: Sequence[Any]) -> npt.NDArray[np.bool_]:
@@ -49,9 +49,8 @@ class Grammars:
 
 def entity_list(text: str, most: int) -> str:
     """Lark: ' none', or up to `most` spans of `text` separated by '; '."""
-    return f'start: (" none" | " " SPAN ("; " SPAN){{0,{most - 1}}}) "\\n"\n' + _substring_of(
-        text, longest=60
-    )
+    items = '" " SPAN' + _up_to(most - 1, '"; " SPAN')
+    return f'start: (" none" | {items}) "\\n"\n' + _substring_of(text, longest=60)
 
 
 def prose(text: str, *, sentences: int, longest: int, can_be_none: bool) -> str:
@@ -65,7 +64,7 @@ def prose(text: str, *, sentences: int, longest: int, can_be_none: bool) -> str:
     piece, last = ("NUMBER? OTHER", "NUMBER?") if numbers else ("OTHER", "")
     none = '"None." | ' if can_be_none else ""
     return (
-        f'start: {none}SENTENCE (" " SENTENCE){{0,{sentences - 1}}}\n'
+        f"start: {none}SENTENCE" + _up_to(sentences - 1, '" " SENTENCE') + "\n"
         f'SENTENCE: /\\p{{Lu}}/ PIECE{{8,{longest}}} {last} "."\n'
         f"PIECE: {piece}\n"
         "OTHER: /[^\\p{N}.!?\\n]/\n" + number
@@ -75,6 +74,10 @@ def prose(text: str, *, sentences: int, longest: int, can_be_none: bool) -> str:
 def line_of(text: str, *, longest: int) -> str:
     """Lark: one span of `text` on one line."""
     return 'start: " "? SPAN "\\n"\n' + _substring_of(text, longest=longest)
+
+
+def _up_to(most: int, item: str) -> str:
+    return f" ({item}){{0,{most}}}" if most else ""
 
 
 def _substring_of(text: str, *, longest: int) -> str:

@@ -25,6 +25,7 @@ SECTIONS = {
 }
 _PART_SENTENCES = 3
 _SENTENCE_CHARACTERS = 240
+"""Also the tokens it may take: a token is a character at least, so that no sentence is cut."""
 _WORDS_A_SENTENCE = 15
 _TITLE_CHARACTERS = 90
 
@@ -78,7 +79,7 @@ def _title(text: str) -> Write:
 def _section(text: str, question: str, most: int) -> Write:
     return Write(
         prompt("summary_section", text, question=question, sentences=most),
-        max_tokens=most * _SENTENCE_CHARACTERS // 2,
+        max_tokens=most * _SENTENCE_CHARACTERS,
         grammar=prose(text, sentences=most, longest=_SENTENCE_CHARACTERS, can_be_none=True),
     )
 
@@ -86,7 +87,7 @@ def _section(text: str, question: str, most: int) -> Write:
 def _part(text: str) -> Write:
     return Write(
         prompt("summary_part", text, sentences=_PART_SENTENCES),
-        max_tokens=_PART_SENTENCES * _SENTENCE_CHARACTERS // 2,
+        max_tokens=_PART_SENTENCES * _SENTENCE_CHARACTERS,
         grammar=prose(text, sentences=_PART_SENTENCES, longest=_SENTENCE_CHARACTERS, can_be_none=False),
     )
 
