@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -66,7 +68,7 @@ def test_more_than_26_labels_are_refused():
 @given(st.text(min_size=1, max_size=60), st.randoms())
 def test_whatever_the_scores_spans_are_true_ordered_and_disjoint(text, chance):
     cuts = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(12))})
-    tokens = list(zip(cuts, cuts[1:], strict=False))
+    tokens = list(pairwise(cuts))
     found = np.log(np.random.default_rng(chance.randrange(9_999)).dirichlet([0.3] * 5, len(tokens)) + 1e-9)
     end = 0
     for mark in decide_marks(text, tokens, found.astype(np.float32), LABELS):

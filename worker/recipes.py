@@ -23,10 +23,14 @@ from worker.prompts import templates_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
 
 _SHARED_CODE = ("sentences", "sections", "chunking", "words", "ranges", "pipeline", "note", "chat", "prompts")
+_ENTITIES_CODE = ("entities", "decisions", "grammar", "grounding", "assertion", "attributes", "linking")
 _CODE = {
-    Task.ENTITIES: ("entities", "decisions", "grammar", "grounding", "assertion", "attributes"),
+    Task.ENTITIES: _ENTITIES_CODE,
     Task.SEARCH: ("search", "decisions"),
-    Task.SUMMARY: ("summary", "chosen", "written", "entities", "decisions", "grammar", "checking"),
+    Task.SUMMARY: (
+        *("summary", "chosen", "written", "search", "checking", "numbers", "medications"),
+        *_ENTITIES_CODE,
+    ),
 }
 _TEMPLATES = {
     Task.ENTITIES: ("entities_marks", "entities_list"),
