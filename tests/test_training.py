@@ -1,0 +1,94 @@
+"""Training examples: the right words at the right places, unannotated labels never counted as wrong."""
+
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from tiny import write_tiny_weights
+from transformers import AutoTokenizer
+
+from training.examples import marks_examples, search_examples, windows_of
+from training.section_examples import answer_examples, section_examples
+from training.targets import target_of
+from worker.chat import Chat
+from worker.decisions import decide_marks, marked_labels
+
+LABELS = marked_labels(["problem", "medication", "test"])
+TEXT = "He has chest pain. Aspirin was given. The chest film was clear."
+
+
+def mention(text: str, label: str) -> dict:
+    return {"start": TEXT.index(text), "end": TEXT.index(text) + len(text), "text": text, "label": label}
+
+
+RECORD = {"text": TEXT, "entities": [mention("chest pain", "Disease"), mention("Aspirin", "Chemical")]}
+NOTE = "CHIEF COMPLAINT\n\nKnee pain.\n\nPLAN\n\nRest and ice. Follow up in two weeks.\n"
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    return Chat(AutoTokenizer.from_pretrained(write_tiny_weights(tmp_path_factory.mktemp("weights"))))
+
+
+def test_the_right_words_decode_to_the_annotated_mentions(chat):
+    [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
+    target = target_of(example, chat, LABELS)
+    offsets = chat.plain_with_offsets(TEXT)[1]
+    scores = np.where(target.is_right, 0.0, -9.0).astype(np.float32)
+    scores[:, 5:] = -9.0  # of the label that is not annotated nothing is known
+    found = decide_marks(TEXT, offsets, scores, LABELS)
+    assert [(TEXT[m.start : m.end], m.label) for m in found] == [
+        ("chest pain", "problem"),
+        ("Aspirin", "medication"),
+    ]
+
+
+def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
+    [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
+    right = target_of(example, chat, LABELS).is_right
+    nowhere = right[:, 0]
+    assert right[nowhere][:, 5:].all()
+    assert not right[nowhere][:, 1:5].any()
+    assert not right[~nowhere][:, 5:].any()
+
+
+def test_decisions_follow_the_tokens_of_the_copy(chat):
+    [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
+    target = target_of(example, chat, LABELS)
+    assert chat.decode([target.tokens[place] for place in target.places]) == TEXT
+
+
+def test_windows_are_whole_sentences_and_leave_nothing_out():
+    spans = list(windows_of(RECORD, 40))
+    assert [TEXT[start:end] for start, end in spans] == [
+        "He has chest pain. Aspirin was given.",
+        "The chest film was clear.",
+    ]
+
+
+def test_a_query_is_answered_by_the_sentences_with_its_mention():
+    examples = search_examples("bc5cdr", [RECORD], 1_000, random.Random(3))
+    for example in examples:
+        [sentence] = [n for n, relevant in enumerate(example.is_relevant) if relevant]
+        assert sentence == (0 if "chest pain" in example.request.prompt.question else 1)
+
+
+def test_a_section_answers_its_own_question_with_or_without_its_heading():
+    for seed in range(12):
+        for example in section_examples([NOTE], 1_000, random.Random(seed)):
+            asks_for_plan = "plan" in example.request.prompt.question.lower()
+            if asks_for_plan:
+                assert sum(example.is_relevant) == 2
+                assert not example.is_relevant[example.request.copy.startswith("CHIEF")]
+
+
+def test_of_three_answers_one_is_relevant():
+    rows = [{"question": f"Q{n}?", "answer": f"Answer {n} is here. It goes on."} for n in range(5)]
+    for example in answer_examples(rows, 20, random.Random(1)):
+        number = example.request.prompt.question.split("Query: Q")[1][0]
+        start = example.request.copy.index(f"Answer {number}")
+        relevant = [end for end, hit in zip(example.request.ends, example.is_relevant, strict=True) if hit]
+        assert relevant
+        assert all(end > start for end in relevant)

@@ -1,0 +1,172 @@
+"""Task examples from annotated corpora, in the very form that serves: decisions on a second copy.
+
+A corpus that annotates only some labels says nothing of the others: an unannotated drug is not
+a negative. Such a label's words count together with 'nothing' wherever nothing was annotated.
+Offsets are characters of the window's text. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from worker.decisions import SEARCH_WORDS, MarkedLabel, mark_words
+from worker.engine import Decide
+from worker.prompts import prompt
+from worker.sentences import sentences
+
+LABELS_OF = {
+    "maccrobat": {
+        "Sign_symptom": "problem",
+        "Disease_disorder": "problem",
+        "Medication": "medication",
+        "Diagnostic_procedure": "test",
+        "Therapeutic_procedure": "procedure",
+        "Biological_structure": "anatomy",
+        "Dosage": "dosage",
+        "Frequency": "frequency",
+        "Administration": "route",
+        "Lab_value": "value",
+    },
+    "bc5cdr": {"Disease": "problem", "Chemical": "medication"},
+    "ncbi_disease": {"Disease": "problem"},
+}
+"""By corpus, what its labels are called here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A request as the worker makes it, and the right words at each of its decisions."""
+
+    request: Decide
+    spans: tuple[tuple[int, int, str], ...] = ()
+    """Marks only: start, end and label of what is to be marked."""
+    unknown: frozenset[str] = frozenset()
+    """Labels that this corpus does not annotate."""
+    is_relevant: tuple[bool, ...] = ()
+    """Search only: for each asked sentence."""
+
+
+def read_corpus(folder: Path, name: str, split: str) -> list[dict[str, Any]]:
+    """The records of one split of one corpus, as the data folder holds them."""
+    with (folder / name / f"{split}.jsonl").open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
+
+
+def windows_of(record: dict[str, Any], max_characters: int) -> Iterator[tuple[int, int]]:
+    """Runs of whole sentences of at most about `max_characters`, as the worker's windows are."""
+    start = end = None
+    for first, last in ((one.start, one.end) for one in sentences(record["text"])):
+        if start is None or end is None:
+            start, end = first, last
+        elif last - start > max_characters:
+            yield start, end
+            start, end = first, last
+        else:
+            end = last
+    if start is not None and end is not None:
+        yield start, end
+
+
+def marks_examples(
+    corpus: str, records: Sequence[dict[str, Any]], labels: Sequence[MarkedLabel], max_characters: int
+) -> list[Example]:
+    """One example a window: every annotated mention is marked; of overlapping ones the longer."""
+    names = LABELS_OF[corpus]
+    unknown = frozenset(label.name for label in labels) - set(names.values())
+    examples = []
+    for record in records:
+        mentions = [
+            (e["start"], e["end"], names[e["label"]]) for e in record["entities"] if e["label"] in names
+        ]
+        for start, end in windows_of(record, max_characters):
+            inside = [(s - start, e - start, name) for s, e, name in mentions if start <= s and e <= end]
+            text = record["text"][start:end]
+            request = Decide(prompt("entities_marks", text, labels=labels), text, mark_words(labels))
+            examples.append(Example(request, tuple(_without_overlaps(inside)), unknown))
+    return examples
+
+
+def search_examples(
+    corpus: str, records: Sequence[dict[str, Any]], max_characters: int, chance: random.Random
+) -> list[Example]:
+    """Two queries a window: a finding of the note (or its other name), and one of another note."""
+    examples = []
+    for record in records:
+        for start, end in windows_of(record, max_characters):
+            inside = [e for e in record["entities"] if start <= e["start"] and e["end"] <= end]
+            if inside:
+                examples.append(
+                    _search(record, start, end, *_own_query(inside, record["entities"], corpus, chance))
+                )
+            other = chance.choice(records)["entities"]
+            if other and chance.random() < 0.5:
+                query = chance.choice(other)["text"]
+                examples.append(_search(record, start, end, _worded(query, chance), _same_text(query)))
+    return examples
+
+
+_KIND_QUERIES = {
+    "Medication": ("Which medications does the patient take?", "medications", "What drugs were given?"),
+    "Sign_symptom": ("What symptoms does the patient have?", "symptoms and signs", "complaints"),
+    "Disease_disorder": ("What diagnoses were made?", "diagnosis", "Which diseases are mentioned?"),
+    "Diagnostic_procedure": ("Which tests were done?", "tests and imaging", "examinations"),
+    "Lab_value": ("What were the test results?", "laboratory values", "measurements with their values"),
+    "Therapeutic_procedure": ("What operations or treatments were done?", "procedures", "treatment"),
+    "History": ("What is the patient's medical history?", "past history"),
+    "Family_history": ("Is there a family history?", "diseases in the family"),
+    "Dosage": ("What doses were given?", "dosage"),
+}
+_WORDINGS = (
+    "{}",
+    "{}",
+    "Does the patient have {}?",
+    "Is there {}?",
+    "mentions of {}",
+    "What is said about {}?",
+)
+
+
+def _own_query(
+    inside: list[dict[str, Any]], all_mentions: list[dict[str, Any]], corpus: str, chance: random.Random
+) -> tuple[str, Any]:
+    mention = chance.choice(inside)
+    kind = mention["label"]
+    if corpus == "maccrobat" and kind in _KIND_QUERIES and chance.random() < 0.5:
+        return chance.choice(_KIND_QUERIES[kind]), lambda one: one["label"] == kind
+    concept = mention.get("concept")
+    if concept:
+        names = [e["text"] for e in all_mentions if e.get("concept") == concept]
+        return _worded(chance.choice(names), chance), lambda one: one.get("concept") == concept
+    return _worded(mention["text"], chance), _same_text(mention["text"])
+
+
+def _search(record: dict[str, Any], start: int, end: int, query: str, is_hit: Any) -> Example:
+    text = record["text"][start:end]
+    asked = [(one.start, one.end) for one in sentences(text)]
+    hits = [(e["start"] - start, e["end"] - start) for e in record["entities"] if is_hit(e)]
+    relevant = tuple(any(first <= s and e <= last for s, e in hits) for first, last in asked)
+    request = Decide(
+        prompt("search", text, query=query), text, SEARCH_WORDS, tuple(last for _, last in asked)
+    )
+    return Example(request, is_relevant=relevant)
+
+
+def _worded(name: str, chance: random.Random) -> str:
+    return chance.choice(_WORDINGS).format(name)
+
+
+def _same_text(name: str) -> Any:
+    return lambda mention: mention["text"].lower() == name.lower()
+
+
+def _without_overlaps(mentions: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
+    kept: list[tuple[int, int, str]] = []
+    for mention in sorted(mentions, key=lambda one: one[0] - one[1]):
+        if all(mention[1] <= other[0] or other[1] <= mention[0] for other in kept):
+            kept.append(mention)
+    return sorted(kept)

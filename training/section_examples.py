@@ -1,0 +1,110 @@
+"""Search examples that need no annotation: a note's own sections, and answers among other answers.
+
+The section a sentence stands in tells which question it answers; its heading stays in the window or not
+by chance, so that the words of the sentence are learnt and not only the heading. No torch.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from training.examples import Example, windows_of
+from worker.decisions import SEARCH_WORDS
+from worker.engine import Decide
+from worker.prompts import prompt
+from worker.sentences import sentences
+
+_PLAN = ("What is the plan and follow-up?", "follow-up", "What was the patient told to do?")
+_ASSESSMENT = ("What diagnoses were made?", "assessment", "impression", "What is the main problem?")
+_MEDICATIONS = (
+    "Which medications does the patient take?",
+    "medications",
+    "What medications was the patient sent home on?",
+)
+_EXAMINATION = ("What did the examination show?", "physical examination")
+_HISTORY = ("What is the patient's medical history?", "past medical history")
+
+QUERIES = {
+    "CHIEF COMPLAINT": ("Why did the patient come?", "reason for the visit", "What is the main problem?"),
+    "HISTORY OF PRESENT ILLNESS": (
+        "What happened?",
+        "history of the present illness",
+        "What was the course?",
+    ),
+    "RESULTS": ("What were the test results?", "laboratory and imaging results"),
+    "PHYSICAL EXAM": _EXAMINATION,
+    "PHYSICAL EXAMINATION": _EXAMINATION,
+    "ASSESSMENT AND PLAN": (*_PLAN, *_ASSESSMENT),
+    "PLAN": _PLAN,
+    "INSTRUCTIONS": _PLAN,
+    "ASSESSMENT": _ASSESSMENT,
+    "IMPRESSION": _ASSESSMENT,
+    "SOCIAL HISTORY": ("Does the patient smoke or drink?", "social history"),
+    "MEDICATIONS": _MEDICATIONS,
+    "CURRENT MEDICATIONS": _MEDICATIONS,
+    "MEDICAL HISTORY": _HISTORY,
+    "PAST HISTORY": _HISTORY,
+    "FAMILY HISTORY": ("Is there a family history?", "diseases in the family"),
+    "ALLERGIES": ("Does the patient have allergies?", "allergies"),
+    "SURGICAL HISTORY": ("What operations has the patient had?", "past surgery"),
+}
+"""By heading, the questions that its sentences answer."""
+_HEADING = re.compile(
+    r"(?m)^(" + "|".join(sorted(map(re.escape, QUERIES), key=len, reverse=True)) + r")[ :]*\r?\n"
+)
+
+
+def section_examples(notes: Sequence[str], max_characters: int, chance: random.Random) -> list[Example]:
+    """Two a window: the question of a section in it, and that of one that may not be."""
+    examples = []
+    for note in notes:
+        text, parts = _with_some_headings(note, chance)
+        for start, end in windows_of({"text": text}, max_characters):
+            here = [part for part in parts if part[1] > start and part[0] < end]
+            for heading in ([chance.choice(here)[2]] if here else []) + [chance.choice(list(QUERIES))]:
+                query = chance.choice(QUERIES[heading])
+                spans = [(s - start, e - start) for s, e, name in here if query in QUERIES[name]]
+                examples.append(_example(text[start:end], query, spans))
+    return examples
+
+
+def answer_examples(rows: Sequence[dict[str, Any]], count: int, chance: random.Random) -> list[Example]:
+    """A question and the beginnings of three answers, one of them its own, in any order."""
+    examples = []
+    for _ in range(count):
+        chosen = chance.sample(rows, 3)
+        text, spans = "", []
+        for row in chosen:
+            own = sentences(row["answer"])[: chance.randint(1, 4)]
+            if not own:
+                continue
+            spans.append((len(text), len(text) + own[-1].end))
+            text += row["answer"][: own[-1].end] + "\n"
+        asked = chance.randrange(len(spans))
+        examples.append(_example(text.rstrip(), chosen[asked]["question"], spans[asked : asked + 1]))
+    return [example for example in examples if len(example.request.copy) < 3_000]
+
+
+def _with_some_headings(note: str, chance: random.Random) -> tuple[str, list[tuple[int, int, str]]]:
+    """The note with half of its headings left out, and the (start, end, heading) of each section's text."""
+    found = list(_HEADING.finditer(note))
+    text, parts = note[: found[0].start()] if found else note, []
+    for place, match in enumerate(found):
+        stop = found[place + 1].start() if place + 1 < len(found) else len(note)
+        if chance.random() < 0.5:
+            text += match.group()
+        parts.append((len(text), len(text) + stop - match.end(), match.group(1)))
+        text += note[match.end() : stop]
+    return text, parts
+
+
+def _example(text: str, query: str, spans: list[tuple[int, int]]) -> Example:
+    asked = [(one.start, one.end) for one in sentences(text)]
+    relevant = tuple(any(s <= first and last <= e for s, e in spans) for first, last in asked)
+    request = Decide(
+        prompt("search", text, query=query), text, SEARCH_WORDS, tuple(last for _, last in asked)
+    )
+    return Example(request, is_relevant=relevant)
