@@ -235,7 +235,7 @@ def test_the_examples_are_listed_and_say_that_they_are_synthetic() -> None:
     notes = sorted((ROOT / "examples/notes").iterdir())
     listed = re.findall(r"^\| `(\S+)`", (ROOT / "examples/README.md").read_text("utf-8"), re.MULTILINE)
     assert sorted(listed) == [path.name for path in notes]
-    assert all("NOT A REAL PATIENT" in path.read_text("utf-8") for path in notes)
+    assert all("(synthetic)" in path.read_text("utf-8") for path in notes)
 
 
 def test_the_examples_have_a_long_note_and_one_with_its_own_line_ends() -> None:
