@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from console.asking import Asked
 from console.database import Database, database
@@ -26,12 +26,12 @@ _LOOKING_SHARE = 0.1
 
 def run(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
     """Registers, answers, reports; the exit status is 1 where a job of the run has failed."""
-    settings = load_settings()
+    began, settings = time.monotonic(), load_settings()
     make_home(settings)
     speaking = voice(is_quiet=is_quiet or as_json)
     with database(settings) as opened:
         serving = serving_of(settings, opened, speaking.say)
-        running = _Running(settings, opened, speaking, Mill(settings, serving.id, speaking))
+        running = _Running(settings, opened, speaking, Mill(settings, serving.id, speaking), began)
         try:
             submitted = asked.submit(settings, serving, running.on_registered)
             progress = running.until_done(submitted)
@@ -55,7 +55,7 @@ class _Running:
     database: Database
     voice: Voice
     mill: Mill
-    began: float = field(default_factory=time.monotonic)
+    began: float
     work_began: float | None = None
 
     @property

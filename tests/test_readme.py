@@ -1,0 +1,47 @@
+"""The README says what is so: settings, verbs, queries and files that are named there are there."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from sqlalchemy import Engine
+from typer.main import get_group
+from workshop import ROOT
+
+from models.read_only import rows_of
+from models.settings import PREFIX, Settings
+from notemill import app
+
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def test_the_table_of_settings_has_every_setting_and_no_other() -> None:
+    named = set(re.findall(rf"^\| `({PREFIX}\w+)`", README, re.MULTILINE))
+    assert named == {PREFIX + name.upper() for name in Settings.model_fields}
+
+
+@pytest.mark.parametrize("name", ["max_kills", "lease_seconds", "summary_words", "window_tokens"])
+def test_a_default_in_the_table_is_the_default(name: str) -> None:
+    shown = re.search(rf"^\| `{PREFIX}{name.upper()}` \| (\d+) \|", README, re.MULTILINE)
+    assert shown is not None
+    assert float(shown[1]) == Settings.model_fields[name].default
+
+
+def test_the_table_of_verbs_has_every_verb_and_no_other() -> None:
+    row = next(line for line in README.splitlines() if line.startswith("| `run` "))
+    assert set(re.findall(r"`(\w+)`", row)) == set(get_group(app).commands)
+
+
+def test_the_queries_run_as_they_are_printed(engine: Engine) -> None:
+    statements = re.findall(r'notemill sql "([^"]+)"', README)
+    assert len(statements) >= 4
+    for statement in statements:
+        names, rows, _ = rows_of(engine, statement, 10)
+        assert names
+        assert rows == []
+
+
+def test_files_that_are_linked_exist() -> None:
+    for path in re.findall(r"\]\(([^)#:]+)\)", README):
+        assert (ROOT / path).exists(), path
