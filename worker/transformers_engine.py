@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from transformers import AutoTokenizer
+from transformers.utils import logging as transformers_logging
 
 from models.settings import Settings
 from worker.batching import BatchedEngine
@@ -19,6 +20,7 @@ def load(settings: Settings) -> BatchedEngine:
 
     Raises NotemillError where the weights are not there.
     """
+    transformers_logging.disable_progress_bar()
     folder = prepared_folder(settings)
     device = torch.device(
         "cuda"
