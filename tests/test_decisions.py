@@ -40,9 +40,16 @@ def test_an_inside_without_its_start_is_not_taken_as_it_stands():
     assert [TEXT[m.start : m.end] for m in decide_marks(TEXT, TOKENS, found, LABELS)] == ["chest pain"]
 
 
-def test_two_starts_in_a_row_are_two_entities():
-    marks = decide_marks(TEXT, TOKENS, scores("-", "P", "P", "-", "-", "-"), LABELS)
-    assert [TEXT[m.start : m.end] for m in marks] == ["chest", "pain"]
+def test_neighbours_of_one_label_are_one_mention_and_of_two_labels_two():
+    same = decide_marks(TEXT, TOKENS, scores("-", "P", "P", "-", "-", "-"), LABELS)
+    other = decide_marks(TEXT, TOKENS, scores("-", "P", "M", "-", "-", "-"), LABELS)
+    assert [TEXT[m.start : m.end] for m in same] == ["chest pain"]
+    assert [TEXT[m.start : m.end] for m in other] == ["chest", "pain"]
+
+
+def test_what_a_comma_parts_stays_two_mentions():
+    marks = decide_marks("pain, fever", [(0, 4), (4, 5), (6, 11)], scores("P", "-", "P"), LABELS)
+    assert len(marks) == 2
 
 
 def test_a_mark_that_cuts_a_word_takes_the_whole_word():
