@@ -42,7 +42,9 @@ def load_labels(path: Path | None = None) -> tuple[Label, ...]:
     except OSError as error:
         raise LabelsError(f"cannot read the labels file {chosen}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
-        raise LabelsError(f"{chosen} is not a labels file: {error}. `notemill labels` prints the form.") from None
+        raise LabelsError(
+            f"{chosen} is not a labels file: {error}. `notemill labels` prints the form."
+        ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -68,5 +70,7 @@ def _checked(labels: tuple[Label, ...], path: Path) -> tuple[Label, ...]:
         raise LabelsError(f"{path} names no label of its own (every one has attribute_of)")
     for label in labels:
         if label.attribute_of is not None and label.attribute_of not in entities:
-            raise LabelsError(f"{path}: {label.name} is attribute_of {label.attribute_of!r}, which is no label")
+            raise LabelsError(
+                f"{path}: {label.name} is attribute_of {label.attribute_of!r}, which is no label"
+            )
     return labels
