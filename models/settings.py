@@ -44,9 +44,9 @@ class Settings(BaseSettings):
     """`nf4`: 4 bits a weight with double quantization; `none`: bf16 as stored."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     entities_form: Literal["auto", "list", "marks"] = "auto"
-    """`marks` decides on a second copy, `list` writes; `auto`: marks where the adapter was trained for them."""
+    """`marks` decides, `list` writes; `auto`: marks where the adapter was trained for the labels."""
     summary_form: Literal["auto", "chosen", "written"] = "auto"
-    """`chosen` takes the note's own words, `written` writes; `auto`: chosen where the adapter marks entities."""
+    """`chosen` takes the note's own words, `written` writes; `auto`: chosen where an adapter marks."""
 
     max_batch_rows: int = Field(default=32, ge=1, le=512)
     """Sequences decoded side by side."""
