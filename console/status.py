@@ -79,25 +79,23 @@ def _watch(opened: Database, run_id: int, *, as_json: bool) -> int:
 
 
 def overview(runs: list[RunProgress]) -> Table:
-    """A line a run, the newest first."""
+    """A line a run, the newest first; within 80 columns. The rest is in `detail`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in (
         "run",
         "created",
         "notes",
-        "refused",
         "jobs",
         "finished",
-        "from before",
         "failed",
         "waiting",
     ):
         table.add_column(title, justify="left" if title == "created" else "right")
     table.add_column("state")
     for run in runs:
-        numbers = (run.total, run.finished, run.finished_before, run.failed, run.pending + run.running)
-        cells = [f"{number:,}" for number in (run.documents, run.refused, *numbers)]
-        table.add_row(str(run.run_id), human_time(run.created_at), *cells, state(run))
+        numbers = (run.documents, run.total, run.finished, run.failed, run.pending + run.running)
+        created = human_time(run.created_at)[: len("2026-01-31 23:59")]
+        table.add_row(str(run.run_id), created, *(f"{number:,}" for number in numbers), state(run))
     return table
 
 

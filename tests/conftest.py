@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
@@ -20,6 +23,7 @@ from models.database import connect
 from models.queries import Queries
 from models.settings import PREFIX
 from models.store import Store
+from worker.logs import OURS
 
 BOTH_DATABASES = ("sqlite", "postgresql")
 _numbers = count(1)
@@ -30,6 +34,20 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith(PREFIX)]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """What a test does to the process's loggers ends with it: other tests read their records."""
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in OURS]
+    level, handlers = root.level, list(root.handlers)
+    hooks = sys.excepthook, threading.excepthook, logging.raiseExceptions
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    sys.excepthook, threading.excepthook, logging.raiseExceptions = hooks
+    for logger in ours:
+        logger.disabled, logger.propagate = False, True
 
 
 @pytest.fixture(params=BOTH_DATABASES)

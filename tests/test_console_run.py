@@ -74,10 +74,11 @@ def test_a_stopped_run_gives_back_what_is_in_hand_and_the_next_goes_on(
 ) -> None:
     notemill.write(one=NOTE, two="Pain in the left arm.")
     monkeypatch.setenv("STAND_IN_SECONDS", "60")
+    monkeypatch.setenv("NOTEMILL_STOP_SECONDS", "1")
     process = notemill.start("run", notemill.notes, "--search", "fever")
     until(lambda: notemill.answers_asked)
     process.send_signal(number)
-    _, words = process.communicate(timeout=20)
+    _, words = process.communicate(timeout=90)
     assert process.returncode == status
     assert "the same command goes on from there" in words
     assert not notemill.workers()
