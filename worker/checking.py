@@ -16,7 +16,7 @@ from models.answers import Assertion, Flag, Span
 from worker.assertion import assertions
 from worker.medications import medications_in, names_of
 from worker.numbers import is_among, numbers_in, units_by_number
-from worker.words import word_set
+from worker.stems import content_stems
 
 MAX_SOURCES = 3
 LEAST_SHARE = 0.5
@@ -30,17 +30,6 @@ _LEAST_NEAR = 0.35
 
 _LIST_MARKER = re.compile(r"^\s*\d{1,2}[.)]\s")
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[A-Za-z]{0,3}\d+(?:[.,]\d+)*|[^\W\d_]")
-_HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
-_STOP = word_set(
-    """
-    a an and are as at be been being both but by can could did do does each for from had has have he her
-    hers him his i if in into is it its may might more most of on or our per she should so some such
-    than that the their them then there these they this those to under up upon very was we were what
-    when which while who will with would you your patient pt patients no not nor without none denies
-    denied deny negative absent never
-    """
-)
-_SUFFIXES = ("ations", "ation", "ingly", "edly", "ing", "ies", "ied", "ed", "es", "ly", "s", "e")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +67,7 @@ def check(
 
 def evidence_of(note: str, note_sentences: Sequence[Span]) -> Evidence:
     """Reads a note once, for `check_against`."""
-    stems = tuple(frozenset(_stems(note[span.start : span.end])) for span in note_sentences)
+    stems = tuple(frozenset(content_stems(note[span.start : span.end])) for span in note_sentences)
     counts = Counter(stem for some in stems for stem in some)
     return Evidence(
         note=note,
@@ -113,7 +102,7 @@ def check_against(evidence: Evidence, sentence: str, medications: Collection[str
 def _sources(evidence: Evidence, sentence: str) -> tuple[list[int], float]:
     """Indexes of the note sentences that together hold most of the sentence's weight, and that part."""
     unseen = math.log(1 + len(evidence.sentences))
-    missing = {stem: evidence.weights.get(stem, unseen) for stem in _stems(sentence)}
+    missing = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
     total = sum(missing.values())
     chosen: list[int] = []
     while missing and len(chosen) < MAX_SOURCES:
@@ -130,7 +119,7 @@ def _sources(evidence: Evidence, sentence: str) -> tuple[list[int], float]:
 
 def _share_of(evidence: Evidence, sentence: str, index: int) -> float:
     unseen = math.log(1 + len(evidence.sentences))
-    weights = {stem: evidence.weights.get(stem, unseen) for stem in _stems(sentence)}
+    weights = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
     return sum(weights[stem] for stem in evidence.stems[index] & weights.keys()) / (
         sum(weights.values()) or 1
     )
@@ -152,25 +141,5 @@ def _negation_differs(sentence: str, sources: Sequence[str]) -> bool:
 
 def _negations(sentence: str) -> Iterator[tuple[str, bool]]:
     for match in _WORD.finditer(sentence):
-        for stem in _stems(match.group()):
+        for stem in content_stems(match.group()):
             yield stem, Assertion.NEGATED in assertions(sentence, match.start(), match.end())
-
-
-def _stems(text: str) -> list[str]:
-    """Content words without their endings, numbers as they stand; Han and kana one by one. Once each."""
-    stems: dict[str, None] = {}
-    for match in _WORD.finditer(text.lower()):
-        word = match.group().replace("’", "'").removesuffix("'s")
-        if _HAN.search(word):
-            stems.update(dict.fromkeys(word[i : i + 2] for i in range(max(1, len(word) - 1))))
-        elif word not in _STOP and (len(word) > 1 or word.isdigit()):
-            stems[_stem(word)] = None
-    return list(stems)
-
-
-def _stem(word: str) -> str:
-    for suffix in _SUFFIXES:
-        if word.endswith(suffix) and len(word) - len(suffix) >= 4:
-            stem = word.removesuffix(suffix)
-            return stem + "y" if suffix in ("ies", "ied") else stem.rstrip("e")
-    return word

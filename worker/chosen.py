@@ -6,6 +6,7 @@ marks name the problems, medications and findings; two search questions find cou
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,6 +29,13 @@ _TITLE_WORDS = 14
 _SHORTEST_SENTENCE_WORDS = 4
 """Fewer are a heading or a fragment."""
 _Place = TypeVar("_Place", int, Span)
+_TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
+"""Kinds of sections that say what the note is about."""
+_LEAST_MENTION = 0.5
+"""A doubtful mention is a row among the entities, but nothing to tell a reader first."""
+_PLANNING = frozenset({"plan", "instructions"})
+_LEAST_FOLLOW_UP = 0.3
+"""A note need not have a follow-up, as it has a course; outside such a section one must be likely."""
 _HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
 
 
@@ -59,7 +67,12 @@ def choose(
         "Findings": _listed(note, entities, "test", words["Findings"]),
         "Medications": _listed(note, entities, "medication", words["Medications"]),
     }
-    plan = _sentences(note, sentence_scores(note.windows, follow_up), words["Follow-up"], taken=())
+    planned = [
+        (span, score)
+        for span, score in sentence_scores(note.windows, follow_up)
+        if score >= _LEAST_FOLLOW_UP or note.section_at(span.start).kind in _PLANNING
+    ]
+    plan = _sentences(note, planned, words["Follow-up"], taken=())
     title = _title(note, entities)
     used = sum(_num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
     told = _sentences(
@@ -80,15 +93,41 @@ def choose(
     ]
 
 
-def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:
-    """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
+def _foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:
+    """The one mention that stands for the note, if there is any of this label."""
+    groups = _groups(entities, label)
+    fitting = [group for group in groups if len(group[0].text.split()) <= max_words]
+    if not fitting:
+        return []
+    foremost = max(fitting, key=lambda group: sum(_weight(note, one) for one in group))
+    return [_Piece(_one_line(foremost[0].text), note.sentence_at(foremost[0].start))]
+
+
+def _weight(note: Note, entity: Entity) -> float:
+    """How much a mention says what the note is about: more in a diagnosis, more in full words."""
+    is_told = note.section_at(entity.start).kind in _TELLING
+    return (entity.probability or 0.5) * (3.0 if is_told else 1.0) * math.sqrt(len(entity.text.split()))
+
+
+def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
+    """Mentions of the same words that hold, in the order of their first."""
     groups: dict[str, list[Entity]] = {}
     for entity in entities:
-        if entity.label == label and entity.assertion in _HOLDS and (label != "test" or entity.attributes):
+        is_sure = entity.probability is None or entity.probability >= _LEAST_MENTION
+        is_told = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
+        if entity.label == label and is_sure and is_told:
             groups.setdefault(" ".join(entity.text.lower().split()), []).append(entity)
-    ranked = sorted(groups.values(), key=lambda group: -sum(one.probability or 0.5 for one in group))
+    return list(groups.values())
+
+
+def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:
+    """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
+    ranked = sorted(_groups(entities, label), key=lambda group: -sum(_weight(note, one) for one in group))
+    names = {group[0].text.lower() for group in ranked}
     pieces = [
-        (group[0].start, _piece(note, max(group, key=lambda one: len(one.attributes)))) for group in ranked
+        (group[0].start, _piece(note, max(group, key=lambda one: len(one.attributes))))
+        for group in ranked
+        if not any(group[0].text.lower() in name for name in names - {group[0].text.lower()})
     ]
     kept = _within(pieces, max_words)
     return [piece for _, piece in sorted(kept, key=lambda one: one[0])]
@@ -109,7 +148,7 @@ def _sentences(
     free = [
         (span, _Piece(_one_line(note.text[span.start : span.end]), span))
         for span, score in sorted(scored, key=lambda one: -one[1])
-        if score >= 0.5 and span not in taken
+        if span not in taken
     ]
     long_enough = [one for one in free if _num_words(one[1]) >= _SHORTEST_SENTENCE_WORDS]
     kept = _within(long_enough, max_words)
@@ -118,7 +157,7 @@ def _sentences(
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
     """The foremost problem and procedure; without either the note's first words."""
-    title = [*_listed(note, entities, "problem", 6)[:1], *_listed(note, entities, "procedure", 8)[:1]]
+    title = [*_foremost(note, entities, "problem", 6), *_foremost(note, entities, "procedure", 8)]
     if title:
         return title
     first = note.sentences[0]

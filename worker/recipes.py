@@ -26,9 +26,9 @@ _SHARED_CODE = ("sentences", "sections", "chunking", "words", "ranges", "pipelin
 _ENTITIES_CODE = ("entities", "decisions", "grammar", "grounding", "assertion", "attributes", "linking")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
-    Task.SEARCH: ("search", "decisions"),
+    Task.SEARCH: ("search", "decisions", "stems"),
     Task.SUMMARY: (
-        *("summary", "chosen", "written", "search", "checking", "numbers", "medications"),
+        *("summary", "chosen", "written", "search", "checking", "numbers", "medications", "stems"),
         *_ENTITIES_CODE,
     ),
 }
@@ -37,6 +37,20 @@ _TEMPLATES = {
     Task.SEARCH: ("search",),
     Task.SUMMARY: ("entities_marks", "search", "summary_section", "summary_title", "summary_part"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class SearchJoin:
+    """How a decision and shared words become one probability: a logistic regression, fitted on dev data.
+
+    Without an adapter's own figures it is the decision as it stands.
+    """
+
+    bias: float = 0.0
+    decision: float = 1.0
+    """Weight of the decision's log-odds."""
+    words: float = 0.0
+    """Weight of the share of the query's words that the sentence has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,7 @@ class Ways:
     is_summary_chosen: bool
     window_tokens: int
     summary_window_tokens: int
+    search_join: SearchJoin
 
     def are_marked(self, labels: Sequence[Label]) -> bool:
         """Whether entities of just these labels are decided by marks; otherwise they are listed."""
@@ -74,6 +89,7 @@ def ways(settings: Settings) -> Ways:
         is_summary_chosen=bool(marked) and settings.summary_form != "written",
         window_tokens=settings.window_tokens,
         summary_window_tokens=settings.summary_window_tokens,
+        search_join=SearchJoin(**trained.get("search_join", {})),
     )
 
 
