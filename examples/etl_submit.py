@@ -45,7 +45,7 @@ def submit_and_read() -> int:
         last_nights_notes(),
         tasks=["entities", "summary"],
         searches=["signs of infection"],
-        on_progress=lambda progress: print(f"{progress.documents} notes registered"),
+        on_progress=lambda progress: print(f"{progress.documents} notes registered", flush=True),
     )
     if submitted.rejects_path is not None:
         print(f"{submitted.refused} records refused, why is in {submitted.rejects_path}", file=sys.stderr)
