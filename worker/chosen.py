@@ -7,6 +7,7 @@ marks name the problems, medications and findings; two search questions find cou
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -28,6 +29,7 @@ _SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 
 _TITLE_WORDS = 14
 _SHORTEST_SENTENCE_WORDS = 4
 """Fewer are a heading or a fragment."""
+_LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
 _Place = TypeVar("_Place", int, Span)
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""
@@ -201,7 +203,8 @@ def _num_words(piece: _Piece) -> int:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """The words of a piece on one line, without a list's number before them or its comma behind."""
+    return _LIST_NUMBER.sub("", " ".join(text.split())).rstrip(" ,")
 
 
 def _capitalised(text: str) -> str:

@@ -18,8 +18,8 @@ from worker.prompts import prompt
 from worker.recipes import SearchJoin, Ways
 from worker.stems import content_stems
 
-THRESHOLD = 0.5
-"""A sentence answers where that is more likely than not."""
+THRESHOLD = 0.3
+"""A sentence answers from this probability on: of 0.3, 0.4 and 0.5 the best set F1 on dev data."""
 
 
 def ask_search(note: Note, query: str, how: Ways) -> Conversation:
