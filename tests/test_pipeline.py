@@ -157,3 +157,18 @@ def test_a_refused_question_fails_with_its_reason_and_the_others_are_answered(se
 def test_outcomes_survive_json(served):
     for outcome in outcomes(served, NOTE):
         assert type(outcome).model_validate(json.loads(outcome.model_dump_json())) == outcome
+
+
+def test_what_two_tasks_ask_alike_is_asked_of_the_engine_once(served):
+    engine, settings = served
+    asked = []
+
+    class Counting:
+        count_tokens, context_tokens = engine.count_tokens, engine.context_tokens
+
+        def answer(self, requests):
+            asked.extend(requests)
+            return engine.answer(requests)
+
+    list(process(work_on(NOTE, Task.ENTITIES, Task.SUMMARY), engine=Counting(), settings=settings))
+    assert len(asked) == len(set(asked))

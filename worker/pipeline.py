@@ -31,9 +31,11 @@ def process(work: Work, *, engine: Engine, settings: Settings) -> Iterator[tuple
     talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]
     yield from _ended(talks, note)
     while talks := [talk for talk in talks if talk.outcome is None]:
-        replies = iter(engine.answer([request for talk in talks for request in talk.requests]))
+        # Two tasks may ask the same, as a chosen summary does of what entities ask: it is answered once.
+        asked = list(dict.fromkeys(request for talk in talks for request in talk.requests))
+        replies = dict(zip(asked, engine.answer(asked), strict=True))
         for talk in talks:
-            talk.hear([next(replies) for _ in talk.requests], note)
+            talk.hear([replies[request] for request in talk.requests], note)
         yield from _ended(talks, note)
 
 
