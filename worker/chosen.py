@@ -18,11 +18,15 @@ from worker.engine import Reply, Request
 from worker.entities import entities_of, marks_found, marks_requests
 from worker.note import Note
 from worker.recipes import Ways
-from worker.search import search_requests, sentence_scores
+from worker.search import joined_scores, search_requests, sentence_scores
 
 COURSE_QUERY = "What happened?"
 FOLLOW_UP_QUERY = "What is the plan and follow-up?"
 """Both as the adapter was trained on them (training.section_examples)."""
+_FOLLOW_UP_WORDS = (
+    "plan follow up followup return weeks months appointment continue discharged recheck clinic"
+)
+"""What is looked for besides, where decisions and words are joined."""
 
 _SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 0.2}
 """Of the words allowed; what they leave goes to the course."""
@@ -36,7 +40,7 @@ _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""
 _PLANNING = frozenset({"plan", "instructions"})
-_LEAST_FOLLOW_UP = 0.3
+_LEAST_FOLLOW_UP = 0.2
 """A note need not have a follow-up, as it has a course; outside such a section one must be likely."""
 _HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
 
@@ -69,9 +73,10 @@ def choose(
         "Findings": _listed(note, entities, "test", words["Findings"]),
         "Medications": _listed(note, entities, "medication", words["Medications"]),
     }
+    decided = sentence_scores(note.windows, follow_up)
     planned = [
         (span, score)
-        for span, score in sentence_scores(note.windows, follow_up)
+        for span, score in joined_scores(note, _FOLLOW_UP_WORDS, decided, how.search_join)
         if score >= _LEAST_FOLLOW_UP or note.section_at(span.start).kind in _PLANNING
     ]
     plan = _sentences(note, planned, words["Follow-up"], taken=())
