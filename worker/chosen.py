@@ -18,7 +18,7 @@ from worker.engine import Reply, Request
 from worker.entities import entities_of, marks_found, marks_requests
 from worker.note import Note
 from worker.recipes import Ways
-from worker.search import joined_scores, search_requests, sentence_scores
+from worker.search import joined_scores, search_requests, sentence_scores, word_shares
 
 COURSE_QUERY = "What happened?"
 FOLLOW_UP_QUERY = "What is the plan and follow-up?"
@@ -26,9 +26,9 @@ FOLLOW_UP_QUERY = "What is the plan and follow-up?"
 _FOLLOW_UP_WORDS = (
     "plan follow up followup return weeks months appointment continue discharged recheck clinic"
 )
-"""What is looked for besides, where decisions and words are joined."""
+"""A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
 
-_SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 0.2}
+_SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 0.3}
 """Of the words allowed; what they leave goes to the course."""
 _TITLE_WORDS = 14
 _SHORTEST_SENTENCE_WORDS = 4
@@ -40,8 +40,6 @@ _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""
 _PLANNING = frozenset({"plan", "instructions"})
-_LEAST_FOLLOW_UP = 0.2
-"""A note need not have a follow-up, as it has a course; outside such a section one must be likely."""
 _HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
 
 
@@ -73,12 +71,7 @@ def choose(
         "Findings": _listed(note, entities, "test", words["Findings"]),
         "Medications": _listed(note, entities, "medication", words["Medications"]),
     }
-    decided = sentence_scores(note.windows, follow_up)
-    planned = [
-        (span, score)
-        for span, score in joined_scores(note, _FOLLOW_UP_WORDS, decided, how.search_join)
-        if score >= _LEAST_FOLLOW_UP or note.section_at(span.start).kind in _PLANNING
-    ]
+    planned = _planned(note, sentence_scores(note.windows, follow_up), how)
     plan = _sentences(note, planned, words["Follow-up"], taken=())
     title = _title(note, entities)
     used = sum(_num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
@@ -160,6 +153,17 @@ def _sentences(
     long_enough = [one for one in free if _num_words(one[1]) >= _SHORTEST_SENTENCE_WORDS]
     kept = _within(long_enough, max_words)
     return [piece for _, piece in sorted(kept, key=lambda one: one[0].start)]
+
+
+def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> list[tuple[Span, float]]:
+    """Sentences that may tell of a follow-up: of a plan's section, or with one of its words."""
+    shares = word_shares(_FOLLOW_UP_WORDS, [note.text[span.start : span.end] for span, _ in decided])
+    scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, how.search_join)
+    return [
+        (span, score)
+        for (span, score), share in zip(scored, shares, strict=True)
+        if share > 0 or note.section_at(span.start).kind in _PLANNING
+    ]
 
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:

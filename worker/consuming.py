@@ -87,7 +87,8 @@ class _Channel(redis.Channel):  # type: ignore[misc]
     """Kombu's channel; what is no message at all is dropped where it is read.
 
     And what was taken over a connection that broke since is not acknowledged: kombu 5.7 raises an
-    AttributeError there, which ends the worker. The message comes again, and finds nothing owed.
+    AttributeError there, which ends the worker. The message comes again, and finds nothing owed. So it
+    does where a closed channel makes a new client; said as a lost connection, Celery connects again.
     """
 
     def _brpop_read(self, **options: Any) -> Any:
@@ -96,6 +97,11 @@ class _Channel(redis.Channel):  # type: ignore[misc]
         except _MALFORMED as error:
             log.warning("an entry of the queue is dropped: not a message (%s)", type(error).__name__)
             raise Empty from None
+
+    def _connparams(self, *args: Any, **options: Any) -> Any:
+        if self.connection is None:
+            raise ConnectionError("the channel is closed")
+        return super()._connparams(*args, **options)
 
     def basic_ack(self, *args: Any, **options: Any) -> None:
         if not self.closed:
