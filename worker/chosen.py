@@ -23,9 +23,7 @@ from worker.search import joined_scores, search_requests, sentence_scores, word_
 COURSE_QUERY = "What happened?"
 FOLLOW_UP_QUERY = "What is the plan and follow-up?"
 """Both as the adapter was trained on them (training.section_examples)."""
-_FOLLOW_UP_WORDS = (
-    "plan follow up followup return weeks months appointment continue discharged recheck clinic"
-)
+_FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
 
 _SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 0.3}
