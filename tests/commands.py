@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -55,9 +56,17 @@ class Notemill:
         return json.loads(self.out)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Runs a verb in a process of its own, not waited for."""
-        command = [sys.executable, str(ROOT / "notemill.py"), *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        """Runs a verb in a process of its own, not waited for, as from a terminal.
+
+        A shell starts what is in the background with SIGINT ignored, and the tests may be.
+        """
+        process = subprocess.Popen(
+            [sys.executable, str(ROOT / "notemill.py"), *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         self.started.append(process)
         return process
 
