@@ -70,6 +70,20 @@ def test_the_second_row_of_a_document_copies_its_beginning():
     assert second.computed_tokens == 30
 
 
+def test_a_row_that_is_done_at_once_still_gives_its_beginning_to_those_that_wait():
+    scheduler = Scheduler(max_rows=8, max_tokens=1_000)
+    rows = [row(20, shared=15), row(30, shared=15), row(40, shared=15)]
+    scheduler.add(rows)
+    run(scheduler)
+    scheduler.leave(lambda one: one.computed_tokens == len(one.tokens))
+    step = run(scheduler)
+    assert [copied.num_tokens for copied in step.copies] == [15, 15]
+    assert {segment.row.slot for segment in step.segments} == {1, 2}
+    scheduler.leave(lambda one: one.computed_tokens == len(one.tokens))
+    assert scheduler.is_idle
+    assert scheduler.lingering == []
+
+
 def test_a_row_with_the_adapter_shares_nothing_with_one_without():
     scheduler = Scheduler(max_rows=8, max_tokens=1_000)
     scheduler.add([row(20, shared=15), row(20, shared=15, adapted=True)])

@@ -85,6 +85,8 @@ class Scheduler:
     """Cache rows times tokens a row, at most."""
     waiting: deque[Row] = field(default_factory=deque)
     running: list[Row] = field(default_factory=list)
+    lingering: list[Row] = field(default_factory=list)
+    """Finished rows whose beginning a waiting row will copy: a decision ends in the step that reads it."""
 
     def add(self, rows: Sequence[Row]) -> None:
         self.waiting.extend(rows)
@@ -117,35 +119,44 @@ class Scheduler:
         return Step(
             segments=tuple(segments),
             copies=tuple(copies),
-            num_slots=max((row.slot + 1 for row in self.running), default=0),
-            slot_tokens=max((row.planned_tokens for row in self.running), default=0),
+            num_slots=max((row.slot + 1 for row in self._in_cache), default=0),
+            slot_tokens=max((row.planned_tokens for row in self._in_cache), default=0),
         )
 
     def leave(self, is_finished: Callable[[Row], bool]) -> None:
-        """Frees the cache rows of those that are finished."""
-        self.running = [row for row in self.running if not is_finished(row)]
+        """Frees the cache rows of those that are finished, once nothing that waits begins like them."""
+        wanted = {row.shared_key for row in self.waiting if row.shared_tokens}
+        staying = [row for row in self.running if not is_finished(row)]
+        wanted -= {row.shared_key for row in staying}
+        gone = {row.shared_key: row for row in self._in_cache if is_finished(row) or row in self.lingering}
+        self.lingering = [row for key, row in gone.items() if key in wanted and row.shared_tokens]
+        self.running = staying
 
     def drop_all(self) -> list[Row]:
         """Forgets everything, after a step that failed; returns what was dropped."""
         dropped = [*self.running, *self.waiting]
-        self.running, self.waiting = [], deque()
+        self.running, self.lingering, self.waiting = [], [], deque()
         return dropped
+
+    @property
+    def _in_cache(self) -> list[Row]:
+        return [*self.running, *self.lingering]
 
     def _has_room_for(self, row: Row) -> bool:
         if not self.running:
             return True
-        rows = len(self.running) + 1
-        longest = max(row.planned_tokens, *(other.planned_tokens for other in self.running))
+        rows = len(self._in_cache) + 1
+        longest = max(row.planned_tokens, *(other.planned_tokens for other in self._in_cache))
         return rows <= self.max_rows and rows * longest <= self.max_tokens
 
     def _reader_of(self, row: Row) -> Row | None:
         if not row.shared_tokens:
             return None
-        same = [other for other in self.running if other.shared_key == row.shared_key]
+        same = [other for other in self._in_cache if other.shared_key == row.shared_key]
         return max(same, key=lambda other: other.computed_tokens, default=None)
 
     def _free_slot(self) -> int:
-        taken = {row.slot for row in self.running}
+        taken = {row.slot for row in self._in_cache}
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
 
