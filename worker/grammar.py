@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import llguidance
@@ -36,15 +37,41 @@ class Grammars:
             raise ValueError("the grammar does not compile")  # its text would quote the note
         return matcher
 
-    def allowed(self, matchers: Sequence[Any]) -> npt.NDArray[np.bool_]:
-        """Shape [matchers, vocabulary]: which token may come next."""
-        bits = llguidance.numpy.allocate_token_bitmask(len(matchers), self._vocabulary_size)
-        llguidance.numpy.fill_next_token_bitmask_par(
-            self._executor, [(matcher, index) for index, matcher in enumerate(matchers)], bits
-        )
-        as_bytes = bits.view(np.uint8)
-        unpacked = np.unpackbits(as_bytes, axis=1, bitorder="little", count=self._vocabulary_size)
-        return unpacked.astype(np.bool_)
+    def allowed(self, asked: Sequence[tuple[Any, Sequence[int]]]) -> list[list[Allowed]]:
+        """For each matcher what may come next, and what after each of the guesses that follow it.
+
+        Computed for all of them in parallel, without Python's lock: while the network is computing.
+        """
+        starts = np.cumsum([0, *(1 + len(guesses) for _, guesses in asked)])
+        bits = llguidance.numpy.allocate_token_bitmask(int(starts[-1]), self._vocabulary_size)
+        placed = [(matcher, int(start), list(g)) for (matcher, g), start in zip(asked, starts, strict=False)]
+        # llguidance takes guesses for all matchers of a call or for none.
+        if guessing := [one for one in placed if one[2]]:
+            llguidance.numpy.fill_next_token_bitmask_par_with_draft_tokens(self._executor, guessing, bits)
+        if sure := [one[:2] for one in placed if not one[2]]:
+            llguidance.numpy.fill_next_token_bitmask_par(self._executor, sure, bits)
+        return [
+            [Allowed(row, self._vocabulary_size) for row in bits[start:stop]]
+            for start, stop in pairwise(starts)
+        ]
+
+
+class Allowed:
+    """The tokens that may come at one place, a bit a token."""
+
+    __slots__ = ("_bits", "_size")
+
+    def __init__(self, bits: npt.NDArray[np.int32], size: int) -> None:
+        self._bits = bits.view(np.uint8)
+        self._size = size
+
+    def has(self, token: int) -> bool:
+        return bool(self._bits[token >> 3] >> (token & 7) & 1)
+
+    @property
+    def tokens(self) -> npt.NDArray[np.intp]:
+        """All of them, in order."""
+        return np.flatnonzero(np.unpackbits(self._bits, bitorder="little", count=self._size))
 
 
 def entity_list(text: str, most: int) -> str:

@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from models.settings import Settings
+from worker.fusing import fuse
 from worker.weights import adapter_folder
 
 ATTENTION = "notemill"
@@ -31,14 +32,16 @@ def load_networks(folder: Path, settings: Settings, device: torch.device) -> Net
     if is_on_cpu and getattr(network, "is_quantized", False):
         network = network.dequantize().to(torch.bfloat16)
     adapter = adapter_folder(settings)
-    if adapter is None:
-        return Networks(network)
-    from peft import PeftModel
+    merged = None
+    if adapter is not None:
+        from peft import PeftModel
 
-    if is_on_cpu:
-        merged = PeftModel.from_pretrained(copy.deepcopy(network), adapter).merge_and_unload()
-        return Networks(network, adapted=merged.eval())
-    return Networks(network, switch=PeftModel.from_pretrained(network, adapter).eval().base_model)
+        if not is_on_cpu:
+            return Networks(network, switch=PeftModel.from_pretrained(network, adapter).eval().base_model)
+        merged = PeftModel.from_pretrained(copy.deepcopy(network), adapter).merge_and_unload().eval()
+    for one in filter(None, (network, merged) if is_on_cpu else ()):
+        fuse(one)
+    return Networks(network, adapted=merged)
 
 
 def nf4() -> BitsAndBytesConfig:

@@ -1,4 +1,7 @@
-"""How the segments of a step lie in one packed sequence and in the cache; what each may attend to."""
+"""How the pieces of a step lie in one packed sequence and in the caches: geometry, made once a step.
+
+Pieces of more than a few tokens are attended one by one; the short ones, which write, side by side.
+"""
 
 from __future__ import annotations
 
@@ -7,80 +10,161 @@ from dataclasses import dataclass
 
 import torch
 
-from worker.scheduling import Segment
+from worker.sequences import NOWHERE, Beginning, Branch, Piece, Step
+
+LONGEST_SHORT = 8
+"""Tokens of a piece that is still attended side by side with others."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A segment's place in the packed tokens and in the cache."""
+class Long:
+    """One piece over the beginning's keys [shared_start, shared_stop), its slot's first and its own."""
 
-    offset: int
-    slot: int
-    start: int
-    stop: int
-    mask: torch.Tensor | None
-    """Shape [tokens, stop]; none where the piece begins its row and plain causality holds."""
+    here: slice
+    """Its tokens among the packed ones."""
+    shared_start: int
+    shared_stop: int
+    """For a beginning this is up to and with its own tokens: it lies in the shared cache itself."""
+    is_beginning: bool
+    slot: int = NOWHERE
+    slot_tokens: int = 0
+    """Tokens of its own that are in its slot from earlier steps."""
 
-    @property
-    def num_tokens(self) -> int:
-        return self.stop - self.start
 
-    @property
-    def is_single(self) -> bool:
-        return self.num_tokens == 1
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Where packed tokens' keys and values are kept: whole runs, and single tokens by index."""
+
+    shared: tuple[tuple[slice, int], ...]
+    """Tokens of beginnings, and the place in the shared cache where each run of them starts."""
+    index: torch.Tensor | None
+    """Packed tokens of branches that write; their slots and places in them."""
+    slots: torch.Tensor | None
+    places: torch.Tensor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Short:
+    """The pieces that write, side by side: over their beginnings by group, over their own by slot."""
+
+    index: torch.Tensor
+    """[tokens]: which packed tokens they are, those of one beginning after another."""
+    groups: tuple[tuple[slice, int, int], ...]
+    """For each beginning its tokens in `index`, and [start, stop) in the shared cache."""
+    rows: torch.Tensor
+    """[tokens]: the slot of each."""
+    columns: torch.Tensor
+    """[tokens]: which of its piece's tokens it is."""
+    num_slots: int
+    width: int
+    """Most tokens of a piece."""
+    reach: int
+    """Most own tokens of a piece, the newest included."""
+    mask: torch.Tensor
+    """[num_slots, 1, width x query heads that share a key head, reach], to be added: 0 or minus infinity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A step's geometry, made once and used by every layer. Single tokens are attended side by side."""
+    """A step's geometry."""
 
-    pieces: tuple[Piece, ...]
-    single_offsets: torch.Tensor | None
-    single_slots: torch.Tensor | None
-    single_mask: torch.Tensor | None
-    num_slots: int
-    longest: int
+    long: tuple[Long, ...]
+    short: Short | None
+    store: Store
 
     @staticmethod
-    def of(segments: Sequence[Segment], device: torch.device) -> Plan:
-        pieces, offset = [], 0
-        for segment in segments:
-            pieces.append(_piece_of(segment, offset, device))
-            offset += segment.num_tokens
-        single = [piece for piece in pieces if piece.is_single]
-        if not single:
-            return Plan(tuple(pieces), None, None, None, 0, 0)
-        num_slots = max(piece.slot for piece in single) + 1
-        longest = max(piece.stop for piece in single)
-        reach = torch.ones(num_slots, dtype=torch.long)
-        for piece in single:
-            reach[piece.slot] = piece.stop
-        mask = (torch.arange(longest)[None, :] < reach[:, None])[:, None, None, :]
-        return Plan(
-            tuple(pieces),
-            torch.tensor([piece.offset for piece in single], device=device),
-            torch.tensor([piece.slot for piece in single], device=device),
-            mask.to(device),
-            num_slots,
-            longest,
-        )
+    def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device) -> Plan:
+        """`pieces` in the order in which their tokens are packed; so many query heads share a key head."""
+        placed, offset = [], 0
+        for piece in pieces:
+            placed.append((piece, slice(offset, offset + piece.num_tokens)))
+            offset += piece.num_tokens
+        short = [one for one in placed if _is_short(one[0])]
+        long = tuple(_long(piece, here) for piece, here in placed if not _is_short(piece))
+        return Plan(long, _short(short, shared_heads, device) if short else None, _store(placed, device))
 
 
-def _piece_of(segment: Segment, offset: int, device: torch.device) -> Piece:
-    start, stop = segment.start, segment.stop
-    mask = None
-    if start > 0 and stop - start > 1:
-        mask = torch.ones((stop - start, stop), dtype=torch.bool, device=device).tril(start)
-    return Piece(offset, segment.row.slot, start, stop, mask)
+def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
+    """The step's pieces with the adapter, and without it: two passes, each with its beginnings first."""
+    ordered = sorted(step.pieces, key=lambda piece: isinstance(piece.of, Branch))
+    return [one for one in ordered if one.is_adapted], [one for one in ordered if not one.is_adapted]
 
 
-def by_columns(segments: Sequence[Segment]) -> dict[tuple[int, ...], list[tuple[int, list[int]]]]:
-    """By asked columns: indexes of segments, and the places in the packed tokens of what each wants."""
-    groups: dict[tuple[int, ...], list[tuple[int, list[int]]]] = {}
+def _is_short(piece: Piece) -> bool:
+    return isinstance(piece.of, Branch) and piece.of.is_written and piece.num_tokens <= LONGEST_SHORT
+
+
+def _long(piece: Piece, here: slice) -> Long:
+    if isinstance(piece.of, Beginning):
+        return Long(here, piece.of.offset, piece.of.offset + piece.stop, is_beginning=True)
+    beginning = piece.of.beginning
+    stop = beginning.offset + len(beginning.tokens)
+    return Long(here, beginning.offset, stop, False, piece.of.slot, piece.start)
+
+
+def _store(placed: Sequence[tuple[Piece, slice]], device: torch.device) -> Store:
+    shared, index, slots, places = [], [], [], []
+    for piece, here in placed:
+        if isinstance(piece.of, Beginning):
+            shared.append((here, piece.of.offset + piece.start))
+        elif piece.of.is_written:
+            index += range(here.start, here.stop)
+            slots += [piece.of.slot] * piece.num_tokens
+            places += range(piece.start, piece.stop)
+    if not index:
+        return Store(tuple(shared), None, None, None)
+    return Store(tuple(shared), *(torch.tensor(some, device=device) for some in (index, slots, places)))
+
+
+def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.device) -> Short:
+    by_beginning: dict[Beginning, list[tuple[Branch, Piece, slice]]] = {}
+    for piece, here in placed:
+        assert isinstance(piece.of, Branch)
+        by_beginning.setdefault(piece.of.beginning, []).append((piece.of, piece, here))
+    index: list[int] = []
+    rows: list[int] = []
+    columns: list[int] = []
+    groups = []
+    for beginning, members in by_beginning.items():
+        first = len(index)
+        for branch, piece, here in members:
+            index += range(here.start, here.stop)
+            rows += [branch.slot] * piece.num_tokens
+            columns += range(piece.num_tokens)
+        stop = beginning.offset + len(beginning.tokens)
+        groups.append((slice(first, len(index)), beginning.offset, stop))
+    width = max(piece.num_tokens for piece, _ in placed)
+    reach = max(piece.stop for piece, _ in placed)
+    num_slots = max(rows) + 1
+    # Slots and places without a token see their first key: a softmax over nothing would not be a number.
+    seen = torch.ones((num_slots, width), dtype=torch.long)
+    for members in by_beginning.values():
+        for branch, piece, _ in members:
+            seen[branch.slot, : piece.num_tokens] = torch.arange(piece.start + 1, piece.stop + 1)
+    hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
+    mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
+    indexes = (torch.tensor(some, device=device) for some in (index, rows, columns))
+    first_index, row_index, column_index = indexes
+    return Short(
+        index=first_index,
+        groups=tuple(groups),
+        rows=row_index,
+        columns=column_index,
+        num_slots=num_slots,
+        width=width,
+        reach=reach,
+        mask=mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device),
+    )
+
+
+def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, list[int]]]]:
+    """By asked columns: the branches, and the places in the packed tokens of what each wants."""
+    groups: dict[tuple[int, ...], list[tuple[Branch, list[int]]]] = {}
     offset = 0
-    for index, segment in enumerate(segments):
-        wanted = [place for place in segment.row.wanted if segment.start <= place < segment.stop]
-        inside = [offset + place - segment.start for place in wanted]
-        groups.setdefault(segment.row.columns, []).append((index, inside))
-        offset += segment.num_tokens
+    for piece in pieces:
+        if isinstance(piece.of, Branch):
+            wanted = [place for place in piece.of.wanted if piece.start <= place < piece.stop]
+            inside = [offset + place - piece.start for place in wanted]
+            groups.setdefault(piece.of.columns, []).append((piece.of, inside))
+        offset += piece.num_tokens
     return groups

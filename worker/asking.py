@@ -1,0 +1,127 @@
+"""Requests as branches, and branches that are done as replies. Knows no torch and no scheduler."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from worker.beginnings import Beginnings
+from worker.chat import Chat
+from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
+from worker.grammar import Grammars
+from worker.sequences import Branch
+
+
+@dataclass(slots=True, eq=False)
+class Asked:
+    """A request on its way."""
+
+    request: Request
+    beginning: tuple[int, ...]
+    prompt: list[int]
+    """The tokens after the beginning, up to where deciding or writing starts."""
+    copied: list[int] = field(default_factory=list)
+    """Decide: the second copy of the text."""
+    spans: tuple[tuple[int, int], ...] = ()
+    wanted: tuple[int, ...] = ()
+    columns: tuple[int, ...] = ()
+    end_token: int = -1
+    matcher: Any = None
+    """Write under a grammar: where the grammar stands."""
+    branch: Branch | None = None
+    """Set by `start`."""
+    num_guesses: int = 0
+    """Tokens at the branch's end that were looked up and are yet to be verified."""
+    is_complete: bool = False
+    refusal: Refusal | None = None
+    """Why it ends without an answer, where it does."""
+    reply: Future[Reply] = field(default_factory=Future)
+
+    @property
+    def planned_tokens(self) -> int:
+        """The most it can become."""
+        more = self.request.max_tokens if isinstance(self.request, Write) else len(self.copied)
+        return len(self.beginning) + len(self.prompt) + more
+
+    @property
+    def num_written(self) -> int:
+        assert self.branch is not None
+        return len(self.branch.tokens) - self.num_guesses - len(self.prompt)
+
+    @property
+    def is_over(self) -> bool:
+        """Written: closed by the grammar or the end token, or cut by its limit."""
+        assert isinstance(self.request, Write)
+        return self.is_complete or self.num_written >= self.request.max_tokens
+
+    def start(self, beginnings: Beginnings) -> Branch:
+        """The branch to be scheduled; what was written before, if anything, is part of it."""
+        written: list[int] = []
+        if isinstance(self.request, Write) and self.branch is not None:
+            written = self.branch.tokens[len(self.prompt) : len(self.branch.tokens) - self.num_guesses]
+        self.num_guesses = 0
+        kept = len(self.prompt) + self.request.max_tokens if isinstance(self.request, Write) else 0
+        tokens = [*self.prompt, *self.copied, *written]
+        self.branch = Branch(
+            beginning=beginnings.find(self.beginning, is_adapted=self.request.prompt.is_adapted),
+            tokens=tokens,
+            wanted=(len(tokens) - 1,) if kept else self.wanted,
+            columns=self.columns,
+            kept_tokens=kept,
+        )
+        return self.branch
+
+    def conclude(self, logits: npt.NDArray[np.float32], chat: Chat) -> None:
+        """Hands over the reply. `logits`: [wanted, columns] of a decision; not used otherwise."""
+        assert self.branch is not None
+        if self.refusal is not None:
+            self.reply.set_result(self.refusal)
+            return
+        if isinstance(self.request, Decide):
+            self.reply.set_result(Decided(self.spans, _normalised(logits), self.branch.num_tokens))
+            return
+        written = self.branch.tokens[len(self.prompt) :]
+        prompt_tokens = len(self.beginning) + len(self.prompt)
+        text = chat.decode(written)
+        self.reply.set_result(Written(text, self.is_complete, prompt_tokens, len(written)))
+
+
+def ask(request: Request, chat: Chat, grammars: Grammars, context_tokens: int) -> Asked | Refusal:
+    """The request as tokens; a refusal with the numbers where they cannot fit."""
+    encoded = chat.encode(request.prompt)
+    beginning = tuple(encoded.tokens[: encoded.shared_tokens])
+    prompt = encoded.tokens[encoded.shared_tokens :]
+    asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
+    if isinstance(request, Decide):
+        copied, offsets = chat.plain_with_offsets(request.copy)
+        places = range(len(copied)) if request.ends is None else _tokens_at(request.ends, offsets)
+        asked.copied = copied
+        asked.spans = tuple(offsets[place] for place in places)
+        asked.wanted = tuple(len(asked.prompt) + place for place in places)
+        asked.columns = tuple(chat.plain(word)[0] for word in request.words)
+    if asked.planned_tokens > context_tokens:
+        return Refusal("too_long", f"{asked.planned_tokens} tokens do not fit into {context_tokens}")
+    if isinstance(request, Write) and request.grammar is not None:
+        asked.matcher = grammars.matcher(request.grammar)
+    return asked
+
+
+def _normalised(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Log-softmax over the columns; shape [rows, words]."""
+    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+    normalised: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return normalised
+
+
+def _tokens_at(ends: tuple[int, ...], offsets: list[tuple[int, int]]) -> list[int]:
+    """For each character end the first token that reaches it; the last token where none does."""
+    places, place = [], 0
+    for end in ends:
+        while place < len(offsets) - 1 and offsets[place][1] < end:
+            place += 1
+        places.append(place)
+    return places

@@ -1,0 +1,74 @@
+"""Attention of packed tokens over the caches, a few plain products and softmaxes. Knows no scheduler.
+
+The fused kernel of torch 2.13 for a CPU reaches a quarter of what its matrix products reach in bf16
+(docs/performance.md), so what is read in whole pieces is done with those products, block by block.
+"""
+
+from __future__ import annotations
+
+import torch
+
+BLOCK = 128
+"""Queries in one product; what only later queries may see is left out from block to block."""
+
+
+def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float) -> torch.Tensor:
+    """The last tokens of a sequence, each over all of the sequence up to itself.
+
+    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], the query's own at the end.
+    Returns [tokens, heads, size].
+    """
+    tokens, heads, size = query.shape
+    key_heads, all_tokens, _ = keys.shape
+    shared = heads // key_heads
+    grouped = by_key_head(query, key_heads)
+    out = torch.empty_like(grouped)
+    later = _later(min(BLOCK, tokens), shared, query)
+    for start in range(0, tokens, BLOCK):
+        stop = min(tokens, start + BLOCK)
+        rows = slice(start * shared, stop * shared)
+        past, reach = all_tokens - tokens + start, all_tokens - tokens + stop
+        scores = torch.bmm(grouped[:, rows], keys[:, :reach].transpose(1, 2)).mul_(scale)
+        scores[:, :, past:] += later[: (stop - start) * shared, : stop - start]
+        out[:, rows] = torch.bmm(scores.softmax(-1), values[:, :reach])
+    return out.view(key_heads, tokens, shared, size).transpose(0, 1).reshape(tokens, heads, size)
+
+
+def seen(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None = None
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries over keys that they may all see, or as the mask says, and the logarithm of their weights' sum.
+
+    query: [rows, heads, tokens, size]; keys, values: [rows, heads, all tokens, size]; mask, to be added:
+    [rows, 1, tokens, all tokens]. Returns [rows, heads, tokens, size] and [rows, heads, tokens].
+    """
+    if query.device.type == "cpu":
+        attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        out, weights = attend(query, keys, values, 0.0, False, attn_mask=mask)
+        return out, weights
+    scores = (query @ keys.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
+    scores = scores if mask is None else scores + mask
+    return scores.softmax(-1).to(query.dtype) @ values, scores.logsumexp(-1)
+
+
+def joined(
+    one: torch.Tensor, one_weights: torch.Tensor, other: torch.Tensor, other_weights: torch.Tensor
+) -> torch.Tensor:
+    """Two attentions of the same queries over disjoint keys as one over all of them.
+
+    As FlashAttention does from block to block (arXiv 2205.14135, 3.1): each counts by its weights' sum.
+    """
+    share = torch.sigmoid(one_weights - other_weights).unsqueeze(-1).to(one.dtype)
+    return torch.lerp(other, one, share)
+
+
+def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
+    """[tokens, heads, size] as [key heads, tokens x heads that share a key head, size]."""
+    tokens, heads, size = query.shape
+    return query.view(tokens, key_heads, heads // key_heads, size).transpose(0, 1).reshape(key_heads, -1, size)
+
+
+def _later(tokens: int, shared: int, like: torch.Tensor) -> torch.Tensor:
+    """[tokens x shared, tokens]: minus infinity where a key comes after its query."""
+    mask = torch.full((tokens, tokens), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
+    return mask.repeat_interleave(shared, 0)

@@ -1,0 +1,74 @@
+"""The documents in the cache: each is there once, stays while a branch needs it, and then as long as
+there is room, for questions that come later. Knows no torch and no text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from worker.sequences import NOWHERE, Beginning
+from worker.stretches import Stretches
+
+
+RESTING_TOKENS = 8_192
+"""Tokens kept for questions that may come later; the second round of a long summary comes at once."""
+
+
+class Beginnings:
+    """Finds beginnings by their tokens, gives them places, and lets the longest unused go first."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bool, tuple[int, ...]], Beginning] = {}
+        self._stretches = Stretches()
+
+    @property
+    def end(self) -> int:
+        """Length of the shared cache that holds them all."""
+        return self._stretches.end
+
+    def find(self, tokens: Sequence[int], *, is_adapted: bool) -> Beginning:
+        """The one with these tokens, read already or new."""
+        key = (is_adapted, tuple(tokens))
+        return self._known.setdefault(key, Beginning(key[1], is_adapted))
+
+    def admit(self, beginning: Beginning, max_end: int, *, is_forced: bool = False) -> bool:
+        """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none.
+
+        `is_forced`: it gets a place anyway.
+        """
+        needed = len(beginning.tokens)
+        while self._end_with(needed) > max_end and self._forget_one():
+            pass
+        if self._end_with(needed) > max_end and not is_forced:
+            return False
+        beginning.offset = self._stretches.take(needed)
+        return True
+
+    def rest(self, beginning: Beginning) -> None:
+        """A branch left it; where it was the last, the beginning is the next but newest to be forgotten."""
+        key = (beginning.is_adapted, beginning.tokens)
+        if beginning.num_branches == 0 and self._known.get(key) is beginning:
+            del self._known[key]
+            if beginning.is_read:
+                self._known[key] = beginning
+            elif beginning.offset != NOWHERE:
+                self._free(beginning)
+            while sum(len(one.tokens) for one in self._resting()) > RESTING_TOKENS:
+                self._forget_one()
+
+    def _end_with(self, num_tokens: int) -> int:
+        return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)
+
+    def _resting(self) -> list[Beginning]:
+        return [one for one in self._known.values() if one.num_branches == 0 and one.offset != NOWHERE]
+
+    def _forget_one(self) -> bool:
+        for oldest in self._resting()[:1]:
+            del self._known[(oldest.is_adapted, oldest.tokens)]
+            self._free(oldest)
+            return True
+        return False
+
+    def _free(self, beginning: Beginning) -> None:
+        self._stretches.give_back(beginning.offset)
+        beginning.offset, beginning.computed_tokens = NOWHERE, 0

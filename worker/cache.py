@@ -1,0 +1,137 @@
+"""Keys and values of what has been read: beginnings in one long cache, branches that write in rows of another.
+
+A branch sees its beginning where it lies; nothing is copied. Knows no scheduler: it is told where.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from worker import attention
+from worker.packing import Long, Plan, Short, Store
+
+_SHARED_ROUNDING = 2_048
+_SLOT_ROUNDING = 128
+_ROW_ROUNDING = 8
+
+
+class Cache:
+    """A tensor a layer for keys, one for values, in bf16.
+
+    Shared: [key heads, tokens, size]. Branches: [slots, key heads, tokens, size].
+    """
+
+    def __init__(self, *, num_layers: int, key_heads: int, size: int, device: torch.device) -> None:
+        self._num_layers = num_layers
+        self._key_heads = key_heads
+        self._size = size
+        self._device = device
+        self.clear()
+
+    @property
+    def bytes_per_token(self) -> int:
+        """Keys and values of all layers in bf16: Mistral 7B 131,072; SmolLM2-135M 23,040."""
+        return 2 * self._num_layers * self._key_heads * self._size * 2
+
+    def clear(self) -> None:
+        """Gives the memory back."""
+        self._shared = self._tensors(0)
+        self._own = self._tensors(0, 0)
+
+    def make_room(self, *, shared_tokens: int, num_slots: int, slot_tokens: int) -> None:
+        """Grows, keeping what is there; the rows of branches shrink where none is in use."""
+        have = self._shared[0][0].shape[1]
+        if shared_tokens > have:
+            grown = self._tensors(_rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING))
+            for new, old in zip(_flat(grown), _flat(self._shared), strict=True):
+                new[:, :have] = old
+            self._shared = grown
+        have_slots, _, have_tokens, _ = self._own[0][0].shape
+        if num_slots > have_slots or slot_tokens > have_tokens:
+            slots = max(_rounded_up(num_slots, _ROW_ROUNDING), have_slots)
+            grown = self._tensors(max(_rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens), slots)
+            for new, old in zip(_flat(grown), _flat(self._own), strict=True):
+                new[:have_slots, :, :have_tokens] = old
+            self._own = grown
+
+    def attend(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
+    ) -> torch.Tensor:
+        """Stores the packed tokens' keys and values, then attends each piece as the plan says.
+
+        query: [tokens, heads, size]; key, value: [tokens, key heads, size]. Returns [tokens, heads, size].
+        """
+        for kept, new in zip(self._both(layer), (key, value), strict=True):
+            _store(plan.store, *kept, new)
+        out = torch.empty_like(query)
+        for piece in plan.long:
+            keys, values = self._of_long(layer, piece, key), self._of_long(layer, piece, value, is_value=True)
+            out[piece.here] = attention.causal(query[piece.here], keys, values, self._size**-0.5)
+        if plan.short is not None:
+            out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
+        return out
+
+    def _both(self, layer: int) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+        (shared_keys, shared_values), (keys, values) = self._shared[layer], self._own[layer]
+        return (shared_keys, keys), (shared_values, values)
+
+    def _of_long(self, layer: int, piece: Long, new: torch.Tensor, *, is_value: bool = False) -> torch.Tensor:
+        shared, own = self._both(layer)[is_value]
+        beginning = shared[:, piece.shared_start : piece.shared_stop]
+        if piece.is_beginning:
+            return beginning
+        parts = [beginning, new[piece.here].transpose(0, 1)]
+        if piece.slot_tokens:
+            parts.insert(1, own[piece.slot, :, : piece.slot_tokens])
+        return torch.cat(parts, dim=1)
+
+    def _of_short(self, layer: int, query: torch.Tensor, short: Short) -> torch.Tensor:
+        (shared_keys, keys), (shared_values, values) = self._both(layer)
+        tokens, heads, size = query.shape
+        each = heads // self._key_heads
+        beginnings, weights = [], []
+        for members, start, stop in short.groups:
+            asked = attention.by_key_head(query[members], self._key_heads)[None]
+            found, sums = attention.seen(
+                asked, shared_keys[None, :, start:stop], shared_values[None, :, start:stop]
+            )
+            num_members = members.stop - members.start
+            beginnings.append(found.view(self._key_heads, num_members, each, size).transpose(0, 1))
+            weights.append(sums.view(self._key_heads, num_members, each).transpose(0, 1))
+        rows, reach = slice(0, short.num_slots), slice(0, short.reach)
+        padded = query.new_zeros((short.num_slots, self._key_heads, short.width, each, size))
+        padded[short.rows, :, short.columns] = query.view(tokens, self._key_heads, each, size)
+        found, sums = attention.seen(
+            padded.flatten(2, 3), keys[rows, :, reach], values[rows, :, reach], short.mask
+        )
+        own = found.view(padded.shape)[short.rows, :, short.columns]
+        own_weights = sums.view(padded.shape[:-1])[short.rows, :, short.columns]
+        whole = attention.joined(torch.cat(beginnings), torch.cat(weights), own, own_weights)
+        return whole.reshape(tokens, heads, size)
+
+    def _tensors(self, tokens: int, slots: int | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """A pair a layer, of zeros: what was never written must not be infinite or not a number."""
+        one = (self._key_heads, tokens, self._size)
+        shape = one if slots is None else (slots, *one)
+        return [
+            (
+                torch.zeros(shape, dtype=torch.bfloat16, device=self._device),
+                torch.zeros(shape, dtype=torch.bfloat16, device=self._device),
+            )
+            for _ in range(self._num_layers)
+        ]
+
+
+def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
+    for here, start in store.shared:
+        shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
+    if store.index is not None:
+        own[store.slots, :, store.places] = new[store.index]
+
+
+def _flat(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
+    return [tensor for pair in pairs for tensor in pair]
+
+
+def _rounded_up(number: int, step: int) -> int:
+    return -(-number // step) * step

@@ -1,0 +1,97 @@
+"""What goes through the network: beginnings, which are read once, and the branches that follow them.
+
+A beginning is the document's tokens; every question on it is a branch that sees the beginning's keys
+and values and never copies them. Knows no torch and no text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+NOWHERE = -1
+
+
+@dataclass(slots=True, eq=False)
+class Beginning:
+    """The tokens that several branches share."""
+
+    tokens: tuple[int, ...]
+    is_adapted: bool = False
+    """Whether the adapter takes part; with and without it are two beginnings."""
+    computed_tokens: int = 0
+    """Tokens whose keys and values are in the cache."""
+    offset: int = NOWHERE
+    """Where in the shared cache it lies."""
+    num_branches: int = 0
+    """How many that wait or run follow it."""
+
+    @property
+    def is_read(self) -> bool:
+        return self.computed_tokens == len(self.tokens)
+
+
+@dataclass(slots=True, eq=False)
+class Branch:
+    """One question on a beginning: decided in one piece and then forgotten, or kept while it writes."""
+
+    beginning: Beginning
+    tokens: list[int]
+    """After the beginning: the question, then the text to decide on, or what has been written."""
+    wanted: tuple[int, ...]
+    """Indexes in `tokens` whose next-token distribution is asked for."""
+    columns: tuple[int, ...] = ()
+    """Token ids whose logits are asked for; none: those of the whole vocabulary."""
+    kept_tokens: int = 0
+    """Room for its own keys and values, the most it can become; 0: decided in one piece, nothing is kept."""
+    computed_tokens: int = 0
+    slot: int = NOWHERE
+    """Its row in the cache of branches."""
+
+    @property
+    def is_written(self) -> bool:
+        return self.kept_tokens > 0
+
+    @property
+    def num_tokens(self) -> int:
+        """With the beginning."""
+        return len(self.beginning.tokens) + len(self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Tokens [start, stop) of one beginning or branch, to be computed in this step."""
+
+    of: Beginning | Branch
+    start: int
+    stop: int
+
+    @property
+    def num_tokens(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def is_adapted(self) -> bool:
+        return self.of.is_adapted if isinstance(self.of, Beginning) else self.of.beginning.is_adapted
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One pass of the network."""
+
+    pieces: tuple[Piece, ...]
+    """Beginnings before the branches that follow them, which may be in the same step."""
+    shared_tokens: int = 0
+    """How long the cache of beginnings has to be."""
+    num_slots: int = 0
+    """How many rows the cache of branches needs."""
+    slot_tokens: int = 0
+    """How many tokens each of its rows holds."""
+    branches: tuple[Piece, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        own = tuple(piece for piece in self.pieces if isinstance(piece.of, Branch))
+        object.__setattr__(self, "branches", own)
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(piece.num_tokens for piece in self.pieces)
