@@ -28,7 +28,8 @@ CUDA_CONTEXT_BYTES = 450 * 2**20
 `:4096:2:16:8`). Reported at 300 to 500 MiB a process on consumer cards; not measured
 here, for want of a card."""
 CPU_PROCESS_BYTES = 700 * 2**20
-"""Python with torch and transformers imported, before any weights: 0.5 to 0.6 GiB resident here."""
+"""Python with torch and transformers imported, before any weights: 0.40 GiB resident here; the rest is for
+threads' buffers and grammars."""
 SLACK_SHARE = 0.05
 """Of the budget, for what a caching allocator rounds up and splits (torch rounds blocks over 1 MiB to 2 MiB;
 vLLM leaves 8 to 10 % of a card by default, `gpu_memory_utilization`, context included)."""
@@ -46,7 +47,7 @@ class DoesNotFitError(NotemillError):
             f"does not fit: {_gib(self.needed_bytes)} are needed (weights {_gib(plan.weights_bytes)},"
             f" adapter {_gib(plan.adapter_bytes)}, largest step {_gib(plan.activation_bytes)},"
             f" {least_tokens:,} cached tokens {_gib(least_tokens * plan.bytes_a_token)},"
-            f" context or process {_gib(plan.overhead_bytes)}, slack) and the budget is {_gib(plan.budget_bytes)}:"
+            f" process {_gib(plan.overhead_bytes)}, slack) and the budget is {_gib(plan.budget_bytes)}:"
             f" set NOTEMILL_MEMORY_GIB={math.ceil(self.needed_bytes / GIB * 10) / 10} or more where there is"
             " so much, or take smaller weights, e.g. NOTEMILL_WEIGHTS=smollm2-135m"
         )
