@@ -18,7 +18,6 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.stored_bytes import loaded_bytes, parts_of_mistral, traced_step_bytes
 from worker.footprint import BF16, Adapter, keys_values_bytes, nf4_bytes, step_bytes
 from worker.memory import GIB, MemoryPlan, plan_on_cuda
 from worker.scheduling import STEP_TOKENS
@@ -41,6 +40,8 @@ SMALL = MISTRAL_7B | {
 
 
 def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
+    from benchmarks.stored_bytes import parts_of_mistral
+
     shape = Shape.of(MISTRAL_7B)
     plan = plan_on_cuda(
         shape,
@@ -59,6 +60,8 @@ def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
 
 def _checks(shape: Shape, parts: Mapping[str, int], step_tokens: int) -> dict[str, tuple[float, float]]:
     """By name: what the arithmetic says and what was measured, in bytes."""
+    from benchmarks.stored_bytes import loaded_bytes, traced_step_bytes
+
     small = Shape.of(SMALL)
     with_adapter, _ = loaded_bytes(SMALL, rank=RANK)
     # The second load: the first brings libraries and threads into memory with it.

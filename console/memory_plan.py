@@ -17,6 +17,8 @@ from models.settings import Settings, load_settings
 from worker.device import DeviceFacts, free_ram_bytes
 from worker.memory import GIB, DoesNotFitError, MemoryPlan
 from worker.planning import plan_by_name, window_tokens
+from worker.shapes import UnknownShapeError
+from worker.weights import WeightsError
 
 
 def check_memory(settings: Settings) -> Check:
@@ -26,6 +28,8 @@ def check_memory(settings: Settings) -> Check:
         return Check("memory", True, "cannot be told on this system; NOTEMILL_MEMORY_GIB sets a budget")
     try:
         plan = plan_by_name(settings, device)
+    except (UnknownShapeError, WeightsError) as error:
+        return Check("memory", True, f"cannot be planned yet: {error}")
     except DoesNotFitError as error:
         found, _, todo = str(error).rpartition(": ")
         # Other programs may leave what they hold before a worker starts: no reason to refuse a run.

@@ -89,6 +89,8 @@ def attention_bytes(shape: Shape, step_tokens: int) -> int:
 def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
     """The most that a pass over so many tokens holds at once: in an MLP, where its three products live.
 
+    (In attention it would be where heads together are wider than the MLP, as in no network we know.)
+
     Four hidden states (embeddings, the layer's input, residual, normed), three of the MLP's width, rotary
     tables; and the output layer's logits for `rows`, in bf16 and fp32. A traced pass of transformers
     5.23 through layers of Mistral 7B's size held just that (`benchmarks.memory`).
