@@ -202,13 +202,19 @@ def config(as_json: options.Json = False) -> int:
     return show_config(as_json=as_json)
 
 
-@_keep(epilog="Example: `notemill doctor`")
-def doctor(as_json: options.Json = False) -> int:
+@_keep(epilog="Example: `notemill doctor --plan mistral-7b --gib 8`")
+def doctor(plan: options.Plan = None, gib: options.Gib = None, as_json: options.Json = False) -> int:
     """Say what is wrong, and what to type.
 
     Checks Python, disk, home folder, database, Redis, weights, GPU, memory and workers; exit status 1
-    where something would stop `run`.
+    where something would stop `run`. With --plan: whether weights would fit a card, theirs or not.
     """
+    if plan is not None:
+        from console.memory_plan import show_plan
+
+        return show_plan(plan, gib, as_json=as_json)
+    if gib is not None:
+        raise typer.BadParameter("--gib goes with --plan WEIGHTS, e.g. --plan mistral-7b --gib 8")
     from console.doctor import examine
 
     return examine(as_json=as_json)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from console import machine_checks, service_checks
+from console import machine_checks, memory_plan, service_checks
 from console.check import Check
 from console.errors import PROBLEM
 from console.terminal import harmless, stdout
@@ -22,7 +22,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     service_checks.check_database,
     service_checks.check_redis,
     service_checks.check_weights,
-    machine_checks.check_memory,
+    memory_plan.check_memory,
     machine_checks.check_gpu,
     service_checks.check_worker,
 )

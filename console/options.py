@@ -76,6 +76,12 @@ Plain = Annotated[bool, typer.Option("--plain", help="No colours: labels in brac
 Statement = Annotated[
     str, typer.Argument(metavar="SELECT", help="Any SELECT in quotes; docs/sql.md describes the views.")
 ]
+Plan = Annotated[
+    str | None, typer.Option("--plan", metavar="WEIGHTS", help="Only the memory plan of these weights.")
+]
+Gib = Annotated[
+    float | None, typer.Option("--gib", metavar="N", min=0.1, help="With --plan: on a GPU of so many GiB.")
+]
 Rows = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show no more rows.")]
 LabelsFile = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="Check this labels file and print it.")

@@ -52,6 +52,8 @@ class Settings(BaseSettings):
     """Sequences decoded side by side."""
     max_batch_tokens: int = Field(default=0, ge=0)
     """Cached tokens of all sequences in the batch together; 0: as many as memory affords."""
+    memory_gib: float = Field(default=0.0, ge=0)
+    """GiB a worker may take of its device, weights and all; 0: a GPU's free memory, half of free RAM."""
     window_tokens: int = Field(default=350, ge=32)
     """The longest piece of a note in one prompt for entities and search, in tokens."""
     summary_window_tokens: int = Field(default=1_500, ge=64)

@@ -1,0 +1,119 @@
+"""How many tokens a note of some length costs: the pipeline's own requests, counted as they come.
+
+The engine behind may be the real one, whose rate is then measured too, or one that answers nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from models.answers import Task
+from models.jobs import Job, Question, Work
+from models.labels import load_labels
+from models.outcomes import Failed
+from models.settings import Settings
+from worker.chat import Chat
+from worker.decisions import NOTHING
+from worker.engine import Decide, Decided, Engine, Reply, Request, Write, Written
+from worker.pipeline import process
+
+WRITTEN_TOKENS = 40
+"""Of one written answer where nothing is really written: two short sentences. An assumption, and said so."""
+QUESTIONS = (
+    Question(task=Task.ENTITIES),
+    Question(task=Task.SEARCH, parameters={"query": "Is there any sign of infection?"}),
+)
+_NOTES = Path(__file__).parents[1] / "examples" / "notes"
+
+
+@dataclass(slots=True)
+class Counted:
+    """Tokens of one or more notes."""
+
+    notes: int = 0
+    read_tokens: int = 0
+    """A window's document once for all its questions, and each question with its second copy."""
+    document_tokens: int = 0
+    """Of those, the documents'."""
+    written_tokens: int = 0
+    requests: int = 0
+
+
+@dataclass(slots=True)
+class CountingEngine:
+    """Engine that counts what is asked, and lets `behind` answer if there is one."""
+
+    chat: Chat
+    behind: Engine | None = None
+    counted: Counted = field(default_factory=Counted)
+    context_tokens: int = 8_192
+    _lock: Lock = field(default_factory=Lock)
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.chat.plain(text))
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """Replies in the order of the requests; without an engine behind all of them find nothing."""
+        nothing = [self._nothing(request) for request in requests]
+        replies = list(self.behind.answer(requests)) if self.behind else nothing
+        with self._lock:
+            self._count(requests, replies)
+        return replies
+
+    def _count(self, requests: Sequence[Request], replies: Sequence[Reply]) -> None:
+        shared = {}
+        for request, reply in zip(requests, replies, strict=True):
+            encoded = self.chat.encode(request.prompt)
+            shared[request.prompt.document, request.prompt.is_adapted] = encoded.shared_tokens
+            copied = self.count_tokens(request.copy) if isinstance(request, Decide) else 0
+            self.counted.read_tokens += len(encoded.tokens) - encoded.shared_tokens + copied
+            self.counted.written_tokens += reply.completion_tokens if isinstance(reply, Written) else 0
+        self.counted.requests += len(requests)
+        self.counted.document_tokens += sum(shared.values())
+        self.counted.read_tokens += sum(shared.values())
+
+    def _nothing(self, request: Request) -> Reply:
+        if isinstance(request, Write):
+            return Written("none" if "none" in (request.grammar or "") else "None.", True, 0, WRITTEN_TOKENS)
+        tokens, offsets = self.chat.plain_with_offsets(request.copy)
+        spans = tuple(offsets) if request.ends is None else tuple((0, end) for end in request.ends)
+        unlikely = np.full((len(spans), len(request.words)), -20.0, np.float32)
+        unlikely[:, request.words.index(NOTHING) if NOTHING in request.words else -1] = 0.0
+        return Decided(spans, unlikely, len(tokens))
+
+
+def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:
+    """Entities, one search and a summary of one note. Raises RuntimeError where one of them fails."""
+    summary = Question(task=Task.SUMMARY, parameters={"max_words": settings.summary_words})
+    labels = load_labels(settings.labels_file)
+    jobs = tuple(
+        Job(
+            id=number,
+            question=question,
+            recipe_id="benchmark",
+            labels=labels if question.task is Task.ENTITIES else (),
+            attempt=1,
+        )
+        for number, question in enumerate((*QUESTIONS, summary))
+    )
+    work = Work(document_id=1, text=text, jobs=jobs)
+    for job, outcome in process(work, engine=engine, settings=settings):
+        if isinstance(outcome, Failed):
+            raise RuntimeError(f"{job.question.task} failed: {outcome.reason} {outcome.detail}")
+    engine.counted.notes += 1
+
+
+def note_of(chat: Chat, tokens: int, *, number: int) -> str:
+    """The example notes' text from the `number`-th on, so many tokens of it, again and again if need be."""
+    texts = [path.read_text("utf-8") for path in sorted(_NOTES.glob("*.txt")) if "odd" not in path.name]
+    turned = "\n\n".join(texts[number % len(texts) :] + texts[: number % len(texts)])
+    found, offsets = chat.plain_with_offsets(turned)
+    while len(found) < tokens:
+        turned += "\n\n" + turned
+        found, offsets = chat.plain_with_offsets(turned)
+    return turned[: offsets[tokens - 1][1]]

@@ -1,0 +1,165 @@
+"""What Mistral 7B takes in memory, part by part, and how many tokens fit beside it in 8 GiB.
+
+    python -m benchmarks.memory
+    python -m benchmarks.memory --gib 12 --step-tokens 1024 --json
+
+No weights and no GPU are needed. Three things are held against the arithmetic of `notemill doctor --plan`:
+Mistral 7B's modules on the meta device, a matrix of each of its sizes really quantized; a small Mistral
+saved, loaded and quantized as the worker does it, with and without an adapter; and a pass of transformers
+through layers of the real size, its allocations traced. Takes about half a minute and 1 GB.
+Exit status 1 where a target is missed or one of the three is more than 3 % off.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from worker.footprint import BF16, Adapter, keys_values_bytes, nf4_bytes, step_bytes
+from worker.memory import GIB, MemoryPlan, plan_on_cuda
+from worker.scheduling import STEP_TOKENS
+from worker.shapes import MISTRAL_7B, Shape
+
+MOST_WEIGHTS_GIB = 4.2
+LEAST_TOKENS = 16_000
+CLOSE = 0.03
+RANK = 16
+ROWS = 32
+SMALL = MISTRAL_7B | {
+    "vocab_size": 8_192,
+    "hidden_size": 1_024,
+    "intermediate_size": 3_584,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+}
+"""Mistral's modules, heads and proportions: a quarter as wide, 6 layers."""
+
+
+def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
+    from benchmarks.stored_bytes import parts_of_mistral
+
+    shape = Shape.of(MISTRAL_7B)
+    plan = plan_on_cuda(
+        shape,
+        is_quantized=True,
+        adapter=Adapter.of_rank(RANK, shape),
+        budget_bytes=int(gib * GIB),
+        step_tokens=step_tokens,
+        rows=ROWS,
+    )
+    parts = parts_of_mistral(MISTRAL_7B)
+    checks = _checks(shape, parts, step_tokens)
+    result = _result(shape, plan, parts, checks, gib)
+    print(json.dumps(result) if as_json else _tables(result, checks, gib))
+    return 0 if result["is_reached"] else 1
+
+
+def _checks(shape: Shape, parts: Mapping[str, int], step_tokens: int) -> dict[str, tuple[float, float]]:
+    """By name: what the arithmetic says and what was measured, in bytes."""
+    from benchmarks.stored_bytes import loaded_bytes, traced_step_bytes
+
+    small = Shape.of(SMALL)
+    with_adapter, _ = loaded_bytes(SMALL, rank=RANK)
+    # The second load: the first brings libraries and threads into memory with it.
+    stored, grown = loaded_bytes(SMALL)
+    # transformers' own attention makes the causal mask, a byte for each pair; ours is counted a token.
+    own_mask = step_tokens * step_tokens
+    return {
+        "meta": (nf4_bytes(shape), sum(parts.values())),
+        "loaded": (nf4_bytes(small), stored),
+        "loaded_with_adapter": (
+            nf4_bytes(small) + Adapter.of_rank(RANK, small).total_bytes,
+            with_adapter,
+        ),
+        # What is not quantized stays a mapped file until it is touched, and is no growth.
+        "process": (nf4_bytes(small) - BF16 * small.values_beside, grown),
+        "step": (
+            step_bytes(shape, step_tokens, rows=0) + own_mask,
+            traced_step_bytes(MISTRAL_7B, step_tokens=step_tokens),
+        ),
+    }
+
+
+def _result(
+    shape: Shape,
+    plan: MemoryPlan,
+    parts: Mapping[str, int],
+    checks: Mapping[str, tuple[float, float]],
+    gib: float,
+) -> dict[str, Any]:
+    off = {f"{name}_off": round(measured / told - 1, 4) for name, (told, measured) in checks.items()}
+    # How much a process grows hangs on what its allocator kept: told, not judged.
+    is_close = all(abs(share) <= CLOSE for name, share in off.items() if name != "process_off")
+    weights_gib = sum(parts.values()) / GIB
+    return {
+        "weights_gib": round(weights_gib, 3),
+        **{f"{name.replace(' ', '_')}_gib": round(size / GIB, 4) for name, size in parts.items()},
+        "adapter_gib": round(plan.adapter_bytes / GIB, 3),
+        "step_gib": round(plan.activation_bytes / GIB, 3),
+        "context_gib": round(plan.overhead_bytes / GIB, 3),
+        "slack_gib": round(plan.slack_bytes / GIB, 3),
+        "left_gib": round(plan.left_bytes / GIB, 3),
+        "kv_bytes_a_token": keys_values_bytes(shape),
+        "attention_bytes_a_token": plan.attention_bytes_a_token,
+        f"kv_tokens_in_{gib:g}_gib": plan.cached_tokens,
+        "step_tokens": plan.step_tokens,
+        **off,
+        "is_reached": is_close
+        and weights_gib <= MOST_WEIGHTS_GIB
+        and (gib != 8 or plan.cached_tokens >= LEAST_TOKENS),
+    }
+
+
+def _tables(result: Mapping[str, Any], checks: Mapping[str, tuple[float, float]], gib: float) -> str:
+    tokens = result[f"kv_tokens_in_{gib:g}_gib"]
+    lines = [f"Mistral 7B in NF4, in {gib:g} GiB of a GPU, steps of {result['step_tokens']:,} tokens", ""]
+    lines += [
+        f"  {name[:-4].replace('_', ' '):<24}{value:>9.3f} GiB"
+        for name, value in result.items()
+        if _is_part(name)
+    ]
+    lines += [
+        "",
+        f"  keys and values a token {result['kv_bytes_a_token']:>9,} bytes, "
+        f"{result['attention_bytes_a_token']:,} more in a step",
+        f"  cached tokens           {tokens:>9,}   target {LEAST_TOKENS:,} in 8 GiB",
+        f"  weights                 {result['weights_gib']:>9.3f}   target at most {MOST_WEIGHTS_GIB} GiB",
+        "",
+        "  arithmetic against              told MiB  measured MiB      off",
+    ]
+    for name, (told, measured) in checks.items():
+        sizes = f"{told / 2**20:>10,.1f}{measured / 2**20:>14,.1f}"
+        lines.append(f"  {_CHECKED[name]:<30}{sizes}{measured / told - 1:>9.2%}")
+    return "\n".join(
+        [*lines, "", "All targets are reached." if result["is_reached"] else "A target is missed."]
+    )
+
+
+_CHECKED = {
+    "meta": "Mistral 7B's modules",
+    "loaded": "a small one, loaded",
+    "loaded_with_adapter": "the same with an adapter",
+    "process": "its 4-bit part in the process",
+    "step": "a step, traced",
+}
+
+
+def _is_part(name: str) -> bool:
+    return name.endswith("_gib") and not name.startswith("kv_")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.memory",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--gib", type=float, default=8.0, help="of the card (8)")
+    parser.add_argument("--step-tokens", type=int, default=STEP_TOKENS, help=f"in one pass ({STEP_TOKENS})")
+    parser.add_argument("--json", action="store_true", help="one object on the last line instead of tables")
+    given = parser.parse_args()
+    sys.exit(main(given.gib, given.step_tokens, as_json=given.json))

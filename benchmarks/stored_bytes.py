@@ -1,0 +1,125 @@
+"""Bytes that tensors really take: of quantized networks, of Mistral 7B's own modules, of a traced pass."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import bitsandbytes
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.distributed._tools.mem_tracker import MemTracker
+from transformers import AutoModel, AutoModelForCausalLM, MistralConfig, MistralForCausalLM
+from transformers.quantizers.auto import AutoHfQuantizer
+from transformers.utils import logging as transformers_logging
+
+from worker.networks import nf4
+
+
+def stored_bytes(network: torch.nn.Module) -> int:
+    """All parameters, buffers and states of quantization, each storage once."""
+    seen = {
+        tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
+        for tensor in tensors_of(network)
+    }
+    return sum(seen.values())
+
+
+def tensors_of(network: torch.nn.Module) -> Iterator[torch.Tensor]:
+    """Every tensor that a loaded network holds on to."""
+    yield from network.buffers()
+    for parameter in network.parameters():
+        yield parameter
+        state = getattr(parameter, "quant_state", None)
+        if state is not None:
+            yield from (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
+
+
+def parts_of_mistral(config: Mapping[str, Any]) -> dict[str, int]:
+    """Bytes by kind of module, on the meta device, its linear layers replaced as on loading.
+
+    Of each different size of matrix one is quantized for real; what that takes counts for all of the size.
+    """
+    with torch.device("meta"):
+        network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16)
+    AutoHfQuantizer.from_config(nf4()).preprocess_model(model=network, device_map=None)
+    found: Counter[str] = Counter()
+    for name, module in network.named_modules():
+        if isinstance(module, bitsandbytes.nn.Linear4bit):
+            found["linear layers"] += quantized_matrix_bytes(module.in_features, module.out_features)
+        else:
+            kind = {"model.embed_tokens": "embeddings", "lm_head": "output layer"}.get(name, "norms")
+            found[kind] += sum(one.numel() * one.element_size() for one in module.parameters(recurse=False))
+    return dict(found)
+
+
+@cache
+def quantized_matrix_bytes(inputs: int, outputs: int) -> int:
+    """Of one matrix, as bitsandbytes quantizes it with our configuration."""
+    config = nf4()
+    weight = bitsandbytes.nn.Params4bit(
+        torch.randn(outputs, inputs, dtype=torch.bfloat16),
+        requires_grad=False,
+        compress_statistics=config.bnb_4bit_use_double_quant,
+        quant_type=config.bnb_4bit_quant_type,
+    ).to("cpu")
+    holder = torch.nn.Module()
+    holder.weight = weight
+    return stored_bytes(holder)
+
+
+def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]:
+    """Of a network with these sizes, saved in bf16 and loaded with `worker.networks.nf4()` on the CPU.
+
+    Returns what its tensors take, and by how much the process grew. `rank`: with a LoRA adapter beside.
+    """
+    transformers_logging.disable_progress_bar()
+    with tempfile.TemporaryDirectory(prefix="notemill-memory-") as folder:
+        plain, adapter = Path(folder) / "plain", Path(folder) / "adapter"
+        MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16).save_pretrained(plain)
+        if rank:
+            network = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16)
+            lora = LoraConfig(r=rank, target_modules="all-linear", init_lora_weights=False)
+            get_peft_model(network, lora).save_pretrained(adapter)
+            del network
+        _given_back()
+        before = resident_bytes()
+        loaded = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16, quantization_config=nf4())
+        if rank:
+            loaded = PeftModel.from_pretrained(loaded, adapter)
+        _given_back()
+        return stored_bytes(loaded), resident_bytes() - before
+
+
+def traced_step_bytes(config: Mapping[str, Any], *, step_tokens: int, layers: int = 2) -> int:
+    """The most that transformers' own pass holds at once besides its weights, on tensors without contents."""
+    with FakeTensorMode():
+        config_of_body = MistralConfig(**{**config, "num_hidden_layers": layers})
+        body = AutoModel.from_config(config_of_body, dtype=torch.bfloat16).eval()
+        tracker = MemTracker()
+        tracker.track_external(body)
+        with torch.no_grad(), tracker:
+            body(input_ids=torch.zeros(1, step_tokens, dtype=torch.long), use_cache=False)
+        [peak] = tracker.get_tracker_snapshot("peak").values()
+    held = {getattr(kind, "name", str(kind)): size for kind, size in peak.items()}
+    return int(held["Total"] - held["PARAM"] - held["BUFFER"])
+
+
+def resident_bytes() -> int:
+    """Of this process, files that are only mapped left out; Linux."""
+    status = Path("/proc/self/status").read_text("ascii")
+    return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))
+
+
+def _given_back() -> None:
+    """Freed memory goes back to the system, where glibc can be told so."""
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)

@@ -1,0 +1,155 @@
+"""The memory plan: its arithmetic against weights really quantized, and what it says when it is tight."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import tiny
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from benchmarks.stored_bytes import stored_bytes, traced_step_bytes
+from models.settings import Settings
+from worker.device import DeviceFacts, _left_in_container_bytes
+from worker.footprint import Adapter, bf16_bytes, keys_values_bytes, nf4_bytes, step_bytes
+from worker.memory import GIB, DoesNotFitError, plan_on_cuda
+from worker.networks import nf4
+from worker.planning import plan_by_name, plan_memory
+from worker.shapes import MISTRAL_7B, SMOLLM2_135M, Shape, UnknownShapeError, shape_of_folder
+
+MISTRAL = Shape.of(MISTRAL_7B)
+TINY_MISTRAL = MISTRAL_7B | {
+    "hidden_size": 256,
+    "intermediate_size": 896,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "vocab_size": 512,
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    return tiny.write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def adapter(weights, tmp_path_factory) -> Path:
+    return tiny.write_tiny_adapter(weights, tmp_path_factory.mktemp("adapter"), labels=["problem"])
+
+
+def quantized(folder: Path):
+    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, quantization_config=nf4())
+
+
+def on_card(gib: float, shape: Shape = MISTRAL):
+    return plan_on_cuda(
+        shape,
+        is_quantized=True,
+        adapter=Adapter.of_rank(16, shape),
+        budget_bytes=int(gib * GIB),
+        step_tokens=2_048,
+        rows=32,
+    )
+
+
+def test_4_bit_weights_take_what_the_arithmetic_says(weights):
+    assert stored_bytes(quantized(weights)) == pytest.approx(nf4_bytes(shape_of_folder(weights)), rel=0.03)
+
+
+def test_4_bit_weights_with_an_adapter_take_what_the_arithmetic_says(weights, adapter):
+    told = nf4_bytes(shape_of_folder(weights)) + Adapter.of_folder(adapter).total_bytes
+    measured = stored_bytes(PeftModel.from_pretrained(quantized(weights), adapter))
+    assert measured == pytest.approx(told, rel=0.03)
+    assert measured > 1.2 * nf4_bytes(shape_of_folder(weights))
+
+
+def test_bf16_weights_take_what_the_arithmetic_says(weights):
+    network = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
+    assert stored_bytes(network) == pytest.approx(bf16_bytes(shape_of_folder(weights)), rel=0.01)
+
+
+def test_an_adapter_in_a_folder_is_counted_as_its_rank_says(weights, adapter):
+    of_rank = Adapter.of_rank(4, shape_of_folder(weights))
+    assert Adapter.of_folder(adapter).parameters == of_rank.parameters
+
+
+def test_a_step_holds_what_the_arithmetic_says():
+    traced = traced_step_bytes(TINY_MISTRAL, step_tokens=512)
+    mask = 512 * 512
+    assert traced == pytest.approx(step_bytes(Shape.of(TINY_MISTRAL), 512, rows=0) + mask, rel=0.03)
+
+
+def test_keys_and_values_take_the_published_bytes_a_token():
+    assert keys_values_bytes(MISTRAL) == 131_072
+    assert keys_values_bytes(Shape.of(SMOLLM2_135M)) == 23_040
+
+
+def test_mistral_leaves_room_for_16000_tokens_in_8_gib():
+    plan = on_card(8)
+    assert plan.weights_bytes <= 4.2 * GIB
+    assert plan.cached_tokens >= 16_000
+    assert plan.needed_bytes(plan.cached_tokens) <= plan.budget_bytes
+
+
+def test_a_budget_that_is_too_small_is_an_error_with_the_numbers_and_what_to_type():
+    with pytest.raises(DoesNotFitError, match=r"the budget is 4\.00 GiB: set NOTEMILL_MEMORY_GIB=") as caught:
+        on_card(4).checked(least_tokens=850)
+    assert on_card(4).cached_tokens == 0
+    assert "weights 3.85 GiB" in str(caught.value)
+
+
+@pytest.mark.parametrize("gib", [1, 4, 5.3])
+def test_the_budget_that_is_said_to_be_needed_is_enough_and_not_much_less_is(gib):
+    with pytest.raises(DoesNotFitError) as caught:
+        on_card(gib).checked(least_tokens=850)
+    needed = caught.value.needed_bytes / GIB
+    assert on_card(needed + 0.001).checked(least_tokens=850)
+    assert on_card(needed - 0.001).cached_tokens < 850
+
+
+def test_a_larger_budget_never_holds_fewer_tokens():
+    tokens = [on_card(gib).cached_tokens for gib in (4, 5, 6, 8, 12, 24)]
+    assert tokens == sorted(tokens)
+    assert tokens[-1] > 100_000
+
+
+def test_a_context_that_is_there_already_is_not_counted_again():
+    settings = Settings(weights="mistral-7b")
+    fresh = plan_by_name(settings, DeviceFacts("cuda", 8 * GIB))
+    inside = plan_by_name(settings, DeviceFacts("cuda", 8 * GIB, has_context=True))
+    assert inside.cached_tokens > fresh.cached_tokens
+
+
+def test_a_set_budget_is_kept_to_and_never_more_than_is_free():
+    asked = Settings(weights="mistral-7b", memory_gib=8)
+    assert plan_by_name(asked, DeviceFacts("cuda", 24 * GIB)).budget_bytes == 8 * GIB
+    assert plan_by_name(asked, DeviceFacts("cuda", 6 * GIB)).budget_bytes == 6 * GIB
+
+
+def test_a_cpu_gives_a_modest_share_and_holds_a_copy_for_the_adapter(weights, adapter):
+    alone = plan_memory(Settings(weights=str(weights)), DeviceFacts("cpu", 32 * GIB))
+    two = plan_memory(Settings(weights=str(weights), adapter=str(adapter)), DeviceFacts("cpu", 32 * GIB))
+    assert alone.left_bytes <= 2 * GIB
+    assert alone.budget_bytes < 4 * GIB
+    assert two.weights_bytes == 2 * alone.weights_bytes
+
+
+def test_a_config_without_its_sizes_is_refused_by_name():
+    with pytest.raises(UnknownShapeError, match="hidden_size, intermediate_size"):
+        Shape.of(MISTRAL_7B | {"hidden_size": None, "intermediate_size": None})
+
+
+def test_a_containers_limit_counts_less_what_is_taken_and_cannot_be_dropped(tmp_path):
+    for name, text in {"max": "1000", "current": "700", "stat": "anon 5\ninactive_file 200"}.items():
+        (tmp_path / f"memory.{name}").write_text(text)
+    assert _left_in_container_bytes(tmp_path) == 500
+    (tmp_path / "memory.max").write_text("max")
+    assert _left_in_container_bytes(tmp_path) is None
+
+
+def test_the_embedded_weights_take_the_bytes_of_their_file():
+    assert Shape.of(SMOLLM2_135M).head_size == 64
+    assert nf4_bytes(Shape.of(SMOLLM2_135M)) == pytest.approx(111_879_761, rel=0.03)

@@ -1,0 +1,109 @@
+"""Bytes of each thing that a network takes in memory: weights, adapter, a cached token, a step.
+
+Arithmetic on a shape; no torch. `benchmarks.memory` holds it against weights that bitsandbytes really
+quantized and against the allocations of a traced pass.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from worker.shapes import Shape
+
+BF16 = 2
+FP32 = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter beside the weights: in and out matrices of rank r a layer (arXiv 2106.09685)."""
+
+    parameters: int
+    bytes_each: int = FP32
+    """peft loads them in fp32 beside bf16 weights, unless `autocast_adapter_dtype=False`."""
+
+    @property
+    def total_bytes(self) -> int:
+        return self.parameters * self.bytes_each
+
+    @staticmethod
+    def of_rank(rank: int, shape: Shape) -> Adapter:
+        """On all linear layers: rank x (inputs + outputs) values each."""
+        return Adapter(rank * shape.layers * sum(sum(sizes) for sizes in shape.linear_layers))
+
+    @staticmethod
+    def of_folder(folder: Path) -> Adapter:
+        """Counted in the header of its safetensors file: 8 bytes of length, then JSON."""
+        with (folder / "adapter_model.safetensors").open("rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        shapes = [one["shape"] for name, one in header.items() if name != "__metadata__"]
+        return Adapter(sum(math.prod(shape) for shape in shapes))
+
+
+def bf16_bytes(shape: Shape) -> int:
+    """Every weight in two bytes."""
+    matrices = sum(inputs * outputs for inputs, outputs in shape.linear_layers)
+    return BF16 * (shape.layers * matrices + shape.values_beside)
+
+
+def nf4_bytes(shape: Shape) -> int:
+    """Linear layers as bitsandbytes stores them; embeddings, output layer and norms stay in bf16.
+
+    transformers leaves the output layer and whatever is tied to it unquantized (`get_keys_to_not_convert`).
+    """
+    layer = sum(nf4_matrix_bytes(inputs * outputs) for inputs, outputs in shape.linear_layers)
+    return shape.layers * layer + BF16 * shape.values_beside
+
+
+def nf4_matrix_bytes(values: int) -> int:
+    """A matrix in 4-bit NormalFloat with double quantization (QLoRA, arXiv 2305.14314, section 3).
+
+    Two values a byte; a scale for each block of 64, itself in 8 bits; a second scale in fp32 for each
+    256 of those and their mean in fp32. With each matrix come its tables: 16 and 256 values in fp32
+    (bitsandbytes.functional.QuantState). In all 0.5159 bytes a value.
+    """
+    blocks = -(-values // 64)
+    second_blocks = -(-blocks // 256)
+    return -(-values // 2) + blocks + FP32 * (second_blocks + 1 + 16 + 256)
+
+
+def keys_values_bytes(shape: Shape) -> int:
+    """A cached token's, all layers, bf16: Mistral 7B 131,072; SmolLM2-135M 23,040."""
+    return 2 * shape.layers * shape.key_value_heads * shape.head_size * BF16
+
+
+def attention_bytes(shape: Shape, step_tokens: int) -> int:
+    """For each token that the step's row can look at: its column of the mask, and one layer's key and value.
+
+    Boolean and again as bf16 for the kernel; keys and values repeated for all heads, since torch's fused
+    kernels take a mask or grouped heads, not both (flash refuses the mask, the memory-efficient kernel
+    unequal heads). Without repeating, scores of heads x step x row in fp32 would be held instead:
+    4 GiB for Mistral 7B at a row of 16,000.
+    """
+    return step_tokens * (1 + BF16) + 2 * shape.heads * shape.head_size * BF16
+
+
+def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
+    """The most that a pass over so many tokens holds at once: in an MLP, where its three products live.
+
+    (In attention it would be where heads together are wider than the MLP, as in no network we know.)
+
+    Four hidden states (embeddings, the layer's input, residual, normed), three of the MLP's width, rotary
+    tables; and the output layer's logits for `rows`, in bf16 and fp32. A traced pass of transformers
+    5.23 through layers of Mistral 7B's size held just that (`benchmarks.memory`).
+    """
+    layer = step_tokens * BF16 * (4 * shape.hidden + 3 * shape.intermediate + 2 * shape.head_size)
+    return layer + rows * shape.vocabulary * (BF16 + FP32)
+
+
+def largest_layer_bytes(shape: Shape) -> int:
+    """A 4-bit matrix is unpacked to bf16 as a whole for large steps; one at a time."""
+    return BF16 * max(inputs * outputs for inputs, outputs in shape.linear_layers)
+
+
+def adapter_step_bytes(shape: Shape, adapter: Adapter, step_tokens: int) -> int:
+    """Input cast to the adapter's dtype, output, and that scaled, at the widest matrix (peft's `Linear`)."""
+    return step_tokens * adapter.bytes_each * (shape.hidden + 2 * shape.intermediate)

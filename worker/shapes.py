@@ -1,0 +1,113 @@
+"""A network's sizes, read from its config.json: enough to say what it takes in memory. Knows no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import NotemillError
+
+MISTRAL_7B = {
+    "model_type": "mistral",
+    "vocab_size": 32_768,
+    "hidden_size": 4_096,
+    "intermediate_size": 14_336,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "max_position_embeddings": 32_768,
+    "sliding_window": None,
+    "tie_word_embeddings": False,
+}
+"""The config.json of mistralai/Mistral-7B-Instruct-v0.3, as far as memory goes."""
+SMOLLM2_135M = {
+    "model_type": "llama",
+    "vocab_size": 49_152,
+    "hidden_size": 576,
+    "intermediate_size": 1_536,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 9,
+    "num_key_value_heads": 3,
+    "max_position_embeddings": 8_192,
+    "tie_word_embeddings": True,
+}
+"""The same of HuggingFaceTB/SmolLM2-135M-Instruct."""
+CONFIGS: Mapping[str, Mapping[str, Any]] = {"mistral-7b": MISTRAL_7B, "smollm2-135m": SMOLLM2_135M}
+"""For weights by name that are not on this machine."""
+
+
+class UnknownShapeError(NotemillError):
+    """A config.json that does not say how large the network is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A decoder of the Llama and Mistral kind: four attention and three MLP matrices a layer."""
+
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    key_value_heads: int
+    head_size: int
+    context_tokens: int
+    """The longest sequence; of a sliding window its width, within which it is plain attention."""
+    is_tied: bool
+    """The output layer is the table of embeddings."""
+    has_attention_bias: bool = False
+
+    @staticmethod
+    def of(config: Mapping[str, Any]) -> Shape:
+        """From a config.json's values. Raises UnknownShapeError, naming what is missing."""
+        missing = [name for name in _NEEDED if not isinstance(config.get(name), int)]
+        if missing:
+            raise UnknownShapeError(f"the weights' config.json says nothing of {', '.join(missing)}")
+        heads = int(config["num_attention_heads"])
+        return Shape(
+            vocabulary=int(config["vocab_size"]),
+            hidden=int(config["hidden_size"]),
+            intermediate=int(config["intermediate_size"]),
+            layers=int(config["num_hidden_layers"]),
+            heads=heads,
+            key_value_heads=int(config.get("num_key_value_heads") or heads),
+            head_size=int(config.get("head_dim") or config["hidden_size"] // heads),
+            context_tokens=int(config.get("sliding_window") or config["max_position_embeddings"]),
+            is_tied=bool(config.get("tie_word_embeddings", False)),
+            has_attention_bias=bool(config.get("attention_bias", False)),
+        )
+
+    @property
+    def linear_layers(self) -> tuple[tuple[int, int], ...]:
+        """(inputs, outputs) of one layer's matrices: q, k, v, o, gate, up, down."""
+        query, key = self.heads * self.head_size, self.key_value_heads * self.head_size
+        attention = ((self.hidden, query), (self.hidden, key), (self.hidden, key), (query, self.hidden))
+        up = (self.hidden, self.intermediate)
+        return (*attention, up, up, (self.intermediate, self.hidden))
+
+    @property
+    def values_beside(self) -> int:
+        """Weights that are never quantized: embeddings, output layer, norms, biases."""
+        query, key = self.heads * self.head_size, self.key_value_heads * self.head_size
+        biases = self.layers * (query + 2 * key + self.hidden) if self.has_attention_bias else 0
+        tables = self.vocabulary * self.hidden * (1 if self.is_tied else 2)
+        return tables + (2 * self.layers + 1) * self.hidden + biases
+
+
+def shape_of_folder(folder: Path) -> Shape:
+    """Of prepared weights. Raises UnknownShapeError."""
+    return Shape.of(json.loads((folder / "config.json").read_text("utf-8")))
+
+
+_NEEDED = (
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "max_position_embeddings",
+)
