@@ -19,6 +19,7 @@ import numpy.typing as npt
 from worker.chat import Chat
 from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
 from worker.grammar import Grammars
+from worker.places import tokens_at
 from worker.scheduling import Row, Scheduler, Step
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class _Asked:
     spans: tuple[tuple[int, int], ...] = ()
     matcher: Any = None
     is_complete: bool = False
+    refusal: Refusal | None = None
 
 
 class BatchedEngine:
@@ -118,11 +120,14 @@ class BatchedEngine:
 
     def _prepare(self, request: Request) -> _Asked | Refusal:
         encoded = self._chat.encode(request.prompt)
-        asked = (
-            self._prepare_decide(request, encoded.tokens, encoded.shared_tokens)
-            if isinstance(request, Decide)
-            else self._prepare_write(request, encoded.tokens, encoded.shared_tokens)
-        )
+        try:
+            asked = (
+                self._prepare_decide(request, encoded.tokens, encoded.shared_tokens)
+                if isinstance(request, Decide)
+                else self._prepare_write(request, encoded.tokens, encoded.shared_tokens)
+            )
+        except ValueError:  # a grammar's; its text may quote the note
+            return Refusal("unparsable", "the grammar does not compile")
         if asked.row.planned_tokens > self.context_tokens:
             detail = f"{asked.row.planned_tokens} tokens do not fit into {self.context_tokens}"
             return Refusal("too_long", detail)
@@ -130,7 +135,7 @@ class BatchedEngine:
 
     def _prepare_decide(self, request: Decide, tokens: list[int], shared: int) -> _Asked:
         copied, offsets = self._chat.plain_with_offsets(request.copy)
-        places = range(len(copied)) if request.ends is None else _tokens_at(request.ends, offsets)
+        places = range(len(copied)) if request.ends is None else tokens_at(request.ends, offsets)
         row = Row(
             tokens=tokens + copied,
             columns=tuple(self._chat.plain(word)[0] for word in request.words),
@@ -150,7 +155,7 @@ class BatchedEngine:
             planned_tokens=len(tokens) + request.max_tokens,
             is_adapted=request.prompt.is_adapted,
         )
-        matcher = self._grammars.matcher(request.grammar) if request.grammar is not None else None
+        matcher = self._grammars.matcher(request.form.lark()) if request.form is not None else None
         return _Asked(request, row, len(tokens), matcher=matcher)
 
     def _conclude(self, step: Step, logits: list[npt.NDArray[np.float32]]) -> None:
@@ -184,6 +189,10 @@ class BatchedEngine:
         row, request = asked.row, asked.request
         assert isinstance(request, Write)
         room = request.max_tokens - (len(row.tokens) - asked.prompt_tokens)
+        # Where no token is allowed, llguidance is in an error and its mask has the end token alone.
+        if asked.matcher is not None and asked.matcher.is_error():
+            asked.refusal = Refusal("unparsable", "the grammar cannot be satisfied")
+            return
         if token == self._end_token:
             asked.is_complete = True
             return
@@ -193,7 +202,7 @@ class BatchedEngine:
             forced = asked.matcher.compute_ff_tokens()[: room - 1]
             asked.matcher.try_consume_tokens(forced)
             written += [one for one in forced if one != self._end_token]
-            asked.is_complete = asked.matcher.is_stopped()
+            asked.is_complete = asked.matcher.is_stopped() and not asked.matcher.is_error()
         row.tokens.extend(written)
         row.wanted = (len(row.tokens) - 1,)
 
@@ -201,9 +210,13 @@ class BatchedEngine:
         row = asked.row
         if isinstance(asked.request, Decide):
             return row.computed_tokens == len(row.tokens)
+        if asked.refusal is not None:
+            return True
         return asked.is_complete or len(row.tokens) - asked.prompt_tokens >= asked.request.max_tokens
 
     def _reply(self, asked: _Asked) -> Reply:
+        if asked.refusal is not None:
+            return asked.refusal
         if isinstance(asked.request, Decide):
             return Decided(asked.spans, np.concatenate(asked.decided), asked.prompt_tokens)
         written = asked.row.tokens[asked.prompt_tokens :]
@@ -233,13 +246,3 @@ def _normalised(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
     normalised: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return normalised
-
-
-def _tokens_at(ends: tuple[int, ...], offsets: list[tuple[int, int]]) -> list[int]:
-    """For each character end the first token that reaches it; the last token where none does."""
-    places, place = [], 0
-    for end in ends:
-        while place < len(offsets) - 1 and offsets[place][1] < end:
-            place += 1
-        places.append(place)
-    return places

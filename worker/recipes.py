@@ -23,7 +23,7 @@ from worker.prompts import templates_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
 
 _SHARED_CODE = ("sentences", "sections", "chunking", "words", "ranges", "pipeline", "note", "chat", "prompts")
-_ENTITIES_CODE = ("entities", "decisions", "grammar", "grounding", "assertion", "attributes", "linking")
+_ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "attributes", "linking")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
     Task.SEARCH: ("search", "decisions", "stems"),
