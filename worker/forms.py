@@ -40,6 +40,10 @@ class Form(Protocol):
         """The text under the grammar that says what the JSON answer says. Raises FormError."""
         ...
 
+    def check(self, text: str) -> None:
+        """Raises FormError where the grammar would not have let the text be written."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class EntityList:
@@ -60,6 +64,14 @@ class EntityList:
         """Items that the text does not have are left out."""
         spans = [_span_in(self.text, item, _SPAN_CHARACTERS) for item in _strings(answer)]
         return " " + ("; ".join([span for span in spans if span][: self.most]) or "none") + "\n"
+
+    def check(self, text: str) -> None:
+        items = text.strip().split("; ")
+        is_list = len(items) <= self.most and all(
+            item in self.text and _is_span(item, _SPAN_CHARACTERS) for item in items
+        )
+        if not is_list and items != ["none"]:
+            raise FormError("not a list of the note's words")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +117,12 @@ class Prose:
             raise FormError("no sentence that the note allows")
         return " ".join(told[: self.sentences]) or "None."
 
+    def check(self, text: str) -> None:
+        """A number at the very end may be one that was cut."""
+        numbers = [match.group() for match in _NUMBER.finditer(text) if match.end() < len(text)]
+        if not set(numbers) <= set(_NUMBER.findall(self.text)) or "\n" in text or not text:
+            raise FormError("not sentences that the note allows")
+
 
 @dataclass(frozen=True, slots=True)
 class LineOf:
@@ -127,6 +145,10 @@ class LineOf:
         if span is None:
             raise FormError("the line is not a piece of the note")
         return f" {span}\n"
+
+    def check(self, text: str) -> None:
+        if text.strip() not in self.text or not _is_span(text.strip(), self.longest):
+            raise FormError("not a line of the note")
 
     def _beginnings(self) -> Iterator[str]:
         for clause in re.split(r"[\n;|]|(?<=[.!?:])\s", self.text):
@@ -175,7 +197,7 @@ def _span_in(text: str, item: str, longest: int) -> str | None:
 
 
 def _sentence(piece: str, numbers: frozenset[str], longest: int) -> str | None:
-    """The piece as the grammar has sentences; none where a figure is not among `numbers`, or it is too short."""
+    """The piece as the grammar has sentences; none with a figure not among `numbers`, or too short."""
     bare = " ".join(piece.split()).rstrip(".!? ")
     if not all(number in numbers for number in _NUMBER.findall(bare)):
         return None
