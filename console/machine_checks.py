@@ -52,7 +52,7 @@ def check_memory(settings: Settings) -> Check:
     needed = weights_bytes(settings) * _MEMORY_A_WEIGHT_BYTE + 1e9 if is_prepared(settings) else 1.5e9
     if available is None:
         return Check("memory", True, "cannot be told on this system")
-    is_ok = available >= needed or settings.device == "cuda"
+    is_ok = available >= needed or settings.device == "cuda" or settings.engine == "http"
     todo = "" if is_ok else f"close other programs; about {human_bytes(needed)} are needed"
     return Check("memory", is_ok, f"{human_bytes(available)} available", todo, is_blocking=False)
 
