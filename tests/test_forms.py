@@ -51,7 +51,9 @@ def test_a_list_of_nothing_that_the_note_has_is_none():
 
 
 def test_a_sentence_with_a_figure_that_the_note_does_not_have_is_left_out():
-    answer = json.dumps(["the patient took 81 mg of aspirin p.o.! He had 40 C.", "There was a fever of 39.5 C"])
+    answer = json.dumps(
+        ["the patient took 81 mg of aspirin p.o.! He had 40 C.", "There was a fever of 39.5 C"]
+    )
     assert PROSE.written(answer) == "The patient took 81 mg of aspirin po. There was a fever of 39.5 C."
 
 
