@@ -34,6 +34,8 @@ def show_config(*, as_json: bool) -> int:
 def shown(settings: Settings, name: str) -> str:
     """A setting's value for human eyes: '' where it is not set."""
     value = getattr(settings, name)
+    if name == "http_key" and value.get_secret_value():
+        return "***"
     if isinstance(value, SecretStr):
         return without_password(value.get_secret_value())
     return "" if value is None else str(value)

@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     service_checks.check_database,
     service_checks.check_redis,
     service_checks.check_weights,
+    service_checks.check_engine,
     memory_plan.check_memory,
     machine_checks.check_gpu,
     service_checks.check_worker,

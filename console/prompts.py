@@ -80,7 +80,7 @@ def _print(console: Console, question: Question, request: Request, chat: Chat, n
         words += f" · decides {len(chat.plain(request.copy)):,} tokens of the note's copy among"
         words += f" {' '.join(request.words)}"
     else:
-        limit = "under a grammar" if request.grammar else "freely"
+        limit = "in a form" if request.form else "freely"
         words += f" · writes up to {request.max_tokens:,} tokens {limit}"
     console.print(Rule(Text(words, style="bold"), align="left", style="dim"))
     console.print(Text(harmless(chat.tokenizer.decode(encoded.tokens))), soft_wrap=True)

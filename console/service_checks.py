@@ -70,6 +70,20 @@ def check_weights(settings: Settings) -> Check:
     )
 
 
+def check_engine(settings: Settings) -> Check:
+    if settings.engine != "http":
+        return Check("engine", True, f"{settings.engine}, in the worker")
+    from worker.http_client import Server
+
+    server = Server(settings)
+    try:
+        served = server.served(patience_seconds=0)
+    finally:
+        server.close()
+    length = f", {served.context_tokens:,} tokens long" if served.context_tokens else ""
+    return Check("engine", True, f"{settings.http_url} serves {served.name}{length}")
+
+
 def check_worker(settings: Settings) -> Check:
     served = with_redis(settings, embedded_url(settings)) if settings.is_redis_embedded else settings
     names = workers_alive(served)

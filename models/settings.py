@@ -38,6 +38,8 @@ class Settings(BaseSettings):
 
     weights: str = "smollm2-135m"
     """`smollm2-135m`, `mistral-7b`, or a folder with weights and tokenizer."""
+    engine: Literal["transformers", "http"] = "transformers"
+    """`transformers` computes in the worker; `http` asks a server of the OpenAI-compatible API."""
     adapter: str = "auto"
     """A folder with a peft adapter for these weights; `auto`: the one that comes with them; `none`."""
     quantization: Literal["nf4", "none"] = "nf4"
@@ -47,6 +49,17 @@ class Settings(BaseSettings):
     """`marks` decides, `list` writes; `auto`: marks where the adapter was trained for the labels."""
     summary_form: Literal["auto", "chosen", "written"] = "auto"
     """`chosen` takes the note's own words, `written` writes; `auto`: chosen where an adapter marks."""
+
+    http_url: str = Field(default="http://127.0.0.1:8000/v1", pattern=r"^https?://[^@\s]+$")
+    """Of the server; the part before `/completions` and `/models`."""
+    http_key: SecretStr = SecretStr("")
+    """What the server wants as bearer token; empty: none."""
+    http_model: str = ""
+    """The name under which the server serves the weights; with other weights, another name."""
+    http_grammar: Literal["lark", "json_schema"] = "lark"
+    """`lark`: vLLM's guidance backend, or llama.cpp built with llguidance; `json_schema`: others."""
+    http_concurrency: int = Field(default=32, ge=1, le=1_024)
+    """Requests at the server at the same time."""
 
     max_batch_rows: int = Field(default=32, ge=1, le=512)
     """Sequences decoded side by side."""

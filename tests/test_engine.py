@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +15,8 @@ from models.settings import Settings
 from worker.batching import BatchedEngine, OutOfMemoryError
 from worker.chat import Chat
 from worker.engine import Decide, Prompt, Refusal, Write
-from worker.grammar import Grammars, entity_list, line_of, prose
+from worker.forms import EntityList, LineOf, Prose
+from worker.grammar import Grammars
 from worker.networks import Networks
 from worker.transformers_engine import load
 from worker.transformers_runner import TransformersRunner
@@ -53,6 +56,16 @@ def network(weights):
 @pytest.fixture(scope="module")
 def chat(weights):
     return Chat(AutoTokenizer.from_pretrained(weights))
+
+
+@dataclass(frozen=True)
+class Lark:
+    """A form of which the grammar is all that matters."""
+
+    text: str
+
+    def lark(self) -> str:
+        return self.text
 
 
 def asking(question: str = "What?", document: str = NOTE, **more) -> Prompt:
@@ -110,28 +123,55 @@ def test_sentence_ends_are_decided_once_each(engine):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_written_list_holds_only_words_of_the_note(engine, seed):
-    [written] = engine.answer([Write(asking(f"List {seed}."), max_tokens=400, grammar=entity_list(NOTE, 5))])
+    [written] = engine.answer([Write(asking(f"List {seed}."), max_tokens=400, form=EntityList(NOTE, 5))])
     assert written.is_complete
     surfaces = [] if written.text.strip() == "none" else written.text.strip().split("; ")
     assert all(surface in NOTE for surface in surfaces)
 
 
 def test_prose_has_no_figure_that_the_note_does_not_have(engine):
-    grammar = prose(NOTE, sentences=2, longest=60, can_be_none=False)
-    [written] = engine.answer([Write(asking(), max_tokens=300, grammar=grammar)])
+    form = Prose(NOTE, sentences=2, longest=60, can_be_none=False)
+    [written] = engine.answer([Write(asking(), max_tokens=300, form=form)])
     assert written.is_complete
     assert set("".join(c if c.isdigit() else " " for c in written.text).split()) <= {"81"}
 
 
 def test_a_title_line_is_a_piece_of_the_note(engine):
-    [written] = engine.answer([Write(asking(), max_tokens=90, grammar=line_of(NOTE, longest=40))])
+    [written] = engine.answer([Write(asking(), max_tokens=90, form=LineOf(NOTE, longest=40))])
     assert written.text.strip() in NOTE
 
 
 def test_what_is_cut_by_the_limit_says_so(engine):
-    [written] = engine.answer([Write(asking(), max_tokens=3, grammar='start: "abcdefghijklmnop"')])
+    [written] = engine.answer([Write(asking(), max_tokens=3, form=Lark('start: "abcdefghijklmnop"'))])
     assert not written.is_complete
     assert written.completion_tokens <= 3
+
+
+UNSATISFIABLE = {
+    "not a grammar": "start: (",
+    "from the beginning": "start: A\nA: /a+/ & /b+/",
+    "in the middle": 'start: "x" A\nA: /a+/ & /b+/',
+    "no words in the note": LineOf("*** ---", longest=40).lark(),
+}
+
+
+@pytest.mark.parametrize("grammar", UNSATISFIABLE.values(), ids=UNSATISFIABLE)
+def test_a_grammar_that_cannot_be_satisfied_is_refused_and_the_others_are_answered(engine, grammar):
+    requests = [Write(asking(), max_tokens=9), Write(asking(), max_tokens=9, form=Lark(grammar))]
+    before, refused, after = engine.answer([*requests, requests[0]])
+    assert refused.reason == "unparsable"
+    assert "grammar" in refused.detail
+    assert before.text == after.text != ""
+
+
+def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
+    grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+    first, second = (grammars.matcher('start: "ab" "c"') for _ in range(2))
+    assert first.consume_token(chat.plain("a")[0])
+    assert not np.array_equal(*grammars.allowed([first, second]))
+    for number in range(300):
+        grammars.matcher(f'start: "{number}"')
+    assert len(grammars._compiled) == 256
 
 
 def test_a_prompt_over_the_context_is_refused_with_the_numbers_and_the_others_are_answered(engine):

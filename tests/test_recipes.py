@@ -99,6 +99,51 @@ def test_a_form_that_the_weights_do_not_have_is_an_error_that_names_the_setting(
             ways(Settings(weights=str(weights), **form))
 
 
+def of_server(weights, **changes):
+    return Settings(**{"weights": str(weights), "engine": "http", "http_model": "mistral", **changes})
+
+
+def test_weights_at_a_server_are_known_by_their_name_and_not_by_its_url(weights):
+    before = ids(of_server(weights))
+    assert (
+        ids(of_server(weights, http_url="https://elsewhere/v1", http_key="k", http_concurrency=2)) == before
+    )
+    for changed in (
+        {"http_model": "mistral-awq"},
+        {"http_grammar": "json_schema"},
+        {"engine": "transformers"},
+    ):
+        assert all(ids(of_server(weights, **changed))[task] != before[task] for task in Task)
+
+
+def test_a_producer_knows_the_recipe_of_a_server_with_the_tokenizer_alone(weights, tmp_path):
+    whole = ids(of_server(weights))
+    bare = shutil.copytree(weights, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
+    assert ids(of_server(bare)) == whole
+    (bare / "tokenizer_config.json").write_text("{}")
+    assert ids(of_server(bare)) != whole
+
+
+def test_at_a_server_entities_are_listed_and_summaries_written(weights):
+    how = ways(of_server(weights))
+    assert not how.are_marked(load_labels())
+    assert not how.is_summary_chosen
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"http_model": ""}, "set NOTEMILL_HTTP_MODEL"),
+        ({"entities_form": "marks"}, "set NOTEMILL_ENTITIES_FORM=list"),
+        ({"summary_form": "chosen"}, "set NOTEMILL_SUMMARY_FORM=written"),
+        ({"adapter": "/adapters/mine"}, "set NOTEMILL_ADAPTER=none"),
+    ],
+)
+def test_what_a_server_cannot_do_is_an_error_that_says_what_to_set(weights, changed, told):
+    with pytest.raises(WeightsError, match=told):
+        serving(of_server(weights, **changed))
+
+
 def test_lists_can_be_asked_for_where_marks_could_be_had(weights, tmp_path):
     adapter = adapter_folder(tmp_path / "adapter", tasks=["entities"], labels=["problem"])
     how = ways(Settings(weights=str(weights), adapter=adapter, entities_form="list"))

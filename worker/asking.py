@@ -13,6 +13,7 @@ from worker.beginnings import Beginnings
 from worker.chat import Chat
 from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
 from worker.grammar import Grammars
+from worker.places import tokens_at
 from worker.sequences import Branch
 
 
@@ -98,15 +99,18 @@ def ask(request: Request, chat: Chat, grammars: Grammars, context_tokens: int) -
     asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, Decide):
         copied, offsets = chat.plain_with_offsets(request.copy)
-        places = range(len(copied)) if request.ends is None else _tokens_at(request.ends, offsets)
+        places = range(len(copied)) if request.ends is None else tokens_at(request.ends, offsets)
         asked.copied = copied
         asked.spans = tuple(offsets[place] for place in places)
         asked.wanted = tuple(len(asked.prompt) + place for place in places)
         asked.columns = tuple(chat.plain(word)[0] for word in request.words)
     if asked.planned_tokens > context_tokens:
         return Refusal("too_long", f"{asked.planned_tokens} tokens do not fit into {context_tokens}")
-    if isinstance(request, Write) and request.grammar is not None:
-        asked.matcher = grammars.matcher(request.grammar)
+    if isinstance(request, Write) and request.form is not None:
+        try:
+            asked.matcher = grammars.matcher(request.form.lark())
+        except ValueError:  # its text may quote the note
+            return Refusal("unparsable", "the grammar does not compile")
     return asked
 
 
@@ -115,13 +119,3 @@ def _normalised(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
     normalised: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     return normalised
-
-
-def _tokens_at(ends: tuple[int, ...], offsets: list[tuple[int, int]]) -> list[int]:
-    """For each character end the first token that reaches it; the last token where none does."""
-    places, place = [], 0
-    for end in ends:
-        while place < len(offsets) - 1 and offsets[place][1] < end:
-            place += 1
-        places.append(place)
-    return places

@@ -151,7 +151,7 @@ class BatchedEngine:
         try:
             advance(asked, logits, allowed)
         except UnsatisfiableError:
-            asked.refusal = Refusal("unparsable", "the grammar allows nothing more")
+            asked.refusal = Refusal("unparsable", "the grammar cannot be satisfied")
             return True
         return asked.is_over
 

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from worker.forms import Form
+
 if TYPE_CHECKING:  # a producer makes recipes without numpy
     import numpy as np
     import numpy.typing as npt
@@ -54,12 +56,12 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Text to be written, greedily, under a grammar."""
+    """Text to be written, greedily, in a form."""
 
     prompt: Prompt
     max_tokens: int
-    grammar: str | None = None
-    """Lark text for llguidance; none: free text."""
+    form: Form | None = None
+    """What the answer may look like; none: free text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Written:
 
     text: str
     is_complete: bool
-    """The grammar or the end token closed it; otherwise `max_tokens` cut it."""
+    """Its form or the end token closed it; otherwise `max_tokens` cut it."""
     prompt_tokens: int
     completion_tokens: int
 

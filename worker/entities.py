@@ -17,7 +17,7 @@ from worker.attributes import PATTERNED
 from worker.conversation import Answered, Conversation, UnansweredError
 from worker.decisions import decide_marks, mark_words, marked_labels
 from worker.engine import Decide, Decided, Reply, Write, Written
-from worker.grammar import entity_list
+from worker.forms import EntityList
 from worker.grounding import Item, place, spread
 from worker.linking import with_attributes
 from worker.note import Note
@@ -114,7 +114,7 @@ def _list_requests(note: Note, labels: Sequence[Label]) -> list[Write]:
         Write(
             prompt=prompt("entities_list", text, label=label, answer_start=f"{label.name.capitalize()}:"),
             max_tokens=LIST_TOKENS,
-            grammar=entity_list(text, LIST_ITEMS),
+            form=EntityList(text, LIST_ITEMS),
         )
         for window in note.windows
         for text in (note.text[window.start : window.end],)

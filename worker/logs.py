@@ -39,7 +39,7 @@ def configure(level: str) -> None:
     logging.basicConfig(level=level, handlers=[handler], force=True)
     logging.raiseExceptions = False  # it would print the arguments of a record that cannot be formatted
     # Below INFO others log values by the thousand; at INFO Celery repeats what tasks say better.
-    for noisy in ("celery", "kombu", "alembic", "transformers", "urllib3", "filelock"):
+    for noisy in ("celery", "kombu", "alembic", "transformers", "urllib3", "filelock", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = _report
     threading.excepthook = lambda failed: _report(failed.exc_type, failed.exc_value, failed.exc_traceback)

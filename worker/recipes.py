@@ -20,10 +20,12 @@ from models.jobs import Serving
 from models.labels import Label
 from models.settings import Settings
 from worker.prompts import templates_sha256
+from worker.tokenizer import tokenizer_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
 
 _SHARED_CODE = ("sentences", "sections", "chunking", "words", "ranges", "pipeline", "note", "chat", "prompts")
-_ENTITIES_CODE = ("entities", "decisions", "grammar", "grounding", "assertion", "attributes", "linking")
+_ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "attributes", "linking")
+_HTTP_CODE = ("http_engine", "completions")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
     Task.SEARCH: ("search", "decisions", "stems"),
@@ -76,8 +78,9 @@ class Ways:
 
 def ways(settings: Settings) -> Ways:
     """How a worker with these settings answers. Raises WeightsError for a form its weights do not have."""
-    trained = _trained(adapter_folder(settings))
+    trained = _trained(_adapter(settings))
     marked = tuple(trained.get("labels", ()))
+    _check_http_forms(settings)
     if settings.entities_form == "marks" and not marked:
         raise WeightsError("NOTEMILL_ENTITIES_FORM is marks, but no adapter that marks entities is set")
     if settings.summary_form == "chosen" and not marked:
@@ -95,22 +98,61 @@ def ways(settings: Settings) -> Ways:
 
 def serving(settings: Settings) -> Serving:
     """What a worker with these settings is made of. Raises WeightsError where weights are not prepared."""
-    adapter = adapter_folder(settings)
     how = ways(settings)
-    return Serving(
-        ingredients={
-            "weights": weights_sha256(settings),
-            "quantization": settings.quantization,
-            "adapter": adapter_sha256(adapter) if adapter else None,
-            "tasks": {task.value: _of_task(task, how) for task in Task},
-        }
+    engine, code = (
+        (_of_server(settings), _HTTP_CODE) if settings.engine == "http" else (_of_weights(settings), ())
     )
+    return Serving(ingredients=engine | {"tasks": {task.value: _of_task(task, how, code) for task in Task}})
 
 
-def _of_task(task: Task, how: Ways) -> dict[str, Any]:
+def _of_weights(settings: Settings) -> dict[str, Any]:
+    adapter = adapter_folder(settings)
+    return {
+        "weights": weights_sha256(settings),
+        "quantization": settings.quantization,
+        "adapter": adapter_sha256(adapter) if adapter else None,
+    }
+
+
+def _of_server(settings: Settings) -> dict[str, Any]:
+    """A producer has no server at hand, so weights elsewhere are known by the name they are served under.
+
+    A worker starts only where that name is served; the URL is not part of it, servers may move.
+    """
+    if not settings.http_model:
+        raise WeightsError("NOTEMILL_ENGINE is http: set NOTEMILL_HTTP_MODEL to the name the server serves")
+    return {
+        "engine": "http",
+        "model": settings.http_model,
+        "tokenizer": tokenizer_sha256(settings),
+        "grammar": settings.http_grammar,
+    }
+
+
+def _adapter(settings: Settings) -> Path | None:
+    return None if settings.engine == "http" else adapter_folder(settings)
+
+
+def _check_http_forms(settings: Settings) -> None:
+    """Raises WeightsError for what needs the network in this process."""
+    if settings.engine != "http":
+        return
+    for name, value, others in (
+        ("ENTITIES_FORM", settings.entities_form, ("auto", "list")),
+        ("SUMMARY_FORM", settings.summary_form, ("auto", "written")),
+        ("ADAPTER", settings.adapter, ("auto", "none")),
+    ):
+        if value not in others:
+            raise WeightsError(
+                f"NOTEMILL_{name} is {value}, which NOTEMILL_ENGINE=http cannot do:"
+                f" set NOTEMILL_{name}={others[1]}, or NOTEMILL_ENGINE=transformers"
+            )
+
+
+def _of_task(task: Task, how: Ways, engine_code: tuple[str, ...]) -> dict[str, Any]:
     ingredients: dict[str, Any] = {
         "prompts": templates_sha256(*_TEMPLATES[task]),
-        "code": _code_sha256((*_SHARED_CODE, *_CODE[task])),
+        "code": _code_sha256((*_SHARED_CODE, *_CODE[task], *engine_code)),
         "window_tokens": how.window_tokens,
         "is_adapted": task in how.adapted_tasks,
     }

@@ -92,14 +92,14 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
     def _open(self, app: Any) -> None:
         settings: Settings = app.settings
         # Both import what a start that fails early need not wait for; the engine's is the only torch.
+        from worker.engines import load
         from worker.recipes import serving
-        from worker.transformers_engine import load
 
         database = connect(settings.effective_database_url)
         schema.check(database)
         store, name, served, started = Store(database), worker_name(), serving(settings), time.monotonic()
         engine = load(settings)
-        log.info("weights %s loaded in %.1f s", settings.weights, time.monotonic() - started)
+        log.info("the %s engine is ready after %.1f s", settings.engine, time.monotonic() - started)
         self._close_engine = engine.close
         store.announce(served)
         for gone in filter(is_dead, Queries(database).busy_workers()):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from models.settings import Settings
 from worker.chat import Chat
 from worker.weights import prepared_folder
@@ -13,3 +15,13 @@ def load_chat(settings: Settings) -> Chat:
     from transformers import AutoTokenizer
 
     return Chat(AutoTokenizer.from_pretrained(folder))
+
+
+def tokenizer_sha256(settings: Settings) -> str:
+    """Identity of the tokenizer and its chat format. Raises WeightsError where they are not prepared."""
+    whole = hashlib.sha256()
+    for path in sorted(prepared_folder(settings).iterdir()):
+        is_tokenizer = path.name.startswith(("tokenizer", "special_tokens", "chat_template"))
+        if is_tokenizer and path.suffix in {".json", ".jinja", ".model"}:
+            whole.update(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()

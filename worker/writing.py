@@ -38,6 +38,9 @@ def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[All
     del branch.tokens[start:]
     asked.num_guesses = taken = chosen = 0
     while not asked.is_over and taken <= len(guesses) and branch.tokens[start:] == guesses[:taken]:
+        # Where no token is allowed, llguidance is in an error and its mask has the end token alone.
+        if asked.matcher is not None and (asked.matcher.is_error() or len(allowed) <= taken):
+            raise UnsatisfiableError
         token = _likeliest(logits[taken], allowed[taken] if allowed else None)
         chosen += 1
         _take(asked, token)
@@ -87,7 +90,7 @@ def _take(asked: Asked, token: int) -> None:
     forced = matcher.compute_ff_tokens()[:room]
     matcher.try_consume_tokens(forced)
     branch.tokens.extend(one for one in forced if one != asked.end_token)
-    asked.is_complete = matcher.is_stopped()
+    asked.is_complete = matcher.is_stopped() and not matcher.is_error()
 
 
 def _likeliest(logits: npt.NDArray[np.float32], allowed: Allowed | None) -> int:

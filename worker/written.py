@@ -1,4 +1,4 @@
-"""The written summary: a branch a section under a grammar; long notes by map and reduce.
+"""The written summary: a branch a section in a form; long notes by map and reduce.
 
 Figures can only be the note's. Each sentence is checked against the note and flagged, never hidden.
 """
@@ -12,7 +12,7 @@ from models.outcomes import Reason
 from worker.checking import Evidence, check_against, evidence_of
 from worker.conversation import UnansweredError
 from worker.engine import Reply, Request, Write, Written
-from worker.grammar import line_of, prose
+from worker.forms import LineOf, Prose
 from worker.note import Note
 from worker.prompts import prompt
 from worker.sentences import sentences
@@ -72,7 +72,7 @@ def _title(text: str) -> Write:
     return Write(
         prompt("summary_title", text, answer_start="Title:"),
         max_tokens=_TITLE_CHARACTERS,
-        grammar=line_of(text, longest=_TITLE_CHARACTERS),
+        form=LineOf(text, longest=_TITLE_CHARACTERS),
     )
 
 
@@ -80,7 +80,7 @@ def _section(text: str, question: str, most: int) -> Write:
     return Write(
         prompt("summary_section", text, question=question, sentences=most),
         max_tokens=most * _SENTENCE_CHARACTERS,
-        grammar=prose(text, sentences=most, longest=_SENTENCE_CHARACTERS, can_be_none=True),
+        form=Prose(text, sentences=most, longest=_SENTENCE_CHARACTERS, can_be_none=True),
     )
 
 
@@ -88,7 +88,7 @@ def _part(text: str) -> Write:
     return Write(
         prompt("summary_part", text, sentences=_PART_SENTENCES),
         max_tokens=_PART_SENTENCES * _SENTENCE_CHARACTERS,
-        grammar=prose(text, sentences=_PART_SENTENCES, longest=_SENTENCE_CHARACTERS, can_be_none=False),
+        form=Prose(text, sentences=_PART_SENTENCES, longest=_SENTENCE_CHARACTERS, can_be_none=False),
     )
 
 

@@ -1,0 +1,170 @@
+"""What goes over the wire to a server of the OpenAI-compatible API, and what is made of its answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import llguidance
+import pytest
+
+from models.settings import Settings
+from worker.completions import GarbledError, decided, deciding, writing, written
+from worker.engine import Refusal
+from worker.forms import EntityList
+from worker.http_client import Server, ServerError
+
+NOTE = "Given aspirin 81 mg for chest pain."
+WRITTEN = {
+    "choices": [{"text": " aspirin\n", "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 9, "completion_tokens": 4},
+}
+TOO_LONG = "This model's maximum context length is 9 tokens. However, you requested 4 output tokens and TOKEN"
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers what the script says, one after another, and remembers what it was asked."""
+
+    script: Iterator[tuple[int, str]]
+    asked: list[dict[str, Any]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.asked.append({"headers": dict(self.headers), "body": json.loads(body)})
+        self.do_GET()
+
+    def do_GET(self) -> None:
+        status, answer = next(self.script)
+        self.send_response(status)
+        self.end_headers()
+        self.wfile.write(answer.encode())
+
+    def log_message(self, *_arguments: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def serve():
+    """Serves a script; returns the client, and the list of what it was asked."""
+    started = []
+
+    def start(*script: tuple[int, Any], **settings: Any) -> tuple[Server, list[dict[str, Any]]]:
+        texts = [
+            (status, answer if isinstance(answer, str) else json.dumps(answer)) for status, answer in script
+        ]
+        handler = type("Handler", (Scripted,), {"script": iter(texts), "asked": []})
+        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
+        client = Server(
+            Settings(engine="http", http_url=url, http_model="mistral", http_key="sesame", **settings)
+        )
+        started.append((server, client))
+        return client, handler.asked
+
+    yield start
+    for server, client in started:
+        client.close()
+        server.shutdown()
+        server.server_close()
+
+
+def complete(client: Server, **body: Any) -> Any:
+    return client.complete({"prompt": [1, 2], **body}, deadline=time.monotonic() + 20)
+
+
+def vllm_answer(**told: float) -> dict[str, Any]:
+    """As vLLM answers with `return_tokens_as_token_ids`."""
+    top = {name.replace("token_", "token_id:"): value for name, value in told.items()}
+    return {"choices": [{"logprobs": {"tokens": [], "token_logprobs": [], "top_logprobs": [top]}}]}
+
+
+def test_a_grammar_goes_as_lark_that_the_guidance_backend_takes():
+    body = writing([1], max_tokens=9, end_token=2, form=EntityList(NOTE, 3), grammar="lark")
+    grammar = body["structured_outputs"]["grammar"]
+    assert not llguidance.LLMatcher.validate_grammar(llguidance.grammar_from("grammar", grammar))
+    assert body["grammar"] == "%llguidance {}\n" + grammar
+
+
+def test_a_schema_goes_in_the_words_of_either_server():
+    body = writing([1], max_tokens=9, end_token=2, form=EntityList(NOTE, 3), grammar="json_schema")
+    assert body["response_format"]["json_schema"]["schema"] == body["json_schema"]
+    assert body["json_schema"]["maxItems"] == 3
+    assert body["temperature"] == 0
+
+
+def test_vllms_log_probabilities_of_the_words_are_normalised_over_them():
+    body = deciding([1], [7, 9, 7])
+    assert body["logprob_token_ids"] == [7, 9]
+    scores = decided(vllm_answer(token_7=math.log(0.3), token_9=math.log(0.1), token_4=-0.5), [7, 9])
+    assert [round(math.exp(score), 3) for score in scores] == [0.75, 0.25]
+
+
+def test_a_word_that_is_not_told_has_no_more_than_what_the_others_leave():
+    scores = decided(vllm_answer(token_4=math.log(0.5), token_7=math.log(0.4)), [7, 9])
+    assert [round(math.exp(score), 3) for score in scores] == [0.8, 0.2]
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, [], 3, None, {"choices": []}, {"choices": [{"logprobs": None}]}, "TOKEN"]
+)
+def test_garbage_is_an_error_without_a_word_of_it(answer):
+    for read in (written, lambda one: decided(one, [7, 9])):
+        with pytest.raises(GarbledError) as raised:
+            read(answer)
+        assert "TOKEN" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [401, 404, 429, 500, 502, 503, 504])
+def test_a_server_that_cannot_now_is_asked_again_until_it_can(serve, status):
+    client, asked = serve((status, "TOKEN"), (status, ""), (200, WRITTEN))
+    assert complete(client) == WRITTEN
+    assert len(asked) == 3
+    assert asked[0]["body"] == {"model": "mistral", "prompt": [1, 2]}
+    assert asked[0]["headers"]["Authorization"] == "Bearer sesame"
+
+
+def test_what_the_server_cannot_do_three_times_it_cannot_do(serve):
+    client, asked = serve(*[(500, "TOKEN")] * 4)
+    assert complete(client) == Refusal("crashed", "the server answers 500")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "answer", "reason"),
+    [
+        (400, {"error": {"message": TOO_LONG}}, "too_long"),
+        (400, {"error": {"message": "Failed to parse grammar: TOKEN"}}, "unparsable"),
+        (422, "TOKEN", "unparsable"),
+        (200, "TOKEN {", "unparsable"),
+    ],
+)
+def test_a_request_that_is_at_fault_is_refused_and_nothing_of_it_is_told(
+    serve, caplog, status, answer, reason
+):
+    client, asked = serve((status, answer))
+    with caplog.at_level(logging.DEBUG, "worker"):
+        refusal = complete(client)
+    assert refusal.reason == reason
+    assert len(asked) == 1
+    assert "TOKEN" not in refusal.detail + caplog.text
+
+
+def test_a_server_that_loads_is_waited_for_at_the_start(serve, monkeypatch):
+    monkeypatch.setattr("worker.http_client._LONGEST_WAIT_SECONDS", 0.1)
+    listed = {"data": [{"id": "mistral", "max_model_len": 4_096}, {"id": "other"}]}
+    client, _ = serve((503, ""), (503, ""), (200, listed))
+    assert client.served().context_tokens == 4_096
+
+
+@pytest.mark.parametrize("answer", ["TOKEN", [], {"data": 3}, {"data": [3]}, {"data": [{"id": "other"}]}])
+def test_a_list_without_the_weights_says_what_to_type(serve, answer):
+    client, _ = serve((200, answer))
+    with pytest.raises(ServerError, match="NOTEMILL_HTTP_MODEL"):
+        client.served()

@@ -1,0 +1,32 @@
+"""Which engine a worker has: the one place that chooses by the settings. Imports what it chose."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from models.settings import Settings
+from worker.engine import Engine
+
+
+class Loaded(Engine, Protocol):
+    """An engine with what it holds, until it is closed."""
+
+    def close(self) -> None:
+        """Ends what it has under way; what is unanswered is refused."""
+        ...
+
+
+def load(settings: Settings) -> Loaded:
+    """The engine, ready. Raises NotemillError where its weights or its server are not there."""
+    return _loader(settings)(settings)
+
+
+def _loader(settings: Settings) -> Callable[[Settings], Loaded]:
+    if settings.engine == "http":
+        from worker import http_engine
+
+        return http_engine.load
+    from worker import transformers_engine
+
+    return transformers_engine.load
