@@ -19,6 +19,7 @@ import numpy.typing as npt
 from worker.chat import Chat
 from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
 from worker.grammar import Grammars
+from worker.metering import Meter
 from worker.scheduling import Row, Scheduler, Step
 
 log = logging.getLogger(__name__)
@@ -59,9 +60,18 @@ class BatchedEngine:
     """Engine over one network; `answer` may be called from any number of threads."""
 
     def __init__(
-        self, runner: Runner, chat: Chat, grammars: Grammars, *, max_rows: int, max_tokens: int
+        self,
+        runner: Runner,
+        chat: Chat,
+        grammars: Grammars,
+        *,
+        max_rows: int,
+        max_tokens: int,
+        meter: Meter | None = None,
     ) -> None:
         self._runner = runner
+        self._meter = meter or Meter()
+        self._watch = self._meter.stopwatch()
         self._chat = chat
         self._grammars = grammars
         self._end_token: int = chat.tokenizer.eos_token_id
@@ -81,7 +91,9 @@ class BatchedEngine:
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """Replies in the order of the requests; blocks until the last of them is there."""
-        prepared = [self._prepare(request) for request in requests]
+        with self._meter.timing("read"):
+            prepared = [self._prepare(request) for request in requests]
+        self._meter.add(requests=len(requests))
         asked = [one for one in prepared if isinstance(one, _Asked)]
         with self._changed:
             if self._is_closed:
@@ -89,7 +101,8 @@ class BatchedEngine:
             self._asked.update({one.row: one for one in asked})
             self._scheduler.add([one.row for one in asked])
             self._changed.notify_all()
-        return [one.reply.result() if isinstance(one, _Asked) else one for one in prepared]
+        with self._meter.timing("wait"):
+            return [one.reply.result() if isinstance(one, _Asked) else one for one in prepared]
 
     def close(self) -> None:
         """Ends the engine thread after the step in progress; what is unanswered is refused."""
@@ -101,13 +114,17 @@ class BatchedEngine:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._is_closed or not self._scheduler.is_idle)
+                with self._watch.idle():
+                    self._changed.wait_for(lambda: self._is_closed or not self._scheduler.is_idle)
                 if self._is_closed:
                     self._refuse_all(Refusal("crashed", "the engine was closed"))
                     return
                 step = self._scheduler.schedule()
             try:
-                self._conclude(step, self._runner.run(step))
+                self._watch.lap("schedule", shared_tokens=sum(one.num_tokens for one in step.copies))
+                logits = self._runner.run(step)
+                self._count(step)
+                self._conclude(step, logits)
             except OutOfMemoryError:
                 log.warning("out of memory with %d rows in the batch", len(step.segments))
                 self._after_out_of_memory()
@@ -115,6 +132,14 @@ class BatchedEngine:
                 log.error("the engine's step failed: %s", type(error).__name__)
                 with self._changed:
                     self._refuse_all(Refusal("crashed", type(error).__name__))
+
+    def _count(self, step: Step) -> None:
+        """Tells the meter of a step that the network has just run."""
+        prefill = sum(
+            max(0, min(one.stop, self._asked[one.row].prompt_tokens) - one.start) for one in step.segments
+        )
+        tokens = sum(one.num_tokens for one in step.segments)
+        self._watch.step(prefill_tokens=prefill, decode_tokens=tokens - prefill, rows=len(step.segments))
 
     def _prepare(self, request: Request) -> _Asked | Refusal:
         encoded = self._chat.encode(request.prompt)
@@ -150,7 +175,8 @@ class BatchedEngine:
             planned_tokens=len(tokens) + request.max_tokens,
             is_adapted=request.prompt.is_adapted,
         )
-        matcher = self._grammars.matcher(request.grammar) if request.grammar is not None else None
+        with self._meter.timing("compile"):
+            matcher = self._grammars.matcher(request.grammar) if request.grammar is not None else None
         return _Asked(request, row, len(tokens), matcher=matcher)
 
     def _conclude(self, step: Step, logits: list[npt.NDArray[np.float32]]) -> None:
@@ -161,6 +187,7 @@ class BatchedEngine:
             segment.row.computed_tokens = segment.stop
             if isinstance(asked.request, Decide):
                 asked.decided.append(_normalised(found))
+                self._meter.add(decided_places=len(found))
             elif segment.stop == len(segment.row.tokens):
                 writing.append((asked, found[-1]))
         self._write_next(writing)
@@ -173,7 +200,9 @@ class BatchedEngine:
 
     def _write_next(self, writing: list[tuple[_Asked, npt.NDArray[np.float32]]]) -> None:
         constrained = [asked for asked, _ in writing if asked.matcher is not None]
+        self._watch.lap("schedule")
         masks = iter(self._grammars.allowed([asked.matcher for asked in constrained]) if constrained else ())
+        self._watch.lap("constrain")
         for asked, scores in writing:
             if asked.matcher is not None:
                 scores = np.where(next(masks), scores, -np.inf)
@@ -189,12 +218,15 @@ class BatchedEngine:
             return
         written = [token]
         if asked.matcher is not None:
+            self._watch.lap("schedule")
             asked.matcher.consume_token(token)
             forced = asked.matcher.compute_ff_tokens()[: room - 1]
             asked.matcher.try_consume_tokens(forced)
+            self._watch.lap("constrain")
             written += [one for one in forced if one != self._end_token]
             asked.is_complete = asked.matcher.is_stopped()
         row.tokens.extend(written)
+        self._meter.add(decoded_tokens=1, forced_tokens=len(written) - 1)
         row.wanted = (len(row.tokens) - 1,)
 
     def _is_finished(self, asked: _Asked) -> bool:
