@@ -59,7 +59,7 @@ def advice(spent: Spent) -> Iterator[str]:
             " more NOTEMILL_WORKER_THREADS, or more notes a run, keep it full."
         )
     else:
-        yield f"The engine was idle {idle:.1%} of the time while notes were in hand: it was kept full."
+        yield f"The engine was idle {idle:.1%} of the time while notes were in hand: work came fast enough."
     if constrain > CONSTRAIN_TARGET:
         yield f"Grammars took {constrain:.0%} of the time of decoding (target: {CONSTRAIN_TARGET:.0%})."
     if spent.decode_seconds > spent.prefill_seconds and spent.rows_a_step < _FEW_ROWS:

@@ -97,7 +97,8 @@ def print_report(report: Report) -> None:
         console.print(_samples_table(report))
     if report.charged is not None:
         pace = report.notes_an_hour
-        console.print(Text(), explained(report.charged, is_done=True, notes_an_hour=pace))
+        console.print()
+        console.print(explained(report.charged, is_done=True, notes_an_hour=pace))
     console.print("\nNext, type:", style="bold")
     for command in next_commands(report.progress, report.found, report.samples):
         console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)

@@ -49,7 +49,8 @@ def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, a
             console.print(detail(progress))
         if spent is not None:
             pace = notes_an_hour(progress)
-            console.print(Text(), explained(spent, is_done=progress.is_done, notes_an_hour=pace))
+            console.print()
+            console.print(explained(spent, is_done=progress.is_done, notes_an_hour=pace))
         for hint in hints([progress], settings):
             console.print(Text(hint, style="yellow"), soft_wrap=True)
     return 0

@@ -28,15 +28,18 @@ class Heartbeat:
         """The last figures are told before it returns."""
         self._is_over.set()
         self._thread.join()
-        try:
-            self._ledger.hand_over()
-        except Exception as error:  # noqa: BLE001  figures must not keep a worker from giving back its jobs
-            log.warning("what was spent could not be told: %s", type(error).__name__)
+        self._tell()
 
     def _beat(self) -> None:
         while not self._is_over.wait(self._lease_seconds / _BEATS_A_LEASE):
             try:
                 self._store.renew(self._worker, self._lease_seconds)
-                self._ledger.hand_over()
             except Exception as error:  # noqa: BLE001  the next beat may get through
                 log.warning("leases could not be renewed: %s", type(error).__name__)
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._ledger.hand_over()
+        except Exception as error:  # noqa: BLE001  figures must not end the signs of life, nor an orderly stop
+            log.warning("what was spent could not be told: %s", type(error).__name__)
