@@ -44,6 +44,7 @@ def run(
     text_column: options.TextColumn = None,
     rejects: options.Rejects = None,
     limit: options.Limit = None,
+    explain: options.Explain = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
@@ -57,7 +58,7 @@ def run(
 
     columns = {"id_column": id_column, "text_column": text_column}
     asked = Asked.of(sources, task, search, labels, summary_words, sql, query, rejects, limit, **columns)
-    return run(asked, is_quiet=quiet, as_json=as_json)
+    return run(asked, is_explaining=explain, is_quiet=quiet, as_json=as_json)
 
 
 @_work(epilog="Example: `notemill submit archive.parquet --task summary`")
@@ -131,11 +132,16 @@ def sweep() -> int:
 
 
 @_look(epilog="Example: `notemill status 3 --watch`")
-def status(run: options.RunToShow = None, watch: options.Watch = False, as_json: options.Json = False) -> int:
-    """Show runs: progress, pace, why jobs failed."""
+def status(
+    run: options.RunToShow = None,
+    watch: options.Watch = False,
+    explain: options.Explain = False,
+    as_json: options.Json = False,
+) -> int:
+    """Show runs: progress, pace, why jobs failed, and with --explain where the time went."""
     from console.status import show_status
 
-    return show_status(run, is_watching=watch, as_json=as_json)
+    return show_status(run, is_watching=watch, is_explaining=explain, as_json=as_json)
 
 
 @_look(epilog="Example: `notemill results --run 3 --format jsonl --output results.jsonl`")

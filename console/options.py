@@ -44,6 +44,7 @@ Rejects = Annotated[
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Take no more than the first N records.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors while working.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, for programs.")]
+Explain = Annotated[bool, typer.Option("--explain", "-e", help="Show where the time went.")]
 Run = Annotated[int | None, typer.Option("--run", metavar="RUN", help="Only this run; `status` lists them.")]
 RunToShow = Annotated[int | None, typer.Argument(metavar="[RUN]", help="One run in detail.")]
 RunToCancel = Annotated[int, typer.Argument(metavar="RUN", help="The run's id; `status` lists them.")]

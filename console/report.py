@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.database import Database
+from console.explaining import explained, explained_object
 from console.next_commands import next_commands
 from console.samples import Sample, samples
 from console.terminal import count_of, human_duration, shortened, stdout
@@ -16,6 +17,7 @@ from models.answers import Task
 from models.findings import Findings, findings
 from models.jobs import JobStatus
 from models.progress import RunProgress
+from models.spending import Charged
 from producer import Submitted
 
 _SAMPLE_NOTES = 8
@@ -35,6 +37,8 @@ class Report:
     notes_an_hour: float | None
     """Notes that had new jobs, over the time from the first of them on, the worker's start included;
     none where nothing was new."""
+    charged: Charged | None
+    """What was spent; none: nobody asked."""
 
     @classmethod
     def of(
@@ -44,6 +48,7 @@ class Report:
         progress: RunProgress,
         seconds: float,
         seconds_working: float,
+        charged: Charged | None,
     ) -> Report:
         """Reads what the run found."""
         results = database.queries.results(run_id=submitted.run_id)
@@ -54,6 +59,7 @@ class Report:
             samples=samples(results, _SAMPLE_NOTES),
             seconds=seconds,
             notes_an_hour=submitted.owed_documents * 3600 / seconds_working if seconds_working else None,
+            charged=charged,
         )
 
 
@@ -72,6 +78,8 @@ def report_json(report: Report) -> None:
         "duration_seconds": round(report.seconds, 3),
         "notes_an_hour": None if report.notes_an_hour is None else round(report.notes_an_hour, 1),
     }
+    if report.charged is not None:
+        value["spent"] = explained_object(report.charged)
     print(json.dumps(value))
 
 
@@ -87,6 +95,10 @@ def print_report(report: Report) -> None:
     if report.samples:
         console.print()
         console.print(_samples_table(report))
+    if report.charged is not None:
+        pace = report.notes_an_hour
+        console.print()
+        console.print(explained(report.charged, is_done=True, notes_an_hour=pace))
     console.print("\nNext, type:", style="bold")
     for command in next_commands(report.progress, report.found, report.samples):
         console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)

@@ -17,14 +17,17 @@ from console.terminal import count_of, human_duration
 from console.weights import serving_of
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
+from models.spending import Charged
 from producer import Progress, Submitted
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _LOOKING_SHARE = 0.1
 """Of the time at most; counting the jobs of ten million notes takes seconds."""
+_BEATS_A_LEASE = 3
+"""Of a worker that is not ours and does not stop with the run: it says what it spent at each beat."""
 
 
-def run(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
+def run(asked: Asked, *, is_explaining: bool, is_quiet: bool, as_json: bool) -> int:
     """Registers, answers, reports; the exit status is 1 where a job of the run has failed."""
     began, settings = time.monotonic(), load_settings()
     make_home(settings)
@@ -42,7 +45,9 @@ def run(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
         finally:
             speaking.close()
             running.mill.stop(is_hurried=True)
-        report = Report.of(opened, submitted, progress, running.seconds, running.seconds_working)
+        seconds = running.seconds, running.seconds_working
+        charged = running.charged(progress) if is_explaining else None
+        report = Report.of(opened, submitted, progress, *seconds, charged)
     report_json(report) if as_json else print_report(report)
     return PROBLEM if progress.failed else 0
 
@@ -94,6 +99,15 @@ class _Running:
             self.voice.show(progress.total, progress.total, words)
         return progress
 
+    def charged(self, progress: RunProgress) -> Charged:
+        """What was spent, after the workers had the time to say so."""
+        until = time.monotonic() + self.settings.lease_seconds / _BEATS_A_LEASE + 1
+        charged = self.database.queries.charged(progress.run_id)
+        while self.work_began is not None and time.monotonic() < until and not _is_told(charged, progress):
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            charged = self.database.queries.charged(progress.run_id)
+        return charged
+
     def stop_early(self) -> None:
         """What is in hand goes back, and the person learns how to go on."""
         self.voice.close()
@@ -112,6 +126,12 @@ class _Running:
         if self.work_began is None:
             self.work_began = time.monotonic()
         self.mill.keep_turning(progress)
+
+
+def _is_told(charged: Charged, progress: RunProgress) -> bool:
+    """Some worker has said what it spent since the last job ended; another may still be silent."""
+    ended = progress.last_finished_at
+    return ended is None or (charged.until is not None and charged.until >= ended)
 
 
 def _registered_words(submitted: Submitted) -> str:

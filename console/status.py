@@ -13,6 +13,7 @@ from rich.text import Text
 
 from console.database import Database, database
 from console.embedded import embedded_url, with_redis
+from console.explaining import explained, explained_object
 from console.terminal import human_duration, human_time, stdout, typed
 from models.jobs import JobStatus
 from models.progress import RunProgress
@@ -25,22 +26,31 @@ _TOO_NEW_SECONDS = 30.0
 """A worker may just be loading its weights."""
 
 
-def show_status(run_id: int | None, *, is_watching: bool, as_json: bool) -> int:
+def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, as_json: bool) -> int:
     """The last runs, or one. Exit status 0, whatever the runs' own is."""
     settings = load_settings()
     with database(settings) as opened:
-        if is_watching and run_id is None:
+        if (is_watching or is_explaining) and run_id is None:
             run_id = opened.queries.latest_run_id()
         if run_id is None:
             return _show_runs(opened.queries.runs(_RUNS), settings, as_json=as_json)
         if is_watching:
-            return _watch(opened, run_id, as_json=as_json)
+            _watch(opened, run_id, as_json=as_json)
+            if not is_explaining:
+                return 0
         progress = opened.queries.run_progress(run_id)
+        spent = opened.queries.charged(run_id) if is_explaining else None
         if as_json:
-            print(json.dumps(as_object(progress)))
+            costs = {} if spent is None else {"spent": explained_object(spent)}
+            print(json.dumps(as_object(progress) | costs))
             return 0
         console = stdout()
-        console.print(detail(progress))
+        if not is_watching:
+            console.print(detail(progress))
+        if spent is not None:
+            pace = notes_an_hour(progress)
+            console.print()
+            console.print(explained(spent, is_done=progress.is_done, notes_an_hour=pace))
         for hint in hints([progress], settings):
             console.print(Text(hint, style="yellow"), soft_wrap=True)
     return 0
@@ -60,7 +70,7 @@ def _show_runs(runs: list[RunProgress], settings: Settings, *, as_json: bool) ->
     return 0
 
 
-def _watch(opened: Database, run_id: int, *, as_json: bool) -> int:
+def _watch(opened: Database, run_id: int, *, as_json: bool) -> None:
     """Follows one run to its end; on a terminal in place, elsewhere a line whenever something changed."""
     console, last = stdout(), None
     progress = opened.queries.run_progress(run_id)
@@ -73,7 +83,7 @@ def _watch(opened: Database, run_id: int, *, as_json: bool) -> int:
             elif progress != last:
                 console.print(_line(progress), soft_wrap=True)
             if progress.is_done:
-                return 0
+                return
             time.sleep(_SECONDS_BETWEEN_LOOKS)
             last, progress = progress, opened.queries.run_progress(run_id)
 

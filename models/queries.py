@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from models import results, schema
+from models import charging, results, schema
 from models.answers import Task
 from models.claiming import is_owed, is_served_by
 from models.clock import epoch_now
@@ -17,6 +17,7 @@ from models.documents import StoredDocument
 from models.errors import UsageError
 from models.jobs import JobStatus, Serving
 from models.progress import RunProgress
+from models.spending import Charged
 from models.tables import IS_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, ServingRow, TextRow
 
 
@@ -49,6 +50,14 @@ class Queries:
         if not found:
             raise _no_run(run_id)
         return found[0]
+
+    def charged(self, run_id: int) -> Charged:
+        """What workers have spent on one run. Raises UsageError where there is no such run."""
+        with reading(self._engine) as connection:
+            found = charging.charged(connection, run_id)
+        if found is None:
+            raise _no_run(run_id)
+        return found
 
     def runs(self, limit: int) -> list[RunProgress]:
         """The last runs, newest first."""

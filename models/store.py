@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine, insert, update
 
-from models import cancelling, claiming, recording, registering, retrying
+from models import cancelling, charging, claiming, recording, registering, retrying
 from models.answers import Task
 from models.clock import epoch_now, utc_now
 from models.database import reading, writing
@@ -19,6 +19,7 @@ from models.inserting import insert_new, put
 from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
 from models.outcomes import Failed, Finished, Reason
 from models.registering import Registered
+from models.spending import Spent
 from models.tables import DocumentRow, RecipeRow, RunRow, ServingBaseRow, ServingRow
 
 
@@ -122,6 +123,11 @@ class Store:
             check_finished(job, outcome, text)
         with writing(self._engine) as connection:
             return recording.record(connection, job, outcome)
+
+    def charge(self, spent: Spent, job_ids: Sequence[int]) -> None:
+        """Adds what was spent on these jobs to the runs that wait for them, in proportion of their jobs."""
+        with writing(self._engine) as connection:
+            charging.charge(connection, spent, job_ids)
 
     def give_back(self, worker: str) -> int:
         """At an orderly end of a worker: its running jobs are pending, their attempts not counted."""

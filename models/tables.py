@@ -26,6 +26,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from models.answers import Task
 from models.clock import UtcDateTime, utc_now
 from models.jobs import JobStatus
+from models.spent_columns import SpentColumns
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
@@ -88,8 +89,8 @@ class DocumentRow(Base):
     """When its last message was sent; the sweep leaves alone what was sent a moment ago."""
 
 
-class RunRow(Base):
-    """One submission."""
+class RunRow(SpentColumns, Base):
+    """One submission, and what was spent on it."""
 
     __tablename__ = "runs"
     id: Mapped[int] = mapped_column(primary_key=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from models.jobs import fingerprint
+from models.spending import NAMES
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -26,6 +27,14 @@ _IS_NEWEST = """(
   ) AS is_newest"""
 
 _FROM_DOCUMENT_TO_JOB = "FROM documents d JOIN jobs j ON j.text_sha256 = d.text_sha256"
+
+_ENGINE_OWED = (
+    "prefill_seconds",
+    "decode_seconds",
+    "constrain_seconds",
+    "schedule_seconds",
+    "idle_queued_seconds",
+)
 
 # The pieces put into these statements are constants of this file.
 # ruff: noqa: S608
@@ -115,6 +124,16 @@ LEFT JOIN jobs j ON j.id = of_run.job_id
 GROUP BY r.id
 """
 
+_RUN_SPENDING = f"""
+SELECT id AS run, spent_at, {", ".join(NAMES)},
+  {" + ".join(_ENGINE_OWED)} AS engine_owed_seconds,
+  idle_queued_seconds / NULLIF({" + ".join(_ENGINE_OWED)}, 0) AS idle_share,
+  constrain_seconds / NULLIF(decode_seconds, 0) AS constrain_share,
+  CAST(shared_tokens AS DOUBLE PRECISION) / NULLIF(shared_tokens + prefill_tokens, 0) AS shared_share,
+  CAST(rows_stepped AS DOUBLE PRECISION) / NULLIF(steps, 0) AS rows_a_step
+FROM runs
+"""
+
 _VIEWS = {
     "v_entities": _ENTITIES,
     "v_entity_attributes": _ATTRIBUTES,
@@ -124,6 +143,7 @@ _VIEWS = {
     "v_summary_sources": _SUMMARY_SOURCES,
     "v_jobs": _JOBS,
     "v_run_progress": _RUN_PROGRESS,
+    "v_run_spending": _RUN_SPENDING,
 }
 NAMES = tuple(_VIEWS)
 

@@ -10,6 +10,7 @@ from making import QUESTIONS, a_serving, documents, submit
 from sqlalchemy import Engine, Select, Update, text
 
 from models import results
+from models.charging import paying_runs
 from models.claiming import owed_jobs, renewal
 from models.database import reading
 from models.queries import owed_statement
@@ -18,6 +19,7 @@ from models.store import Store
 STATEMENTS = {
     "claim": (owed_jobs(1, a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
+    "charge": (paying_runs([1, 2]), ["ix_run_jobs_job_id_run_id"]),
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),
     "results of all runs": (results.of_all_runs(), ["ix_run_jobs_document_id_job_id_run_id"]),

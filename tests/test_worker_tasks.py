@@ -20,6 +20,8 @@ from models.jobs import Question, Serving, recipe_for
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
+from worker.ledger import Ledger
+from worker.metering import Meter
 from worker.recipes import serving
 from worker.stopping import Stopping
 from worker.tasks import process_document
@@ -34,7 +36,18 @@ def workplace(tmp_path: Path, store: Store) -> Iterator[Workplace]:
     settings = Settings(weights=str(tmp_path), adapter="none")
     served, stand_in = serving(settings), StandIn(tmp_path)
     store.announce(served)
-    yield Workplace("host:1:2", settings, served, stand_in, store, Stopping(), give_up=lambda: None)
+    meter = Meter()
+    yield Workplace(
+        "host:1:2",
+        settings,
+        served,
+        stand_in,
+        store,
+        Stopping(),
+        give_up=lambda: None,
+        meter=meter,
+        ledger=Ledger(meter, store),
+    )
     stand_in.close()
 
 

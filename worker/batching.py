@@ -19,6 +19,7 @@ from worker.asking import Asked, ask
 from worker.chat import Chat
 from worker.engine import Decide, Refusal, Reply, Request
 from worker.grammar import Allowed, Grammars
+from worker.metering import Meter
 from worker.scheduling import Scheduler
 from worker.sequences import Beginning, Branch, Step
 from worker.writing import MOST_GUESSES, UnsatisfiableError, advance, guess
@@ -52,9 +53,18 @@ class BatchedEngine:
     """Engine over one network; `answer` may be called from any number of threads."""
 
     def __init__(
-        self, runner: Runner, chat: Chat, grammars: Grammars, *, max_rows: int, max_tokens: int
+        self,
+        runner: Runner,
+        chat: Chat,
+        grammars: Grammars,
+        *,
+        max_rows: int,
+        max_tokens: int,
+        meter: Meter | None = None,
     ) -> None:
         self._runner = runner
+        self._meter = meter or Meter()
+        self._watch = self._meter.stopwatch()
         self._chat = chat
         self._grammars = grammars
         self._scheduler = Scheduler(max_rows=max_rows, max_tokens=max_tokens)
@@ -74,14 +84,17 @@ class BatchedEngine:
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
         """Replies in the order of the requests; blocks until the last of them is there."""
-        prepared = [ask(request, self._chat, self._grammars, self.context_tokens) for request in requests]
+        with self._meter.timing("read"):
+            prepared = [ask(request, self._chat, self._grammars, self.context_tokens) for request in requests]
+        self._meter.add(requests=len(requests))
         asked = [one for one in prepared if isinstance(one, Asked)]
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine is closed")
             self._add(asked, is_urgent=is_urgent)
             self._changed.notify_all()
-        return [one.reply.result() if isinstance(one, Asked) else one for one in prepared]
+        with self._meter.timing("wait"):
+            return [one.reply.result() if isinstance(one, Asked) else one for one in prepared]
 
     def close(self) -> None:
         """Ends the engine thread after the step in progress; what is unanswered is refused."""
@@ -109,7 +122,7 @@ class BatchedEngine:
 
     def _wait(self) -> bool:
         """Until there is something to do; False once the engine is closed."""
-        with self._changed:
+        with self._changed, self._watch.idle():
             self._changed.wait_for(lambda: self._is_closed or not self._scheduler.is_idle)
         if self._is_closed:
             self._refuse_all(Refusal("crashed", "the engine was closed"))
@@ -119,7 +132,7 @@ class BatchedEngine:
         writing = self._scheduler.writing
         most = min(MOST_GUESSES, _GUESSING_TOKENS // len(writing) - 1) if writing else 0
         for branch in writing if most > 0 else ():
-            guess(self._asked[branch], most)
+            self._meter.add(proposed_tokens=guess(self._asked[branch], most))
         with self._changed:
             return self._scheduler.schedule()
 
@@ -130,8 +143,12 @@ class BatchedEngine:
         if bound:
             places = [(self._asked[one].matcher, _guesses(self._asked[one])) for one in bound]
             masks = self._masks.submit(self._grammars.allowed, places)
+        self._watch.lap("schedule")
         logits = self._runner.run(step)
-        return logits, dict(zip(bound, masks.result(), strict=True)) if masks is not None else {}
+        self._count(step)
+        allowed = dict(zip(bound, masks.result(), strict=True)) if masks is not None else {}
+        self._watch.lap("constrain")
+        return logits, allowed
 
     def _conclude(self, step: Step, logits: Logits, allowed: Mapping[Branch, list[Allowed]]) -> None:
         """Advances what the step computed by what the network said, and lets the finished go."""
@@ -147,13 +164,29 @@ class BatchedEngine:
         """Whether it is answered now."""
         asked = self._asked[branch]
         if isinstance(asked.request, Decide):
+            self._meter.add(decided_places=len(logits))
             return True
+        self._watch.lap("schedule")
         try:
-            advance(asked, logits, allowed)
+            self._meter.add(**advance(asked, logits, allowed))
         except UnsatisfiableError:
             asked.refusal = Refusal("unparsable", "the grammar cannot be satisfied")
             return True
+        finally:
+            self._watch.lap("constrain" if asked.matcher is not None else "schedule")
         return asked.is_over
+
+    def _count(self, step: Step) -> None:
+        """Tells the meter of a step that the network has just run."""
+        read = sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Beginning))
+        started = [piece.of for piece in step.branches if piece.start == 0]
+        own = sum(len(branch.tokens) for branch in started)
+        self._watch.step(
+            prefill_tokens=read + own,
+            decode_tokens=step.num_tokens - read - own,
+            rows=len(step.branches),
+        )
+        self._meter.add(shared_tokens=sum(len(branch.beginning.tokens) for branch in started) - read)
 
     def _add(self, asked: Sequence[Asked], *, is_urgent: bool = False) -> None:
         branches = [one.start(self._scheduler.beginnings) for one in asked]

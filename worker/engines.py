@@ -7,6 +7,7 @@ from typing import Protocol
 
 from models.settings import Settings
 from worker.engine import Engine
+from worker.metering import Meter
 
 
 class Loaded(Engine, Protocol):
@@ -17,12 +18,12 @@ class Loaded(Engine, Protocol):
         ...
 
 
-def load(settings: Settings) -> Loaded:
-    """The engine, ready. Raises NotemillError where its weights or its server are not there."""
-    return _loader(settings)(settings)
+def load(settings: Settings, meter: Meter | None = None) -> Loaded:
+    """The engine, ready; `meter` is told where its time goes. Raises NotemillError where its weights or its server are not there."""
+    return _loader(settings)(settings, meter)
 
 
-def _loader(settings: Settings) -> Callable[[Settings], Loaded]:
+def _loader(settings: Settings) -> Callable[[Settings, Meter | None], Loaded]:
     if settings.engine == "http":
         from worker import http_engine
 

@@ -1,4 +1,4 @@
-"""A worker's sign of life: the leases of its jobs, renewed while the process lives."""
+"""A worker's sign of life: the leases of its jobs are renewed while the process lives, and its costs told."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 
 from models.store import Store
+from worker.ledger import Ledger
 
 log = logging.getLogger(__name__)
 
@@ -16,15 +17,18 @@ _BEATS_A_LEASE = 3
 class Heartbeat:
     """A thread that renews; a worker whose renewals fail works on, and its late answers are refused."""
 
-    def __init__(self, store: Store, worker: str, lease_seconds: float) -> None:
+    def __init__(self, store: Store, worker: str, lease_seconds: float, ledger: Ledger) -> None:
         self._store, self._worker, self._lease_seconds = store, worker, lease_seconds
+        self._ledger = ledger
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
+        """The last figures are told before it returns."""
         self._is_over.set()
         self._thread.join()
+        self._tell()
 
     def _beat(self) -> None:
         while not self._is_over.wait(self._lease_seconds / _BEATS_A_LEASE):
@@ -32,3 +36,10 @@ class Heartbeat:
                 self._store.renew(self._worker, self._lease_seconds)
             except Exception as error:  # noqa: BLE001  the next beat may get through
                 log.warning("leases could not be renewed: %s", type(error).__name__)
+            self._tell()
+
+    def _tell(self) -> None:
+        try:
+            self._ledger.hand_over()
+        except Exception as error:  # noqa: BLE001  figures must not end the signs of life, nor an orderly stop
+            log.warning("what was spent could not be told: %s", type(error).__name__)

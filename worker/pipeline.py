@@ -17,6 +17,7 @@ from models.settings import Settings
 from worker.conversation import Answered, Conversation, UnansweredError
 from worker.engine import Decided, Engine, Refusal, Reply, Request, Written
 from worker.entities import ask_entities
+from worker.metering import Meter
 from worker.note import Note
 from worker.ranges import covers, union_of_ranges
 from worker.recipes import Ways, ways
@@ -24,19 +25,23 @@ from worker.search import ask_search
 from worker.summary import ask_summary
 
 
-def process(work: Work, *, engine: Engine, settings: Settings) -> Iterator[tuple[Job, Outcome]]:
+def process(
+    work: Work, *, engine: Engine, settings: Settings, meter: Meter | None = None
+) -> Iterator[tuple[Job, Outcome]]:
     """Each job's outcome as soon as it is known. Expected failures are Failed; surprises raise."""
-    how = ways(settings)
-    note = Note.of(work.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
+    how, meter = ways(settings), meter or Meter()
+    with meter.timing("read"):
+        note = Note.of(work.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
     talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]
-    yield from _ended(talks, note)
+    yield from _ended(talks, note, meter)
     while talks := [talk for talk in talks if talk.outcome is None]:
         # Two tasks may ask the same, as a chosen summary does of what entities ask: it is answered once.
         asked = list(dict.fromkeys(request for talk in talks for request in talk.requests))
         replies = dict(zip(asked, engine.answer(asked), strict=True))
-        for talk in talks:
-            talk.hear([replies[request] for request in talk.requests], note)
-        yield from _ended(talks, note)
+        with meter.timing("ground"):
+            for talk in talks:
+                talk.hear([replies[request] for request in talk.requests], note)
+        yield from _ended(talks, note, meter)
 
 
 def _conversation(job: Job, note: Note, how: Ways) -> Conversation:
@@ -50,11 +55,12 @@ def _conversation(job: Job, note: Note, how: Ways) -> Conversation:
             return ask_summary(note, int(parameters["max_words"]), how)
 
 
-def _ended(talks: Sequence[_Talk], note: Note) -> Iterator[tuple[Job, Outcome]]:
+def _ended(talks: Sequence[_Talk], note: Note, meter: Meter) -> Iterator[tuple[Job, Outcome]]:
     """Starts those that have not begun, and gives the outcomes that are new."""
     for talk in talks:
         if not talk.has_begun:
-            talk.hear(None, note)
+            with meter.timing("read"):
+                talk.hear(None, note)
         if talk.outcome is not None:
             yield talk.job, talk.outcome
 

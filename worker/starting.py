@@ -25,7 +25,9 @@ from models.settings import Settings
 from models.store import Store
 from worker.heartbeat import Heartbeat
 from worker.identity import is_dead, worker_name
+from worker.ledger import Ledger
 from worker.logs import where
+from worker.metering import Meter
 from worker.redis_policy import warn_about_eviction
 from worker.stopping import Stopping, leave_on_signals, stop_on_signals
 from worker.sweeping import Sweeper, sweep
@@ -97,19 +99,28 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
         database = connect(settings.effective_database_url)
         schema.check(database)
-        store, name, served, started = Store(database), worker_name(), serving(settings), time.monotonic()
-        engine = load(settings)
-        log.info("the %s engine is ready after %.1f s", settings.engine, time.monotonic() - started)
+        store, name, served, meter = Store(database), worker_name(), serving(settings), Meter()
+        with meter.timing("load"):
+            engine = load(settings, meter)
+        log.info("the %s engine is ready after %.1f s", settings.engine, meter.spent.load_seconds)
         self._close_engine = engine.close
         store.announce(served)
         for gone in filter(is_dead, Queries(database).busy_workers()):
             log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
         warn_about_eviction(app)
-        stopping = Stopping()
+        stopping, ledger = Stopping(), Ledger(meter, store)
         self._workplace = app.workplace = Workplace(
-            name, settings, served, engine, store, stopping, give_up=partial(_end_message_loop, 1)
+            name,
+            settings,
+            served,
+            engine,
+            store,
+            stopping,
+            give_up=partial(_end_message_loop, 1),
+            meter=meter,
+            ledger=ledger,
         )
-        self._heartbeat = Heartbeat(store, name, settings.lease_seconds)
+        self._heartbeat = Heartbeat(store, name, settings.lease_seconds, ledger)
         self._sweeper = Sweeper(partial(sweep, app, database, served.id))
         stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)

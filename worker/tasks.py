@@ -42,13 +42,15 @@ def process_document(document_id: int, workplace: Workplace) -> None:
     """Works off what is owed on one document under this worker's serving; nothing owed, nothing done."""
     if workplace.stopping.is_asked:
         return  # the document stays owed; the next worker's sweep finds it
-    with workplace.hands.holding():
+    with workplace.hands.holding(), workplace.meter.note_in_hand():
         try:
-            work = _patiently(lambda: _claim(document_id, workplace), workplace)
+            with workplace.meter.timing("store"):
+                work = _patiently(lambda: _claim(document_id, workplace), workplace)
             if work is None:
                 log.info("document %d: nothing owed", document_id)
             else:
-                _work_off(work, workplace)
+                with workplace.ledger.working_on(work.jobs):
+                    _work_off(work, workplace)
         except StoppedError:
             log.info("document %d: let go, the worker stops", document_id)
 
@@ -91,11 +93,13 @@ def _outcomes(work: Work, workplace: Workplace) -> Iterator[tuple[Job, Finished 
     engine = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
     is_first = all(job.attempt == 1 for job in work.jobs)
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
-        yield from process(work.model_copy(update={"jobs": jobs}), engine=engine, settings=workplace.settings)
+        part = work.model_copy(update={"jobs": jobs})
+        yield from process(part, engine=engine, settings=workplace.settings, meter=workplace.meter)
 
 
 def _record(job: Job, outcome: Outcome, workplace: Workplace) -> None:
-    is_ours = _patiently(lambda: workplace.store.record(job, outcome), workplace)
+    with workplace.meter.timing("store"):
+        is_ours = _patiently(lambda: workplace.store.record(job, outcome), workplace)
     if not is_ours:
         log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
     elif isinstance(outcome, Failed):

@@ -10,12 +10,13 @@ from models.settings import Settings
 from worker.batching import BatchedEngine
 from worker.chat import Chat
 from worker.grammar import Grammars
+from worker.metering import Meter
 from worker.networks import load_networks
 from worker.transformers_runner import TransformersRunner
 from worker.weights import prepared_folder
 
 
-def load(settings: Settings) -> BatchedEngine:
+def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
     """The engine that the settings name, weights in memory. Takes seconds; call it once a process.
 
     Raises NotemillError where the weights are not there.
@@ -37,4 +38,5 @@ def load(settings: Settings) -> BatchedEngine:
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=runner.max_tokens,
+        meter=meter,
     )

@@ -11,6 +11,8 @@ from models.jobs import Serving
 from models.settings import Settings
 from models.store import Store
 from worker.engine import Engine
+from worker.ledger import Ledger
+from worker.metering import Meter
 from worker.stopping import Stopping
 
 
@@ -68,5 +70,7 @@ class Workplace:
     stopping: Stopping
     give_up: Callable[[], None]
     """Ends the process as after a signal, but with an exit status that says it is broken."""
+    meter: Meter
+    ledger: Ledger
     surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)

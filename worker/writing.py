@@ -24,8 +24,8 @@ class UnsatisfiableError(Exception):
     """The grammar allows no token where one has to come."""
 
 
-def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[Allowed]) -> tuple[int, int]:
-    """Takes what the network says into the branch; returns how many tokens were chosen, and how many forced.
+def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[Allowed]) -> dict[str, int]:
+    """Takes what the network says into the branch; returns how many tokens of which kind, as models.spending.
 
     logits: [guesses + 1, vocabulary], after the last token that is sure and after each guess;
     allowed: what the grammar allows at these places, as far as the guesses keep to it; empty without one.
@@ -53,7 +53,11 @@ def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[All
     )
     branch.computed_tokens = start + agreeing
     branch.wanted = (len(branch.tokens) - 1,)
-    return chosen, taken - chosen
+    return {
+        "decoded_tokens": chosen,
+        "forced_tokens": taken - chosen,
+        "accepted_tokens": min(agreeing, max(chosen - 1, 0)),
+    }
 
 
 def guess(asked: Asked, most: int) -> int:

@@ -1,6 +1,7 @@
 """Alembic runs this file around the migrations, on the connection that `models.schema` hands over.
 
-Views are not migrated: they hold nothing, so all are dropped before and made anew after the tables.
+Views are not migrated: they hold nothing, so all are dropped before and made anew after the tables,
+where those are the newest; a step on the way there may lack what the views show.
 """
 
 from __future__ import annotations
@@ -24,6 +25,6 @@ context.configure(
 for statement in views.drop_statements():
     connection.exec_driver_sql(statement)
 context.run_migrations()
-if cast(Any, context.get_context()).get_current_revision() is not None:
+if cast(Any, context.get_context()).get_current_revision() == context.get_head_revision():
     for statement in views.create_statements(cast(views.Dialect, connection.dialect.name)):
         connection.exec_driver_sql(statement)

@@ -9,7 +9,7 @@ from pathlib import Path
 FOLDER = Path(os.environ.get("STAND_IN_FOLDER", "."))
 
 
-def load(_settings):
+def load(_settings, _meter):
     if (FOLDER / "cannot_load").exists():
         raise OSError("there are no weights here")
     (FOLDER / "loading").touch()
