@@ -138,7 +138,7 @@ def test_a_refused_question_fails_with_its_reason_and_the_others_are_answered(se
     class Refusing:
         count_tokens, context_tokens = engine.count_tokens, engine.context_tokens
 
-        def answer(self, requests):
+        def answer(self, requests, *, is_urgent=False):
             replies = engine.answer(requests)
             return [
                 Refusal("too_long", "9 tokens do not fit into 8")
@@ -166,7 +166,7 @@ def test_what_two_tasks_ask_alike_is_asked_of_the_engine_once(served):
     class Counting:
         count_tokens, context_tokens = engine.count_tokens, engine.context_tokens
 
-        def answer(self, requests):
+        def answer(self, requests, *, is_urgent=False):
             asked.extend(requests)
             return engine.answer(requests)
 

@@ -147,10 +147,10 @@ def test_an_answer_that_comes_after_another_claim_is_not_written(
     (document_id,) = submit(workplace, "No fever.")
 
     class Overtaken(StandIn):
-        def answer(self, requests):  # type: ignore[no-untyped-def]
+        def answer(self, requests, *, is_urgent=False):  # type: ignore[no-untyped-def]
             workplace.store.abandon(workplace.name)
             process_document(document_id, replace(workplace, name="host:3:4"))
-            return super().answer(requests)
+            return super().answer(requests, is_urgent=is_urgent)
 
     process_document(document_id, replace(workplace, engine=Overtaken(workplace.settings.home_folder.parent)))
     assert jobs(engine, "status, attempts") == [("finished", 2)] * 2

@@ -20,27 +20,31 @@ from models.messages import QUEUE_NAME, TASK_NAME
 from models.settings import Settings, SettingsError, load_settings
 from worker import logs, tasks
 from worker.consuming import CheckedAMQP, CheckedConsumer
-from worker.starting import Start
+from worker.starting import LoadEngine, Start, load_engine
 from worker.sweeping import QUEUE
 from worker.workplace import Workplace
 
 
 class Application(Celery):  # type: ignore[misc]
-    """Celery with the two things our tasks need."""
+    """Celery with what our tasks need."""
 
     settings: Settings
+    load_engine: LoadEngine
     workplace: Workplace
     """There from the worker's start on, before the first message."""
 
 
-def make_app(settings: Settings) -> Application:
-    """The application for these settings. Raises SettingsError without a Redis URL."""
+def make_app(settings: Settings, *, load_engine: LoadEngine = load_engine) -> Application:
+    """The application for these settings, its worker with the engine that `load_engine` makes of them.
+    Raises SettingsError without a Redis URL."""
     made = Application("notemill", amqp=CheckedAMQP, set_as_current=True)
     made.settings = settings
+    made.load_engine = load_engine
     made.conf.update(_configuration(settings))
     made.steps["worker"].add(Start)
 
-    @made.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
+    # Not shared: Celery would hand the first application's task to a second one of the process.
+    @made.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]
     def process_document(document_id: int) -> None:
         tasks.process_document(document_id, made.workplace)
 

@@ -79,7 +79,7 @@ class BatchedEngine:
     def count_tokens(self, text: str) -> int:
         return len(self._chat.plain(text))
 
-    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
         """Replies in the order of the requests; blocks until the last of them is there."""
         prepared = [self._prepare(request) for request in requests]
         asked = [one for one in prepared if isinstance(one, _Asked)]

@@ -33,7 +33,7 @@ def process(work: Work, *, engine: Engine, settings: Settings) -> Iterator[tuple
     while talks := [talk for talk in talks if talk.outcome is None]:
         # Two tasks may ask the same, as a chosen summary does of what entities ask: it is answered once.
         asked = list(dict.fromkeys(request for talk in talks for request in talk.requests))
-        replies = dict(zip(asked, engine.answer(asked), strict=True))
+        replies = dict(zip(asked, engine.answer(asked, is_urgent=work.is_urgent), strict=True))
         for talk in talks:
             talk.hear([replies[request] for request in talk.requests], note)
         yield from _ended(talks, note)

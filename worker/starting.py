@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from celery import bootsteps
 from celery.worker import state
@@ -23,6 +23,7 @@ from models.errors import NotemillError
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
+from worker.engine import Engine
 from worker.heartbeat import Heartbeat
 from worker.identity import is_dead, worker_name
 from worker.logs import where
@@ -37,6 +38,22 @@ _LET_GO_SECONDS = 5.0
 """For threads to notice that they shall let go of their document."""
 _GIVE_UP_SECONDS = 15.0
 """After which the process ends whatever still runs: a call into the GPU cannot be interrupted."""
+
+
+class ClosableEngine(Engine, Protocol):
+    """An engine as a worker has it, from the load of its weights to the worker's end."""
+
+    def close(self) -> None: ...
+
+
+LoadEngine = Callable[[Settings], ClosableEngine]
+
+
+def load_engine(settings: Settings) -> ClosableEngine:
+    """The engine that the settings name; imports what only it needs. Raises NotemillError."""
+    from worker.transformers_engine import load
+
+    return load(settings)
 
 
 class Start(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -91,14 +108,12 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _open(self, app: Any) -> None:
         settings: Settings = app.settings
-        # Both import what a start that fails early need not wait for; the engine's is the only torch.
-        from worker.recipes import serving
-        from worker.transformers_engine import load
+        from worker.recipes import serving  # a start that fails early need not wait for it
 
         database = connect(settings.effective_database_url)
         schema.check(database)
         store, name, served, started = Store(database), worker_name(), serving(settings), time.monotonic()
-        engine = load(settings)
+        engine = app.load_engine(settings)
         log.info("weights %s loaded in %.1f s", settings.weights, time.monotonic() - started)
         self._close_engine = engine.close
         store.announce(served)
