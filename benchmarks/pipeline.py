@@ -108,7 +108,6 @@ def _queue(folder: Path) -> Iterator[Settings]:
         weights=str(folder / "weights"),
         adapter="none",
         quantization="none",
-        log_level="WARNING",
         database_url=SecretStr(""),
         redis_url=SecretStr(""),
     )

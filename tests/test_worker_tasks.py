@@ -106,8 +106,8 @@ def test_a_surprise_is_logged_by_type_and_place_alone(
 def test_after_a_first_attempt_each_job_runs_alone(workplace: Workplace, engine: Engine) -> None:
     (document_id,) = submit(workplace, "No fever.")
     store, settings = workplace.store, workplace.settings
-    work = store.claim(
-        document_id, worker="w", serving_id=workplace.serving.id, lease_seconds=9, max_attempts=3
+    (work,) = store.claim(
+        [document_id], worker="w", serving_id=workplace.serving.id, lease_seconds=9, max_attempts=3
     )
     assert work is not None
     store.release(work.jobs, detail="", max_attempts=settings.max_attempts)

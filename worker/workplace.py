@@ -6,11 +6,14 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from models.jobs import Serving
 from models.settings import Settings
 from models.store import Store
 from worker.engine import Engine
+from worker.ledger import Ledger
+from worker.recipes import Ways, ways
 from worker.stopping import Stopping
 
 
@@ -70,3 +73,18 @@ class Workplace:
     """Ends the process as after a signal, but with an exit status that says it is broken."""
     surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)
+    how: Ways = field(init=False)
+    """Read from the adapter's files once, not for each document."""
+    ledger: Ledger = field(init=False)
+    """Claims and records go through here, those of all threads together."""
+
+    def __post_init__(self) -> None:
+        claim = partial(
+            self.store.claim,
+            worker=self.name,
+            serving_id=self.serving.id,
+            lease_seconds=self.settings.lease_seconds,
+            max_attempts=self.settings.max_kills,
+        )
+        object.__setattr__(self, "how", ways(self.settings))
+        object.__setattr__(self, "ledger", Ledger(claim=claim, record=self.store.record))
