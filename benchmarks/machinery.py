@@ -49,6 +49,8 @@ class Stretch:
     """Documents read, registered in SQL and enqueued in Redis."""
     jobs_per_second: float
     """From the first claim to the last row."""
+    worker_cpu_ms_per_job: float
+    """Of all threads; a busy machine changes it least."""
     redis_bytes_per_job: float
     producer_mib: float
     """The most resident memory that the process ever had."""
@@ -67,7 +69,10 @@ def stretch(settings: Settings, *, documents: int, words: int, queries: int, wor
         submit_seconds, producer_mib = alone.submit(_submit, settings, documents, words, queries).result()
     redis_bytes = client.info("memory")["used_memory"] - empty_bytes
     with _workers(settings, worker_command(settings, app="benchmarks.instant_worker:app"), workers) as pids:
+        _until(lambda: queue_length(url).waiting < documents)
+        cpu_before = sum(map(_cpu_seconds, pids))
         _until(lambda: queue_length(url).total == 0)
+        cpu_seconds = sum(map(_cpu_seconds, pids)) - cpu_before
         worker_mib = max(map(_peak_mib, pids))
     with reading(engine) as connection:
         finished = connection.execute(
@@ -83,6 +88,7 @@ def stretch(settings: Settings, *, documents: int, words: int, queries: int, wor
         submits_per_second=documents / submit_seconds,
         jobs_per_second=finished / float(seconds),
         redis_bytes_per_job=redis_bytes / finished,
+        worker_cpu_ms_per_job=1_000 * cpu_seconds / finished,
         producer_mib=producer_mib,
         worker_mib=worker_mib,
     )
@@ -153,6 +159,12 @@ def _until(condition: Callable[[], bool]) -> None:
 def _peak_mib(pid: int) -> float:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+def _cpu_seconds(pid: int) -> float:
+    """User and system, of all its threads (fields 14 and 15 of proc(5)'s stat)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _client(settings: Settings) -> redis.Redis:

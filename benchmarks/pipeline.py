@@ -84,15 +84,15 @@ def _figures(found: dict[str, list[Stretch]], bare: float) -> dict[str, Any]:
 
 def _print(found: dict[str, list[Stretch]], bare: float) -> None:
     table = Table(title="Documents to rows, with an engine that answers at once")
-    names = ("database", "documents", "submits/s", "jobs/s", "of bare", "Redis B/job", "producer MiB", "worker MiB")
+    names = ("database", "documents", "submits/s", "jobs/s", "of bare", "CPU ms/job", "Redis B/job", "producer MiB", "worker MiB")
     for name in names:
         table.add_column(name, justify="left" if name == "database" else "right")
     for database, stretches in found.items():
         for one in stretches:
             paces = (f"{one.submits_per_second:,.0f}", f"{one.jobs_per_second:,.0f}")
-            share = f"{one.jobs_per_second / bare:.2f}"
+            share = (f"{one.jobs_per_second / bare:.2f}", f"{one.worker_cpu_ms_per_job:.1f}")
             sizes = (f"{one.redis_bytes_per_job:,.0f}", f"{one.producer_mib:.0f}", f"{one.worker_mib:.0f}")
-            table.add_row(database, f"{one.documents:,}", *paces, share, *sizes)
+            table.add_row(database, f"{one.documents:,}", *paces, *share, *sizes)
     console = Console()
     console.print(table)
     console.print(f"A bare Celery task that does nothing: {bare:,.0f} a second.")

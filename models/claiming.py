@@ -128,7 +128,7 @@ def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, i
     """
     chosen = and_(JobRow.id.in_([job.id for job in jobs]), JobRow.status == JobStatus.RUNNING.value)
     locked = select(JobRow.id, JobRow.attempts).where(chosen).order_by(JobRow.id)
-    found = connection.execute(locked.with_for_update(key_share=True))
+    found = connection.execute(locked.with_for_update(key_share=True)).all()
     return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
 
 

@@ -30,7 +30,8 @@ Ended = tuple[Job, Outcome]
 def texts_of(connection: Connection, job_ids: Collection[int]) -> dict[int, str]:
     """By job the text it is about; jobs that have been deleted since are not there."""
     statement = select(JobRow.id, TextRow.text).join(TextRow, JobRow.text_sha256 == TextRow.sha256)
-    return {id_: text for id_, text in connection.execute(statement.where(JobRow.id.in_(job_ids)))}
+    found = connection.execute(statement.where(JobRow.id.in_(job_ids))).all()
+    return {row.id: row.text for row in found}
 
 
 def record(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
