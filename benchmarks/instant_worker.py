@@ -1,6 +1,6 @@
-"""A worker whose engine answers at once: what is left is the machinery. `celery -A benchmarks.instant_worker:app`.
+"""A worker whose engine answers at once, for `celery --app benchmarks.instant_worker:app`.
 
-The rest is the real worker's: messages, claims, sentences and windows, grounding, rows.
+What is left is the machinery, and that is the real worker's: messages, claims, windows, grounding, rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class InstantEngine:
     def count_tokens(self, text: str) -> int:
         return len(text) // 4 + 1
 
-    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
         return [_decided(one) if isinstance(one, Decide) else _REFUSAL for one in requests]
 
     def close(self) -> None:

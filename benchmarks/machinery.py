@@ -1,4 +1,4 @@
-"""Measures one stretch of the machinery: documents registered and enqueued, then worked off by worker processes.
+"""Measures one stretch of the machinery: documents registered and enqueued, then worked off.
 
 Processes, Redis and databases are real; only the engine answers at once. Knows no table and no JSON.
 """
@@ -59,7 +59,7 @@ class Stretch:
 
 
 def stretch(settings: Settings, *, documents: int, words: int, queries: int, workers: int) -> Stretch:
-    """On an empty database and an empty Redis, both of the settings. Raises RuntimeError where a job failed."""
+    """On an empty database and Redis, those of the settings. Raises RuntimeError where a job failed."""
     engine = connect(settings.effective_database_url)
     schema.upgrade(engine)
     client, url = _client(settings), settings.redis_url.get_secret_value()

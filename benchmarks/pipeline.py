@@ -84,7 +84,17 @@ def _figures(found: dict[str, list[Stretch]], bare: float) -> dict[str, Any]:
 
 def _print(found: dict[str, list[Stretch]], bare: float) -> None:
     table = Table(title="Documents to rows, with an engine that answers at once")
-    names = ("database", "documents", "submits/s", "jobs/s", "of bare", "CPU ms/job", "Redis B/job", "producer MiB", "worker MiB")
+    names = (
+        "database",
+        "documents",
+        "submits/s",
+        "jobs/s",
+        "of bare",
+        "CPU ms/job",
+        "Redis B/job",
+        "producer MiB",
+        "worker MiB",
+    )
     for name in names:
         table.add_column(name, justify="left" if name == "database" else "right")
     for database, stretches in found.items():

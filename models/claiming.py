@@ -89,7 +89,9 @@ def renewal(worker: str, lease_seconds: float) -> Update:
 
 def give_back(connection: Connection, worker: str) -> int:
     """See Store.give_back."""
-    ids = list(connection.scalars(select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update()))
+    ids = list(
+        connection.scalars(select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update())
+    )
     _end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
     values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **_NOT_RUNNING}
     _to_pending(connection, JobRow.id.in_(ids), values)
@@ -145,6 +147,7 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
     JobRow.status,
     JobRow.attempts,
     JobRow.attempts_forgiven,
+    JobRow.is_urgent,
 )
 
 
@@ -200,12 +203,13 @@ def _take(
     connection.execute(insert(AttemptRow), attempts)
     recipes = select(RecipeRow.id, RecipeRow.labels).where(RecipeRow.id.in_({row.recipe_id for row in rows}))
     labels = {id_: tuple(Label(**label) for label in stored) for id_, stored in connection.execute(recipes)}
+    urgent = {row.text_sha256 for row in rows if row.is_urgent}
     jobs: dict[str, list[Job]] = defaultdict(list)
     for row in rows:
         jobs[row.text_sha256].append(_job(row, labels[row.recipe_id]))
     texts = select(TextRow.sha256, TextRow.text).where(TextRow.sha256.in_(list(jobs)))
     return {
-        shas[sha]: Work(document_id=shas[sha], text=text, jobs=tuple(jobs[sha]))
+        shas[sha]: Work(document_id=shas[sha], text=text, jobs=tuple(jobs[sha]), is_urgent=sha in urgent)
         for sha, text in connection.execute(texts)
     }
 

@@ -60,14 +60,19 @@ class Store:
         documents: Sequence[Document],
         questions: Sequence[Question],
         recipes: Mapping[Task, Recipe],
+        *,
+        is_urgent: bool = False,
     ) -> Registered:
         """Takes a batch of documents (some hundreds) into the run, with a job for each question.
 
         What is there already is kept: a failed job stays failed (`retry` is for those), a cancelled
-        one becomes pending again. A document whose id has another text in this run is refused.
+        one becomes pending again, and with `is_urgent` one that still waits becomes urgent. A document
+        whose id has another text in this run is refused.
         """
         with writing(self._engine) as connection:
-            return registering.register(connection, run_id, documents, questions, recipes)
+            return registering.register(
+                connection, run_id, documents, questions, recipes, is_urgent=is_urgent
+            )
 
     def close_run(self, run_id: int, *, documents: int, refused: int) -> None:
         """Registration is complete; `documents` and `refused` are the sums over the run's batches,

@@ -64,7 +64,9 @@ def ward(store: Store) -> None:
     submit(store, documents(WARD, "Too long.", "Nothing."), QUESTIONS)
     whole = (Span(start=0, end=len(WARD)),)
     for job, answer in zip(claimed(store, 1).jobs, _ward_answers(), strict=True):
-        record(store, job, Finished(answer=answer, ranges_read=whole, duration_seconds=2.0, prompt_tokens=100))
+        record(
+            store, job, Finished(answer=answer, ranges_read=whole, duration_seconds=2.0, prompt_tokens=100)
+        )
     for job in claimed(store, 2).jobs:
         record(store, job, Failed(reason=Reason.TOO_LONG, detail="9000 tokens"))
     nothing, read = SearchAnswer(passages=()), (Span(start=0, end=8),)

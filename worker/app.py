@@ -16,7 +16,7 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging
 
 from models.errors import NotemillError
-from models.messages import QUEUE_NAME, TASK_NAME
+from models.messages import PRIORITY_STEPS, QUEUE_NAME, TASK_NAME
 from models.settings import Settings, SettingsError, load_settings
 from worker import logs, tasks
 from worker.consuming import CheckedAMQP, CheckedConsumer
@@ -65,6 +65,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
+            # The lists of these priorities are asked in this order: urgent messages come first.
+            "priority_steps": PRIORITY_STEPS,
             # A message not acknowledged for so long is delivered again. Longer than a document may
             # take; should it come twice all the same, the second finds nothing owed.
             "visibility_timeout": int(2 * settings.time_limit_seconds) + 600,

@@ -41,8 +41,10 @@ def windows(
     max_tokens: int,
     overlap_sentences: int,
 ) -> tuple[Window, ...]:
-    """The windows in order; `sentences` and `sections` are all those of the text. `count_tokens(text[start:end]) <= max_tokens` for each, unless a single
-    character is more than that. `count_tokens` is called about once a sentence and once a window.
+    """The windows in order; `sentences` and `sections` are all those of the text.
+
+    `count_tokens(text[start:end]) <= max_tokens` for each, unless a single character is more than that.
+    `count_tokens` is called about once a sentence and once a window.
 
     Raises ValueError for a `max_tokens` below 1.
     """

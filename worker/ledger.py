@@ -42,10 +42,14 @@ class _Gathered(Generic[_What, _Result]):
             if isinstance(error, DatabaseUnavailableError) or len(taken) == 1:
                 results = [error] * len(taken)
             else:
-                return [self.settle([one]) for one in taken][-1]
+                for one in taken:
+                    self.settle([one])
+                return
         for (_, future), result in zip(taken, results, strict=True):
-            future.set_exception(result) if isinstance(result, Exception) else future.set_result(result)
-        return None
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
 
 
 class Ledger:
@@ -71,7 +75,7 @@ class Ledger:
     def record(self, ended: Sequence[Ended]) -> list[bool | Exception]:
         """See Store.record. Blocks until all are committed or refused; an exception stands for what the
         database or the store refuses. Raises DatabaseUnavailableError where the database does not answer."""
-        results = [future.exception() or future.result() for future in self._together(self._records, ended)]
+        results = [_result(future) for future in self._together(self._records, ended)]
         for result in results:
             if isinstance(result, DatabaseUnavailableError):
                 raise result
@@ -95,3 +99,10 @@ class Ledger:
                 self._records.settle(records)
             if claims:
                 self._claims.settle(claims)
+
+
+def _result(future: Future[bool]) -> bool | Exception:
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001  it is the caller's to judge
+        return error
