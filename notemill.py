@@ -45,6 +45,7 @@ def run(
     rejects: options.Rejects = None,
     limit: options.Limit = None,
     explain: options.Explain = False,
+    urgent: options.Urgent = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
@@ -56,8 +57,12 @@ def run(
     from console.asking import Asked
     from console.running import run
 
-    columns = {"id_column": id_column, "text_column": text_column}
-    asked = Asked.of(sources, task, search, labels, summary_words, sql, query, rejects, limit, **columns)
+    asked = Asked.of(
+        *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
+        id_column=id_column,
+        text_column=text_column,
+        is_urgent=urgent,
+    )
     return run(asked, is_explaining=explain, is_quiet=quiet, as_json=as_json)
 
 
@@ -74,6 +79,7 @@ def submit(
     text_column: options.TextColumn = None,
     rejects: options.Rejects = None,
     limit: options.Limit = None,
+    urgent: options.Urgent = False,
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
@@ -84,8 +90,12 @@ def submit(
     from console.asking import Asked
     from console.submitting import submit
 
-    columns = {"id_column": id_column, "text_column": text_column}
-    asked = Asked.of(sources, task, search, labels, summary_words, sql, query, rejects, limit, **columns)
+    asked = Asked.of(
+        *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
+        id_column=id_column,
+        text_column=text_column,
+        is_urgent=urgent,
+    )
     return submit(asked, is_quiet=quiet, as_json=as_json)
 
 

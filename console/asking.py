@@ -34,6 +34,8 @@ class Asked:
     rejects: Path | None
     limit: int | None
     """Records to take from the sources; none: all of them."""
+    is_urgent: bool = False
+    """A person waits for the answers."""
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class Asked:
         *,
         id_column: str | None,
         text_column: str | None,
+        is_urgent: bool = False,
     ) -> Asked:
         """From the options as typed. Raises UsageError where they do not go together."""
         if (sql is None) != (query is None):
@@ -67,6 +70,7 @@ class Asked:
             text_column=text_column,
             rejects=rejects,
             limit=limit,
+            is_urgent=is_urgent,
         )
 
     def submit(
@@ -92,4 +96,5 @@ class Asked:
             text_column=self.text_column,
             rejects=self.rejects,
             on_progress=on_progress,
+            is_urgent=self.is_urgent,
         )

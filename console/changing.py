@@ -41,11 +41,14 @@ def sweep() -> int:
     settings = load_settings()
     with database(settings) as opened:
         owed = opened.queries.owed_documents(older_than_seconds=0, limit=_SWEEP_DOCUMENTS)
-        _say_and_enqueue(settings, opened, owed, "Nothing is owed.")
+        urgent = opened.queries.owed_documents(older_than_seconds=0, limit=_SWEEP_DOCUMENTS, is_urgent=True)
+        _say_and_enqueue(settings, opened, owed, "Nothing is owed.", urgent)
     return 0
 
 
-def _say_and_enqueue(settings: Settings, opened: Database, documents: Sequence[int], none: str) -> None:
+def _say_and_enqueue(
+    settings: Settings, opened: Database, documents: Sequence[int], none: str, urgent: Sequence[int] = ()
+) -> None:
     console = stdout()
     if not documents:
         return console.print(none)
@@ -57,7 +60,8 @@ def _say_and_enqueue(settings: Settings, opened: Database, documents: Sequence[i
     from producer.enqueue import Enqueuer
 
     with Enqueuer(url) as enqueuer:
-        enqueuer.send(documents)
+        enqueuer.send(urgent, is_urgent=True)
+        enqueuer.send([one for one in documents if one not in set(urgent)])
     opened.store.mark_enqueued(documents)
     return console.print(f"{notes} enqueued.")
 

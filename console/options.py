@@ -42,6 +42,9 @@ Rejects = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Where refused records are listed, without their text.")
 ]
 Limit = Annotated[int | None, typer.Option(metavar="N", min=1, help="Take no more than the first N records.")]
+Urgent = Annotated[
+    bool, typer.Option("--urgent", help="Before everything that waits, as for a person who looks on.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors while working.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, for programs.")]
 Explain = Annotated[bool, typer.Option("--explain", "-e", help="Show where the time went.")]

@@ -5,7 +5,8 @@ Functions on an open transaction; `models.store` opens it. All times are the dat
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Update, and_, insert, or_, select, update
@@ -47,17 +48,16 @@ def is_served_by(serving_id: str) -> ColumnElement[bool]:
 
 def claim(
     connection: Connection,
-    document_id: int,
+    document_ids: Sequence[int],
     *,
     worker: str,
     serving_id: str,
     lease_seconds: float,
     max_attempts: int,
-) -> Work | None:
+) -> list[Work | None]:
     """See Store.claim."""
-    owed = connection.execute(owed_jobs(document_id, serving_id)).all()
-    if not owed:
-        return None
+    shas = _text_of_documents(connection, document_ids)
+    owed = connection.execute(owed_jobs(list(shas), serving_id)).all()
     _end_attempts(
         connection, [row.id for row in owed if row.status == JobStatus.RUNNING], AttemptEnd.LEASE_EXPIRED
     )
@@ -65,7 +65,15 @@ def claim(
     exhausted = {row.id for row in owed if row.attempts - row.attempts_forgiven >= max_attempts}
     _fail(connection, exhausted, max_attempts)
     taken = [row for row in owed if row.id not in unwanted | exhausted]
-    return _take(connection, document_id, taken, worker, lease_seconds) if taken else None
+    work = _take(connection, taken, shas, worker, lease_seconds) if taken else {}
+    return [work.pop(document_id, None) for document_id in document_ids]
+
+
+def _text_of_documents(connection: Connection, document_ids: Sequence[int]) -> dict[str, int]:
+    """By the sha256 of its text the first of the documents that have it."""
+    statement = select(DocumentRow.id, DocumentRow.text_sha256).where(DocumentRow.id.in_(document_ids))
+    found = {row.id: row.text_sha256 for row in connection.execute(statement)}
+    return {found[id_]: id_ for id_ in reversed(document_ids) if id_ in found}
 
 
 def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
@@ -75,13 +83,15 @@ def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
 
 def renewal(worker: str, lease_seconds: float) -> Update:
     """The heartbeat: sent every few seconds while the table may hold millions of jobs."""
-    of_worker = update(JobRow).where(_is_running(worker))
-    return of_worker.values(lease_until_epoch=epoch_now() + lease_seconds)
+    locked = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update(key_share=True)
+    return update(JobRow).where(JobRow.id.in_(locked)).values(lease_until_epoch=epoch_now() + lease_seconds)
 
 
 def give_back(connection: Connection, worker: str) -> int:
     """See Store.give_back."""
-    ids = list(connection.scalars(select(JobRow.id).where(_is_running(worker)).with_for_update()))
+    ids = list(
+        connection.scalars(select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update())
+    )
     _end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
     values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **_NOT_RUNNING}
     _to_pending(connection, JobRow.id.in_(ids), values)
@@ -113,6 +123,17 @@ def is_held(job: Job) -> ColumnElement[bool]:
     return and_(JobRow.id == job.id, JobRow.attempts == job.attempt, JobRow.status == JobStatus.RUNNING.value)
 
 
+def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, int]]:
+    """Those of the claims, as pairs of job and attempt, that no later one has overtaken; locked.
+
+    In the order of the jobs, as in `renewal`: two transactions that lock many must not wait for each other.
+    """
+    chosen = and_(JobRow.id.in_([job.id for job in jobs]), JobRow.status == JobStatus.RUNNING.value)
+    locked = select(JobRow.id, JobRow.attempts).where(chosen).order_by(JobRow.id)
+    found = connection.execute(locked.with_for_update(key_share=True)).all()
+    return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
+
+
 def _is_running(worker: str) -> ColumnElement[bool]:
     return and_(JobRow.worker == worker, IS_RUNNING)
 
@@ -126,15 +147,15 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
     JobRow.status,
     JobRow.attempts,
     JobRow.attempts_forgiven,
+    JobRow.is_urgent,
 )
 
 
-def owed_jobs(document_id: int, serving_id: str) -> Select[*tuple[Any, ...]]:
-    """What `claim` looks at: the jobs owed on a document's text that the serving can answer, locked."""
-    text_of_document = select(DocumentRow.text_sha256).where(DocumentRow.id == document_id)
+def owed_jobs(shas: Sequence[str], serving_id: str) -> Select[*tuple[Any, ...]]:
+    """What `claim` looks at: the jobs owed on these texts that the serving can answer, locked."""
     return (
         select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
-        .where(JobRow.text_sha256 == text_of_document.scalar_subquery(), is_owed(), is_served_by(serving_id))
+        .where(JobRow.text_sha256.in_(shas), is_owed(), is_served_by(serving_id))
         .order_by(JobRow.id)
         # PostgreSQL: what another worker is claiming at this moment is not ours. KEY SHARE leaves room
         # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.
@@ -164,11 +185,12 @@ def _failed(reason: Reason, detail: str) -> dict[str, Any]:
 
 def _take(
     connection: Connection,
-    document_id: int,
     rows: Sequence[Row[*tuple[Any, ...]]],
+    shas: Mapping[str, int],
     worker: str,
     lease_seconds: float,
-) -> Work:
+) -> dict[int, Work]:
+    """By document. `shas`: by its text's sha256 the document that is worked on."""
     values = {
         "status": JobStatus.RUNNING.value,
         "attempts": JobRow.attempts + 1,
@@ -181,12 +203,15 @@ def _take(
     connection.execute(insert(AttemptRow), attempts)
     recipes = select(RecipeRow.id, RecipeRow.labels).where(RecipeRow.id.in_({row.recipe_id for row in rows}))
     labels = {id_: tuple(Label(**label) for label in stored) for id_, stored in connection.execute(recipes)}
-    text = select(TextRow.text).where(TextRow.sha256 == rows[0].text_sha256)
-    return Work(
-        document_id=document_id,
-        text=connection.scalars(text).one(),
-        jobs=tuple(_job(row, labels[row.recipe_id]) for row in rows),
-    )
+    urgent = {row.text_sha256 for row in rows if row.is_urgent}
+    jobs: dict[str, list[Job]] = defaultdict(list)
+    for row in rows:
+        jobs[row.text_sha256].append(_job(row, labels[row.recipe_id]))
+    texts = select(TextRow.sha256, TextRow.text).where(TextRow.sha256.in_(list(jobs)))
+    return {
+        shas[sha]: Work(document_id=shas[sha], text=text, jobs=tuple(jobs[sha]), is_urgent=sha in urgent)
+        for sha, text in connection.execute(texts)
+    }
 
 
 def _job(row: Row[*tuple[Any, ...]], labels: tuple[Label, ...]) -> Job:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import JSON, Connection, Insert, Table, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
@@ -13,10 +14,14 @@ Row = Mapping[str, Any]
 
 
 def insert_new(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Row]) -> None:
-    """Inserts, in their order, the rows whose key is not taken."""
-    if rows:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        connection.execute(dialect.insert(table).on_conflict_do_nothing(), list(rows))
+    """Inserts, in their order, the rows whose key is not taken; all have the columns of the first."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        statement = _of_one_parameter(table.__table__, tuple(rows[0]))
+        connection.execute(statement, {"rows": [dict(row) for row in rows]})
+    else:
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows))
 
 
 def put(connection: Connection, table: type[DeclarativeBase], row: Row, *, key: str) -> None:
@@ -24,3 +29,13 @@ def put(connection: Connection, table: type[DeclarativeBase], row: Row, *, key: 
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(**row)
     connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=dict(row)))
+
+
+@cache
+def _of_one_parameter(table: Table, names: tuple[str, ...]) -> Insert:
+    """All rows as one JSON parameter, which PostgreSQL takes apart: 4,550 documents a second were registered
+    so, 4,040 with a statement a row, and fewer with hundreds of VALUES, whose text psycopg has to read."""
+    columns = [column(name, table.columns[name].type) for name in names]
+    records = func.json_to_recordset(bindparam("rows", type_=JSON())).table_valued(*columns)
+    taken = select(*records.render_derived("rows", with_types=True).columns)
+    return postgresql.insert(table).from_select(names, taken).on_conflict_do_nothing()

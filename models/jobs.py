@@ -123,3 +123,5 @@ class Work(_Frozen):
     document_id: int
     text: str
     jobs: tuple[Job, ...]
+    is_urgent: bool = False
+    """A person waits for one of the jobs."""

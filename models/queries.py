@@ -18,7 +18,7 @@ from models.errors import UsageError
 from models.jobs import JobStatus, Serving
 from models.progress import RunProgress
 from models.spending import Charged
-from models.tables import IS_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, ServingRow, TextRow
+from models.tables import IS_RUNNING, IS_URGENT, DocumentRow, JobRow, RunJobRow, RunRow, ServingRow, TextRow
 
 
 class Queries:
@@ -103,11 +103,17 @@ class Queries:
         return list(results.stream(self._engine, results.of_document(document_id, run_id)))
 
     def owed_documents(
-        self, *, serving_id: str | None = None, older_than_seconds: float, limit: int
+        self,
+        *,
+        serving_id: str | None = None,
+        older_than_seconds: float,
+        limit: int,
+        is_urgent: bool = False,
     ) -> list[int]:
         """One document for each text with a job that is pending or whose lease has ended, unless a message
-        for that text was sent in the last `older_than_seconds`. With a serving, only what it can answer."""
-        statement = owed_statement(serving_id, older_than_seconds, limit)
+        for that text was sent in the last `older_than_seconds`. With a serving, only what it can answer;
+        with `is_urgent`, only what a person waits for."""
+        statement = owed_statement(serving_id, older_than_seconds, limit, is_urgent=is_urgent)
         with reading(self._engine) as connection:
             return list(connection.scalars(statement))
 
@@ -132,15 +138,18 @@ class Queries:
                 raise _no_run(run_id)
 
 
-def owed_statement(serving_id: str | None, older_than_seconds: float, limit: int) -> Select[int]:
+def owed_statement(
+    serving_id: str | None, older_than_seconds: float, limit: int, *, is_urgent: bool = False
+) -> Select[int]:
     """See Queries.owed_documents. Walks the index of owed jobs in its order and stops at the limit."""
     is_served = () if serving_id is None else (is_served_by(serving_id),)
+    is_chosen = (IS_URGENT,) if is_urgent else ()
     last_sent = func.max(func.coalesce(DocumentRow.enqueued_epoch, 0))
     return (
         select(func.min(DocumentRow.id))
         .select_from(JobRow)
         .join(DocumentRow, DocumentRow.text_sha256 == JobRow.text_sha256)
-        .where(is_owed(), *is_served)
+        .where(is_owed(), *is_served, *is_chosen)
         .group_by(JobRow.text_sha256)
         .having(last_sent < epoch_now() - older_than_seconds)
         .order_by(JobRow.text_sha256)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 from sqlalchemy.orm import DeclarativeBase
 
 from models.answer_tables import (
@@ -17,43 +17,60 @@ from models.answer_tables import (
     SummarySourceRow,
 )
 from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
-from models.claiming import is_held
+from models.claiming import held_claims
 from models.clock import utc_now
 from models.jobs import Job, JobStatus
-from models.outcomes import Failed, Finished
+from models.outcomes import Failed, Finished, Outcome
 from models.tables import AttemptEnd, AttemptRow, JobRow, TextRow
 
 Rows = list[dict[str, Any]]
+Ended = tuple[Job, Outcome]
 
 
-def text_of(connection: Connection, job_id: int) -> str | None:
-    """The text a job is about; none where both have been deleted since."""
-    statement = select(TextRow.text).join(JobRow, JobRow.text_sha256 == TextRow.sha256)
-    return connection.scalars(statement.where(JobRow.id == job_id)).one_or_none()
+def texts_of(connection: Connection, job_ids: Collection[int]) -> dict[int, str]:
+    """By job the text it is about; jobs that have been deleted since are not there."""
+    statement = select(JobRow.id, TextRow.text).join(TextRow, JobRow.text_sha256 == TextRow.sha256)
+    found = connection.execute(statement.where(JobRow.id.in_(job_ids))).all()
+    return {row.id: row.text for row in found}
 
 
-def record(connection: Connection, job: Job, outcome: Finished | Failed) -> bool:
-    """See Store.record."""
-    ended = update(JobRow).where(is_held(job)).values(**_end_of_job(outcome))
-    if connection.execute(ended).rowcount == 0:
-        return False
-    end = AttemptEnd.FINISHED if isinstance(outcome, Finished) else AttemptEnd.FAILED
-    this_claim = (AttemptRow.job_id == job.id, AttemptRow.attempt == job.attempt)
-    connection.execute(update(AttemptRow).where(*this_claim).values(ended_at=utc_now(), ended_as=end.value))
-    if isinstance(outcome, Finished):
-        for table, rows in _rows(job.id, outcome.answer):
-            if rows:
-                connection.execute(insert(table), rows)
-    return True
+def record(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
+    """For each whether it is recorded: whether its claim is still the job's last one. A handful of
+    statements, however many jobs. See Store.record."""
+    held = held_claims(connection, [job for job, _ in ended])
+    is_recorded = [_taken(held, (job.id, job.attempt)) for job, _ in ended]
+    recorded = [one for one, is_it in zip(ended, is_recorded, strict=True) if is_it]
+    for kind in (Finished, Failed):
+        of_kind = [(job, outcome) for job, outcome in recorded if isinstance(outcome, kind)]
+        if of_kind:
+            connection.execute(_END_OF_JOB, [_end_of_job(job, outcome) for job, outcome in of_kind])
+            connection.execute(_END_OF_CLAIM, [_end_of_claim(job, outcome) for job, outcome in of_kind])
+    for table, rows in _rows_of(recorded).items():
+        connection.execute(insert(table), rows)
+    return is_recorded
 
 
-def _end_of_job(outcome: Finished | Failed) -> dict[str, Any]:
-    ended = {
-        "worker": None,
-        "lease_until_epoch": None,
-        "finished_at": utc_now(),
-        "duration_seconds": outcome.duration_seconds,
-    }
+_END_OF_JOB = (
+    update(JobRow)
+    .where(JobRow.id == bindparam("of_job"))
+    .values(worker=None, lease_until_epoch=None, finished_at=utc_now())
+)
+_END_OF_CLAIM = (
+    update(AttemptRow)
+    .where(AttemptRow.job_id == bindparam("of_job"), AttemptRow.attempt == bindparam("of_attempt"))
+    .values(ended_at=utc_now())
+)
+
+
+def _taken(held: set[tuple[int, int]], claim: tuple[int, int]) -> bool:
+    """Whether the claim is held; it is not any more: a job that is handed in twice is recorded once."""
+    is_held = claim in held
+    held.discard(claim)
+    return is_held
+
+
+def _end_of_job(job: Job, outcome: Outcome) -> dict[str, Any]:
+    ended = {"of_job": job.id, "duration_seconds": outcome.duration_seconds}
     if isinstance(outcome, Failed):
         failed = {"reason": outcome.reason.value, "detail": outcome.detail}
         return {**ended, **failed, "status": JobStatus.FAILED.value}
@@ -64,6 +81,21 @@ def _end_of_job(outcome: Finished | Failed) -> dict[str, Any]:
         "completion_tokens": outcome.completion_tokens,
         "ranges_read": [[span.start, span.end] for span in outcome.ranges_read],
     }
+
+
+def _end_of_claim(job: Job, outcome: Outcome) -> dict[str, Any]:
+    end = AttemptEnd.FINISHED if isinstance(outcome, Finished) else AttemptEnd.FAILED
+    return {"of_job": job.id, "of_attempt": job.attempt, "ended_as": end.value}
+
+
+def _rows_of(recorded: Sequence[Ended]) -> dict[type[DeclarativeBase], Rows]:
+    """By table, in an order in which no row comes before the one it refers to."""
+    found: dict[type[DeclarativeBase], Rows] = {}
+    for job, outcome in recorded:
+        for table, rows in _rows(job.id, outcome.answer) if isinstance(outcome, Finished) else ():
+            if rows:
+                found.setdefault(table, []).extend(rows)
+    return found
 
 
 def _rows(job_id: int, answer: Answer) -> Sequence[tuple[type[DeclarativeBase], Rows]]:

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, and_, select, update
 
 from models.answers import Task
 from models.cancelling import hold_registration
 from models.documents import Document, Refused
 from models.inserting import insert_new
 from models.jobs import JobStatus, Question, Recipe
-from models.tables import DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+from models.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 
 OTHER_TEXT = "duplicate id with other text"
 
@@ -60,6 +60,8 @@ def register(
     documents: Sequence[Document],
     questions: Sequence[Question],
     recipes: Mapping[Task, Recipe],
+    *,
+    is_urgent: bool,
 ) -> Registered:
     """See Store.register."""
     hold_registration(connection)
@@ -68,7 +70,7 @@ def register(
     ids = _keep_documents(connection, accepted)
     asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
     wanted = {_JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
-    known, jobs = _keep_jobs(connection, wanted)
+    known, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
     pairs = [
         (ids[entry.document.external_id], jobs[_JobKey(entry.text_sha256, *rest)].id)
         for entry in accepted
@@ -147,17 +149,21 @@ def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict
 
 
 def _keep_jobs(
-    connection: Connection, wanted: Mapping[_JobKey, Question]
+    connection: Connection, wanted: Mapping[_JobKey, Question], *, is_urgent: bool
 ) -> tuple[set[_JobKey], dict[_JobKey, _StoredJob]]:
-    """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again."""
+    """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again,
+    and what is not over yet becomes urgent where it is asked for urgently."""
     jobs = _stored_jobs(connection, wanted.keys())
     known = jobs.keys() & wanted.keys()
-    new = [_job_row(key, question) for key, question in wanted.items() if key not in known]
+    new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in known]
     insert_new(connection, JobRow, new)
     cancelled = [jobs[key].id for key in known if jobs[key].status == JobStatus.CANCELLED]
     if cancelled:
-        revived = {"status": JobStatus.PENDING.value, "finished_at": None}
+        revived = {"status": JobStatus.PENDING.value, "finished_at": None, "is_urgent": is_urgent}
         connection.execute(update(JobRow).where(JobRow.id.in_(cancelled)).values(**revived))
+    if is_urgent:
+        is_waited_for = and_(JobRow.id.in_([jobs[key].id for key in known]), OWED_OR_RUNNING)
+        connection.execute(update(JobRow).where(is_waited_for).values(is_urgent=True))
     return known, _stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
 
 
@@ -171,8 +177,8 @@ def _stored_jobs(connection: Connection, wanted: Iterable[_JobKey]) -> dict[_Job
     return {_JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
 
 
-def _job_row(key: _JobKey, question: Question) -> dict[str, object]:
-    return {**key._asdict(), "parameters": question.parameters}
+def _job_row(key: _JobKey, question: Question, is_urgent: bool) -> dict[str, object]:
+    return {**key._asdict(), "parameters": question.parameters, "is_urgent": is_urgent}
 
 
 def _owed(

@@ -14,10 +14,10 @@ from models.answers import Task
 from models.clock import epoch_now, utc_now
 from models.database import reading, writing
 from models.documents import Document
-from models.grounded import check_finished
+from models.grounded import UngroundedAnswerError, check_finished
 from models.inserting import insert_new, put
 from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
-from models.outcomes import Failed, Finished, Reason
+from models.outcomes import Finished, Outcome, Reason
 from models.registering import Registered
 from models.spending import Spent
 from models.tables import DocumentRow, RecipeRow, RunRow, ServingBaseRow, ServingRow
@@ -61,14 +61,19 @@ class Store:
         documents: Sequence[Document],
         questions: Sequence[Question],
         recipes: Mapping[Task, Recipe],
+        *,
+        is_urgent: bool = False,
     ) -> Registered:
         """Takes a batch of documents (some hundreds) into the run, with a job for each question.
 
         What is there already is kept: a failed job stays failed (`retry` is for those), a cancelled
-        one becomes pending again. A document whose id has another text in this run is refused.
+        one becomes pending again, and with `is_urgent` one that still waits becomes urgent. A document
+        whose id has another text in this run is refused.
         """
         with writing(self._engine) as connection:
-            return registering.register(connection, run_id, documents, questions, recipes)
+            return registering.register(
+                connection, run_id, documents, questions, recipes, is_urgent=is_urgent
+            )
 
     def close_run(self, run_id: int, *, documents: int, refused: int) -> None:
         """Registration is complete; `documents` and `refused` are the sums over the run's batches,
@@ -85,9 +90,16 @@ class Store:
                 connection.execute(update(DocumentRow).where(chosen).values(enqueued_epoch=epoch_now()))
 
     def claim(
-        self, document_id: int, *, worker: str, serving_id: str, lease_seconds: float, max_attempts: int
-    ) -> Work | None:
-        """The jobs owed on the document's text that the announced serving can answer; none if there are none.
+        self,
+        document_ids: Sequence[int],
+        *,
+        worker: str,
+        serving_id: str,
+        lease_seconds: float,
+        max_attempts: int,
+    ) -> list[Work | None]:
+        """For each document the jobs owed on its text that the announced serving can answer; none if there
+        are none, or an earlier one of these documents has the same text.
 
         They are this worker's until the lease ends without `renew`. A job that was claimed
         `max_attempts` times without an end fails (`killed_worker`); one whose every run was cancelled
@@ -96,7 +108,7 @@ class Store:
         with writing(self._engine) as connection:
             return claiming.claim(
                 connection,
-                document_id,
+                document_ids,
                 worker=worker,
                 serving_id=serving_id,
                 lease_seconds=lease_seconds,
@@ -108,21 +120,18 @@ class Store:
         with writing(self._engine) as connection:
             return claiming.renew(connection, worker, lease_seconds)
 
-    def record(self, job: Job, outcome: Finished | Failed) -> bool:
-        """Stores how the job ended, with its answer. False, and nothing written, where a later claim
-        owns the job or it was deleted.
-
-        Raises UngroundedAnswerError where the answer is not true of the note.
-        """
-        if isinstance(outcome, Finished):
-            # Read before the write lock is taken: the check of a long note would hold up every writer.
-            with reading(self._engine) as connection:
-                text = recording.text_of(connection, job.id)
-            if text is None:
-                return False
-            check_finished(job, outcome, text)
+    def record(self, ended: Sequence[tuple[Job, Outcome]]) -> list[bool | UngroundedAnswerError]:
+        """Stores how each job ended, with its answer. False, and nothing written of it, where a later claim
+        owns the job or it was deleted; an error where its answer is not true of the note. Neither takes the
+        others along."""
+        # Read before the write lock is taken: the check of a long note would hold up every writer.
+        with reading(self._engine) as connection:
+            texts = recording.texts_of(connection, [job.id for job, _ in ended])
+        breaches = [_breach(job, outcome, texts) for job, outcome in ended]
+        sound = [one for one, breach in zip(ended, breaches, strict=True) if breach is None]
         with writing(self._engine) as connection:
-            return recording.record(connection, job, outcome)
+            recorded = iter(recording.record(connection, sound))
+        return [next(recorded) if breach is None else breach for breach in breaches]
 
     def charge(self, spent: Spent, job_ids: Sequence[int]) -> None:
         """Adds what was spent on these jobs to the runs that wait for them, in proportion of their jobs."""
@@ -161,6 +170,15 @@ class Store:
         is finished and kept. Raises UsageError where there is no such run."""
         with writing(self._engine) as connection:
             return cancelling.cancel(connection, run_id)
+
+
+def _breach(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> UngroundedAnswerError | None:
+    if isinstance(outcome, Finished) and job.id in texts:
+        try:
+            check_finished(job, outcome, texts[job.id])
+        except UngroundedAnswerError as breach:
+            return breach
+    return None
 
 
 def _recipe_row(recipe: Recipe) -> dict[str, object]:

@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -38,6 +39,8 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
 OWED_OR_RUNNING = text("jobs.status IN ('pending', 'running')")
 """As the partial index says it: SQLite uses such an index only for a literally equal condition."""
 IS_RUNNING = text("jobs.status = 'running'")
+IS_URGENT = text("jobs.is_urgent")
+URGENT_AND_OWED_OR_RUNNING = text("jobs.is_urgent AND jobs.status IN ('pending', 'running')")
 IS_FAILED = text("jobs.status = 'failed'")
 
 _SHA256 = String(64)
@@ -156,6 +159,12 @@ class JobRow(Base):
         ),
         CheckConstraint("status <> 'finished' OR finished_at IS NOT NULL", name="time_where_finished"),
         Index("ix_jobs_owed", "text_sha256", sqlite_where=OWED_OR_RUNNING, postgresql_where=OWED_OR_RUNNING),
+        Index(
+            "ix_jobs_urgent",
+            "text_sha256",
+            sqlite_where=URGENT_AND_OWED_OR_RUNNING,
+            postgresql_where=URGENT_AND_OWED_OR_RUNNING,
+        ),
         Index("ix_jobs_running", "worker", sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING),
         Index("ix_jobs_failed", "reason", sqlite_where=IS_FAILED, postgresql_where=IS_FAILED),
         NEVER_REUSED,
@@ -185,6 +194,8 @@ class JobRow(Base):
     completion_tokens: Mapped[int] = mapped_column(default=0)
     ranges_read: Mapped[list[Any]] = mapped_column(default=list)
     """Pairs [start, end]."""
+    is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
+    """A person waits for it; it goes before the jobs of a nightly run."""
 
 
 class RunJobRow(Base):

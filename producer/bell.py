@@ -15,11 +15,12 @@ from producer.enqueue import Enqueuer, QueueError
 class Bell:
     """Sends in one thread of its own, one batch at a time; silent without a URL. Use it with `with`."""
 
-    def __init__(self, redis_url: str, store: Store) -> None:
+    def __init__(self, redis_url: str, store: Store, *, is_urgent: bool = False) -> None:
         self.error: QueueError | None = None
         """The first failure; after it nothing more is sent."""
         self._enqueuer = Enqueuer(redis_url) if redis_url else None
         self._store = store
+        self._is_urgent = is_urgent
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enqueue")
         self._under_way: Future[None] | None = None
 
@@ -52,6 +53,6 @@ class Bell:
             self._under_way = None
 
     def _send(self, enqueuer: Enqueuer, document_ids: tuple[int, ...]) -> None:
-        enqueuer.send(document_ids)
+        enqueuer.send(document_ids, is_urgent=self._is_urgent)
         # Only now: a document that was marked and not sent would wait longer for the sweep.
         self._store.mark_enqueued(document_ids)

@@ -13,7 +13,7 @@ from kombu import Connection, Producer
 from kombu.exceptions import ChannelError, KombuError
 
 from models.errors import NotemillError
-from models.messages import QUEUE_NAME, TASK_NAME, DocumentMessage
+from models.messages import PRIORITY_STEPS, QUEUE_NAME, TASK_NAME, DocumentMessage, priority_of
 
 SCHEMES = ("redis://", "rediss://", "redis+socket://")
 MESSAGES_A_PIPELINE = 500
@@ -62,8 +62,9 @@ class Enqueuer:
         with _reported(self._connection):
             _connect(self._connection)
 
-    def send(self, document_ids: Sequence[int]) -> None:
-        """One message a document, in the order given; returns when Redis has them all.
+    def send(self, document_ids: Sequence[int], *, is_urgent: bool = False) -> None:
+        """One message a document, in the order given; returns when Redis has them all. Urgent ones are
+        taken before all others.
 
         Raises QueueError after ATTEMPTS. Some may have arrived then, and some twice: a message only
         says "look at what SQL owes for this document", so neither matters.
@@ -71,7 +72,7 @@ class Enqueuer:
         with _reported(self._connection):
             for attempt in range(1, ATTEMPTS + 1):
                 try:
-                    self._send_once(document_ids)
+                    self._send_once(document_ids, priority_of(is_urgent=is_urgent))
                     break
                 except _errors(self._connection):
                     if attempt == ATTEMPTS:
@@ -84,14 +85,14 @@ class Enqueuer:
         self._connection.release()
         self._connection = self._app.connection_for_write()
 
-    def _send_once(self, document_ids: Sequence[int]) -> None:
+    def _send_once(self, document_ids: Sequence[int], priority: int) -> None:
         _connect(self._connection)
         producer = Producer(self._connection)
         with producer.batch(max_size=MESSAGES_A_PIPELINE):
             for document_id in document_ids:
-                self._publish(producer, DocumentMessage(document_id=document_id))
+                self._publish(producer, DocumentMessage(document_id=document_id), priority)
 
-    def _publish(self, producer: Producer, message: DocumentMessage) -> None:
+    def _publish(self, producer: Producer, message: DocumentMessage, priority: int) -> None:
         self._app.send_task(
             TASK_NAME,
             kwargs=message.model_dump(),
@@ -100,6 +101,7 @@ class Enqueuer:
             # name and reads no binding, so a Redis that was flushed loses no message sent after it.
             queue=QUEUE_NAME,
             declare=[],
+            priority=priority,
             argsrepr="()",
             kwargsrepr=repr(message.model_dump()),
             ignore_result=True,
@@ -112,7 +114,7 @@ def queue_length(redis_url: str) -> QueueLength:
     with _app(redis_url).connection_for_read() as connection, _reported(connection):
         _connect(connection)
         channel = connection.default_channel
-        try:  # sums the lists of all priorities, in case another client sends with one
+        try:  # sums the lists of all priorities
             waiting = channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count
         except ChannelError:  # Redis drops a list with its last element
             waiting = 0
@@ -132,6 +134,7 @@ def _app(redis_url: str) -> Celery:
         # kombu's own default for rediss:// is to trust any certificate.
         broker_use_ssl={"ssl_cert_reqs": ssl.CERT_REQUIRED} if redis_url.startswith("rediss://") else None,
         broker_transport_options={
+            "priority_steps": PRIORITY_STEPS,
             "socket_connect_timeout": CONNECT_TIMEOUT_SECONDS,
             "socket_timeout": SOCKET_TIMEOUT_SECONDS,
         },

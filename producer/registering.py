@@ -49,11 +49,12 @@ def register(
     questions: Sequence[Question],
     recipes: Mapping[Task, Recipe],
     rejects: RejectsFile,
+    is_urgent: bool = False,
 ) -> Iterator[Batch]:
     """Registers the records as they are read; each batch is committed when it is yielded."""
     progress = Progress(run_id)
     for documents, refused in _batches(records):
-        registered = store.register(run_id, documents, questions, recipes)
+        registered = store.register(run_id, documents, questions, recipes, is_urgent=is_urgent)
         rejects.write([*refused, *registered.refused])
         progress = Progress(
             run_id=run_id,

@@ -76,6 +76,7 @@ def submit(
     rejects: Path | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     enqueue: bool = True,
+    is_urgent: bool = False,
 ) -> Submitted:
     """Registers documents with what is asked of them, and enqueues what is not yet answered.
 
@@ -86,7 +87,8 @@ def submit(
     ones. `serving` is what the answers shall be made by; none: the newest that a worker announced.
     `rejects` is where refused records are listed; none: in the home folder. `on_progress` is called
     after each batch. Without a Redis URL in the settings, or with enqueue=False, no message is sent,
-    and the worker's sweep of the database finds the documents.
+    and the worker's sweep of the database finds the documents. `is_urgent`: a person waits, so these
+    documents go before those of nightly runs, also where they wait already.
 
     Raises UsageError where the call is wrong, before anything is registered; QueueError where Redis
     does not answer at the start, and NotEnqueuedError where it fails later; DatabaseError.
@@ -96,7 +98,7 @@ def submit(
     chosen_labels = _labels(labels, settings)
     opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column))
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
-    with _database(settings) as (store, queries), Bell(redis_url, store) as bell:
+    with _database(settings) as (store, queries), Bell(redis_url, store, is_urgent=is_urgent) as bell:
         recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
         run_id = store.open_run(questions=questions, recipes=tuple(recipes.values()), sources=opened.names)
         progress = Progress(run_id)
@@ -104,7 +106,13 @@ def submit(
             Path(rejects or settings.home_folder / "rejects" / f"run-{run_id}.rejects.jsonl")
         ) as file:
             for batch in register(
-                opened.records, store=store, run_id=run_id, questions=questions, recipes=recipes, rejects=file
+                opened.records,
+                store=store,
+                run_id=run_id,
+                questions=questions,
+                recipes=recipes,
+                rejects=file,
+                is_urgent=is_urgent,
             ):
                 progress = batch.progress
                 bell.ring(batch.owed_document_ids)

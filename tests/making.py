@@ -21,7 +21,7 @@ from models.answers import (
 from models.documents import Document
 from models.jobs import Job, Question, Recipe, Serving, Work, recipe_for
 from models.labels import Label
-from models.outcomes import Finished
+from models.outcomes import Finished, Outcome
 from models.registering import Registered
 from models.store import Store
 
@@ -68,7 +68,8 @@ def submit(
 def claim(store: Store, document_id: int, worker: str = "worker", **changes: Any) -> Work | None:
     """A claim with a long lease under the usual serving."""
     usual = {"serving_id": a_serving().id, "lease_seconds": 60.0, "max_attempts": 3}
-    return store.claim(document_id, worker=worker, **{**usual, **changes})
+    (claimed,) = store.claim([document_id], worker=worker, **{**usual, **changes})
+    return claimed
 
 
 def claimed(store: Store, document_id: int, worker: str = "worker", **changes: Any) -> Work:
@@ -76,6 +77,14 @@ def claimed(store: Store, document_id: int, worker: str = "worker", **changes: A
     work = claim(store, document_id, worker, **changes)
     assert work is not None
     return work
+
+
+def record(store: Store, job: Job, outcome: Outcome) -> bool:
+    """Whether one outcome is recorded. Raises what the store says against it."""
+    (result,) = store.record([(job, outcome)])
+    if isinstance(result, Exception):
+        raise result
+    return result
 
 
 def finished(job: Job, text: str) -> Finished:
@@ -88,7 +97,7 @@ def work_off(store: Store, document_id: int) -> None:
     """Claims what is owed on the document and answers it."""
     work = claimed(store, document_id)
     for job in work.jobs:
-        assert store.record(job, finished(job, work.text))
+        assert record(store, job, finished(job, work.text))
 
 
 def _answer(task: Task, text: str) -> Answer:

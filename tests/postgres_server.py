@@ -23,16 +23,16 @@ from typing import Any
 
 import psycopg
 
-_OPTIONS = [
-    *("fsync=off", "synchronous_commit=off", "full_page_writes=off"),
-    *("max_connections=200", "listen_addresses="),
-]
+_OPTIONS = ["max_connections=200", "listen_addresses="]
+_FORGETFUL = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 _PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """Yields the folder with the server's socket; stops the server after the block."""
+def postgres_server(*, is_durable: bool = False) -> Iterator[str]:
+    """Yields the folder with the server's socket; stops the server after the block.
+
+    `is_durable`: a commit is on disk before it returns, as in a hospital; tests need not wait for that."""
     folder = Path(tempfile.mkdtemp(prefix="notemill-pg-", dir=_traversable_folder()))
     try:
         binaries, user = _binaries(folder)
@@ -40,7 +40,8 @@ def postgres_server() -> Iterator[str]:
         fast = ["--no-sync", "--no-instructions"]
         initialised = _start([binaries / "initdb", "-D", data, *create, *fast], user, folder).wait()
         assert initialised == 0, (folder / "log").read_text()
-        options = [word for option in _OPTIONS for word in ("-c", option)]
+        chosen = _OPTIONS if is_durable else _OPTIONS + _FORGETFUL
+        options = [word for option in chosen for word in ("-c", option)]
         server = _start([binaries / "postgres", "-D", data, "-k", folder, *options], user, folder)
         try:
             _wait_until_it_answers(server, folder)

@@ -17,6 +17,11 @@ from pathlib import Path
 import pytest
 import redis
 
+from models.messages import NIGHTLY_PRIORITY, QUEUE_NAME
+
+NIGHTLY_LIST = f"{QUEUE_NAME}\x06\x16{NIGHTLY_PRIORITY}"
+"""The list of kombu's in which messages of nightly runs wait."""
+
 
 @dataclass
 class RedisServer:

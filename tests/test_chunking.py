@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.chunking import Window, windows
+from worker.chunking import CountTokens, Window, windows
 from worker.ranges import covers
+from worker.sections import sections
+from worker.sentences import sentences
 
 NOTES = st.text(alphabet=st.sampled_from("abcdefA1.,:; \n。中-•"), max_size=500) | st.lists(
     st.sampled_from(["HISTORY:\n", "He is well. ", "No pain, no fever.  ", "\n\n", "x" * 40, "PLAN: rest\n"]),
@@ -23,9 +25,16 @@ def count_tokens(text: str) -> int:
     return len(re.findall(r"\w{1,4}|\S", text))
 
 
-def cut(text: str, max_tokens: int = 20, overlap_sentences: int = 1) -> tuple[Window, ...]:
+def cut(
+    text: str, max_tokens: int = 20, overlap_sentences: int = 1, count_tokens: CountTokens = count_tokens
+) -> tuple[Window, ...]:
     return windows(
-        text, count_tokens=count_tokens, max_tokens=max_tokens, overlap_sentences=overlap_sentences
+        text,
+        sentences(text),
+        sections(text),
+        count_tokens=count_tokens,
+        max_tokens=max_tokens,
+        overlap_sentences=overlap_sentences,
     )
 
 
@@ -55,7 +64,7 @@ def test_a_tokenizer_whose_whole_is_more_than_its_parts_is_bounded_too(text: str
     def superadditive(piece: str) -> int:
         return len(piece) + len(piece) ** 2 // 50
 
-    for window in windows(text, count_tokens=superadditive, max_tokens=max_tokens, overlap_sentences=2):
+    for window in cut(text, max_tokens, 2, superadditive):
         assert superadditive(text[window.start : window.end]) <= max_tokens
 
 
@@ -93,7 +102,7 @@ def test_tokens_are_counted_about_once_a_sentence() -> None:
         return count_tokens(text)
 
     text = "She is well today. " * 1_000
-    windows(text, count_tokens=counting, max_tokens=200, overlap_sentences=1)
+    cut(text, 200, 1, counting)
     assert len(calls) < 1_300
     assert sum(calls) < 4 * len(text)
 

@@ -40,7 +40,7 @@ def stored(notemill: Notemill) -> Store:
     _, registered = making.submit(store, documents, making.QUESTIONS)
     making.work_off(store, registered.owed_document_ids[0])
     for job in making.claimed(store, registered.owed_document_ids[1]).jobs:
-        store.record(job, Failed(reason=Reason.TIMED_OUT))
+        making.record(store, job, Failed(reason=Reason.TIMED_OUT))
     return store
 
 

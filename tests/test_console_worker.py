@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import making
 import pytest
+from redis_server import NIGHTLY_LIST
 from workshop import until
 
 from console.database import database
@@ -86,7 +87,7 @@ def test_a_machine_without_weights_submits_for_the_worker_that_announced_itself(
     with database(load_settings()) as opened:
         opened.store.announce(making.a_serving())
     assert notemill("submit", notemill.notes, "--search", "fever") == 0
-    assert connect(redis_url).llen("notemill") == 1
+    assert connect(redis_url).llen(NIGHTLY_LIST) == 1
 
 
 def test_a_redis_that_does_not_answer_is_an_error_that_says_so(

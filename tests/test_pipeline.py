@@ -15,6 +15,7 @@ from models.settings import Settings
 from worker.engine import Refusal
 from worker.pipeline import process
 from worker.ranges import covers
+from worker.recipes import ways
 from worker.transformers_engine import load
 
 NOTE = (
@@ -73,9 +74,8 @@ def work_on(text: str, *tasks: Task, labels: tuple[Label, ...] | None = None) ->
 
 def outcomes(served, text: str, *tasks: Task, labels: tuple[Label, ...] | None = None):
     engine, settings = served
-    return [
-        found for _, found in process(work_on(text, *tasks, labels=labels), engine=engine, settings=settings)
-    ]
+    rounds = process(work_on(text, *tasks, labels=labels), engine=engine, how=ways(settings))
+    return [found for ended in rounds for _, found in ended]
 
 
 def spans(answer) -> list[tuple[int, int, str]]:
@@ -138,7 +138,7 @@ def test_a_refused_question_fails_with_its_reason_and_the_others_are_answered(se
     class Refusing:
         count_tokens, context_tokens = engine.count_tokens, engine.context_tokens
 
-        def answer(self, requests):
+        def answer(self, requests, *, is_urgent=False):
             replies = engine.answer(requests)
             return [
                 Refusal("too_long", "9 tokens do not fit into 8")
@@ -148,7 +148,8 @@ def test_a_refused_question_fails_with_its_reason_and_the_others_are_answered(se
             ]
 
     work = work_on(NOTE, Task.ENTITIES, Task.SEARCH)
-    ended = {job.question.task: one for job, one in process(work, engine=Refusing(), settings=settings)}
+    rounds = process(work, engine=Refusing(), how=ways(settings))
+    ended = {job.question.task: one for some in rounds for job, one in some}
     assert ended[Task.SEARCH].reason is Reason.TOO_LONG
     assert ended[Task.SEARCH].detail == "9 tokens do not fit into 8"
     assert isinstance(ended[Task.ENTITIES], Finished)
@@ -166,9 +167,9 @@ def test_what_two_tasks_ask_alike_is_asked_of_the_engine_once(served):
     class Counting:
         count_tokens, context_tokens = engine.count_tokens, engine.context_tokens
 
-        def answer(self, requests):
+        def answer(self, requests, *, is_urgent=False):
             asked.extend(requests)
             return engine.answer(requests)
 
-    list(process(work_on(NOTE, Task.ENTITIES, Task.SUMMARY), engine=Counting(), settings=settings))
+    list(process(work_on(NOTE, Task.ENTITIES, Task.SUMMARY), engine=Counting(), how=ways(settings)))
     assert len(asked) == len(set(asked))

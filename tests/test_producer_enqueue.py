@@ -11,6 +11,7 @@ import pytest
 import redis
 from celery import Celery
 from celery.contrib.testing.worker import start_worker
+from redis_server import NIGHTLY_LIST
 
 from models.messages import QUEUE_NAME, TASK_NAME
 from producer import enqueue
@@ -33,7 +34,7 @@ def send(redis_url: str, *document_ids: int) -> None:
 
 def messages(redis_url: str) -> list[dict[str, Any]]:
     """What is waiting, in the order a worker takes it."""
-    return [json.loads(raw) for raw in reversed(client(redis_url).lrange(QUEUE_NAME, 0, -1))]
+    return [json.loads(raw) for raw in reversed(client(redis_url).lrange(NIGHTLY_LIST, 0, -1))]
 
 
 def test_each_document_is_one_message_in_order(redis_url: str) -> None:
@@ -59,7 +60,7 @@ def test_sending_leaves_no_key_but_the_queue_so_a_flush_can_lose_no_route(redis_
     send(redis_url, 1)
     client(redis_url).flushall()
     send(redis_url, 2)
-    assert client(redis_url).keys("*") == [QUEUE_NAME.encode()]
+    assert client(redis_url).keys("*") == [NIGHTLY_LIST.encode()]
 
 
 def test_a_plain_celery_worker_accepts_the_messages(redis_url: str) -> None:

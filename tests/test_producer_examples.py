@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis_server import NIGHTLY_LIST
 
 from models.answers import Task
 from models.jobs import Serving
@@ -38,16 +39,18 @@ def environment(**settings: str) -> dict[str, str]:
 
 def waiting(redis_url: str) -> list[bytes]:
     client = redis.Redis(unix_socket_path=redis_url.removeprefix("redis+socket://"))
-    return client.lrange(QUEUE_NAME, 0, -1)
+    return [*client.lrange(QUEUE_NAME, 0, -1), *client.lrange(NIGHTLY_LIST, 0, -1)]
 
 
 def fail_everything(store: Store, queries: Queries) -> int:
     """Stands for a worker that ends every job; returns how many."""
     count = 0
     for document_id in queries.owed_documents(older_than_seconds=0, limit=9):
-        work = store.claim(document_id, worker="w", serving_id=SERVING.id, lease_seconds=9, max_attempts=3)
+        (work,) = store.claim(
+            [document_id], worker="w", serving_id=SERVING.id, lease_seconds=9, max_attempts=3
+        )
         for job in work.jobs if work else ():
-            count += store.record(job, Failed(reason=Reason.TOO_LONG))
+            count += sum(map(bool, store.record([(job, Failed(reason=Reason.TOO_LONG))])))
     return count
 
 

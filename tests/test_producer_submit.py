@@ -193,9 +193,9 @@ def test_a_message_is_sent_only_when_its_document_is_committed(
 ) -> None:
     send, committed = enqueue.Enqueuer.send, []
 
-    def checked(self: enqueue.Enqueuer, document_ids: tuple[int, ...]) -> None:
+    def checked(self: enqueue.Enqueuer, document_ids: tuple[int, ...], *, is_urgent: bool) -> None:
         committed.extend(queries.document(f"#{number}") is not None for number in document_ids)
-        send(self, document_ids)
+        send(self, document_ids, is_urgent=is_urgent)
 
     monkeypatch.setattr(enqueue.Enqueuer, "send", checked)
     submit(notes("a", "b", "c"))

@@ -15,6 +15,7 @@ from making import (
     a_serving,
     claimed,
     documents,
+    record,
     submit,
     work_off,
 )
@@ -49,7 +50,7 @@ def test_a_result_is_the_json_object_that_is_promised(store: Store, queries: Que
 def test_a_job_without_an_answer_has_no_answer_in_its_result(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE), [ENTITIES, SUMMARY])
     failed, _ = claimed(store, 1).jobs
-    store.record(failed, Failed(reason=Reason.TOO_LONG, detail="9000 tokens"))
+    record(store, failed, Failed(reason=Reason.TOO_LONG, detail="9000 tokens"))
     first, second = queries.results(run_id=run_id)
     assert list(first) == list(second) == COMMON
     assert (first["status"], first["reason"], first["detail"]) == ("failed", "too_long", "9000 tokens")
@@ -113,7 +114,7 @@ def test_a_document_is_found_by_its_id_and_by_its_number(store: Store, queries: 
 def test_progress_counts_by_status_task_and_reason(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one", "two"), QUESTIONS)
     work_off(store, 1)
-    store.record(claimed(store, 2).jobs[0], Failed(reason=Reason.TIMED_OUT))
+    record(store, claimed(store, 2).jobs[0], Failed(reason=Reason.TIMED_OUT))
     progress = queries.run_progress(run_id)
     assert (progress.total, progress.finished, progress.failed, progress.running) == (6, 3, 1, 2)
     assert progress.by_task[Task.ENTITIES][JobStatus.FAILED] == 1

@@ -17,7 +17,7 @@ from models.queries import owed_statement
 from models.store import Store
 
 STATEMENTS = {
-    "claim": (owed_jobs(1, a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
+    "claim": (owed_jobs(["one", "two"], a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
     "charge": (paying_runs([1, 2]), ["ix_run_jobs_job_id_run_id"]),
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),

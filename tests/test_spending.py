@@ -22,7 +22,7 @@ from models.queries import Queries
 from models.spending import NAMES, Spent
 from models.spent_columns import SpentColumns
 from models.store import Store
-from worker.ledger import Ledger
+from worker.accounts import Accounts
 from worker.metering import SHORT_GAP_SECONDS, Meter
 
 STEP = import_module("models.migrations.versions.v0003_what_a_run_has_cost")
@@ -164,13 +164,13 @@ def test_two_workers_add_up_in_the_run_they_worked_for(store: Store, queries: Qu
     run_id, _ = submit(store, documents("one", "two"), QUESTIONS)
     for number, tokens in ((1, 10), (2, 5)):
         meter = Meter()
-        ledger = Ledger(meter, store)
-        with ledger.working_on(claimed(store, number, f"worker-{number}").jobs):
+        accounts = Accounts(meter, store)
+        with accounts.working_on(claimed(store, number, f"worker-{number}").jobs):
             meter.add(decoded_tokens=tokens, decode_seconds=0.5)
-            ledger.hand_over()
+            accounts.hand_over()
             meter.add(decoded_tokens=tokens)
-        ledger.hand_over()
-        ledger.hand_over()
+        accounts.hand_over()
+        accounts.hand_over()
     charged = queries.charged(run_id)
     assert (charged.spent.decoded_tokens, charged.spent.decode_seconds) == (30, 1.0)
     assert charged.until is not None
@@ -197,12 +197,12 @@ def test_a_worker_without_work_charges_nobody_and_its_load_goes_to_the_first_run
     store: Store, queries: Queries, meter: Meter
 ) -> None:
     run_id, _ = submit(store, documents("one"))
-    ledger = Ledger(meter, store)
+    accounts = Accounts(meter, store)
     meter.add(load_seconds=4, idle_empty_seconds=3_600)
-    ledger.hand_over()
-    with ledger.working_on(claimed(store, 1).jobs):
+    accounts.hand_over()
+    with accounts.working_on(claimed(store, 1).jobs):
         meter.add(idle_empty_seconds=1)
-    ledger.hand_over()
+    accounts.hand_over()
     assert queries.charged(run_id).spent == Spent(load_seconds=4, idle_empty_seconds=1)
 
 
@@ -210,14 +210,14 @@ def test_what_the_database_did_not_take_goes_with_the_next_call(
     store: Store, queries: Queries, meter: Meter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, _ = submit(store, documents("one"))
-    ledger = Ledger(meter, store)
-    with ledger.working_on(claimed(store, 1).jobs):
+    accounts = Accounts(meter, store)
+    with accounts.working_on(claimed(store, 1).jobs):
         meter.add(steps=3)
     with monkeypatch.context() as away:
         away.setattr(store, "_engine", None)
         with pytest.raises(AttributeError):
-            ledger.hand_over()
-    ledger.hand_over()
+            accounts.hand_over()
+    accounts.hand_over()
     assert queries.charged(run_id).spent == Spent(steps=3)
 
 

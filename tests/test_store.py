@@ -18,6 +18,7 @@ from making import (
     documents,
     finished,
     recipes_of,
+    record,
     submit,
     work_off,
 )
@@ -161,9 +162,9 @@ def test_a_dead_workers_job_goes_to_the_next_one_and_its_late_answer_is_refused(
     dead = claimed(store, 1, "dead", lease_seconds=-1).jobs[0]
     alive = claimed(store, 1, "alive").jobs[0]
     assert (dead.attempt, alive.attempt) == (1, 2)
-    assert not store.record(dead, finished(dead, NOTE))
-    assert store.record(alive, finished(alive, NOTE))
-    assert not store.record(alive, finished(alive, NOTE))
+    assert not record(store, dead, finished(dead, NOTE))
+    assert record(store, alive, finished(alive, NOTE))
+    assert not record(store, alive, finished(alive, NOTE))
 
 
 def test_a_job_with_an_expired_lease_is_owed(store: Store, queries: Queries) -> None:
@@ -183,7 +184,7 @@ def test_a_worker_that_renews_keeps_its_jobs(store: Store) -> None:
 def test_a_late_answer_is_accepted_while_nobody_else_has_claimed(store: Store) -> None:
     submit(store, documents(NOTE))
     job = claimed(store, 1, lease_seconds=-1).jobs[0]
-    assert store.record(job, finished(job, NOTE))
+    assert record(store, job, finished(job, NOTE))
 
 
 def test_a_job_that_kills_its_workers_fails_for_good(store: Store, queries: Queries) -> None:
@@ -202,7 +203,7 @@ def test_jobs_given_back_are_owed_and_the_attempt_does_not_count(store: Store) -
         assert store.give_back("stopping") == 1
     job = claimed(store, 1).jobs[0]
     assert job.attempt == 6
-    assert store.record(job, finished(job, NOTE))
+    assert record(store, job, finished(job, NOTE))
 
 
 def test_released_jobs_are_owed_at_once_and_the_attempt_counts(store: Store, queries: Queries) -> None:
@@ -240,12 +241,12 @@ def test_a_release_leaves_alone_what_a_later_claim_owns(store: Store) -> None:
     late = claimed(store, 1, "late", lease_seconds=-1).jobs
     owner = claimed(store, 1, "owner").jobs[0]
     assert surprised(store, late) == 0
-    assert store.record(owner, finished(owner, NOTE))
+    assert record(store, owner, finished(owner, NOTE))
 
 
 def test_a_failed_job_stays_failed_until_it_is_retried(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
-    store.record(claimed(store, 1).jobs[0], CRASHED)
+    record(store, claimed(store, 1).jobs[0], CRASHED)
     run_id, registered = submit(store, documents(NOTE))
     assert (registered.known_jobs, registered.owed_document_ids) == (1, ())
     assert store.retry(run_id=run_id, reason=None) == (1,)
@@ -267,15 +268,15 @@ def test_a_worker_from_before_a_retry_cannot_answer_for_the_one_after(store: Sto
     assert claim(store, 1, max_attempts=1) is None
     store.retry(run_id=None, reason=None)
     new = claimed(store, 1).jobs[0]
-    assert not store.record(old, CRASHED)
-    assert store.record(new, finished(new, NOTE))
+    assert not record(store, old, CRASHED)
+    assert record(store, new, finished(new, NOTE))
 
 
 def test_retry_takes_only_the_run_and_the_reason_asked_for(store: Store) -> None:
     first, _ = submit(store, documents("one", prefix="a"))
     submit(store, documents("two", prefix="b"))
     for document_id in (1, 2):
-        store.record(claimed(store, document_id).jobs[0], CRASHED)
+        record(store, claimed(store, document_id).jobs[0], CRASHED)
     assert store.retry(run_id=None, reason=Reason.TOO_LONG) == ()
     assert store.retry(run_id=first, reason=Reason.CRASHED) == (1,)
     assert store.retry(run_id=None, reason=None) == (2,)
@@ -287,7 +288,7 @@ def test_cancelling_takes_back_what_is_pending_and_lets_running_jobs_end(
     run_id, _ = submit(store, documents("one", "two"))
     job = claimed(store, 1).jobs[0]
     assert store.cancel(run_id) == 1
-    assert store.record(job, finished(job, "one"))
+    assert record(store, job, finished(job, "one"))
     progress = queries.run_progress(run_id)
     assert (progress.finished, progress.cancelled, progress.is_cancelled) == (1, 1, True)
 
@@ -357,7 +358,7 @@ def test_an_answer_that_is_not_true_of_the_note_is_not_stored(
     job = claimed(store, 1).jobs[0]
     untrue = Finished(answer=answer, ranges_read=(Span(start=0, end=len(NOTE)),), duration_seconds=1)
     with pytest.raises(UngroundedAnswerError, match=complaint) as caught:
-        store.record(job, untrue)
+        record(store, job, untrue)
     assert "Pain" not in str(caught.value)
     assert queries.run_progress(run_id).running == 1
 
@@ -371,10 +372,10 @@ def test_a_finished_job_has_read_all_but_white_space(
     read = tuple(Span(start=start, end=end) for start, end in ranges)
     outcome = Finished(answer=EntitiesAnswer(entities=()), ranges_read=read, duration_seconds=1)
     if is_whole:
-        assert store.record(job, outcome)
+        assert record(store, job, outcome)
     else:
         with pytest.raises(UngroundedAnswerError, match=r"\[4, 7\) was never read"):
-            store.record(job, outcome)
+            record(store, job, outcome)
 
 
 def test_an_answer_to_a_note_that_was_forgotten_meanwhile_is_refused(store: Store, engine: Engine) -> None:
@@ -382,8 +383,8 @@ def test_an_answer_to_a_note_that_was_forgotten_meanwhile_is_refused(store: Stor
     job = claimed(store, 1).jobs[0]
     with writing(engine) as connection:
         connection.execute(text("DELETE FROM texts"))
-    assert not store.record(job, finished(job, NOTE))
-    assert not store.record(job, CRASHED)
+    assert not record(store, job, finished(job, NOTE))
+    assert not record(store, job, CRASHED)
 
 
 def test_every_claim_stays_on_record_with_its_end(store: Store, engine: Engine) -> None:

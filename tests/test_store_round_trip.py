@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from making import QUESTIONS, a_serving, claimed, submit
+from making import QUESTIONS, a_serving, claimed, record, submit
 
 from models.answers import (
     Answer,
@@ -108,7 +108,7 @@ def test_answers_come_out_as_they_went_in(
     whole = (Span(start=0, end=len(document.text)),)
     for job in work.jobs:
         answer = answers[job.question.task]
-        store.record(job, Finished(answer=answer, ranges_read=whole, duration_seconds=0.25))
+        record(store, job, Finished(answer=answer, ranges_read=whole, duration_seconds=0.25))
     for result in queries.results(run_id=run_id):
         answer = answers[Task(result["task"])]
         assert result.items() >= answer.model_dump(mode="json", exclude={"task"}).items()

@@ -14,6 +14,7 @@ from making import (
     documents,
     finished,
     recipes_of,
+    record,
     submit,
 )
 
@@ -87,7 +88,7 @@ def _cancel_and_register_at_once(store: Store, note: str, run_at_once: RunAtOnce
 
 def _work_off(store: Store, document_id: int) -> int:
     work = claim(store, document_id)
-    return sum(store.record(job, finished(job, work.text)) for job in work.jobs) if work else 0
+    return sum(record(store, job, finished(job, work.text)) for job in work.jobs) if work else 0
 
 
 def _work_off_all(url: str) -> int:

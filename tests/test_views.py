@@ -16,6 +16,7 @@ from making import (
     claimed,
     documents,
     finished,
+    record,
     submit,
     work_off,
 )
@@ -63,11 +64,13 @@ def ward(store: Store) -> None:
     submit(store, documents(WARD, "Too long.", "Nothing."), QUESTIONS)
     whole = (Span(start=0, end=len(WARD)),)
     for job, answer in zip(claimed(store, 1).jobs, _ward_answers(), strict=True):
-        store.record(job, Finished(answer=answer, ranges_read=whole, duration_seconds=2.0, prompt_tokens=100))
+        record(
+            store, job, Finished(answer=answer, ranges_read=whole, duration_seconds=2.0, prompt_tokens=100)
+        )
     for job in claimed(store, 2).jobs:
-        store.record(job, Failed(reason=Reason.TOO_LONG, detail="9000 tokens"))
+        record(store, job, Failed(reason=Reason.TOO_LONG, detail="9000 tokens"))
     nothing, read = SearchAnswer(passages=()), (Span(start=0, end=8),)
-    store.record(claimed(store, 3).jobs[1], Finished(answer=nothing, ranges_read=read, duration_seconds=1.0))
+    record(store, claimed(store, 3).jobs[1], Finished(answer=nothing, ranges_read=read, duration_seconds=1.0))
 
 
 def _ward_answers() -> tuple[EntitiesAnswer, SearchAnswer, SummaryAnswer]:
@@ -156,7 +159,7 @@ def test_the_newest_answer_is_that_of_the_newest_recipe_and_version(store: Store
         _, registered = submit(store, documents(*texts), [ENTITIES, SEARCH], serving)
         work = claimed(store, registered.owed_document_ids[0], serving_id=serving.id)
         for job in work.jobs:
-            store.record(job, finished(job, work.text))
+            record(store, job, finished(job, work.text))
     rows = _rows(engine, "SELECT text, is_newest FROM v_entities ORDER BY job_id")
     assert [(row["text"], bool(row["is_newest"])) for row in rows] == [
         ("old", False),

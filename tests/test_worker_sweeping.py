@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
+from redis_server import NIGHTLY_LIST
 
 from models.database import DatabaseUnavailableError
 from models.messages import QUEUE_NAME
@@ -25,7 +26,8 @@ pytest_plugins = ("redis_server", "workshop")
 
 
 def sent(workshop: Workshop) -> list[object]:
-    entries = [json.loads(entry) for entry in workshop.redis.lrange(QUEUE_NAME, 0, -1)]
+    lists = (QUEUE_NAME, NIGHTLY_LIST)
+    entries = [json.loads(entry) for name in lists for entry in workshop.redis.lrange(name, 0, -1)]
     return sorted(json.loads(b64decode(entry["body"]))[1]["document_id"] for entry in entries)
 
 
@@ -54,7 +56,7 @@ def test_a_message_that_waits_with_a_priority_counts(workshop: Workshop) -> None
 
 def test_what_was_sent_a_moment_ago_is_not_sent_again(workshop: Workshop) -> None:
     workshop.register("No fever.")
-    assert [swept(workshop), workshop.redis.delete(QUEUE_NAME), swept(workshop)] == [1, 1, 0]
+    assert [swept(workshop), workshop.redis.delete(NIGHTLY_LIST), swept(workshop)] == [1, 1, 0]
 
 
 def test_what_only_another_serving_can_answer_is_not_sent(workshop: Workshop) -> None:

@@ -20,7 +20,7 @@ from models.jobs import Question, Serving, recipe_for
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
-from worker.ledger import Ledger
+from worker.accounts import Accounts
 from worker.metering import Meter
 from worker.recipes import serving
 from worker.stopping import Stopping
@@ -46,7 +46,7 @@ def workplace(tmp_path: Path, store: Store) -> Iterator[Workplace]:
         Stopping(),
         give_up=lambda: None,
         meter=meter,
-        ledger=Ledger(meter, store),
+        accounts=Accounts(meter, store),
     )
     stand_in.close()
 
@@ -119,8 +119,8 @@ def test_a_surprise_is_logged_by_type_and_place_alone(
 def test_after_a_first_attempt_each_job_runs_alone(workplace: Workplace, engine: Engine) -> None:
     (document_id,) = submit(workplace, "No fever.")
     store, settings = workplace.store, workplace.settings
-    work = store.claim(
-        document_id, worker="w", serving_id=workplace.serving.id, lease_seconds=9, max_attempts=3
+    (work,) = store.claim(
+        [document_id], worker="w", serving_id=workplace.serving.id, lease_seconds=9, max_attempts=3
     )
     assert work is not None
     store.release(work.jobs, detail="", max_attempts=settings.max_attempts)
@@ -160,10 +160,10 @@ def test_an_answer_that_comes_after_another_claim_is_not_written(
     (document_id,) = submit(workplace, "No fever.")
 
     class Overtaken(StandIn):
-        def answer(self, requests):  # type: ignore[no-untyped-def]
+        def answer(self, requests, *, is_urgent=False):  # type: ignore[no-untyped-def]
             workplace.store.abandon(workplace.name)
             process_document(document_id, replace(workplace, name="host:3:4"))
-            return super().answer(requests)
+            return super().answer(requests, is_urgent=is_urgent)
 
     process_document(document_id, replace(workplace, engine=Overtaken(workplace.settings.home_folder.parent)))
     assert jobs(engine, "status, attempts") == [("finished", 2)] * 2

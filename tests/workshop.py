@@ -30,6 +30,7 @@ from models.jobs import Question, recipe_for
 from models.messages import QUEUE_NAME, TASK_NAME
 from models.settings import Settings, as_environment
 from models.store import Store
+from producer import submit
 from worker.command import worker_command
 from worker.recipes import serving
 
@@ -142,6 +143,18 @@ class Workshop:
         for document_id in ids:
             self.send(document_id=document_id)
         return ids
+
+    def submit_as_producer(self, *notes: str, prefix: str, is_urgent: bool = False) -> None:
+        """Notes named `PREFIX-0`, … with a search each, through `producer.submit`."""
+        assert self.database
+        submit(
+            [Document(external_id=f"{prefix}-{number}", text=note) for number, note in enumerate(notes)],
+            tasks=(),
+            searches="fever",
+            settings=self.settings(),
+            serving=serving(self.settings()),
+            is_urgent=is_urgent,
+        )
 
     def start(
         self, *, seconds: float = 0, load_seconds: float = 0, is_stand_in: bool = True, **changes: Any

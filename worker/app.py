@@ -16,31 +16,36 @@ from celery.platforms import SecurityWarning
 from celery.signals import setup_logging
 
 from models.errors import NotemillError
-from models.messages import QUEUE_NAME, TASK_NAME
+from models.messages import PRIORITY_STEPS, QUEUE_NAME, TASK_NAME
 from models.settings import Settings, SettingsError, load_settings
 from worker import logs, tasks
 from worker.consuming import CheckedAMQP, CheckedConsumer
+from worker.engines import LoadEngine, load
 from worker.starting import Start
 from worker.sweeping import QUEUE
 from worker.workplace import Workplace
 
 
 class Application(Celery):  # type: ignore[misc]
-    """Celery with the two things our tasks need."""
+    """Celery with what our tasks need."""
 
     settings: Settings
+    load_engine: LoadEngine
     workplace: Workplace
     """There from the worker's start on, before the first message."""
 
 
-def make_app(settings: Settings) -> Application:
-    """The application for these settings. Raises SettingsError without a Redis URL."""
+def make_app(settings: Settings, *, load_engine: LoadEngine = load) -> Application:
+    """The application for these settings, its worker with the engine that `load_engine` makes of them.
+    Raises SettingsError without a Redis URL."""
     made = Application("notemill", amqp=CheckedAMQP, set_as_current=True)
     made.settings = settings
+    made.load_engine = load_engine
     made.conf.update(_configuration(settings))
     made.steps["worker"].add(Start)
 
-    @made.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
+    # Not shared: Celery would hand the first application's task to a second one of the process.
+    @made.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]
     def process_document(document_id: int) -> None:
         tasks.process_document(document_id, made.workplace)
 
@@ -61,6 +66,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_transport_options": {
+            # The lists of these priorities are asked in this order: urgent messages come first.
+            "priority_steps": PRIORITY_STEPS,
             # A message not acknowledged for so long is delivered again. Longer than a document may
             # take; should it come twice all the same, the second finds nothing owed.
             "visibility_timeout": int(2 * settings.time_limit_seconds) + 600,

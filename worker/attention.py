@@ -65,7 +65,9 @@ def joined(
 def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
     """[tokens, heads, size] as [key heads, tokens x heads that share a key head, size]."""
     tokens, heads, size = query.shape
-    return query.view(tokens, key_heads, heads // key_heads, size).transpose(0, 1).reshape(key_heads, -1, size)
+    return (
+        query.view(tokens, key_heads, heads // key_heads, size).transpose(0, 1).reshape(key_heads, -1, size)
+    )
 
 
 def _later(tokens: int, shared: int, like: torch.Tensor) -> torch.Tensor:

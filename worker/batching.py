@@ -138,7 +138,7 @@ class BatchedEngine:
 
     def _run(self, step: Step) -> tuple[Logits, dict[Branch, list[Allowed]]]:
         """The network, and beside it what the grammars allow at the places that are computed."""
-        bound = [p.of for p in step.branches if self._asked[p.of].matcher is not None]
+        bound = [branch for branch in step.branches if self._asked[branch].matcher is not None]
         masks: Future[list[list[Allowed]]] | None = None
         if bound:
             places = [(self._asked[one].matcher, _guesses(self._asked[one])) for one in bound]
@@ -154,7 +154,7 @@ class BatchedEngine:
         """Advances what the step computed by what the network said, and lets the finished go."""
         for piece in step.pieces:
             piece.of.computed_tokens = piece.stop
-        finished = [p.of for p in step.branches if self._goes(p.of, logits[p.of], allowed.get(p.of, []))]
+        finished = [one for one in step.branches if self._goes(one, logits[one], allowed.get(one, []))]
         with self._changed:
             self._scheduler.leave(finished)
         for branch in finished:
@@ -179,14 +179,13 @@ class BatchedEngine:
     def _count(self, step: Step) -> None:
         """Tells the meter of a step that the network has just run."""
         read = sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Beginning))
-        started = [piece.of for piece in step.branches if piece.start == 0]
-        own = sum(len(branch.tokens) for branch in started)
+        own = sum(len(branch.tokens) for branch in step.started)
         self._watch.step(
             prefill_tokens=read + own,
             decode_tokens=step.num_tokens - read - own,
             rows=len(step.branches),
         )
-        self._meter.add(shared_tokens=sum(len(branch.beginning.tokens) for branch in started) - read)
+        self._meter.add(shared_tokens=sum(len(branch.beginning.tokens) for branch in step.started) - read)
 
     def _add(self, asked: Sequence[Asked], *, is_urgent: bool = False) -> None:
         branches = [one.start(self._scheduler.beginnings) for one in asked]

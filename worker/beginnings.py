@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from worker.sequences import NOWHERE, Beginning
 from worker.stretches import Stretches
 
-
 RESTING_TOKENS = 8_192
 """Tokens kept for questions that may come later; the second round of a long summary comes at once."""
 

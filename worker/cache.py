@@ -71,7 +71,9 @@ class Cache:
             out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
         return out
 
-    def _both(self, layer: int) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    def _both(
+        self, layer: int
+    ) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
         (shared_keys, shared_values), (keys, values) = self._shared[layer], self._own[layer]
         return (shared_keys, keys), (shared_values, values)
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
 from models.answers import Span
-from worker.sections import sections
-from worker.sentences import sentences
+from worker.sections import Section
 
 CountTokens = Callable[[str], int]
 
@@ -34,20 +33,28 @@ class Window:
 
 
 def windows(
-    text: str, *, count_tokens: CountTokens, max_tokens: int, overlap_sentences: int
+    text: str,
+    sentences: Sequence[Span],
+    sections: Sequence[Section],
+    *,
+    count_tokens: CountTokens,
+    max_tokens: int,
+    overlap_sentences: int,
 ) -> tuple[Window, ...]:
-    """The windows in order. `count_tokens(text[start:end]) <= max_tokens` for each, unless a single
-    character is more than that. `count_tokens` is called about once a sentence and once a window.
+    """The windows in order; `sentences` and `sections` are all those of the text.
+
+    `count_tokens(text[start:end]) <= max_tokens` for each, unless a single character is more than that.
+    `count_tokens` is called about once a sentence and once a window.
 
     Raises ValueError for a `max_tokens` below 1.
     """
     if max_tokens < 1:
         raise ValueError(f"a window of {max_tokens} tokens holds nothing")
-    counted = list(_counted_pieces(text, count_tokens, max_tokens))
+    counted = list(_counted_pieces(text, sentences, count_tokens, max_tokens))
     pieces = [piece for piece, _ in counted]
     sums = [0, *accumulate(tokens for _, tokens in counted)]
     section_starts = {
-        bisect_left(pieces, section.start, key=lambda piece: piece.start) for section in sections(text)
+        bisect_left(pieces, section.start, key=lambda piece: piece.start) for section in sections
     }
     ends_of_paragraphs = {
         i + 1 for i in range(len(pieces) - 1) if _ends_paragraph(text, pieces[i], pieces[i + 1])
@@ -108,11 +115,12 @@ def _at_a_border(
     return last
 
 
-def _counted_pieces(text: str, count_tokens: CountTokens, max_tokens: int) -> Iterator[tuple[Span, int]]:
+def _counted_pieces(
+    text: str, sentences: Sequence[Span], count_tokens: CountTokens, max_tokens: int
+) -> Iterator[tuple[Span, int]]:
     """Sentences, cut where longer than a window, each with its tokens and the following white space's."""
-    spans = sentences(text)
-    for index, span in enumerate(spans):
-        end = spans[index + 1].start if index + 1 < len(spans) else span.end
+    for index, span in enumerate(sentences):
+        end = sentences[index + 1].start if index + 1 < len(sentences) else span.end
         tokens = count_tokens(text[span.start : end])
         if tokens <= max_tokens:
             yield span, tokens

@@ -99,6 +99,8 @@ class Engine(Protocol):
         """Tokens of a piece of plain text."""
         ...
 
-    def answer(self, requests: Sequence[Request]) -> list[Reply]:
-        """Replies in the order of the requests. Blocks; safe to call from many threads."""
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
+        """Replies in the order of the requests. Blocks; safe to call from many threads.
+
+        Urgent requests, a person waits for them, come before the others of a nightly run."""
         ...

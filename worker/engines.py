@@ -18,16 +18,18 @@ class Loaded(Engine, Protocol):
         ...
 
 
+LoadEngine = Callable[[Settings, Meter | None], Loaded]
+
+
 def load(settings: Settings, meter: Meter | None = None) -> Loaded:
-    """The engine, ready; `meter` is told where its time goes. Raises NotemillError where its weights or its server are not there."""
-    return _loader(settings)(settings, meter)
+    """The engine, ready; `meter` is told where its time goes.
 
-
-def _loader(settings: Settings) -> Callable[[Settings, Meter | None], Loaded]:
+    Raises NotemillError where its weights or its server are not there.
+    """
     if settings.engine == "http":
         from worker import http_engine
 
-        return http_engine.load
+        return http_engine.load(settings, meter)
     from worker import transformers_engine
 
-    return transformers_engine.load
+    return transformers_engine.load(settings, meter)

@@ -6,7 +6,7 @@ import logging
 import threading
 
 from models.store import Store
-from worker.ledger import Ledger
+from worker.accounts import Accounts
 
 log = logging.getLogger(__name__)
 
@@ -17,9 +17,9 @@ _BEATS_A_LEASE = 3
 class Heartbeat:
     """A thread that renews; a worker whose renewals fail works on, and its late answers are refused."""
 
-    def __init__(self, store: Store, worker: str, lease_seconds: float, ledger: Ledger) -> None:
+    def __init__(self, store: Store, worker: str, lease_seconds: float, accounts: Accounts) -> None:
         self._store, self._worker, self._lease_seconds = store, worker, lease_seconds
-        self._ledger = ledger
+        self._accounts = accounts
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._thread.start()
@@ -40,6 +40,6 @@ class Heartbeat:
 
     def _tell(self) -> None:
         try:
-            self._ledger.hand_over()
+            self._accounts.hand_over()
         except Exception as error:  # noqa: BLE001  figures must not end the signs of life, nor an orderly stop
             log.warning("what was spent could not be told: %s", type(error).__name__)

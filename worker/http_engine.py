@@ -24,6 +24,7 @@ from worker.completions import Completion, GarbledError, GrammarForm, decided, d
 from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
 from worker.forms import Form, FormError
 from worker.http_client import Server
+from worker.metering import Meter
 from worker.places import tokens_at
 from worker.tokenizer import load_chat
 from worker.weights import prepared_folder
@@ -55,11 +56,13 @@ class HttpEngine:
         grammar: GrammarForm,
         concurrency: int,
         patience_seconds: float,
+        meter: Meter | None = None,
     ) -> None:
         """`patience_seconds`: after that nobody waits for an answer any more."""
         self._server, self._chat, self._grammar = server, chat, grammar
         self._context_tokens = context_tokens
         self._patience_seconds = patience_seconds
+        self._meter = meter or Meter()
         self._numbers = count()
         self._queue: PriorityQueue[_Asked] = PriorityQueue()
         self._is_closed = False
@@ -85,7 +88,9 @@ class HttpEngine:
         asked = [_Asked((1 - is_urgent, next(self._numbers)), request, deadline) for request in requests]
         for one in asked:
             self._queue.put(one)
-        return [one.reply.result() for one in asked]
+        self._meter.add(requests=len(asked))
+        with self._meter.timing("wait"):
+            return [one.reply.result() for one in asked]
 
     def close(self) -> None:
         """What is unanswered is refused."""
@@ -162,7 +167,7 @@ class HttpEngine:
         return Refusal("too_long", f"{tokens} tokens do not fit into {self._context_tokens}")
 
 
-def load(settings: Settings) -> HttpEngine:
+def load(settings: Settings, meter: Meter | None = None) -> HttpEngine:
     """The engine that the settings name. Raises NotemillError where the server cannot be used so."""
     chat, server = load_chat(settings), Server(settings)
     served = server.served()
@@ -173,6 +178,7 @@ def load(settings: Settings) -> HttpEngine:
         grammar=settings.http_grammar,
         concurrency=settings.http_concurrency,
         patience_seconds=settings.time_limit_seconds,
+        meter=meter,
     )
 
 

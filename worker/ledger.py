@@ -1,65 +1,108 @@
-"""Which jobs a worker's time was for: at each heartbeat what was spent since goes to their runs.
+"""The one place of a worker process that claims and records: what many threads ask for goes in together.
 
-A worker that is killed takes the figures since its last heartbeat along, some seconds; no answer.
+A group commit as in a database: no waiting for company, but who comes while a transaction is under way goes
+with the next one. A thread is let go when its own is committed. Knows no SQL and no Celery.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
 
-from models.jobs import Job
-from models.spending import Spent
-from models.store import Store
-from worker.metering import Meter
+from models.database import DatabaseUnavailableError
+from models.jobs import Job, Work
+from models.outcomes import Outcome
+
+Ended = tuple[Job, Outcome]
+
+_What = TypeVar("_What")
+_Result = TypeVar("_Result")
+
+
+@dataclass(slots=True)
+class _Gathered(Generic[_What, _Result]):
+    """What waits for the next transaction of one kind."""
+
+    commit: Callable[[Sequence[_What]], Sequence[_Result | Exception]]
+    waiting: list[tuple[_What, Future[_Result]]] = field(default_factory=list)
+
+    def take(self) -> list[tuple[_What, Future[_Result]]]:
+        taken, self.waiting = self.waiting, []
+        return taken
+
+    def settle(self, taken: Sequence[tuple[_What, Future[_Result]]]) -> None:
+        """Commits together; what the database refuses together is tried one by one, so that one that it
+        refuses takes no other along. A database that does not answer is told to everyone."""
+        try:
+            results = self.commit([what for what, _ in taken])
+        except Exception as error:  # noqa: BLE001  it is raised in the threads that wait
+            if isinstance(error, DatabaseUnavailableError) or len(taken) == 1:
+                results = [error] * len(taken)
+            else:
+                for one in taken:
+                    self.settle([one])
+                return
+        for (_, future), result in zip(taken, results, strict=True):
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
 
 
 class Ledger:
-    """Hands over to the store what the meter has counted; safe to share between threads."""
+    """Claims and records for many threads, in one thread of its own: SQLite has one writer anyway."""
 
-    def __init__(self, meter: Meter, store: Store) -> None:
-        self._meter, self._store = meter, store
-        self._lock = threading.Lock()
-        self._in_hand: set[int] = set()
-        self._worked_on: set[int] = set()
-        """Since what was last handed over."""
-        self._handed_over = Spent()
+    def __init__(
+        self,
+        *,
+        claim: Callable[[Sequence[int]], Sequence[Work | None]],
+        record: Callable[[Sequence[Ended]], Sequence[bool | Exception]],
+    ) -> None:
+        """Each function is one transaction over many, and returns a result for each."""
+        self._claims = _Gathered[int, Work | None](claim)
+        self._records = _Gathered[Ended, bool](record)
+        self._changed = threading.Condition()
+        threading.Thread(target=self._serve, name="ledger", daemon=True).start()
 
-    @contextmanager
-    def working_on(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Time spent during the block is for these jobs, and for the others in hand."""
-        ids = {job.id for job in jobs}
-        with self._lock:
-            self._in_hand |= ids
-            self._worked_on |= ids
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._in_hand -= ids
+    def claim(self, document_id: int) -> Work | None:
+        """See Store.claim. Blocks until it is committed."""
+        (claimed,) = self._together(self._claims, [document_id])
+        return claimed.result()
 
-    def hand_over(self) -> None:
-        """Adds what was spent since the last time to the runs whose jobs it was for.
+    def record(self, ended: Sequence[Ended]) -> list[bool | Exception]:
+        """See Store.record. Blocks until all are committed or refused; an exception stands for what the
+        database or the store refuses. Raises DatabaseUnavailableError where the database does not answer."""
+        results = [_result(future) for future in self._together(self._records, ended)]
+        for result in results:
+            if isinstance(result, DatabaseUnavailableError):
+                raise result
+        return results
 
-        Not in the hands of two threads at once. What the database did not take goes with the next call.
-        """
-        spent = self._meter.spent
-        with self._lock:
-            jobs, self._worked_on = self._worked_on, set(self._in_hand)
-        since = spent - self._handed_over
-        if not jobs:
-            # Nobody's: the next run must not pay for a worker that had nothing to do. The load is its own.
-            nobodys = since.idle_empty_seconds
-            self._handed_over = replace(
-                self._handed_over, idle_empty_seconds=self._handed_over.idle_empty_seconds + nobodys
-            )
-            return
-        try:
-            self._store.charge(since, sorted(jobs))
-        except BaseException:
-            with self._lock:
-                self._worked_on |= jobs
-            raise
-        self._handed_over = spent
+    def _together(
+        self, gathered: _Gathered[_What, _Result], wanted: Sequence[_What]
+    ) -> list[Future[_Result]]:
+        futures: list[Future[_Result]] = [Future() for _ in wanted]
+        with self._changed:
+            gathered.waiting.extend(zip(wanted, futures, strict=True))
+            self._changed.notify()
+        return futures
+
+    def _serve(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._claims.waiting or self._records.waiting)
+                records, claims = self._records.take(), self._claims.take()
+            if records:
+                self._records.settle(records)
+            if claims:
+                self._claims.settle(claims)
+
+
+def _result(future: Future[bool]) -> bool | Exception:
+    try:
+        return future.result()
+    except Exception as error:  # noqa: BLE001  it is the caller's to judge
+        return error

@@ -41,11 +41,12 @@ class LimitedEngine:
     def count_tokens(self, text: str) -> int:
         return self._engine.count_tokens(text)
 
-    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
         """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it."""
         reply: Future[list[Reply]] = Future()
         if not self._stopping.is_now and self._seconds_left > 0:
-            threading.Thread(target=self._ask, args=(requests, reply), name="asking", daemon=True).start()
+            asked = (requests, is_urgent, reply)
+            threading.Thread(target=self._ask, args=asked, name="asking", daemon=True).start()
         either: list[Future[Any]] = [reply, self._stopping.now]
         wait(either, self._seconds_left, FIRST_COMPLETED)
         if reply.done():
@@ -58,8 +59,8 @@ class LimitedEngine:
     def _seconds_left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
 
-    def _ask(self, requests: Sequence[Request], reply: Future[list[Reply]]) -> None:
+    def _ask(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
         try:
-            reply.set_result(self._engine.answer(requests))
+            reply.set_result(self._engine.answer(requests, is_urgent=is_urgent))
         except BaseException as error:  # noqa: BLE001  it is raised in the thread that waits
             reply.set_exception(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from models.answers import Span
 from worker.chunking import Window, windows
@@ -15,28 +16,41 @@ OVERLAP_SENTENCES = 1
 """Sentences before a window's own that are read with it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Note:
     """Offsets are into `text`, which is the document's, character for character."""
 
     text: str
     sentences: tuple[Span, ...]
     sections: tuple[Section, ...]
-    windows: tuple[Window, ...]
-    """For decided answers; each non-white character is in one window's core."""
-    long_windows: tuple[Window, ...]
-    """For written summaries."""
+    _count_tokens: Callable[[str], int]
+    _window_tokens: int
+    _long_tokens: int
 
     @staticmethod
     def of(text: str, count_tokens: Callable[[str], int], window_tokens: int, long_tokens: int) -> Note:
         """Window sizes in tokens."""
+        return Note(text, sentences(text), sections(text), count_tokens, window_tokens, long_tokens)
 
-        def cut(max_tokens: int) -> tuple[Window, ...]:
-            return windows(
-                text, count_tokens=count_tokens, max_tokens=max_tokens, overlap_sentences=OVERLAP_SENTENCES
-            )
+    @cached_property
+    def windows(self) -> tuple[Window, ...]:
+        """For decided answers; each non-white character is in one window's core."""
+        return self._cut(self._window_tokens)
 
-        return Note(text, sentences(text), sections(text), cut(window_tokens), cut(long_tokens))
+    @cached_property
+    def long_windows(self) -> tuple[Window, ...]:
+        """For written summaries, and cut only where one is asked for."""
+        return self._cut(self._long_tokens)
+
+    def _cut(self, max_tokens: int) -> tuple[Window, ...]:
+        return windows(
+            self.text,
+            self.sentences,
+            self.sections,
+            count_tokens=self._count_tokens,
+            max_tokens=max_tokens,
+            overlap_sentences=OVERLAP_SENTENCES,
+        )
 
     @property
     def windows_read(self) -> tuple[Span, ...]:

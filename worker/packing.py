@@ -103,7 +103,10 @@ def _long(piece: Piece, here: slice) -> Long:
 
 
 def _store(placed: Sequence[tuple[Piece, slice]], device: torch.device) -> Store:
-    shared, index, slots, places = [], [], [], []
+    shared: list[tuple[slice, int]] = []
+    index: list[int] = []
+    slots: list[int] = []
+    places: list[int] = []
     for piece, here in placed:
         if isinstance(piece.of, Beginning):
             shared.append((here, piece.of.offset + piece.start))

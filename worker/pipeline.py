@@ -13,35 +13,38 @@ from dataclasses import dataclass
 from models.answers import Task
 from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
-from models.settings import Settings
 from worker.conversation import Answered, Conversation, UnansweredError
 from worker.engine import Decided, Engine, Refusal, Reply, Request, Written
 from worker.entities import ask_entities
 from worker.metering import Meter
 from worker.note import Note
 from worker.ranges import covers, union_of_ranges
-from worker.recipes import Ways, ways
+from worker.recipes import Ways
 from worker.search import ask_search
 from worker.summary import ask_summary
 
 
 def process(
-    work: Work, *, engine: Engine, settings: Settings, meter: Meter | None = None
-) -> Iterator[tuple[Job, Outcome]]:
-    """Each job's outcome as soon as it is known. Expected failures are Failed; surprises raise."""
-    how, meter = ways(settings), meter or Meter()
+    work: Work, *, engine: Engine, how: Ways, meter: Meter | None = None
+) -> Iterator[list[tuple[Job, Outcome]]]:
+    """The jobs' outcomes as soon as they are known, those of one round together.
+
+    Expected failures are Failed; surprises raise."""
+    meter = meter or Meter()
     with meter.timing("read"):
         note = Note.of(work.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
     talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]
-    yield from _ended(talks, note, meter)
+    if ended := _ended(talks, note, meter):
+        yield ended
     while talks := [talk for talk in talks if talk.outcome is None]:
         # Two tasks may ask the same, as a chosen summary does of what entities ask: it is answered once.
         asked = list(dict.fromkeys(request for talk in talks for request in talk.requests))
-        replies = dict(zip(asked, engine.answer(asked), strict=True))
+        replies = dict(zip(asked, engine.answer(asked, is_urgent=work.is_urgent), strict=True))
         with meter.timing("ground"):
             for talk in talks:
                 talk.hear([replies[request] for request in talk.requests], note)
-        yield from _ended(talks, note, meter)
+        if ended := _ended(talks, note, meter):
+            yield ended
 
 
 def _conversation(job: Job, note: Note, how: Ways) -> Conversation:
@@ -55,14 +58,13 @@ def _conversation(job: Job, note: Note, how: Ways) -> Conversation:
             return ask_summary(note, int(parameters["max_words"]), how)
 
 
-def _ended(talks: Sequence[_Talk], note: Note, meter: Meter) -> Iterator[tuple[Job, Outcome]]:
+def _ended(talks: Sequence[_Talk], note: Note, meter: Meter) -> list[tuple[Job, Outcome]]:
     """Starts those that have not begun, and gives the outcomes that are new."""
     for talk in talks:
         if not talk.has_begun:
             with meter.timing("read"):
                 talk.hear(None, note)
-        if talk.outcome is not None:
-            yield talk.job, talk.outcome
+    return [(talk.job, talk.outcome) for talk in talks if talk.outcome is not None]
 
 
 @dataclass(slots=True)

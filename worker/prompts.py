@@ -16,7 +16,11 @@ from worker.engine import Prompt
 
 _FOLDER = Path(__file__).with_name("templates")
 _templates = Environment(  # noqa: S701  prompts are text, not HTML
-    loader=FileSystemLoader(_FOLDER), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(_FOLDER),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    auto_reload=False,  # it would ask the file system about each template of each prompt
 )
 
 

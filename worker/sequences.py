@@ -6,7 +6,7 @@ and values and never copies them. Knows no torch and no text.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 NOWHERE = -1
 
@@ -86,11 +86,16 @@ class Step:
     """How many rows the cache of branches needs."""
     slot_tokens: int = 0
     """How many tokens each of its rows holds."""
-    branches: tuple[Piece, ...] = field(init=False)
 
-    def __post_init__(self) -> None:
-        own = tuple(piece for piece in self.pieces if isinstance(piece.of, Branch))
-        object.__setattr__(self, "branches", own)
+    @property
+    def branches(self) -> list[Branch]:
+        """Those that have a piece in it."""
+        return [piece.of for piece in self.pieces if isinstance(piece.of, Branch)]
+
+    @property
+    def started(self) -> list[Branch]:
+        """Those whose first piece is in it."""
+        return [piece.of for piece in self.pieces if isinstance(piece.of, Branch) and piece.start == 0]
 
     @property
     def num_tokens(self) -> int:

@@ -23,14 +23,15 @@ from models.errors import NotemillError
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
+from worker.accounts import Accounts
 from worker.heartbeat import Heartbeat
 from worker.identity import is_dead, worker_name
-from worker.ledger import Ledger
 from worker.logs import where
 from worker.metering import Meter
 from worker.redis_policy import warn_about_eviction
 from worker.stopping import Stopping, leave_on_signals, stop_on_signals
 from worker.sweeping import Sweeper, sweep
+from worker.urgent import UrgentDesk
 from worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._close_engine: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._sweeper: Sweeper | None = None
+        self._urgent: UrgentDesk | None = None
 
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
@@ -72,6 +74,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         if workplace is None or self._sweeper is None or self._heartbeat is None:
             return
         self._sweeper.stop()
+        if self._urgent is not None:
+            self._urgent.stop()
         stopping, hands = workplace.stopping, workplace.hands
         if not stopping.is_asked:
             stopping.ask()
@@ -93,22 +97,20 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _open(self, app: Any) -> None:
         settings: Settings = app.settings
-        # Both import what a start that fails early need not wait for; the engine's is the only torch.
-        from worker.engines import load
-        from worker.recipes import serving
+        from worker.recipes import serving  # a start that fails early need not wait for it
 
         database = connect(settings.effective_database_url)
         schema.check(database)
         store, name, served, meter = Store(database), worker_name(), serving(settings), Meter()
         with meter.timing("load"):
-            engine = load(settings, meter)
+            engine = app.load_engine(settings, meter)
         log.info("the %s engine is ready after %.1f s", settings.engine, meter.spent.load_seconds)
         self._close_engine = engine.close
         store.announce(served)
         for gone in filter(is_dead, Queries(database).busy_workers()):
             log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
         warn_about_eviction(app)
-        stopping, ledger = Stopping(), Ledger(meter, store)
+        stopping, accounts = Stopping(), Accounts(meter, store)
         self._workplace = app.workplace = Workplace(
             name,
             settings,
@@ -118,10 +120,11 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             stopping,
             give_up=partial(_end_message_loop, 1),
             meter=meter,
-            ledger=ledger,
+            accounts=accounts,
         )
-        self._heartbeat = Heartbeat(store, name, settings.lease_seconds, ledger)
+        self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
         self._sweeper = Sweeper(partial(sweep, app, database, served.id))
+        self._urgent = UrgentDesk(Queries(database), self._workplace)
         stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from kombu import Exchange, Queue
 
-from models.messages import QUEUE_NAME, TASK_NAME
+from models.messages import QUEUE_NAME, TASK_NAME, priority_of
 from models.queries import Queries
 from models.store import Store
 
@@ -30,16 +30,24 @@ _DOCUMENTS_A_SWEEP = 1_000
 
 
 def sweep(app: Celery, database: Engine, serving_id: str | None) -> int:
-    """Sends a message for each document that is owed, if the queue is empty; returns how many.
+    """Sends a message for each document that is owed, if the queue is empty, for urgent
+    ones if no urgent message waits; returns how many.
 
     `serving_id`: only what that serving can answer. Harmless at any time: a message too many does nothing.
     """
-    if queue_length(app):
-        return 0
+    return sum(
+        _send_owed(app, database, serving_id, is_urgent=is_urgent)
+        for is_urgent, is_empty in ((True, _is_none_urgent), (False, _is_empty))
+        if is_empty(app)
+    )
+
+
+def _send_owed(app: Celery, database: Engine, serving_id: str | None, *, is_urgent: bool) -> int:
     owed = Queries(database).owed_documents(
         serving_id=serving_id,
         older_than_seconds=_LEAVE_ALONE_SECONDS,
         limit=_DOCUMENTS_A_SWEEP,
+        is_urgent=is_urgent,
     )
     if owed:
         # Marked before sent: a sweep that dies between leaves them to the next one.
@@ -47,10 +55,24 @@ def sweep(app: Celery, database: Engine, serving_id: str | None) -> int:
         with app.producer_or_acquire() as producer:
             for document_id in owed:
                 app.send_task(
-                    TASK_NAME, kwargs={"document_id": document_id}, queue=QUEUE_NAME, producer=producer
+                    TASK_NAME,
+                    kwargs={"document_id": document_id},
+                    queue=QUEUE_NAME,
+                    priority=priority_of(is_urgent=is_urgent),
+                    producer=producer,
                 )
         log.info("%d owed documents enqueued again", len(owed))
     return len(owed)
+
+
+def _is_empty(app: Celery) -> bool:
+    return queue_length(app) == 0
+
+
+def _is_none_urgent(app: Celery) -> bool:
+    """An urgent document whose message was lost does not wait until the nightly ones are through."""
+    with app.connection_for_write() as connection:
+        return not connection.default_channel.client.llen(QUEUE_NAME)  # the list of priority 0
 
 
 def queue_length(app: Celery) -> int:

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 from itertools import chain, repeat
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from models.database import DatabaseUnavailableError
 from models.errors import NotemillError
 from models.jobs import Job, Work
-from models.outcomes import Failed, Finished, Outcome, Reason
+from models.outcomes import Failed, Outcome, Reason
+from worker.ledger import Ended
 from worker.limits import LimitedEngine, StoppedError, TimedOutError
 from worker.logs import where
 from worker.pipeline import process
@@ -45,66 +46,70 @@ def process_document(document_id: int, workplace: Workplace) -> None:
     with workplace.hands.holding(), workplace.meter.note_in_hand():
         try:
             with workplace.meter.timing("store"):
-                work = _patiently(lambda: _claim(document_id, workplace), workplace)
+                work = _patiently(lambda: workplace.ledger.claim(document_id), workplace)
             if work is None:
                 log.info("document %d: nothing owed", document_id)
             else:
-                with workplace.ledger.working_on(work.jobs):
+                with workplace.accounts.working_on(work.jobs):
                     _work_off(work, workplace)
         except StoppedError:
             log.info("document %d: let go, the worker stops", document_id)
-
-
-def _claim(document_id: int, workplace: Workplace) -> Work | None:
-    return workplace.store.claim(
-        document_id,
-        worker=workplace.name,
-        serving_id=workplace.serving.id,
-        lease_seconds=workplace.settings.lease_seconds,
-        max_attempts=workplace.settings.max_kills,
-    )
 
 
 def _work_off(work: Work, workplace: Workplace) -> None:
     started, limit = time.monotonic(), workplace.settings.time_limit_seconds
     open_jobs = {job.id: job for job in work.jobs}
     try:
-        for job, outcome in _outcomes(work, workplace):
-            if isinstance(outcome, Failed) and outcome.reason is Reason.CRASHED:
-                raise EngineCrashedError(outcome.detail)
-            _record(job, outcome, workplace)
-            del open_jobs[job.id]
+        for ended in _outcomes(work, workplace):
+            crashed = [outcome for _, outcome in ended if _is_crash(outcome)]
+            _record([one for one in ended if not _is_crash(one[1])], open_jobs, workplace)
+            if crashed:
+                raise EngineCrashedError(crashed[0].detail)
     except StoppedError:
         raise
     except TimedOutError:
-        for job in open_jobs.values():
-            seconds = time.monotonic() - started
-            timed_out = Failed(reason=Reason.TIMED_OUT, detail=f"limit {limit:g} s", duration_seconds=seconds)
-            _record(job, timed_out, workplace)
+        seconds = time.monotonic() - started
+        timed_out = Failed(reason=Reason.TIMED_OUT, detail=f"limit {limit:g} s", duration_seconds=seconds)
+        _record([(job, timed_out) for job in open_jobs.values()], open_jobs, workplace)
     except Exception as error:  # noqa: BLE001  a surprise: the attempt ends, the worker goes on
         _end_attempt(work.document_id, tuple(open_jobs.values()), error, workplace)
     seconds = time.monotonic() - started
     log.info("document %d: %d jobs claimed, over after %.1f s", work.document_id, len(work.jobs), seconds)
 
 
-def _outcomes(work: Work, workplace: Workplace) -> Iterator[tuple[Job, Finished | Failed]]:
+def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
     """The pipeline's; after a first attempt job by job, so that one that crashes takes no other along."""
     seconds = workplace.settings.time_limit_seconds
     engine = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
     is_first = all(job.attempt == 1 for job in work.jobs)
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
         part = work.model_copy(update={"jobs": jobs})
-        yield from process(part, engine=engine, settings=workplace.settings, meter=workplace.meter)
+        yield from process(part, engine=engine, how=workplace.how, meter=workplace.meter)
 
 
-def _record(job: Job, outcome: Outcome, workplace: Workplace) -> None:
+def _is_crash(outcome: Outcome) -> TypeGuard[Failed]:
+    return isinstance(outcome, Failed) and outcome.reason is Reason.CRASHED
+
+
+def _record(ended: Sequence[Ended], open_jobs: dict[int, Job], workplace: Workplace) -> None:
+    """Takes what is recorded out of the open jobs. Raises the surprise, where the store refuses an answer,
+    after the others are recorded."""
+    if not ended:
+        return
     with workplace.meter.timing("store"):
-        is_ours = _patiently(lambda: workplace.store.record(job, outcome), workplace)
-    if not is_ours:
-        log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
-    elif isinstance(outcome, Failed):
-        log.warning("job %d: failed, %s", job.id, outcome.reason)
-    workplace.surprises.forget()
+        results = _patiently(lambda: workplace.ledger.record(ended), workplace)
+    for (job, outcome), result in zip(ended, results, strict=True):
+        if isinstance(result, Exception):
+            continue
+        del open_jobs[job.id]
+        if not result:
+            log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
+        elif isinstance(outcome, Failed):
+            log.warning("job %d: failed, %s", job.id, outcome.reason)
+        workplace.surprises.forget()
+    for surprise in results:
+        if isinstance(surprise, Exception):
+            raise surprise
 
 
 def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, workplace: Workplace) -> None:

@@ -7,11 +7,14 @@ from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.settings import Settings
+from worker.allocation import keep_freed_memory
 from worker.batching import BatchedEngine
 from worker.chat import Chat
+from worker.device import device_facts
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.networks import load_networks
+from worker.planning import plan_memory
 from worker.transformers_runner import TransformersRunner
 from worker.weights import prepared_folder
 
@@ -23,20 +26,18 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
     """
     transformers_logging.disable_progress_bar()
     folder = prepared_folder(settings)
-    device = torch.device(
-        "cuda"
-        if settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
-        else "cpu"
-    )
+    is_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+    device = torch.device("cuda" if is_cuda else "cpu")
+    if not is_cuda:
+        keep_freed_memory()
+    plan = plan_memory(settings, device_facts("cuda" if is_cuda else "cpu"))
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    runner = TransformersRunner(
-        load_networks(folder, settings, device), device, max_tokens=settings.max_batch_tokens
-    )
+    runner = TransformersRunner(load_networks(folder, settings, device), device)
     return BatchedEngine(
         runner,
         Chat(tokenizer),
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
-        max_tokens=runner.max_tokens,
+        max_tokens=settings.max_batch_tokens or plan.cached_tokens,
         meter=meter,
     )

@@ -28,8 +28,7 @@ Logits = dict[Branch, npt.NDArray[np.float32]]
 class TransformersRunner:
     """Runs steps."""
 
-    def __init__(self, networks: Networks, device: torch.device, *, max_tokens: int = 0) -> None:
-        """`max_tokens`: cached tokens of all sequences together; 0: as many as memory affords."""
+    def __init__(self, networks: Networks, device: torch.device) -> None:
         _register_attention()
         config = networks.plain.config
         heads: int = config.num_attention_heads
@@ -46,15 +45,6 @@ class TransformersRunner:
         self.vocabulary_size: int = self._head.weight.shape[0]
         # Within its window a sliding attention is the plain one, so that is how far a row may go.
         self.context_tokens: int = getattr(config, "sliding_window", None) or config.max_position_embeddings
-        self.max_tokens = max_tokens or self._affordable_tokens()
-
-    def _affordable_tokens(self) -> int:
-        """Cached tokens that fit: 80 % of the free memory of a GPU, else at most 2 GiB of RAM."""
-        if self._device.type == "cuda":
-            free = int(torch.cuda.mem_get_info(self._device)[0] * 0.8)
-        else:
-            free = 2 * 2**30
-        return free // self._cache.bytes_per_token
 
     def run(self, step: Step) -> Logits:
         """For each branch of the step the logits at its wanted indexes. Raises OutOfMemoryError."""
@@ -118,8 +108,9 @@ def _register_attention() -> None:
         module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: None, **options: Any
     ) -> tuple[torch.Tensor, None]:
         runner: TransformersRunner = options["notemill_runner"]
-        packed = (tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value))
-        return runner.attend(module.layer_idx, *packed, options["notemill_plan"])[None], None
+        packed = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
+        found = runner.attend(module.layer_idx, packed[0], packed[1], packed[2], options["notemill_plan"])
+        return found[None], None
 
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda *_args, **_options: None)

@@ -6,13 +6,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from models.jobs import Serving
 from models.settings import Settings
 from models.store import Store
+from worker.accounts import Accounts
 from worker.engine import Engine
 from worker.ledger import Ledger
 from worker.metering import Meter
+from worker.recipes import Ways, ways
 from worker.stopping import Stopping
 
 
@@ -71,6 +74,22 @@ class Workplace:
     give_up: Callable[[], None]
     """Ends the process as after a signal, but with an exit status that says it is broken."""
     meter: Meter
-    ledger: Ledger
+    accounts: Accounts
+    """Whose jobs the meter's time is for."""
     surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)
+    how: Ways = field(init=False)
+    """Read from the adapter's files once, not for each document."""
+    ledger: Ledger = field(init=False)
+    """Claims and records go through here, those of all threads together."""
+
+    def __post_init__(self) -> None:
+        claim = partial(
+            self.store.claim,
+            worker=self.name,
+            serving_id=self.serving.id,
+            lease_seconds=self.settings.lease_seconds,
+            max_attempts=self.settings.max_kills,
+        )
+        object.__setattr__(self, "how", ways(self.settings))
+        object.__setattr__(self, "ledger", Ledger(claim=claim, record=self.store.record))

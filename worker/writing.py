@@ -7,6 +7,7 @@ without them. Knows no torch and no scheduler.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -47,10 +48,7 @@ def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[All
         taken = len(branch.tokens) - start
         if asked.is_complete:
             break
-    agreeing = next(
-        (place for place, (one, other) in enumerate(zip(branch.tokens[start:], guesses, strict=False)) if one != other),
-        min(taken, len(guesses)),
-    )
+    agreeing = _num_equal(branch.tokens[start:], guesses)
     branch.computed_tokens = start + agreeing
     branch.wanted = (len(branch.tokens) - 1,)
     return {
@@ -67,7 +65,8 @@ def guess(asked: Asked, most: int) -> int:
     often goes on as the note does.
     """
     branch = asked.branch
-    assert branch is not None and isinstance(asked.request, Write)
+    assert branch is not None
+    assert isinstance(asked.request, Write)
     room = asked.request.max_tokens - asked.num_written - 1
     found = _following((*asked.beginning, *branch.tokens), min(most, room))
     if asked.matcher is not None and found:
@@ -79,10 +78,17 @@ def guess(asked: Asked, most: int) -> int:
     return len(found)
 
 
+def _num_equal(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many tokens at the beginning are the same."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
 def _take(asked: Asked, token: int) -> None:
     """The chosen token, and those that the grammar forces after it."""
     branch, matcher = asked.branch, asked.matcher
-    assert branch is not None and isinstance(asked.request, Write)
+    assert branch is not None
+    assert isinstance(asked.request, Write)
     if token == asked.end_token:
         asked.is_complete = True
         return

@@ -27,7 +27,7 @@ class StandIn:
     def count_tokens(self, text: str) -> int:
         return len(text) // 4 + 1
 
-    def answer(self, requests):
+    def answer(self, requests, *, is_urgent=False):
         text = requests[0].prompt.document if requests else ""
         with (self.folder / "answered").open("a") as log:
             log.write(f"{time.time()} {len(requests)}\n")

@@ -1,0 +1,55 @@
+"""A worker whose engine answers at once, for `celery --app benchmarks.instant_worker:app`.
+
+What is left is the machinery, and that is the real worker's: messages, claims, windows, grounding, rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.settings import Settings, load_settings
+from worker.app import make_app
+from worker.engine import Decide, Decided, Refusal, Reply, Request
+from worker.metering import Meter
+
+_SENTENCES_A_PASSAGE = 8
+"""Of eight sentences one answers: a note of 100 words gets a passage or two, as from the real network."""
+
+
+class InstantEngine:
+    """Engine without a network: a choice is made by counting, and nothing is written."""
+
+    context_tokens = 32_768
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4 + 1
+
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
+        return [_decided(one) if isinstance(one, Decide) else _REFUSAL for one in requests]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+_REFUSAL = Refusal("unparsable", "this engine only decides")
+
+
+def _decided(request: Decide) -> Decided:
+    ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
+    shares = np.full((len(ends), len(request.words)), 0.01, np.float32)
+    shares[:, -1] = 1.0
+    shares[::_SENTENCES_A_PASSAGE, 0] = 9.0
+    return Decided(
+        spans=tuple((max(0, end - 1), end) for end in ends),
+        log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
+        prompt_tokens=len(request.copy) // 4 + 1,
+    )
+
+
+def _load(_settings: Settings, _meter: Meter | None) -> InstantEngine:
+    return InstantEngine()
+
+
+app = make_app(load_settings(), load_engine=_load)
