@@ -26,8 +26,9 @@ from worker.writing import MOST_GUESSES, UnsatisfiableError, advance, guess
 
 log = logging.getLogger(__name__)
 
-_GUESSING_TOKENS = 16
-"""Tokens of a step up to which verifying guesses costs less than it saves (docs/performance.md)."""
+_GUESSING_TOKENS = 96
+"""Tokens of a step up to which guesses are added: where weights are what a step waits for, verifying one
+costs a tenth of the step that it saves, and nine of ten are right (docs/performance.md)."""
 
 Logits = Mapping[Branch, npt.NDArray[np.float32]]
 

@@ -1,4 +1,4 @@
-"""Keys and values of what has been read: beginnings in one long cache, branches that write in rows of another.
+"""Keys and values of what was read: beginnings in one long cache, branches that write in rows of another.
 
 A branch sees its beginning where it lies; nothing is copied. Knows no scheduler: it is told where.
 """
@@ -8,11 +8,12 @@ from __future__ import annotations
 import torch
 
 from worker import attention
-from worker.packing import Long, Plan, Short, Store
+from worker.packing import SHELF_SLOTS, Long, Plan, Short, Store
+
+Caches = tuple[torch.Tensor, torch.Tensor]
 
 _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
-_ROW_ROUNDING = 8
 
 
 class Cache:
@@ -48,7 +49,7 @@ class Cache:
             self._shared = grown
         have_slots, _, have_tokens, _ = self._own[0][0].shape
         if num_slots > have_slots or slot_tokens > have_tokens:
-            slots = max(_rounded_up(num_slots, _ROW_ROUNDING), have_slots)
+            slots = max(_rounded_up(num_slots, SHELF_SLOTS), have_slots)
             grown = self._tensors(max(_rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens), slots)
             for new, old in zip(_flat(grown), _flat(self._own), strict=True):
                 new[:have_slots, :, :have_tokens] = old
@@ -64,16 +65,16 @@ class Cache:
         for kept, new in zip(self._both(layer), (key, value), strict=True):
             _store(plan.store, *kept, new)
         out = torch.empty_like(query)
+        attend = attention.causal_exact if plan.is_exact else attention.causal
         for piece in plan.long:
             keys, values = self._of_long(layer, piece, key), self._of_long(layer, piece, value, is_value=True)
-            out[piece.here] = attention.causal(query[piece.here], keys, values, self._size**-0.5)
+            out[piece.here] = attend(query[piece.here], keys, values)
         if plan.short is not None:
             out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
         return out
 
-    def _both(
-        self, layer: int
-    ) -> tuple[tuple[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    def _both(self, layer: int) -> tuple[Caches, Caches]:
+        """Keys, then values: each in the shared cache and in the branches'."""
         (shared_keys, shared_values), (keys, values) = self._shared[layer], self._own[layer]
         return (shared_keys, keys), (shared_values, values)
 
@@ -100,14 +101,23 @@ class Cache:
             num_members = members.stop - members.start
             beginnings.append(found.view(self._key_heads, num_members, each, size).transpose(0, 1))
             weights.append(sums.view(self._key_heads, num_members, each).transpose(0, 1))
-        rows, reach = slice(0, short.num_slots), slice(0, short.reach)
-        padded = query.new_zeros((short.num_slots, self._key_heads, short.width, each, size))
+        shape = (short.num_slots, self._key_heads, short.width, each)
+        padded = query.new_zeros((*shape, size))
         padded[short.rows, :, short.columns] = query.view(tokens, self._key_heads, each, size)
-        found, sums = attention.seen(
-            padded.flatten(2, 3), keys[rows, :, reach], values[rows, :, reach], short.mask
-        )
-        own = found.view(padded.shape)[short.rows, :, short.columns]
-        own_weights = sums.view(padded.shape[:-1])[short.rows, :, short.columns]
+        own, own_weights = torch.empty_like(padded), query.new_empty(shape, dtype=torch.float32)
+        for shelf in short.shelves:
+            found, sums = attention.seen(
+                padded[shelf.slots].flatten(2, 3),
+                keys[shelf.slots, :, : shelf.reach],
+                values[shelf.slots, :, : shelf.reach],
+                shelf.mask,
+            )
+            own[shelf.slots], own_weights[shelf.slots] = (
+                found.view(-1, *shape[1:], size),
+                sums.view(-1, *shape[1:]),
+            )
+        own = own[short.rows, :, short.columns]
+        own_weights = own_weights[short.rows, :, short.columns]
         whole = attention.joined(torch.cat(beginnings), torch.cat(weights), own, own_weights)
         return whole.reshape(tokens, heads, size)
 

@@ -77,7 +77,5 @@ def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> to
 
 def _are_plain(module: Any, *names: str) -> bool:
     """Linear layers without bias that are neither quantized nor wrapped by peft."""
-    return all(
-        type(getattr(module, name, None)) is nn.Linear and getattr(module, name).bias is None
-        for name in names
-    )
+    found = [getattr(module, name, None) for name in names]
+    return all(type(one) is nn.Linear and one.bias is None for one in found)

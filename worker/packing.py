@@ -43,6 +43,21 @@ class Store:
     places: torch.Tensor | None
 
 
+SHELF_SLOTS = 8
+"""Slots that are attended together: all as far as their longest, which is seldom the longest of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """Neighbouring slots of the cache of branches."""
+
+    slots: slice
+    reach: int
+    """Most own tokens of a piece in one of them, the newest included."""
+    mask: torch.Tensor
+    """[slots, 1, width x query heads that share a key head, reach], to be added: 0 or minus infinity."""
+
+
 @dataclass(frozen=True, slots=True)
 class Short:
     """The pieces that write, side by side: over their beginnings by group, over their own by slot."""
@@ -58,10 +73,8 @@ class Short:
     num_slots: int
     width: int
     """Most tokens of a piece."""
-    reach: int
-    """Most own tokens of a piece, the newest included."""
-    mask: torch.Tensor
-    """[num_slots, 1, width x query heads that share a key head, reach], to be added: 0 or minus infinity."""
+    shelves: tuple[Shelf, ...]
+    """Those of the slots that have a token in this step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +84,11 @@ class Plan:
     long: tuple[Long, ...]
     short: Short | None
     store: Store
+    is_exact: bool
+    """Attended by the kernel that sums in 32 bits."""
 
     @staticmethod
-    def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device) -> Plan:
+    def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device, *, is_exact: bool) -> Plan:
         """`pieces` in the order in which their tokens are packed; so many query heads share a key head."""
         placed, offset = [], 0
         for piece in pieces:
@@ -81,7 +96,8 @@ class Plan:
             offset += piece.num_tokens
         short = [one for one in placed if _is_short(one[0])]
         long = tuple(_long(piece, here) for piece, here in placed if not _is_short(piece))
-        return Plan(long, _short(short, shared_heads, device) if short else None, _store(placed, device))
+        side_by_side = _short(short, shared_heads, device) if short else None
+        return Plan(long, side_by_side, _store(placed, device), is_exact)
 
 
 def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
@@ -137,15 +153,12 @@ def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.d
         stop = beginning.offset + len(beginning.tokens)
         groups.append((slice(first, len(index)), beginning.offset, stop))
     width = max(piece.num_tokens for piece, _ in placed)
-    reach = max(piece.stop for piece, _ in placed)
-    num_slots = max(rows) + 1
+    num_slots = _rounded_up(max(rows) + 1)
     # Slots and places without a token see their first key: a softmax over nothing would not be a number.
     seen = torch.ones((num_slots, width), dtype=torch.long)
     for members in by_beginning.values():
         for branch, piece, _ in members:
             seen[branch.slot, : piece.num_tokens] = torch.arange(piece.start + 1, piece.stop + 1)
-    hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
-    mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
     indexes = (torch.tensor(some, device=device) for some in (index, rows, columns))
     first_index, row_index, column_index = indexes
     return Short(
@@ -155,9 +168,23 @@ def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.d
         columns=column_index,
         num_slots=num_slots,
         width=width,
-        reach=reach,
-        mask=mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device),
+        shelves=tuple(
+            _shelf(first, seen[first : first + SHELF_SLOTS], shared_heads, device)
+            for first in sorted({row // SHELF_SLOTS * SHELF_SLOTS for row in rows})
+        ),
     )
+
+
+def _shelf(first: int, seen: torch.Tensor, shared_heads: int, device: torch.device) -> Shelf:
+    reach = int(seen.max())
+    hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
+    mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
+    mask = mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device)
+    return Shelf(slice(first, first + SHELF_SLOTS), reach, mask)
+
+
+def _rounded_up(slots: int) -> int:
+    return -(-slots // SHELF_SLOTS) * SHELF_SLOTS
 
 
 def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, list[int]]]]:

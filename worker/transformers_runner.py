@@ -78,7 +78,8 @@ class TransformersRunner:
             position_ids=torch.tensor([places], device=self._device),
             use_cache=False,
             notemill_runner=self,
-            notemill_plan=Plan.of(pieces, self._shared_heads, self._device),
+            # With the adapter everything is decided, so that only label words are compared.
+            notemill_plan=Plan.of(pieces, self._shared_heads, self._device, is_exact=not is_adapted),
         ).last_hidden_state[0]
         found: Logits = {}
         for columns, members in by_columns(pieces).items():
