@@ -22,6 +22,8 @@ def main(redis_url: str, document_id: str) -> None:
         # text of a patient must never be one.
         kwargs={"document_id": int(document_id)},
         queue="notemill",
+        # Behind urgent documents, with those of nightly runs; without a priority it would be before them.
+        priority=9,
         # The answer is in SQL; workers keep no results in Redis.
         ignore_result=True,
     )

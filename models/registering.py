@@ -89,14 +89,18 @@ def register(
 
 
 def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[str]) -> dict[str, str]:
-    """By external id, the sha256 of the text that this run has taken under it."""
-    is_in_run = select(RunJobRow.job_id).where(
-        RunJobRow.run_id == run_id, RunJobRow.document_id == DocumentRow.id
-    )
-    statement = select(DocumentRow.external_id, DocumentRow.text_sha256).where(
-        DocumentRow.external_id.in_(external_ids), is_in_run.exists()
-    )
-    return {row.external_id: row.text_sha256 for row in connection.execute(statement)}
+    """By external id, the sha256 of the text that this run has taken under it.
+
+    In two statements: as one, PostgreSQL went through the whole run for each batch once it had grown
+    beyond its statistics, and registered 250 documents a second after 60,000 instead of 4,000.
+    """
+    columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256)
+    known = connection.execute(columns.where(DocumentRow.external_id.in_(external_ids))).all()
+    if not known:
+        return {}
+    is_of_run = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_([row.id for row in known]))
+    in_run = set(connection.scalars(select(RunJobRow.document_id).where(*is_of_run)))
+    return {row.external_id: row.text_sha256 for row in known if row.id in in_run}
 
 
 def _without_other_texts(
