@@ -18,7 +18,6 @@ from worker.chat import Chat
 from worker.engine import Prompt, Write
 from worker.entities import ask_entities
 from worker.note import Note
-from worker.prompts import prompt
 from worker.recipes import ways
 from worker.summary import ask_summary
 
@@ -32,7 +31,7 @@ SEARCH_QUESTION = (
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One prompt with its constraint and limit; `request` is the same in the worker's own noun."""
+    """One prompt with its constraint and limit."""
 
     note: int
     """Which note, so that an engine may keep a note's prompts together."""
@@ -41,7 +40,8 @@ class Asked:
     prompt: Prompt
     max_tokens: int
     lark: str
-    request: Write
+    request: Write | None = None
+    """The same in the worker's own noun; none where only peers are asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,9 @@ def written_work(texts: Sequence[str], chat: Chat, settings: Settings) -> list[A
     labels = load_labels(settings.labels_file)
     asked: list[Asked] = []
     for index, text in enumerate(texts):
-        note = Note.of(text, lambda piece: len(chat.plain(piece)), how.window_tokens, how.summary_window_tokens)
+        note = Note.of(
+            text, lambda piece: len(chat.plain(piece)), how.window_tokens, how.summary_window_tokens
+        )
         lists = next(ask_entities(note, labels, how))
         sections = next(ask_summary(note, settings.summary_words, how))
         asked += [_asked(index, "entities", one) for one in lists]
@@ -111,8 +113,3 @@ def _quotations(lists: Sequence[Write]) -> list[Write]:
         replace(request, prompt=Prompt(request.prompt.document, question, answer_start="Answer:"))
         for request in by_document.values()
     ]
-
-
-def document_of(text: str) -> str:
-    """A text as prompts begin with it."""
-    return prompt("summary_part", text, sentences=1).document

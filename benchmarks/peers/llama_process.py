@@ -1,6 +1,6 @@
 """A llama.cpp server in a process of its own: prints its address, and ends with its standard input.
 
-    python -m benchmarks.peers.llama_process FILE.gguf '{"slots": 8, "ubatch": 512}'
+python -m benchmarks.peers.llama_process FILE.gguf '{"slots": 8, "ubatch": 512}'
 """
 
 from __future__ import annotations

@@ -23,8 +23,14 @@ from benchmarks.work import Answer, Asked
 from worker.chat import Chat
 
 START = {
-    **{"file": "f32", "slots": 8, "ubatch": 512, "flash": -1},
-    **{"unified": True, "reuse": 0, "threads": 2, "order": "note_a_slot"},
+    "file": "f32",
+    "slots": 8,
+    "ubatch": 512,
+    "flash": -1,
+    "unified": True,
+    "reuse": 0,
+    "threads": 2,
+    "order": "by_document",
 }
 SAME_VALUES = ("f32", "f16", "bf16")
 """Files that hold the bf16 values unchanged: llama.cpp computes with what its build is fastest at."""
@@ -42,41 +48,46 @@ STEPS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 
 
 class LlamaServer:
-    """`files`: the GGUF types to try first."""
+    """Tries the types of files first, then what else its users would turn."""
 
     name = "llama.cpp"
 
-    def __init__(self, folder: Path, scratch: Path, *, files: Sequence[str], is_tuned: bool = True) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        scratch: Path,
+        *,
+        files: Sequence[str],
+        threads: int,
+        start: dict[str, Any] | None = None,
+    ) -> None:
+        """`start`: options found before; then only the files are tried."""
         self._folder = folder
         self._scratch = scratch
         self._files = files
-        self._is_tuned = is_tuned
+        self._steps = STEPS if start is None else ()
         self._server: subprocess.Popen[str] | None = None
         self._started: dict[str, Any] = {}
-        self.tuning: dict[str, Any] = START | {"file": files[0]}
+        self.tuning: dict[str, Any] = _bare(start or START | {"threads": threads}) | {"file": files[0]}
 
     def prepare(self, sample: Sequence[Asked]) -> None:
         self._chat = Chat(AutoTokenizer.from_pretrained(self._folder))
         self.answer(sample[:1])
-        steps = (("file", tuple(self._files[1:])), *(STEPS if self._is_tuned else ()))
-        best, tried = self.tuning, []
-        for key, values in steps:
-            known = {} if not tried else {"requests_per_second": best["requests_per_second"]}
-            choices = [best | {key: value} for value in values] + ([] if known else [best])
-            found = best_of(_Restarted(self), [_bare(choice) for choice in choices], sample)
-            tried += found["tried"]
-            best = max(
-                (one for one in tried if "failed" not in one), key=lambda one: one["requests_per_second"]
-            )
+        best = best_of(_Restarted(self), [self.tuning | {"file": file} for file in self._files], sample)
+        tried = best["tried"]
+        for key, values in self._steps:
+            choices = [_bare(best) | {key: value} for value in values]
+            tried += best_of(_Restarted(self), choices, sample)["tried"]
+            best = max(tried, key=lambda one: one.get("requests_per_second", 0.0))
         self.tuning = _bare(best) | {"tried": tried}
         self.answer(sample[:1])
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         self._start(_bare(self.tuning))
-        lanes: dict[int, list[int]] = defaultdict(list)
+        lanes: dict[Any, list[int]] = defaultdict(list)
         for index, one in enumerate(asked):
-            lanes[one.note if self.tuning["order"] == "note_a_slot" else index].append(index)
-        # A note's prompts follow each other, so that its slot has its beginning in the cache.
+            lanes[one.prompt.document if self.tuning["order"] == "by_document" else index].append(index)
+        # Prompts that begin alike follow each other, so that a slot has their beginning in its cache.
         with ThreadPoolExecutor(self.tuning["slots"]) as pool:
             answered = pool.map(lambda own: [self._ask(asked[index]) for index in own], lanes.values())
             together = zip(lanes.values(), answered, strict=True)
@@ -96,7 +107,13 @@ class LlamaServer:
         file = self._scratch / f"{self._folder.name}-{options['file']}.gguf"
         if not file.exists():
             write_gguf(self._folder, file, options["file"])
-        command = [sys.executable, "-m", "benchmarks.peers.llama_process", str(file), json.dumps(server_options)]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.peers.llama_process",
+            str(file),
+            json.dumps(server_options),
+        ]
         self._server = subprocess.Popen(  # noqa: S603  our own command
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )

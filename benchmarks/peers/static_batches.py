@@ -23,10 +23,14 @@ class StaticBatches:
         self.tuning: dict[str, Any] = {"batch": SIZES[1], "by": "length"}
 
     def prepare(self, sample: Sequence[Asked]) -> None:
-        self._loaded = Loaded.of(self._folder)
+        self.load()
         self._loaded.write(sample[:2])
         choices = [{"batch": size, "by": by} for size in SIZES for by in ("length", "limit")]
         self.tuning = best_of(self, choices, sample)
+
+    def load(self) -> None:
+        """The weights alone, for those who do not measure time."""
+        self._loaded = Loaded.of(self._folder)
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         order = sorted(range(len(asked)), key=lambda index: self._key(asked[index]))

@@ -22,10 +22,9 @@ def best_of(
         contender.tuning = choice
         tried.append(choice | _measured(contender, sample))
         print(f"  {contender.name}: {tried[-1]}", file=sys.stderr, flush=True)
-    working = [one for one in tried if "failed" not in one]
-    if not working:
-        raise RuntimeError(f"no choice works: {tried[-1]['failed']}")
-    best = max(working, key=lambda one: one["requests_per_second"])
+    best = max(tried, key=lambda one: one.get("requests_per_second", 0.0))
+    if "failed" in best:
+        raise RuntimeError(f"no choice works: {best['failed']}")
     return {**{key: best[key] for key in choices[0]}, "tried": tried}
 
 
