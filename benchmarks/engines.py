@@ -1,0 +1,180 @@
+"""Our engine beside its peers, on the same notes, weights and tasks, in one run, round after round.
+
+    python -m benchmarks.engines --notes notes.jsonl --limit 4 --rounds 3 --json
+    python -m benchmarks.engines --notes notes.jsonl --only ours,static --questions no
+
+The naive loop takes minutes a note on a laptop; leave it out with --only while trying. Loading, tuning and
+warming up are outside of the measured time; tokenization and grammars are inside, for everyone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers.utils import logging as transformers_logging
+
+from benchmarks import quality
+from benchmarks.agreement import Rounding, agreement
+from benchmarks.brief import brief_work
+from benchmarks.peers.llama_server import FEWER_BITS, SAME_VALUES, LlamaServer
+from benchmarks.peers.loaded import Loaded
+from benchmarks.peers.naive import Naive
+from benchmarks.peers.ours import Deciding, Ours
+from benchmarks.peers.static_batches import StaticBatches
+from benchmarks.plain_weights import save_merged, save_plain
+from benchmarks.racing import race
+from benchmarks.report import machine, result, table
+from benchmarks.work import Contender, read_notes, written_work
+from models.settings import Settings, load_settings
+
+NAMES = ("ours", "naive", "static", "continuous", "llama.cpp")
+SAMPLE = 48
+"""Most requests that a choice is tried on."""
+
+
+def main(options: argparse.Namespace) -> dict[str, Any]:
+    """Both tables' figures."""
+    transformers_logging.disable_progress_bar()
+    transformers_logging.set_verbosity_error()
+    torch.set_num_threads(options.threads)
+    settings, texts = load_settings(), read_notes(options.notes, options.limit)
+    with tempfile.TemporaryDirectory(prefix="notemill-engines-") as folder:
+        scratch = Path(folder)
+        plain = save_plain(settings, scratch / "plain")
+        prompts = _same_prompts(options, settings, texts, plain, scratch)
+        questions = {}
+        if options.questions == "yes":
+            questions = _same_questions(options, settings, texts, plain, scratch, prompts["engines"])
+    return prompts | questions | {"notes": len(texts), "rounds": options.rounds, **machine(options.threads)}
+
+
+def _same_prompts(
+    options: argparse.Namespace, settings: Settings, texts: Sequence[str], plain: Path, scratch: Path
+) -> dict[str, Any]:
+    loaded = Loaded.of(plain)
+    asked = written_work(texts, loaded.chat, settings)
+    makers = {
+        "ours": lambda: Ours(settings),
+        "naive": lambda: Naive(plain),
+        "static": lambda: StaticBatches(plain),
+        "continuous": lambda: _continuous(plain),
+        "llama.cpp": lambda: LlamaServer(plain, scratch, files=SAME_VALUES, threads=options.threads),
+    }
+    raced = race({name: makers[name] for name in options.only}, asked, asked[::3][:SAMPLE], options.rounds)
+    agreed = {}
+    if "naive" in raced and raced["naive"].answers:
+        rounding = Rounding(loaded.network, loaded.chat)
+        agreed = {
+            name: agreement(asked, one.answers, raced["naive"].answers, rounding)
+            for name, one in raced.items()
+            if one.answers
+        }
+    return result(raced, len(texts), len(asked), agreed)
+
+
+def _same_questions(
+    options: argparse.Namespace,
+    settings: Settings,
+    texts: Sequence[str],
+    plain: Path,
+    scratch: Path,
+    before: dict[str, Any],
+) -> dict[str, Any]:
+    """Ours decides and chooses; the others write briefly, with whichever weights answer better."""
+    loaded = Loaded.of(plain)
+    folder, of_folders = _better_folder(options, settings, plain, scratch)
+    asked = brief_work(texts, loaded.chat, settings)
+    start = before.get("llama.cpp", {}).get("tuning")
+    files = (start["file"] if start else SAME_VALUES[0], *FEWER_BITS)
+    makers = {
+        "ours": lambda: Deciding(settings, texts),
+        "static": lambda: StaticBatches(folder),
+        "continuous": lambda: _continuous(folder),
+        "llama.cpp": lambda: LlamaServer(folder, scratch, files=files, threads=options.threads, start=start),
+    }
+    chosen = {name: makers[name] for name in options.only if name in makers}
+    found: dict[str, quality.Quality] = {}
+
+    def measure(name: str, contender: Contender) -> None:
+        if options.quality is not None:
+            found[name] = (
+                quality.of_decided(contender.engine, settings, options.quality, options.quality_limit)
+                if isinstance(contender, Deciding)
+                else quality.of_written(contender.answer, settings, options.quality, options.quality_limit)
+            )
+
+    raced = race(chosen, asked, asked[:SAMPLE], options.rounds, at_end=measure)
+    answered = result(raced, len(texts), len(asked), {}, found)
+    peers_weights = {"weights": folder.name, "quality_by_weights": of_folders}
+    return {
+        "questions": answered | peers_weights,
+        "questions_ratio_to_best_peer": answered["ratio_to_best_peer"],
+    }
+
+
+def _better_folder(
+    options: argparse.Namespace, settings: Settings, plain: Path, scratch: Path
+) -> tuple[Path, dict[str, Any]]:
+    """The folder whose lists are better on dev data; the plain one where that is not measured."""
+    if options.quality is None:
+        return plain, {}
+    measured = {}
+    for folder in (plain, save_merged(settings, plain, scratch / "merged")):
+        peer = StaticBatches(folder)
+        peer.load()
+        measured[folder] = quality.of_written(peer.answer, settings, options.quality, options.quality_limit)
+        peer.close()
+    better = max(measured, key=lambda one: measured[one].entities_f1 + measured[one].search_f1)
+    return better, {folder.name: asdict(one) for folder, one in measured.items()}
+
+
+def _continuous(folder: Path) -> Contender:
+    """Imported late: the name is not in every transformers."""
+    from benchmarks.peers.continuous import Continuous
+
+    return Continuous(folder)
+
+
+def _names(given: str) -> list[str]:
+    names = given.split(",")
+    unknown = sorted(set(names) - set(NAMES))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+    return names
+
+
+def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.engines",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--notes", type=Path, required=True, help="JSON lines with a field `text`")
+    parser.add_argument("--limit", type=int, default=4, help="notes, the first of the file (default: 4)")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="alternating rounds; medians count (default: 3)"
+    )
+    parser.add_argument("--only", type=_names, default=list(NAMES), help=f"some of {','.join(NAMES)}")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="for everyone")
+    parser.add_argument("--questions", choices=("yes", "no"), default="yes", help="the second table too")
+    parser.add_argument("--quality", type=Path, metavar="DIR", help="corpora: bc5cdr/ and ncbi_disease/")
+    parser.add_argument("--quality-limit", type=int, default=20, help="records of each (default: 20)")
+    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    given = _options()
+    figures = main(given)
+    print(table(figures))
+    if given.json:
+        print(json.dumps(figures))
+    sys.stdout.flush()

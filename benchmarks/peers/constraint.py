@@ -1,0 +1,59 @@
+"""The same llguidance constraint for transformers' generate: masks before a choice, stops after it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import llguidance
+import llguidance.hf
+import llguidance.numpy
+import numpy as np
+import torch
+
+from benchmarks.work import Asked
+
+
+class Vocabulary:
+    """Makes matchers for one tokenizer and masks scores by them, all rows of a batch in parallel."""
+
+    def __init__(self, tokenizer: Any, size: int) -> None:
+        self._tokens = llguidance.hf.from_tokenizer(tokenizer, n_vocab=size)
+        self._executor = llguidance.LLExecutor()
+        self._size = size
+
+    def matcher(self, lark: str) -> Any:
+        compiled = llguidance.LLMatcher.grammar_from_lark(lark)
+        return llguidance.LLMatcher(self._tokens, compiled, log_level=0)
+
+    def mask(self, scores: torch.Tensor, matchers: Sequence[tuple[Any, int]]) -> torch.Tensor:
+        """Scores [rows, vocabulary] with what the matchers, each with its row, forbid at -inf."""
+        if not matchers:
+            return scores
+        bits = llguidance.numpy.allocate_token_bitmask(len(scores), self._size)
+        llguidance.numpy.fill_next_token_bitmask_par(self._executor, list(matchers), bits)
+        rows = [row for _, row in matchers]
+        allowed = np.unpackbits(bits.view(np.uint8)[rows], axis=1, bitorder="little", count=self._size)
+        scores[rows] = scores[rows].masked_fill(torch.from_numpy(allowed) == 0, -torch.inf)
+        return scores
+
+
+class Constraint:
+    """A logits processor and a stopping criterion of one batch: a matcher and a limit a row."""
+
+    def __init__(self, vocabulary: Vocabulary, asked: Sequence[Asked]) -> None:
+        self._vocabulary = vocabulary
+        self._matchers = [vocabulary.matcher(one.lark) for one in asked]
+        self._left = [one.max_tokens for one in asked]
+
+    def process(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        going = [(matcher, row) for row, matcher in enumerate(self._matchers) if self._left[row] > 0]
+        return self._vocabulary.mask(scores, going)
+
+    def is_done(self, ids: torch.Tensor, _scores: Any, **_options: Any) -> torch.Tensor:
+        """Takes the newest token of each row; a row is done when its grammar or its limit says so."""
+        for row, token in enumerate(ids[:, -1].tolist()):
+            if self._left[row] > 0:
+                self._matchers[row].consume_token(token)
+                self._left[row] = 0 if self._matchers[row].is_stopped() else self._left[row] - 1
+        return torch.tensor([left == 0 for left in self._left])

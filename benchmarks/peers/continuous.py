@@ -1,0 +1,135 @@
+"""transformers' continuous batching (`generate_batch`), constrained by a processor of its own kind.
+
+It takes no processor from its caller and gives those of `generate` only the last token. So ours is one
+of its own kind, which sees each request's state, registered where it keeps its versions of the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import ContinuousBatchingConfig, GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.generation.continuous_batching.cb_logits_processors import (
+    CLASSIC_TO_CB_PROCESSORS_MAP,
+    ContinuousBatchingLogitsProcessor,
+)
+
+from benchmarks.peers.constraint import Vocabulary
+from benchmarks.peers.loaded import Loaded
+from benchmarks.peers.trying import best_of
+from benchmarks.work import Answer, Asked
+
+CHOICES = tuple(
+    {"rows": rows, "batch_tokens": tokens, "page_tokens": page}
+    for rows, tokens, page in ((8, 512, 32), (32, 512, 32), (32, 2_048, 32), (32, 2_048, 256))
+)
+CACHE_TOKENS = 65_536
+"""1.5 GB for SmolLM2-135M; more than the rows ever fill."""
+
+
+class Continuous:
+    """`generate_batch` through its own manager, so that each request can have its own limit."""
+
+    name = "continuous"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.tuning: dict[str, Any] = dict(CHOICES[0])
+
+    def prepare(self, sample: Sequence[Asked]) -> None:
+        self._loaded = Loaded.of(self._folder)
+        self.answer(sample[:2])
+        self.tuning = best_of(self, CHOICES, sample)
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        end, network = self._loaded.end_token, self._loaded.network
+        prompts = [self._loaded.chat.encode(one.prompt).tokens for one in asked]
+        network._get_logits_processor = lambda *_given, **_options: LogitsProcessorList(
+            [_Constrained(self._loaded.vocabulary, asked)]
+        )
+        config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end, max_new_tokens=1_024)
+        with network.continuous_batching_context_manager(
+            generation_config=config, continuous_batching_config=self._config()
+        ) as manager:
+            # Sorted as generate_batch does it, so that prompts with one beginning find it in the cache.
+            for index in sorted(range(len(asked)), key=prompts.__getitem__, reverse=True):
+                manager.add_request(prompts[index], str(index), asked[index].max_tokens, eos_token_id=end)
+            found = dict(self._results(manager, len(asked)))
+        return [found[index] for index in range(len(asked))]
+
+    def close(self) -> None:
+        del self._loaded
+
+    def _config(self) -> ContinuousBatchingConfig:
+        return ContinuousBatchingConfig(
+            page_size=self.tuning["page_tokens"],
+            num_blocks=CACHE_TOKENS // self.tuning["page_tokens"],
+            max_batch_tokens=self.tuning["batch_tokens"],
+            max_requests_per_batch=self.tuning["rows"],
+            per_request_processors=True,
+        )
+
+    def _results(self, manager: Any, count: int) -> list[tuple[int, Answer]]:
+        """Raises RuntimeError where a request failed or the manager stopped."""
+        found: list[tuple[int, Answer]] = []
+        while len(found) < count:
+            result = manager.get_result(timeout=1)
+            if result is None:
+                if not manager.is_running():
+                    raise RuntimeError("its thread ended")
+                continue
+            if result.error is not None:
+                raise RuntimeError(result.error)
+            if result.is_finished():
+                own = [token for token in result.generated_tokens if token != self._loaded.end_token]
+                found.append((int(result.request_id), Answer(self._loaded.chat.decode(own), len(own))))
+        return found
+
+
+class _Constrained(LogitsProcessor):
+    """What `generate` would take; continuous batching takes `_Masks` in its place."""
+
+    def __init__(self, vocabulary: Vocabulary, asked: Sequence[Asked]) -> None:
+        self.vocabulary = vocabulary
+        self.asked = asked
+
+
+class _Masks(ContinuousBatchingLogitsProcessor):
+    """Masks of the batch at hand, made while it is prepared: then each request's own tokens are known."""
+
+    supported_kwargs: dict[str, type] = {}
+    ignored_kwargs: tuple[str, ...] = ()
+
+    def __init__(self, constrained: _Constrained) -> None:
+        self._vocabulary = constrained.vocabulary
+        self._asked = constrained.asked
+        self._matchers: dict[str, Any] = {}
+        self._taken: dict[str, int] = {}
+        self._rows: list[tuple[Any, int]] = []
+
+    def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
+        int32_tensor.zero_()
+
+    def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
+        self._rows = [(self._matcher(one.state), row) for row, one in enumerate(requests_with_new_token)]
+        return torch.zeros(len(self._rows), dtype=torch.int32)
+
+    def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
+        return self._vocabulary.mask(scores, self._rows)
+
+    def _matcher(self, state: Any) -> Any:
+        """The request's matcher, brought up to what it has written."""
+        name = state.request_id
+        if name not in self._matchers:
+            self._matchers[name] = self._vocabulary.matcher(self._asked[int(name)].lark)
+        tokens = state.generated_tokens
+        for token in tokens[self._taken.get(name, 0) :]:
+            self._matchers[name].consume_token(token)
+        self._taken[name] = len(tokens)
+        return self._matchers[name]
+
+
+CLASSIC_TO_CB_PROCESSORS_MAP[_Constrained] = _Masks

@@ -1,0 +1,164 @@
+"""llama.cpp's server with parallel slots and prompt cache, asked over HTTP by a thread a slot.
+
+The wheel has llguidance inside, so that the constraint is the very same Lark text (`%llguidance`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoTokenizer
+
+from benchmarks.peers.trying import best_of
+from benchmarks.plain_weights import write_gguf
+from benchmarks.work import Answer, Asked
+from worker.chat import Chat
+
+START = {
+    "file": "f32",
+    "slots": 8,
+    "ubatch": 512,
+    "flash": -1,
+    "unified": True,
+    "reuse": 0,
+    "threads": 2,
+    "order": "by_document",
+}
+SAME_VALUES = ("f32", "f16", "bf16")
+"""Files that hold the bf16 values unchanged: llama.cpp computes with what its build is fastest at."""
+FEWER_BITS = ("q8_0", "q4_0")
+STEPS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("order", ("all_at_once",)),
+    ("slots", (4, 16, 32)),
+    ("unified", (False,)),
+    ("ubatch", (256, 2_048)),
+    ("flash", (0, 1)),
+    ("reuse", (64,)),
+    ("threads", (1,)),
+)
+"""Tried one after another, each from the best so far."""
+
+
+class LlamaServer:
+    """Tries the types of files first, then what else its users would turn."""
+
+    name = "llama.cpp"
+
+    def __init__(
+        self,
+        folder: Path,
+        scratch: Path,
+        *,
+        files: Sequence[str],
+        threads: int,
+        start: dict[str, Any] | None = None,
+    ) -> None:
+        """`start`: options found before; then only the files are tried."""
+        self._folder = folder
+        self._scratch = scratch
+        self._files = files
+        self._steps = STEPS if start is None else ()
+        self._server: subprocess.Popen[str] | None = None
+        self._started: dict[str, Any] = {}
+        self.tuning: dict[str, Any] = _bare(start or START | {"threads": threads}) | {"file": files[0]}
+
+    def prepare(self, sample: Sequence[Asked]) -> None:
+        self._chat = Chat(AutoTokenizer.from_pretrained(self._folder))
+        self.answer(sample[:1])
+        best = best_of(_Restarted(self), [self.tuning | {"file": file} for file in self._files], sample)
+        tried = best["tried"]
+        for key, values in self._steps:
+            choices = [_bare(best) | {key: value} for value in values]
+            tried += best_of(_Restarted(self), choices, sample)["tried"]
+            best = max(tried, key=lambda one: one.get("requests_per_second", 0.0))
+        self.tuning = _bare(best) | {"tried": tried}
+        self.answer(sample[:1])
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        self._start(_bare(self.tuning))
+        lanes: dict[Any, list[int]] = defaultdict(list)
+        for index, one in enumerate(asked):
+            lanes[one.prompt.document if self.tuning["order"] == "by_document" else index].append(index)
+        # Prompts that begin alike follow each other, so that a slot has their beginning in its cache.
+        with ThreadPoolExecutor(self.tuning["slots"]) as pool:
+            answered = pool.map(lambda own: [self._ask(asked[index]) for index in own], lanes.values())
+            together = zip(lanes.values(), answered, strict=True)
+            found = {index: answer for own, some in together for index, answer in zip(own, some, strict=True)}
+        return [found[index] for index in range(len(asked))]
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.communicate()  # closes its standard input
+            self._server = None
+
+    def _start(self, options: dict[str, Any]) -> None:
+        server_options = {key: value for key, value in options.items() if key != "order"}
+        if self._server is not None and server_options == self._started:
+            return
+        self.close()
+        file = self._scratch / f"{self._folder.name}-{options['file']}.gguf"
+        if not file.exists():
+            write_gguf(self._folder, file, options["file"])
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.peers.llama_process",
+            str(file),
+            json.dumps(server_options),
+        ]
+        self._server = subprocess.Popen(  # noqa: S603  our own command
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert self._server.stdout is not None
+        self._address = self._server.stdout.readline().strip().removeprefix("http://")
+        if not self._address:
+            raise RuntimeError("the llama.cpp server did not start; is xllamacpp installed?")
+        self._started = server_options
+
+    def _ask(self, one: Asked) -> Answer:
+        body = {
+            "prompt": self._chat.encode(one.prompt).tokens,
+            "n_predict": one.max_tokens,
+            "grammar": "%llguidance {}\n" + one.lark,
+            "temperature": 0.0,
+            "cache_prompt": True,
+        }
+        connection = http.client.HTTPConnection(self._address, timeout=3_600)
+        connection.request("POST", "/completion", json.dumps(body), {"Content-Type": "application/json"})
+        reply = json.loads(connection.getresponse().read())
+        connection.close()
+        if "content" not in reply:
+            raise RuntimeError(str(reply)[:200])
+        return Answer(reply["content"], reply["tokens_predicted"])
+
+
+class _Restarted:
+    """The same server as a contender whose choices start it before its time counts."""
+
+    def __init__(self, server: LlamaServer) -> None:
+        self._server = server
+        self.name = server.name
+
+    @property
+    def tuning(self) -> dict[str, Any]:
+        return self._server.tuning
+
+    @tuning.setter
+    def tuning(self, choice: dict[str, Any]) -> None:
+        self._server.tuning = choice
+        self._server._start(choice)
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        return self._server.answer(asked)
+
+
+def _bare(tuning: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuning[key] for key in START}

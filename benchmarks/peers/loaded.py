@@ -1,0 +1,59 @@
+"""A transformers network with its tokenizer, and one call of its `generate` on a padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList, StoppingCriteriaList
+
+from benchmarks.peers.constraint import Constraint, Vocabulary
+from benchmarks.work import Answer, Asked
+from worker.chat import Chat
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """What the naive loop and static batches need."""
+
+    network: Any
+    chat: Chat
+    vocabulary: Vocabulary
+
+    @staticmethod
+    def of(folder: Path) -> Loaded:
+        network = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=torch.bfloat16, attn_implementation="sdpa"
+        ).eval()
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        return Loaded(network, Chat(tokenizer), Vocabulary(tokenizer, network.config.vocab_size))
+
+    @property
+    def end_token(self) -> int:
+        return int(self.chat.tokenizer.eos_token_id)
+
+    def write(self, asked: Sequence[Asked]) -> list[Answer]:
+        """Greedy answers of one batch, padded on the left; rows that are done early are padded on."""
+        prompts = [self.chat.encode(one.prompt).tokens for one in asked]
+        longest = max(map(len, prompts))
+        ids = torch.tensor([[self.end_token] * (longest - len(one)) + one for one in prompts])
+        mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts])
+        constraint = Constraint(self.vocabulary, asked)
+        with torch.inference_mode():
+            written = self.network.generate(
+                input_ids=ids,
+                attention_mask=mask,
+                max_new_tokens=max(one.max_tokens for one in asked),
+                do_sample=False,
+                pad_token_id=self.end_token,
+                logits_processor=LogitsProcessorList([constraint.process]),
+                stopping_criteria=StoppingCriteriaList([constraint.is_done]),
+            )
+        return [self._answer(tokens) for tokens in written[:, longest:].tolist()]
+
+    def _answer(self, tokens: list[int]) -> Answer:
+        own = tokens[: tokens.index(self.end_token)] if self.end_token in tokens else tokens
+        return Answer(self.chat.decode(own), len(own))

@@ -1,0 +1,94 @@
+"""Ours, as a worker runs it: a thread a note, many notes in hand, one engine between them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from benchmarks.work import QUERY, Answer, Asked
+from models.answers import Task
+from models.jobs import Job, Question, Work
+from models.labels import load_labels
+from models.outcomes import Finished
+from models.settings import Settings
+from worker.engine import Written
+from worker.pipeline import process
+from worker.transformers_engine import load
+
+
+class Ours:
+    """Through the public Engine.answer; nothing is tuned here, a worker calibrates itself."""
+
+    name = "ours"
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.tuning: dict[str, Any] = {"threads_with_a_note_each": settings.worker_threads}
+
+    def prepare(self, sample: Sequence[Asked]) -> None:
+        self.engine = load(self._settings)
+        self.answer(sample[:2])
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        notes: dict[int, list[int]] = defaultdict(list)
+        for index, one in enumerate(asked):
+            notes[one.note].append(index)
+        with ThreadPoolExecutor(self._settings.worker_threads) as pool:
+            replies = pool.map(
+                lambda own: self.engine.answer([asked[i].request for i in own]), notes.values()
+            )
+            together = zip(notes.values(), replies, strict=True)
+            found = {index: reply for own, some in together for index, reply in zip(own, some, strict=True)}
+        return [_answer(found[index]) for index in range(len(asked))]
+
+    def close(self) -> None:
+        self.engine.close()
+
+
+class Deciding:
+    """Ours in its own form: whole notes through the worker's pipeline, decided and chosen, nothing written."""
+
+    name = "ours"
+
+    def __init__(self, settings: Settings, texts: Sequence[str]) -> None:
+        self._settings = settings
+        self._texts = texts
+        self.tuning: dict[str, Any] = {"threads_with_a_note_each": settings.worker_threads}
+
+    def prepare(self, _sample: Sequence[Asked]) -> None:
+        self.engine = load(self._settings)
+        self._process(self._texts[0])
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        """All tasks on the notes of what the others are asked. Raises RuntimeError where a job fails."""
+        notes = dict.fromkeys(one.note for one in asked)
+        with ThreadPoolExecutor(self._settings.worker_threads) as pool:
+            outcomes = list(pool.map(lambda note: self._process(self._texts[note]), notes))
+        for outcome in (one for some in outcomes for one in some if not isinstance(one, Finished)):
+            raise RuntimeError(f"ours failed: {outcome.reason}")
+        return []
+
+    def close(self) -> None:
+        self.engine.close()
+
+    def _process(self, text: str) -> list[Any]:
+        questions = (
+            Question(task=Task.ENTITIES),
+            Question(task=Task.SEARCH, parameters={"query": QUERY}),
+            Question(task=Task.SUMMARY, parameters={"max_words": self._settings.summary_words}),
+        )
+        labels = load_labels(self._settings.labels_file)
+        jobs = tuple(
+            Job(id=number, question=one, recipe_id="", labels=labels if number == 0 else (), attempt=1)
+            for number, one in enumerate(questions)
+        )
+        work = Work(document_id=0, text=text, jobs=jobs)
+        return [outcome for _, outcome in process(work, engine=self.engine, settings=self._settings)]
+
+
+def _answer(reply: Any) -> Answer:
+    if not isinstance(reply, Written):
+        raise RuntimeError(f"ours refused: {reply}")
+    return Answer(reply.text, reply.completion_tokens)

@@ -1,0 +1,49 @@
+"""Static batches: prompts of like length together through transformers' `generate`, padded to the longest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.peers.loaded import Loaded
+from benchmarks.peers.trying import best_of
+from benchmarks.work import Answer, Asked
+
+SIZES = (4, 8, 16, 32)
+
+
+class StaticBatches:
+    """Tries the sizes, and both orders: by length alone, and by the limit first."""
+
+    name = "static"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.tuning: dict[str, Any] = {"batch": SIZES[1], "by": "length"}
+
+    def prepare(self, sample: Sequence[Asked]) -> None:
+        self.load()
+        self._loaded.write(sample[:2])
+        choices = [{"batch": size, "by": by} for size in SIZES for by in ("length", "limit")]
+        self.tuning = best_of(self, choices, sample)
+
+    def load(self) -> None:
+        """The weights alone, for those who do not measure time."""
+        self._loaded = Loaded.of(self._folder)
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        order = sorted(range(len(asked)), key=lambda index: self._key(asked[index]))
+        size, answers = self.tuning["batch"], {}
+        for start in range(0, len(order), size):
+            members = order[start : start + size]
+            written = self._loaded.write([asked[index] for index in members])
+            answers |= zip(members, written, strict=True)
+        return [answers[index] for index in range(len(asked))]
+
+    def close(self) -> None:
+        del self._loaded
+
+    def _key(self, one: Asked) -> tuple[int, int]:
+        length = len(one.prompt.document) + len(one.prompt.question)
+        return (one.max_tokens if self.tuning["by"] == "limit" else 0, length)

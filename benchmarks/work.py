@@ -1,0 +1,115 @@
+"""What every engine of a comparison is asked, and what it answers: the written form of the three tasks.
+
+The questions are those of the worker's own tasks, taken from their conversations; only their first
+round, since later ones depend on answers: of a note longer than a summary's window the parts' summaries.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from models.labels import load_labels
+from models.settings import Settings
+from worker.chat import Chat
+from worker.engine import Prompt, Write
+from worker.entities import ask_entities
+from worker.note import Note
+from worker.recipes import ways
+from worker.summary import ask_summary
+
+QUERY = "What is the plan and follow-up?"
+SEARCH_QUESTION = (
+    "Quote the parts of the clinical note above that answer the query, word for word, separated by "
+    "semicolons. Write none if no part does.\nQuery: {query}"
+)
+"""There is no written search in the worker; this is how its list of entities would ask for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One prompt with its constraint and limit."""
+
+    note: int
+    """Which note, so that an engine may keep a note's prompts together."""
+    job: str
+    """entities, search or summary."""
+    prompt: Prompt
+    max_tokens: int
+    lark: str
+    request: Write | None = None
+    """The same in the worker's own noun; none where only peers are asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What was written after the prompt, without the end token."""
+
+    text: str
+    num_tokens: int
+
+
+class Contender(Protocol):
+    """An engine in the comparison. Everything but `answer` is outside of the measured time."""
+
+    name: str
+    tuning: dict[str, Any]
+    """What was chosen, and under `tried` what else was measured, in requests a second."""
+
+    def prepare(self, sample: Sequence[Asked]) -> None:
+        """Loads, tunes on the sample and warms up."""
+        ...
+
+    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        """The answers in the order of what was asked; tokenization and grammars included."""
+        ...
+
+    def close(self) -> None:
+        """Frees what `prepare` took."""
+        ...
+
+
+def read_notes(path: Path, limit: int) -> list[str]:
+    """The texts of the first `limit` records of a JSON-lines file with a field `text`."""
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line)["text"] for line, _ in zip(lines, range(limit), strict=False)]
+
+
+def written_work(texts: Sequence[str], chat: Chat, settings: Settings) -> list[Asked]:
+    """The prompts of all three tasks on all notes, note after note."""
+    how = ways(settings.model_copy(update={"entities_form": "list", "summary_form": "written"}))
+    labels = load_labels(settings.labels_file)
+    asked: list[Asked] = []
+    for index, text in enumerate(texts):
+        note = Note.of(
+            text, lambda piece: len(chat.plain(piece)), how.window_tokens, how.summary_window_tokens
+        )
+        lists = next(ask_entities(note, labels, how))
+        sections = next(ask_summary(note, settings.summary_words, how))
+        asked += [_asked(index, "entities", one) for one in lists]
+        asked += [_asked(index, "search", one) for one in _quotations(lists)]
+        asked += [_asked(index, "summary", one) for one in sections]
+    return asked
+
+
+def lark_of(request: Write) -> str:
+    """The constraint of a request as Lark text. The only place here that knows how a request carries it."""
+    form = getattr(request, "form", None)
+    return form.lark() if form is not None else request.grammar
+
+
+def _asked(note: int, job: str, request: Write) -> Asked:
+    return Asked(note, job, request.prompt, request.max_tokens, lark_of(request), request)
+
+
+def _quotations(lists: Sequence[Write]) -> list[Write]:
+    """A search of each window: the constraint of a list of entities, under another question."""
+    by_document = {request.prompt.document: request for request in lists}
+    question = SEARCH_QUESTION.format(query=QUERY)
+    return [
+        replace(request, prompt=Prompt(request.prompt.document, question, answer_start="Answer:"))
+        for request in by_document.values()
+    ]
