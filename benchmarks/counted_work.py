@@ -20,7 +20,9 @@ from models.settings import Settings
 from worker.chat import Chat
 from worker.decisions import NOTHING
 from worker.engine import Decide, Decided, Engine, Reply, Request, Write, Written
+from worker.forms import EntityList
 from worker.pipeline import process
+from worker.recipes import ways
 
 WRITTEN_TOKENS = 40
 """Of one written answer where nothing is really written: two short sentences. An assumption, and said so."""
@@ -79,7 +81,9 @@ class CountingEngine:
 
     def _nothing(self, request: Request) -> Reply:
         if isinstance(request, Write):
-            return Written("none" if "none" in (request.grammar or "") else "None.", True, 0, WRITTEN_TOKENS)
+            return Written(
+                "none" if isinstance(request.form, EntityList) else "None.", True, 0, WRITTEN_TOKENS
+            )
         tokens, offsets = self.chat.plain_with_offsets(request.copy)
         spans = tuple(offsets) if request.ends is None else tuple((0, end) for end in request.ends)
         unlikely = np.full((len(spans), len(request.words)), -20.0, np.float32)
@@ -102,7 +106,8 @@ def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:
         for number, question in enumerate((*QUESTIONS, summary))
     )
     work = Work(document_id=1, text=text, jobs=jobs)
-    for job, outcome in process(work, engine=engine, settings=settings):
+    rounds = process(work, engine=engine, how=ways(settings))
+    for job, outcome in (one for ended in rounds for one in ended):
         if isinstance(outcome, Failed):
             raise RuntimeError(f"{job.question.task} failed: {outcome.reason} {outcome.detail}")
     engine.counted.notes += 1

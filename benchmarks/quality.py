@@ -21,6 +21,7 @@ from training.examples import LABELS_OF, read_corpus
 from worker.entities import PATTERNED
 from worker.grounding import place, spread
 from worker.pipeline import process
+from worker.recipes import ways
 from worker.sentences import sentences
 
 Found = set[tuple[Any, ...]]
@@ -38,14 +39,12 @@ class Quality:
 
 def of_decided(engine: Any, settings: Settings, data: Path, limit: int) -> Quality:
     """Ours, through the worker's own pipeline."""
-    labels = load_labels(settings.labels_file)
+    labels, how = load_labels(settings.labels_file), ways(settings)
 
     def answer(text: str, question: Question) -> Any:
         owed = labels if question.task is Task.ENTITIES else ()
         job = Job(id=0, question=question, recipe_id="", labels=owed, attempt=1)
-        [(_, outcome)] = process(
-            Work(document_id=0, text=text, jobs=(job,)), engine=engine, settings=settings
-        )
+        [[(_, outcome)]] = process(Work(document_id=0, text=text, jobs=(job,)), engine=engine, how=how)
         return outcome.answer if isinstance(outcome, Finished) else None
 
     def entities(text: str) -> Found:

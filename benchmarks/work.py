@@ -97,8 +97,8 @@ def written_work(texts: Sequence[str], chat: Chat, settings: Settings) -> list[A
 
 def lark_of(request: Write) -> str:
     """The constraint of a request as Lark text. The only place here that knows how a request carries it."""
-    form = getattr(request, "form", None)
-    return form.lark() if form is not None else request.grammar
+    assert request.form is not None
+    return request.form.lark()
 
 
 def _asked(note: int, job: str, request: Write) -> Asked:

@@ -97,6 +97,11 @@ class BatchedEngine:
         with self._meter.timing("wait"):
             return [one.reply.result() if isinstance(one, Asked) else one for one in prepared]
 
+    def forget(self) -> None:
+        """The beginnings that are kept for later questions; what is asked again is read again."""
+        with self._changed:
+            self._scheduler.beginnings.forget_resting()
+
     def close(self) -> None:
         """Ends the engine thread after the step in progress; what is unanswered is refused."""
         with self._changed:

@@ -55,6 +55,11 @@ class Beginnings:
             while sum(len(one.tokens) for one in self._resting()) > RESTING_TOKENS:
                 self._forget_one()
 
+    def forget_resting(self) -> None:
+        """All that no branch needs now."""
+        while self._forget_one():
+            pass
+
     def _end_with(self, num_tokens: int) -> int:
         return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)
 

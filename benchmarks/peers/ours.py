@@ -15,6 +15,7 @@ from models.outcomes import Finished
 from models.settings import Settings
 from worker.engine import Written
 from worker.pipeline import process
+from worker.recipes import ways
 from worker.transformers_engine import load
 
 
@@ -32,6 +33,7 @@ class Ours:
         self.answer(sample[:2])
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+        self.engine.forget()
         notes: dict[int, list[int]] = defaultdict(list)
         for index, one in enumerate(asked):
             notes[one.note].append(index)
@@ -48,7 +50,7 @@ class Ours:
 
 
 class Deciding:
-    """Ours in its own form: whole notes through the worker's pipeline, decided and chosen, nothing written."""
+    """Ours in its own form: whole notes through the worker's pipeline; nothing is written."""
 
     name = "ours"
 
@@ -63,6 +65,7 @@ class Deciding:
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         """All tasks on the notes of what the others are asked. Raises RuntimeError where a job fails."""
+        self.engine.forget()
         notes = dict.fromkeys(one.note for one in asked)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
             outcomes = list(pool.map(lambda note: self._process(self._texts[note]), notes))
@@ -85,7 +88,8 @@ class Deciding:
             for number, one in enumerate(questions)
         )
         work = Work(document_id=0, text=text, jobs=jobs)
-        return [outcome for _, outcome in process(work, engine=self.engine, settings=self._settings)]
+        rounds = process(work, engine=self.engine, how=ways(self._settings))
+        return [outcome for ended in rounds for _, outcome in ended]
 
 
 def _answer(reply: Any) -> Answer:
