@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import copy
 import json
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from models.settings import Settings
 from worker.fusing import fuse
-from worker.weights import adapter_folder
+from worker.weights import adapter_folder, ready_folder
 
+PLAIN, ADAPTED = "plain", "adapted"
 ATTENTION = "notemill"
 """The name under which worker.transformers_runner registers its attention with transformers."""
 
@@ -24,24 +26,63 @@ def load_networks(folder: Path, settings: Settings, device: torch.device) -> Net
     On a CPU the 4-bit values are held in bf16 and the adapter is merged into a copy of them: a prompt is
     read three to ten times faster for 0.5 GB of memory (docs/decisions). On a GPU they stay 4 bits wide.
     """
-    options: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": device}}
-    if settings.quantization == "nf4" and not _is_quantized(folder):
-        options["quantization_config"] = nf4()
-    network = AutoModelForCausalLM.from_pretrained(folder, **options).eval()
-    is_on_cpu = device.type == "cpu"
-    if is_on_cpu and getattr(network, "is_quantized", False):
-        network = network.dequantize().to(torch.bfloat16)
+    if device.type == "cpu":
+        return _on_cpu(folder, settings)
+    network = _read(folder, settings, device)
     adapter = adapter_folder(settings)
-    merged = None
+    if adapter is None:
+        return Networks(network)
+    from peft import PeftModel
+
+    return Networks(network, switch=PeftModel.from_pretrained(network, adapter).eval().base_model)
+
+
+def _on_cpu(folder: Path, settings: Settings) -> Networks:
+    """As they are computed with: expanded and merged at the first start, then read from the disk."""
+    ready = ready_folder(settings)
+    if ready is None:
+        network = _read(folder, settings, torch.device("cpu"))
+        fuse(network)
+        return Networks(network)
+    if not ready.is_dir():
+        # Made beside its place and renamed: two workers may do so at once, and one may be killed.
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=ready.parent, prefix=".preparing-") as scratch:
+            _make_ready(folder, settings, Path(scratch) / "ready")
+            with suppress(OSError):
+                (Path(scratch) / "ready").rename(ready)
+    found = [
+        AutoModelForCausalLM.from_pretrained(ready / name, dtype=torch.bfloat16).eval()
+        for name in (PLAIN, ADAPTED)
+        if (ready / name).is_dir()
+    ]
+    for network in found:
+        fuse(network)
+    return Networks(found[0], adapted=found[1] if len(found) > 1 else None)
+
+
+def _make_ready(folder: Path, settings: Settings, target: Path) -> None:
+    network = _read(folder, settings, torch.device("cpu"))
+    if getattr(network, "is_quantized", False):
+        network = network.dequantize().to(torch.bfloat16)
+        if hasattr(network.config, "quantization_config"):
+            del network.config.quantization_config
+        network.hf_quantizer = None
+    # The 4-bit form that was read has no way back: what is saved is plain bf16.
+    network.save_pretrained(target / PLAIN, save_original_format=False)
+    adapter = adapter_folder(settings)
     if adapter is not None:
         from peft import PeftModel
 
-        if not is_on_cpu:
-            return Networks(network, switch=PeftModel.from_pretrained(network, adapter).eval().base_model)
-        merged = PeftModel.from_pretrained(copy.deepcopy(network), adapter).merge_and_unload().eval()
-    for one in filter(None, (network, merged) if is_on_cpu else ()):
-        fuse(one)
-    return Networks(network, adapted=merged)
+        merged = PeftModel.from_pretrained(network, adapter).merge_and_unload()
+        merged.save_pretrained(target / ADAPTED, save_original_format=False)
+
+
+def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
+    options: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": device}}
+    if settings.quantization == "nf4" and not _is_quantized(folder):
+        options["quantization_config"] = nf4()
+    return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
 
 
 def nf4() -> BitsAndBytesConfig:

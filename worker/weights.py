@@ -96,6 +96,19 @@ def adapter_folder(settings: Settings) -> Path | None:
     return folder
 
 
+def ready_folder(settings: Settings) -> Path | None:
+    """Where a CPU's worker keeps the weights as it computes with them; none where they are that already.
+
+    Named by what they are made of, so that another adapter or other weights have another.
+    """
+    adapter = adapter_folder(settings)
+    if adapter is None and settings.quantization == "none":
+        return None
+    made_of = f"{weights_sha256(settings)} {settings.quantization} {adapter and adapter_sha256(adapter)}"
+    name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+    return settings.home_folder / "weights" / f"ready-{name}"
+
+
 def adapter_sha256(folder: Path) -> str:
     """Identity of an adapter's weights and configuration."""
     return _folder_sha256(folder)
