@@ -158,7 +158,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{name}", default=default, metavar="LIST", help=f"{words} (default {default})")
     numbers = {
         "words": (100, "of each note; reading a long one costs the machinery more"),
-        "queries": (1, "searches a document, each a job"),
+        "queries": (3, "searches a document, each a job: as many as a note is usually asked"),
         "workers": (1, "worker processes"),
         "bare-messages": (5_000, "for the bare Celery task"),
     }
