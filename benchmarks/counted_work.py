@@ -59,10 +59,10 @@ class CountingEngine:
     def count_tokens(self, text: str) -> int:
         return len(self.chat.plain(text))
 
-    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
         """Replies in the order of the requests; without an engine behind all of them find nothing."""
         nothing = [self._nothing(request) for request in requests]
-        replies = list(self.behind.answer(requests)) if self.behind else nothing
+        replies = self.behind.answer(requests, is_urgent=is_urgent) if self.behind else nothing
         with self._lock:
             self._count(requests, replies)
         return replies

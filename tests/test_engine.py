@@ -34,6 +34,11 @@ def adapter(weights, tmp_path_factory):
     return write_tiny_adapter(weights, tmp_path_factory.mktemp("adapter"), labels=["problem", "medication"])
 
 
+@pytest.fixture(scope="session")
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("home")
+
+
 @pytest.fixture(scope="module")
 def engine(weights):
     engine = load(Settings(weights=str(weights), quantization="none", max_batch_rows=4))
@@ -42,8 +47,8 @@ def engine(weights):
 
 
 @pytest.fixture(scope="module")
-def merged(weights, adapter):
-    engine = load(Settings(weights=str(weights), quantization="none", adapter=str(adapter)))
+def merged(weights, adapter, home):
+    engine = load(Settings(home=home, weights=str(weights), quantization="none", adapter=str(adapter)))
     yield engine
     engine.close()
 
@@ -238,8 +243,8 @@ def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights,
     switched.close()
 
 
-def test_4_bit_weights_answer_nearly_as_the_full_ones(weights, engine):
-    small = load(Settings(weights=str(weights), quantization="nf4"))
+def test_4_bit_weights_answer_nearly_as_the_full_ones(weights, engine, home):
+    small = load(Settings(home=home, weights=str(weights), quantization="nf4"))
     [reply] = small.answer([decide(asking())])
     [expected] = engine.answer([decide(asking())])
     small.close()

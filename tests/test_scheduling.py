@@ -1,108 +1,127 @@
-"""The scheduler, without a network: rows, slots and budgets."""
+"""The scheduler, without a network: turns, slots, budgets, and beginnings that are read once."""
 
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.scheduling import STEP_TOKENS, Row, Scheduler
+from worker.beginnings import RESTING_TOKENS
+from worker.fair_queue import TURN_TOKENS
+from worker.scheduling import STEP_TOKENS, Scheduler
+from worker.sequences import Beginning, Branch, Step
 
 
-def row(length: int, *, shared: int = 0, first: int = 7, extra: int = 0, adapted: bool = False) -> Row:
-    return Row(
-        tokens=[first] * length,
-        shared_tokens=shared,
-        wanted=(length - 1,),
-        planned_tokens=length + extra,
-        is_adapted=adapted,
-    )
+def branch(scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0) -> Branch:
+    beginning = scheduler.beginnings.find([note] * shared, is_adapted=False)
+    return Branch(beginning, [1] * own, wanted=(own - 1,), kept_tokens=kept)
 
 
-def run(scheduler: Scheduler):
+def run(scheduler: Scheduler, *, is_writing_over: bool = True) -> Step:
+    """One step as the engine takes it: what decides is done with it, what writes goes on or ends."""
     step = scheduler.schedule()
-    for segment in step.segments:
-        segment.row.computed_tokens = segment.stop
+    for piece in step.pieces:
+        piece.of.computed_tokens = piece.stop
+    scheduler.leave([one for one in step.branches if is_writing_over or not one.is_written])
     return step
 
 
-def test_rows_are_admitted_in_the_order_they_came():
-    scheduler = Scheduler(max_rows=2, max_tokens=1_000)
-    rows = [row(10), row(20), row(30)]
-    scheduler.add(rows)
-    assert [segment.row for segment in run(scheduler).segments] == rows[:2]
-    scheduler.leave({rows[0]}.__contains__)
-    assert rows[2] in [segment.row for segment in run(scheduler).segments]
-    assert rows[2].slot == 0
+def read(step: Step) -> int:
+    return sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Beginning))
 
 
-def test_the_budget_of_cached_tokens_counts_the_longest_row_for_all():
-    scheduler = Scheduler(max_rows=8, max_tokens=100)
-    scheduler.add([row(40), row(50), row(10)])
+def test_a_beginning_is_read_once_and_its_branches_go_in_the_same_step():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([branch(scheduler) for _ in range(5)])
     step = run(scheduler)
-    assert len(step.segments) == 2
-    assert step.num_slots * step.slot_tokens <= 100
-
-
-def test_a_row_over_the_budget_runs_alone_rather_than_never():
-    scheduler = Scheduler(max_rows=8, max_tokens=10)
-    scheduler.add([row(40)])
-    assert len(run(scheduler).segments) == 1
-
-
-def test_a_long_prompt_is_read_in_parts_while_others_go_on():
-    scheduler = Scheduler(max_rows=8, max_tokens=100_000)
-    long, short = row(STEP_TOKENS * 2 + 5), row(6, extra=50)
-    scheduler.add([short, long])
-    run(scheduler)
-    short.tokens.append(1)
-    step = run(scheduler)
-    assert {segment.row: segment.num_tokens for segment in step.segments}[short] == 1
-    assert long.computed_tokens > STEP_TOKENS
-
-
-def test_the_second_row_of_a_document_copies_its_beginning():
-    scheduler = Scheduler(max_rows=8, max_tokens=1_000)
-    first, second = row(20, shared=15), row(30, shared=15)
-    scheduler.add([first, second])
-    assert [segment.row for segment in run(scheduler).segments] == [first]
-    step = run(scheduler)
-    assert step.copies[0].num_tokens == 15
-    assert second.computed_tokens == 30
-
-
-def test_a_row_that_is_done_at_once_still_gives_its_beginning_to_those_that_wait():
-    scheduler = Scheduler(max_rows=8, max_tokens=1_000)
-    rows = [row(20, shared=15), row(30, shared=15), row(40, shared=15)]
-    scheduler.add(rows)
-    run(scheduler)
-    scheduler.leave(lambda one: one.computed_tokens == len(one.tokens))
-    step = run(scheduler)
-    assert [copied.num_tokens for copied in step.copies] == [15, 15]
-    assert {segment.row.slot for segment in step.segments} == {1, 2}
-    scheduler.leave(lambda one: one.computed_tokens == len(one.tokens))
+    assert read(step) == 20
+    assert len(step.branches) == 5
     assert scheduler.is_idle
-    assert scheduler.lingering == []
 
 
-def test_a_row_with_the_adapter_shares_nothing_with_one_without():
-    scheduler = Scheduler(max_rows=8, max_tokens=1_000)
-    scheduler.add([row(20, shared=15), row(20, shared=15, adapted=True)])
-    step = run(scheduler)
-    assert len(step.segments) == 2
-    assert step.copies == ()
+def test_a_later_question_on_a_note_finds_its_beginning_read():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([branch(scheduler)])
+    run(scheduler)
+    scheduler.add([branch(scheduler)])
+    assert read(run(scheduler)) == 0
 
 
-@given(st.lists(st.tuples(st.integers(1, 60), st.integers(0, 3)), min_size=1, max_size=30))
-def test_every_row_is_computed_once_and_slots_are_never_shared(shapes):
-    scheduler = Scheduler(max_rows=4, max_tokens=400)
-    rows = [row(length, shared=length // 2, first=first) for length, first in shapes]
-    scheduler.add(rows)
-    for _ in range(500):
-        if scheduler.is_idle:
-            break
+def test_beginnings_that_nobody_needs_are_forgotten_before_the_cache_is_full_of_them():
+    scheduler = Scheduler(max_rows=4, max_tokens=100_000)
+    for note in range(100):
+        scheduler.add([branch(scheduler, note=note, shared=500)])
+        run(scheduler)
+    assert scheduler.beginnings.end <= RESTING_TOKENS + 500
+
+
+def test_a_long_beginning_is_read_in_parts_while_writing_goes_on():
+    scheduler = Scheduler(max_rows=4, max_tokens=100_000)
+    writing = branch(scheduler, kept=50)
+    scheduler.add([writing])
+    run(scheduler, is_writing_over=False)
+    scheduler.add([branch(scheduler, shared=3 * STEP_TOKENS, note=8)])
+    writing.tokens.append(1)
+    step = run(scheduler, is_writing_over=False)
+    assert {piece.of: piece.num_tokens for piece in step.pieces}[writing] == 1
+    assert step.num_tokens == STEP_TOKENS
+
+
+def test_short_notes_do_not_wait_for_a_long_one_that_came_first():
+    scheduler = Scheduler(max_rows=4, max_tokens=1_000_000)
+    scheduler.add([branch(scheduler, own=450, shared=420, note=note) for note in range(200)])
+    scheduler.add(short := [branch(scheduler, note=1_000)])
+    tokens = 0
+    while short[0].computed_tokens == 0:
+        tokens += run(scheduler).num_tokens
+    assert tokens < TURN_TOKENS + 2 * STEP_TOKENS
+
+
+def test_an_urgent_question_goes_first():
+    scheduler = Scheduler(max_rows=4, max_tokens=1_000_000)
+    scheduler.add([branch(scheduler, own=450, note=note) for note in range(50)])
+    urgent = branch(scheduler, note=1_000)
+    scheduler.add([urgent], is_urgent=True)
+    assert urgent in run(scheduler).branches
+
+
+def test_no_more_branches_write_at_a_time_than_there_are_rows():
+    scheduler = Scheduler(max_rows=3, max_tokens=100_000)
+    scheduler.add([branch(scheduler, kept=30) for _ in range(7)])
+    assert len(run(scheduler, is_writing_over=False).branches) == 3
+    assert sorted(one.slot for one in scheduler.writing) == [0, 1, 2]
+
+
+def test_the_slot_of_one_that_is_done_is_the_next_ones():
+    scheduler = Scheduler(max_rows=2, max_tokens=100_000)
+    scheduler.add(three := [branch(scheduler, kept=30) for _ in range(3)])
+    run(scheduler, is_writing_over=False)
+    scheduler.leave([three[0]])
+    run(scheduler, is_writing_over=False)
+    assert three[2].slot == 0
+
+
+def test_what_is_over_the_budget_runs_alone_rather_than_never():
+    scheduler = Scheduler(max_rows=8, max_tokens=10)
+    scheduler.add([branch(scheduler, kept=40, note=1), branch(scheduler, kept=40, note=2)])
+    while not scheduler.is_idle:
+        assert len(run(scheduler).branches) <= 1
+
+
+sizes = st.tuples(st.integers(1, 60), st.integers(1, 300), st.integers(0, 5), st.sampled_from([0, 40, 400]))
+
+
+@given(asked=st.lists(sizes, min_size=1, max_size=30), max_tokens=st.integers(1, 2_000))
+def test_every_branch_gets_its_turn_and_never_before_its_beginning_is_read(asked, max_tokens):
+    scheduler = Scheduler(max_rows=3, max_tokens=max_tokens)
+    branches = [
+        branch(scheduler, own, shared=shared, note=note, kept=kept) for own, shared, note, kept in asked
+    ]
+    scheduler.add(branches)
+    done: list[Branch] = []
+    while not scheduler.is_idle:
         step = run(scheduler)
-        slots = [segment.row.slot for segment in step.segments]
-        assert len(slots) == len(set(slots)) <= 4
-        assert all(segment.num_tokens > 0 for segment in step.segments)
-        scheduler.leave(lambda one: one.computed_tokens == len(one.tokens))
-    assert all(one.computed_tokens == len(one.tokens) for one in rows)
+        assert step.pieces
+        assert all(one.beginning.is_read or one.beginning.num_branches == 0 for one in step.branches)
+        done += step.branches
+    assert set(done) == set(branches)
+    assert len(done) == len(branches)

@@ -15,7 +15,9 @@ from models.database import DatabaseUnavailableError
 from models.messages import QUEUE_NAME
 from models.store import Store
 from worker import sweeping
+from worker.accounts import Accounts
 from worker.heartbeat import Heartbeat
+from worker.metering import Meter
 from worker.redis_policy import warn_about_eviction
 from worker.sweeping import Sweeper, queue_length, sweep
 
@@ -89,7 +91,8 @@ def test_the_heartbeat_goes_on_after_a_failure(workshop: Workshop) -> None:
                 is_enough.set()
             raise DatabaseUnavailableError("away")
 
-    heartbeat = Heartbeat(Away(workshop.database), "w", 0.03)
+    store = Away(workshop.database)
+    heartbeat = Heartbeat(store, "w", 0.03, Accounts(Meter(), store))
     assert is_enough.wait(10)
     heartbeat.stop()
     assert set(beats) == {("w", 0.03)}

@@ -13,6 +13,7 @@ from worker.beginnings import Beginnings
 from worker.chat import Chat
 from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
 from worker.grammar import Grammars
+from worker.metering import Meter
 from worker.places import tokens_at
 from worker.sequences import Branch
 
@@ -91,7 +92,9 @@ class Asked:
         self.reply.set_result(Written(text, self.is_complete, prompt_tokens, len(written)))
 
 
-def ask(request: Request, chat: Chat, grammars: Grammars, context_tokens: int) -> Asked | Refusal:
+def ask(
+    request: Request, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: Meter
+) -> Asked | Refusal:
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)
     beginning = tuple(encoded.tokens[: encoded.shared_tokens])
@@ -105,10 +108,13 @@ def ask(request: Request, chat: Chat, grammars: Grammars, context_tokens: int) -
         asked.wanted = tuple(len(asked.prompt) + place for place in places)
         asked.columns = tuple(chat.plain(word)[0] for word in request.words)
     if asked.planned_tokens > context_tokens:
-        return Refusal("too_long", f"{asked.planned_tokens} tokens do not fit into {context_tokens}")
+        more = f", {request.max_tokens} of them for the answer" if isinstance(request, Write) else ""
+        detail = f"{asked.planned_tokens} tokens{more} do not fit into {context_tokens}"
+        return Refusal("too_long", detail)
     if isinstance(request, Write) and request.form is not None:
         try:
-            asked.matcher = grammars.matcher(request.form.lark())
+            with meter.timing("compile"):
+                asked.matcher = grammars.matcher(request.form.lark())
         except ValueError:  # its text may quote the note
             return Refusal("unparsable", "the grammar does not compile")
     return asked

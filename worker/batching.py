@@ -86,7 +86,7 @@ class BatchedEngine:
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
         """Replies in the order of the requests; blocks until the last of them is there."""
         with self._meter.timing("read"):
-            prepared = [ask(request, self._chat, self._grammars, self.context_tokens) for request in requests]
+            prepared = [self._prepare(request) for request in requests]
         self._meter.add(requests=len(requests))
         asked = [one for one in prepared if isinstance(one, Asked)]
         with self._changed:
@@ -109,6 +109,10 @@ class BatchedEngine:
             self._changed.notify_all()
         self._thread.join()
         self._masks.shutdown()
+
+    def _prepare(self, request: Request) -> Asked | Refusal:
+        limit = self.context_tokens
+        return ask(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
 
     def _serve(self) -> None:
         while self._wait():
