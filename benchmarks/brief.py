@@ -1,4 +1,4 @@
-"""The peers' fastest form of the three questions: one read of as long a window as a summary's, one answer each.
+"""The peers' fastest form of the three questions: windows as long as a summary's, one answer to each.
 
 All labels in one answer, a line a label; the answering parts quoted; one short summary. Fewer prompts and
 fewer written tokens than the worker's own written form, for peers that cannot decide without writing.

@@ -51,7 +51,7 @@ def write_gguf(folder: Path, target: Path, file_type: str) -> Path:
     reader = gguf.GGUFReader(_embedded_gguf())
     writer = gguf.GGUFWriter(target, "llama")
     for field in reader.fields.values():
-        _copy_key(writer, field, gguf)
+        _copy_key(writer, field)
     values = load_file(folder / "model.safetensors")
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, _blocks(values))
     heads = {"q_proj": int(reader.get_field("llama.attention.head_count").contents())}
@@ -86,7 +86,7 @@ def _embedded_gguf() -> Path:
     return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
-def _copy_key(writer: Any, field: Any, gguf: Any) -> None:
+def _copy_key(writer: Any, field: Any) -> None:
     if field.name.startswith("GGUF.") or field.name in ("general.architecture", "general.file_type"):
         return
     main, *rest = field.types

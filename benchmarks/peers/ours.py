@@ -48,7 +48,7 @@ class Ours:
 
 
 class Deciding:
-    """Ours in its own form: whole notes through the worker's pipeline, decided and chosen, nothing written."""
+    """Ours in its own form: whole notes through the worker's pipeline, nothing written."""
 
     name = "ours"
 
