@@ -14,12 +14,32 @@ BLOCK = 128
 """Queries in one product; what only later queries may see is left out from block to block."""
 
 
-def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def causal(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
+) -> torch.Tensor:
     """The last tokens of a sequence, each over all of the sequence up to itself.
 
-    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], the query's own at the end.
-    Returns [tokens, heads, size].
+    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], the query's own at the end;
+    mask: [tokens, all tokens], to be added, where the exact kernel is to attend. Returns as query.
     """
+    return _by_blocks(query, keys, values) if mask is None else _exactly(query, keys, values, mask)
+
+
+def _exactly(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    is_grouped = query.device.type == "cpu"
+    if not is_grouped:
+        # CUDA's fused kernels take a mask or grouped heads; with both, all scores would be held at once.
+        shared = query.shape[1] // keys.shape[0]
+        keys, values = keys.repeat_interleave(shared, 0), values.repeat_interleave(shared, 0)
+    found = F.scaled_dot_product_attention(
+        query.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, enable_gqa=is_grouped
+    )
+    return found[0].transpose(0, 1)
+
+
+def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     tokens, heads, size = query.shape
     key_heads, all_tokens, _ = keys.shape
     shared = heads // key_heads
@@ -34,17 +54,6 @@ def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> tor
         scores[:, :, past:] += later[: (stop - start) * shared, : stop - start]
         out[:, rows] = torch.bmm(scores.softmax(-1), values[:, :reach])
     return out.view(key_heads, tokens, shared, size).transpose(0, 1).reshape(tokens, heads, size)
-
-
-def causal_exact(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """The same by the fused kernel; the scale is that of the size, as usual."""
-    tokens, all_tokens = query.shape[0], keys.shape[1]
-    mask = torch.ones((tokens, all_tokens), dtype=torch.bool, device=query.device)
-    mask = mask.tril(all_tokens - tokens)
-    found = F.scaled_dot_product_attention(
-        query.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, enable_gqa=True
-    )
-    return found[0].transpose(0, 1)
 
 
 def seen(

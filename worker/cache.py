@@ -65,10 +65,9 @@ class Cache:
         for kept, new in zip(self._both(layer), (key, value), strict=True):
             _store(plan.store, *kept, new)
         out = torch.empty_like(query)
-        attend = attention.causal_exact if plan.is_exact else attention.causal
         for piece in plan.long:
             keys, values = self._of_long(layer, piece, key), self._of_long(layer, piece, value, is_value=True)
-            out[piece.here] = attend(query[piece.here], keys, values)
+            out[piece.here] = attention.causal(query[piece.here], keys, values, piece.mask)
         if plan.short is not None:
             out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
         return out
