@@ -54,7 +54,7 @@ class Probe:
 def products(
     shape: Shape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
 ) -> list[Probe]:
-    """The big square, and one layer's products as they are joined: 2 x tokens x inputs x outputs FLOP each."""
+    """The big square, and one layer's products joined as ours are: 2 x tokens x inputs x outputs FLOP."""
     query, keys = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
     sizes = {
         f"{square} x {square} x {square}": (square, square, square),

@@ -73,8 +73,8 @@ def measure(
     network = Network.load(settings)
     shape, device = network.shape, network.device
     notes = [note_of(network.chat, NOTE_TOKENS, number=number) for number in range(NOTES)]
-    windows = _windows(network, max(branches))
-    steps = {number: network.writing(windows, number, settings) for number in branches}
+    texts = windows(network, max(branches))
+    steps = {number: network.writing(texts, number, settings) for number in branches}
     reading = [
         _probe(network, name, step)
         for name, step in (
@@ -159,7 +159,8 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _windows(network: Network, num_branches: int) -> list[str]:
+def windows(network: Network, num_branches: int) -> list[str]:
+    """Texts for so many branches, four of each."""
     number = -(-num_branches // BRANCHES_OF_A_BEGINNING)
     # Different lengths: no two texts may be one beginning.
     return [note_of(network.chat, BEGINNING_TOKENS + one, number=one) for one in range(number)]
