@@ -1,0 +1,75 @@
+"""Plots of what `python -m benchmarks.sweep` measured: throughput against batch and against note length.
+
+    python -m benchmarks.plots results.jsonl --output docs/performance.svg
+
+Needs matplotlib (`pip install matplotlib`). The file's ending says the form: .svg, .png or .pdf.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Point = Mapping[str, Any]
+
+
+def plot(points: Sequence[Point], output: Path) -> None:
+    """Two axes side by side. Raises ValueError where there is no point of a kind."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    kinds = {kind: [one for one in points if one["kind"] == kind] for kind in ("writing", "notes")}
+    if missing := [kind for kind, some in kinds.items() if not some]:
+        raise ValueError(f"no points of {', '.join(missing)}: measure again with python -m benchmarks.sweep")
+    # The same bytes for the same points, and letters that are text.
+    mpl.rcParams.update({"svg.hashsalt": "notemill", "svg.fonttype": "none", "axes.grid": True})
+    figure = Figure(figsize=(10, 3.8), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    _curve(left, kinds["writing"], "branches", "tokens_per_second", "tokens a second, all branches")
+    left.set(xlabel="branches that write, each one token a step")
+    _curve(right, kinds["notes"], "words", "notes_per_hour", "notes an hour")
+    right.set(xlabel="words a note (entities, search, summary decided)", yscale="log")
+    here = points[0]
+    figure.suptitle(f"{here['processor']}, {here['threads']} threads, {here['date']}", fontsize=10)
+    figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None)
+
+
+def _curve(axes: Any, points: Sequence[Point], x: str, y: str, label: str) -> None:
+    ordered = sorted(points, key=lambda one: one[x])
+    across, up = [one[x] for one in ordered], [one[y] for one in ordered]
+    axes.plot(across, up, marker="o")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(across, [f"{one:,}" for one in across])
+    axes.set_ylabel(label)
+    for place in zip(across, up, strict=True):
+        axes.annotate(f"{place[1]:,.0f}", place, textcoords="offset points", xytext=(0, 6), ha="center")
+    axes.margins(0.1, 0.15)
+
+
+def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.plots",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", type=Path, help="what benchmarks.sweep wrote")
+    parser.add_argument("--output", type=Path, required=True, help="a file that ends in .svg, .png or .pdf")
+    return parser.parse_args(arguments)
+
+
+def main(given: argparse.Namespace) -> int:
+    lines = given.results.read_text("utf-8").splitlines()
+    try:
+        plot([json.loads(line) for line in lines], given.output)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(_options()))

@@ -1,0 +1,105 @@
+"""What this machine can do at most: matrix products and memory traffic, timed in turn with what is compared.
+
+Rates are work / seconds. A machine's speed changes from second to second where others share it, so
+everything is timed in turn and both the best and the median of each are kept.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
+
+from worker.shapes import Shape
+
+SQUARE = 2_048
+"""Side of the big square: 17 GFLOP, and larger a CPU's products do not get faster."""
+ARRAY_BYTES = 256 * 2**20
+"""Of what is read or copied: several times a processor's cache, as much as the embedded weights in bf16."""
+
+
+@dataclass(slots=True)
+class Probe:
+    """Something that is run again and again."""
+
+    name: str
+    work: float
+    """Of one run: floating-point operations, or bytes."""
+    run: Callable[[], Any]
+    seconds: list[float] = field(default_factory=list)
+
+    @property
+    def best(self) -> float:
+        """Work a second of the fastest run."""
+        return self.work / min(self.seconds)
+
+    @property
+    def median(self) -> float:
+        return self.work / statistics.median(self.seconds)
+
+    def time(self, device: torch.device) -> None:
+        """One run more."""
+        started = time.perf_counter()
+        self.run()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        self.seconds.append(time.perf_counter() - started)
+
+
+def products(
+    shape: Shape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
+) -> list[Probe]:
+    """The big square, and one layer's products joined as ours are: 2 x tokens x inputs x outputs FLOP."""
+    query, keys = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
+    sizes = {
+        f"{square} x {square} x {square}": (square, square, square),
+        "queries, keys and values": (num_tokens, shape.hidden, query + 2 * keys),
+        "attention's output": (num_tokens, query, shape.hidden),
+        "gate and up": (num_tokens, shape.hidden, 2 * shape.intermediate),
+        "down": (num_tokens, shape.intermediate, shape.hidden),
+    }
+    return [_product(name, *size, dtype, device) for name, size in sizes.items()]
+
+
+def traffic(
+    shape: Shape, dtype: torch.dtype, device: torch.device, num_bytes: int = ARRAY_BYTES
+) -> list[Probe]:
+    """Bytes read (and written, of a copy) by a sum, a copy, and a layer's MLP on one token, always cold.
+
+    As STREAM counts them: what a cache may fetch before it overwrites a line is not counted.
+    """
+    array = torch.ones(num_bytes // 4, device=device)
+    other = torch.empty_like(array)
+    inputs, outputs = shape.hidden, 2 * shape.intermediate
+    width = torch.empty((), dtype=dtype).element_size()
+    number = max(1, num_bytes // (width * inputs * outputs))
+    weights = torch.randn(number, outputs, inputs, device=device).to(dtype)
+    token = torch.randn(1, inputs, device=device).to(dtype)
+    return [
+        Probe("sum", array.nbytes, lambda: array.sum()),
+        Probe("copy", 2 * array.nbytes, lambda: other.copy_(array)),
+        Probe("product with one token", weights.nbytes, lambda: [F.linear(token, one) for one in weights]),
+    ]
+
+
+def fastest(probes: Sequence[Probe]) -> float:
+    """The best rate that any of them reached."""
+    return max(one.best for one in probes)
+
+
+def usual(probes: Sequence[Probe]) -> float:
+    """The median rate of the one whose median is best."""
+    return max(one.median for one in probes)
+
+
+def _product(
+    name: str, rows: int, inputs: int, outputs: int, dtype: torch.dtype, device: torch.device
+) -> Probe:
+    tokens = torch.randn(rows, inputs, device=device).to(dtype)
+    weight = torch.randn(outputs, inputs, device=device).to(dtype)
+    return Probe(name, 2.0 * rows * inputs * outputs, lambda: F.linear(tokens, weight))

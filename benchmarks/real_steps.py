@@ -1,0 +1,168 @@
+"""The engine's own steps, made by its scheduler of its own requests, and what each must compute and read.
+
+Reading: the first step of notes whose windows are decided on or asked to be written about. Writing: the
+step that gives each of so many branches one token more. Every step may be run again and again: the network
+puts the same keys and values in the same places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+
+from benchmarks.work import QUERY, written_work
+from models.labels import load_labels
+from models.settings import Settings
+from worker.allocation import keep_freed_memory
+from worker.asking import Asked, ask
+from worker.chat import Chat
+from worker.engine import Request, Write
+from worker.entities import LIST_TOKENS, marks_requests
+from worker.footprint import BF16, keys_values_bytes
+from worker.grammar import Grammars
+from worker.networks import load_networks
+from worker.note import Note
+from worker.prompts import prompt
+from worker.recipes import ways
+from worker.scheduling import Scheduler
+from worker.search import search_requests
+from worker.sequences import Beginning, Branch, Piece, Step
+from worker.shapes import Shape, shape_of_folder
+from worker.transformers_runner import TransformersRunner
+from worker.weights import prepared_folder
+
+NO_LIMIT = 1_000_000
+"""Cached tokens that the scheduler may plan with: memory is not what is measured."""
+BRANCHES_OF_A_BEGINNING = 4
+"""Lists of one window, an answer a label."""
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """The loaded network as far as its steps need it."""
+
+    runner: TransformersRunner
+    chat: Chat
+    grammars: Grammars
+    shape: Shape
+    device: torch.device
+    layer_bytes: int
+    """Of all layers' weights as they lie in memory; the output layer and the embeddings are beside them."""
+
+    @staticmethod
+    def load(settings: Settings) -> Network:
+        """As worker.transformers_engine does, without the thread. Raises NotemillError."""
+        is_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
+        device = torch.device("cuda" if is_cuda else "cpu")
+        if not is_cuda:
+            keep_freed_memory()
+        folder = prepared_folder(settings)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        networks = load_networks(folder, settings, device)
+        runner = TransformersRunner(networks, device)
+        return Network(
+            runner,
+            Chat(tokenizer),
+            Grammars(tokenizer, runner.vocabulary_size),
+            shape_of_folder(folder),
+            device,
+            sum(one.nbytes for one in networks.plain.model.layers.parameters()),
+        )
+
+    def step_flops(self, step: Step) -> float:
+        """2 a weight and token, 4 x heads x size a layer and key that a token sees, 2 a logit and input.
+
+        The usual count of a forward pass (Kaplan et al. 2020, arXiv 2001.08361, table 1), with causal
+        attention counted by the keys really seen: a product for the scores, one for the values.
+        """
+        shape = self.shape
+        matrices = shape.layers * sum(inputs * outputs for inputs, outputs in shape.linear_layers)
+        attention = shape.layers * 4 * shape.heads * shape.head_size * sum(map(_keys_seen, step.pieces))
+        logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.pieces)
+        return 2.0 * matrices * step.num_tokens + attention + 2.0 * shape.hidden * logits
+
+    def step_bytes(self, step: Step) -> float:
+        """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
+        beginnings = {branch.beginning for branch in step.branches}
+        cached = sum(len(one.tokens) for one in beginnings)
+        cached += sum(piece.stop for piece in step.pieces if isinstance(piece.of, Branch))
+        output_layer = BF16 * self.shape.vocabulary * self.shape.hidden
+        return self.layer_bytes + output_layer + cached * keys_values_bytes(self.shape)
+
+    def deciding(self, texts: Sequence[str], settings: Settings) -> Step:
+        """The first step of these notes: entities marked and one search decided on each window."""
+        how = ways(settings)
+        names = how.marked_labels or tuple(label.name for label in load_labels(settings.labels_file))
+        notes = [
+            Note.of(one, self.count_tokens, how.window_tokens, how.summary_window_tokens) for one in texts
+        ]
+        return self._first_step(
+            [[*marks_requests(one, names, how), *search_requests(one, QUERY, how)] for one in notes], settings
+        )
+
+    def asking(self, texts: Sequence[str], settings: Settings) -> Step:
+        """The first step of these notes where all three tasks are written: windows and questions read."""
+        work = written_work(texts, self.chat, settings)
+        calls = [
+            [one.request for one in work if one.note == note and one.request] for note in range(len(texts))
+        ]
+        return self._first_step(calls, settings)
+
+    def writing(self, texts: Sequence[str], num_branches: int, settings: Settings) -> Step:
+        """One token more for each of so many lists, four of each text, over the text's keys and values."""
+        labels = load_labels(settings.labels_file)[:BRANCHES_OF_A_BEGINNING]
+        requests = [
+            Write(prompt("entities_list", text, label=label, answer_start=f"{label.name}:"), LIST_TOKENS)
+            for text in texts
+            for label in labels
+        ][:num_branches]
+        asked = self._asked(requests)
+        if len(asked) < num_branches:
+            raise ValueError(f"{len(texts)} texts ask for {len(asked)} lists, not for {num_branches}")
+        scheduler = Scheduler(max_rows=num_branches, max_tokens=NO_LIMIT)
+        scheduler.add([one.start(scheduler.beginnings) for one in asked])
+        while True:
+            step = scheduler.schedule()
+            if len(step.branches) == num_branches and step.num_tokens == num_branches:
+                return step
+            _go_on(step)
+
+    def count_tokens(self, text: str) -> int:
+        return len(self.chat.plain(text))
+
+    def _first_step(self, calls: Sequence[Sequence[Request]], settings: Settings) -> Step:
+        scheduler = Scheduler(max_rows=settings.max_batch_rows, max_tokens=NO_LIMIT)
+        for requests in calls:
+            scheduler.add([one.start(scheduler.beginnings) for one in self._asked(requests)])
+        return scheduler.schedule()
+
+    def _asked(self, requests: Sequence[Any]) -> list[Asked]:
+        # Without their forms: grammars are compiled beside the network's pass and are no part of it.
+        free = [replace(one, form=None) if isinstance(one, Write) else one for one in requests]
+        found = [ask(one, self.chat, self.grammars, self.runner.context_tokens) for one in free]
+        return [one for one in found if isinstance(one, Asked)]
+
+
+def _go_on(step: Step) -> None:
+    """As after a pass whose every answer is the token before: which token it is does not change the time."""
+    for piece in step.pieces:
+        piece.of.computed_tokens = piece.stop
+    for branch in step.branches:
+        branch.tokens.append(branch.tokens[-1])
+        branch.wanted = (len(branch.tokens) - 1,)
+
+
+def _keys_seen(piece: Piece) -> int:
+    before = 0 if isinstance(piece.of, Beginning) else len(piece.of.beginning.tokens)
+    return sum(range(before + piece.start + 1, before + piece.stop + 1))
+
+
+def _num_logits(piece: Piece, vocabulary: int) -> int:
+    if isinstance(piece.of, Beginning):
+        return 0
+    wanted = sum(piece.start <= place < piece.stop for place in piece.of.wanted)
+    return wanted * (len(piece.of.columns) or vocabulary)

@@ -1,0 +1,138 @@
+"""The benchmarks themselves, on tiny weights: what they report is a number of the thing they name."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from tiny import write_tiny_weights
+
+from benchmarks import plots, sweep
+from benchmarks.agreement import agreement
+from benchmarks.peers.naive import Naive
+from benchmarks.peers.ours import Ours
+from benchmarks.probes import Probe
+from benchmarks.real_steps import Network
+from benchmarks.roofline import measure, result, table
+from benchmarks.work import Answer, Asked, lark_of
+from models.settings import Settings
+from worker.engine import Prompt, Write
+from worker.forms import EntityList
+from worker.scheduling import STEP_TOKENS
+from worker.sequences import Beginning, Branch, Piece, Step
+
+NOTES = ("The patient was given aspirin 81 mg for chest pain.", "Denies fever or cough. Metoprolol for pain.")
+HERE = {"date": "2026-01-01", "processor": "none", "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def settings(weights):
+    return Settings(weights=str(weights), quantization="none", adapter="none")
+
+
+@pytest.fixture(scope="module")
+def network(settings):
+    return Network.load(settings)
+
+
+def asked() -> list[Asked]:
+    """Three questions on each of two notes."""
+    requests = [
+        (index, Write(Prompt(note, f"Question {number}?"), max_tokens=24, form=EntityList(note, 2)))
+        for index, note in enumerate(NOTES)
+        for number in range(3)
+    ]
+    return [Asked(index, "entities", one.prompt, 24, lark_of(one), one) for index, one in requests]
+
+
+def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
+    measured = measure(settings, seconds=0, branches=(1, 8), square=256, array_bytes=2**22)
+    found = json.loads(json.dumps(HERE | result(measured)))
+    fractions = [found["prefill_fraction"], *found["prefill_fractions"].values()]
+    fractions += [found["decode_fraction"], *found["decode_fractions"].values()]
+    assert all(0 < one < 1.5 for one in fractions)
+    assert found["decode_fraction"] == found["decode_fractions"]["8"]
+    assert "of the bf16 peak" in table(found)
+
+
+def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(network):
+    from torch.utils.flop_counter import FlopCounterMode
+
+    beginning = Beginning(tuple(range(40)), offset=0)
+    branch = Branch(beginning, list(range(24)), wanted=(23,), kept_tokens=24, slot=0)
+    step = Step((Piece(beginning, 0, 40), Piece(branch, 0, 24)), 40, 1, 24)
+    with FlopCounterMode(display=False) as counter:
+        network.runner.run(step)
+    by_torch = counter.get_flop_counts()["Global"]
+    products = sum(count for operation, count in by_torch.items() if "mm" in str(operation))
+    keys_seen = 64 * 65 // 2
+    assert network.step_flops(step) - 2 * 4 * 4 * 16 * keys_seen == products
+
+
+def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(network, settings):
+    texts = [note * 20 for note in NOTES]
+    assert STEP_TOKENS / 2 < network.deciding(texts, settings).num_tokens <= STEP_TOKENS
+    writing = network.writing(texts, 8, settings)
+    assert [piece.num_tokens for piece in writing.pieces] == [1] * 8
+    with pytest.raises(ValueError, match="not for 9"):
+        network.writing(texts, 9, settings)
+
+
+def test_what_has_to_be_read_counts_a_shared_beginning_once(network, settings):
+    [text, _] = [note * 20 for note in NOTES]
+    one, four = (network.writing([text], number, settings) for number in (1, 4))
+    own = sum(len(branch.tokens) for branch in four.branches) - len(one.branches[0].tokens)
+    assert network.step_bytes(four) - network.step_bytes(one) == own * 2 * 2 * 2 * 16 * 2
+
+
+def test_the_best_run_and_the_median_are_kept_apart():
+    probe = Probe("p", 6.0, lambda: None, [3.0, 1.0, 2.0])
+    assert (probe.best, probe.median) == (6.0, 3.0)
+    probe.time(torch.device("cpu"))
+    assert len(probe.seconds) == 4
+
+
+def test_ours_answers_what_the_naive_loop_answers(weights, settings):
+    answers = []
+    for contender in (Naive(weights), Ours(settings)):
+        contender.prepare(asked())
+        answers.append(contender.answer(asked()))
+        contender.close()
+    naive, ours = answers
+    assert [one.text.strip() for one in naive] == [one.text.strip() for one in ours]
+    assert all(one.num_tokens for one in ours)
+
+
+def test_a_job_agrees_when_all_of_its_answers_do_and_rounding_is_asked_only_where_they_differ():
+    reference = [Answer(text, 1) for text in "abcdef"]
+    differing = [Answer(text, 1) for text in "abcdXY"]
+    compared = []
+    found = agreement(asked(), differing, reference, lambda _one, *texts: compared.append(texts) or True)
+    assert (found.requests, found.jobs, found.jobs_but_rounding) == (4 / 6, 0.5, 1.0)
+    assert compared == [("X", "e"), ("Y", "f")]
+
+
+def test_a_sweep_has_a_point_for_each_number_of_branches_and_becomes_a_plot(settings, tmp_path):
+    pytest.importorskip("matplotlib")
+    points = list(sweep.writing(settings, (1, 4), rounds=1))
+    assert [one["branches"] for one in points] == [1, 4]
+    assert all(one["tokens_per_second"] > 0 for one in points)
+    points.append({"kind": "notes", "words": 100, "notes_per_hour": 3_600.0})
+    plots.plot([point | HERE for point in points], tmp_path / "plot.svg")
+    assert "notes an hour" in (tmp_path / "plot.svg").read_text("utf-8")
+
+
+def test_points_of_one_kind_alone_are_no_plot(tmp_path):
+    pytest.importorskip("matplotlib")
+    with pytest.raises(ValueError, match="benchmarks.sweep"):
+        plots.plot([HERE | {"kind": "notes", "words": 1, "notes_per_hour": 1.0}], tmp_path / "plot.svg")
+
+
+def test_a_note_cut_to_so_many_words_has_so_many():
+    assert len(sweep._cut(NOTES, 1, 30).split()) == 30
