@@ -141,7 +141,10 @@ class LlamaServer:
 
 
 class _Restarted:
-    """The same server as a contender whose choices start it before its time counts."""
+    """The same server as a contender whose choices start it anew before its time counts.
+
+    Also where only the order differs: prompts still cached from the choice before would flatter it.
+    """
 
     def __init__(self, server: LlamaServer) -> None:
         self._server = server
@@ -153,6 +156,7 @@ class _Restarted:
 
     @tuning.setter
     def tuning(self, choice: dict[str, Any]) -> None:
+        self._server.close()
         self._server.tuning = choice
         self._server._start(choice)
 
