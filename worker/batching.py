@@ -154,11 +154,13 @@ class BatchedEngine:
             places = [(self._asked[one].matcher, _guesses(self._asked[one])) for one in bound]
             masks = self._masks.submit(self._grammars.allowed, places)
         self._watch.lap("schedule")
-        logits = self._runner.run(step)
-        self._count(step)
-        allowed = dict(zip(bound, masks.result(), strict=True)) if masks is not None else {}
+        try:
+            logits = self._runner.run(step)
+            self._count(step)
+        finally:  # also after a step that failed: nobody else may touch a grammar meanwhile
+            found = masks.result() if masks is not None else []
         self._watch.lap("constrain")
-        return logits, allowed
+        return logits, dict(zip(bound, found, strict=True))
 
     def _conclude(self, step: Step, logits: Logits, allowed: Mapping[Branch, list[Allowed]]) -> None:
         """Advances what the step computed by what the network said, and lets the finished go."""
@@ -214,7 +216,8 @@ class BatchedEngine:
                 self._add(asked)
                 return
         for one in asked:
-            one.reply.set_result(Refusal("out_of_memory", "one sequence alone does not fit"))
+            detail = f"{one.planned_tokens} tokens alone do not fit into memory"
+            one.reply.set_result(Refusal("out_of_memory", detail))
 
     def _refuse_all(self, refusal: Refusal) -> None:
         with self._changed:
