@@ -24,6 +24,7 @@ from worker.engine import Request, Write
 from worker.entities import LIST_TOKENS, marks_requests
 from worker.footprint import BF16, keys_values_bytes
 from worker.grammar import Grammars
+from worker.metering import Meter
 from worker.networks import load_networks
 from worker.note import Note
 from worker.prompts import prompt
@@ -143,7 +144,8 @@ class Network:
     def _asked(self, requests: Sequence[Any]) -> list[Asked]:
         # Without their forms: grammars are compiled beside the network's pass and are no part of it.
         free = [replace(one, form=None) if isinstance(one, Write) else one for one in requests]
-        found = [ask(one, self.chat, self.grammars, self.runner.context_tokens) for one in free]
+        limit, meter = self.runner.context_tokens, Meter()
+        found = [ask(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free]
         return [one for one in found if isinstance(one, Asked)]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -18,7 +19,8 @@ from worker.words import is_boundary
 _NUMBER = re.compile(r"\d[\d,./:-]*\d|\d")
 _SPAN_CHARACTERS = 60
 """The longest span of a list."""
-_LEAST_SENTENCE_CHARACTERS = 9
+_LEAST_PIECES = 8
+_LEAST_SENTENCE_CHARACTERS = 1 + _LEAST_PIECES
 
 
 class FormError(NotemillError):
@@ -94,7 +96,7 @@ class Prose:
         none = '"None." | ' if self.can_be_none else ""
         return (
             f"start: {none}SENTENCE" + _up_to(self.sentences - 1, '" " SENTENCE') + "\n"
-            f'SENTENCE: /\\p{{Lu}}/ PIECE{{8,{self.longest}}} {last} "."\n'
+            f'SENTENCE: /\\p{{Lu}}/ PIECE{{{_LEAST_PIECES},{self.longest}}} {last} "."\n'
             f"PIECE: {piece}\n"
             "OTHER: /[^\\p{N}.!?\\n]/\n" + number
         )
@@ -204,8 +206,12 @@ def _sentence(piece: str, numbers: frozenset[str], longest: int) -> str | None:
     # Full stops are for ends and figures: "p.o." is written "po".
     bare = re.sub(r"(?<!\d)[.!?]|[.!?](?!\d)", "", bare)
     bare = bare[:1].upper() + bare[1:]
-    is_allowed = bare[:1].isupper() and _LEAST_SENTENCE_CHARACTERS <= len(bare) <= longest
-    return f"{bare}." if is_allowed else None
+    # Counted as the grammar counts: what is no figure, after the first letter.
+    rest = _NUMBER.sub("", bare[1:])
+    is_long_enough = len(rest) >= _LEAST_PIECES and len(bare) <= longest
+    is_allowed = unicodedata.category(bare[:1] or " ") == "Lu" and is_long_enough
+    has_other_figures = any(unicodedata.category(one).startswith("N") for one in rest)
+    return f"{bare}." if is_allowed and not has_other_figures else None
 
 
 def _strings(answer: str) -> list[str]:
