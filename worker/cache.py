@@ -29,18 +29,13 @@ class Cache:
         self._device = device
         self.clear()
 
-    @property
-    def bytes_per_token(self) -> int:
-        """Keys and values of all layers in bf16: Mistral 7B 131,072; SmolLM2-135M 23,040."""
-        return 2 * self._num_layers * self._key_heads * self._size * 2
-
     def clear(self) -> None:
         """Gives the memory back."""
         self._shared = self._tensors(0)
         self._own = self._tensors(0, 0)
 
     def make_room(self, *, shared_tokens: int, num_slots: int, slot_tokens: int) -> None:
-        """Grows, keeping what is there; the rows of branches shrink where none is in use."""
+        """Grows, keeping what is there; it never shrinks but by `clear`."""
         have = self._shared[0][0].shape[1]
         if shared_tokens > have:
             grown = self._tensors(_rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING))

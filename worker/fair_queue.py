@@ -7,7 +7,7 @@ every short note behind it wait. Urgent groups go before all others. Knows no to
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from worker.sequences import Branch
@@ -36,9 +36,6 @@ class FairQueue:
 
     def __len__(self) -> int:
         return sum(len(group.waiting) for group in self._groups)
-
-    def __iter__(self) -> Iterator[Branch]:
-        return (branch for group in self._groups for branch in group.waiting)
 
     def add(self, branches: Sequence[Branch], *, is_urgent: bool = False) -> None:
         """One call's branches, in their order."""
