@@ -19,7 +19,7 @@ from models.outcomes import Failed
 from models.settings import Settings
 from worker.chat import Chat
 from worker.decisions import NOTHING
-from worker.engine import Decide, Decided, Engine, Reply, Request, Write, Written
+from worker.engine import Choice, Decide, Decided, Engine, Reply, Request, Scores, Write, Written
 from worker.forms import EntityList
 from worker.pipeline import process
 from worker.recipes import ways
@@ -85,10 +85,15 @@ class CountingEngine:
                 "none" if isinstance(request.form, EntityList) else "None.", True, 0, WRITTEN_TOKENS
             )
         tokens, offsets = self.chat.plain_with_offsets(request.copy)
-        spans = tuple(offsets) if request.ends is None else tuple((0, end) for end in request.ends)
-        unlikely = np.full((len(spans), len(request.words)), -20.0, np.float32)
-        unlikely[:, request.words.index(NOTHING) if NOTHING in request.words else -1] = 0.0
-        return Decided(spans, unlikely, len(tokens))
+        return Decided(tuple(_unlikely(choice, offsets) for choice in request.choices), len(tokens))
+
+
+def _unlikely(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Scores:
+    """Nothing is found anywhere."""
+    spans = tuple(offsets) if choice.ends is None else tuple((0, end) for end in choice.ends)
+    scores = np.full((len(spans), len(choice.words)), -20.0, np.float32)
+    scores[:, choice.words.index(NOTHING) if NOTHING in choice.words else -1] = 0.0
+    return Scores(spans, scores)
 
 
 def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from models.settings import Settings, load_settings
 from worker.app import make_app
-from worker.engine import Decide, Decided, Refusal, Reply, Request
+from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores
 from worker.metering import Meter
 
 _SENTENCES_A_PASSAGE = 8
@@ -37,14 +37,18 @@ _REFUSAL = Refusal("unparsable", "this engine only decides")
 
 
 def _decided(request: Decide) -> Decided:
-    ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
-    shares = np.full((len(ends), len(request.words)), 0.01, np.float32)
+    scores = tuple(_scores(choice, request.copy) for choice in request.choices)
+    return Decided(scores, prompt_tokens=len(request.copy) // 4 + 1)
+
+
+def _scores(choice: Choice, copy: str) -> Scores:
+    ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
+    shares = np.full((len(ends), len(choice.words)), 0.01, np.float32)
     shares[:, -1] = 1.0
     shares[::_SENTENCES_A_PASSAGE, 0] = 9.0
-    return Decided(
+    return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
-        prompt_tokens=len(request.copy) // 4 + 1,
     )
 
 

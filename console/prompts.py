@@ -78,7 +78,7 @@ def _print(console: Console, question: Question, request: Request, chat: Chat, n
     words += " the note's"
     if isinstance(request, Decide):
         words += f" · decides {len(chat.plain(request.copy)):,} tokens of the note's copy among"
-        words += f" {' '.join(request.words)}"
+        words += ", and ".join(f" {' '.join(choice.words)}" for choice in request.choices)
     else:
         limit = "in a form" if request.form else "freely"
         words += f" · writes up to {request.max_tokens:,} tokens {limit}"

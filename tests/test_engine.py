@@ -14,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models.settings import Settings
 from worker.batching import BatchedEngine, OutOfMemoryError
 from worker.chat import Chat
-from worker.engine import Decide, Prompt, Refusal, Write
+from worker.engine import Choice, Decide, Prompt, Refusal, Write
 from worker.forms import EntityList, LineOf, Prose
 from worker.grammar import Grammars
 from worker.networks import Networks
@@ -78,7 +78,7 @@ def asking(question: str = "What?", document: str = NOTE, **more) -> Prompt:
 
 
 def decide(prompt: Prompt, text: str = NOTE) -> Decide:
-    return Decide(prompt, text, ("P", "p", "-"))
+    return Decide(prompt, text, (Choice(("P", "p", "-")),))
 
 
 def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, network, chat):
@@ -88,7 +88,7 @@ def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, n
         logits = network(torch.tensor([prompt + copied])).logits[0, len(prompt) :].float()
     columns = [chat.plain(word)[0] for word in ("P", "p", "-")]
     expected = logits[:, columns].log_softmax(-1).numpy()
-    assert np.abs(decided.log_probabilities - expected).max() < 0.2
+    assert np.abs(decided.scores[0].log_probabilities - expected).max() < 0.2
     assert decided.prompt_tokens == len(prompt) + len(copied)
 
 
@@ -111,19 +111,28 @@ def test_an_answer_is_the_same_alone_and_in_a_mixed_batch(engine):
         if isinstance(request, Write):
             assert alone.text[:4] == reply.text[:4]
         else:
-            assert np.abs(alone.log_probabilities - reply.log_probabilities).max() < 0.2
+            assert np.abs(alone.scores[0].log_probabilities - reply.scores[0].log_probabilities).max() < 0.2
 
 
 def test_spans_of_decisions_are_the_characters_of_the_copy(engine):
     [decided] = engine.answer([decide(asking())])
-    assert "".join(NOTE[start:end] for start, end in decided.spans) == NOTE
+    assert "".join(NOTE[start:end] for start, end in decided.scores[0].spans) == NOTE
 
 
 def test_sentence_ends_are_decided_once_each(engine):
     ends = (NOTE.index(".") + 1, len(NOTE))
-    [decided] = engine.answer([Decide(asking(), NOTE, ("yes", "no"), ends)])
-    assert decided.log_probabilities.shape == (2, 2)
-    assert [end for _, end in decided.spans] == list(ends)
+    [decided] = engine.answer([Decide(asking(), NOTE, (Choice(("yes", "no"), ends),))])
+    assert decided.scores[0].log_probabilities.shape == (2, 2)
+    assert [end for _, end in decided.scores[0].spans] == list(ends)
+
+
+def test_two_choices_in_one_reading_are_as_each_in_its_own(engine):
+    marks, ends = Choice(("P", "p", "-")), Choice(("yes", "no"), (NOTE.index(".") + 1, len(NOTE)))
+    [both] = engine.answer([Decide(asking(), NOTE, (marks, ends))])
+    for choice, scores in zip((marks, ends), both.scores, strict=True):
+        [alone] = engine.answer([Decide(asking(), NOTE, (choice,))])
+        assert scores.spans == alone.scores[0].spans
+        assert np.abs(scores.log_probabilities - alone.scores[0].log_probabilities).max() < 0.2
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -224,8 +233,8 @@ def test_a_step_that_breaks_refuses_its_batch_and_the_engine_goes_on(engine, mon
 def test_the_adapter_takes_part_only_where_it_is_asked_to(merged, engine):
     plain, on = merged.answer([decide(asking()), decide(asking(is_adapted=True))])
     [expected] = engine.answer([decide(asking())])
-    assert np.abs(plain.log_probabilities - expected.log_probabilities).max() < 0.2
-    assert np.abs(on.log_probabilities - expected.log_probabilities).max() > 0.5
+    assert np.abs(plain.scores[0].log_probabilities - expected.scores[0].log_probabilities).max() < 0.2
+    assert np.abs(on.scores[0].log_probabilities - expected.scores[0].log_probabilities).max() > 0.5
 
 
 def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights, adapter, merged):
@@ -239,7 +248,7 @@ def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights,
     switched = BatchedEngine(runner, Chat(tokenizer), grammars, max_rows=8, max_tokens=8_000)
     both = [decide(asking()), decide(asking(is_adapted=True))]
     for found, expected in zip(switched.answer(both), merged.answer(both), strict=True):
-        assert np.abs(found.log_probabilities - expected.log_probabilities).mean() < 0.1
+        assert np.abs(found.scores[0].log_probabilities - expected.scores[0].log_probabilities).mean() < 0.1
     switched.close()
 
 
@@ -248,5 +257,5 @@ def test_4_bit_weights_answer_nearly_as_the_full_ones(weights, engine, home):
     [reply] = small.answer([decide(asking())])
     [expected] = engine.answer([decide(asking())])
     small.close()
-    assert reply.log_probabilities.shape == expected.log_probabilities.shape
-    assert not np.array_equal(reply.log_probabilities, expected.log_probabilities)
+    assert reply.scores[0].log_probabilities.shape == expected.scores[0].log_probabilities.shape
+    assert not np.array_equal(reply.scores[0].log_probabilities, expected.scores[0].log_probabilities)

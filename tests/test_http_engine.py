@@ -22,7 +22,7 @@ from models.jobs import Question, recipe_for
 from models.labels import load_labels
 from models.store import Store
 from worker.completions import deciding
-from worker.engine import Decide, Prompt, Refusal, Write, Written
+from worker.engine import Choice, Decide, Prompt, Refusal, Write, Written
 from worker.forms import EntityList, LineOf, Prose
 from worker.http_client import Server, ServerError
 from worker.http_engine import HttpEngine, load
@@ -81,7 +81,7 @@ def naming(word: str) -> Write:
 
 def deciding_ends(text: str = NOTE) -> Decide:
     ends = tuple(place + 1 for place, letter in enumerate(text) if letter == ".")
-    return Decide(asking("Say yes if it is about fever, or no."), text, ("yes", "no"), ends)
+    return Decide(asking("Say yes if it is about fever, or no."), text, (Choice(("yes", "no"), ends),))
 
 
 def test_a_list_holds_only_words_of_the_note(engine):
@@ -116,17 +116,17 @@ def test_a_form_that_cannot_be_satisfied_is_refused_and_the_others_are_answered(
 def test_decisions_are_the_networks_own_whatever_else_it_would_write(lark_engine, server, tokenizer_folder):
     request = deciding_ends()
     [decided] = lark_engine.answer([request])
-    assert np.allclose(np.exp(decided.log_probabilities).sum(axis=1), 1, atol=1e-4)
-    assert [end for _, end in decided.spans] == list(request.ends)
+    assert np.allclose(np.exp(decided.scores[0].log_probabilities).sum(axis=1), 1, atol=1e-4)
+    assert [end for _, end in decided.scores[0].spans] == list(request.choices[0].ends)
     # All words of the vocabulary without the bias: slow, and the truth.
     chat = lark_engine._chat
-    words = [chat.plain(word)[0] for word in request.words]
+    words = [chat.plain(word)[0] for word in request.choices[0].words]
     tokens = chat.encode(request.prompt).tokens + chat.plain(request.copy)
     body = deciding(tokens, words) | {"logit_bias": {}, "top_k": 0, "logprobs": 49_152}
     answer = Server(http_settings(server, tokenizer_folder)).complete(body, deadline=time.monotonic() + 60)
     told = {one["id"]: one["prob"] for one in answer["choices"][0]["logprobs"]["content"][0]["top_probs"]}
     yes, no = (told[word] for word in words)
-    assert np.exp(decided.log_probabilities[-1, 0]) == pytest.approx(yes / (yes + no), abs=0.02)
+    assert np.exp(decided.scores[0].log_probabilities[-1, 0]) == pytest.approx(yes / (yes + no), abs=0.02)
 
 
 def test_a_copy_is_read_once_and_not_from_its_beginning_at_each_place(lark_engine, server):
@@ -134,7 +134,7 @@ def test_a_copy_is_read_once_and_not_from_its_beginning_at_each_place(lark_engin
     begun = server.prompt_tokens_read
     [decided] = lark_engine.answer([deciding_ends(long)])
     until(lambda: server.prompt_tokens_read > begun)
-    assert len(decided.spans) == 12
+    assert len(decided.scores[0].spans) == 12
     assert server.prompt_tokens_read - begun < 1.3 * decided.prompt_tokens
 
 

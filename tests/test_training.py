@@ -89,6 +89,8 @@ def test_of_three_answers_one_is_relevant():
     for example in answer_examples(rows, 20, random.Random(1)):
         number = example.request.prompt.question.split("Query: Q")[1][0]
         start = example.request.copy.index(f"Answer {number}")
-        relevant = [end for end, hit in zip(example.request.ends, example.is_relevant, strict=True) if hit]
+        relevant = [
+            end for end, hit in zip(example.request.choices[0].ends, example.is_relevant, strict=True) if hit
+        ]
         assert relevant
         assert all(end > start for end in relevant)

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from stand_in.answering import StandIn
 
-from worker.engine import Decide, Prompt
+from worker.engine import Choice, Decide, Prompt
 from worker.limits import LimitedEngine, StoppedError, TimedOutError
 from worker.stopping import Stopping
 
 
 def asked(about: str) -> list[Decide]:
-    return [Decide(Prompt(about, "Is it so?"), about, ("yes", "no"), (len(about),))]
+    return [Decide(Prompt(about, "Is it so?"), about, (Choice(("yes", "no"), (len(about),)),))]
 
 
 def test_an_answer_in_time_is_the_engines_own(tmp_path: Path) -> None:

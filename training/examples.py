@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from worker.decisions import SEARCH_WORDS, MarkedLabel, mark_words
-from worker.engine import Decide
+from worker.engine import Choice, Decide
 from worker.prompts import prompt
 from worker.sentences import sentences
 
@@ -86,7 +86,9 @@ def marks_examples(
         for start, end in windows_of(record, max_characters):
             inside = [(s - start, e - start, name) for s, e, name in mentions if start <= s and e <= end]
             text = record["text"][start:end]
-            request = Decide(prompt("entities_marks", text, labels=labels), text, mark_words(labels))
+            request = Decide(
+                prompt("entities_marks", text, labels=labels), text, (Choice(mark_words(labels)),)
+            )
             examples.append(Example(request, tuple(_without_overlaps(inside)), unknown))
     return examples
 
@@ -150,9 +152,8 @@ def _search(record: dict[str, Any], start: int, end: int, query: str, is_hit: An
     asked = [(one.start, one.end) for one in sentences(text)]
     hits = [(e["start"] - start, e["end"] - start) for e in record["entities"] if is_hit(e)]
     relevant = tuple(any(first <= s and e <= last for s, e in hits) for first, last in asked)
-    request = Decide(
-        prompt("search", text, query=query), text, SEARCH_WORDS, tuple(last for _, last in asked)
-    )
+    choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
+    request = Decide(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant)
 
 

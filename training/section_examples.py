@@ -13,7 +13,7 @@ from typing import Any
 
 from training.examples import Example, windows_of
 from worker.decisions import SEARCH_WORDS
-from worker.engine import Decide
+from worker.engine import Choice, Decide
 from worker.prompts import prompt
 from worker.sentences import sentences
 
@@ -104,7 +104,6 @@ def _with_some_headings(note: str, chance: random.Random) -> tuple[str, list[tup
 def _example(text: str, query: str, spans: list[tuple[int, int]]) -> Example:
     asked = [(one.start, one.end) for one in sentences(text)]
     relevant = tuple(any(s <= first and last <= e for s, e in spans) for first, last in asked)
-    request = Decide(
-        prompt("search", text, query=query), text, SEARCH_WORDS, tuple(last for _, last in asked)
-    )
+    choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
+    request = Decide(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant)

@@ -30,13 +30,13 @@ def target_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel]) -> Ta
     request = example.request
     prompt = chat.encode(request.prompt).tokens
     copied, offsets = chat.plain_with_offsets(request.copy)
-    words = [chat.plain(word)[0] for word in request.words]
-    if request.ends is None:
+    words = [chat.plain(word)[0] for word in request.choices[0].words]
+    if request.choices[0].ends is None:
         right = _right_marks(example, offsets, labels)
         places = list(range(len(copied)))
     else:
         right = np.array([[relevant, not relevant] for relevant in example.is_relevant], dtype=np.bool_)
-        places = [_reaching(end, offsets) for end in request.ends]
+        places = [_reaching(end, offsets) for end in request.choices[0].ends]
     return Target(prompt + copied, [len(prompt) + place for place in places], words, right)
 
 

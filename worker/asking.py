@@ -11,11 +11,23 @@ import numpy.typing as npt
 
 from worker.beginnings import Beginnings
 from worker.chat import Chat
-from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
+from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
 from worker.grammar import Grammars
 from worker.metering import Meter
-from worker.places import tokens_at
+from worker.places import places_of
 from worker.sequences import Branch
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A choice in tokens."""
+
+    places: tuple[int, ...]
+    """Tokens of the copy after which it is made."""
+    spans: tuple[tuple[int, int], ...]
+    """Their characters."""
+    columns: tuple[int, ...]
+    """The first token of each of its words."""
 
 
 @dataclass(slots=True, eq=False)
@@ -28,9 +40,7 @@ class Asked:
     """The tokens after the beginning, up to where deciding or writing starts."""
     copied: list[int] = field(default_factory=list)
     """Decide: the second copy of the text."""
-    spans: tuple[tuple[int, int], ...] = ()
-    wanted: tuple[int, ...] = ()
-    columns: tuple[int, ...] = ()
+    choices: tuple[Placed, ...] = ()
     end_token: int = -1
     matcher: Any = None
     """Write under a grammar: where the grammar stands."""
@@ -48,6 +58,11 @@ class Asked:
         """The most it can become."""
         more = self.request.max_tokens if isinstance(self.request, Write) else len(self.copied)
         return len(self.beginning) + len(self.prompt) + more
+
+    @property
+    def places(self) -> list[int]:
+        """Tokens of the copy after which anything is decided, each once."""
+        return sorted({place for choice in self.choices for place in choice.places})
 
     @property
     def num_written(self) -> int:
@@ -71,8 +86,8 @@ class Asked:
         self.branch = Branch(
             beginning=beginnings.find(self.beginning, is_adapted=self.request.prompt.is_adapted),
             tokens=tokens,
-            wanted=(len(tokens) - 1,) if kept else self.wanted,
-            columns=self.columns,
+            wanted=(len(tokens) - 1,) if kept else tuple(len(self.prompt) + place for place in self.places),
+            columns=tuple(column for choice in self.choices for column in choice.columns),
             kept_tokens=kept,
         )
         return self.branch
@@ -84,12 +99,23 @@ class Asked:
             self.reply.set_result(self.refusal)
             return
         if isinstance(self.request, Decide):
-            self.reply.set_result(Decided(self.spans, _normalised(logits), self.branch.num_tokens))
+            self.reply.set_result(Decided(self._scores(logits), self.branch.num_tokens))
             return
         written = self.branch.tokens[len(self.prompt) :]
         prompt_tokens = len(self.beginning) + len(self.prompt)
         text = chat.decode(written)
         self.reply.set_result(Written(text, self.is_complete, prompt_tokens, len(written)))
+
+    def _scores(self, logits: npt.NDArray[np.float32]) -> tuple[Scores, ...]:
+        """Each choice's part of the logits: its own places, its own words."""
+        row_of = {place: row for row, place in enumerate(self.places)}
+        scores, first = [], 0
+        for choice in self.choices:
+            rows = [row_of[place] for place in choice.places]
+            own = logits[rows, first : first + len(choice.columns)]
+            scores.append(Scores(choice.spans, _normalised(own)))
+            first += len(choice.columns)
+        return tuple(scores)
 
 
 def ask(
@@ -102,11 +128,8 @@ def ask(
     asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, Decide):
         copied, offsets = chat.plain_with_offsets(request.copy)
-        places = range(len(copied)) if request.ends is None else tokens_at(request.ends, offsets)
         asked.copied = copied
-        asked.spans = tuple(offsets[place] for place in places)
-        asked.wanted = tuple(len(asked.prompt) + place for place in places)
-        asked.columns = tuple(chat.plain(word)[0] for word in request.words)
+        asked.choices = tuple(_placed(choice, chat, offsets) for choice in request.choices)
     if asked.planned_tokens > context_tokens:
         more = f", {request.max_tokens} of them for the answer" if isinstance(request, Write) else ""
         detail = f"{asked.planned_tokens} tokens{more} do not fit into {context_tokens}"
@@ -118,6 +141,15 @@ def ask(
         except ValueError:  # its text may quote the note
             return Refusal("unparsable", "the grammar does not compile")
     return asked
+
+
+def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> Placed:
+    places = tuple(places_of(choice, offsets))
+    return Placed(
+        places=places,
+        spans=tuple(offsets[place] for place in places),
+        columns=tuple(chat.plain(word)[0] for word in choice.words),
+    )
 
 
 def _normalised(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

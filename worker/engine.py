@@ -32,25 +32,39 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Decide:
-    """A choice at places in a second copy of the text, which follows the question as the answer."""
+class Choice:
+    """What is to be decided, at some places of a copy."""
 
-    prompt: Prompt
-    copy: str
     words: tuple[str, ...]
     """The label words; the first token of each is what is compared."""
     ends: tuple[int, ...] | None = None
-    """Character offsets in `copy` after which to decide; none: after each token."""
+    """Character offsets in the copy after which to decide, ascending; none: after each token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decide:
+    """Choices in a second copy of the text, which follows the question as the answer, in one reading."""
+
+    prompt: Prompt
+    copy: str
+    choices: tuple[Choice, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """One choice's log-probabilities, normalised over its words alone."""
+
+    spans: tuple[tuple[int, int], ...]
+    """For each decision the characters in the copy of the token that was read last."""
+    log_probabilities: npt.NDArray[np.float32]
+    """Shape [decisions, words]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """Log-probabilities of the words, normalised over the words alone."""
+    """Each choice's scores, in the order of the choices."""
 
-    spans: tuple[tuple[int, int], ...]
-    """For each decision the characters in `copy` of the token that was read last."""
-    log_probabilities: npt.NDArray[np.float32]
-    """Shape [decisions, words]."""
+    scores: tuple[Scores, ...]
     prompt_tokens: int
 
 

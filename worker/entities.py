@@ -16,7 +16,7 @@ from worker.assertion import assertion
 from worker.attributes import PATTERNED
 from worker.conversation import Answered, Conversation, UnansweredError
 from worker.decisions import decide_marks, mark_words, marked_labels
-from worker.engine import Decide, Decided, Reply, Write, Written
+from worker.engine import Choice, Decide, Decided, Reply, Write, Written
 from worker.forms import EntityList
 from worker.grounding import Item, place, spread
 from worker.linking import with_attributes
@@ -62,7 +62,7 @@ def marks_requests(note: Note, names: Sequence[str], how: Ways) -> list[Decide]:
                 "entities_marks", text, labels=labels, is_adapted=Task.ENTITIES in how.adapted_tasks
             ),
             copy=text,
-            words=mark_words(labels),
+            choices=(Choice(mark_words(labels)),),
         )
         for window in note.windows
         for text in (note.text[window.start : window.end],)
@@ -74,8 +74,8 @@ def marks_found(note: Note, replies: Sequence[Reply], names: Sequence[str]) -> l
     labels, mentions = marked_labels(names), []
     for window, reply in zip(note.windows, replies, strict=True):
         assert isinstance(reply, Decided)
-        text = note.text[window.start : window.end]
-        for mark in decide_marks(text, reply.spans, reply.log_probabilities, labels):
+        text, marked = note.text[window.start : window.end], reply.scores[0]
+        for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels):
             if mark.start + window.start >= window.core_start:
                 start, end = mark.start + window.start, mark.end + window.start
                 mentions.append(Mention(start, end, mark.label, mark.probability))

@@ -21,11 +21,11 @@ import numpy as np
 from models.settings import Settings
 from worker.chat import Chat
 from worker.completions import Completion, GarbledError, GrammarForm, decided, deciding, writing, written
-from worker.engine import Decide, Decided, Refusal, Reply, Request, Write, Written
+from worker.engine import Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
 from worker.forms import Form, FormError
 from worker.http_client import Server
 from worker.metering import Meter
-from worker.places import tokens_at
+from worker.places import places_of
 from worker.tokenizer import load_chat
 from worker.weights import prepared_folder
 
@@ -122,16 +122,19 @@ class HttpEngine:
         copied, offsets = self._chat.plain_with_offsets(request.copy)
         if refusal := self._too_long(len(prompt) + len(copied) + 1):
             return refusal
-        places = range(len(copied)) if request.ends is None else tokens_at(request.ends, offsets)
-        words = [self._chat.plain(word)[0] for word in request.words]
-        found = np.zeros((len(places), len(words)), np.float32)
-        for row, place in enumerate(places):
-            body = deciding(prompt + copied[: place + 1], words)
-            answer = self._server.complete(body, deadline=deadline)
-            if isinstance(answer, Refusal):
-                return answer
-            found[row] = decided(answer, words)
-        return Decided(tuple(offsets[place] for place in places), found, len(prompt) + len(copied))
+        scores = []
+        for choice in request.choices:
+            places = places_of(choice, offsets)
+            words = [self._chat.plain(word)[0] for word in choice.words]
+            found = np.zeros((len(places), len(words)), np.float32)
+            for row, place in enumerate(places):
+                body = deciding(prompt + copied[: place + 1], words)
+                answer = self._server.complete(body, deadline=deadline)
+                if isinstance(answer, Refusal):
+                    return answer
+                found[row] = decided(answer, words)
+            scores.append(Scores(tuple(offsets[place] for place in places), found))
+        return Decided(tuple(scores), len(prompt) + len(copied))
 
     def _write(self, request: Write, deadline: float) -> Written | Refusal:
         tokens = self._chat.encode(request.prompt).tokens

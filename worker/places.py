@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from worker.engine import Choice
+
+
+def places_of(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:
+    """The tokens after which the choice is made."""
+    return range(len(offsets)) if choice.ends is None else tokens_at(choice.ends, offsets)
+
 
 def tokens_at(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
     """For each character end the first token that reaches it; the last token where none does.

@@ -12,7 +12,7 @@ from models.answers import Passage, SearchAnswer, Span, Task
 from worker.chunking import Window
 from worker.conversation import Answered, Conversation
 from worker.decisions import SEARCH_WORDS
-from worker.engine import Decide, Decided, Reply
+from worker.engine import Choice, Decide, Decided, Reply
 from worker.note import Note
 from worker.prompts import prompt
 from worker.recipes import SearchJoin, Ways
@@ -63,8 +63,7 @@ def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:
         Decide(
             prompt=prompt("search", text, query=query, is_adapted=Task.SEARCH in how.adapted_tasks),
             copy=text,
-            words=SEARCH_WORDS,
-            ends=tuple(sentence.end - window.start for sentence in window.sentences),
+            choices=(Choice(SEARCH_WORDS, tuple(one.end - window.start for one in window.sentences)),),
         )
         for window in note.windows
         for text in (note.text[window.start : window.end],)
@@ -76,7 +75,7 @@ def sentence_scores(windows: Sequence[Window], replies: Sequence[Reply]) -> list
     scored = []
     for window, reply in zip(windows, replies, strict=True):
         assert isinstance(reply, Decided)
-        scores = np.exp(reply.log_probabilities[:, 0])
+        scores = np.exp(reply.scores[0].log_probabilities[:, 0])
         scored += [
             (sentence, min(1.0, float(score)))
             for sentence, score in zip(window.sentences, scores, strict=True)

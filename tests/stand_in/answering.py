@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.engine import Decide, Decided, Refusal
+from worker.engine import Choice, Decide, Decided, Refusal, Scores
 
 
 class StandIn:
@@ -45,11 +45,15 @@ class StandIn:
 
 
 def _decided(request: Decide) -> Decided:
-    ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
-    shares = np.ones((len(ends), len(request.words)), np.float32)
+    scores = tuple(_scores(choice, request.copy) for choice in request.choices)
+    return Decided(scores, prompt_tokens=len(request.copy) // 4 + 1)
+
+
+def _scores(choice: Choice, copy: str) -> Scores:
+    ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
+    shares = np.ones((len(ends), len(choice.words)), np.float32)
     shares[:, 0] = [2 + end % 3 for end in ends]
-    return Decided(
+    return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
-        prompt_tokens=len(request.copy) // 4 + 1,
     )
