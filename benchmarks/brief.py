@@ -1,15 +1,17 @@
-"""The peers' fastest form of the three questions: windows of a summary's length, one answer a question.
+"""The peers' short forms of the three questions, for engines that cannot decide without writing.
 
-All labels in one answer, a line a label; the answering parts quoted; one short summary. Fewer prompts and
-fewer written tokens than the worker's own written form, for peers that cannot decide without writing.
+All labels in one answer, a line a label; the answering parts quoted; one short summary. Asked of pieces of
+a note: `windows` of a summary's length is the fastest; `sentences` one by one is slower and answers better.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Literal
 
 from benchmarks.work import QUERY, SEARCH_QUESTION, Asked
+from models.answers import Span
 from models.labels import load_labels
 from models.settings import Settings
 from worker.chat import Chat
@@ -18,6 +20,7 @@ from worker.entities import PATTERNED
 from worker.grounding import Item
 from worker.note import Note
 from worker.prompts import prompt
+from worker.sentences import sentences
 
 ITEMS = 8
 """The most of one label in one answer."""
@@ -25,21 +28,30 @@ SUMMARY_SENTENCES = 4
 SENTENCE_CHARACTERS = 240
 
 
-def brief_work(texts: Sequence[str], chat: Chat, settings: Settings, query: str = QUERY) -> list[Asked]:
-    """Three prompts a window of a summary's length, note after note."""
+Pieces = Literal["windows", "sentences"]
+
+
+def brief_work(
+    texts: Sequence[str], chat: Chat, settings: Settings, pieces: Pieces = "windows", query: str = QUERY
+) -> list[Asked]:
+    """Entities and search of each piece, a summary of each window, note after note."""
     names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
     asked = []
     for index, text in enumerate(texts):
         long = settings.summary_window_tokens
         note = Note.of(text, lambda piece: len(chat.plain(piece)), settings.window_tokens, long)
         for window in note.long_windows:
-            piece = text[window.start : window.end]
-            asked += [
-                entities_asked(index, piece, names),
-                search_asked(index, piece, query),
-                _summary_asked(index, piece),
-            ]
+            whole = text[window.start : window.end]
+            for piece in pieces_of(whole, pieces):
+                part = whole[piece.start : piece.end]
+                asked += [entities_asked(index, part, names), search_asked(index, part, query)]
+            asked.append(_summary_asked(index, whole))
     return asked
+
+
+def pieces_of(text: str, pieces: Pieces) -> list[Span]:
+    """What is asked one by one."""
+    return sentences(text) if pieces == "sentences" else [Span(start=0, end=len(text))]
 
 
 def entities_asked(note: int, text: str, names: Sequence[str]) -> Asked:

@@ -16,14 +16,14 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks import quality
 from benchmarks.agreement import Rounding, agreement
-from benchmarks.brief import brief_work
+from benchmarks.brief import Pieces, brief_work
 from benchmarks.peers.llama_server import FEWER_BITS, SAME_VALUES, LlamaServer
 from benchmarks.peers.loaded import Loaded
 from benchmarks.peers.naive import Naive
@@ -88,10 +88,10 @@ def _same_questions(
     scratch: Path,
     before: dict[str, Any],
 ) -> dict[str, Any]:
-    """Ours decides and chooses; the others write briefly, with whichever weights answer better."""
+    """Ours decides and chooses; the others write in the short form, weights and pieces, that answers best."""
     loaded = Loaded.of(plain)
-    folder, of_folders = _better_folder(options, settings, plain, scratch)
-    asked = brief_work(texts, loaded.chat, settings)
+    folder, pieces, of_forms = _best_form(options, settings, plain, scratch)
+    asked = brief_work(texts, loaded.chat, settings, pieces)
     start = before.get("llama.cpp", {}).get("tuning")
     files = (start["file"] if start else SAME_VALUES[0], *FEWER_BITS)
     makers = {
@@ -108,32 +108,38 @@ def _same_questions(
             found[name] = (
                 quality.of_decided(contender.engine, settings, options.quality, options.quality_limit)
                 if isinstance(contender, Deciding)
-                else quality.of_written(contender.answer, settings, options.quality, options.quality_limit)
+                else quality.of_written(
+                    contender.answer, settings, options.quality, options.quality_limit, pieces
+                )
             )
 
     raced = race(chosen, asked, asked[:SAMPLE], options.rounds, at_end=measure)
     answered = result(raced, len(texts), len(asked), {}, found)
-    peers_weights = {"weights": folder.name, "quality_by_weights": of_folders}
+    peers_form = {"weights": folder.name, "pieces": pieces, "quality_by_form": of_forms}
     return {
-        "questions": answered | peers_weights,
+        "questions": answered | peers_form,
         "questions_ratio_to_best_peer": answered["ratio_to_best_peer"],
     }
 
 
-def _better_folder(
+def _best_form(
     options: argparse.Namespace, settings: Settings, plain: Path, scratch: Path
-) -> tuple[Path, dict[str, Any]]:
-    """The folder whose lists are better on dev data; the plain one where that is not measured."""
+) -> tuple[Path, Pieces, dict[str, Any]]:
+    """Weights and pieces that answer best on dev data; the fastest where that is not measured."""
     if options.quality is None:
-        return plain, {}
-    measured = {}
+        return plain, "windows", {}
+    measured: dict[tuple[Path, Pieces], quality.Quality] = {}
     for folder in (plain, save_merged(settings, plain, scratch / "merged")):
         peer = StaticBatches(folder)
         peer.load()
-        measured[folder] = quality.of_written(peer.answer, settings, options.quality, options.quality_limit)
+        for pieces in get_args(Pieces):
+            measured[folder, pieces] = quality.of_written(
+                peer.answer, settings, options.quality, options.quality_limit, pieces
+            )
         peer.close()
-    better = max(measured, key=lambda one: measured[one].entities_f1 + measured[one].search_f1)
-    return better, {folder.name: asdict(one) for folder, one in measured.items()}
+    folder, pieces = max(measured, key=lambda one: measured[one].entities_f1 + measured[one].search_f1)
+    told = {f"{one.name}, {some}": asdict(found) for (one, some), found in measured.items()}
+    return folder, pieces, told
 
 
 def _continuous(folder: Path) -> Contender:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.brief import entities_asked, items_of, quoted, search_asked
+from benchmarks.brief import Pieces, entities_asked, items_of, pieces_of, quoted, search_asked
 from benchmarks.work import Answer, Asked
 from models.answers import EntitiesAnswer, SearchAnswer, Span, Task
 from models.jobs import Job, Question, Work
@@ -65,15 +65,25 @@ def of_decided(engine: Any, settings: Settings, data: Path, limit: int) -> Quali
     )
 
 
-def of_written(answers: Answers, settings: Settings, data: Path, limit: int) -> Quality:
+def of_written(
+    answers: Answers, settings: Settings, data: Path, limit: int, pieces: Pieces = "windows"
+) -> Quality:
     """A peer, in its brief form; what it wrote is put back in its places as the worker does it."""
     names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
     marked, asked = _entity_records(data, limit), _search_records(data, limit)
-    lists = answers([entities_asked(i, text, names) for i, (text, _) in enumerate(marked)])
-    quotes = answers([search_asked(i, text, query) for i, (text, query, _) in enumerate(asked)])
+    of_marked = [(i, text, span) for i, (text, _) in enumerate(marked) for span in pieces_of(text, pieces)]
+    of_asked = [(i, text, span) for i, (text, _, _) in enumerate(asked) for span in pieces_of(text, pieces)]
+    lists = answers([entities_asked(i, text[s.start : s.end], names) for i, text, s in of_marked])
+    quotes = answers([search_asked(i, text[s.start : s.end], asked[i][1]) for i, text, s in of_asked])
+    entities: list[Found] = [set() for _ in marked]
+    for (i, text, span), one in zip(of_marked, lists, strict=True):
+        entities[i] |= _placed(text, span, one.text)
+    passages: list[Found] = [set() for _ in asked]
+    for (i, text, span), one in zip(of_asked, quotes, strict=True):
+        passages[i] |= _quoted(text, span, one.text)
     return Quality(
-        _f1([(_placed(text, one.text), gold) for (text, gold), one in zip(marked, lists, strict=True)]),
-        _f1([(_quoted(text, one.text), gold) for (text, _, gold), one in zip(asked, quotes, strict=True)]),
+        _f1([(found, gold) for found, (_, gold) in zip(entities, marked, strict=True)]),
+        _f1([(found, gold) for found, (_, _, gold) in zip(passages, asked, strict=True)]),
         len(marked),
     )
 
@@ -101,18 +111,17 @@ def _search_records(data: Path, limit: int) -> list[tuple[str, str, Found]]:
     return found
 
 
-def _placed(text: str, answer: str) -> Found:
-    window = Span(start=0, end=len(text))
+def _placed(text: str, window: Span, answer: str) -> Found:
     placed = place(text, window, items_of(answer)).placed
     return {(one.start, one.end, one.label) for one in spread(text, window, placed)}
 
 
-def _quoted(text: str, answer: str) -> Found:
+def _quoted(text: str, window: Span, answer: str) -> Found:
     parts = quoted(answer)
     return {
         (one.start, one.end)
         for one in sentences(text)
-        if any(part in text[one.start : one.end] for part in parts)
+        if window.start <= one.start < window.end and any(part in text[one.start : one.end] for part in parts)
     }
 
 

@@ -21,13 +21,14 @@ from worker.allocation import keep_freed_memory
 from worker.asking import Asked, ask
 from worker.chat import Chat
 from worker.engine import Request, Write
-from worker.entities import LIST_TOKENS, marks_requests
+from worker.entities import LIST_TOKENS
 from worker.footprint import BF16, keys_values_bytes
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.networks import load_networks
 from worker.note import Note
 from worker.prompts import prompt
+from worker.reading import reading_requests
 from worker.recipes import ways
 from worker.scheduling import Scheduler
 from worker.search import search_requests
@@ -97,12 +98,14 @@ class Network:
     def deciding(self, texts: Sequence[str], settings: Settings) -> Step:
         """The first step of these notes: entities marked and one search decided on each window."""
         how = ways(settings)
-        names = how.marked_labels or tuple(label.name for label in load_labels(settings.labels_file))
+        if not how.marked_labels:  # weights without an adapter are timed on the same work
+            names = tuple(label.name for label in load_labels(settings.labels_file))
+            how = replace(how, marked_labels=names)
         notes = [
             Note.of(one, self.count_tokens, how.window_tokens, how.summary_window_tokens) for one in texts
         ]
         return self._first_step(
-            [[*marks_requests(one, names, how), *search_requests(one, QUERY, how)] for one in notes], settings
+            [[*reading_requests(one, how), *search_requests(one, QUERY, how)] for one in notes], settings
         )
 
     def asking(self, texts: Sequence[str], settings: Settings) -> Step:

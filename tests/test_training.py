@@ -6,11 +6,15 @@ import random
 
 import numpy as np
 import pytest
+import torch
 from tiny import write_tiny_weights
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoTokenizer
 
 from training.examples import marks_examples, search_examples, windows_of
-from training.section_examples import answer_examples, section_examples
+from training.packed_attention import attend
+from training.rows import Packed, cost, rows_of
+from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
 from training.targets import target_of
 from worker.chat import Chat
 from worker.decisions import decide_marks, marked_labels
@@ -27,6 +31,9 @@ RECORD = {"text": TEXT, "entities": [mention("chest pain", "Disease"), mention("
 NOTE = "CHIEF COMPLAINT\n\nKnee pain.\n\nPLAN\n\nRest and ice. Follow up in two weeks.\n"
 
 
+NOTE_ENDS = {"nee pain.": "pain", " and ice.": "ice", "wo weeks.": "weeks"}
+
+
 @pytest.fixture(scope="module")
 def chat(tmp_path_factory):
     return Chat(AutoTokenizer.from_pretrained(write_tiny_weights(tmp_path_factory.mktemp("weights"))))
@@ -34,9 +41,9 @@ def chat(tmp_path_factory):
 
 def test_the_right_words_decode_to_the_annotated_mentions(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    target = target_of(example, chat, LABELS)
+    [marks] = target_of(example, chat, LABELS).rights
     offsets = chat.plain_with_offsets(TEXT)[1]
-    scores = np.where(target.is_right, 0.0, -9.0).astype(np.float32)
+    scores = np.where(marks.is_right, 0.0, -9.0).astype(np.float32)
     scores[:, 5:] = -9.0  # of the label that is not annotated nothing is known
     found = decide_marks(TEXT, offsets, scores, LABELS)
     assert [(TEXT[m.start : m.end], m.label) for m in found] == [
@@ -47,7 +54,7 @@ def test_the_right_words_decode_to_the_annotated_mentions(chat):
 
 def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    right = target_of(example, chat, LABELS).is_right
+    right = target_of(example, chat, LABELS).rights[0].is_right
     nowhere = right[:, 0]
     assert right[nowhere][:, 5:].all()
     assert not right[nowhere][:, 1:5].any()
@@ -57,7 +64,8 @@ def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
 def test_decisions_follow_the_tokens_of_the_copy(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
     target = target_of(example, chat, LABELS)
-    assert chat.decode([target.tokens[place] for place in target.places]) == TEXT
+    [marks] = target.rights
+    assert chat.decode([target.branch[place] for place in marks.places]) == TEXT
 
 
 def test_windows_are_whole_sentences_and_leave_nothing_out():
@@ -84,6 +92,15 @@ def test_a_section_answers_its_own_question_with_or_without_its_heading():
                 assert not example.is_relevant[example.request.copy.startswith("CHIEF")]
 
 
+def test_a_sentence_is_of_the_kind_of_its_section_with_or_without_its_heading():
+    for seed in range(6):
+        [example] = kind_examples([NOTE], LABELS, 1_000, random.Random(seed))
+        tails = [example.request.copy[:end][-9:] for end in example.request.choices[1].ends]
+        of_sentences = zip(tails, example.kinds, strict=True)
+        kind_of = {NOTE_ENDS[tail]: kinds for tail, kinds in of_sentences if tail in NOTE_ENDS}
+        assert kind_of == {"pain": {"course"}, "ice": {"plan"}, "weeks": {"plan"}}
+
+
 def test_of_three_answers_one_is_relevant():
     rows = [{"question": f"Q{n}?", "answer": f"Answer {n} is here. It goes on."} for n in range(5)]
     for example in answer_examples(rows, 20, random.Random(1)):
@@ -94,3 +111,44 @@ def test_of_three_answers_one_is_relevant():
         ]
         assert relevant
         assert all(end > start for end in relevant)
+
+
+def test_a_note_of_parts_has_the_headings_of_its_parts():
+    rows = [
+        {"section": name, "section_text": f"{name} text that is long enough."}
+        for name in ("CC", "EXAM", "PLAN", "ALLERGY", "GENHX", "LABS")
+    ]
+    [note] = notes_of_parts(rows, 1, random.Random(2))
+    assert note.count("\n\n") >= 3
+    assert "text that is long enough." in note
+
+
+def test_questions_on_one_document_share_its_beginning_in_a_row(chat):
+    examples = search_examples("bc5cdr", [RECORD] * 3, 1_000, random.Random(1))
+    targets = [target_of(example, chat, LABELS) for example in examples]
+    [row] = rows_of([targets], cost(targets))
+    [document] = row.documents
+    assert len(document.branches) == len(targets)
+    assert row.tokens[document.beginning] == list(targets[0].beginning)
+    for branch, target, right in zip(document.branches, targets, row.rights, strict=True):
+        assert row.tokens[branch] == target.branch
+        assert row.positions[branch.start] == len(target.beginning)
+        assert [place - branch.start for place in right.places] == target.rights[0].places
+
+
+def test_what_is_longer_than_a_row_is_left_out(chat):
+    targets = [target_of(e, chat, LABELS) for e in marks_examples("bc5cdr", [RECORD], LABELS, 1_000)]
+    assert rows_of([targets], cost(targets) - 1) == []
+
+
+def test_a_branch_sees_its_beginning_and_itself_and_nothing_else():
+    documents = [Packed(slice(0, 3), (slice(3, 5), slice(5, 9))), Packed(slice(9, 11), (slice(11, 14),))]
+    query, key, value = torch.randn(3, 1, 2, 16, 4, generator=torch.manual_seed(1)).unbind(0)
+    found, _ = attend(None, query, key, value, None, documents=documents, scaling=0.5)
+    mask = torch.zeros(16, 16, dtype=torch.bool)
+    for document in documents:
+        for stretch in (document.beginning, *document.branches):
+            mask[stretch, document.beginning] = mask[stretch, stretch] = True
+    mask &= torch.ones(16, 16).tril().bool()
+    expected = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.5).transpose(1, 2)
+    assert torch.allclose(found[:, :14], expected[:, :14], atol=1e-5)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.decisions import SEARCH_WORDS, MarkedLabel, mark_words
+from worker.decisions import SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words
 from worker.engine import Choice, Decide
 from worker.prompts import prompt
 from worker.sentences import sentences
@@ -40,13 +40,15 @@ LABELS_OF = {
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request as the worker makes it, and the right words at each of its decisions."""
+    """A request as the worker makes it, and the right words at its decisions, as far as they are known."""
 
     request: Decide
-    spans: tuple[tuple[int, int, str], ...] = ()
-    """Marks only: start, end and label of what is to be marked."""
+    spans: tuple[tuple[int, int, str], ...] | None = None
+    """Start, end and label of what is to be marked; none where nobody marked it."""
     unknown: frozenset[str] = frozenset()
     """Labels that this corpus does not annotate."""
+    kinds: tuple[frozenset[str], ...] | None = None
+    """For each sentence what it may be said to tell of; none where nobody said it."""
     is_relevant: tuple[bool, ...] = ()
     """Search only: for each asked sentence."""
 
@@ -86,25 +88,29 @@ def marks_examples(
         for start, end in windows_of(record, max_characters):
             inside = [(s - start, e - start, name) for s, e, name in mentions if start <= s and e <= end]
             text = record["text"][start:end]
-            request = Decide(
-                prompt("entities_marks", text, labels=labels), text, (Choice(mark_words(labels)),)
-            )
+            request = reading(text, labels)
             examples.append(Example(request, tuple(_without_overlaps(inside)), unknown))
     return examples
+
+
+def reading(text: str, labels: Sequence[MarkedLabel]) -> Decide:
+    """What the worker asks of a window for entities and summary."""
+    ends = tuple(one.end for one in sentences(text))
+    question = prompt("entities_marks", text, labels=labels, kinds=SENTENCE_KINDS)
+    return Decide(question, text, (Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends)))
 
 
 def search_examples(
     corpus: str, records: Sequence[dict[str, Any]], max_characters: int, chance: random.Random
 ) -> list[Example]:
-    """Two queries a window: a finding of the note (or its other name), and one of another note."""
+    """Two queries a window: a finding of the note under any of its names, and one of another note."""
     examples = []
+    names = _names_of_concepts(records)
     for record in records:
         for start, end in windows_of(record, max_characters):
             inside = [e for e in record["entities"] if start <= e["start"] and e["end"] <= end]
             if inside:
-                examples.append(
-                    _search(record, start, end, *_own_query(inside, record["entities"], corpus, chance))
-                )
+                examples.append(_search(record, start, end, *_own_query(inside, names, corpus, chance)))
             other = chance.choice(records)["entities"]
             if other and chance.random() < 0.5:
                 query = chance.choice(other)["text"]
@@ -134,7 +140,7 @@ _WORDINGS = (
 
 
 def _own_query(
-    inside: list[dict[str, Any]], all_mentions: list[dict[str, Any]], corpus: str, chance: random.Random
+    inside: list[dict[str, Any]], names: dict[str, list[str]], corpus: str, chance: random.Random
 ) -> tuple[str, Any]:
     mention = chance.choice(inside)
     kind = mention["label"]
@@ -142,9 +148,18 @@ def _own_query(
         return chance.choice(_KIND_QUERIES[kind]), lambda one: one["label"] == kind
     concept = mention.get("concept")
     if concept:
-        names = [e["text"] for e in all_mentions if e.get("concept") == concept]
-        return _worded(chance.choice(names), chance), lambda one: one.get("concept") == concept
+        return _worded(chance.choice(names[concept]), chance), lambda one: one.get("concept") == concept
     return _worded(mention["text"], chance), _same_text(mention["text"])
+
+
+def _names_of_concepts(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    """Every name of a concept in the corpus once, so that rare ones are asked for as often as common ones."""
+    names: dict[str, dict[str, str]] = {}
+    for record in records:
+        for mention in record["entities"]:
+            if mention.get("concept"):
+                names.setdefault(mention["concept"], {})[mention["text"].lower()] = mention["text"]
+    return {concept: list(texts.values()) for concept, texts in names.items()}
 
 
 def _search(record: dict[str, Any], start: int, end: int, query: str, is_hit: Any) -> Example:

@@ -1,7 +1,8 @@
-"""Search examples that need no annotation: a note's own sections, and answers among other answers.
+"""Examples that need no annotation: a note's own sections, and answers among other answers.
 
-The section a sentence stands in tells which question it answers; its heading stays in the window or not
-by chance, so that the words of the sentence are learnt and not only the heading. No torch.
+The section a sentence stands in says what it tells of and which question it answers; its heading stays
+in the window or not by chance, so that the words of the sentence are learnt and not only the heading.
+No torch.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from training.examples import Example, windows_of
-from worker.decisions import SEARCH_WORDS
+from training.examples import Example, reading, windows_of
+from worker.decisions import SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel
 from worker.engine import Choice, Decide
 from worker.prompts import prompt
 from worker.sentences import sentences
@@ -55,6 +56,74 @@ QUERIES = {
 _HEADING = re.compile(
     r"(?m)^(" + "|".join(sorted(map(re.escape, QUERIES), key=len, reverse=True)) + r")[ :]*\r?\n"
 )
+
+
+COURSE, FINDINGS, ASSESSMENT, PLAN, OTHER = (frozenset({kind}) for kind in SENTENCE_KINDS)
+KINDS = {
+    "CHIEF COMPLAINT": COURSE,
+    "HISTORY OF PRESENT ILLNESS": COURSE,
+    "RESULTS": FINDINGS,
+    "PHYSICAL EXAM": FINDINGS,
+    "PHYSICAL EXAMINATION": FINDINGS,
+    "ASSESSMENT AND PLAN": ASSESSMENT | PLAN,
+    "PLAN": PLAN,
+    "INSTRUCTIONS": PLAN,
+    "ASSESSMENT": ASSESSMENT,
+    "IMPRESSION": ASSESSMENT,
+}
+"""By heading what its sentences tell of; other headings: of something else."""
+HEADINGS_OF_PARTS = {
+    "CC": "CHIEF COMPLAINT",
+    "GENHX": "HISTORY OF PRESENT ILLNESS",
+    "EDCOURSE": "HISTORY OF PRESENT ILLNESS",
+    "LABS": "RESULTS",
+    "IMAGING": "RESULTS",
+    "EXAM": "PHYSICAL EXAM",
+    "ASSESSMENT": "ASSESSMENT",
+    "DIAGNOSIS": "IMPRESSION",
+    "PLAN": "PLAN",
+    "DISPOSITION": "PLAN",
+    "MEDICATIONS": "MEDICATIONS",
+    "ALLERGY": "ALLERGIES",
+    "FAM/SOCHX": "SOCIAL HISTORY",
+    "PASTMEDICALHX": "MEDICAL HISTORY",
+    "PASTSURGICAL": "SURGICAL HISTORY",
+}
+"""By the name that MTS-Dialog gives a section, its heading in a note."""
+
+
+def notes_of_parts(rows: Sequence[dict[str, Any]], count: int, chance: random.Random) -> list[str]:
+    """Notes put together of sections of other notes, so that rare kinds are seen as often as common ones."""
+    parts: dict[str, list[str]] = {}
+    for row in rows:
+        if row["section"] in HEADINGS_OF_PARTS and len(row["section_text"]) > 30:
+            parts.setdefault(HEADINGS_OF_PARTS[row["section"]], []).append(row["section_text"].strip())
+    notes = []
+    for _ in range(count):
+        headings = chance.sample(sorted(parts), chance.randint(3, 6))
+        notes.append("".join(f"{one}\n{chance.choice(parts[one])}\n\n" for one in headings))
+    return notes
+
+
+def kind_examples(
+    notes: Sequence[str], labels: Sequence[MarkedLabel], max_characters: int, chance: random.Random
+) -> list[Example]:
+    """One a window: what each sentence tells of; a heading may be said to tell of anything."""
+    examples = []
+    for note in notes:
+        text, parts = _with_some_headings(note, chance)
+        for start, end in windows_of({"text": text}, max_characters):
+            window = text[start:end]
+            kinds = tuple(_kind(one.start + start, one.end + start, parts) for one in sentences(window))
+            examples.append(Example(reading(window, labels), kinds=kinds))
+    return examples
+
+
+def _kind(start: int, end: int, parts: Sequence[tuple[int, int, str]]) -> frozenset[str]:
+    for first, last, heading in parts:
+        if first <= start and end <= last:
+            return KINDS.get(heading, OTHER)
+    return frozenset(SENTENCE_KINDS)
 
 
 def section_examples(notes: Sequence[str], max_characters: int, chance: random.Random) -> list[Example]:

@@ -1,4 +1,4 @@
-"""From an example to token ids and, for each decision, the set of words that would be right. No torch."""
+"""From an example to token ids and, at each decision, the set of words that would be right. No torch."""
 
 from __future__ import annotations
 
@@ -10,34 +10,63 @@ import numpy.typing as npt
 
 from training.examples import Example
 from worker.chat import Chat
-from worker.decisions import MarkedLabel
+from worker.decisions import SENTENCE_KINDS, MarkedLabel
+from worker.engine import Choice
+from worker.places import places_of
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One training sequence."""
+class Right:
+    """One choice of an example: where it is made, and which words are right there."""
 
-    tokens: list[int]
     places: list[int]
-    """Indexes in `tokens` after which a decision is made."""
+    """Indexes into the branch's tokens, after which a decision is made."""
     word_tokens: list[int]
     is_right: npt.NDArray[np.bool_]
     """Shape [places, words]; several right words share their probability."""
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One training sequence: a beginning, which other questions on the document share, and a branch."""
+
+    beginning: tuple[int, ...]
+    branch: list[int]
+    rights: tuple[Right, ...]
+    """Only choices whose right words are known."""
+
+
 def target_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel]) -> Target:
     """The sequence as the engine builds it: prompt, then the copy, decisions after its tokens."""
     request = example.request
-    prompt = chat.encode(request.prompt).tokens
+    encoded = chat.encode(request.prompt)
+    question = encoded.tokens[encoded.shared_tokens :]
     copied, offsets = chat.plain_with_offsets(request.copy)
-    words = [chat.plain(word)[0] for word in request.choices[0].words]
-    if request.choices[0].ends is None:
-        right = _right_marks(example, offsets, labels)
-        places = list(range(len(copied)))
-    else:
-        right = np.array([[relevant, not relevant] for relevant in example.is_relevant], dtype=np.bool_)
-        places = [_reaching(end, offsets) for end in request.choices[0].ends]
-    return Target(prompt + copied, [len(prompt) + place for place in places], words, right)
+    rights = tuple(
+        Right(
+            places=[len(question) + place for place in places_of(choice, offsets)],
+            word_tokens=[chat.plain(word)[0] for word in choice.words],
+            is_right=is_right,
+        )
+        for choice, is_right in _known(example, offsets, labels)
+    )
+    return Target(tuple(encoded.tokens[: encoded.shared_tokens]), question + copied, rights)
+
+
+def _known(
+    example: Example, offsets: list[tuple[int, int]], labels: Sequence[MarkedLabel]
+) -> list[tuple[Choice, npt.NDArray[np.bool_]]]:
+    if example.is_relevant:
+        [choice] = example.request.choices
+        return [(choice, np.array([[yes, not yes] for yes in example.is_relevant], dtype=np.bool_))]
+    marks, kinds = example.request.choices
+    known = []
+    if example.spans is not None:
+        known.append((marks, _right_marks(example, offsets, labels)))
+    if example.kinds is not None:
+        rows = [[kind in some for kind in SENTENCE_KINDS] for some in example.kinds]
+        known.append((kinds, np.array(rows, dtype=np.bool_)))
+    return known
 
 
 def _right_marks(
@@ -50,7 +79,7 @@ def _right_marks(
             nothing[1 + 2 * place : 3 + 2 * place] = True
     right = np.tile(nothing, (len(offsets), 1))
     column = {label.name: 1 + 2 * place for place, label in enumerate(labels)}
-    for start, end, name in example.spans:
+    for start, end, name in example.spans or ():
         covered = [
             i for i, (first, last) in enumerate(offsets) if first < end and last > start and last > first
         ]
@@ -58,7 +87,3 @@ def _right_marks(
             right[i] = False
             right[i, column[name] + (i != covered[0])] = True
     return right
-
-
-def _reaching(end: int, offsets: list[tuple[int, int]]) -> int:
-    return next((i for i, (_, last) in enumerate(offsets) if last >= end), len(offsets) - 1)

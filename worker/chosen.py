@@ -1,7 +1,7 @@
 """The chosen summary: mentions and sentences of the note itself, grouped under sections.
 
 Faithful by construction: every piece is text of the note with its offsets. What is chosen was decided:
-marks name the problems, medications and findings; two search questions find course and follow-up.
+marks name the problems, medications and findings; what each sentence tells of finds course and follow-up.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ from typing import TypeVar
 from models.answers import Assertion, Entity, Span, SummarySentence
 from models.labels import Label
 from worker.engine import Reply, Request
-from worker.entities import entities_of, marks_found, marks_requests
+from worker.entities import entities_of
 from worker.note import Note
+from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
-from worker.search import joined_scores, search_requests, sentence_scores, word_shares
+from worker.search import joined_scores, word_shares
 
-COURSE_QUERY = "What happened?"
-FOLLOW_UP_QUERY = "What is the plan and follow-up?"
-"""Both as the adapter was trained on them (training.section_examples)."""
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
 
@@ -53,29 +51,23 @@ def choose(
     note: Note, max_words: int, how: Ways
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
     """The title and the sections' sentences; a section without anything chosen is left out."""
-    asked = [
-        marks_requests(note, how.marked_labels, how),
-        search_requests(note, COURSE_QUERY, how),
-        search_requests(note, FOLLOW_UP_QUERY, how),
-    ]
-    replies = yield [request for requests in asked for request in requests]
-    size = len(note.windows)
-    marks, course, follow_up = replies[:size], replies[size : 2 * size], replies[2 * size :]
+    replies = yield reading_requests(note, how)
+    kinds = kinds_read(note, replies)
     labels = tuple(Label(name=name, definition=name, attribute_of=_owner(name)) for name in how.marked_labels)
-    entities = entities_of(note, marks_found(note, marks, how.marked_labels), labels)
+    entities = entities_of(note, mentions_read(note, replies, how), labels)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}
     chosen = {
         "Problems": _listed(note, entities, "problem", words["Problems"]),
         "Findings": _listed(note, entities, "test", words["Findings"]),
         "Medications": _listed(note, entities, "medication", words["Medications"]),
     }
-    planned = _planned(note, sentence_scores(note.windows, follow_up), how)
+    planned = _planned(note, [(sentence, of["plan"]) for sentence, of in kinds], how)
     plan = _sentences(note, planned, words["Follow-up"], taken=())
     title = _title(note, entities)
     used = sum(_num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
     told = _sentences(
         note,
-        sentence_scores(note.windows, course),
+        [(sentence, of["course"]) for sentence, of in kinds],
         max_words - used,
         taken=[piece.source for piece in plan],
     )

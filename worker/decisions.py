@@ -16,6 +16,9 @@ from worker.words import is_boundary
 
 NOTHING = "-"
 SEARCH_WORDS = ("yes", "no")
+SENTENCE_KINDS = ("course", "findings", "assessment", "plan", "other")
+"""What a sentence of a note tells of: how it came and went on, what was seen and measured, what it is
+taken for, what is to be done; `other` is all the rest."""
 _FORBIDDEN = np.float32(-1e9)
 
 

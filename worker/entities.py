@@ -7,21 +7,20 @@ written under a grammar, a branch a label, for any weights and any labels, and p
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from models.answers import EntitiesAnswer, Entity, Span, Task
+from models.answers import EntitiesAnswer, Entity, Span
 from models.labels import Label
 from models.outcomes import Reason
 from worker.assertion import assertion
 from worker.attributes import PATTERNED
 from worker.conversation import Answered, Conversation, UnansweredError
-from worker.decisions import decide_marks, mark_words, marked_labels
-from worker.engine import Choice, Decide, Decided, Reply, Write, Written
+from worker.engine import Reply, Write, Written
 from worker.forms import EntityList
 from worker.grounding import Item, place, spread
 from worker.linking import with_attributes
 from worker.note import Note
 from worker.prompts import prompt
+from worker.reading import Mention, mentions_read, reading_requests
 from worker.recipes import Ways
 
 LIST_ITEMS = 16
@@ -30,56 +29,17 @@ LIST_TOKENS = 24 * LIST_ITEMS
 """Room for that many of the longest spans, so that a list is never cut."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mention:
-    """Characters [start, end) of the note under one label."""
-
-    start: int
-    end: int
-    label: str
-    probability: float | None
-
-
 def ask_entities(note: Note, labels: Sequence[Label], how: Ways) -> Conversation:
     """Every mention in the order of the note."""
     if how.are_marked(labels):
-        replies = yield marks_requests(note, [label.name for label in labels], how)
-        mentions = marks_found(note, replies, [label.name for label in labels])
+        replies = yield reading_requests(note, how)
+        mentions = mentions_read(note, replies, how)
     else:
         listed = [label for label in labels if label.name not in PATTERNED]
         replies = yield _list_requests(note, listed)
         mentions = _listed(note, replies, listed)
     answer = EntitiesAnswer(entities=entities_of(note, mentions, labels))
     return Answered(answer, note.windows_read)
-
-
-def marks_requests(note: Note, names: Sequence[str], how: Ways) -> list[Decide]:
-    """One a window: after each token, what begins, goes on, or nothing."""
-    labels = marked_labels(names)
-    return [
-        Decide(
-            prompt=prompt(
-                "entities_marks", text, labels=labels, is_adapted=Task.ENTITIES in how.adapted_tasks
-            ),
-            copy=text,
-            choices=(Choice(mark_words(labels)),),
-        )
-        for window in note.windows
-        for text in (note.text[window.start : window.end],)
-    ]
-
-
-def marks_found(note: Note, replies: Sequence[Reply], names: Sequence[str]) -> list[Mention]:
-    """The marks of each window's own part of the note."""
-    labels, mentions = marked_labels(names), []
-    for window, reply in zip(note.windows, replies, strict=True):
-        assert isinstance(reply, Decided)
-        text, marked = note.text[window.start : window.end], reply.scores[0]
-        for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels):
-            if mark.start + window.start >= window.core_start:
-                start, end = mark.start + window.start, mark.end + window.start
-                mentions.append(Mention(start, end, mark.label, mark.probability))
-    return mentions
 
 
 def entities_of(note: Note, mentions: Iterable[Mention], labels: Sequence[Label]) -> tuple[Entity, ...]:

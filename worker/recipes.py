@@ -23,7 +23,18 @@ from worker.prompts import templates_sha256
 from worker.tokenizer import tokenizer_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
 
-_SHARED_CODE = ("sentences", "sections", "chunking", "words", "ranges", "pipeline", "note", "chat", "prompts")
+_SHARED_CODE = (
+    "reading",
+    "sentences",
+    "sections",
+    "chunking",
+    "words",
+    "ranges",
+    "pipeline",
+    "note",
+    "chat",
+    "prompts",
+)
 _ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "attributes", "linking")
 _HTTP_CODE = ("http_engine", "completions")
 _CODE = {
@@ -37,7 +48,7 @@ _CODE = {
 _TEMPLATES = {
     Task.ENTITIES: ("entities_marks", "entities_list"),
     Task.SEARCH: ("search",),
-    Task.SUMMARY: ("entities_marks", "search", "summary_section", "summary_title", "summary_part"),
+    Task.SUMMARY: ("entities_marks", "summary_section", "summary_title", "summary_part"),
 }
 
 

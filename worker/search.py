@@ -6,15 +6,13 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-import numpy as np
-
 from models.answers import Passage, SearchAnswer, Span, Task
-from worker.chunking import Window
 from worker.conversation import Answered, Conversation
 from worker.decisions import SEARCH_WORDS
-from worker.engine import Choice, Decide, Decided, Reply
+from worker.engine import Choice, Decide, Reply
 from worker.note import Note
 from worker.prompts import prompt
+from worker.reading import sentence_ends, sentence_probabilities
 from worker.recipes import SearchJoin, Ways
 from worker.stems import content_stems
 
@@ -25,7 +23,7 @@ THRESHOLD = 0.3
 def ask_search(note: Note, query: str, how: Ways) -> Conversation:
     """The set of answering sentences, most probable first; empty where none answers."""
     replies = yield search_requests(note, query, how)
-    scored = joined_scores(note, query, sentence_scores(note.windows, replies), how.search_join)
+    scored = joined_scores(note, query, sentence_scores(note, replies), how.search_join)
     chosen = [(span, score) for span, score in scored if score >= THRESHOLD]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
@@ -63,22 +61,14 @@ def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:
         Decide(
             prompt=prompt("search", text, query=query, is_adapted=Task.SEARCH in how.adapted_tasks),
             copy=text,
-            choices=(Choice(SEARCH_WORDS, tuple(one.end - window.start for one in window.sentences)),),
+            choices=(Choice(SEARCH_WORDS, sentence_ends(window)),),
         )
         for window in note.windows
         for text in (note.text[window.start : window.end],)
     ]
 
 
-def sentence_scores(windows: Sequence[Window], replies: Sequence[Reply]) -> list[tuple[Span, float]]:
-    """Each sentence of the note once, in order, with the probability that it answers."""
-    scored = []
-    for window, reply in zip(windows, replies, strict=True):
-        assert isinstance(reply, Decided)
-        scores = np.exp(reply.scores[0].log_probabilities[:, 0])
-        scored += [
-            (sentence, min(1.0, float(score)))
-            for sentence, score in zip(window.sentences, scores, strict=True)
-            if sentence.start >= window.core_start
-        ]
-    return scored
+def sentence_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
+    """Each sentence of the note, in order, with the probability that it answers."""
+    rows = sentence_probabilities(note.windows, replies)
+    return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]

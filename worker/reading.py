@@ -1,0 +1,86 @@
+"""One reading of a window for all that is decided of it without a query: its entities, and what each
+of its sentences tells of. Entities and the chosen summary ask the same, so it is read once for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from models.answers import Span, Task
+from worker.chunking import Window
+from worker.decisions import SENTENCE_KINDS, decide_marks, mark_words, marked_labels
+from worker.engine import Choice, Decide, Decided, Reply
+from worker.note import Note
+from worker.prompts import prompt
+from worker.recipes import Ways
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """Characters [start, end) of the note under one label."""
+
+    start: int
+    end: int
+    label: str
+    probability: float | None
+
+
+def reading_requests(note: Note, how: Ways) -> list[Decide]:
+    """One a window: after each token what begins, goes on, or nothing; after each sentence its kind."""
+    labels = marked_labels(how.marked_labels)
+    is_adapted = Task.ENTITIES in how.adapted_tasks
+    return [
+        Decide(
+            prompt=prompt("entities_marks", text, labels=labels, kinds=SENTENCE_KINDS, is_adapted=is_adapted),
+            copy=text,
+            choices=(Choice(mark_words(labels)), Choice(SENTENCE_KINDS, sentence_ends(window))),
+        )
+        for window in note.windows
+        for text in (note.text[window.start : window.end],)
+    ]
+
+
+def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
+    """The marks of each window's own part of the note."""
+    labels, mentions = marked_labels(how.marked_labels), []
+    for window, reply in zip(note.windows, replies, strict=True):
+        assert isinstance(reply, Decided)
+        text, marked = note.text[window.start : window.end], reply.scores[0]
+        for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels):
+            if mark.start + window.start >= window.core_start:
+                start, end = mark.start + window.start, mark.end + window.start
+                mentions.append(Mention(start, end, mark.label, mark.probability))
+    return mentions
+
+
+def kinds_read(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:
+    """Each sentence of the note in order, with the probability of each kind."""
+    return [
+        (sentence, dict(zip(SENTENCE_KINDS, map(float, row), strict=True)))
+        for sentence, row in sentence_probabilities(note.windows, replies, choice=1)
+    ]
+
+
+def sentence_ends(window: Window) -> tuple[int, ...]:
+    """Of the window's sentences, in characters of the window."""
+    return tuple(sentence.end - window.start for sentence in window.sentences)
+
+
+def sentence_probabilities(
+    windows: Sequence[Window], replies: Sequence[Reply], *, choice: int = 0
+) -> list[tuple[Span, npt.NDArray[np.float32]]]:
+    """Each sentence of the note once, in order, with the probabilities of the choice's words at its end."""
+    found: list[tuple[Span, npt.NDArray[np.float32]]] = []
+    for window, reply in zip(windows, replies, strict=True):
+        assert isinstance(reply, Decided)
+        rows = np.exp(reply.scores[choice].log_probabilities)
+        found += [
+            (sentence, row)
+            for sentence, row in zip(window.sentences, rows, strict=True)
+            if sentence.start >= window.core_start
+        ]
+    return found
