@@ -220,6 +220,25 @@ def test_out_of_memory_halves_the_batch_and_every_request_is_still_answered(engi
     assert engine._scheduler.max_rows < 4
 
 
+def test_what_was_urgent_is_urgent_after_the_memory_ran_out(engine, monkeypatch):
+    run, failures, orders = engine._runner.run, iter([True]), []
+
+    def starved(step):
+        if len(step.pieces) > 1 and next(failures, False):
+            raise OutOfMemoryError
+        return run(step)
+
+    add = engine._scheduler.add
+    monkeypatch.setattr(engine._runner, "run", starved)
+    monkeypatch.setattr(
+        engine._scheduler,
+        "add",
+        lambda some, *, is_urgent: orders.append((len(some), is_urgent)) or add(some, is_urgent=is_urgent),
+    )
+    engine.answer([Write(asking(f"Q{n}?"), max_tokens=2) for n in range(3)], is_urgent=True)
+    assert [order for order in orders if order[0]] == [(3, True), (3, True)]
+
+
 def test_a_step_that_breaks_refuses_its_batch_and_the_engine_goes_on(engine, monkeypatch):
     def broken(step):
         raise ValueError("text of a note")

@@ -44,6 +44,7 @@ class Asked:
     end_token: int = -1
     matcher: Any = None
     """Write under a grammar: where the grammar stands."""
+    is_urgent: bool = False
     branch: Branch | None = None
     """Set by `start`."""
     num_guesses: int = 0

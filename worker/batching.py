@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.asking import Asked, ask
+from worker.budget import Budget
 from worker.chat import Chat
 from worker.engine import Decide, Refusal, Reply, Request
 from worker.grammar import Allowed, Grammars
@@ -69,6 +70,7 @@ class BatchedEngine:
         self._chat = chat
         self._grammars = grammars
         self._scheduler = Scheduler(max_rows=max_rows, max_tokens=max_tokens)
+        self._budget = Budget(max_rows=max_rows, max_tokens=max_tokens)
         self._asked: dict[Branch, Asked] = {}
         self._changed = threading.Condition()
         self._is_closed = False
@@ -92,7 +94,9 @@ class BatchedEngine:
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine is closed")
-            self._add(asked, is_urgent=is_urgent)
+            for one in asked:
+                one.is_urgent = is_urgent
+            self._add(asked)
             self._changed.notify_all()
         with self._meter.timing("wait"):
             return [one.reply.result() if isinstance(one, Asked) else one for one in prepared]
@@ -171,6 +175,7 @@ class BatchedEngine:
             self._scheduler.leave(finished)
         for branch in finished:
             self._asked.pop(branch).conclude(logits[branch], self._chat)
+        self._budget.went_well(self._scheduler)
 
     def _goes(self, branch: Branch, logits: npt.NDArray[np.float32], allowed: list[Allowed]) -> bool:
         """Whether it is answered now."""
@@ -199,10 +204,12 @@ class BatchedEngine:
         )
         self._meter.add(shared_tokens=sum(len(branch.beginning.tokens) for branch in step.started) - read)
 
-    def _add(self, asked: Sequence[Asked], *, is_urgent: bool = False) -> None:
+    def _add(self, asked: Sequence[Asked]) -> None:
         branches = [one.start(self._scheduler.beginnings) for one in asked]
         self._asked |= zip(branches, asked, strict=True)
-        self._scheduler.add(branches, is_urgent=is_urgent)
+        for is_urgent in (True, False):
+            some = [b for b, one in zip(branches, asked, strict=True) if one.is_urgent is is_urgent]
+            self._scheduler.add(some, is_urgent=is_urgent)
 
     def _after_out_of_memory(self) -> None:
         """Halves the budget; everything begins again, and what was alone is refused."""
@@ -211,8 +218,7 @@ class BatchedEngine:
             self._asked = {}
             self._scheduler.drop_all()
             if len(asked) > 1:
-                self._scheduler.max_rows = max(1, self._scheduler.max_rows // 2)
-                self._scheduler.max_tokens = max(1, self._scheduler.max_tokens // 2)
+                self._budget.halve(self._scheduler)
                 self._add(asked)
                 return
         for one in asked:

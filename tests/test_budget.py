@@ -1,0 +1,34 @@
+"""The budget after the memory ran out: halved at once, planned again later, never more than planned."""
+
+from __future__ import annotations
+
+from worker.budget import STEPS_UNTIL_MORE, Budget
+from worker.scheduling import Scheduler
+
+
+def planned(rows: int = 32, tokens: int = 8_000) -> tuple[Budget, Scheduler]:
+    return Budget(rows, tokens), Scheduler(max_rows=rows, max_tokens=tokens)
+
+
+def test_each_time_the_memory_runs_out_the_budget_is_halved():
+    budget, scheduler = planned()
+    for _ in range(3):
+        budget.halve(scheduler)
+    assert (scheduler.max_rows, scheduler.max_tokens) == (4, 1_000)
+
+
+def test_after_many_good_steps_the_plan_holds_again_and_no_more_than_the_plan():
+    budget, scheduler = planned()
+    budget.halve(scheduler)
+    for _ in range(STEPS_UNTIL_MORE - 1):
+        budget.went_well(scheduler)
+    assert scheduler.max_rows == 16
+    for _ in range(3 * STEPS_UNTIL_MORE):
+        budget.went_well(scheduler)
+    assert (scheduler.max_rows, scheduler.max_tokens) == (32, 8_000)
+
+
+def test_a_budget_of_one_row_stays_one():
+    budget, scheduler = planned(1, 1)
+    budget.halve(scheduler)
+    assert (scheduler.max_rows, scheduler.max_tokens) == (1, 1)
