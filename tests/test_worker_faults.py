@@ -218,6 +218,16 @@ def test_a_note_that_kills_its_worker_fails_for_good(workshop: Workshop) -> None
     assert workshop.column("SELECT reason FROM jobs") == ["killed_worker"]
 
 
+def test_a_note_that_kills_takes_no_other_along(workshop: Workshop) -> None:
+    workshop.submit(*NOTES, "Such notes KILL.")
+    for _ in range(3):
+        assert workshop.start(seconds=0.1, worker_threads=16).ends() == -signal.SIGKILL
+    workshop.start(worker_threads=16)
+    workshop.until(lambda: sorted(workshop.statuses()) == ["failed"] + ["finished"] * 12)
+    assert workshop.column("SELECT kills FROM jobs WHERE status = 'failed'") == [3]
+    assert workshop.column("SELECT MAX(attempts) FROM jobs WHERE status = 'finished'")[0] <= 2
+
+
 def test_the_leases_of_a_dead_worker_on_this_machine_are_over_at_once(workshop: Workshop) -> None:
     workshop.submit("No fever.")
     workshop.start(seconds=30, lease_seconds=3600)

@@ -23,7 +23,7 @@ def texts(number: int) -> list[str]:
 
 def ledger_of(store: Store) -> Ledger:
     def claim(ids: Sequence[int]) -> Sequence[Work | None]:
-        return store.claim(ids, worker="worker", serving_id=a_serving().id, lease_seconds=60, max_attempts=3)
+        return store.claim(ids, worker="worker", serving_id=a_serving().id, lease_seconds=60, max_kills=3)
 
     return Ledger(claim=claim, record=store.record)
 
@@ -116,12 +116,12 @@ def test_an_answer_handed_in_twice_is_recorded_once(store: Store) -> None:
 def test_of_two_documents_with_one_text_claimed_together_the_first_gets_the_work(store: Store) -> None:
     submit(store, documents(NOTE, NOTE))
     ledger_claim = ledger_of(store).claim
-    works = store.claim([1, 2], worker="w", serving_id=a_serving().id, lease_seconds=9, max_attempts=3)
+    works = store.claim([1, 2], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
     assert [work is not None for work in works] == [True, False]
     assert ledger_claim(2) is None
 
 
 def test_a_document_that_is_not_there_owes_nothing(store: Store) -> None:
     submit(store, documents(NOTE))
-    found = store.claim([99, 1], worker="w", serving_id=a_serving().id, lease_seconds=9, max_attempts=3)
+    found = store.claim([99, 1], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
     assert [work is None for work in found] == [True, False]

@@ -30,6 +30,7 @@ from worker.logs import where
 from worker.metering import Meter
 from worker.redis_policy import warn_about_eviction
 from worker.stopping import Stopping, leave_on_signals, stop_on_signals
+from worker.suspects import SuspectDesk
 from worker.sweeping import Sweeper, sweep
 from worker.urgent import UrgentDesk
 from worker.workplace import Workplace
@@ -53,7 +54,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._close_engine: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._sweeper: Sweeper | None = None
-        self._urgent: UrgentDesk | None = None
+        self._desks: tuple[UrgentDesk | SuspectDesk, ...] = ()
 
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
@@ -74,8 +75,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         if workplace is None or self._sweeper is None or self._heartbeat is None:
             return
         self._sweeper.stop()
-        if self._urgent is not None:
-            self._urgent.stop()
+        for desk in self._desks:
+            desk.stop()
         stopping, hands = workplace.stopping, workplace.hands
         if not stopping.is_asked:
             stopping.ask()
@@ -124,7 +125,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
         self._sweeper = Sweeper(partial(sweep, app, database, served.id))
-        self._urgent = UrgentDesk(Queries(database), self._workplace)
+        queries = Queries(database)
+        self._desks = UrgentDesk(queries, self._workplace), SuspectDesk(queries, self._workplace)
         stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 

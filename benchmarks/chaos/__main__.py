@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -30,6 +31,8 @@ _REAL_FROM_SECONDS = 60.0
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):  # so that no worker stays behind
+        signal.signal(number, lambda *_: sys.exit(130))
     groups = ("instant", "real") if given.seconds >= _REAL_FROM_SECONDS else ("instant",)
     began = time.monotonic()
     say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
