@@ -34,11 +34,13 @@ class Play:
     seconds: float
     say: Say
     by_kind: Counter[str] = field(default_factory=Counter)
+    _began: float = 0.0
     _undos: list[tuple[float, str, Undo]] = field(default_factory=list)
 
     def run(self) -> list[Chunk]:
         """The chunks that were submitted. Raises TimeoutError where the jobs do not come to an end."""
         draw, began = random.Random(self.seed), time.monotonic()
+        self._began = began
         self.stage.chunks = _chunks(self.seconds, began, self.stage.groups)
         next_fault, next_look = began + 4, began
         while (now := time.monotonic()) < began + self.seconds:
@@ -69,6 +71,7 @@ class Play:
             except NotNowError:
                 continue
             self.by_kind[name] += 1
+            self.say(f"{now - self._began:5.0f} s    {name}")
             if struck is not None:
                 self._undos.append((now + struck.seconds, name, struck.undo))
             return
