@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from making import NOTE, a_serving, claimed, documents, finished, submit
 from workshop import until
 
@@ -77,6 +78,14 @@ def test_a_database_that_is_away_is_told_to_everyone_at_once() -> None:
     claim.errors = ("away",)
     assert {type(result) for result in together(claim, [1, 2, 4])} == {DatabaseUnavailableError}
     assert len(claim.calls) == 2
+
+
+def test_a_surprise_in_the_ledger_itself_is_told_and_its_thread_goes_on() -> None:
+    answers = iter([[], [None]])  # the first is one too few
+    ledger = Ledger(claim=lambda _ids: next(answers), record=lambda _ended: [])
+    with pytest.raises(ValueError, match="zip"):
+        ledger.claim(1)
+    assert ledger.claim(2) is None
 
 
 def test_threads_claim_and_record_each_its_own(store: Store) -> None:

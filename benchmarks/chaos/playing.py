@@ -19,7 +19,8 @@ _CHUNK_NOTES = 50
 _SECONDS_BETWEEN_FAULTS = 1.8
 _TICK_SECONDS = 0.05
 _LOOK_SECONDS = 2.0
-_LONGEST_END_SECONDS = 240.0
+_LONGEST_START_SECONDS = 180.0
+_LONGEST_END_SECONDS = 300.0
 """After the last fault: three attempts with 5 s and 20 s between have room in it."""
 
 Say = Callable[[str], None]
@@ -39,28 +40,43 @@ class Play:
 
     def run(self) -> list[Chunk]:
         """The chunks that were submitted. Raises TimeoutError where the jobs do not come to an end."""
-        draw, began = random.Random(self.seed), time.monotonic()
-        self._began = began
-        self.stage.chunks = _chunks(self.seconds, began, self.stage.groups)
-        next_fault, next_look = began + 4, began
-        while (now := time.monotonic()) < began + self.seconds:
+        draw = random.Random(self.seed)
+        self._begin()
+        next_fault, next_look = self._began, self._began
+        while (now := time.monotonic()) < self._began + self.seconds:
             self._take_back(now)
             self.stage.keep_turning()
             if now >= next_fault:
                 self._strike(draw, now)
                 next_fault = now + draw.expovariate(1 / _SECONDS_BETWEEN_FAULTS)
             if now >= next_look:
-                self._tell(now - began)
+                self._tell()
                 next_look = now + _LOOK_SECONDS * 5
             time.sleep(_TICK_SECONDS)
         self._take_back(float("inf"))
         triggers.withdraw_all(self.stage.triggers)
-        self._work_off(began)
+        self._work_off()
         poison = [
             n for c in self.stage.chunks for n in range(c.first, c.first + c.count) if is_poison(c.group, n)
         ]
         self.by_kind["poison_note"] = len(poison)
         return self.stage.chunks
+
+    def _begin(self) -> None:
+        """Until the first answers are there: what strikes before meets nobody. Raises TimeoutError."""
+        self._began = time.monotonic()
+        self.stage.chunks = _chunks(self.seconds, self._began, self.stage.groups)
+        later = [(chunk, chunk.not_before - self._began) for chunk in self.stage.chunks[1:]]
+        for chunk, _ in later:
+            chunk.not_before = float("inf")
+        while not self._tell()["finished"]:
+            self.stage.keep_turning()
+            if time.monotonic() > self._began + _LONGEST_START_SECONDS:
+                raise TimeoutError(f"no answer in {_LONGEST_START_SECONDS:.0f} s: see {self.stage.folder}")
+            time.sleep(_LOOK_SECONDS)
+        self._began = time.monotonic()
+        for chunk, seconds in later:
+            chunk.not_before = self._began + seconds
 
     def _strike(self, draw: random.Random, now: float) -> None:
         names = list(KINDS)
@@ -81,21 +97,22 @@ class Play:
             self._undos.remove(entry)
             entry[2]()
 
-    def _work_off(self, began: float) -> None:
+    def _work_off(self) -> None:
         deadline = time.monotonic() + _LONGEST_END_SECONDS
         next_look = 0.0
         while time.monotonic() < deadline:
             self.stage.keep_turning()
             is_submitted = all(chunk.is_submitted for chunk in self.stage.chunks) and not self.stage.others
             if time.monotonic() >= next_look:
-                jobs = self._tell(time.monotonic() - began)
+                jobs = self._tell()
                 if is_submitted and jobs and not jobs["pending"] and not jobs["running"]:
                     return
                 next_look = time.monotonic() + _LOOK_SECONDS
             time.sleep(_TICK_SECONDS)
         self.say("the jobs do not come to an end")
 
-    def _tell(self, seconds: float) -> Counter[str]:
+    def _tell(self) -> Counter[str]:
+        seconds = time.monotonic() - self._began
         try:
             jobs = open_jobs(self.stage)
         except NotemillError:
