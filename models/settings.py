@@ -83,8 +83,13 @@ class Settings(BaseSettings):
     time it runs alone, so that a document that kills takes no other along."""
     time_limit_seconds: float = Field(default=1_800.0, gt=0)
     """For one document, all its jobs together."""
+    stalled_seconds: float = Field(default=30.0, gt=0)
+    """How long messages may wait before a worker with free hands that takes none ends itself."""
     stop_seconds: float = Field(default=20.0, ge=0)
     """How long a stopping worker lets its documents finish before it gives their jobs back."""
+
+    max_queue_messages: int = Field(default=100_000, ge=1)
+    """Messages that may wait in Redis, about 0.8 kB each; a producer beyond it slows down and sends none."""
 
     labels_file: Path | None = None
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""

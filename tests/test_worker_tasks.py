@@ -232,7 +232,7 @@ def test_who_has_to_be_alone_waits_and_keeps_others_out() -> None:
     with hands.holding(stopping):
         alone = Thread(target=take, args=("alone", True))
         alone.start()
-        until(lambda: hands._is_kept_free)
+        until(lambda: hands.are_kept_free)
         late = Thread(target=take, args=("late", False))
         late.start()
         assert order == []

@@ -25,14 +25,16 @@ _LOOK_UP_SECONDS = 0.2
 class Hands:
     """Counts the documents in hand, and sees to it that one can be alone there."""
 
-    _count: int = 0
-    _is_kept_free: bool = False
+    count: int = 0
+    taken: int = 0
+    """Since the start; a message that finds nothing owed counts too."""
+    are_kept_free: bool = False
     """One document waits to be alone, or is: no other is taken in hand."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def are_empty(self) -> bool:
-        return self._count == 0
+        return self.count == 0
 
     @contextmanager
     def holding(self, stopping: Stopping, *, is_alone: bool = False) -> Iterator[bool]:
@@ -42,20 +44,21 @@ class Hands:
         is_held = False
         try:
             with self._changed:
-                self._is_kept_free |= is_alone
+                self.are_kept_free |= is_alone
                 while self._is_blocked(is_alone) and not stopping.is_asked:
                     self._changed.wait(_LOOK_UP_SECONDS)
                 is_held = not self._is_blocked(is_alone)
-                self._count += is_held
+                self.count += is_held
+                self.taken += is_held
             yield is_held
         finally:
             with self._changed:
-                self._count -= is_held
-                self._is_kept_free &= not is_alone
+                self.count -= is_held
+                self.are_kept_free &= not is_alone
                 self._changed.notify_all()
 
     def _is_blocked(self, is_alone: bool) -> bool:
-        return self._count > 0 if is_alone else self._is_kept_free
+        return self.count > 0 if is_alone else self.are_kept_free
 
 
 @dataclass(slots=True)
