@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="draws kinds and moments (default 1)")
-    parser.add_argument("--seconds", type=float, default=120, help="how long faults strike (default 120)")
+    parser.add_argument("--seconds", type=float, default=60, help="how long faults strike (default 60)")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--json", action="store_true", help="no progress, the last line alone")
     parser.add_argument("--keep", action="store_true", help="leave the folder with its logs")

@@ -16,7 +16,7 @@ from benchmarks.chaos.stage import Chunk, Stage
 from models.errors import NotemillError
 
 _CHUNK_NOTES = 50
-_SECONDS_BETWEEN_FAULTS = 1.8
+_SECONDS_BETWEEN_FAULTS = 1.1
 _TICK_SECONDS = 0.05
 _LOOK_SECONDS = 2.0
 _LONGEST_START_SECONDS = 180.0
@@ -125,7 +125,7 @@ class Play:
 
 def _chunks(seconds: float, began: float, groups: object) -> list[Chunk]:
     """As many notes as two workers can answer in the time, coming in evenly; one in ten for the real one."""
-    number = max(2, round(seconds * 5 / _CHUNK_NOTES))
+    number = max(2, round(seconds * 9 / _CHUNK_NOTES))
     each = 0.8 * seconds / number
     chunks = [Chunk("instant", i * _CHUNK_NOTES, _CHUNK_NOTES, began + i * each) for i in range(number)]
     if "real" in groups:  # type: ignore[operator]
