@@ -57,10 +57,11 @@ def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> 
         how = ways(stage.settings(group))
         numbers = sorted({n for c in chunks if c.group == group for n in range(c.first, c.first + c.count)})
         for number in numbers:
+            expected = _expected(text_of(group, number), engines[group], how)
             for search in SEARCHES:
                 stored = found.pop((f"{group}-{number:05d}", search), [])
                 verdict.jobs += 1
-                _judge_one(verdict, group, number, search, stored, engines[group], how)
+                _judge_one(verdict, group, number, search, stored, expected[search])
     verdict.wrong += len(found)
     verdict.lines += [f"{key}: nobody asked for it" for key in found]
     engine = stage.engine
@@ -74,7 +75,7 @@ def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> 
 
 
 def _judge_one(
-    verdict: Verdict, group: str, number: int, search: str, stored: list[Any], engine: Engine, how: Ways
+    verdict: Verdict, group: str, number: int, search: str, stored: list[Any], expected: Passages
 ) -> None:
     name = f"{group}-{number:05d}, {search!r}"
     if len(stored) > 1:
@@ -92,7 +93,7 @@ def _judge_one(
     elif result["status"] == "failed":
         verdict.lost += 1
         verdict.lines.append(f"{name}: failed, {result['reason']} {result['detail']}")
-    elif not _is_same(_passages(result), _expected(text_of(group, number), search, engine, how), group):
+    elif not _is_same(_passages(result), expected, group):
         verdict.wrong += 1
         verdict.lines.append(f"{name}: another answer than expected")
 
@@ -106,13 +107,18 @@ def _is_same(found: Passages, expected: Passages, group: str) -> bool:
     return max((*scores, *at_the_border), default=0.0) < _SCORE_TOLERANCE
 
 
-def _expected(note: str, search: str, engine: Engine, how: Ways) -> Passages:
-    question = Question(task=Task.SEARCH, parameters={"query": search})
-    work = Work(document_id=1, text=note, jobs=(Job(id=1, question=question, recipe_id="-", attempt=1),))
-    outcomes = [outcome for ended in process(work, engine=engine, how=how) for _, outcome in ended]
-    assert isinstance(outcomes[0], Finished)
-    assert isinstance(outcomes[0].answer, SearchAnswer)
-    return {(one.start, one.end): one.score for one in outcomes[0].answer.passages}
+def _expected(note: str, engine: Engine, how: Ways) -> dict[str, Passages]:
+    """By search."""
+    questions = [Question(task=Task.SEARCH, parameters={"query": search}) for search in SEARCHES]
+    jobs = tuple(Job(id=i, question=one, recipe_id="-", attempt=1) for i, one in enumerate(questions))
+    found = {}
+    for ended in process(Work(document_id=1, text=note, jobs=jobs), engine=engine, how=how):
+        for job, outcome in ended:
+            assert isinstance(outcome, Finished)
+            assert isinstance(outcome.answer, SearchAnswer)
+            passages = {(one.start, one.end): one.score for one in outcome.answer.passages}
+            found[SEARCHES[job.id]] = passages
+    return found
 
 
 def _passages(result: dict[str, Any]) -> Passages:

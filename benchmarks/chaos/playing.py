@@ -20,8 +20,8 @@ _SECONDS_BETWEEN_FAULTS = 1.1
 _TICK_SECONDS = 0.05
 _LOOK_SECONDS = 2.0
 _LONGEST_START_SECONDS = 180.0
-_LONGEST_END_SECONDS = 300.0
-"""After the last fault: three attempts with 5 s and 20 s between have room in it."""
+_LONGEST_STILL_SECONDS = 120.0
+"""With nothing ended, begun or given back: far more than the longest wait before another attempt, 20 s."""
 
 Say = Callable[[str], None]
 
@@ -98,15 +98,17 @@ class Play:
             entry[2]()
 
     def _work_off(self) -> None:
-        deadline = time.monotonic() + _LONGEST_END_SECONDS
-        next_look = 0.0
-        while time.monotonic() < deadline:
+        """Until nothing is owed, or nothing has moved for a while: what is owed then is lost to the run."""
+        moved_at, before, next_look = time.monotonic(), Counter[str](), 0.0
+        while time.monotonic() < moved_at + _LONGEST_STILL_SECONDS:
             self.stage.keep_turning()
             is_submitted = all(chunk.is_submitted for chunk in self.stage.chunks) and not self.stage.others
             if time.monotonic() >= next_look:
                 jobs = self._tell()
                 if is_submitted and jobs and not jobs["pending"] and not jobs["running"]:
                     return
+                if jobs != before:
+                    moved_at, before = time.monotonic(), jobs
                 next_look = time.monotonic() + _LOOK_SECONDS
             time.sleep(_TICK_SECONDS)
         self.say("the jobs do not come to an end")
