@@ -120,6 +120,21 @@ def test_a_redis_that_is_gone_for_a_while_loses_nothing(
     workshop.until_all("finished")
 
 
+def test_a_redis_that_is_full_when_a_worker_connects_again_does_not_end_it(
+    workshop: Workshop, redis_server: RedisServer
+) -> None:
+    workshop.redis_url = redis_server.url
+    worker = workshop.start()
+    worker.says("serves")
+    redis_server.client.config_set("maxmemory", "1")
+    redis_server.client.client_kill_filter(_type="normal", skipme=True)
+    worker.says("OutOfMemoryError")
+    redis_server.client.config_set("maxmemory", "0")
+    workshop.submit("No fever.")
+    workshop.until_all("finished")
+    assert worker.process.poll() is None
+
+
 def test_a_document_registered_but_never_enqueued_is_found(workshop: Workshop) -> None:
     workshop.register("No fever.")
     workshop.start()
