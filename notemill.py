@@ -218,6 +218,17 @@ def config(as_json: options.Json = False) -> int:
     return show_config(as_json=as_json)
 
 
+@_keep(epilog="Example: `notemill health --ready`")
+def health(ready: options.Ready = False, as_json: options.Json = False) -> int:
+    """Say by the exit status whether a worker of this machine lives: 0 or 1.
+
+    With --ready: whether it has its weights, its database and its Redis, and takes notes.
+    """
+    from console.health import show_health
+
+    return show_health(is_ready_asked=ready, as_json=as_json)
+
+
 @_keep(epilog="Example: `notemill doctor --plan mistral-7b --gib 8`")
 def doctor(plan: options.Plan = None, gib: options.Gib = None, as_json: options.Json = False) -> int:
     """Say what is wrong, and what to type.

@@ -47,6 +47,7 @@ Urgent = Annotated[
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors while working.")]
 Json = Annotated[bool, typer.Option("--json", help="One JSON value on standard output, for programs.")]
+Ready = Annotated[bool, typer.Option("--ready", help="Ask whether it is ready, not only alive.")]
 Explain = Annotated[bool, typer.Option("--explain", "-e", help="Show where the time went.")]
 Run = Annotated[int | None, typer.Option("--run", metavar="RUN", help="Only this run; `status` lists them.")]
 RunToShow = Annotated[int | None, typer.Argument(metavar="[RUN]", help="One run in detail.")]

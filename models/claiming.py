@@ -9,7 +9,20 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Update, and_, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    TextClause,
+    Update,
+    and_,
+    case,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from models.cancelling import cancel_unwanted, is_wanted
 from models.clock import epoch_now, utc_now
@@ -18,6 +31,7 @@ from models.labels import Label
 from models.outcomes import Reason
 from models.tables import (
     IS_RUNNING,
+    IS_SUSPECT,
     OWED_OR_RUNNING,
     AttemptEnd,
     AttemptRow,
@@ -40,6 +54,13 @@ def is_owed() -> ColumnElement[bool]:
     return and_(OWED_OR_RUNNING, or_(is_ready, and_(JobRow.status == JobStatus.RUNNING.value, is_over)))
 
 
+def has_suspicion(is_suspect: bool | None) -> tuple[ColumnElement[bool] | TextClause, ...]:
+    """Conditions on a row of jobs; none where it does not matter."""
+    if is_suspect is None:
+        return ()
+    return (IS_SUSPECT,) if is_suspect else (JobRow.attempts == JobRow.attempts_forgiven,)
+
+
 def is_served_by(serving_id: str) -> ColumnElement[bool]:
     """Of a row of jobs: the serving, once announced, answers under its recipe."""
     bases = select(ServingBaseRow.base_id).where(ServingBaseRow.serving_id == serving_id)
@@ -53,17 +74,18 @@ def claim(
     worker: str,
     serving_id: str,
     lease_seconds: float,
-    max_attempts: int,
+    max_kills: int,
+    is_suspect: bool | None,
 ) -> list[Work | None]:
     """See Store.claim."""
     shas = _text_of_documents(connection, document_ids)
-    owed = connection.execute(owed_jobs(list(shas), serving_id)).all()
+    owed = connection.execute(owed_jobs(list(shas), serving_id, is_suspect)).all()
     _end_attempts(
         connection, [row.id for row in owed if row.status == JobStatus.RUNNING], AttemptEnd.LEASE_EXPIRED
     )
     unwanted = _cancelled(connection, [row.id for row in owed if not row.is_wanted])
-    exhausted = {row.id for row in owed if row.attempts - row.attempts_forgiven >= max_attempts}
-    _fail(connection, exhausted, max_attempts)
+    exhausted = {row.id for row in owed if _kills(row) >= max_kills}
+    _fail(connection, exhausted, max_kills)
     taken = [row for row in owed if row.id not in unwanted | exhausted]
     work = _take(connection, taken, shas, worker, lease_seconds) if taken else {}
     return [work.pop(document_id, None) for document_id in document_ids]
@@ -102,7 +124,7 @@ def release(
     connection: Connection, jobs: Sequence[Job], detail: str, wait_seconds: float, max_attempts: int
 ) -> int:
     """See Store.release."""
-    is_last = JobRow.attempts - JobRow.attempts_forgiven >= max_attempts
+    is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
     last = update(JobRow).where(is_last).values(**_failed(Reason.CRASHED, detail))
     failed = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
     waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
@@ -146,16 +168,18 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
     JobRow.recipe_id,
     JobRow.status,
     JobRow.attempts,
-    JobRow.attempts_forgiven,
+    JobRow.kills,
     JobRow.is_urgent,
 )
 
 
-def owed_jobs(shas: Sequence[str], serving_id: str) -> Select[*tuple[Any, ...]]:
+def owed_jobs(
+    shas: Sequence[str], serving_id: str, is_suspect: bool | None = None
+) -> Select[*tuple[Any, ...]]:
     """What `claim` looks at: the jobs owed on these texts that the serving can answer, locked."""
     return (
         select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
-        .where(JobRow.text_sha256.in_(shas), is_owed(), is_served_by(serving_id))
+        .where(JobRow.text_sha256.in_(shas), is_owed(), is_served_by(serving_id), *has_suspicion(is_suspect))
         .order_by(JobRow.id)
         # PostgreSQL: what another worker is claiming at this moment is not ours. KEY SHARE leaves room
         # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.
@@ -172,10 +196,20 @@ def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
     return set(unwanted)
 
 
-def _fail(connection: Connection, exhausted: Collection[int], max_attempts: int) -> None:
+def _kills(row: Row[*tuple[Any, ...]]) -> int:
+    """With the one that the claim under way has just found out of."""
+    return int(row.kills) + int(row.status == JobStatus.RUNNING)
+
+
+def _fail(connection: Connection, exhausted: Collection[int], max_kills: int) -> None:
     if exhausted:
-        values = _failed(Reason.KILLED_WORKER, f"claimed {max_attempts} times without an end")
+        detail = f"its worker died or fell silent {max_kills} times"
+        values = {**_failed(Reason.KILLED_WORKER, detail), "kills": _KILLS}
         connection.execute(update(JobRow).where(JobRow.id.in_(exhausted)).values(**values))
+
+
+_KILLS = JobRow.kills + case((JobRow.status == JobStatus.RUNNING.value, 1), else_=0)
+"""What runs with its lease over, when it is claimed, has cost a worker."""
 
 
 def _failed(reason: Reason, detail: str) -> dict[str, Any]:
@@ -194,6 +228,7 @@ def _take(
     values = {
         "status": JobStatus.RUNNING.value,
         "attempts": JobRow.attempts + 1,
+        "kills": _KILLS,
         "worker": worker,
         "lease_until_epoch": epoch_now() + lease_seconds,
         "started_at": utc_now(),

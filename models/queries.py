@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, sel
 
 from models import charging, results, schema
 from models.answers import Task
-from models.claiming import is_owed, is_served_by
+from models.claiming import has_suspicion, is_owed, is_served_by
 from models.clock import epoch_now
 from models.database import reading
 from models.documents import StoredDocument
@@ -109,11 +109,15 @@ class Queries:
         older_than_seconds: float,
         limit: int,
         is_urgent: bool = False,
+        is_suspect: bool | None = None,
     ) -> list[int]:
         """One document for each text with a job that is pending or whose lease has ended, unless a message
         for that text was sent in the last `older_than_seconds`. With a serving, only what it can answer;
-        with `is_urgent`, only what a person waits for."""
-        statement = owed_statement(serving_id, older_than_seconds, limit, is_urgent=is_urgent)
+        with `is_urgent`, only what a person waits for; with `is_suspect`, only what came to no end before,
+        or nothing of that."""
+        statement = owed_statement(
+            serving_id, older_than_seconds, limit, is_urgent=is_urgent, is_suspect=is_suspect
+        )
         with reading(self._engine) as connection:
             return list(connection.scalars(statement))
 
@@ -139,7 +143,12 @@ class Queries:
 
 
 def owed_statement(
-    serving_id: str | None, older_than_seconds: float, limit: int, *, is_urgent: bool = False
+    serving_id: str | None,
+    older_than_seconds: float,
+    limit: int,
+    *,
+    is_urgent: bool = False,
+    is_suspect: bool | None = None,
 ) -> Select[int]:
     """See Queries.owed_documents. Walks the index of owed jobs in its order and stops at the limit."""
     is_served = () if serving_id is None else (is_served_by(serving_id),)
@@ -149,7 +158,7 @@ def owed_statement(
         select(func.min(DocumentRow.id))
         .select_from(JobRow)
         .join(DocumentRow, DocumentRow.text_sha256 == JobRow.text_sha256)
-        .where(is_owed(), *is_served, *is_chosen)
+        .where(is_owed(), *is_served, *is_chosen, *has_suspicion(is_suspect))
         .group_by(JobRow.text_sha256)
         .having(last_sent < epoch_now() - older_than_seconds)
         .order_by(JobRow.text_sha256)

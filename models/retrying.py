@@ -21,6 +21,7 @@ def retry(connection: Connection, run_id: int | None, reason: Reason | None) -> 
     pending = {
         "status": JobStatus.PENDING.value,
         "attempts_forgiven": JobRow.attempts,
+        "kills": 0,
         "reason": None,
         "detail": "",
         "finished_at": None,

@@ -78,13 +78,18 @@ class Settings(BaseSettings):
     """How long a claimed job stays its worker's without a sign of life."""
     max_attempts: int = Field(default=3, ge=1)
     """Attempts of one job that may end in a surprise before it fails for good."""
-    max_kills: int = Field(default=12, ge=1)
-    """Claims of one job whose worker may die before it fails for good; more, since those that die with a
-    worker are mostly innocent: it holds `worker_threads` documents, and machines are switched off."""
+    max_kills: int = Field(default=3, ge=1)
+    """How often a worker may die with a job in its hands before the job fails for good. After the first
+    time it runs alone, so that a document that kills takes no other along."""
     time_limit_seconds: float = Field(default=1_800.0, gt=0)
     """For one document, all its jobs together."""
+    stalled_seconds: float = Field(default=30.0, gt=0)
+    """How long messages may wait before a worker with free hands that takes none ends itself."""
     stop_seconds: float = Field(default=20.0, ge=0)
     """How long a stopping worker lets its documents finish before it gives their jobs back."""
+
+    max_queue_messages: int = Field(default=100_000, ge=1)
+    """Messages that may wait in Redis, about 0.8 kB each; a producer beyond it slows down and sends none."""
 
     labels_file: Path | None = None
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""

@@ -96,14 +96,16 @@ class Store:
         worker: str,
         serving_id: str,
         lease_seconds: float,
-        max_attempts: int,
+        max_kills: int,
+        is_suspect: bool | None = None,
     ) -> list[Work | None]:
         """For each document the jobs owed on its text that the announced serving can answer; none if there
         are none, or an earlier one of these documents has the same text.
 
-        They are this worker's until the lease ends without `renew`. A job that was claimed
-        `max_attempts` times without an end fails (`killed_worker`); one whose every run was cancelled
-        is cancelled. `worker` names one process for its lifetime, not a machine.
+        They are this worker's until the lease ends without `renew`. A job in whose hands a worker died
+        `max_kills` times fails (`killed_worker`); one whose every run was cancelled is cancelled.
+        `is_suspect`: only jobs that were claimed before and came to no end, or none of those. `worker`
+        names one process for its lifetime, not a machine.
         """
         with writing(self._engine) as connection:
             return claiming.claim(
@@ -112,7 +114,8 @@ class Store:
                 worker=worker,
                 serving_id=serving_id,
                 lease_seconds=lease_seconds,
-                max_attempts=max_attempts,
+                max_kills=max_kills,
+                is_suspect=is_suspect,
             )
 
     def renew(self, worker: str, lease_seconds: float) -> int:

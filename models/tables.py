@@ -42,6 +42,11 @@ IS_RUNNING = text("jobs.status = 'running'")
 IS_URGENT = text("jobs.is_urgent")
 URGENT_AND_OWED_OR_RUNNING = text("jobs.is_urgent AND jobs.status IN ('pending', 'running')")
 IS_FAILED = text("jobs.status = 'failed'")
+IS_SUSPECT = text("jobs.attempts > jobs.attempts_forgiven")
+"""It was claimed before and came to no end: its worker died, or there was a surprise."""
+SUSPECT_AND_OWED_OR_RUNNING = text(
+    "jobs.attempts > jobs.attempts_forgiven AND jobs.status IN ('pending', 'running')"
+)
 
 _SHA256 = String(64)
 _FINGERPRINT = String(16)
@@ -165,6 +170,12 @@ class JobRow(Base):
             sqlite_where=URGENT_AND_OWED_OR_RUNNING,
             postgresql_where=URGENT_AND_OWED_OR_RUNNING,
         ),
+        Index(
+            "ix_jobs_suspect",
+            "text_sha256",
+            sqlite_where=SUSPECT_AND_OWED_OR_RUNNING,
+            postgresql_where=SUSPECT_AND_OWED_OR_RUNNING,
+        ),
         Index("ix_jobs_running", "worker", sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING),
         Index("ix_jobs_failed", "reason", sqlite_where=IS_FAILED, postgresql_where=IS_FAILED),
         NEVER_REUSED,
@@ -196,6 +207,8 @@ class JobRow(Base):
     """Pairs [start, end]."""
     is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
     """A person waits for it; it goes before the jobs of a nightly run."""
+    kills: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often its worker died, or was silent for a whole lease, with this job in its hands."""
 
 
 class RunJobRow(Base):

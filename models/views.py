@@ -107,6 +107,26 @@ SELECT {_DOCUMENT}, j.id AS job_id, j.task, {{query}} AS query,
 JOIN texts x ON x.sha256 = j.text_sha256
 """
 
+# Of a finished job the ranges that were read and, between them, those that were not: only white space, or the
+# store refuses the answer (models.grounded). Of any other job nothing counts as read, and why.
+_RANGE = f"SELECT {_DOCUMENT}, j.id AS job_id, j.task, j.status"
+_COVERAGE = f"""
+{_RANGE}, {{range_start}} AS span_start, {{range_end}} AS span_end, 1 = 1 AS is_read, NULL AS reason
+{_FROM_DOCUMENT_TO_JOB} {{join_ranges}} WHERE j.status = 'finished'
+UNION ALL
+{_RANGE}, {{range_end}}, COALESCE({{next_start}}, length(x.text)), 1 = 0, 'white_space'
+{_FROM_DOCUMENT_TO_JOB} JOIN texts x ON x.sha256 = j.text_sha256 {{join_ranges}}
+WHERE j.status = 'finished' AND COALESCE({{next_start}}, length(x.text)) > {{range_end}}
+UNION ALL
+{_RANGE}, 0, COALESCE({{first_start}}, length(x.text)), 1 = 0, 'white_space'
+{_FROM_DOCUMENT_TO_JOB} JOIN texts x ON x.sha256 = j.text_sha256
+WHERE j.status = 'finished' AND COALESCE({{first_start}}, length(x.text)) > 0
+UNION ALL
+{_RANGE}, 0, length(x.text), 1 = 0, COALESCE(j.reason, j.status)
+{_FROM_DOCUMENT_TO_JOB} JOIN texts x ON x.sha256 = j.text_sha256
+WHERE j.status <> 'finished'
+"""
+
 _RUN_PROGRESS = """
 SELECT r.id AS run, r.created_at, r.closed_at, r.cancelled_at, r.documents, r.refused,
   COUNT(j.id) AS jobs,
@@ -142,15 +162,37 @@ _VIEWS = {
     "v_summary_sentences": _SUMMARY_SENTENCES,
     "v_summary_sources": _SUMMARY_SOURCES,
     "v_jobs": _JOBS,
+    "v_coverage": _COVERAGE,
     "v_run_progress": _RUN_PROGRESS,
     "v_run_spending": _RUN_SPENDING,
 }
 NAMES = tuple(_VIEWS)
 
 
+_RANGES: dict[Dialect, dict[str, str]] = {
+    "sqlite": {
+        "join_ranges": "JOIN json_each(j.ranges_read) r",
+        "range_start": "json_extract(r.value, '$[0]')",
+        "range_end": "json_extract(r.value, '$[1]')",
+        "next_start": "json_extract(j.ranges_read, '$[' || (r.key + 1) || '][0]')",
+        "first_start": "json_extract(j.ranges_read, '$[0][0]')",
+    },
+    "postgresql": {
+        "join_ranges": "CROSS JOIN LATERAL json_array_elements(j.ranges_read)"
+        " WITH ORDINALITY AS r(value, number)",
+        "range_start": "CAST(r.value ->> 0 AS INTEGER)",
+        "range_end": "CAST(r.value ->> 1 AS INTEGER)",
+        "next_start": "CAST(j.ranges_read -> CAST(r.number AS INTEGER) ->> 0 AS INTEGER)",
+        "first_start": "CAST(j.ranges_read -> 0 ->> 0 AS INTEGER)",
+    },
+}
+"""`ranges_read` is in order and without overlaps."""
+
+
 def create_statements(dialect: Dialect) -> list[str]:
     """CREATE VIEW for every view, in the order of NAMES."""
     pieces = {name: _parameter(name, dialect) for name in ("query", "max_words")}
+    pieces |= _RANGES[dialect]
     pieces |= {f"attribute_{kind}": _attribute(kind) for kind in ("dosage", "frequency", "route", "value")}
     return [f"CREATE VIEW {name} AS{sql.format(**pieces).rstrip()}" for name, sql in _VIEWS.items()]
 

@@ -80,6 +80,12 @@ class Enqueuer:
                     self._start_over()
                     time.sleep(SECONDS_BETWEEN_ATTEMPTS * attempt)
 
+    def waiting(self) -> int:
+        """Messages that wait in the worker's queue. Raises QueueError."""
+        with _reported(self._connection):
+            _connect(self._connection)
+            return _waiting(self._connection.default_channel)
+
     def _start_over(self) -> None:
         """With a new connection: a pipeline that failed leaves its socket in the middle of an answer."""
         self._connection.release()
@@ -114,11 +120,14 @@ def queue_length(redis_url: str) -> QueueLength:
     with _app(redis_url).connection_for_read() as connection, _reported(connection):
         _connect(connection)
         channel = connection.default_channel
-        try:  # sums the lists of all priorities
-            waiting = channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count
-        except ChannelError:  # Redis drops a list with its last element
-            waiting = 0
-        return QueueLength(waiting=waiting, unacknowledged=channel.client.hlen(channel.unacked_key))
+        return QueueLength(waiting=_waiting(channel), unacknowledged=channel.client.hlen(channel.unacked_key))
+
+
+def _waiting(channel: Any) -> int:
+    try:  # sums the lists of all priorities
+        return int(channel.queue_declare(queue=QUEUE_NAME, passive=True).message_count)
+    except ChannelError:  # Redis drops a list with its last element
+        return 0
 
 
 def _app(redis_url: str) -> Celery:

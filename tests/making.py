@@ -67,7 +67,7 @@ def submit(
 
 def claim(store: Store, document_id: int, worker: str = "worker", **changes: Any) -> Work | None:
     """A claim with a long lease under the usual serving."""
-    usual = {"serving_id": a_serving().id, "lease_seconds": 60.0, "max_attempts": 3}
+    usual = {"serving_id": a_serving().id, "lease_seconds": 60.0, "max_kills": 3}
     (claimed,) = store.claim([document_id], worker=worker, **{**usual, **changes})
     return claimed
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,41 @@ _FORGETFUL = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclass
+class PostgresServer:
+    """A server that may be killed and started again on the same data."""
+
+    folder: Path
+    """Holds the socket."""
+    binaries: Path
+    user: str | None
+    options: list[str]
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers, which after a kill takes its recovery."""
+        words: list[str | Path] = [word for option in self.options for word in ("-c", option)]
+        command = [self.binaries / "postgres", "-D", self.folder / "data", "-k", self.folder, *words]
+        self.process = _start(command, self.user, self.folder)
+        _wait_until_it_answers(self.process, self.folder)
+
+    def kill(self) -> None:
+        """SIGQUIT: every process of it ends at once, nothing is written any more, as in a crash."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
+
+
 @contextmanager
 def postgres_server(*, is_durable: bool = False) -> Iterator[str]:
-    """Yields the folder with the server's socket; stops the server after the block.
+    """Yields the folder with the server's socket; stops the server after the block."""
+    with restartable_server(is_durable=is_durable) as server:
+        yield str(server.folder)
+
+
+@contextmanager
+def restartable_server(*, is_durable: bool = False) -> Iterator[PostgresServer]:
+    """A started server, gone with its data after the block.
 
     `is_durable`: a commit is on disk before it returns, as in a hospital; tests need not wait for that."""
     folder = Path(tempfile.mkdtemp(prefix="notemill-pg-", dir=_traversable_folder()))
@@ -40,15 +73,12 @@ def postgres_server(*, is_durable: bool = False) -> Iterator[str]:
         fast = ["--no-sync", "--no-instructions"]
         initialised = _start([binaries / "initdb", "-D", data, *create, *fast], user, folder).wait()
         assert initialised == 0, (folder / "log").read_text()
-        chosen = _OPTIONS if is_durable else _OPTIONS + _FORGETFUL
-        options = [word for option in chosen for word in ("-c", option)]
-        server = _start([binaries / "postgres", "-D", data, "-k", folder, *options], user, folder)
+        server = PostgresServer(folder, binaries, user, _OPTIONS if is_durable else _OPTIONS + _FORGETFUL)
         try:
-            _wait_until_it_answers(server, folder)
-            yield str(folder)
+            server.start()
+            yield server
         finally:
-            server.send_signal(signal.SIGQUIT)
-            server.wait()
+            server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

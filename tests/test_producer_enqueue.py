@@ -14,13 +14,16 @@ from celery.contrib.testing.worker import start_worker
 from redis_server import NIGHTLY_LIST
 
 from models.messages import QUEUE_NAME, TASK_NAME
-from producer import enqueue
+from models.queries import Queries
+from models.store import Store
+from producer import bell, enqueue
 from producer.enqueue import Enqueuer, QueueError, QueueLength, queue_length
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
+    from workshop import Workshop
 
-pytest_plugins = ("redis_server",)
+pytest_plugins = ("redis_server", "workshop")
 
 
 def client(redis_url: str) -> redis.Redis:
@@ -144,3 +147,17 @@ def test_an_error_does_not_show_the_password(url: str) -> None:
 def test_a_url_that_is_no_redis_is_said_with_those_that_are() -> None:
     with pytest.raises(QueueError, match="redis://, rediss://, redis\\+socket://"):
         Enqueuer("amqp://me:secret@host")
+
+
+def test_a_long_queue_gets_no_longer_and_what_it_does_not_hold_stays_owed(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bell, "_LONGEST_WAIT_SECONDS", 0.1)
+    store = Store(workshop.database)
+    ids = workshop.register("one", "two", "three")
+    with bell.Bell(workshop.redis_url, store, max_waiting=2) as ringing:
+        for id_ in ids:
+            ringing.ring([id_])
+        ringing.wait()
+    assert queue_length(workshop.redis_url).waiting == 2
+    assert Queries(workshop.database).owed_documents(older_than_seconds=60, limit=9) == ids[2:]

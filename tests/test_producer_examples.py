@@ -46,9 +46,7 @@ def fail_everything(store: Store, queries: Queries) -> int:
     """Stands for a worker that ends every job; returns how many."""
     count = 0
     for document_id in queries.owed_documents(older_than_seconds=0, limit=9):
-        (work,) = store.claim(
-            [document_id], worker="w", serving_id=SERVING.id, lease_seconds=9, max_attempts=3
-        )
+        (work,) = store.claim([document_id], worker="w", serving_id=SERVING.id, lease_seconds=9, max_kills=3)
         for job in work.jobs if work else ():
             count += sum(map(bool, store.record([(job, Failed(reason=Reason.TOO_LONG))])))
     return count

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from making import NOTE, QUESTIONS, documents, submit, work_off
+from making import NOTE, QUESTIONS, claimed, documents, submit, work_off
 from sqlalchemy import Engine, inspect, text
 
 from models import answer_tables, schema, views
@@ -19,6 +20,7 @@ from models.errors import NotemillError
 from models.queries import Queries
 from models.store import Store
 
+MIGRATIONS = Path(schema.__file__).parent / "migrations" / "versions"
 METADATA = answer_tables.Base.metadata
 
 
@@ -52,7 +54,7 @@ def test_alembic_finds_nothing_to_migrate(engine: Engine) -> None:
 
 
 def test_a_changed_view_needs_a_migration() -> None:
-    newest = sorted(Path(schema.__file__).parent.glob("migrations/versions/v*.py"))[-1]
+    newest = sorted(MIGRATIONS.glob("v*.py"))[-1]
     module = import_module(f"models.migrations.versions.{newest.stem}")
     assert module.views_fingerprint == views.views_fingerprint(), "write a step that names the new one"
 
@@ -65,6 +67,22 @@ def test_the_migrations_go_down_under_data_and_up_again(engine: Engine, store: S
     assert inspect(engine).get_view_names() == []
     schema.upgrade(engine)
     assert Queries(engine).counts()["documents"] == 0
+
+
+def test_every_step_goes_back_and_forward_under_data_and_no_answer_changes(
+    engine: Engine, store: Store
+) -> None:
+    submit(store, documents(NOTE, "No fever."), QUESTIONS)
+    work_off(store, 1)
+    claimed(store, 2, lease_seconds=-1)
+    before = list(Queries(engine).results())
+    for steps in range(1, len(list(MIGRATIONS.glob("v*.py")))):
+        with writing(engine) as connection:
+            command.downgrade(schema._config(connection), f"-{steps}")
+        assert schema.state(engine) == "behind"
+        schema.upgrade(engine)
+        assert list(Queries(engine).results()) == before
+    work_off(store, 2)
 
 
 def test_every_view_is_there_after_an_upgrade(engine: Engine) -> None:

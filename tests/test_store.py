@@ -264,8 +264,8 @@ def test_a_retried_job_has_all_its_attempts_again(store: Store) -> None:
 
 def test_a_worker_from_before_a_retry_cannot_answer_for_the_one_after(store: Store) -> None:
     submit(store, documents(NOTE))
-    old = claimed(store, 1, lease_seconds=-1, max_attempts=1).jobs[0]
-    assert claim(store, 1, max_attempts=1) is None
+    old = claimed(store, 1, lease_seconds=-1, max_kills=1).jobs[0]
+    assert claim(store, 1, max_kills=1) is None
     store.retry(run_id=None, reason=None)
     new = claimed(store, 1).jobs[0]
     assert not record(store, old, CRASHED)

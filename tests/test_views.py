@@ -177,3 +177,19 @@ def test_forgetting_a_text_takes_everything_with_it(store: Store, engine: Engine
         connection.execute(text(statement.group(1).replace("note-17", "note-0")))
     tables = ("texts", "documents", "jobs", "run_jobs", "attempts", "entities", "passages", "summary_sources")
     assert [_rows(engine, f"SELECT COUNT(*) AS n FROM {table}") for table in tables] == [[{"n": 0}]] * 8
+
+
+def test_v_coverage_fills_each_note_and_says_why_a_range_was_not_read(store: Store, engine: Engine) -> None:
+    text = "  Pain.\n\nNo fever. \n"
+    submit(store, documents(text, "Not yet."), QUESTIONS[1:2])
+    (job,) = claimed(store, 1).jobs
+    ranges = (Span(start=2, end=7), Span(start=9, end=18))
+    assert record(store, job, finished(job, text).model_copy(update={"ranges_read": ranges}))
+    rows = _rows(
+        engine,
+        "SELECT document_id, span_start, span_end, is_read, reason FROM v_coverage ORDER BY 1, 2",
+    )
+    gaps = [(1, 0, 2), (1, 7, 9), (1, 18, 20)]
+    expected = [(*gap, False, "white_space") for gap in gaps]
+    expected += [(1, 2, 7, True, None), (1, 9, 18, True, None), (2, 0, 8, False, "pending")]
+    assert sorted(tuple(row.values()) for row in rows) == sorted(expected, key=lambda row: row[:3])

@@ -120,6 +120,21 @@ def test_a_redis_that_is_gone_for_a_while_loses_nothing(
     workshop.until_all("finished")
 
 
+def test_a_redis_that_is_full_when_a_worker_connects_again_does_not_end_it(
+    workshop: Workshop, redis_server: RedisServer
+) -> None:
+    workshop.redis_url = redis_server.url
+    worker = workshop.start()
+    worker.says("serves")
+    redis_server.client.config_set("maxmemory", "1")
+    redis_server.client.client_kill_filter(_type="normal", skipme=True)
+    worker.says("OutOfMemoryError")
+    redis_server.client.config_set("maxmemory", "0")
+    workshop.submit("No fever.")
+    workshop.until_all("finished")
+    assert worker.process.poll() is None
+
+
 def test_a_document_registered_but_never_enqueued_is_found(workshop: Workshop) -> None:
     workshop.register("No fever.")
     workshop.start()
@@ -216,6 +231,16 @@ def test_a_note_that_kills_its_worker_fails_for_good(workshop: Workshop) -> None
     workshop.start(max_kills=1)
     workshop.until_all("failed")
     assert workshop.column("SELECT reason FROM jobs") == ["killed_worker"]
+
+
+def test_a_note_that_kills_takes_no_other_along(workshop: Workshop) -> None:
+    workshop.submit(*NOTES, "Such notes KILL.")
+    for _ in range(3):
+        assert workshop.start(seconds=0.1, worker_threads=16).ends() == -signal.SIGKILL
+    workshop.start(worker_threads=16)
+    workshop.until(lambda: sorted(workshop.statuses()) == ["failed"] + ["finished"] * 12)
+    assert workshop.column("SELECT kills FROM jobs WHERE status = 'failed'") == [3]
+    assert workshop.column("SELECT MAX(attempts) FROM jobs WHERE status = 'finished'")[0] <= 2
 
 
 def test_the_leases_of_a_dead_worker_on_this_machine_are_over_at_once(workshop: Workshop) -> None:

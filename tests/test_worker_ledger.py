@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from making import NOTE, a_serving, claimed, documents, finished, submit
 from workshop import until
 
@@ -23,7 +24,7 @@ def texts(number: int) -> list[str]:
 
 def ledger_of(store: Store) -> Ledger:
     def claim(ids: Sequence[int]) -> Sequence[Work | None]:
-        return store.claim(ids, worker="worker", serving_id=a_serving().id, lease_seconds=60, max_attempts=3)
+        return store.claim(ids, worker="worker", serving_id=a_serving().id, lease_seconds=60, max_kills=3)
 
     return Ledger(claim=claim, record=store.record)
 
@@ -79,6 +80,14 @@ def test_a_database_that_is_away_is_told_to_everyone_at_once() -> None:
     assert len(claim.calls) == 2
 
 
+def test_a_surprise_in_the_ledger_itself_is_told_and_its_thread_goes_on() -> None:
+    answers = iter([[], [None]])  # the first is one too few
+    ledger = Ledger(claim=lambda _ids: next(answers), record=lambda _ended: [])
+    with pytest.raises(ValueError, match="zip"):
+        ledger.claim(1)
+    assert ledger.claim(2) is None
+
+
 def test_threads_claim_and_record_each_its_own(store: Store) -> None:
     _, registered = submit(store, documents(*texts(12)))
     ledger = ledger_of(store)
@@ -116,12 +125,12 @@ def test_an_answer_handed_in_twice_is_recorded_once(store: Store) -> None:
 def test_of_two_documents_with_one_text_claimed_together_the_first_gets_the_work(store: Store) -> None:
     submit(store, documents(NOTE, NOTE))
     ledger_claim = ledger_of(store).claim
-    works = store.claim([1, 2], worker="w", serving_id=a_serving().id, lease_seconds=9, max_attempts=3)
+    works = store.claim([1, 2], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
     assert [work is not None for work in works] == [True, False]
     assert ledger_claim(2) is None
 
 
 def test_a_document_that_is_not_there_owes_nothing(store: Store) -> None:
     submit(store, documents(NOTE))
-    found = store.claim([99, 1], worker="w", serving_id=a_serving().id, lease_seconds=9, max_attempts=3)
+    found = store.claim([99, 1], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
     assert [work is None for work in found] == [True, False]

@@ -11,7 +11,11 @@ from hypothesis import strategies as st
 from kombu import Connection
 from kombu.message import Message
 
+from models.answers import Task
+from models.documents import Document
+from models.jobs import Question, Serving, recipe_for
 from models.messages import QUEUE_NAME, TASK_NAME
+from models.store import Store
 from worker.consuming import BadMessageError, check
 
 if TYPE_CHECKING:
@@ -80,6 +84,22 @@ def test_bad_messages_are_rejected_in_fixed_words_and_the_worker_goes_on(worksho
     workshop.submit("No fever.")
     workshop.until_all("finished")
     assert "SECRET" not in worker.log
+
+
+def test_what_a_newer_notemill_wrote_is_left_and_not_failed(workshop: Workshop) -> None:
+    (id_,) = workshop.register("No fever.")
+    newer = {task.value: {"prompt": "of the next version"} for task in Task}
+    recipe = recipe_for(Task.SEARCH, Serving(ingredients={"tasks": newer}), ())
+    store, question = Store(workshop.database), Question(task=Task.SEARCH, parameters={"query": "fever"})
+    run_id = store.open_run(questions=[question], recipes=[recipe], sources=[])
+    store.register(run_id, [Document(external_id="a", text="Later.")], [question], {Task.SEARCH: recipe})
+    worker = workshop.start()
+    workshop.send(document_id=id_ + 1, version=2)
+    workshop.send(document_id=id_ + 1)
+    worker.says("a message is rejected: unknown argument")
+    worker.says("nothing owed")
+    workshop.until(lambda: workshop.statuses() == ["finished", "pending"])
+    assert workshop.column("SELECT attempts FROM jobs WHERE status = 'pending'") == [0]
 
 
 def test_what_is_no_message_is_dropped_and_the_worker_goes_on(workshop: Workshop) -> None:

@@ -25,7 +25,7 @@ from worker.metering import Meter
 from worker.recipes import serving
 from worker.stopping import Stopping
 from worker.tasks import process_document
-from worker.workplace import Workplace
+from worker.workplace import Hands, Workplace
 
 PAIN, FEVER = SEARCH, Question(task=Task.SEARCH, parameters={"query": "Is there fever?"})
 
@@ -90,8 +90,8 @@ def test_a_surprise_is_tried_again_later_and_fails_after_the_last_attempt(
     workplace: Workplace, engine: Engine
 ) -> None:
     (document_id,) = submit(workplace, "Such notes CRASH.")
-    for status in ["pending", "pending", "failed"]:
-        process_document(document_id, workplace)
+    for number, status in enumerate(["pending", "pending", "failed"]):
+        process_document(document_id, workplace, is_alone=number > 0)
         assert jobs(engine) == [(status,)] * 2
         end_the_wait(engine)
     assert jobs(engine, "attempts, reason, detail") == [(3, "crashed", "ValueError")] * 2
@@ -120,12 +120,14 @@ def test_after_a_first_attempt_each_job_runs_alone(workplace: Workplace, engine:
     (document_id,) = submit(workplace, "No fever.")
     store, settings = workplace.store, workplace.settings
     (work,) = store.claim(
-        [document_id], worker="w", serving_id=workplace.serving.id, lease_seconds=9, max_attempts=3
+        [document_id], worker="w", serving_id=workplace.serving.id, lease_seconds=9, max_kills=3
     )
     assert work is not None
     store.release(work.jobs, detail="", max_attempts=settings.max_attempts)
     end_the_wait(engine)
     process_document(document_id, workplace)
+    assert jobs(engine) == [("pending",)] * 2
+    process_document(document_id, workplace, is_alone=True)
     asked = (workplace.engine.folder / "answered").read_text().splitlines()  # type: ignore[attr-defined]
     assert [line.split()[1] for line in asked] == ["1", "1"]
 
@@ -162,7 +164,8 @@ def test_an_answer_that_comes_after_another_claim_is_not_written(
     class Overtaken(StandIn):
         def answer(self, requests, *, is_urgent=False):  # type: ignore[no-untyped-def]
             workplace.store.abandon(workplace.name)
-            process_document(document_id, replace(workplace, name="host:3:4"))
+            other = replace(workplace, name="host:3:4", hands=Hands())
+            process_document(document_id, other, is_alone=True)
             return super().answer(requests, is_urgent=is_urgent)
 
     process_document(document_id, replace(workplace, engine=Overtaken(workplace.settings.home_folder.parent)))
@@ -217,3 +220,31 @@ def test_a_worker_that_stops_does_not_wait_for_the_database(workplace: Workplace
     (document_id,) = submit(workplace, "No fever.")
     process_document(document_id, replace(workplace, store=Away(engine)))
     assert jobs(engine) == [("running",)] * 2
+
+
+def test_who_has_to_be_alone_waits_and_keeps_others_out() -> None:
+    hands, stopping, order = Hands(), Stopping(), []
+
+    def take(name: str, is_alone: bool) -> None:
+        with hands.holding(stopping, is_alone=is_alone) as is_held:
+            order.append((name, is_held, hands.are_empty))
+
+    with hands.holding(stopping):
+        alone = Thread(target=take, args=("alone", True))
+        alone.start()
+        until(lambda: hands.are_kept_free)
+        late = Thread(target=take, args=("late", False))
+        late.start()
+        assert order == []
+    alone.join(10)
+    late.join(10)
+    assert order == [("alone", True, False), ("late", True, False)]
+
+
+def test_who_waits_to_be_alone_goes_away_when_the_worker_stops() -> None:
+    hands, stopping = Hands(), Stopping()
+    with hands.holding(stopping):
+        stopping.ask()
+        with hands.holding(stopping, is_alone=True) as is_held:
+            assert not is_held
+    assert hands.are_empty

@@ -65,6 +65,8 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         # Wait for a Redis that is not up yet, and for one that restarts, for as long as it takes.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        # And for one that answers, but takes nothing: full, or a replica still. Celery would end the worker.
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             # The lists of these priorities are asked in this order: urgent messages come first.
             "priority_steps": PRIORITY_STEPS,

@@ -101,9 +101,11 @@ def decided(answer: Any, words: Sequence[int]) -> list[float]:
     """
     try:
         told = _told(answer["choices"][0]["logprobs"])
+        if not all(map(math.isfinite, told.values())):
+            raise ValueError
         left = max(1 - math.fsum(map(math.exp, told.values())), 1e-9)
         bound = min(math.log(left), min(told.values()))
-    except (LookupError, TypeError, ValueError, OverflowError):
+    except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
         raise GarbledError("the server's answer has no log-probabilities") from None
     scores = [told.get(word, bound) for word in words]
     highest = max(scores)

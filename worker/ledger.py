@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from models.database import DatabaseUnavailableError
 from models.jobs import Job, Work
@@ -94,11 +94,21 @@ class Ledger:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._claims.waiting or self._records.waiting)
-                records, claims = self._records.take(), self._claims.take()
-            if records:
-                self._records.settle(records)
-            if claims:
-                self._claims.settle(claims)
+            for gathered in (self._records, self._claims):
+                self._settle(gathered)
+
+    def _settle(self, gathered: _Gathered[Any, Any]) -> None:
+        """Every thread of the worker waits for this one: whatever happens here, out of memory say, is told to
+        those that wait, and the thread goes on."""
+        with self._changed:
+            taken = gathered.take()
+        try:
+            if taken:
+                gathered.settle(taken)
+        except Exception as error:  # noqa: BLE001  it is raised in the threads that wait
+            for _, future in taken:
+                if not future.done():
+                    future.set_exception(error)
 
 
 def _result(future: Future[bool]) -> bool | Exception:

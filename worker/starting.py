@@ -30,8 +30,10 @@ from worker.logs import where
 from worker.metering import Meter
 from worker.redis_policy import warn_about_eviction
 from worker.stopping import Stopping, leave_on_signals, stop_on_signals
-from worker.sweeping import Sweeper, sweep
+from worker.suspects import SuspectDesk
+from worker.sweeping import Sweeper, queue_length, sweep
 from worker.urgent import UrgentDesk
+from worker.watchdog import Watchdog
 from worker.workplace import Workplace
 
 log = logging.getLogger(__name__)
@@ -53,11 +55,13 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._close_engine: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._sweeper: Sweeper | None = None
-        self._urgent: UrgentDesk | None = None
+        self._watchdog: Watchdog | None = None
+        self._desks: tuple[UrgentDesk | SuspectDesk, ...] = ()
 
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
         leave_on_signals()
+        self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
             self._open(worker.app)
         except NotemillError as error:
@@ -74,8 +78,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         if workplace is None or self._sweeper is None or self._heartbeat is None:
             return
         self._sweeper.stop()
-        if self._urgent is not None:
-            self._urgent.stop()
+        for desk in self._desks:
+            desk.stop()
         stopping, hands = workplace.stopping, workplace.hands
         if not stopping.is_asked:
             stopping.ask()
@@ -91,6 +95,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._heartbeat.stop()
         given_back = workplace.store.give_back(workplace.name)
         log.info("worker %s stops; %d jobs given back", workplace.name, given_back)
+        if self._watchdog is not None:
+            self._watchdog.forget()
         self._close_engine()  # waits for the step in progress, at most until the end that comes anyway
 
     terminate = stop
@@ -124,13 +130,27 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
         self._sweeper = Sweeper(partial(sweep, app, database, served.id))
-        self._urgent = UrgentDesk(Queries(database), self._workplace)
+        queries = Queries(database)
+        self._desks = UrgentDesk(queries, self._workplace), SuspectDesk(queries, self._workplace)
+        if self._watchdog is not None:
+            self._watchdog.guard(
+                self._workplace,
+                count_waiting=partial(queue_length, app),
+                check_tables=partial(schema.check, database),
+                end=partial(_end, settings.stop_seconds + _LET_GO_SECONDS),
+            )
         stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 
 
 def _end_message_loop(exit_status: int) -> None:
     state.should_stop = exit_status
+
+
+def _end(seconds: float) -> None:
+    """In order if the message loop still listens, by force where it does not."""
+    _end_message_loop(1)
+    _end_anyway_after(seconds + _GIVE_UP_SECONDS)
 
 
 def _end_anyway_after(seconds: float) -> None:

@@ -48,6 +48,7 @@ def _send_owed(app: Celery, database: Engine, serving_id: str | None, *, is_urge
         older_than_seconds=_LEAVE_ALONE_SECONDS,
         limit=_DOCUMENTS_A_SWEEP,
         is_urgent=is_urgent,
+        is_suspect=False,  # those have a desk of their own (worker.suspects)
     )
     if owed:
         # Marked before sent: a sweep that dies between leaves them to the next one.

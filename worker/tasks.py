@@ -39,21 +39,29 @@ class EngineCrashedError(NotemillError):
     """The engine refused because of a surprise of its own; the text is the surprise's type."""
 
 
-def process_document(document_id: int, workplace: Workplace) -> None:
-    """Works off what is owed on one document under this worker's serving; nothing owed, nothing done."""
-    if workplace.stopping.is_asked:
-        return  # the document stays owed; the next worker's sweep finds it
-    with workplace.hands.holding(), workplace.meter.note_in_hand():
-        try:
-            with workplace.meter.timing("store"):
-                work = _patiently(lambda: workplace.ledger.claim(document_id), workplace)
-            if work is None:
-                log.info("document %d: nothing owed", document_id)
-            else:
-                with workplace.accounts.working_on(work.jobs):
-                    _work_off(work, workplace)
-        except StoppedError:
-            log.info("document %d: let go, the worker stops", document_id)
+def process_document(document_id: int, workplace: Workplace, *, is_alone: bool = False) -> None:
+    """Works off what is owed on one document under this worker's serving; nothing owed, nothing done.
+
+    `is_alone`: what came to no end before, with nothing else in the worker's hands; otherwise the rest."""
+    claim = workplace.claim_suspect if is_alone else workplace.ledger.claim
+    with workplace.hands.holding(workplace.stopping, is_alone=is_alone) as is_held:
+        if not is_held or workplace.stopping.is_asked:
+            return  # the document stays owed; the next worker's sweep finds it
+        with workplace.meter.note_in_hand():
+            _claim_and_work_off(document_id, claim, workplace)
+
+
+def _claim_and_work_off(document_id: int, claim: Callable[[int], Work | None], workplace: Workplace) -> None:
+    try:
+        with workplace.meter.timing("store"):
+            work = _patiently(lambda: claim(document_id), workplace)
+        if work is None:
+            log.info("document %d: nothing owed", document_id)
+        else:
+            with workplace.accounts.working_on(work.jobs):
+                _work_off(work, workplace)
+    except StoppedError:
+        log.info("document %d: let go, the worker stops", document_id)
 
 
 def _work_off(work: Work, workplace: Workplace) -> None:

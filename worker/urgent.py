@@ -44,7 +44,7 @@ class UrgentDesk:
         """Works off one document; whether there was one."""
         serving_id = self._workplace.serving.id
         urgent = self._queries.owed_documents(
-            serving_id=serving_id, older_than_seconds=0, limit=1, is_urgent=True
+            serving_id=serving_id, older_than_seconds=0, limit=1, is_urgent=True, is_suspect=False
         )
         for document_id in urgent:
             process_document(document_id, self._workplace)

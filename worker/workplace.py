@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
-from models.jobs import Serving
+from models.jobs import Serving, Work
 from models.settings import Settings
 from models.store import Store
 from worker.accounts import Accounts
@@ -18,28 +18,47 @@ from worker.metering import Meter
 from worker.recipes import Ways, ways
 from worker.stopping import Stopping
 
+_LOOK_UP_SECONDS = 0.2
+
 
 @dataclass(slots=True)
 class Hands:
-    """Counts the documents in hand."""
+    """Counts the documents in hand, and sees to it that one can be alone there."""
 
-    _count: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    count: int = 0
+    taken: int = 0
+    """Since the start; a message that finds nothing owed counts too."""
+    are_kept_free: bool = False
+    """One document waits to be alone, or is: no other is taken in hand."""
+    _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def are_empty(self) -> bool:
-        return self._count == 0
+        return self.count == 0
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
-        """Inside the block one more document is in hand."""
-        with self._lock:
-            self._count += 1
+    def holding(self, stopping: Stopping, *, is_alone: bool = False) -> Iterator[bool]:
+        """Inside the block one more document is in hand, or no other; waits until that is possible.
+
+        False, and nothing is in hand, where the worker is asked to stop meanwhile."""
+        is_held = False
         try:
-            yield
+            with self._changed:
+                self.are_kept_free |= is_alone
+                while self._is_blocked(is_alone) and not stopping.is_asked:
+                    self._changed.wait(_LOOK_UP_SECONDS)
+                is_held = not self._is_blocked(is_alone)
+                self.count += is_held
+                self.taken += is_held
+            yield is_held
         finally:
-            with self._lock:
-                self._count -= 1
+            with self._changed:
+                self.count -= is_held
+                self.are_kept_free &= not is_alone
+                self._changed.notify_all()
+
+    def _is_blocked(self, is_alone: bool) -> bool:
+        return self.count > 0 if is_alone else self.are_kept_free
 
 
 @dataclass(slots=True)
@@ -82,6 +101,8 @@ class Workplace:
     """Read from the adapter's files once, not for each document."""
     ledger: Ledger = field(init=False)
     """Claims and records go through here, those of all threads together."""
+    claim_suspect: Callable[[int], Work | None] = field(init=False)
+    """What `ledger.claim` leaves: jobs that were claimed before and came to no end."""
 
     def __post_init__(self) -> None:
         claim = partial(
@@ -89,7 +110,10 @@ class Workplace:
             worker=self.name,
             serving_id=self.serving.id,
             lease_seconds=self.settings.lease_seconds,
-            max_attempts=self.settings.max_kills,
+            max_kills=self.settings.max_kills,
         )
         object.__setattr__(self, "how", ways(self.settings))
-        object.__setattr__(self, "ledger", Ledger(claim=claim, record=self.store.record))
+        object.__setattr__(
+            self, "ledger", Ledger(claim=partial(claim, is_suspect=False), record=self.store.record)
+        )
+        object.__setattr__(self, "claim_suspect", lambda id_: claim([id_], is_suspect=True)[0])

@@ -1,0 +1,96 @@
+"""Breaks what can break while notes are answered; then: is every job's answer there, once, and the right one?
+
+    python -m benchmarks.chaos --seed 1
+    python -m benchmarks.chaos --seed 7 --seconds 120 --database postgresql --json
+
+Real processes: producers, two workers with an engine that answers at once and one with the default engine
+on tiny weights (from 60 seconds on), Redis behind a proxy that can cut, SQLite or a PostgreSQL of its own.
+The last line is JSON. Exit status 1 where anything is lost, doubled or wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.chaos.engine import ChaosEngine
+from benchmarks.chaos.judging import Verdict, judge
+from benchmarks.chaos.playing import Play
+from benchmarks.chaos.stage import Stage, stage
+from models.settings import Settings
+from worker.engine import Engine
+
+_REAL_FROM_SECONDS = 60.0
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGINT):  # so that no worker stays behind
+        signal.signal(number, lambda *_: sys.exit(130))
+    groups = ("instant", "real") if given.seconds >= _REAL_FROM_SECONDS else ("instant",)
+    began = time.monotonic()
+    say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
+    folder = Path(tempfile.mkdtemp(prefix="nm-chaos-"))
+    try:
+        say(f"seed {given.seed}, {given.database}, in {folder}")
+        with stage(folder, given.database, groups) as built:
+            play = Play(built, given.seed, given.seconds, say)
+            chunks = play.run()
+            verdict = judge(built, chunks, _engines(built))
+    finally:
+        if not given.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+    for line in verdict.lines:
+        print(line, file=sys.stderr)
+    print(json.dumps(_figures(play, verdict, time.monotonic() - began)))
+    return int(bool(verdict.lost or verdict.doubled or verdict.wrong))
+
+
+def _engines(built: Stage) -> dict[str, Engine]:
+    return {
+        group: ChaosEngine(has_faults=False) if group == "instant" else _real(built.settings(group))
+        for group in built.groups
+    }
+
+
+def _real(settings: Settings) -> Engine:
+    from worker.transformers_engine import load
+
+    return load(settings)
+
+
+def _figures(play: Play, verdict: Verdict, seconds: float) -> dict[str, object]:
+    return {
+        "jobs": verdict.jobs,
+        "faults": play.by_kind.total(),
+        "by_kind": dict(sorted(play.by_kind.items())),
+        "lost": verdict.lost,
+        "doubled": verdict.doubled,
+        "wrong": verdict.wrong,
+        "quarantined": verdict.quarantined,
+        "seconds": round(seconds, 1),
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.chaos",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--seed", type=int, default=1, help="draws kinds and moments (default 1)")
+    parser.add_argument("--seconds", type=float, default=60, help="how long faults strike (default 60)")
+    parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
+    parser.add_argument("--json", action="store_true", help="no progress, the last line alone")
+    parser.add_argument("--keep", action="store_true", help="leave the folder with its logs")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,112 @@
+"""Engines of a chaos run. One answers without a network, by the text alone, so that an answer that came from
+another note or another question would show; the other is the real one on tiny weights, with faults in it."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+
+from benchmarks.chaos import triggers
+from benchmarks.chaos.notes import POISON
+from models.settings import Settings
+from worker.engine import Decide, Decided, Refusal, Reply, Request
+from worker.metering import Meter
+
+_LONGEST_PAUSE_SECONDS = 0.25
+_SLOW_SECONDS = 3.0
+"""Of one note in thirty: longer than the shortest visibility timeout."""
+_LIMP_SECONDS = 1.0
+"""How long a process stays without memory before its limit is lifted."""
+
+
+class ChaosEngine:
+    """Decides by a checksum of question, sentence and note."""
+
+    context_tokens = 32_768
+
+    def __init__(self, *, has_faults: bool) -> None:
+        self._has_faults = has_faults
+
+    def count_tokens(self, text: str) -> int:
+        return len(text) // 4 + 1
+
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
+        if self._has_faults and requests:
+            _strike(requests[0].prompt.document)
+        return [_decided(one) if isinstance(one, Decide) else _REFUSAL for one in requests]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+_REFUSAL = Refusal("unparsable", "this engine only decides")
+
+
+def load_instant(_settings: Settings, _meter: Meter | None) -> ChaosEngine:
+    return ChaosEngine(has_faults=True)
+
+
+def load_real(settings: Settings, meter: Meter | None) -> Any:
+    """The default engine; where ordered, its network runs out of a GPU's memory in the middle of a step."""
+    import torch
+
+    from worker import transformers_engine
+    from worker.transformers_runner import TransformersRunner
+
+    pass_once = TransformersRunner._pass
+
+    def pass_or_fail(self: Any, pieces: Any, *, is_adapted: bool) -> Any:
+        if pieces and triggers.take(triggers.ENGINE_OUT_OF_MEMORY):
+            raise torch.OutOfMemoryError("CUDA out of memory, as ordered")
+        return pass_once(self, pieces, is_adapted=is_adapted)
+
+    TransformersRunner._pass = pass_or_fail  # type: ignore[method-assign]
+    return transformers_engine.load(settings, meter)
+
+
+def _strike(text: str) -> None:
+    if POISON in text:
+        os.kill(os.getpid(), signal.SIGSEGV)
+        time.sleep(60)
+    if triggers.take(triggers.ENGINE_OUT_OF_MEMORY):
+        raise RuntimeError("CUDA out of memory, as ordered")
+    if triggers.take(triggers.OUT_OF_MEMORY):
+        _run_out_of_memory()
+    number = crc32(text.encode())
+    time.sleep(_SLOW_SECONDS if number % 30 == 0 else number % 1_000 / 1_000 * _LONGEST_PAUSE_SECONDS)
+
+
+def _run_out_of_memory() -> None:
+    """The process may have not a page more for a while: the next larger wish of any thread fails."""
+    pages = int(open("/proc/self/statm").read().split()[0])  # noqa: SIM115, PTH123
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), hard))
+    try:
+        until = time.monotonic() + _LIMP_SECONDS
+        while time.monotonic() < until:
+            time.sleep(0.05)
+        bytearray(2**30)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def _decided(request: Decide) -> Decided:
+    ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
+    starts = (0, *ends[:-1])
+    seed = crc32((request.prompt.document + request.prompt.question).encode())
+    shares = np.full((len(ends), len(request.words)), 0.01, np.float32)
+    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        shares[place, 0] = 0.2 + crc32(request.copy[start:end].encode(), seed) % 100 / 100
+        shares[place, -1] = 1.0
+    return Decided(
+        spans=tuple((max(0, end - 1), end) for end in ends),
+        log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
+        prompt_tokens=len(request.copy) // 4 + 1,
+    )

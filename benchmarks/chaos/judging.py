@@ -1,0 +1,143 @@
+"""After the faults: every job beside the answer it should have. The expected answers are made here, in this
+process, without Redis, without a worker and without the database."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+
+from benchmarks.chaos.notes import SEARCHES, is_poison, text_of
+from benchmarks.chaos.stage import Chunk, Stage
+from models.answers import SearchAnswer, Task
+from models.database import reading
+from models.jobs import Job, Question, Work
+from models.outcomes import Finished, Reason
+from models.queries import Queries
+from worker.engine import Engine
+from worker.pipeline import process
+from worker.recipes import Ways, ways
+
+_SCORE_TOLERANCE = 5e-3
+"""Of the real network, whose bf16 products differ in the last bits with what is computed beside them."""
+_DOUBLED = {
+    "jobs that are there twice": "SELECT COUNT(*) FROM (SELECT text_sha256, parameters_sha256 FROM jobs"
+    " GROUP BY text_sha256, parameters_sha256 HAVING COUNT(*) > 1) AS doubled",
+    "jobs finished twice": "SELECT COUNT(*) FROM (SELECT job_id FROM attempts WHERE ended_as = 'finished'"
+    " GROUP BY job_id HAVING COUNT(*) > 1) AS doubled",
+    "finished jobs without one finished attempt": "SELECT COUNT(*) FROM jobs WHERE status = 'finished'"
+    " AND id NOT IN (SELECT job_id FROM attempts WHERE ended_as = 'finished')",
+    "failed jobs with rows": "SELECT COUNT(*) FROM passages WHERE job_id IN"
+    " (SELECT id FROM jobs WHERE status <> 'finished')",
+}
+"""Each has to be 0."""
+Passages = dict[tuple[int, int], float]
+
+
+@dataclass
+class Verdict:
+    """The four numbers, and a line for each job that is not as it should be."""
+
+    jobs: int = 0
+    lost: int = 0
+    doubled: int = 0
+    wrong: int = 0
+    quarantined: int = 0
+    lines: list[str] = field(default_factory=list)
+
+
+def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> Verdict:
+    """Compares; `engines` are those of this process, by group."""
+    verdict = Verdict()
+    found = _found(stage)
+    for group in stage.groups:
+        how = ways(stage.settings(group))
+        numbers = sorted({n for c in chunks if c.group == group for n in range(c.first, c.first + c.count)})
+        for number in numbers:
+            expected = _expected(text_of(group, number), engines[group], how)
+            for search in SEARCHES:
+                stored = found.pop((f"{group}-{number:05d}", search), [])
+                verdict.jobs += 1
+                _judge_one(verdict, group, number, search, stored, expected[search])
+    verdict.wrong += len(found)
+    verdict.lines += [f"{key}: nobody asked for it" for key in found]
+    engine = stage.engine
+    with reading(engine) as connection:
+        for what, statement in _DOUBLED.items():
+            count = connection.execute(text(statement)).scalar_one()
+            verdict.doubled += count
+            verdict.lines += [f"{count} {what}"] if count else []
+    engine.dispose()
+    return verdict
+
+
+def _judge_one(
+    verdict: Verdict, group: str, number: int, search: str, stored: list[Any], expected: Passages
+) -> None:
+    name = f"{group}-{number:05d}, {search!r}"
+    if len(stored) > 1:
+        verdict.doubled += 1
+        verdict.lines.append(f"{name}: {len(stored)} answers")
+    result = stored[0] if stored else None
+    if result is None or result["status"] in ("pending", "running", "cancelled"):
+        verdict.lost += 1
+        verdict.lines.append(f"{name}: {result['status'] if result else 'no job'}")
+    elif is_poison(group, number):
+        is_quarantined = (result["status"], result["reason"]) == ("failed", Reason.KILLED_WORKER)
+        verdict.quarantined += is_quarantined
+        verdict.wrong += not is_quarantined
+        verdict.lines += [] if is_quarantined else [f"{name}: {result['status']} {result['reason']}"]
+    elif result["status"] == "failed":
+        verdict.lost += 1
+        verdict.lines.append(f"{name}: failed, {result['reason']} {result['detail']}")
+    elif not _is_same(_passages(result), expected, group):
+        verdict.wrong += 1
+        verdict.lines.append(f"{name}: another answer than expected")
+
+
+def _is_same(found: Passages, expected: Passages, group: str) -> bool:
+    if group == "instant":
+        return found == expected
+    differing = found.keys() ^ expected.keys()
+    scores = [abs(found[span] - expected[span]) for span in found.keys() & expected.keys()]
+    at_the_border = [abs((found | expected)[span] - 0.3) for span in differing]
+    return max((*scores, *at_the_border), default=0.0) < _SCORE_TOLERANCE
+
+
+def _expected(note: str, engine: Engine, how: Ways) -> dict[str, Passages]:
+    """By search."""
+    questions = [Question(task=Task.SEARCH, parameters={"query": search}) for search in SEARCHES]
+    jobs = tuple(Job(id=i, question=one, recipe_id="-", attempt=1) for i, one in enumerate(questions))
+    found = {}
+    for ended in process(Work(document_id=1, text=note, jobs=jobs), engine=engine, how=how):
+        for job, outcome in ended:
+            assert isinstance(outcome, Finished)
+            assert isinstance(outcome.answer, SearchAnswer)
+            passages = {(one.start, one.end): one.score for one in outcome.answer.passages}
+            found[SEARCHES[job.id]] = passages
+    return found
+
+
+def _passages(result: dict[str, Any]) -> Passages:
+    return {(one["start"], one["end"]): one["score"] for one in result["passages"]}
+
+
+def _found(stage: Stage) -> dict[tuple[str, str], list[Any]]:
+    engine = stage.engine
+    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+    for result in Queries(engine).results():
+        found[result["external_id"], result["parameters"]["query"]].append(result)
+    engine.dispose()
+    return found
+
+
+def open_jobs(stage: Stage) -> Counter[str]:
+    """Jobs by status; empty where the database does not answer."""
+    engine = stage.engine
+    try:
+        return Counter(Queries(engine).counts()["jobs"])
+    finally:
+        engine.dispose()

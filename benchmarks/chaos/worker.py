@@ -1,0 +1,44 @@
+"""The Celery application of a chaos run's workers: the real one, with places where faults can strike."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+from typing import Any
+
+from benchmarks.chaos import triggers
+from benchmarks.chaos.engine import load_instant, load_real
+from models import database, recording
+from models.settings import load_settings
+from models.store import Store
+from worker.app import make_app
+
+faulthandler.register(signal.SIGUSR1)  # where is every thread of a worker that seems to do nothing?
+database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock that is held for two seconds is one too long
+_write, _record = recording.record, Store.record
+
+
+def _write_or_die(*arguments: Any) -> Any:
+    """All statements are sent, and the transaction is open still."""
+    written = _write(*arguments)
+    if triggers.take(triggers.KILL_BEFORE_COMMIT):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return written
+
+
+def _record_and_die(*arguments: Any) -> Any:
+    """Committed, and the message not yet acknowledged."""
+    recorded = _record(*arguments)
+    if triggers.take(triggers.KILL_AFTER_COMMIT):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return recorded
+
+
+recording.record = _write_or_die
+Store.record = _record_and_die  # type: ignore[method-assign]
+app = make_app(load_settings(), load_engine=load_real if os.environ["CHAOS_IS_REAL"] else load_instant)
+app.conf.broker_transport_options = {
+    **app.conf.broker_transport_options,
+    "visibility_timeout": int(os.environ["CHAOS_VISIBILITY_SECONDS"]),
+}

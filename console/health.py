@@ -1,0 +1,63 @@
+"""`notemill health`: whether a worker of this machine lives, or is ready, as an exit status.
+
+For compose and Kubernetes: asks nobody, reads the pulse that the worker writes. Liveness and readiness are
+two things: a worker that loads its weights, or whose database is away, lives, and killing it helps nobody.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+
+from console.errors import PROBLEM
+from console.terminal import stdout
+from models import pulse
+from models.pulse import Felt
+from models.settings import load_settings
+
+DEAD_SECONDS = 30.0
+"""A pulse older than that is of a worker that is gone or hangs; it is written every two seconds."""
+
+
+def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
+    """0: alive, or ready where that was asked; 1: not. Of several workers the healthiest counts."""
+    found = pulse.of_this_machine(load_settings(), socket.gethostname())
+    judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in found]
+    why_not = "no worker has a pulse here: type `notemill worker`"
+    if judged:
+        alive, ready, _ = min(judged, key=lambda one: (bool(one[0]), bool(one[1]), one[2].seconds_old))
+        why_not = ready if is_ready_asked else alive
+    if as_json:
+        print(json.dumps([_described(*one) for one in judged]))
+    else:
+        stdout().print(why_not or ("ready" if is_ready_asked else "alive"), soft_wrap=True)
+    return PROBLEM if why_not else 0
+
+
+def _why_not_alive(felt: Felt) -> str:
+    if felt.seconds_old > DEAD_SECONDS:
+        return f"worker {felt.pulse.name} gave no sign of life for {felt.seconds_old:.0f} s"
+    if felt.pulse.state == "stalled":
+        return f"worker {felt.pulse.name} stopped taking messages and ends"
+    return ""
+
+
+def _why_not_ready(felt: Felt) -> str:
+    if why_not := _why_not_alive(felt):
+        return why_not
+    if felt.pulse.state != "serving":
+        return f"worker {felt.pulse.name} is {felt.pulse.state}"
+    away = [
+        name
+        for name, is_there in (
+            ("the database", felt.pulse.is_database_there),
+            ("Redis", felt.pulse.is_redis_there),
+        )
+        if not is_there
+    ]
+    return f"worker {felt.pulse.name} waits for {' and '.join(away)}" if away else ""
+
+
+def _described(why_not_alive: str, why_not_ready: str, felt: Felt) -> dict[str, object]:
+    judged = {"is_alive": not why_not_alive, "is_ready": not why_not_ready}
+    return felt.pulse.model_dump() | {"seconds_old": round(felt.seconds_old, 1)} | judged

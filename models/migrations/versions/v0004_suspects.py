@@ -1,0 +1,29 @@
+"""Jobs that came to no end run alone the next time, and how often each has cost a worker its life."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+views_fingerprint = "0ef571532833e5c3"
+
+_SUSPECT = sa.text("jobs.attempts > jobs.attempts_forgiven AND jobs.status IN ('pending', 'running')")
+
+
+def upgrade() -> None:
+    op.add_column("jobs", sa.Column("kills", sa.Integer(), server_default=sa.text("0"), nullable=False))
+    op.create_index(
+        "ix_jobs_suspect",
+        "jobs",
+        ["text_sha256"],
+        unique=False,
+        sqlite_where=_SUSPECT,
+        postgresql_where=_SUSPECT,
+    )
+
+
+def downgrade() -> None:
+    op.drop_index("ix_jobs_suspect", "jobs")
+    op.drop_column("jobs", "kills")

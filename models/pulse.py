@@ -1,0 +1,84 @@
+"""A worker's pulse: a small file in the home folder, written every few seconds, read by `notemill health`.
+
+A file, because whoever asks must not depend on Redis or the database: a worker is not to be killed
+because they are away. Holds no ids and no text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from models.settings import Settings
+
+SECONDS_A_BEAT = 2.0
+_OLD_SECONDS = 3_600.0
+State = Literal["loading", "serving", "stopping", "stalled"]
+
+
+class Pulse(BaseModel):
+    """How a worker says it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    """`HOST:PID:START`."""
+    state: State
+    in_hand: int = Field(default=0, ge=0)
+    taken: int = Field(default=0, ge=0)
+    """Documents taken in hand since the start."""
+    is_database_there: bool = True
+    is_redis_there: bool = True
+
+
+class Felt(NamedTuple):
+    """A pulse, and how old it is."""
+
+    pulse: Pulse
+    seconds_old: float
+
+
+def write(settings: Settings, pulse: Pulse) -> None:
+    """Whole or not at all. Raises OSError."""
+    path = _folder(settings) / f"{pulse.name.replace(':', '-')}.json"
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fresh = path.with_suffix(".new")
+    fresh.write_text(pulse.model_dump_json())
+    fresh.replace(path)
+
+
+def forget_old(settings: Settings) -> None:
+    """Those of workers that were killed leave nothing behind for long."""
+    for path in _folder(settings).glob("*"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _OLD_SECONDS:
+                path.unlink()
+
+
+def remove(settings: Settings, name: str) -> None:
+    """At a worker's orderly end."""
+    (_folder(settings) / f"{name.replace(':', '-')}.json").unlink(missing_ok=True)
+
+
+def of_this_machine(settings: Settings, host: str) -> list[Felt]:
+    """The pulses of workers on the machine of this name, the newest first; the home folder may be shared."""
+    found = [felt for felt in _all(settings) if felt.pulse.name.startswith(f"{host}:")]
+    return sorted(found, key=lambda felt: felt.seconds_old)
+
+
+def _all(settings: Settings) -> Iterator[Felt]:
+    for path in _folder(settings).glob("*.json"):
+        try:
+            text, age = path.read_text(), time.time() - path.stat().st_mtime
+            yield Felt(Pulse.model_validate_json(text), max(0.0, age))
+        except (OSError, ValidationError):
+            continue
+
+
+def _folder(settings: Settings) -> Path:
+    return settings.home_folder / "pulse"

@@ -1,0 +1,74 @@
+"""A short chaos run, and that its judge would notice: what is lost, doubled and wrong is counted as such."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from workshop import ROOT
+
+from benchmarks.chaos.engine import ChaosEngine
+from benchmarks.chaos.judging import Verdict, _expected, _judge_one
+from benchmarks.chaos.notes import SEARCHES, text_of
+from models.settings import Settings
+from worker.recipes import ways
+
+INNOCENT, POISONED = 3, 24
+
+
+def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> None:
+    command = [sys.executable, "-m", "benchmarks.chaos", "--seed", "1", "--seconds", "5", "--json"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    found = json.loads(run.stdout.splitlines()[-1])
+    assert (found["lost"], found["doubled"], found["wrong"]) == (0, 0, 0), run.stderr
+    assert found["jobs"] == 200
+    assert found["quarantined"] == 2 * found["by_kind"]["poison_note"] > 0
+    assert len(found["by_kind"]) >= 3
+    assert run.returncode == 0
+
+
+def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:
+    verdict = Verdict()
+    _judge_one(verdict, "instant", number, SEARCHES[0], list(stored), expected(number))
+    assert verdict.quarantined or bool(verdict.lines) == bool(
+        verdict.lost or verdict.doubled or verdict.wrong
+    )
+    return verdict.lost, verdict.doubled, verdict.wrong, verdict.quarantined
+
+
+def expected(number: int) -> dict[tuple[int, int], float]:
+    how = ways(Settings(adapter="none"))
+    return _expected(text_of("instant", number), ChaosEngine(has_faults=False), how)[SEARCHES[0]]
+
+
+def finished(number: int) -> dict[str, object]:
+    passages = [
+        {"start": start, "end": end, "score": score} for (start, end), score in expected(number).items()
+    ]
+    return {"status": "finished", "reason": None, "detail": "", "passages": passages}
+
+
+def failed(reason: str) -> dict[str, object]:
+    return {"status": "failed", "reason": reason, "detail": ""}
+
+
+@pytest.mark.parametrize(
+    ("number", "stored", "verdict"),
+    [
+        (INNOCENT, [finished(INNOCENT)], (0, 0, 0, 0)),
+        (INNOCENT, [], (1, 0, 0, 0)),
+        (INNOCENT, [{"status": "pending", "reason": None}], (1, 0, 0, 0)),
+        (INNOCENT, [failed("killed_worker")], (1, 0, 0, 0)),
+        (INNOCENT, [finished(INNOCENT)] * 2, (0, 1, 0, 0)),
+        (INNOCENT, [finished(INNOCENT + 1)], (0, 0, 1, 0)),
+        (POISONED, [failed("killed_worker")], (0, 0, 0, 1)),
+        (POISONED, [failed("crashed")], (0, 0, 1, 0)),
+        (POISONED, [finished(POISONED)], (0, 0, 1, 0)),
+    ],
+)
+def test_the_judge_tells_what_happened(
+    number: int, stored: list[dict[str, object]], verdict: tuple[int, int, int, int]
+) -> None:
+    assert judged(number, *stored) == verdict

@@ -1,0 +1,236 @@
+"""Whatever a network answers, and whatever comes over the wire: an outcome that holds, or a typed failure.
+
+`FUZZ_EXAMPLES=5000 pytest tests/test_fuzz_answers.py` tries more than the suite does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import random
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from kombu.message import Message
+
+from models.answers import Task
+from models.grounded import check_finished
+from models.jobs import Job, Question, Work
+from models.labels import load_labels
+from models.messages import TASK_NAME
+from models.outcomes import Failed, Finished, Reason
+from worker.completions import Completion, GarbledError, decided, written
+from worker.consuming import BadMessageError, check
+from worker.engine import Decide, Decided, Refusal, Reply, Request, Written
+from worker.pipeline import process
+from worker.recipes import SearchJoin, Ways
+
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+quickly = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+LABELS = load_labels(None)
+PIECES = (
+    *(
+        "Pain",
+        "no fever",
+        "aspirin 81 mg",
+        "[INST]",
+        "</s>",
+        "<|im_start|>",
+        "\x00",
+        "\x1b[31m",
+        "=1+1",
+        "😀",
+    ),
+    *(
+        "\n\n",
+        "\r\n",
+        "PLAN:",
+        ". ",
+        " ",
+        "; ",
+        "none",
+        "\ufeff",
+        "\u2028",
+        "é",
+        "患者",
+        "1.5.2024",
+        "\ud7ff",
+    ),
+)
+texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), min_size=1, max_size=40).map("".join)
+notes = texts.filter(lambda text: text.strip() != "")
+QUESTIONS = (
+    Question(task=Task.ENTITIES),
+    Question(task=Task.SEARCH, parameters={"query": "Is there pain?"}),
+    Question(task=Task.SUMMARY, parameters={"max_words": 60}),
+)
+
+
+class Erratic:
+    """An engine that answers at random, in the form that was asked for or not."""
+
+    context_tokens = 4_000
+
+    def __init__(self, seed: int, words: list[str]) -> None:
+        self._draw, self._words = random.Random(seed), words
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
+
+    def answer(self, requests: list[Request], *, is_urgent: bool = False) -> list[Reply]:
+        return [self._reply(request) for request in requests]
+
+    def _reply(self, request: Request) -> Reply:
+        if self._draw.random() < 0.03:
+            return Refusal(self._draw.choice(list(Reason)), "any")
+        return self._decided(request) if isinstance(request, Decide) else self._written(request)
+
+    def _decided(self, request: Decide) -> Decided:
+        ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
+        scores = np.array([[self._score() for _ in request.words] for _ in ends], np.float32)
+        scores = scores.reshape(len(ends), len(request.words))
+        starts = [max(0, end - self._draw.randint(0, 4)) for end in ends]
+        return Decided(tuple(zip(starts, ends, strict=True)), scores, prompt_tokens=1)
+
+    def _score(self) -> float:
+        kinds = (-self._draw.random() * 20, 0.0, -1e30, float("-inf"), float("nan"), float("inf"))
+        return self._draw.choices(kinds, (50, 10, 2, 1, 0.05, 0.05))[0]
+
+    def _written(self, request: Any) -> Written:
+        drawn = [self._draw.choice([*self._words, *PIECES, request.prompt.document]) for _ in range(5)]
+        text = self._draw.choice(["; ".join(drawn), " ".join(drawn), "", "none", "None.", drawn[0] * 50])
+        return Written(text, self._draw.random() < 0.8, 1, 1)
+
+
+def ways(is_marked: bool, is_chosen: bool) -> Ways:
+    marked = tuple(label.name for label in LABELS) if is_marked else ()
+    return Ways(
+        adapted_tasks=frozenset(Task) if is_marked else frozenset(),
+        marked_labels=marked,
+        is_always_listed=not is_marked,
+        is_summary_chosen=is_chosen and is_marked,
+        window_tokens=40,
+        summary_window_tokens=80,
+        search_join=SearchJoin(),
+    )
+
+
+@quickly
+@given(note=notes, seed=st.integers(0, 2**32), is_marked=st.booleans(), is_chosen=st.booleans())
+def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
+    note: str, seed: int, is_marked: bool, is_chosen: bool
+) -> None:
+    jobs = tuple(
+        Job(id=number, question=question, recipe_id="-", labels=LABELS, attempt=1)
+        for number, question in enumerate(QUESTIONS)
+    )
+    work = Work(document_id=1, text=note, jobs=jobs)
+    ended = [
+        one
+        for some in process(work, engine=Erratic(seed, note.split()), how=ways(is_marked, is_chosen))
+        for one in some
+    ]
+    assert sorted(job.id for job, _ in ended) == [0, 1, 2]
+    for job, outcome in ended:
+        if isinstance(outcome, Finished):
+            check_finished(job, outcome, note)
+            json.dumps(outcome.model_dump(mode="json"), allow_nan=False)
+        else:
+            assert isinstance(outcome, Failed)
+
+
+KEYS = (
+    *(
+        "choices",
+        "text",
+        "usage",
+        "logprobs",
+        "content",
+        "top_logprobs",
+        "top_probs",
+        "id",
+        "prob",
+        "logprob",
+    ),
+    *("prompt_tokens", "completion_tokens", "finish_reason", "token_id:1", "x"),
+)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=16,
+)
+
+
+@quickly
+@given(answer=JSON, words=st.lists(st.integers(0, 9), min_size=1, max_size=3))
+def test_what_a_server_answers_is_read_or_refused_as_garbled(answer: Any, words: list[int]) -> None:
+    for wrapped in (answer, {"choices": [answer], "usage": answer}, {"choices": [{"logprobs": answer}]}):
+        with suppress(GarbledError):
+            assert isinstance(written(wrapped), Completion)
+        try:
+            scores = decided(wrapped, words)
+        except GarbledError:
+            continue
+        assert len(scores) == len(words)
+        assert all(score <= 1e-6 for score in scores)  # also no NaN
+
+
+class Opened:
+    """What a pickle from a stranger would do, were it opened."""
+
+    was_opened = False
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return setattr, (Opened, "was_opened", True)
+
+
+CONTENT_TYPES = (
+    "application/json",
+    "application/x-python-serialize",
+    "application/data",
+    "text/plain",
+    "x",
+    "",
+)
+bodies = (
+    st.binary(max_size=200)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.just(pickle.dumps(Opened()))
+    | st.integers(1, 2_000).map(lambda depth: b"[" * depth)
+    | st.integers(1, 1_000_000).map(lambda size: b'"' + b"x" * size + b'"')
+)
+
+
+@quickly
+@given(
+    body=bodies,
+    content_type=st.sampled_from(CONTENT_TYPES),
+    encoding=st.sampled_from(("utf-8", "binary", "utf-16", "no-such-encoding", "")),
+    headers=st.dictionaries(st.sampled_from(("task", "id", "lang", "compression", "eta")), JSON, max_size=4),
+    is_ours=st.booleans(),
+)
+def test_no_stranger_gets_further_than_a_rejection(
+    body: bytes, content_type: str, encoding: str, headers: dict[str, Any], is_ours: bool
+) -> None:
+    headers |= {"task": TASK_NAME} if is_ours else {}
+    described = {"content_type": content_type, "content_encoding": encoding, "headers": headers}
+    with pytest.raises(BadMessageError):
+        check(Message(body=body, channel=None, accept={"application/json"}, **described))
+    assert not Opened.was_opened

@@ -1,0 +1,150 @@
+"""A worker says whether it lives and is ready, and ends itself where it takes no messages any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from celery import Celery
+
+from console.health import show_health
+from models import pulse
+from models.messages import QUEUE_NAME
+from models.pulse import Pulse
+from models.settings import Settings
+from worker.watchdog import Consumption
+from worker.workplace import Hands
+
+if TYPE_CHECKING:
+    from redis_server import RedisServer
+    from workshop import Workshop
+
+pytest_plugins = ("redis_server", "workshop")
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def seconds_until_stalled(hands: Hands, *, waiting: int = 1, taken_at: tuple[int, ...] = ()) -> int | None:
+    """Looked at each second for a minute; 10 seconds are too many."""
+    clock = Clock()
+    consumption = Consumption(2, 10.0, clock)
+    for second in range(60):
+        clock.now = second
+        hands.taken += second in taken_at
+        if consumption.is_stalled(waiting=waiting, hands=hands):
+            return second
+    return None
+
+
+def test_who_takes_nothing_of_what_waits_is_stalled() -> None:
+    assert seconds_until_stalled(Hands()) == 11
+
+
+def test_who_takes_now_and_then_is_not() -> None:
+    assert seconds_until_stalled(Hands(), taken_at=(9, 18, 27, 36, 45, 54)) is None
+
+
+@pytest.mark.parametrize("hands", [Hands(count=2), Hands(are_kept_free=True)])
+def test_who_has_no_hand_free_is_not(hands: Hands) -> None:
+    assert seconds_until_stalled(hands) is None
+
+
+def test_where_nothing_waits_nobody_is_stalled() -> None:
+    assert seconds_until_stalled(Hands(), waiting=0) is None
+
+
+def test_a_worker_that_takes_no_messages_ends_and_another_does_its_work(workshop: Workshop) -> None:
+    worker = workshop.start(stalled_seconds=1, stop_seconds=1)
+    worker.says("serves")
+    app: Celery = workshop.stranger()
+    workshop.until(lambda: app.control.cancel_consumer(QUEUE_NAME, reply=True, timeout=5))
+    workshop.submit("No fever.")
+    assert worker.ends() != 0
+    assert "messages wait and none was taken for 1 s" in worker.log
+    workshop.start()
+    workshop.until_all("finished")
+
+
+@pytest.fixture
+def serving(workshop: Workshop, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Workshop:
+    """With a worker that serves, on a Redis that can be stopped."""
+    workshop.redis_url = redis_server.url
+    monkeypatch.setenv("NOTEMILL_HOME", str(workshop.folder))
+    workshop.start().says("serves")
+    return workshop
+
+
+def is_ready() -> bool:
+    return show_health(is_ready_asked=True, as_json=False) == 0
+
+
+def is_alive() -> bool:
+    return show_health(is_ready_asked=False, as_json=False) == 0
+
+
+def test_a_worker_whose_redis_is_away_lives_and_is_not_ready(
+    serving: Workshop, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving.until(is_ready)
+    redis_server.stop()
+    serving.until(lambda: not is_ready())
+    assert is_alive()
+    assert "waits for Redis" in capsys.readouterr().out
+
+
+def test_the_pulse_of_a_worker_that_hangs_grows_old_and_that_of_one_that_ended_is_gone(
+    serving: Workshop, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serving.until(is_alive)
+    (path,) = (serving.folder / "pulse").glob("*.json")
+    serving.started[0].signal(signal.SIGSTOP)
+    os.utime(path, (time.time() - 60, time.time() - 60))
+    assert not is_alive()
+    assert "no sign of life for 60 s" in capsys.readouterr().out
+    serving.started[0].signal(signal.SIGCONT)
+    serving.started[0].signal(signal.SIGTERM)
+    assert serving.started[0].ends() == 0
+    assert not path.exists()
+
+
+def test_a_worker_that_loads_lives_and_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NOTEMILL_HOME", str(tmp_path))
+    assert not is_alive()
+    assert "type `notemill worker`" in capsys.readouterr().out
+    pulse.write(Settings(home=tmp_path), Pulse(name=f"{os.uname().nodename}:1:1", state="loading"))
+    pulse.write(Settings(home=tmp_path), Pulse(name="elsewhere:1:1", state="serving"))
+    assert is_alive()
+    assert not is_ready()
+    capsys.readouterr()
+    show_health(is_ready_asked=True, as_json=True)
+    (told,) = json.loads(capsys.readouterr().out)
+    assert (told["is_alive"], told["is_ready"], told["state"]) == (True, False, "loading")
+
+
+def test_a_worker_under_which_the_tables_were_altered_by_a_newer_notemill_ends(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sqlalchemy import text
+
+    from models import schema
+    from models.database import writing
+
+    workshop.register("No fever.")
+    with writing(workshop.database) as connection:
+        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
+    worker = workshop.start()
+    assert worker.ends() == 1
+    assert "newer notemill" in worker.log
+    assert workshop.statuses() == ["pending"]

@@ -1,0 +1,158 @@
+"""A worker that stopped consuming says so, and ends.
+
+After a lost connection to Redis a Celery consumer may go on as if nothing were there (celery issues 8030,
+8091, 8384, 9054, 10205). So what Redis has is compared with what was taken: messages wait, hands are free,
+and yet nothing is taken for a while. None of that can be mended from inside for certain: the process ends,
+whoever holds it starts another, and SQL knows what is owed. Knows Redis and SQL only by what it is given.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from models import pulse
+from models.database import DatabaseUnavailableError
+from models.pulse import Pulse, State
+from models.schema import SchemaError
+from models.settings import Settings
+from worker.workplace import Hands, Workplace
+
+log = logging.getLogger(__name__)
+
+THREADS = frozenset({"heartbeat", "ledger", "suspects", "sweeper", "urgent"})
+"""Of the worker's own threads those without which it is of no use."""
+_TABLES_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Consumption:
+    """Judges from what it is told whether messages are taken. Pure, but for the clock it is given."""
+
+    num_threads: int
+    stalled_seconds: float
+    clock: Callable[[], float] = time.monotonic
+    _taken: int = -1
+    _seen_at: float = 0.0
+
+    def is_stalled(self, *, waiting: int, hands: Hands) -> bool:
+        """`waiting`: messages in Redis now. The time begins anew with each document taken."""
+        has_room = hands.count < self.num_threads and not hands.are_kept_free
+        if waiting == 0 or not has_room or hands.taken != self._taken:
+            self._taken, self._seen_at = hands.taken, self.clock()
+        return self.clock() - self._seen_at > self.stalled_seconds
+
+
+@dataclass(slots=True)
+class Watchdog:
+    """A thread that looks every two seconds and writes down the pulse."""
+
+    settings: Settings
+    name: str
+    _state: State = "loading"
+    _workplace: Workplace | None = None
+    _count_waiting: Callable[[], int] | None = None
+    _check_tables: Callable[[], None] | None = None
+    _end: Callable[[], None] | None = None
+    _consumption: Consumption = field(init=False)
+    _is_over: threading.Event = field(default_factory=threading.Event)
+    _tables_at: float = 0.0
+    _are_there: tuple[bool, bool] = (True, True)
+
+    def __post_init__(self) -> None:
+        self._consumption = Consumption(self.settings.worker_threads, self.settings.stalled_seconds)
+        pulse.forget_old(self.settings)
+        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
+
+    def guard(
+        self,
+        workplace: Workplace,
+        *,
+        count_waiting: Callable[[], int],
+        check_tables: Callable[[], None],
+        end: Callable[[], None],
+    ) -> None:
+        """From now on the worker serves. `count_waiting` asks Redis and raises where it is away;
+        `check_tables` raises where the tables are not this notemill's; `end` ends the process."""
+        self._workplace, self._count_waiting = workplace, count_waiting
+        self._check_tables, self._end = check_tables, end
+        self._state = "serving"
+
+    def forget(self) -> None:
+        """The worker has ended in order."""
+        self._is_over.set()
+        pulse.remove(self.settings, self.name)
+
+    def _watch(self) -> None:
+        while True:
+            try:
+                self._look()
+            except Exception as error:  # noqa: BLE001  a look may fail; a watchdog that ends is none
+                log.warning("the watchdog's look failed: %s", type(error).__name__)
+            if self._is_over.wait(pulse.SECONDS_A_BEAT):
+                return
+
+    def _look(self) -> None:
+        if self._workplace is not None and self._workplace.stopping.is_asked:
+            self._state = "stopping" if self._state == "serving" else self._state
+        if self._state == "serving":
+            why = self._what_is_wrong()
+            if why:
+                self._state = "stalled"
+                log.critical("%s: the worker ends, another can take over", why)
+                assert self._end is not None
+                self._end()
+        pulse.write(self.settings, self._pulse())
+
+    def _what_is_wrong(self) -> str:
+        """'' where nothing is."""
+        assert self._workplace is not None
+        gone = THREADS - {thread.name for thread in threading.enumerate()}
+        if gone:
+            return f"a thread has ended ({', '.join(sorted(gone))})"
+        waiting = self._waiting()
+        if self._consumption.is_stalled(waiting=waiting, hands=self._workplace.hands):
+            return f"messages wait and none was taken for {self.settings.stalled_seconds:g} s"
+        return self._what_is_wrong_with_tables()
+
+    def _waiting(self) -> int:
+        """0 where Redis does not answer: then nobody can take anything."""
+        assert self._count_waiting is not None
+        try:
+            waiting = self._count_waiting()
+        except Exception:  # noqa: BLE001  Redis is away, which is not this worker's fault
+            self._are_there = (self._are_there[0], False)
+            return 0
+        self._are_there = (self._are_there[0], True)
+        return waiting
+
+    def _what_is_wrong_with_tables(self) -> str:
+        """A newer notemill may have altered them while this one runs: it leaves the jobs to newer workers."""
+        assert self._check_tables is not None
+        if time.monotonic() - self._tables_at < _TABLES_SECONDS:
+            return ""
+        self._tables_at = time.monotonic()
+        try:
+            self._check_tables()
+        except SchemaError as error:
+            return str(error)
+        except DatabaseUnavailableError:
+            self._are_there = (False, self._are_there[1])
+            return ""
+        self._are_there = (True, self._are_there[1])
+        return ""
+
+    def _pulse(self) -> Pulse:
+        hands = self._workplace.hands if self._workplace is not None else Hands()
+        is_database_there, is_redis_there = self._are_there
+        return Pulse(
+            name=self.name,
+            state=self._state,
+            in_hand=hands.count,
+            taken=hands.taken,
+            is_database_there=is_database_there,
+            is_redis_there=is_redis_there,
+        )
