@@ -18,15 +18,12 @@ from worker.prompts import prompt
 from worker.recipes import SearchJoin, Ways
 from worker.stems import content_stems
 
-THRESHOLD = 0.3
-"""A sentence answers from this probability on: of 0.3, 0.4 and 0.5 the best set F1 on dev data."""
-
 
 def ask_search(note: Note, query: str, how: Ways) -> Conversation:
     """The set of answering sentences, most probable first; empty where none answers."""
     replies = yield search_requests(note, query, how)
     scored = joined_scores(note, query, sentence_scores(note.windows, replies), how.search_join)
-    chosen = [(span, score) for span, score in scored if score >= THRESHOLD]
+    chosen = [(span, score) for span, score in scored if score >= how.search_join.threshold]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
         Passage(start=span.start, end=span.end, text=note.text[span.start : span.end], score=score)
