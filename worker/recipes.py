@@ -28,9 +28,20 @@ _ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "a
 _HTTP_CODE = ("http_engine", "completions")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
-    Task.SEARCH: ("search", "decisions", "stems"),
+    Task.SEARCH: ("search", "decisions", "likeness", "abbreviations", "stems"),
     Task.SUMMARY: (
-        *("summary", "chosen", "written", "search", "checking", "numbers", "medications", "stems"),
+        *(
+            "summary",
+            "chosen",
+            "written",
+            "search",
+            "likeness",
+            "abbreviations",
+            "checking",
+            "numbers",
+            "medications",
+            "stems",
+        ),
         *_ENTITIES_CODE,
     ),
 }

@@ -95,9 +95,10 @@ def measure(found: Sequence[set[Link]], gold: Sequence[set[Link]], kinds: Sequen
 
 def _figures(found: Sequence[set[Link]], gold: Sequence[set[Link]], kinds: Sequence[str]) -> dict[str, Any]:
     pairs = [(_of(f, kinds), _of(g, kinds)) for f, g in zip(found, gold, strict=True)]
+    judged = [_less_parts(f, whole) for (f, _), whole in zip(pairs, gold, strict=True)]
     return {
         "strict": figures([strict(*pair) for pair in pairs]),
-        "overlap": figures([overlap(*pair) for pair in pairs]),
+        "overlap": figures([overlap(f, g) for f, (_, g) in zip(judged, pairs, strict=True)]),
     }
 
 
@@ -113,6 +114,16 @@ def _touch(one: Link, other: Link) -> bool:
         and one.owner_start < other.owner_end
         and other.owner_start < one.owner_end
     )
+
+
+def _less_parts(found: set[Link], gold: set[Link]) -> set[Link]:
+    """Without those inside a gold one of another kind: MACCROBAT writes "50 mg daily" as one dosage."""
+    return {one for one in found if not any(_is_part(one, other) for other in gold)}
+
+
+def _is_part(one: Link, gold: Link) -> bool:
+    is_inside = gold.start <= one.start and one.end <= gold.end
+    return is_inside and one.kind != gold.kind and _touch(one._replace(kind=gold.kind), gold)
 
 
 def _linked(record: Record, names: Mapping[str, str], labels: Sequence[Label]) -> tuple[Entity, ...]:
