@@ -29,6 +29,8 @@ _database = typer.Typer(no_args_is_help=True, help="The tables of the database: 
 _weights = typer.Typer(no_args_is_help=True, help="The network's weights: prepare.")
 app.add_typer(_database, name="db", rich_help_panel="Keep in order")
 app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
+_train = typer.Typer(no_args_is_help=True, help="Training, and how good answers are: evaluate.")
+app.add_typer(_train, name="train", rich_help_panel="Train")
 
 
 @_work(epilog="Example: `notemill run notes/ --task entities --search 'signs of infection'`")
@@ -269,6 +271,30 @@ def weights_prepare() -> int:
     from console.weights import prepare
 
     return prepare()
+
+
+@_train.command("evaluate", epilog="Example: `notemill train evaluate --task entities --data corpus/bc5cdr`")
+def train_evaluate(
+    task: options.TaskToEvaluate,
+    data: options.EvaluationData,
+    names: options.LabelMap = None,
+    limit: options.Limit = None,
+    half: options.Half = None,
+    baseline: options.Baselines = None,
+    summary_words: options.SummaryWords = None,
+    errors: options.ErrorsPage = None,
+    as_json: options.Json = False,
+) -> int:
+    """Measure answers on annotated data, through the worker's own pipeline.
+
+    Intervals are 95 %, bootstrapped over records. With --errors a page to look through, gold and found
+    side by side; it holds the notes' text and is for your eyes only.
+    """
+    from console.evaluating import evaluate
+
+    return evaluate(
+        *(task, data, names or [], limit, half, baseline or [], summary_words, errors), as_json=as_json
+    )
 
 
 def main() -> None:

@@ -91,3 +91,39 @@ Rows = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show no 
 LabelsFile = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="Check this labels file and print it.")
 ]
+TaskToEvaluate = Annotated[
+    str,
+    typer.Option("--task", "-t", metavar="TASK", help="entities, assertion, links, search or summary."),
+]
+EvaluationData = Annotated[
+    Path,
+    typer.Option(
+        "--data",
+        metavar="DIR_OR_FILE",
+        help="JSON lines; of a folder its dev, valid or test split, or its one file.",
+    ),
+]
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="SOURCE=LABEL",
+        help="What a label of the data is called here; repeatable. Without: our own names and those of known"
+        " corpora.",
+    ),
+]
+Half = Annotated[
+    str | None, typer.Option(metavar="odd|even", help="Every second record, of data without splits.")
+]
+Baselines = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--baseline",
+        metavar="NAME",
+        help="In the same table: dictionary or scispacy (entities), negex (assertion), bm25 or minilm"
+        " (search), lead3 (summary); repeatable.",
+    ),
+]
+ErrorsPage = Annotated[
+    Path | None, typer.Option("--errors", metavar="FILE.html", help="Errors side by side, the worst first.")
+]

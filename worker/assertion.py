@@ -32,6 +32,9 @@ _OF_SECTION = {
 }
 
 
+_OF_TABLE = {"negated": (Assertion.NEGATED, False), "undone": (Assertion.NEGATED, True)}
+_CLOSING = (",", ".", ")")
+"""Right after a phrase they end what it could be said of: "all negative, his cough"."""
 _Ranges = list[tuple[int, int]]
 
 
@@ -40,6 +43,8 @@ class _Rules:
     """The phrases of one assertion."""
 
     assertion: Assertion
+    of_done: bool | None
+    """Whether they tell of what is done, or of what is found; None: of both."""
     before: re.Pattern[str]
     """What precedes a finding, as the group `trigger`, or a pseudo-trigger, without the group."""
     after: re.Pattern[str]
@@ -56,20 +61,29 @@ class _Scope:
     start: int
     end: int
     assertion: Assertion
+    of_done: bool | None
 
 
-def assertion(sentence: str, start: int, end: int, section_kind: str | None = None) -> Assertion:
-    """The assertion of the finding sentence[start:end]; `section_kind` as in worker.sections."""
-    held = assertions(sentence, start, end, section_kind)
+def assertion(
+    sentence: str, start: int, end: int, section_kind: str | None = None, *, is_done: bool = False
+) -> Assertion:
+    """The assertion of the finding sentence[start:end]; `section_kind` as in worker.sections.
+
+    `is_done`: it is a medication, a test or a procedure."""
+    held = assertions(sentence, start, end, section_kind, is_done=is_done)
     return next((one for one in _ORDER if one in held), Assertion.PRESENT)
 
 
-def assertions(sentence: str, start: int, end: int, section_kind: str | None = None) -> frozenset[Assertion]:
+def assertions(
+    sentence: str, start: int, end: int, section_kind: str | None = None, *, is_done: bool = False
+) -> frozenset[Assertion]:
     """Every assertion that holds of sentence[start:end]; empty: present."""
     held = {
         scope.assertion
         for scope in _scopes(sentence)
-        if (scope.start <= start or scope.trigger_start == start) and scope.start < end <= scope.end
+        if scope.trigger_start <= start
+        and scope.start < end <= scope.end
+        and scope.of_done in (None, is_done)
     }
     if section_kind in _OF_SECTION:
         held.add(_OF_SECTION[section_kind])
@@ -88,13 +102,13 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
     scopes: list[_Scope] = []
     for rule in rules:
         for match in rule.before.finditer(text):
-            if match["trigger"]:
+            if match["trigger"] and text[match.end() : match.end() + 1] not in _CLOSING:
                 end = _reach(match.end(), borders, words, rule.scope_words, len(text))
-                scopes.append(_Scope(match.start(), match.end(), end, rule.assertion))
+                scopes.append(_Scope(match.start(), match.end(), end, rule.assertion, rule.of_done))
         for match in rule.after.finditer(text):
             if match["trigger"]:
                 start = _reach_back(match.start(), borders, words, rule.scope_words_after)
-                scopes.append(_Scope(start, start, match.start(), rule.assertion))
+                scopes.append(_Scope(start, start, match.start(), rule.assertion, rule.of_done))
     return tuple(scopes)
 
 
@@ -120,7 +134,8 @@ def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
     rules = []
     for name, table in tables.items():
         before, after = (_triggers(table[side], table["pseudo"]) for side in ("before", "after"))
-        rules.append(_Rules(Assertion(name), before, after, table["scope"], table["scope_after"]))
+        told, of_done = _OF_TABLE.get(name) or (Assertion(name), None)
+        rules.append(_Rules(told, of_done, before, after, table["scope"], table["scope_after"]))
     return ends, tuple(rules)
 
 

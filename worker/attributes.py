@@ -25,7 +25,8 @@ _FORM = (
     r"|ampules?|vials?|boluse?s?|doses?|cycles?)"
 )
 _PER = (
-    r"(?:\s?(?:/|per)\s?(?:\d+\s?)?(?:kg|m2|m²|day|d|hour|hr|h|minute|min|dose|ml|cc|l|dl|week|month)\b\.?)*"
+    r"(?:\s?(?:/|per)\s?(?:\d+(?:\.\d+)?\s?)?"
+    r"(?:kg|m2|m²|day|d|hour|hr|h|minute|min|dose|ml|cc|l|dl|week|month)\b)*"
 )
 _STRENGTH = r"\d+(?:\.\d+)?\s?%"
 
@@ -40,9 +41,9 @@ _PATTERNS = {
         |once\b|nightly|daily|weekly|monthly|hourly|at\sbedtime|h\.s\.|per\sday|(?:before|with|after)\s(?:meals|breakfast|dinner)|a\.c\.
         )(?:[,\s]+(?:p\.?r\.?n\b\.?|as\sneeded))?|p\.?r\.?n\b\.?|as\sneeded)""",
     "route": r"""(?:p\.\s?o\b\.?|po\b|by\smouth|oral(?:ly)?\b|i\.\s?v\b\.?|iv\b
-        |intra(?:venous|muscular|nasal|thecal|arterial|vitreal|dermal|peritoneal|articular)(?:ly)?\b
+        |intra-?(?:venous|muscular|nasal|thecal|arterial|vitreal|dermal|peritoneal|articular)(?:ly)?\b
         |i\.\s?m\b\.?|im\b|s\.\s?[cq]\b\.?|s[cq]\b|subq\b|sub-?cutaneous(?:ly)?\b|sublingual(?:ly)?\b|s\.\s?l\b\.?|topical(?:ly)?\b|inhaled\b|inhalation\b|nebuliz(?:ed|er)\b
-        |rectal(?:ly)?\b|per\srectum|transdermal(?:ly)?\b|epidural(?:ly)?\b|parenteral(?:ly)?\b|(?:per|via)\s(?:g-?tube|ng\stube|peg)\b|by\svein)""",
+        |rectal(?:ly)?\b|per\srectum|transdermal(?:ly)?\b|epidural(?:ly)?\b|parenteral(?:ly)?\b|(?:per|via)\s(?:g-?tube|ng\stube|peg)\b|by\svein|continuous\sinfusion\b)""",
     "value": rf"""(?:(?:[<>≤≥±+]\s?|approximately\s|about\s)?{_RANGE}(?:\s?(?:/|per)\s?{_NUMBER})?
         (?:{_SPACE}\s?(?:%|‰|°\s?[CF]?|mm\s?hg|mg/dl|g/dl|[mµμnp]?(?:g|mol|eq|iu|u)/(?:d?l|ml|min|h|24\s?h)|iu/l|bpm|beats(?:\s?(?:/|per)\s?min(?:ute)?)?|/?min\b|[cm]m\b|ms\b|kg\b|lbs?\b|degrees|[/×x]\s?10\^?\d+\s?/l|×\s?10\^?\d+(?:/[µμ]?l)?|k/ul|cells/\S{{1,6}}|/[µμ]l|/mm3))?
         (?![\s-]?(?:days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|sized|fold)\b)
@@ -55,9 +56,10 @@ _COMPILED = {
     kind: re.compile(rf"(?<![\w.*#])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE | re.VERBOSE)
     for kind, pattern in _PATTERNS.items()
 }
-_LEADS_ON = re.compile(
+LEADS_ON = re.compile(
     r"[\s(\[-]*(?:(?:of|the|a|an|dose|doses|bolus|infusion|injection|in|for|with)\s+)*[\s(\[-]*"
 )
+"""What may stand between an attribute and the entity right after it that it belongs to."""
 _IS_PLURAL = re.compile(r"\s*(?:were|are|all|both)\b")
 _IS_LISTED = re.compile(r"\s*(?:,|and|or|,\s*and|/|&)\s*")
 _REACH = {"dosage": 60, "frequency": 80, "route": 80, "value": 45}
@@ -142,14 +144,16 @@ def _owners(masked: str, start: int, end: int, reach: int, owned: _Owned) -> tup
     distance = len(" ".join(gap.split()))
     if (
         following is not None
-        and _LEADS_ON.fullmatch(masked[end : following[1]])
+        and LEADS_ON.fullmatch(masked[end : following[1]])
         and (not before or gap.strip())
     ):
         return (following[0],)
     if not before or distance > reach or _SEVERED.search(gap):
         return ()
     nearest = before.pop()
-    if before and masked[before[-1][2] : nearest[1]].strip() == "(" and gap.lstrip().startswith(")"):
+    between = masked[before[-1][2] : nearest[1]].strip() if before else ""
+    is_in_brackets = between == "(" and gap.lstrip().startswith(")")
+    if before and (is_in_brackets or (not between and masked[nearest[1]] == "(")):
         nearest = before.pop()  # "ejection fraction (EF) of 55": the name, not its abbreviation
     shared = [nearest[0]]
     while _IS_PLURAL.match(gap) and before and _IS_LISTED.fullmatch(masked[before[-1][2] : nearest[1]]):

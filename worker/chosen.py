@@ -16,10 +16,11 @@ from models.answers import Assertion, Entity, Span, SummarySentence
 from models.labels import Label
 from worker.engine import Reply, Request
 from worker.entities import entities_of
+from worker.likeness import shares_of_words
 from worker.note import Note
 from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
-from worker.search import joined_scores, word_shares
+from worker.search import joined_scores
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
@@ -147,7 +148,8 @@ def _sentences(
 
 def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> list[tuple[Span, float]]:
     """Sentences that may tell of a follow-up: of a plan's section, or with one of its words."""
-    shares = word_shares(_FOLLOW_UP_WORDS, [note.text[span.start : span.end] for span, _ in decided])
+    sentences = [note.text[span.start : span.end] for span, _ in decided]
+    shares = shares_of_words(_FOLLOW_UP_WORDS, sentences, note.text)
     scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, how.search_join)
     return [
         (span, score)

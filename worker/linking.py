@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from models.answers import Attribute, Entity
 from models.labels import Label
-from worker.attributes import attributes
+from worker.attributes import LEADS_ON, attributes
 from worker.note import Note
 
 _Decided = tuple[int, int, str]
@@ -47,7 +47,8 @@ def _by_form(note: Note, entities: Sequence[Entity], labels: Sequence[Label]) ->
 
 
 def _owner(note: Note, entities: Sequence[Entity], start: int, end: int, label: str) -> int | None:
-    """The nearest entity of `label` before the attribute in its sentence, else the nearest after it."""
+    """In its sentence the entity of `label` right after the attribute ("infusion of X"), else the nearest
+    before it, else the nearest after it."""
     sentence = note.sentence_at(start)
     inside = [
         (index, entity)
@@ -56,4 +57,6 @@ def _owner(note: Note, entities: Sequence[Entity], start: int, end: int, label: 
     ]
     before = [index for index, entity in inside if entity.end <= start]
     after = [index for index, entity in inside if entity.start >= end]
+    if after and LEADS_ON.fullmatch(note.text[end : entities[after[0]].start]):
+        return after[0]
     return before[-1] if before else after[0] if after else None

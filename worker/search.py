@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 
 from models.answers import Passage, SearchAnswer, Span, Task
 from worker.conversation import Answered, Conversation
 from worker.decisions import SEARCH_WORDS
 from worker.engine import Choice, Decide, Reply
+from worker.likeness import shares_of_words
 from worker.note import Note
 from worker.prompts import prompt
 from worker.reading import sentence_ends, sentence_probabilities
 from worker.recipes import SearchJoin, Ways
-from worker.stems import content_stems
-
-THRESHOLD = 0.3
-"""A sentence answers from this probability on: of 0.3, 0.4 and 0.5 the best set F1 on dev data."""
 
 
 def ask_search(note: Note, query: str, how: Ways) -> Conversation:
     """The set of answering sentences, most probable first; empty where none answers."""
     replies = yield search_requests(note, query, how)
     scored = joined_scores(note, query, sentence_scores(note, replies), how.search_join)
-    chosen = [(span, score) for span, score in scored if score >= THRESHOLD]
+    chosen = [(span, score) for span, score in scored if score >= how.search_join.threshold]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
         Passage(start=span.start, end=span.end, text=note.text[span.start : span.end], score=score)
@@ -37,22 +33,14 @@ def joined_scores(
     note: Note, query: str, scored: Sequence[tuple[Span, float]], join: SearchJoin
 ) -> list[tuple[Span, float]]:
     """The probabilities of decisions, joined with the words that query and sentence share."""
-    shares = word_shares(query, [note.text[span.start : span.end] for span, _ in scored])
+    sentences = [note.text[span.start : span.end] for span, _ in scored]
+    shares = shares_of_words(query, sentences, note.text)
     joined = []
     for (span, score), share in zip(scored, shares, strict=True):
         certain = min(max(score, 1e-6), 1 - 1e-6)
         log_odds = join.bias + join.decision * math.log(certain / (1 - certain)) + join.words * share
         joined.append((span, 1 / (1 + math.exp(-log_odds))))
     return joined
-
-
-def word_shares(query: str, sentences: Sequence[str]) -> list[float]:
-    """For each sentence the part of the query's words it has, weighted by rarity in the note; 0 to 1."""
-    found = [frozenset(content_stems(sentence)) for sentence in sentences]
-    counts = Counter(stem for some in found for stem in some)
-    rarity = {stem: math.log(1 + len(found) / (counts[stem] or 0.5)) for stem in content_stems(query)}
-    total = sum(rarity.values()) or 1.0
-    return [sum(rarity[stem] for stem in some & rarity.keys()) / total for some in found]
 
 
 def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:

@@ -1,0 +1,1 @@
+"""How good answers are, measured through the worker's own pipeline; scores, baselines, pages for people."""

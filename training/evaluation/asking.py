@@ -1,0 +1,87 @@
+"""Questions put to the worker's own pipeline, many notes at once, as a worker puts them.
+
+The only difference to serving: a search returns every sentence with its score, for rankings.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from models.answers import Answer, EntitiesAnswer, SearchAnswer, SummaryAnswer, Task
+from models.jobs import Job, Question, Work
+from models.labels import Label
+from models.outcomes import Finished, Outcome
+from worker.engine import Engine
+from worker.pipeline import process
+from worker.recipes import Ways
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """An engine with the forms it answers in."""
+
+    engine: Engine
+    how: Ways
+    labels: tuple[Label, ...]
+    threads: int
+    """Notes in hand at the same time."""
+
+    def ask(self, texts: Sequence[str], questions: Sequence[Question]) -> Answers:
+        """One question a text; answers in the same order."""
+        began = time.monotonic()
+        with ThreadPoolExecutor(self.threads) as pool:
+            outcomes = list(pool.map(self._outcome, texts, questions))
+        return Answers(tuple(outcomes), time.monotonic() - began)
+
+    @property
+    def search_threshold(self) -> float:
+        """From which score on a sentence is served."""
+        return self.how.search_join.threshold
+
+    def _outcome(self, text: str, question: Question) -> Outcome:
+        labels = self.labels if question.task is Task.ENTITIES else ()
+        job = Job(id=0, question=question, recipe_id="", labels=labels, attempt=1)
+        work = Work(document_id=0, text=text, jobs=(job,))
+        all_scores = replace(self.how, search_join=replace(self.how.search_join, threshold=0.0))
+        [[(_, outcome)]] = process(work, engine=self.engine, how=all_scores)
+        return outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What came out of as many questions."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+    @property
+    def answers(self) -> list[Answer | None]:
+        """None where a job failed."""
+        return [one.answer if isinstance(one, Finished) else None for one in self.outcomes]
+
+    def figures(self) -> dict[str, float | int]:
+        """What is told of every task: invalid answers and pace."""
+        invalid = sum(not isinstance(one, Finished) for one in self.outcomes)
+        return {
+            "invalid_answers": invalid,
+            "seconds": round(self.seconds, 2),
+            "seconds_per_note": round(self.seconds / max(1, len(self.outcomes)), 3),
+        }
+
+
+def are_offsets_true(text: str, answer: Answer) -> bool:
+    """Whether each span of an answer has the very characters of the note that it says it has."""
+    match answer:
+        case EntitiesAnswer():
+            attributes = [one for entity in answer.entities for one in entity.attributes]
+            return all(text[one.start : one.end] == one.text for one in answer.entities) and all(
+                text[one.start : one.end] == one.text for one in attributes
+            )
+        case SearchAnswer():
+            return all(text[one.start : one.end] == one.text for one in answer.passages)
+        case SummaryAnswer():
+            spans = [span for one in answer.summary.sentences for span in one.sources]
+            return all(span.end <= len(text) for span in spans)

@@ -1,0 +1,46 @@
+"""Which baselines there are, and what each can be asked. Imports only the one that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from training.evaluation.data import DataError
+from training.evaluation.spans import Marked
+
+OF_TASK = {
+    "entities": ("dictionary", "scispacy"),
+    "assertion": ("negex",),
+    "links": (),
+    "search": ("bm25", "minilm"),
+    "summary": ("lead3",),
+}
+
+
+class MarksText(Protocol):
+    """An entity baseline: labels are the data's own names."""
+
+    def __call__(self, text: str, /) -> list[Marked]: ...
+
+
+Ranks = Callable[[str, Sequence[str]], list[float]]
+"""A search baseline: a score for each sentence, given a query."""
+
+
+def check(task: str, names: Sequence[str]) -> None:
+    """Raises DataError for a baseline that the task does not have."""
+    for name in names:
+        if name not in OF_TASK[task]:
+            known = ", ".join(OF_TASK[task]) or "none"
+            raise DataError(f"--baseline {name} does not go with --task {task}. Baselines: {known}.")
+
+
+def ranker(name: str) -> Ranks:
+    """bm25 or minilm."""
+    if name == "bm25":
+        from training.evaluation import bm25
+
+        return bm25.rank
+    from training.evaluation.minilm import MiniLM
+
+    return MiniLM.load().rank

@@ -1,0 +1,57 @@
+"""A dictionary of training mentions, longest match first: what knowing the words alone would find."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.evaluation.data import DataError, Record, read_records
+from training.evaluation.spans import Marked
+
+_LEAST_SHARE = 0.5
+"""Of a surface's occurrences in the training text; a word that is seldom a mention is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dictionary:
+    """Surfaces in small letters and the label each has most often."""
+
+    label_of: Mapping[str, str]
+    pattern: re.Pattern[str]
+
+    @staticmethod
+    def beside(path: Path) -> Dictionary:
+        """Of the train.jsonl in the same folder. Raises DataError where there is none."""
+        train = path.with_name("train.jsonl")
+        if not train.is_file() or train == path:
+            raise DataError(f"--baseline dictionary needs {train} to learn from.")
+        return Dictionary.of(read_records(train))
+
+    @staticmethod
+    def of(records: Sequence[Record]) -> Dictionary:
+        labels: dict[str, Counter[str]] = defaultdict(Counter)
+        for record in records:
+            for one in record["entities"]:
+                surface = record["text"][one["start"] : one["end"]].lower()
+                labels[surface][one["label"]] += 1
+        everything = "\n".join(record["text"].lower() for record in records)
+        counts = Counter(_any_of(labels).findall(everything))
+        label_of = {
+            surface: found.most_common(1)[0][0]
+            for surface, found in labels.items()
+            if len(surface) > 2 and found.total() >= _LEAST_SHARE * counts[surface]
+        }
+        return Dictionary(label_of, _any_of(label_of))
+
+    def __call__(self, text: str) -> list[Marked]:
+        small = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
+        return [Marked(*m.span(), self.label_of[m.group()]) for m in self.pattern.finditer(small)]
+
+
+def _any_of(surfaces: Mapping[str, object]) -> re.Pattern[str]:
+    """Whole words, the longest of several that begin at one place; matches nothing where there are none."""
+    longest_first = sorted(surfaces, key=lambda one: (-len(one), one))
+    return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)")

@@ -1,0 +1,87 @@
+"""One evaluation from beginning to end: data, engine, figures. Loads the network only where it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from models.labels import load_labels
+from models.settings import Settings
+from training.evaluation import assertion, baselines, entities, links, search, summary
+from training.evaluation.asking import Asking
+from training.evaluation.data import DataError, Half, Record, file_of, parsed_map, read_records
+from training.evaluation.result import Result
+from worker.engines import LoadEngine, load
+from worker.recipes import ways
+
+TaskName = Literal["entities", "assertion", "links", "search", "summary"]
+TASKS = get_args(TaskName)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be evaluated on what."""
+
+    task: str
+    data: Path
+    map: Sequence[str] = ()
+    """SOURCE=LABEL pairs; none: our own names and those of known corpora."""
+    limit: int | None = None
+    half: str | None = None
+    """odd or even: every second record, of data that has no splits."""
+    baselines: Sequence[str] = ()
+    summary_words: int | None = None
+
+
+def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) -> Result:
+    """Raises DataError for what the data or the plan cannot do, before any network is loaded."""
+    task, half = _checked(plan)
+    path = file_of(plan.data)
+    records = read_records(path, limit=plan.limit, half=half)
+    told = {"task": task, "data": str(path), "records": len(records), "half": half}
+    if task == "assertion":
+        found = assertion.evaluate(records, path, plan.baselines)
+    else:
+        with _asking(settings, load_engine) as asking:
+            found = _asked(task, records, path, plan, asking, settings)
+    return Result(told | found.figures, found.cases)
+
+
+def _asked(
+    task: TaskName, records: Sequence[Record], path: Path, plan: Plan, asking: Asking, settings: Settings
+) -> Result:
+    match task:
+        case "entities":
+            return entities.evaluate(records, path, parsed_map(plan.map), plan.baselines, asking)
+        case "links":
+            return links.evaluate(records, path, parsed_map(plan.map), asking)
+        case "search":
+            return search.evaluate(records, path, plan.baselines, asking)
+        case _:
+            words = plan.summary_words or settings.summary_words
+            return summary.evaluate(records, path, plan.baselines, asking, words)
+
+
+@contextmanager
+def _asking(settings: Settings, load_engine: LoadEngine) -> Iterator[Asking]:
+    """Forms and labels are checked before the weights are loaded."""
+    how, labels = ways(settings), load_labels(settings.labels_file)
+    engine = load_engine(settings, None)
+    try:
+        yield Asking(engine, how, labels, settings.worker_threads)
+    finally:
+        engine.close()
+
+
+def _checked(plan: Plan) -> tuple[TaskName, Half | None]:
+    if plan.task not in TASKS:
+        raise DataError(f"there is no task {plan.task!r} to evaluate. Tasks: {', '.join(TASKS)}.")
+    if plan.half not in (None, "odd", "even"):
+        raise DataError(f"--half {plan.half!r} is neither odd nor even.")
+    if plan.map and plan.task not in ("entities", "links"):
+        raise DataError(f"--map goes with --task entities or links, not {plan.task}.")
+    baselines.check(plan.task, plan.baselines)
+    return plan.task, plan.half  # type: ignore[return-value]  # both were looked up

@@ -1,0 +1,30 @@
+"""scispaCy's en_ner_bc5cdr_md (Neumann 2019), where it is installed; its labels are DISEASE and CHEMICAL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from training.evaluation.data import DataError
+from training.evaluation.spans import Marked
+
+PACKAGE = "en_ner_bc5cdr_md"
+_LABELS = {"DISEASE": "Disease", "CHEMICAL": "Chemical"}
+
+
+class SciSpacy:
+    """The pipeline, loaded."""
+
+    def __init__(self) -> None:
+        try:
+            import spacy
+
+            self._pipeline: Any = spacy.load(PACKAGE)
+        except (ImportError, OSError):
+            raise DataError(
+                f"--baseline scispacy needs spaCy and the package {PACKAGE}, which scispaCy's own releases"
+                " carry. Install both in this environment, or leave the baseline out."
+            ) from None
+
+    def __call__(self, text: str) -> list[Marked]:
+        found = self._pipeline(text).ents
+        return [Marked(one.start_char, one.end_char, _LABELS.get(one.label_, one.label_)) for one in found]

@@ -1,0 +1,92 @@
+"""Search: rankings and sets of a note's sentences, beside BM25 and a dense retriever on the same queries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from models.answers import Answer, SearchAnswer, Task
+from models.jobs import Question
+from training.evaluation import ranking
+from training.evaluation.asking import Asking, are_offsets_true
+from training.evaluation.baselines import ranker
+from training.evaluation.cases import Case, Mark, Side
+from training.evaluation.counts import figures, mean_interval
+from training.evaluation.data import Record
+from training.evaluation.queries import Asked, queries_of
+from training.evaluation.result import Result
+
+
+def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking) -> Result:
+    """Asks every query of its text; baselines rank the same sentences, at their own best threshold."""
+    asked = queries_of(records, path)
+    questions = [Question(task=Task.SEARCH, parameters={"query": one.query}) for one in asked]
+    answers = asking.ask([one.text for one in asked], questions)
+    scores = [_scores(one, answer) for one, answer in zip(asked, answers.answers, strict=True)]
+    true = [
+        are_offsets_true(one.text, answer)
+        for one, answer in zip(asked, answers.answers, strict=True)
+        if answer is not None
+    ]
+    measured = measure(asked, scores, asking.search_threshold)
+    measured["set_best"] = _set(asked, scores, _best(asked, scores))
+    measured["offsets_true"] = sum(true) / len(true) if true else 1.0
+    measured |= answers.figures()
+    for name in baselines:
+        rank = ranker(name)
+        theirs = [rank(one.query, [one.text[s.start : s.end] for s in one.sentences]) for one in asked]
+        measured.setdefault("baselines", {})[name] = measure(asked, theirs, _best(asked, theirs))
+    cases = [_case(one, some, asking.search_threshold) for one, some in zip(asked, scores, strict=True)]
+    return Result(measured, cases)
+
+
+def measure(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: float) -> dict[str, Any]:
+    """Means over queries; the set micro over sentences."""
+    ranked = [
+        [one.relevant[place] for place in ranking.order(some)]
+        for one, some in zip(asked, scores, strict=True)
+    ]
+    means = {
+        "map": [ranking.average_precision(one) for one in ranked],
+        "r_precision": [ranking.r_precision(one) for one in ranked],
+        "ndcg_at_10": [ranking.ndcg(one) for one in ranked],
+    }
+    told: dict[str, Any] = {}
+    for name, values in means.items():
+        told |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
+    return told | {"set": _set(asked, scores, threshold), "queries": len(asked)}
+
+
+def _set(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: float) -> dict[str, Any]:
+    counts = [
+        ranking.set_counts(some, one.relevant, threshold) for one, some in zip(asked, scores, strict=True)
+    ]
+    return figures(counts) | {"threshold": round(threshold, 4)}
+
+
+def _best(asked: Sequence[Asked], scores: Sequence[Sequence[float]]) -> float:
+    return ranking.best_threshold(scores, [one.relevant for one in asked])
+
+
+def _scores(asked: Asked, answer: Answer | None) -> list[float]:
+    """A score a sentence; 0 for those without one, and for all where the job failed."""
+    found = answer.passages if isinstance(answer, SearchAnswer) else ()
+    score = {(one.start, one.end): one.score for one in found}
+    return [score.get((one.start, one.end), 0.0) for one in asked.sentences]
+
+
+def _case(asked: Asked, scores: Sequence[float], threshold: float) -> Case:
+    relevant, chosen = [], []
+    for span, hit, score in zip(asked.sentences, asked.relevant, scores, strict=True):
+        is_served = score >= threshold
+        if hit:
+            relevant.append(Mark(span.start, span.end, "relevant", is_served))
+        if is_served:
+            chosen.append(Mark(span.start, span.end, f"{score:.2f}", hit))
+    return Case(
+        title=f"{asked.query} · {asked.id}",
+        gold=Side(asked.text, tuple(relevant)),
+        found=Side(asked.text, tuple(chosen)),
+        errors=sum(not one.is_right for one in (*relevant, *chosen)),
+    )
