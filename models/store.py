@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Engine, insert, update
 
-from models import cancelling, charging, claiming, recording, registering, retrying
+from models import cancelling, charging, claiming, leaving, recording, registering, retrying
 from models.answers import Task
 from models.clock import epoch_now, utc_now
 from models.database import reading, writing
@@ -67,13 +67,19 @@ class Store:
         """Takes a batch of documents (some hundreds) into the run, with a job for each question.
 
         What is there already is kept: a failed job stays failed (`retry` is for those), a cancelled
-        one becomes pending again, and with `is_urgent` one that still waits becomes urgent. A document
-        whose id has another text in this run is refused.
+        one becomes pending again, and with `is_urgent` one that still waits becomes urgent. Of a document
+        whose id has another text in this run the later version stays, without versions the first.
         """
         with writing(self._engine) as connection:
             return registering.register(
                 connection, run_id, documents, questions, recipes, is_urgent=is_urgent
             )
+
+    def withdraw(self, run_id: int, external_ids: Sequence[str]) -> tuple[str, ...]:
+        """Takes out of the run what it has under these ids: the source replaced or took back the notes.
+        Answers stay, what is owed for this run alone is cancelled. Returns the ids that it had."""
+        with writing(self._engine) as connection:
+            return leaving.withdraw(connection, run_id, external_ids)
 
     def close_run(self, run_id: int, *, documents: int, refused: int) -> None:
         """Registration is complete; `documents` and `refused` are the sums over the run's batches,

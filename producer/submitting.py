@@ -41,6 +41,8 @@ class Submitted:
     documents: int
     """Distinct documents accepted."""
     refused: int
+    refused_by_reason: dict[str, int]
+    """The most frequent first."""
     new_jobs: int
     known_jobs: int
     """Jobs that were there already, most often finished: they cost nothing."""
