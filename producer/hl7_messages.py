@@ -138,7 +138,7 @@ def _charset(name: str) -> str | None:
 def _messages(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
     """Line number and segments of each message, or the reason why it cannot be read."""
     segments: list[str] = []
-    began, length = 1, 0
+    began, length, blank = 1, 0, 0
     for number, line in _lines(stream):
         if isinstance(line, UnreadableError):
             if segments:
@@ -147,7 +147,10 @@ def _messages(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
                 yield number, line.reason
             return
         name = line[:3]
-        if name in _WRAPPING or (not line and not segments):
+        if not line:
+            blank += 1  # of the text, if it goes on after them
+            continue
+        if name in _WRAPPING:
             continue
         if name == "MSH" or not segments:
             if segments:
@@ -159,7 +162,8 @@ def _messages(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
         if not segments or (_SEGMENTS.match(line) and line[3:4] == segments[0][3:4]):
             segments.append(line)
         else:
-            segments[-1] += "\\.br\\" + line
+            segments[-1] += "\\.br\\" * (1 + blank) + line
+        blank = 0
     if segments:
         yield began, segments if length <= MAX_RECORD_BYTES else _too_long()
 

@@ -195,6 +195,7 @@ def _encapsulated(message: Message, repetition: str) -> str:
 def _coded(message: Message, segment: Any, field: int) -> tuple[str, str, str]:
     """Code, name and system of a coded field."""
     code, name, system = (message.part(segment, field, number) for number in (1, 2, 3))
+    code = code.partition(message.parsed.separators[4])[0]  # `24627-2&IMP`: the impression of that report
     return code, name, "http://loinc.org" if system == "LN" else system
 
 
