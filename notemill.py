@@ -40,6 +40,7 @@ def run(
     summary_words: options.SummaryWords = None,
     sql: options.Sql = None,
     query: options.Query = None,
+    preset: options.Preset = None,
     id_column: options.IdColumn = None,
     text_column: options.TextColumn = None,
     rejects: options.Rejects = None,
@@ -61,6 +62,7 @@ def run(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
+        preset=preset,
         is_urgent=urgent,
     )
     return run(asked, is_explaining=explain, is_quiet=quiet, as_json=as_json)
@@ -75,6 +77,7 @@ def submit(
     summary_words: options.SummaryWords = None,
     sql: options.Sql = None,
     query: options.Query = None,
+    preset: options.Preset = None,
     id_column: options.IdColumn = None,
     text_column: options.TextColumn = None,
     rejects: options.Rejects = None,
@@ -94,6 +97,7 @@ def submit(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
+        preset=preset,
         is_urgent=urgent,
     )
     return submit(asked, is_quiet=quiet, as_json=as_json)

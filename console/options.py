@@ -36,6 +36,14 @@ SummaryWords = Annotated[
 ]
 Sql = Annotated[str | None, typer.Option(metavar="URL", help="Read notes from this database, with --query.")]
 Query = Annotated[str | None, typer.Option(metavar="SQL", help="The SELECT whose rows are the notes.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="omop (the note table of CDM v5.4) or mimic (MIMIC-IV-Note): tables and columns, in --sql or in"
+        " files.",
+    ),
+]
 IdColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the notes' ids.")]
 TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the notes' text.")]
 Rejects = Annotated[

@@ -90,7 +90,10 @@ def _open(source: Source, choice: ColumnChoice, naming: _Naming) -> Records:
         pattern = str(source)
         return _open_many(partial(matches, pattern), pattern, naming.base(base_of(pattern)), choice)
     if "://" in str(source):
-        raise UsageError("a database is read with a query: --sql URL --query 'SELECT id, text FROM notes'")
+        raise UsageError(
+            "a database is read with a query: --sql URL --query 'SELECT id, text FROM notes'"
+            " or --sql URL --preset omop"
+        )
     raise UsageError(f"there is no file or folder {source}. Check the path; - is standard input.")
 
 
