@@ -11,8 +11,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="Files, folders or globs of .txt, .jsonl, .csv, .tsv or .parquet (gzip is fine); - is standard"
-        " input.",
+        help="Files, folders or globs of .txt, .jsonl, .csv, .tsv, .parquet (gzip is fine), FHIR, HL7 v2, C-CDA,"
+        " .html, .rtf, .pdf, .docx; - is standard input.",
     ),
 ]
 Tasks = Annotated[

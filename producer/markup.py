@@ -65,6 +65,8 @@ class _Writer:
         self._parts: list[str] = []
         self._cells = 0
         """Open table cells: what would begin a line elsewhere is a space in one."""
+        self._columns: list[int] = []
+        """Of each open table row, how many cells it has so far."""
         self._verbatim = 0
         self._numbers: list[int | None] = []
         """Of each open list the number of its last item; none where it has dots."""
@@ -78,9 +80,13 @@ class _Writer:
             self._break(2 if name in _PARAGRAPHS else 1)
         if name == "br":
             self._break(0)
+        elif name == "tr":
+            self._columns.append(0)
         elif name in _CELLS:
-            if self._last not in ("", "\n"):
+            if self._columns and self._columns[-1]:
                 self._parts.append("\t")
+            if self._columns:
+                self._columns[-1] += 1
             self._cells += 1
         elif name in ("ul", "ol", "list"):
             is_numbered = name == "ol" or element.get("listType") == "ordered"
@@ -93,7 +99,11 @@ class _Writer:
 
     def end(self, name: str) -> None:
         self._verbatim -= name == "pre"
-        self._cells -= name in _CELLS
+        if name in _CELLS:
+            self._cells -= 1
+            self._without_last_space()
+        elif name == "tr":
+            self._columns.pop()
         if name in ("ul", "ol", "list"):
             self._numbers.pop()
         if name in _LINES:
@@ -120,15 +130,18 @@ class _Writer:
         if self._cells:
             self.text(" ")
             return
-        while self._last == " " and not self._verbatim:
-            self._parts[-1] = self._parts[-1][:-1]
-            if not self._parts[-1]:
-                self._parts.pop()
+        self._without_last_space()
         if not self._parts:
             return
         tail = "".join(self._parts[-2:])
         there = len(tail) - len(tail.rstrip("\n"))
         self._parts.extend("\n" * (max(0, lines - there) if lines else 1))
+
+    def _without_last_space(self) -> None:
+        while self._last == " " and not self._verbatim:
+            self._parts[-1] = self._parts[-1][:-1]
+            if not self._parts[-1]:
+                self._parts.pop()
 
     def _bullet(self) -> str:
         if not self._numbers or self._numbers[-1] is None:

@@ -95,7 +95,7 @@ def _pdf(content: bytes, media: MediaType) -> Rendered:
     from producer.pdf import pdf_pages
 
     pages = pdf_pages(content)
-    text = "\n\n".join(page for page in pages if page.strip())
+    text = "\n\n".join(page.strip("\n") for page in pages if page.strip())
     return Rendered(text, media.name, len(pages), sum(not page.strip() for page in pages))
 
 
