@@ -103,6 +103,24 @@ def submit(
     return submit(asked, is_quiet=quiet, as_json=as_json)
 
 
+@_work(epilog="Example: `notemill nightly plan.toml --until 06:00`")
+def nightly(
+    plan: options.NightPlan = None,
+    until: options.Until = None,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Answer what is new since last night, until a given time, and report.
+
+    For cron, systemd, Celery beat or Airflow. Exit status 0: all is done, 75: the time was over and the rest
+    is left for the next night, 1: jobs failed or something is out of order, 2: the plan is wrong.
+    """
+    from console.nightly import nightly
+
+    return nightly(plan, until=until, is_dry_run=dry_run, is_quiet=quiet, as_json=as_json)
+
+
 @_work(epilog="Example: `notemill worker`")
 def worker() -> int:
     """Serve until stopped: load the weights, take notes, answer.

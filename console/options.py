@@ -11,8 +11,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="Files, folders or globs of .txt, .jsonl, .csv, .tsv, .parquet (gzip is fine), FHIR, HL7 v2, C-CDA,"
-        " .html, .rtf, .pdf, .docx; - is standard input.",
+        help="Files, folders or globs of .txt, .jsonl, .csv, .tsv, .parquet (gzip is fine), FHIR, HL7 v2,"
+        " C-CDA, .html, .rtf, .pdf, .docx; - is standard input.",
     ),
 ]
 Tasks = Annotated[
@@ -97,4 +97,15 @@ Gib = Annotated[
 Rows = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show no more rows.")]
 LabelsFile = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="Check this labels file and print it.")
+]
+NightPlan = Annotated[
+    Path | None,
+    typer.Argument(metavar="[PLAN]", help="The plan (TOML); else nightly.toml in the home folder."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Stop at this time of the day, e.g. 06:00; else the plan's."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only tell what there is to do and how long it takes.")
 ]

@@ -45,7 +45,7 @@ class _Accepted(NamedTuple):
     text_sha256: str
 
 
-class _JobKey(NamedTuple):
+class JobKey(NamedTuple):
     text_sha256: str
     task: str
     parameters_sha256: str
@@ -73,10 +73,10 @@ def register(
     leave_run(connection, run_id, superseded)
     ids = _keep_documents(connection, accepted)
     asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
-    wanted = {_JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
+    wanted = {JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
     known, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
     pairs = [
-        (ids[entry.document.external_id], jobs[_JobKey(entry.text_sha256, *rest)].id)
+        (ids[entry.document.external_id], jobs[JobKey(entry.text_sha256, *rest)].id)
         for entry in accepted
         for rest in asked
     ]
@@ -180,11 +180,11 @@ def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict
 
 
 def _keep_jobs(
-    connection: Connection, wanted: Mapping[_JobKey, Question], *, is_urgent: bool
-) -> tuple[set[_JobKey], dict[_JobKey, _StoredJob]]:
+    connection: Connection, wanted: Mapping[JobKey, Question], *, is_urgent: bool
+) -> tuple[set[JobKey], dict[JobKey, _StoredJob]]:
     """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again,
     and what is not over yet becomes urgent where it is asked for urgently."""
-    jobs = _stored_jobs(connection, wanted.keys())
+    jobs = stored_jobs(connection, wanted.keys())
     known = jobs.keys() & wanted.keys()
     new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in known]
     insert_new(connection, JobRow, new)
@@ -195,25 +195,26 @@ def _keep_jobs(
     if is_urgent:
         is_waited_for = and_(JobRow.id.in_([jobs[key].id for key in known]), OWED_OR_RUNNING)
         connection.execute(update(JobRow).where(is_waited_for).values(is_urgent=True))
-    return known, _stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
+    return known, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
 
 
-def _stored_jobs(connection: Connection, wanted: Iterable[_JobKey]) -> dict[_JobKey, _StoredJob]:
+def stored_jobs(connection: Connection, wanted: Iterable[JobKey]) -> dict[JobKey, _StoredJob]:
+    """Those of the jobs that are there, and some beside them."""
     statement = select(
         JobRow.text_sha256, JobRow.task, JobRow.parameters_sha256, JobRow.recipe_id, JobRow.id, JobRow.status
     ).where(
         JobRow.text_sha256.in_({key.text_sha256 for key in wanted}),
         JobRow.recipe_id.in_({key.recipe_id for key in wanted}),
     )
-    return {_JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
+    return {JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
 
 
-def _job_row(key: _JobKey, question: Question, is_urgent: bool) -> dict[str, object]:
+def _job_row(key: JobKey, question: Question, is_urgent: bool) -> dict[str, object]:
     return {**key._asdict(), "parameters": question.parameters, "is_urgent": is_urgent}
 
 
 def _owed(
-    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[_JobKey, _StoredJob]
+    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[JobKey, _StoredJob]
 ) -> tuple[int, ...]:
     pending = {key.text_sha256 for key, job in jobs.items() if job.status == JobStatus.PENDING}
     first = {entry.text_sha256: ids[entry.document.external_id] for entry in reversed(accepted)}

@@ -13,13 +13,13 @@ from alembic.migration import MigrationContext
 from making import NOTE, QUESTIONS, documents, submit, work_off
 from sqlalchemy import Engine, inspect, text
 
-from models import answer_tables, schema, views
+from models import answer_tables, night_tables, schema, views
 from models.database import connect, reading, writing
 from models.errors import NotemillError
 from models.queries import Queries
 from models.store import Store
 
-METADATA = answer_tables.Base.metadata
+METADATA = (answer_tables.Base or night_tables.Base).metadata
 
 
 @pytest.fixture
