@@ -42,6 +42,7 @@ def run(
     summary_words: options.SummaryWords = None,
     sql: options.Sql = None,
     query: options.Query = None,
+    preset: options.Preset = None,
     id_column: options.IdColumn = None,
     text_column: options.TextColumn = None,
     rejects: options.Rejects = None,
@@ -63,6 +64,7 @@ def run(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
+        preset=preset,
         is_urgent=urgent,
     )
     return run(asked, is_explaining=explain, is_quiet=quiet, as_json=as_json)
@@ -77,6 +79,7 @@ def submit(
     summary_words: options.SummaryWords = None,
     sql: options.Sql = None,
     query: options.Query = None,
+    preset: options.Preset = None,
     id_column: options.IdColumn = None,
     text_column: options.TextColumn = None,
     rejects: options.Rejects = None,
@@ -96,9 +99,28 @@ def submit(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
+        preset=preset,
         is_urgent=urgent,
     )
     return submit(asked, is_quiet=quiet, as_json=as_json)
+
+
+@_work(epilog="Example: `notemill nightly plan.toml --until 06:00`")
+def nightly(
+    plan: options.NightPlan = None,
+    until: options.Until = None,
+    dry_run: options.DryRun = False,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Answer what is new since last night, until a given time, and report.
+
+    For cron, systemd, Celery beat or Airflow. Exit status 0: all is done, 75: the time was over and the rest
+    is left for the next night, 1: jobs failed or something is out of order, 2: the plan is wrong.
+    """
+    from console.nightly import nightly
+
+    return nightly(plan, until=until, is_dry_run=dry_run, is_quiet=quiet, as_json=as_json)
 
 
 @_work(epilog="Example: `notemill worker`")

@@ -13,6 +13,7 @@ from models.settings import Settings
 from producer import Progress, Submitted
 from producer import submit as submit_to
 from producer.columns import ColumnChoice
+from producer.presets import Preset, preset_named
 from producer.sources import NO_SOURCE, Source, open_sources
 from producer.sql import SqlQuery
 
@@ -32,6 +33,7 @@ class Asked:
     id_column: str | None
     text_column: str | None
     rejects: Path | None
+    preset: Preset | None = None
     limit: int | None
     """Records to take from the sources; none: all of them."""
     is_urgent: bool = False
@@ -52,12 +54,14 @@ class Asked:
         *,
         id_column: str | None,
         text_column: str | None,
+        preset: str | None = None,
         is_urgent: bool = False,
     ) -> Asked:
         """From the options as typed. Raises UsageError where they do not go together."""
-        if (sql is None) != (query is None):
+        known = preset_named(preset)
+        if (sql is None) != (query is None) and (sql is None or known is None):
             raise UsageError("--sql URL and --query 'SELECT …' go together: the database, and what to read.")
-        from_database = [SqlQuery(url=sql, query=query)] if sql is not None and query is not None else []
+        from_database = [SqlQuery(sql, query or "", known)] if sql is not None else []
         if not sources and not from_database:
             raise UsageError(NO_SOURCE)
         return cls(
@@ -69,6 +73,7 @@ class Asked:
             id_column=id_column,
             text_column=text_column,
             rejects=rejects,
+            preset=known,
             limit=limit,
             is_urgent=is_urgent,
         )
@@ -78,7 +83,7 @@ class Asked:
     ) -> Submitted:
         """Registers what was asked, and enqueues it where the settings name a Redis. Without a serving it is
         the one that a worker announced last."""
-        choice = ColumnChoice(self.id_column, self.text_column)
+        choice = ColumnChoice(self.id_column, self.text_column, self.preset)
         taken = (
             self.sources
             if self.limit is None
@@ -94,6 +99,7 @@ class Asked:
             serving=serving,
             id_column=self.id_column,
             text_column=self.text_column,
+            preset=self.preset,
             rejects=self.rejects,
             on_progress=on_progress,
             is_urgent=self.is_urgent,

@@ -11,8 +11,8 @@ Sources = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="Files, folders or globs of .txt, .jsonl, .csv, .tsv or .parquet (gzip is fine); - is standard"
-        " input.",
+        help="Files, folders or globs of .txt, .jsonl, .csv, .tsv, .parquet (gzip is fine), FHIR, HL7 v2,"
+        " C-CDA, .html, .rtf, .pdf, .docx; - is standard input.",
     ),
 ]
 Tasks = Annotated[
@@ -36,6 +36,14 @@ SummaryWords = Annotated[
 ]
 Sql = Annotated[str | None, typer.Option(metavar="URL", help="Read notes from this database, with --query.")]
 Query = Annotated[str | None, typer.Option(metavar="SQL", help="The SELECT whose rows are the notes.")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="omop (the note table of CDM v5.4) or mimic (MIMIC-IV-Note): tables and columns, in --sql or in"
+        " files.",
+    ),
+]
 IdColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the notes' ids.")]
 TextColumn = Annotated[str | None, typer.Option(metavar="NAME", help="The column of the notes' text.")]
 Rejects = Annotated[
@@ -126,4 +134,15 @@ Baselines = Annotated[
 ]
 ErrorsPage = Annotated[
     Path | None, typer.Option("--errors", metavar="FILE.html", help="Errors side by side, the worst first.")
+]
+NightPlan = Annotated[
+    Path | None,
+    typer.Argument(metavar="[PLAN]", help="The plan (TOML); else nightly.toml in the home folder."),
+]
+Until = Annotated[
+    str | None,
+    typer.Option(metavar="TIME", help="Stop at this time of the day, e.g. 06:00; else the plan's."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Only tell what there is to do and how long it takes.")
 ]

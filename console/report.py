@@ -146,7 +146,10 @@ def _troubles(report: Report) -> list[str]:
     if report.progress.cancelled:
         lines.append(f"Cancelled: {report.progress.cancelled:,}")
     if report.submitted.refused:
-        lines.append(f"Refused: {report.submitted.refused:,}, listed in {report.submitted.rejects_path}")
+        why = ", ".join(f"{words} {count:,}" for words, count in report.submitted.refused_by_reason.items())
+        lines.append(
+            f"Not taken: {report.submitted.refused:,} ({why}), listed in {report.submitted.rejects_path}"
+        )
     return lines
 
 

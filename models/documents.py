@@ -32,6 +32,10 @@ class Document(BaseModel):
     """1-based line or row in the source; none for a whole file."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """Every further column of the source, as JSON values."""
+    version: str = ""
+    """Sorts the versions of one id: in a run a later one takes an earlier one's place. Empty: none told."""
+    replaces: tuple[str, ...] = ()
+    """External ids of other documents that the source says this one stands for."""
 
     @field_validator("text")
     @classmethod
@@ -58,6 +62,8 @@ class Refused(BaseModel):
     external_id: str | None = None
     reason: str
     """Short and fixed words: 'no text', 'invalid UTF-8', 'malformed JSON', 'duplicate id with other text'."""
+    withdraws: bool = False
+    """The source takes the note back: what the run has taken in under this id goes out of it again."""
 
 
 class StoredDocument(BaseModel):

@@ -17,9 +17,12 @@ from models.cancelling import hold_registration
 from models.documents import Document, Refused
 from models.inserting import insert_new
 from models.jobs import JobStatus, Question, Recipe
+from models.leaving import leave_run
 from models.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 
 OTHER_TEXT = "duplicate id with other text"
+SUPERSEDED = "superseded"
+"""A later version of the note is in the run."""
 
 
 class Registered(BaseModel):
@@ -42,7 +45,7 @@ class _Accepted(NamedTuple):
     text_sha256: str
 
 
-class _JobKey(NamedTuple):
+class JobKey(NamedTuple):
     text_sha256: str
     task: str
     parameters_sha256: str
@@ -66,13 +69,14 @@ def register(
     """See Store.register."""
     hold_registration(connection)
     in_run = _texts_in_run(connection, run_id, {document.external_id for document in documents})
-    accepted, refused = _without_other_texts(documents, in_run)
+    accepted, refused, superseded = _newest_versions(documents, in_run)
+    leave_run(connection, run_id, superseded)
     ids = _keep_documents(connection, accepted)
     asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
-    wanted = {_JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
+    wanted = {JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
     known, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
     pairs = [
-        (ids[entry.document.external_id], jobs[_JobKey(entry.text_sha256, *rest)].id)
+        (ids[entry.document.external_id], jobs[JobKey(entry.text_sha256, *rest)].id)
         for entry in accepted
         for rest in asked
     ]
@@ -88,42 +92,65 @@ def register(
     )
 
 
-def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[str]) -> dict[str, str]:
+class _InRun(NamedTuple):
+    """What the run has taken under an external id."""
+
+    text_sha256: str
+    version: str
+    document_id: int | None
+    """None: it came in this very batch."""
+
+
+def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[str]) -> dict[str, _InRun]:
     """By external id, the sha256 of the text that this run has taken under it.
 
     In two statements: as one, PostgreSQL went through the whole run for each batch once it had grown
     beyond its statistics, and registered 250 documents a second after 60,000 instead of 4,000.
     """
-    columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256)
+    columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256, DocumentRow.metadata_)
     known = connection.execute(columns.where(DocumentRow.external_id.in_(external_ids))).all()
     if not known:
         return {}
     is_of_run = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_([row.id for row in known]))
     in_run = set(connection.scalars(select(RunJobRow.document_id).where(*is_of_run)))
-    return {row.external_id: row.text_sha256 for row in known if row.id in in_run}
+    return {
+        row.external_id: _InRun(row.text_sha256, str(row.metadata.get("version") or ""), row.id)
+        for row in known
+        if row.id in in_run
+    }
 
 
-def _without_other_texts(
-    documents: Sequence[Document], in_run: Mapping[str, str]
-) -> tuple[list[_Accepted], list[Refused]]:
-    """Each external id with the first text the run saw under it; a second text is refused."""
-    texts = dict(in_run)
+def _newest_versions(
+    documents: Sequence[Document], in_run: Mapping[str, _InRun]
+) -> tuple[list[_Accepted], list[Refused], list[int]]:
+    """Each external id with the text of its latest version; of those that tell none, with the first text the
+    run saw. What gives way is refused; the ids of documents that are to leave the run come last."""
+    taken = dict(in_run)
     accepted: dict[str, _Accepted] = {}
-    refused = []
+    refused: list[Refused] = []
+    superseded: list[int] = []
     for document in documents:
-        sha = document.text_sha256
-        if texts.setdefault(document.external_id, sha) == sha:
-            accepted.setdefault(document.external_id, _Accepted(document, sha))
+        id_, sha = document.external_id, document.text_sha256
+        there = taken.get(id_)
+        if there is None or there.text_sha256 == sha:
+            taken.setdefault(id_, _InRun(sha, document.version, None))
+            accepted.setdefault(id_, _Accepted(document, sha))
+        elif not document.version:
+            refused.append(_given_way(document, OTHER_TEXT))
+        elif document.version < there.version:
+            refused.append(_given_way(document, SUPERSEDED))
         else:
-            refused.append(
-                Refused(
-                    source=document.source,
-                    line=document.line,
-                    external_id=document.external_id,
-                    reason=OTHER_TEXT,
-                )
-            )
-    return list(accepted.values()), refused
+            refused.append(_given_way(accepted[id_].document if id_ in accepted else document, SUPERSEDED))
+            if there.document_id is not None:
+                superseded.append(there.document_id)
+            taken[id_], accepted[id_] = _InRun(sha, document.version, None), _Accepted(document, sha)
+    return list(accepted.values()), refused, superseded
+
+
+def _given_way(document: Document, reason: str) -> Refused:
+    return Refused(
+        source=document.source, line=document.line, external_id=document.external_id, reason=reason
+    )
 
 
 def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> dict[str, int]:
@@ -153,11 +180,11 @@ def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict
 
 
 def _keep_jobs(
-    connection: Connection, wanted: Mapping[_JobKey, Question], *, is_urgent: bool
-) -> tuple[set[_JobKey], dict[_JobKey, _StoredJob]]:
+    connection: Connection, wanted: Mapping[JobKey, Question], *, is_urgent: bool
+) -> tuple[set[JobKey], dict[JobKey, _StoredJob]]:
     """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again,
     and what is not over yet becomes urgent where it is asked for urgently."""
-    jobs = _stored_jobs(connection, wanted.keys())
+    jobs = stored_jobs(connection, wanted.keys())
     known = jobs.keys() & wanted.keys()
     new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in known]
     insert_new(connection, JobRow, new)
@@ -168,25 +195,26 @@ def _keep_jobs(
     if is_urgent:
         is_waited_for = and_(JobRow.id.in_([jobs[key].id for key in known]), OWED_OR_RUNNING)
         connection.execute(update(JobRow).where(is_waited_for).values(is_urgent=True))
-    return known, _stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
+    return known, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
 
 
-def _stored_jobs(connection: Connection, wanted: Iterable[_JobKey]) -> dict[_JobKey, _StoredJob]:
+def stored_jobs(connection: Connection, wanted: Iterable[JobKey]) -> dict[JobKey, _StoredJob]:
+    """Those of the jobs that are there, and some beside them."""
     statement = select(
         JobRow.text_sha256, JobRow.task, JobRow.parameters_sha256, JobRow.recipe_id, JobRow.id, JobRow.status
     ).where(
         JobRow.text_sha256.in_({key.text_sha256 for key in wanted}),
         JobRow.recipe_id.in_({key.recipe_id for key in wanted}),
     )
-    return {_JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
+    return {JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
 
 
-def _job_row(key: _JobKey, question: Question, is_urgent: bool) -> dict[str, object]:
+def _job_row(key: JobKey, question: Question, is_urgent: bool) -> dict[str, object]:
     return {**key._asdict(), "parameters": question.parameters, "is_urgent": is_urgent}
 
 
 def _owed(
-    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[_JobKey, _StoredJob]
+    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[JobKey, _StoredJob]
 ) -> tuple[int, ...]:
     pending = {key.text_sha256 for key, job in jobs.items() if job.status == JobStatus.PENDING}
     first = {entry.text_sha256: ids[entry.document.external_id] for entry in reversed(accepted)}

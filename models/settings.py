@@ -35,6 +35,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL; empty: SQLite in the home folder."""
     redis_url: SecretStr = SecretStr("")
     """`redis://`, `rediss://` or `redis+socket://PATH`; empty: a server that notemill starts itself."""
+    archive_url: SecretStr = SecretStr("")
+    """SQLAlchemy URL of the database that `notemill nightly` reads where its plan names none."""
 
     weights: str = "smollm2-135m"
     """`smollm2-135m`, `mistral-7b`, or a folder with weights and tokenizer."""

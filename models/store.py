@@ -6,10 +6,11 @@ What a method does in SQL stands in the module its verb names. No session leaves
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sqlalchemy import Engine, insert, update
 
-from models import cancelling, charging, claiming, recording, registering, retrying
+from models import cancelling, charging, claiming, leaving, night_keeping, recording, registering, retrying
 from models.answers import Task
 from models.clock import epoch_now, utc_now
 from models.database import reading, writing
@@ -17,6 +18,7 @@ from models.documents import Document
 from models.grounded import UngroundedAnswerError, check_finished
 from models.inserting import insert_new, put
 from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
+from models.nights import FileState
 from models.outcomes import Finished, Outcome, Reason
 from models.registering import Registered
 from models.spending import Spent
@@ -67,13 +69,37 @@ class Store:
         """Takes a batch of documents (some hundreds) into the run, with a job for each question.
 
         What is there already is kept: a failed job stays failed (`retry` is for those), a cancelled
-        one becomes pending again, and with `is_urgent` one that still waits becomes urgent. A document
-        whose id has another text in this run is refused.
+        one becomes pending again, and with `is_urgent` one that still waits becomes urgent. Of a document
+        whose id has another text in this run the later version stays, without versions the first.
         """
         with writing(self._engine) as connection:
             return registering.register(
                 connection, run_id, documents, questions, recipes, is_urgent=is_urgent
             )
+
+    def withdraw(self, run_id: int, external_ids: Sequence[str]) -> tuple[str, ...]:
+        """Takes out of the run what it has under these ids: the source replaced or took back the notes.
+        Answers stay, what is owed for this run alone is cancelled. Returns the ids that it had."""
+        with writing(self._engine) as connection:
+            return leaving.withdraw(connection, run_id, external_ids)
+
+    def begin_night(
+        self,
+        plan: str,
+        run_id: int,
+        *,
+        watermark: Mapping[str, Any] | None,
+        files: Mapping[str, FileState],
+    ) -> None:
+        """Everything of the night is registered: the next one reads what comes after this watermark, and
+        files only that are no longer as these are."""
+        with writing(self._engine) as connection:
+            night_keeping.begin_night(connection, plan, run_id, watermark, files)
+
+    def end_night(self, run_id: int, report: Mapping[str, Any]) -> None:
+        """The night is over; the next one compares itself with `report`, a JSON object."""
+        with writing(self._engine) as connection:
+            night_keeping.end_night(connection, run_id, report)
 
     def close_run(self, run_id: int, *, documents: int, refused: int) -> None:
         """Registration is complete; `documents` and `refused` are the sums over the run's batches,

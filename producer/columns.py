@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import UsageError
+from producer.presets import Preset
 
 ID_COLUMNS = ("id", "external_id", "document_id", "note_id", "row_id")
 """In order of preference: a table's `id` is its own, its `document_id` may point elsewhere.
@@ -47,6 +48,8 @@ class Columns:
     """None: an id is made from the source's name and the line."""
     must_have_id: bool = False
     """The operator named the id column: an empty one is refused, not replaced."""
+    meanings: tuple[tuple[str, str], ...] = ()
+    """Pairs of a name in the metadata that every format shares, and the column that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +58,26 @@ class ColumnChoice:
 
     id_column: str | None = None
     text_column: str | None = None
+    preset: Preset | None = None
+    """What the columns are called where the operator did not say, and what they mean."""
 
     def among(self, names: Sequence[str], source: str) -> Columns:
         """The columns to use out of `names`. Raises SourceError that says what to type."""
-        text = _first_present([self.text_column] if self.text_column else TEXT_COLUMNS, names)
+        preset = self.preset
+        wanted_text = self.text_column or (preset and preset.text_column)
+        wanted_id = self.id_column or (preset and preset.id_column)
+        text = _first_present([wanted_text] if wanted_text else TEXT_COLUMNS, names)
         if text is None:
-            said = (
-                f"no column {self.text_column!r}"
-                if self.text_column
-                else "no column that looks like the text"
-            )
+            said = f"no column {wanted_text!r}" if wanted_text else "no column that looks like the text"
             raise SourceError(_complaint(source, said, names, "--text-column"), reason="no text column")
-        id_column = _first_present([self.id_column] if self.id_column else ID_COLUMNS, names)
-        if id_column is None and self.id_column:
-            said = f"no column {self.id_column!r}"
+        id_column = _first_present([wanted_id] if wanted_id else ID_COLUMNS, names)
+        if id_column is None and wanted_id:
+            said = f"no column {wanted_id!r}"
             raise SourceError(_complaint(source, said, names, "--id-column"), reason="no id column")
-        return Columns(text=text, id=id_column, must_have_id=self.id_column is not None)
+        columns = preset.meanings.items() if preset else ()
+        present = ((name, _first_present(candidates, names)) for name, candidates in columns)
+        meanings = tuple((name, column) for name, column in present if column is not None)
+        return Columns(text=text, id=id_column, must_have_id=bool(wanted_id), meanings=meanings)
 
 
 def _first_present(wanted: Sequence[str], names: Sequence[str]) -> str | None:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from models.documents import Document, Refused
+from producer.ccda import read_cda_file
 from producer.columns import ColumnChoice, SourceError
 from producer.delimited import read_csv_file, read_tsv_file
+from producer.fhir_files import read_json_file
+from producer.hl7_notes import read_hl7_file
 from producer.jsonl import read_jsonl_file
 from producer.records import Origin
+from producer.rendered_files import MEDIA_TYPES, read_rendered_file
+from producer.sniffing import ending_of_file
 from producer.text_files import read_text_file
 
 Reader = Callable[[Path, Origin, ColumnChoice], Iterator[Document | Refused]]
@@ -30,16 +36,25 @@ READERS: dict[str, Reader] = {
     ".csv": read_csv_file,
     ".tsv": read_tsv_file,
     ".parquet": _read_parquet_file,
+    ".json": read_json_file,
+    ".hl7": read_hl7_file,
+    ".xml": read_cda_file,
+    **{ending: partial(read_rendered_file, media_type=media) for ending, media in MEDIA_TYPES.items()},
 }
 KNOWN_ENDINGS = ", ".join(READERS)
+_SAYS_LITTLE = (".txt", ".text", ".dat", ".msg", ".out", "")
+"""Endings that messages and RTF come under as well as plain text: the content decides."""
 REJECTS_ENDING = ".rejects.jsonl"
 """What we write ourselves; never read back from a folder."""
 
 
 def reader_of(path: Path) -> Reader | None:
-    """The reader for a file by its ending, `.gz` aside; none for an unknown ending."""
+    """The reader for a file by its ending, `.gz` aside, or by how it begins; none for what is not known."""
     name = path.name.lower()
-    reader = READERS.get(Path(name.removesuffix(".gz")).suffix)
+    ending = Path(name.removesuffix(".gz")).suffix
+    if ending in _SAYS_LITTLE:
+        ending = ending_of_file(path) or ending
+    reader = READERS.get(ending)
     return None if reader is _read_parquet_file and name.endswith(".gz") else reader
 
 

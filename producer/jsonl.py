@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 from models.documents import Document, Refused
 from producer.columns import ColumnChoice, Columns, SourceError
+from producer.fhir import is_fhir, read_resources
 from producer.opening import Lines, UnreadableError, open_bytes
 from producer.records import Origin, as_document
 
@@ -31,12 +32,20 @@ def read_jsonl_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterato
 
 
 def read_jsonl(stream: BinaryIO, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:
-    """The documents of a stream, one object a line; blank lines are passed over.
+    """The documents of a stream, one object a line; blank lines are passed over. Where the first object is
+    a FHIR resource, all are: a bulk export.
 
     Objects need not have the same keys. Raises SourceError where none of the first objects has a
     text column, and names the keys that there are.
     """
     records = _records(Lines(stream), origin)
+    first = next(records, None)
+    if first is None:
+        return
+    records = chain([first], records)
+    if not isinstance(first, Refused) and is_fhir(first[1]) and choice.text_column is None:
+        yield from read_resources(records, origin)
+        return
     columns_of = lru_cache(maxsize=256)(lambda names: choice.among(names, origin.source))
     for record in chain(_head(records, choice, origin), records):
         yield record if isinstance(record, Refused) else _document(record, columns_of, origin)

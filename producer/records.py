@@ -39,6 +39,8 @@ def as_document(
     try:
         external_id = _external_id(record, columns, origin, line)
         metadata = {name: value for name, value in record.items() if name not in (columns.id, columns.text)}
+        for name, column in columns.meanings:
+            metadata.setdefault(name, _told(record[column]))
         return Document(
             external_id=external_id,
             text=_text(record.get(columns.text)),
@@ -75,6 +77,13 @@ def _external_id(record: Mapping[str, Any], columns: Columns, origin: Origin, li
     if len(external_id) > MAX_ID_CHARACTERS:
         raise NotJsonError(f"id longer than {MAX_ID_CHARACTERS} characters")
     return external_id
+
+
+def _told(value: Any) -> Any:
+    """A number as the text that other formats have in its place: ids are not for arithmetic."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _text(value: Any) -> str:

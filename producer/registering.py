@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 from models.answers import Task
@@ -18,6 +18,9 @@ BATCH_CHARACTERS = 8_000_000
 """Characters in one transaction, so that 500 notes of 200 kB are not one of 100 MB."""
 
 
+TAKEN_BACK = "replaced or taken back by its source"
+
+
 @dataclass(frozen=True, slots=True)
 class Progress:
     """Where a submission stands; what a progress bar shows."""
@@ -26,6 +29,8 @@ class Progress:
     documents: int = 0
     """Distinct documents accepted."""
     refused: int = 0
+    refused_by_reason: dict[str, int] = field(default_factory=dict)
+    """The most frequent first: what was broken, and what the source says does not count."""
     new_jobs: int = 0
     known_jobs: int = 0
     """Jobs that an earlier run or another document of equal text had brought already."""
@@ -53,13 +58,18 @@ def register(
 ) -> Iterator[Batch]:
     """Registers the records as they are read; each batch is committed when it is yielded."""
     progress = Progress(run_id)
-    for documents, refused in _batches(records):
+    for batch in _batches(records):
+        documents = [record for record in batch if isinstance(record, Document)]
+        refused = [record for record in batch if isinstance(record, Refused)]
         registered = store.register(run_id, documents, questions, recipes, is_urgent=is_urgent)
         rejects.write([*refused, *registered.refused])
+        withdrawn = _withdrawn(batch, store, run_id)
+        rejects.write(withdrawn)
         progress = Progress(
             run_id=run_id,
-            documents=progress.documents + registered.documents,
+            documents=progress.documents + registered.documents - len(withdrawn),
             refused=rejects.count,
+            refused_by_reason=dict(rejects.by_reason.most_common()),
             new_jobs=progress.new_jobs + registered.new_jobs,
             known_jobs=progress.known_jobs + registered.known_jobs,
             owed_documents=progress.owed_documents + len(registered.owed_document_ids),
@@ -67,11 +77,23 @@ def register(
         yield Batch(progress, registered.owed_document_ids)
 
 
-def _batches(records: Iterable[Document | Refused]) -> Iterator[tuple[list[Document], list[Refused]]]:
+def _withdrawn(batch: Sequence[Document | Refused], store: Store, run_id: int) -> list[Refused]:
+    """Notes of the run that its source replaced by others or took back, as refused after all."""
+    sources: dict[str, str] = {}
+    for record in batch:
+        if isinstance(record, Document):
+            sources.pop(record.external_id, None)  # it was taken back, and is there again
+            sources |= dict.fromkeys(record.replaces, record.source)
+        elif record.withdraws and record.external_id is not None:
+            sources[record.external_id] = record.source
+    gone = store.withdraw(run_id, tuple(sources)) if sources else ()
+    return [Refused(source=sources[id_], external_id=id_, reason=TAKEN_BACK) for id_ in gone]
+
+
+def _batches(records: Iterable[Document | Refused]) -> Iterator[list[Document | Refused]]:
     rest = iter(records)
     while batch := list(_one_batch(rest)):
-        documents = [record for record in batch if isinstance(record, Document)]
-        yield documents, [record for record in batch if isinstance(record, Refused)]
+        yield batch
 
 
 def _one_batch(records: Iterator[Document | Refused]) -> Iterator[Document | Refused]:

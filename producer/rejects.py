@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
@@ -21,7 +22,7 @@ class RejectsFile:
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
         self._file: TextIO | None = None
-        self.count = 0
+        self.by_reason: Counter[str] = Counter()
 
     def __enter__(self) -> RejectsFile:
         return self
@@ -30,6 +31,10 @@ class RejectsFile:
         if self._file is not None:
             self._file.close()
             self._partial.replace(self._path)
+
+    @property
+    def count(self) -> int:
+        return self.by_reason.total()
 
     @property
     def path(self) -> Path | None:
@@ -42,7 +47,7 @@ class RejectsFile:
             if self._file is None:
                 self._file = self._opened()
             self._file.write(record.model_dump_json() + "\n")
-            self.count += 1
+            self.by_reason[record.reason] += 1
 
     def _opened(self) -> TextIO:
         try:

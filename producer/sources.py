@@ -46,13 +46,13 @@ def open_sources(sources: Sequence[Source], choice: ColumnChoice | None = None) 
     typed = [StandardInput() if source == "-" else source for source in sources]
     if sum(isinstance(source, StandardInput) for source in typed) > 1:
         raise UsageError("standard input (-) can be read once only.")
-    naming = _Naming.of(typed)
+    naming = Naming.of(typed)
     opened = [_open(source, choice or ColumnChoice(), naming) for source in typed]
     return Opened(names=tuple(map(_shown, typed)), records=chain.from_iterable(opened))
 
 
 @dataclass(frozen=True, slots=True)
-class _Naming:
+class Naming:
     """How notes are called so that two sources never give two notes one id by accident.
 
     A file goes by its name, a file in a folder by its path from there; where that may meet another
@@ -63,7 +63,7 @@ class _Naming:
     has_many_folders: bool
 
     @classmethod
-    def of(cls, sources: Sequence[Source]) -> _Naming:
+    def of(cls, sources: Sequence[Source]) -> Naming:
         paths = [Path(source) for source in sources if isinstance(source, str | Path)]
         files = Counter(path.name for path in paths if path.is_file())
         shared = frozenset(name for name, count in files.items() if count > 1)
@@ -76,7 +76,7 @@ class _Naming:
         return None if self.has_many_folders else folder
 
 
-def _open(source: Source, choice: ColumnChoice, naming: _Naming) -> Records:
+def _open(source: Source, choice: ColumnChoice, naming: Naming) -> Records:
     if isinstance(source, SqlQuery):
         return _begun(read_sql(source, choice))
     if isinstance(source, StandardInput):
@@ -90,7 +90,10 @@ def _open(source: Source, choice: ColumnChoice, naming: _Naming) -> Records:
         pattern = str(source)
         return _open_many(partial(matches, pattern), pattern, naming.base(base_of(pattern)), choice)
     if "://" in str(source):
-        raise UsageError("a database is read with a query: --sql URL --query 'SELECT id, text FROM notes'")
+        raise UsageError(
+            "a database is read with a query: --sql URL --query 'SELECT id, text FROM notes'"
+            " or --sql URL --preset omop"
+        )
     raise UsageError(f"there is no file or folder {source}. Check the path; - is standard input.")
 
 

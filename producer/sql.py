@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.engine import URL, CursorResult, make_url
+from sqlalchemy.engine import CursorResult
 
 from models.documents import Document, Refused
 from models.errors import NotemillError, UsageError
 from producer.columns import ColumnChoice
+from producer.presets import Preset
 from producer.records import Origin, as_document
+from producer.sql_connection import connected, first_line, kind, parsed, shown
+from producer.sql_tables import queries_of
+from producer.window import Window, is_exact
 
-_POSTGRESQL = {"postgres", "postgresql"}
 ROWS_AT_A_TIME = 200
 """Fetched together; of 200 kB notes these are 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class SqlQuery:
-    """A source: what `--sql URL --query "…"` says."""
+    """A source: what `--sql URL --query "…"` says, or `--sql URL --preset NAME`."""
 
     url: str = field(repr=False)
     """Any SQLAlchemy URL; never shown, for it may hold a password."""
-    query: str
+    query: str = ""
+    """Empty: the tables of the preset, whole."""
+    preset: Preset | None = None
+    window: Window | None = None
+    """Only the rows of this window of one column; none: all."""
 
     @property
     def shown(self) -> str:
         """The database without user, password or options."""
-        url = _parsed(self.url)
-        shown = URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
-        return shown.render_as_string()
+        return shown(parsed(self.url))
 
 
 def read_sql(source: SqlQuery, choice: ColumnChoice) -> Iterator[Document | Refused]:
@@ -45,49 +48,75 @@ def read_sql(source: SqlQuery, choice: ColumnChoice) -> Iterator[Document | Refu
     Raises UsageError where the database or the query is wrong, NotemillError where the connection
     breaks on the way.
     """
-    url = _parsed(source.url)
-    origin = Origin(source=source.shown, name=url.database.rpartition("/")[2] if url.database else "sql")
-    with _connected(url, origin) as connection:
-        result = _executed(connection, source, origin)
-        names = list(result.keys())
-        columns = choice.among(names, f"the query on {origin.source}")
-        for number, row in enumerate(_fetched(result, origin), start=1):
-            yield as_document(dict(zip(names, row, strict=True)), columns, origin, number)
+    choice = choice if source.preset is None else replace(choice, preset=source.preset)
+    origin = _origin(source)
+    with connected(parsed(source.url), origin) as connection:
+        for query in _queries(connection, source, origin):
+            result = _executed(connection, query, source.window, origin)
+            names = list(result.keys())
+            columns = choice.among(names, f"the query on {origin.source}")
+            for number, row in enumerate(_fetched(result, origin), start=1):
+                yield as_document(dict(zip(names, row, strict=True)), columns, origin, number)
 
 
-@contextmanager
-def _connected(url: URL, origin: Origin) -> Iterator[sa.Connection]:
-    if url.get_backend_name() == "sqlite":
-        _check_sqlite_file(url, origin)
-    try:
-        engine = sa.create_engine(url, poolclass=sa.NullPool)
-    except (exc.ArgumentError, ImportError) as error:
-        raise UsageError(f"cannot use the database {origin.source}: {_first_line(error)}") from None
-    if url.get_backend_name() == "sqlite":
-        sa.event.listen(engine, "connect", _keep_bad_bytes)
-    try:
-        connection = engine.connect()
-    except exc.SQLAlchemyError as error:
-        raise UsageError(f"cannot connect to {origin.source}: {_first_line(error)}") from None
-    try:
-        yield connection
-    finally:
-        connection.close()
-        engine.dispose()
+def newest(source: SqlQuery, column: str) -> Any:
+    """The greatest value of the column among the rows now; none where there is no row. Raises UsageError."""
+    origin = _origin(source)
+    found: list[Any] = []
+    with connected(parsed(source.url), origin) as connection:
+        name = connection.dialect.identifier_preparer.quote(column)
+        for query in _queries(connection, source, origin):
+            result = _executed(connection, f"SELECT MAX({name}) FROM (\n{query}\n) notes", None, origin)  # noqa: S608
+            found.extend(value for (value,) in _fetched(result, origin) if value is not None)
+    return max(found, default=None)
 
 
-def _executed(connection: sa.Connection, source: SqlQuery, origin: Origin) -> CursorResult[Any]:
-    # no_parameters: psycopg then leaves percent signs in `LIKE '%x%'` alone.
-    options = {"stream_results": True, "yield_per": ROWS_AT_A_TIME, "no_parameters": True}
+def _origin(source: SqlQuery) -> Origin:
+    database = parsed(source.url).database
+    return Origin(source=source.shown, name=database.rpartition("/")[2] if database else "sql")
+
+
+def _queries(connection: sa.Connection, source: SqlQuery, origin: Origin) -> list[str]:
+    if source.query:
+        return [source.query.strip().removesuffix(";")]
+    if source.preset is None:
+        raise UsageError("a database needs a query. Type: --query 'SELECT id, text FROM notes'")
+    return queries_of(connection, source.preset, origin)
+
+
+def _executed(
+    connection: sa.Connection, query: str, window: Window | None, origin: Origin
+) -> CursorResult[Any]:
+    options: dict[str, Any] = {"stream_results": True, "yield_per": ROWS_AT_A_TIME}
     try:
-        result = connection.exec_driver_sql(source.query, execution_options=options)
+        if window is None:
+            # no_parameters: psycopg then leaves percent signs in `LIKE '%x%'` alone.
+            result = connection.exec_driver_sql(query, execution_options={**options, "no_parameters": True})
+        else:
+            result = connection.execute(_within(connection, query, window), execution_options=options)
     except (exc.ProgrammingError, exc.OperationalError) as error:
-        raise UsageError(f"the query on {origin.source} does not work: {_first_line(error)}") from None
+        raise UsageError(f"the query on {origin.source} does not work: {first_line(error)}") from None
     except exc.SQLAlchemyError as error:  # a data error's message quotes the data
-        raise UsageError(f"the query on {origin.source} does not work: {_kind(error)}") from None
+        raise UsageError(f"the query on {origin.source} does not work: {kind(error)}") from None
     if not result.returns_rows:
         raise UsageError("the query returns no rows. Type a SELECT: --query 'SELECT id, text FROM notes'")
     return result
+
+
+def _within(connection: sa.Connection, query: str, window: Window) -> sa.TextClause:
+    """The query's rows of the window, in the order of its column."""
+    name = connection.dialect.identifier_preparer.quote(window.column)
+    conditions, values = [], {}
+    if window.after is not None:
+        conditions.append(f"{name} {'>' if is_exact(window.after) else '>='} :notemill_after")
+        values["notemill_after"] = window.after
+    if window.up_to is not None:
+        conditions.append(f"{name} <= :notemill_up_to")
+        values["notemill_up_to"] = window.up_to
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    literal = query.replace("\\", "\\\\").replace(":", "\\:")
+    statement = sa.text(f"SELECT * FROM (\n{literal}\n) notes{where} ORDER BY {name}")  # noqa: S608
+    return statement.bindparams(**values)
 
 
 def _fetched(result: CursorResult[Any], origin: Origin) -> Iterator[sa.Row[Any]]:
@@ -98,38 +127,6 @@ def _fetched(result: CursorResult[Any], origin: Origin) -> Iterator[sa.Row[Any]]
             yield row
     except exc.SQLAlchemyError as error:
         raise NotemillError(
-            f"{origin.source} stopped after {number} rows ({_kind(error)}). What was read is"
+            f"{origin.source} stopped after {number} rows ({kind(error)}). What was read is"
             " registered; the same command again goes on from there at no cost."
         ) from None
-
-
-def _parsed(url: str) -> URL:
-    try:
-        parsed = make_url(url)
-    except (exc.ArgumentError, ValueError):
-        raise UsageError(
-            "that is no database URL. For example: --sql postgresql+psycopg://user@host/archive"
-        ) from None
-    # The driver that notemill brings; `postgres` is how hosting services write it.
-    return parsed.set(drivername="postgresql+psycopg") if parsed.drivername in _POSTGRESQL else parsed
-
-
-def _check_sqlite_file(url: URL, origin: Origin) -> None:
-    """SQLite would create what is missing, and then find no table in it."""
-    path = url.database
-    if path and path != ":memory:" and not path.startswith("file:") and not Path(path).is_file():
-        raise UsageError(f"there is no database file {path} (from {origin.source}).")
-
-
-def _keep_bad_bytes(connection: Any, _record: Any) -> None:
-    # sqlite3 would end the whole query at the first text that is no UTF-8; this way its row is refused.
-    connection.text_factory = lambda content: content.decode("utf-8", "surrogateescape")
-
-
-def _first_line(error: BaseException) -> str:
-    cause = getattr(error, "orig", None) or error
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-
-
-def _kind(error: BaseException) -> str:
-    return type(getattr(error, "orig", None) or error).__name__

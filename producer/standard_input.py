@@ -1,4 +1,7 @@
-"""Standard input: JSON Lines when it begins with `{`, else one plain text note; gunzipped either way."""
+"""Standard input: JSON Lines when it begins with `{`, HL7 v2 with `MSH`, else one plain text note.
+
+Gunzipped either way.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from typing import BinaryIO, Literal, cast
 
 from models.documents import Document, Refused
 from producer.columns import ColumnChoice
+from producer.hl7_notes import read_hl7
 from producer.jsonl import read_jsonl
 from producer.opening import UTF8_BOM, gunzipped, unreadable
 from producer.records import Origin
+from producer.sniffing import HL7_HEAD
 from producer.text_files import read_text
 
 HEAD_BYTES = 64 * 1024
@@ -25,7 +30,7 @@ ORIGIN = Origin(source="standard input", name="stdin")
 class StandardInput:
     """A source: what `-` says, and the form where it was forced."""
 
-    form: Literal["jsonl", "text"] | None = None
+    form: Literal["hl7", "jsonl", "text"] | None = None
 
 
 def read_standard_input(
@@ -38,11 +43,16 @@ def read_standard_input(
     except (EOFError, zlib.error, OSError) as error:
         yield ORIGIN.refused(unreadable(error).reason)
         return
-    yield from read_jsonl(content, ORIGIN, choice) if form == "jsonl" else read_text(content, ORIGIN)
+    if form == "hl7":
+        yield from read_hl7(content, ORIGIN)
+    else:
+        yield from read_jsonl(content, ORIGIN, choice) if form == "jsonl" else read_text(content, ORIGIN)
 
 
-def _form(content: io.BufferedReader) -> Literal["jsonl", "text"]:
+def _form(content: io.BufferedReader) -> Literal["hl7", "jsonl", "text"]:
     head = content.peek(HEAD_BYTES).removeprefix(UTF8_BOM).lstrip()
+    if HL7_HEAD.match(head):
+        return "hl7"
     return "jsonl" if head.startswith(b"{") else "text"
 
 

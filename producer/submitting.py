@@ -22,6 +22,7 @@ from models.store import Store
 from producer.bell import Bell
 from producer.columns import ColumnChoice
 from producer.files import REJECTS_ENDING
+from producer.presets import Preset, preset_named
 from producer.questions import questions_for, recipes_for
 from producer.records import storable
 from producer.registering import Progress, register
@@ -41,6 +42,8 @@ class Submitted:
     documents: int
     """Distinct documents accepted."""
     refused: int
+    refused_by_reason: dict[str, int]
+    """The most frequent first."""
     new_jobs: int
     known_jobs: int
     """Jobs that were there already, most often finished: they cost nothing."""
@@ -73,6 +76,7 @@ def submit(
     serving: Serving | None = None,
     id_column: str | None = None,
     text_column: str | None = None,
+    preset: Preset | str | None = None,
     rejects: Path | str | None = None,
     on_progress: Callable[[Progress], None] | None = None,
     enqueue: bool = True,
@@ -85,7 +89,8 @@ def submit(
 
     `labels` is a labels file or the labels themselves; none: the settings' file, else the built-in
     ones. `serving` is what the answers shall be made by; none: the newest that a worker announced.
-    `rejects` is where refused records are listed; none: in the home folder. `on_progress` is called
+    `preset` names a layout of tables, in a database or in files: `omop` or `mimic`. `rejects` is where
+    refused records are listed; none: in the home folder. `on_progress` is called
     after each batch. Without a Redis URL in the settings, or with enqueue=False, no message is sent,
     and the worker's sweep of the database finds the documents. `is_urgent`: a person waits, so these
     documents go before those of nightly runs, also where they wait already.
@@ -96,7 +101,8 @@ def submit(
     settings = settings or load_settings()
     questions = questions_for(tasks, searches, summary_words=summary_words or settings.summary_words)
     chosen_labels = _labels(labels, settings)
-    opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column))
+    known = preset_named(preset) if preset is None or isinstance(preset, str) else preset
+    opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column, known))
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
     most = settings.max_queue_messages
     with (

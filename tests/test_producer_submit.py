@@ -63,7 +63,14 @@ def rejects(submitted: producer.Submitted) -> list[dict[str, Any]]:
 def test_documents_are_registered_and_enqueued(submit: Submit, queries: Queries, settings: Settings) -> None:
     submitted = submit(notes("one", "two"), tasks=["entities", "summary"], searches=["fever", "pain"])
     assert submitted == producer.Submitted(
-        run_id=1, documents=2, refused=0, new_jobs=8, known_jobs=0, owed_documents=2, rejects_path=None
+        run_id=1,
+        documents=2,
+        refused=0,
+        refused_by_reason={},
+        new_jobs=8,
+        known_jobs=0,
+        owed_documents=2,
+        rejects_path=None,
     )
     progress = queries.run_progress(1)
     assert (progress.is_closed, progress.documents, progress.pending) == (True, 2, 8)

@@ -1,0 +1,92 @@
+"""What a night reads: rows beyond the last watermark, files that have changed, and what the last one left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from console.database import Database
+from console.night_plan import Plan
+from models.documents import Document, Refused
+from models.errors import UsageError
+from models.nights import FileState, Night, files_known, left_of
+from models.settings import Settings
+from producer.changed import ChangedFiles
+from producer.columns import ColumnChoice
+from producer.presets import preset_named
+from producer.sql import SqlQuery, newest, read_sql
+from producer.window import Window, mark_as_json, mark_of_json
+
+
+@dataclass(slots=True)
+class Intake:
+    """The night's notes as a stream; counts itself while it is read."""
+
+    database: Database
+    plan: Plan
+    last: Night | None
+    query: SqlQuery | None
+    files: ChangedFiles | None
+    watermark: dict[str, Any] | None
+    """Up to where this night reads."""
+    new: int = 0
+    carried_over: int = 0
+    """What an earlier night was stopped before."""
+
+    @classmethod
+    def of(cls, database: Database, plan: Plan, settings: Settings, last: Night | None) -> Intake:
+        """Raises UsageError where a source cannot be read."""
+        choice = ColumnChoice(plan.id_column, plan.text_column, preset_named(plan.preset))
+        query, watermark = _query(plan, settings, last)
+        paths = [_absolute(source, plan) for source in plan.sources]
+        known = partial(files_known, database.engine, plan.name)
+        files = ChangedFiles(paths, known, choice) if paths else None
+        return cls(database, plan, last, query, files, watermark)
+
+    @property
+    def file_states(self) -> dict[str, FileState]:
+        return self.files.states if self.files else {}
+
+    def records(self) -> Iterator[Document | Refused]:
+        """What is new, then what was left: of a note that is both, the new text is the one that counts."""
+        for record in chain(self._of_database(), self._of_files()):
+            self.new += isinstance(record, Document)
+            yield record
+        for document in left_of(self.database.engine, self.last.run_id) if self.last else ():
+            self.carried_over += 1
+            yield document
+
+    def _of_database(self) -> Iterator[Document | Refused]:
+        choice = ColumnChoice(self.plan.id_column, self.plan.text_column, preset_named(self.plan.preset))
+        return read_sql(self.query, choice) if self.query else iter(())
+
+    def _of_files(self) -> Iterator[Document | Refused]:
+        return self.files.records() if self.files else iter(())
+
+
+def _query(
+    plan: Plan, settings: Settings, last: Night | None
+) -> tuple[SqlQuery | None, dict[str, Any] | None]:
+    """What is read of a database, and the watermark that holds afterwards."""
+    if not plan.reads_sql:
+        return None, None
+    url = plan.sql or settings.archive_url.get_secret_value()
+    if not url:
+        raise UsageError(
+            "the plan has a query and no database. Set NOTEMILL_ARCHIVE_URL=postgresql://…, or `sql` in it."
+        )
+    query = SqlQuery(url, plan.query, preset_named(plan.preset))
+    if not plan.watermark:
+        return query, None
+    kept = last.watermark if last else None
+    reached = mark_as_json(newest(query, plan.watermark)) or kept
+    window = Window(plan.watermark, mark_of_json(kept), mark_of_json(reached))
+    return SqlQuery(query.url, query.query, query.preset, window), reached
+
+
+def _absolute(source: str, plan: Plan) -> str:
+    """Relative to the plan's file, wherever the scheduler starts it."""
+    return source if source.startswith(("/", "~")) else str(plan.folder / source)

@@ -1,0 +1,38 @@
+"""Which notes go first in a night. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from models.nights import Owed
+
+
+def ordered(owed: Iterable[Owed], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:
+    """Document ids: those of the first rule, of the second …, then all others; inside by date, or as read.
+
+    A note without a date goes after those that have one.
+    """
+    ranked = sorted(owed, key=lambda one: _rank(one.metadata, first))
+    if order == "as read":
+        return [one.document_id for one in ranked]
+    is_newest = order == "newest"
+    by_date = sorted(ranked, key=lambda one: _date(one), reverse=is_newest)
+    dated = [one for one in by_date if _date(one)] + [one for one in by_date if not _date(one)]
+    return [one.document_id for one in sorted(dated, key=lambda one: _rank(one.metadata, first))]
+
+
+def _rank(metadata: Mapping[str, Any], first: Sequence[Mapping[str, Any]]) -> int:
+    for rank, rule in enumerate(first):
+        if all(_is_met(metadata.get(name), wanted) for name, wanted in rule.items()):
+            return rank
+    return len(first)
+
+
+def _is_met(value: Any, wanted: Any) -> bool:
+    listed = wanted if isinstance(wanted, list) else [wanted]
+    return str(value) in map(str, listed)
+
+
+def _date(owed: Owed) -> str:
+    return str(owed.metadata.get("date") or "")

@@ -1,0 +1,101 @@
+"""The working part of a night: rings for the notes in their order, follows them, and stops in time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from console.database import Database
+from console.embedded import start_redis, with_redis
+from console.mill import Mill
+from console.night_order import ordered
+from console.night_plan import Plan
+from console.pace import Pace
+from console.progress import Voice, pace_words
+from models.jobs import Serving
+from models.nights import Owed
+from models.progress import RunProgress
+from models.settings import Settings
+from producer.bell import Bell
+
+_SECONDS_BETWEEN_LOOKS = 0.3
+_LOOKING_SHARE = 0.1
+"""Of the time at most; counting the jobs of ten million notes takes seconds."""
+_MESSAGES_A_SENDING = 500
+
+
+@dataclass(slots=True)
+class Shift:
+    """Works one run off, until all is done or the time is over."""
+
+    settings: Settings
+    database: Database
+    serving: Serving
+    voice: Voice
+    run_id: int
+    deadline: datetime | None
+    is_stopped_at_deadline: bool = False
+    seconds: float = 0.0
+    """From the first message to the end; a worker's start is in it."""
+
+    def work(self, owed: Sequence[Owed], plan: Plan) -> None:
+        """Returns when nothing is owed any more, or at the deadline, with what is in hand finished. What
+        waits is held then: no worker takes it, ours or another's, until the next night asks again."""
+        if not owed:
+            return
+        began = time.monotonic()
+        # A Redis of our own is started before the worker, so that the messages lie there in their order.
+        redis = start_redis(self.settings) if self.settings.is_redis_embedded else None
+        served = with_redis(self.settings, redis.url) if redis else self.settings
+        mill = Mill(served, self.serving.id, self.voice)
+        try:
+            self._ring(served, ordered(owed, plan.first, plan.order))
+            self._follow(mill, len(owed))
+            mill.stop()
+            self._wait_for_others()
+        except BaseException:
+            self.database.store.cancel(self.run_id)
+            raise
+        finally:
+            mill.stop(is_hurried=True)
+            if redis is not None:
+                redis.stop()
+            self.seconds = time.monotonic() - began
+
+    def _ring(self, served: Settings, document_ids: list[int]) -> None:
+        """Should Redis fail on the way, the workers' sweep finds the rest, if not in this order."""
+        with Bell(served.redis_url.get_secret_value(), self.database.store) as bell:
+            for start in range(0, len(document_ids), _MESSAGES_A_SENDING):
+                bell.ring(document_ids[start : start + _MESSAGES_A_SENDING])
+            bell.wait()
+
+    def _follow(self, mill: Mill, num_notes: int) -> None:
+        progress = self._look()
+        pace = Pace(jobs_a_note=(progress.pending + progress.running) / num_notes)
+        while not progress.is_done:
+            if self.deadline is not None and datetime.now().astimezone() >= self.deadline:
+                self.is_stopped_at_deadline = True
+                self.voice.say(f"It is {self.deadline:%H:%M}: what is in hand is finished, the rest is left.")
+                self.database.store.cancel(self.run_id)
+                return
+            done = progress.total - progress.pending - progress.running
+            mill.keep_turning((done, progress.running))
+            pace.count(time.monotonic(), done)
+            self.voice.show(done, progress.total, pace_words(pace, progress.total - done, progress.failed))
+            progress = self._look(is_waiting=True)
+        self.voice.close()
+
+    def _wait_for_others(self) -> None:
+        """Workers that are not ours finish what they had in hand at the deadline."""
+        until = time.monotonic() + self.settings.stop_seconds
+        while self._look().running and time.monotonic() < until:
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+
+    def _look(self, *, is_waiting: bool = False) -> RunProgress:
+        asked_at = time.monotonic()
+        progress = self.database.queries.run_progress(self.run_id)
+        if is_waiting:
+            time.sleep(max(_SECONDS_BETWEEN_LOOKS, (time.monotonic() - asked_at) / _LOOKING_SHARE))
+        return progress

@@ -1,0 +1,205 @@
+"""`notemill nightly`: reads what is new, answers it in time, and says how it went.
+
+Exit status: 0 all is done, 1 jobs failed or something is out of order, 2 the plan or the command is wrong,
+75 (EX_TEMPFAIL of sysexits.h) the time was over and the rest is left for the next night.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+
+from console import locks
+from console.database import Database, database
+from console.embedded import make_home
+from console.errors import PROBLEM, Terminated
+from console.forecast import Forecast
+from console.night_intake import Intake
+from console.night_plan import Plan, read_plan
+from console.night_report import NightReport, counts, write_report
+from console.night_shift import Shift
+from console.progress import Voice, voice
+from console.terminal import count_of, stdout
+from console.weights import serving_of
+from models.documents import Document
+from models.errors import NotemillError
+from models.findings import findings
+from models.jobs import Question, Serving
+from models.labels import load_labels
+from models.nights import Night, last_night, owed_of_run
+from models.rates import measured_rates
+from models.settings import Settings, load_settings
+from models.unanswered import unanswered
+from producer import Submitted, submit
+from producer.questions import questions_for, recipes_for
+
+LEFT = 75
+_DOCUMENTS_A_LOOK = 500
+
+
+def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet: bool, as_json: bool) -> int:
+    """One night. The report's files are named on standard output, or with `as_json` the report is there."""
+    settings = load_settings()
+    home = make_home(settings)
+    plan = read_plan(path or home / "nightly.toml")
+    began = datetime.now().astimezone()
+    deadline = plan.deadline(began, until)
+    speaking = voice(is_quiet=is_quiet or as_json)
+    with _only_one(home, plan), database(settings) as opened:
+        serving = serving_of(settings, opened, speaking.say)
+        last = last_night(opened.engine, plan.name)
+        intake = Intake.of(opened, plan, settings, last)
+        night = _Night(settings, opened, plan, serving, intake, last, began, deadline, speaking)
+        if is_dry_run:
+            return night.tell(night.forecast_only(), as_json=as_json)
+        try:
+            return night.work(as_json=as_json)
+        finally:
+            speaking.close()
+
+
+@contextmanager
+def _only_one(home: Path, plan: Plan) -> Iterator[None]:
+    lock = locks.taken(home / "locks" / f"nightly-{plan.name}")
+    if lock is None:
+        raise NotemillError(f"a night of the plan {plan.name} is at work already; this one leaves it alone.")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+@dataclass(slots=True)
+class _Night:
+    settings: Settings
+    database: Database
+    plan: Plan
+    serving: Serving
+    intake: Intake
+    last: Night | None
+    began: datetime
+    deadline: datetime | None
+    voice: Voice
+
+    def forecast_only(self) -> Forecast:
+        """Reads what the night would read, and writes nothing. What was left is counted as it was stored."""
+        questions = self._questions()
+        recipes = recipes_for(questions, self.serving, load_labels(self._labels or self.settings.labels_file))
+        documents = characters = 0
+        new = (record for record in self.intake.records() if isinstance(record, Document))
+        while some := list(islice(new, _DOCUMENTS_A_LOOK)):
+            for document in unanswered(self.database.engine, some, questions, recipes):
+                documents, characters = documents + 1, characters + len(document.text)
+        return Forecast(documents, characters, measured_rates(self.database.engine, questions))
+
+    def work(self, *, as_json: bool) -> int:
+        """Registers, tells the forecast, works, reports."""
+        submitted = self._registered()
+        owed = owed_of_run(self.database.engine, submitted.run_id)
+        rates = measured_rates(self.database.engine, self._questions())
+        forecast = Forecast(len(owed), sum(one.characters for one in owed), rates)
+        for line in forecast.words(datetime.now().astimezone(), self.deadline):
+            self.voice.say(line)
+        shift = Shift(self.settings, self.database, self.serving, self.voice, submitted.run_id, self.deadline)
+        interrupted: BaseException | None = None
+        try:
+            shift.work(owed, self.plan)
+        except (KeyboardInterrupt, Terminated) as stop:
+            interrupted = stop
+        report = self._report(submitted, len(owed), forecast, shift, is_interrupted=interrupted is not None)
+        status = self._conclude(report, as_json=as_json)
+        if interrupted is not None:
+            raise interrupted
+        return status
+
+    def tell(self, forecast: Forecast, *, as_json: bool) -> int:
+        now = datetime.now().astimezone()
+        if as_json:
+            print(json.dumps(forecast.as_object(now, self.deadline)))
+        else:
+            for line in forecast.words(now, self.deadline):
+                stdout().print(line, soft_wrap=True)
+        return 0
+
+    def _questions(self) -> tuple[Question, ...]:
+        words = self.plan.summary_words or self.settings.summary_words
+        return questions_for(self.plan.tasks, self.plan.searches, summary_words=words)
+
+    @property
+    def _labels(self) -> Path | None:
+        return None if self.plan.labels is None else self.plan.folder / self.plan.labels
+
+    def _registered(self) -> Submitted:
+        submitted = submit(
+            self.intake.records(),
+            tasks=self.plan.tasks,
+            searches=self.plan.searches,
+            labels=self._labels,
+            summary_words=self.plan.summary_words,
+            settings=self.settings,
+            serving=self.serving,
+            enqueue=False,
+            on_progress=lambda done: self.voice.show(0, 0, f"{count_of(done.documents, 'note')} registered"),
+        )
+        self.database.store.begin_night(
+            self.plan.name,
+            submitted.run_id,
+            watermark=self.intake.watermark,
+            files=self.intake.file_states,
+        )
+        self.voice.close()
+        self.voice.say(
+            f"Run {submitted.run_id}: {count_of(self.intake.new, 'note')} read,"
+            f" {self.intake.carried_over:,} carried over, {submitted.refused:,} not taken."
+        )
+        return submitted
+
+    def _report(
+        self, submitted: Submitted, owed: int, forecast: Forecast, shift: Shift, *, is_interrupted: bool
+    ) -> NightReport:
+        run_id = submitted.run_id
+        progress = self.database.queries.run_progress(run_id)
+        left = len(owed_of_run(self.database.engine, run_id, with_held=True))
+        seconds = shift.seconds
+        return NightReport(
+            plan=self.plan.name,
+            run=run_id,
+            began=self.began,
+            ended=datetime.now().astimezone(),
+            until=self.deadline,
+            is_stopped_at_deadline=shift.is_stopped_at_deadline and left > 0,
+            is_interrupted=is_interrupted,
+            notes_new=self.intake.new,
+            notes_carried_over=self.intake.carried_over,
+            notes_refused=submitted.refused,
+            refused_by_reason=submitted.refused_by_reason,
+            notes_owed=owed,
+            notes_left=left,
+            seconds_working=seconds,
+            notes_an_hour=(owed - left) * 3600 / seconds if seconds and owed > left else None,
+            forecast_seconds=forecast.seconds,
+            **counts(progress, findings(self.database.engine, run_id)),
+        )
+
+    def _conclude(self, report: NightReport, *, as_json: bool) -> int:
+        self.database.store.end_night(report.run, report.model_dump(mode="json"))
+        before = self.last.report if self.last else None
+        reports = self.plan.reports
+        folder = self.settings.home_folder / "nights" if reports is None else self.plan.folder / reports
+        files = write_report(report, NightReport(**before) if before else None, folder.expanduser())
+        self.voice.close()
+        self.voice.say(report.outcome)
+        if as_json:
+            print(json.dumps({**report.model_dump(mode="json"), "reports": [str(file) for file in files]}))
+        else:
+            for file in files:
+                print(file)
+        if report.jobs_failed:
+            return PROBLEM
+        return LEFT if report.notes_left else 0

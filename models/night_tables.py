@@ -1,0 +1,38 @@
+"""The tables of nights: what each brought, and which files its sources had."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, BigInteger, ForeignKey
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.clock import utc_now
+from models.tables import CLUSTERED, Base
+
+
+class NightRow(Base):
+    """One night of one plan."""
+
+    __tablename__ = "nights"
+    run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
+    plan: Mapped[str]
+    """The name of the plan's file; the next night of the same name goes on from here."""
+    registered_at: Mapped[datetime] = mapped_column(default=utc_now())
+    ended_at: Mapped[datetime | None]
+    """None where the night was cut off before it could say so."""
+    watermark: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+
+
+class NightFileRow(Base):
+    """A file of a plan's sources, as it was when it was last read."""
+
+    __tablename__ = "night_files"
+    __table_args__ = (CLUSTERED,)
+    plan: Mapped[str] = mapped_column(primary_key=True)
+    path: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    changed_ns: Mapped[int] = mapped_column(BigInteger)
+    """The time of its last change, nanoseconds since 1970."""

@@ -1,0 +1,115 @@
+"""Nights as values: what the last one left, what is owed now, and how fast the machine has been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine, exists, func, select
+from sqlalchemy.orm import aliased
+
+from models.database import reading
+from models.documents import Document
+from models.jobs import JobStatus
+from models.night_tables import NightFileRow, NightRow
+from models.tables import DocumentRow, JobRow, RunJobRow, TextRow
+
+_LEFT = [JobStatus.PENDING.value, JobStatus.RUNNING.value, JobStatus.CANCELLED.value]
+_DOCUMENTS_A_FETCH = 200
+
+
+class FileState(NamedTuple):
+    """A file as it was when it was last read."""
+
+    size: int
+    changed_ns: int
+
+
+class Night(BaseModel):
+    """The last night of a plan."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run_id: int
+    registered_at: datetime
+    ended_at: datetime | None
+    watermark: dict[str, Any] | None
+    report: dict[str, Any] | None
+
+
+class Owed(NamedTuple):
+    """A document with something to be done on it."""
+
+    document_id: int
+    characters: int
+    metadata: dict[str, Any]
+
+
+def last_night(engine: Engine, plan: str) -> Night | None:
+    """The newest night of the plan, ended or not; none where there was none."""
+    statement = (
+        select(NightRow.__table__).where(NightRow.plan == plan).order_by(NightRow.run_id.desc()).limit(1)
+    )
+    with reading(engine) as connection:
+        row = connection.execute(statement).mappings().one_or_none()
+    return None if row is None else Night(**{name: row[name] for name in Night.model_fields})
+
+
+def files_known(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
+    """Those of the paths that the plan has read before, as they were then."""
+    statement = select(NightFileRow.path, NightFileRow.size, NightFileRow.changed_ns)
+    chosen = statement.where(NightFileRow.plan == plan, NightFileRow.path.in_(paths))
+    with reading(engine) as connection:
+        return {row.path: FileState(row.size, row.changed_ns) for row in connection.execute(chosen)}
+
+
+def left_of(engine: Engine, run_id: int) -> Iterator[Document]:
+    """The documents of a run on which something is still to be done, unless a later version of them is
+    there: a stream, to be registered anew under what is asked tonight."""
+    later = aliased(DocumentRow)
+    is_outdated = exists().where(later.external_id == DocumentRow.external_id, later.id > DocumentRow.id)
+    statement = (
+        select(DocumentRow.__table__, TextRow.text)
+        .join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)
+        .where(DocumentRow.id.in_(_owed_ids(run_id, _LEFT)), ~is_outdated)
+        .order_by(DocumentRow.id)
+    )
+    last = 0
+    while True:
+        # Page by page, not one open statement: registration writes between them.
+        with reading(engine) as connection:
+            page = connection.execute(statement.where(DocumentRow.id > last).limit(_DOCUMENTS_A_FETCH)).all()
+        if not page:
+            return
+        for row in page:
+            version = str(row.metadata.get("version") or "")
+            known = {"external_id": row.external_id, "source": row.source, "metadata": row.metadata}
+            yield Document(text=row.text, version=version, **known)
+        last = page[-1].id
+
+
+def owed_of_run(engine: Engine, run_id: int, *, with_held: bool = False) -> list[Owed]:
+    """The documents of a run with a pending job, one for each text, in the order they came in. `with_held`:
+    also what an earlier night stopped before."""
+    statuses = _LEFT if with_held else [JobStatus.PENDING.value, JobStatus.RUNNING.value]
+    statement = (
+        select(DocumentRow.id, DocumentRow.metadata_, DocumentRow.text_sha256, func.length(TextRow.text))
+        .join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)
+        .where(DocumentRow.id.in_(_owed_ids(run_id, statuses)))
+        .order_by(DocumentRow.id)
+    )
+    found: dict[str, Owed] = {}
+    with reading(engine) as connection:
+        for document_id, metadata, sha, characters in connection.execute(statement):
+            found.setdefault(sha, Owed(document_id, characters, metadata))
+    return list(found.values())
+
+
+def _owed_ids(run_id: int, statuses: list[str]) -> Any:
+    return (
+        select(RunJobRow.document_id)
+        .join(JobRow, JobRow.id == RunJobRow.job_id)
+        .where(RunJobRow.run_id == run_id, JobRow.status.in_(statuses))
+    )

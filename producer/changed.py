@@ -1,0 +1,67 @@
+"""The files of a source that are new or have changed since they were last read."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+
+from models.errors import UsageError
+from models.nights import FileState
+from producer.columns import ColumnChoice
+from producer.files import base_of, matches, read_many, walk
+from producer.sources import Naming, Records
+
+_PATHS_A_LOOK = 1_000
+Known = Callable[[Sequence[str]], Mapping[str, FileState]]
+"""For some paths, those that were read before, as they were then."""
+
+
+class ChangedFiles:
+    """A stream of the records of changed files; afterwards `states` has every file that was read."""
+
+    def __init__(self, sources: Sequence[str], known: Known, choice: ColumnChoice) -> None:
+        """Raises UsageError where a source is not there."""
+        self.states: dict[str, FileState] = {}
+        """By path, how it was just before it was read: what is appended meanwhile is read the next time."""
+        self._known = known
+        self._choice = choice
+        self._naming = Naming.of(sources)
+        self._sources = [(source, *_listed(source)) for source in sources]
+
+    def records(self) -> Records:
+        for _, listed, base in self._sources:
+            for path in self._changed(listed()):
+                naming = self._naming.base(base) if base else path.parent
+                yield from read_many(iter([path]), naming, self._choice)
+
+    def _changed(self, paths: Iterator[Path]) -> Iterator[Path]:
+        while some := list(islice(paths, _PATHS_A_LOOK)):
+            now = dict(_states(some))
+            known = self._known(list(now))
+            for path, state in now.items():
+                if known.get(path) != state:
+                    self.states[path] = state
+                    yield Path(path)
+
+
+def _states(paths: Iterable[Path]) -> Iterator[tuple[str, FileState]]:
+    for path in paths:
+        try:
+            found = path.stat()
+        except OSError:  # it went away after it was listed
+            continue
+        yield str(path), FileState(found.st_size, found.st_mtime_ns)
+
+
+def _listed(source: str) -> tuple[Callable[[], Iterator[Path]], Path | None]:
+    """The files of a source, and the folder that their notes are called from; none for a single file."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return lambda: walk(path), path
+    if path.is_file():
+        return lambda: iter([path]), None
+    if glob.has_magic(source):
+        return lambda: matches(str(path)), base_of(str(path))
+    raise UsageError(f"there is no file or folder {source}. Check `sources` in the plan.")

@@ -1,0 +1,19 @@
+"""Libraries of the extra `formats`: where one is missing, the error says what to type."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from types import ModuleType
+
+from producer.columns import SourceError
+
+
+def needed(module: str, reads: str) -> ModuleType:
+    """The module. Raises SourceError where it is not installed; `reads`: what it is for, e.g. 'PDF'."""
+    try:
+        return import_module(module)
+    except ImportError:
+        raise SourceError(
+            f"reading {reads} needs the extra `formats`. Type: pip install 'notemill[formats]'",
+            reason=f"{reads} needs the extra `formats`",
+        ) from None

@@ -1,0 +1,193 @@
+"""The elements of FHIR R4 resources that a note is made of. Everything else in them is passed over.
+
+Element names are FHIR's own, so that the specification is the documentation.
+"""
+
+# ruff: noqa: N815
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+LOINC = "http://loinc.org"
+
+
+class _Element(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Coding(_Element):
+    system: str | None = None
+    code: str | None = None
+    display: str | None = None
+
+
+class CodeableConcept(_Element):
+    coding: tuple[Coding, ...] = ()
+    text: str | None = None
+
+
+class Identifier(_Element):
+    value: str | None = None
+
+
+class Reference(_Element):
+    reference: str | None = None
+    identifier: Identifier | None = None
+
+
+class Period(_Element):
+    start: str | None = None
+
+
+class Attachment(_Element):
+    contentType: str | None = None
+    data: str | None = None
+    url: str | None = None
+    title: str | None = None
+    creation: str | None = None
+
+
+class Meta(_Element):
+    versionId: str | None = None
+    lastUpdated: str | None = None
+
+    @property
+    def version(self) -> str:
+        """Sorts as the versions do: by the time in UTC, then by the number; empty where neither is told."""
+        if not self.lastUpdated and not self.versionId:
+            return ""
+        number = self.versionId or ""
+        return f"{_in_utc(self.lastUpdated or '')} {number.zfill(12) if number.isdigit() else number}"
+
+
+class Content(_Element):
+    attachment: Attachment = Attachment()
+
+
+class Context(_Element):
+    encounter: tuple[Reference, ...] = ()
+    period: Period | None = None
+
+
+class RelatesTo(_Element):
+    code: str | None = None
+    target: Reference = Reference()
+
+
+class _Resource(_Element):
+    id: str | None = None
+    meta: Meta = Meta()
+    status: str = ""
+    docStatus: str | None = None
+    subject: Reference | None = None
+    category: tuple[CodeableConcept, ...] = ()
+
+
+class DocumentReference(_Resource):
+    """https://hl7.org/fhir/R4/documentreference.html"""
+
+    type: CodeableConcept | None = None
+    date: str | None = None
+    description: str | None = None
+    content: tuple[Content, ...] = ()
+    context: Context = Context()
+    relatesTo: tuple[RelatesTo, ...] = ()
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        return tuple(content.attachment for content in self.content)
+
+    @property
+    def encounter_reference(self) -> Reference | None:
+        return next(iter(self.context.encounter), None)
+
+    @property
+    def coding(self) -> Coding:
+        return _best_coding(self.type)
+
+    @property
+    def title(self) -> str:
+        named = next((one.title for one in self.attachments if one.title), None)
+        return self.description or named or ""
+
+    @property
+    def when(self) -> str:
+        made = next((one.creation for one in self.attachments if one.creation), None)
+        return self.date or made or (self.context.period.start if self.context.period else None) or ""
+
+    @property
+    def replaced_references(self) -> tuple[str, ...]:
+        """Of the notes that this one replaces, as our ids."""
+        replaced = (id_of(one.target) for one in self.relatesTo if one.code == "replaces")
+        return tuple(f"DocumentReference/{id_}" for id_ in replaced if id_ and id_ != self.id)
+
+
+class DiagnosticReport(_Resource):
+    """https://hl7.org/fhir/R4/diagnosticreport.html"""
+
+    code: CodeableConcept | None = None
+    encounter: Reference | None = None
+    effectiveDateTime: str | None = None
+    effectivePeriod: Period | None = None
+    issued: str | None = None
+    presentedForm: tuple[Attachment, ...] = ()
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        return self.presentedForm
+
+    @property
+    def encounter_reference(self) -> Reference | None:
+        return self.encounter
+
+    @property
+    def coding(self) -> Coding:
+        return _best_coding(self.code)
+
+    @property
+    def title(self) -> str:
+        return next((one.title for one in self.presentedForm if one.title), None) or ""
+
+    @property
+    def when(self) -> str:
+        began = self.effectivePeriod.start if self.effectivePeriod else None
+        return self.effectiveDateTime or began or self.issued or ""
+
+    @property
+    def replaced_references(self) -> tuple[str, ...]:
+        return ()
+
+
+Note = DocumentReference | DiagnosticReport
+
+
+def id_of(reference: Reference | None) -> str:
+    """`123` of `Patient/123`, of `https://server/Patient/123` and of `Patient/123/_history/4`; else the
+    business identifier; else nothing."""
+    if reference is None:
+        return ""
+    literal = (reference.reference or "").partition("/_history/")[0]
+    return literal.rpartition("/")[2] or ((reference.identifier and reference.identifier.value) or "")
+
+
+def _best_coding(concept: CodeableConcept | None) -> Coding:
+    """The LOINC coding, else the first; its name from the concept's text where it has none."""
+    if concept is None:
+        return Coding()
+    codings = sorted(concept.coding, key=lambda one: one.system != LOINC)
+    best = next(iter(codings), Coding())
+    named: dict[str, Any] = {"display": best.display or concept.text}
+    return best.model_copy(update=named)
+
+
+def _in_utc(instant: str) -> str:
+    try:
+        parsed = datetime.fromisoformat(instant)
+    except ValueError:
+        return instant
+    moment = parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
+    return moment.isoformat(timespec="milliseconds")

@@ -1,0 +1,114 @@
+"""From an attachment's bytes and media type to its text. Knows no file and no record.
+
+What is returned is what is stored, and what offsets refer to: nothing is tidied up afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import Message
+
+from producer.opening import UnreadableError
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The text of an attachment."""
+
+    text: str
+    media_type: str
+    pages: int = 0
+    pages_without_text: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MediaType:
+    """A media type as a header has it."""
+
+    name: str
+    """In small letters, e.g. `text/plain`."""
+    charset: str | None
+
+    @classmethod
+    def of(cls, header: str) -> MediaType:
+        message = Message()
+        message["Content-Type"] = header.replace("\r", " ").replace("\n", " ")
+        return cls(message.get_content_type(), message.get_content_charset())
+
+
+def render(content: bytes, header: str) -> Rendered:
+    """The text of the bytes. Raises UnreadableError; SourceError where a library is missing."""
+    media = MediaType.of(header)
+    renderer = _RENDERERS.get(media.name)
+    if renderer is None:
+        raise UnreadableError("a kind of attachment that is not read")
+    return renderer(content, media)
+
+
+def rank(header: str) -> int | None:
+    """Which of several forms of one note to take: the lowest; none for one that is not read."""
+    name = MediaType.of(header).name
+    return _RANKS.get(name)
+
+
+def decoded(content: bytes, charset: str | None) -> str:
+    """Bytes in their charset, UTF-8 where none is told, without a byte order mark. Raises UnreadableError."""
+    name = "utf-8" if charset is None or charset in ("utf8", "us-ascii", "ascii") else charset
+    try:
+        return content.decode("utf-8-sig" if name == "utf-8" else name)
+    except UnicodeDecodeError:
+        raise UnreadableError("invalid UTF-8" if name == "utf-8" else "not in its charset") from None
+    except (LookupError, ValueError):
+        raise UnreadableError("unknown charset") from None
+
+
+def _plain(content: bytes, media: MediaType) -> Rendered:
+    return Rendered(decoded(content, media.charset), media.name)
+
+
+def _html(content: bytes, media: MediaType) -> Rendered:
+    from producer.html_pages import html_text
+
+    return Rendered(html_text(content, media.charset), media.name)
+
+
+def _xml(content: bytes, media: MediaType) -> Rendered:
+    from producer.ccda import narrative_text
+
+    return Rendered(narrative_text(content), media.name)
+
+
+def _rtf(content: bytes, media: MediaType) -> Rendered:
+    from producer.rtf import rtf_text
+
+    return Rendered(rtf_text(content), media.name)
+
+
+def _docx(content: bytes, media: MediaType) -> Rendered:
+    from producer.docx import docx_text
+
+    return Rendered(docx_text(content), media.name)
+
+
+def _pdf(content: bytes, media: MediaType) -> Rendered:
+    from producer.pdf import pdf_pages
+
+    pages = pdf_pages(content)
+    text = "\n\n".join(page.strip("\n") for page in pages if page.strip())
+    return Rendered(text, media.name, len(pages), sum(not page.strip() for page in pages))
+
+
+DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+_FORMS: tuple[tuple[tuple[str, ...], Callable[[bytes, MediaType], Rendered]], ...] = (
+    (("text/plain",), _plain),
+    (("text/html",), _html),
+    (("application/xhtml+xml",), _html),
+    (("application/rtf", "text/rtf", "text/richtext"), _rtf),
+    (("application/hl7-cda+xml", "text/xml", "application/xml"), _xml),
+    ((DOCX,), _docx),
+    (("application/pdf",), _pdf),
+)
+"""The surest text first: the first that a note has is taken."""
+_RENDERERS = {name: renderer for names, renderer in _FORMS for name in names}
+_RANKS = {name: rank for rank, (names, _) in enumerate(_FORMS) for name in names}

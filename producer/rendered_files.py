@@ -1,0 +1,48 @@
+"""Files that hold one note each in a form that has to be rendered first: HTML, RTF, PDF, DOCX."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from models.documents import Document, Refused
+from producer.clinical import Clinical, clinical_document
+from producer.columns import ColumnChoice
+from producer.media import DOCX, render
+from producer.opening import UnreadableError, open_bytes, read_whole
+from producer.records import Origin
+
+MEDIA_TYPES = {
+    ".html": "text/html",
+    ".htm": "text/html",
+    ".xhtml": "application/xhtml+xml",
+    ".rtf": "application/rtf",
+    ".docx": DOCX,
+    ".pdf": "application/pdf",
+}
+"""By the file's ending."""
+_FORMATS = {media_type: ending.removeprefix(".") for ending, media_type in MEDIA_TYPES.items()} | {
+    "text/html": "html"
+}
+
+
+def read_rendered_file(
+    path: Path,
+    origin: Origin,
+    choice: ColumnChoice,  # noqa: ARG001
+    *,
+    media_type: str,
+) -> Iterator[Document | Refused]:
+    """The one note of the file, called by its name. Raises SourceError where a library is missing."""
+    try:
+        with open_bytes(path) as stream:
+            rendered = render(read_whole(stream), media_type)
+    except UnreadableError as refusal:
+        yield origin.refused(refusal.reason)
+        return
+    clinical = Clinical(
+        format=_FORMATS[media_type],
+        pages=rendered.pages,
+        pages_without_text=rendered.pages_without_text,
+    )
+    yield clinical_document(origin, None, "", rendered.text, clinical)
