@@ -25,7 +25,7 @@ HeldOut = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="PATH",
-        help="What is evaluated on: nothing that shares 13 words in a row with it is kept. A file, or a"
+        help="What is evaluated on: nothing that is or quotes it, by runs of 13 words, is kept. A file, or a"
         " folder's test*, dev*, valid*, eval* and held* files; repeatable.",
     ),
 ]

@@ -46,7 +46,7 @@ def _say(facts: Mapping[str, Any], output: Path) -> None:
     held = facts["held_out"]
     console.print(
         f"Held out: {count_of(held['texts'], 'text')} of {count_of(len(held['files']), 'file')}; nothing kept"
-        " shares a run of 13 words with them."
+        " is one of them, quotes one or is a good part of one."
         if held["files"]
         else "Held out: nothing was given (--held-out), so nothing was checked.",
         soft_wrap=True,

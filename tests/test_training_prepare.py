@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.conversations import BrokenConversationError, read_conversation
+from training.held_out import HeldOut
 from training.medical import is_medical
 from training.near import NearIndex, exact_key
 from training.prepared import read_prepared
@@ -32,7 +33,7 @@ SYMPTOMS = (
 GATH = [
     {
         "chat_sample": f"{PREAMBLE}{' ' if number % 2 else chr(10)}[INST] What causes {symptom}?\n"
-        f"[/INST] {symptom} may come from infection or injury, and a doctor should see patient {number} with it.",
+        f"[/INST] {symptom} may come from infection or injury, and a doctor should see patient {number}.",
         "dataset_origin": "medical_qa",
     }
     for number, symptom in enumerate(SYMPTOMS)
@@ -255,3 +256,12 @@ def test_broken_rows_of_every_form_are_counted(tmp_path: Path) -> None:
 def test_a_name_on_the_hub_must_be_pinned(notemill: Notemill, tmp_path: Path) -> None:
     assert notemill("train", "prepare", "gathnex/Gath_baize", "-o", tmp_path / "out") == 2
     assert "--revision COMMIT" in notemill.err
+
+
+def test_a_sentence_that_every_note_has_is_no_leak() -> None:
+    usual = (
+        "No masses or trauma are noted of the head and the neck is supple without adenopathy or thyromegaly."
+    )
+    held = HeldOut([usual + " " + " ".join(f"held{n}" for n in range(60))])
+    assert not held.is_in(usual + " " + " ".join(f"own{n}" for n in range(100)))
+    assert held.is_in(" ".join(f"held{n}" for n in range(60)))

@@ -40,8 +40,8 @@ def _held_out(held: Mapping[str, Any]) -> str:
     if not held["files"]:
         return "Not checked against any evaluation set: none was given (`--held-out`)."
     return (
-        f"Nothing that is kept shares a run of 13 words with the {held['texts']:,} texts of"
-        f" {', '.join(held['files'])}."
+        f"By runs of 13 words, nothing that is kept is, quotes or is a good part of one of the"
+        f" {held['texts']:,} texts of {', '.join(held['files'])}."
     )
 
 
