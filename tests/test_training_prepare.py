@@ -19,7 +19,7 @@ from training.held_out import HeldOut
 from training.medical import is_medical
 from training.near import NearIndex, exact_key
 from training.prepared import read_prepared
-from training.rows import BrokenRow, read_rows
+from training.tables import BrokenRow, read_rows
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -116,6 +116,7 @@ def test_a_broken_row_says_why_and_is_never_guessed_at(sample: object, reason: s
         read_conversation(sample)
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab .?\n", min_size=1).filter(str.strip), min_size=2, max_size=6))
 def test_turns_come_back_as_they_went_in(texts: list[str]) -> None:
     texts = texts[: len(texts) // 2 * 2]
@@ -166,7 +167,7 @@ def test_what_is_the_same_or_nearly_is_kept_once(tmp_path: Path, notemill: Notem
     assert facts["dropped"] == {"the same": 1, "nearly the same": 1}
 
 
-@settings(max_examples=20)
+@settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=90, max_size=120), st.integers(0, 89))
 def test_a_text_with_one_word_changed_is_found_again(words: list[str], place: int) -> None:
     index = NearIndex()

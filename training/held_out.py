@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from training.rows import BrokenRow, files_of, read_rows
 from training.shingles import shingles
+from training.tables import BrokenRow, files_of, read_rows
 
 RUN_WORDS = 13
 OWN_SHARE = 0.2

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from training.medical import is_medical
 from training.recognizing import Columns, recognize
-from training.rows import BrokenRow, read_rows
+from training.tables import BrokenRow, read_rows
 
 _SAMPLES = 2
 """Of each origin."""

@@ -19,8 +19,6 @@ THRESHOLD = 0.8
 """Jaccard similarity of runs of words from which on two texts count as the same."""
 _RUN_WORDS = 5
 _BANDS, _ROWS = 26, 5
-_PRIME = np.uint64((1 << 61) - 1)
-_LOW_BITS = np.uint64((1 << 32) - 1)
 _PIECE = 512
 """Runs hashed at a time: 130 x 512 products are half a MiB."""
 
@@ -35,9 +33,10 @@ class NearIndex:
 
     def __init__(self, *, seed: int = 1) -> None:
         chance = np.random.default_rng(seed)
-        # 29 bits times 32 bits stay below 2**61, so that no product overflows 64 bits.
-        self._factors = chance.integers(1, 1 << 29, size=_BANDS * _ROWS, dtype=np.uint64)
-        self._shifts = chance.integers(0, 1 << 61, size=_BANDS * _ROWS, dtype=np.uint64)
+        # Odd factors of 64 bits: the products wrap round many times, so that each order is another. Factors
+        # small enough never to wrap kept the runs nearly in one order, and one changed word was missed.
+        self._factors = chance.integers(0, 1 << 63, size=_BANDS * _ROWS, dtype=np.uint64) * 2 + 1
+        self._shifts = chance.integers(0, 1 << 63, size=_BANDS * _ROWS, dtype=np.uint64)
         self._bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
         self._runs: list[Runs] = []
 
@@ -54,10 +53,10 @@ class NearIndex:
         return True
 
     def _keys(self, runs: Runs) -> list[tuple[int, bytes]]:
-        least = np.full(_BANDS * _ROWS, _PRIME, dtype=np.uint64)
+        least = np.full(_BANDS * _ROWS, np.iinfo(np.uint64).max, dtype=np.uint64)
         for start in range(0, len(runs), _PIECE):
-            values = runs[start : start + _PIECE] & _LOW_BITS
-            hashed = (values[:, None] * self._factors + self._shifts) % _PRIME
+            values = runs[start : start + _PIECE]
+            hashed = values[:, None] * self._factors + self._shifts
             np.minimum(least, hashed.min(axis=0), out=least)
         return [(band, least[band * _ROWS : (band + 1) * _ROWS].tobytes()) for band in range(_BANDS)]
 

@@ -22,7 +22,7 @@ from training.near import NearIndex, exact_key
 from training.prepared import Record, open_private, write_prepared
 from training.recognizing import CONVERSATION, Columns, Recognized, recognize
 from training.reporting import as_markdown
-from training.rows import BrokenRow, fetch, files_of, read_rows
+from training.tables import BrokenRow, fetch, files_of, read_rows
 
 NOT_MEDICAL, HELD_OUT, SAME, NEARLY = "not medical", "in a held-out text", "the same", "nearly the same"
 _SAMPLES = 3

@@ -14,7 +14,7 @@ from models.answers import Assertion
 from training.conversations import BrokenConversationError, Conversation, read_conversation
 from training.examples import LABELS_OF
 from training.prepared import Record
-from training.rows import BrokenRow, Row
+from training.tables import BrokenRow, Row
 
 CONVERSATION, NOTE, ASSERTION, ANSWER, DIALOGUE, PLAIN = (
     *("conversation", "note", "assertion", "answer", "dialogue", "plain"),
