@@ -10,7 +10,7 @@ from functools import partial
 
 import typer
 
-from console import options
+from console import options, training_options
 from console.errors import run_to_exit
 
 app = typer.Typer(
@@ -29,8 +29,13 @@ _database = typer.Typer(no_args_is_help=True, help="The tables of the database: 
 _weights = typer.Typer(no_args_is_help=True, help="The network's weights: prepare.")
 app.add_typer(_database, name="db", rich_help_panel="Keep in order")
 app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
-_train = typer.Typer(no_args_is_help=True, help="Training, and how good answers are: evaluate.")
+_train = typer.Typer(
+    no_args_is_help=True,
+    help="Fine-tuning, and how good answers are: prepare, finetune, evaluate, merge, export.",
+)
+_annotate = typer.Typer(no_args_is_help=True, help="Notes that people have annotated: import.")
 app.add_typer(_train, name="train", rich_help_panel="Train")
+app.add_typer(_annotate, name="annotate", rich_help_panel="Train")
 
 
 @_work(epilog="Example: `notemill run notes/ --task entities --search 'signs of infection'`")
@@ -293,6 +298,43 @@ def weights_prepare() -> int:
     from console.weights import prepare
 
     return prepare()
+
+
+@_train.command("prepare", epilog="Example: `notemill train prepare Gath_baize.csv --inspect`")
+def train_prepare(
+    sources: training_options.Sources,
+    output: training_options.PreparedOutput = None,
+    inspect: training_options.Inspect = False,
+    held_out: training_options.HeldOut = None,
+    medical_origin: training_options.MedicalOrigin = None,
+    text_column: training_options.TextColumn = "",
+    origin_column: training_options.OriginColumn = "",
+    revision: training_options.Revision = None,
+    validation_share: training_options.ValidationShare = 0.02,
+    seed: training_options.Seed = 1,
+    limit: options.Limit = None,
+    as_json: options.Json = False,
+) -> int:
+    """Make a folder to train on from conversations and annotated notes.
+
+    Filters the medical conversations, drops what is the same, nearly the same or in a held-out file, and
+    splits by conversation and note. Every row is counted: kept, dropped with its reason, or broken.
+    """
+    from console.training_prepare import prepare_data
+    from training.preparing import Asked
+    from training.recognizing import Columns
+
+    asked = Asked(
+        sources=tuple(sources),
+        columns=Columns(text_column, origin_column),
+        origins=frozenset(medical_origin or ()),
+        revision=revision,
+        held_out=tuple(held_out or ()),
+        validation_share=validation_share,
+        seed=seed,
+        limit=limit,
+    )
+    return prepare_data(asked, output, is_inspecting=inspect, as_json=as_json)
 
 
 @_train.command("evaluate", epilog="Example: `notemill train evaluate --task entities --data corpus/bc5cdr`")

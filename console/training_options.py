@@ -1,0 +1,54 @@
+"""The options of `notemill train` and `notemill annotate`, each with the words `--help` shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Sources = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SOURCE",
+        help="Files or folders of .csv, .tsv, .parquet, .json or .jsonl (gzip is fine), or a data set's"
+        " name on the hub with --revision.",
+    ),
+]
+PreparedOutput = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where the prepared folder goes.")
+]
+Inspect = Annotated[
+    bool, typer.Option("--inspect", help="Only look: columns, origins, turns and samples, nothing filtered.")
+]
+HeldOut = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="PATH",
+        help="What is evaluated on: nothing that is or quotes it, by runs of 13 words, is kept. A file, or a"
+        " folder's test*, dev*, valid*, eval* and held* files; repeatable.",
+    ),
+]
+MedicalOrigin = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME",
+        help="A value of the origin column that is medical; repeatable. Without: those with 'med' in them.",
+    ),
+]
+TextColumn = Annotated[
+    str, typer.Option(metavar="NAME", help="The conversations' column.", show_default="chat_sample or input")
+]
+OriginColumn = Annotated[
+    str, typer.Option(metavar="NAME", help="The origins' column.", show_default="dataset_origin")
+]
+Revision = Annotated[
+    str | None, typer.Option(metavar="COMMIT", help="Of a data set on the hub, 40 characters.")
+]
+ValidationShare = Annotated[
+    float,
+    typer.Option(
+        metavar="SHARE", min=0.0, max=0.5, help="The part of conversations and notes to validate with."
+    ),
+]
+Seed = Annotated[int, typer.Option(metavar="N", help="Of everything that is drawn by chance.")]

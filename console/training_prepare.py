@@ -1,0 +1,99 @@
+"""`notemill train prepare`: data sets to a prepared folder, or with --inspect a look at them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from console.terminal import count_of, harmless, human_duration, stdout, typed
+from models.errors import UsageError
+from training.inspecting import Inspection, inspect
+from training.preparing import Asked, prepare, training_files
+
+_SHOWN = 700
+"""Characters of a sample."""
+
+
+def prepare_data(asked: Asked, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
+    """Writes the folder and says what was kept. Raises UsageError."""
+    if is_inspecting:
+        _show(inspect(training_files(asked), asked.columns, asked.limit))
+        return 0
+    if output is None:
+        raise UsageError("say where the prepared folder goes: --output FOLDER (or look first: --inspect)")
+    facts = prepare(asked, output)
+    if as_json:
+        print(json.dumps({"output": str(output), **facts}))
+    else:
+        _say(facts, output)
+    return 0
+
+
+def _say(facts: Mapping[str, Any], output: Path) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("rows", justify="right")
+    table.add_column("")
+    for name, counts in (("kept", facts["kept"]), ("dropped", facts["dropped"]), ("broken", facts["broken"])):
+        for reason, count in counts.items():
+            table.add_row(f"{count:,}", f"{name}: {reason}")
+    console = stdout()
+    console.print(table)
+    held = facts["held_out"]
+    console.print(
+        f"Held out: {count_of(held['texts'], 'text')} of {count_of(len(held['files']), 'file')}; nothing kept"
+        " is one of them, quotes one or is a good part of one."
+        if held["files"]
+        else "Held out: nothing was given (--held-out), so nothing was checked.",
+        soft_wrap=True,
+    )
+    console.print(
+        f"{count_of(facts['train'], 'record')} to train on, {facts['validation']:,} to validate with, in"
+        f" {human_duration(facts['seconds'])}; report: {output / 'report.md'}",
+        soft_wrap=True,
+    )
+    console.print(
+        f"Next: {typed('train', 'finetune', '--data', str(output), '--output', 'adapter')}", soft_wrap=True
+    )
+
+
+def _show(found: Inspection) -> None:
+    console = stdout()
+    for name, count in found.rows.items():
+        console.print(
+            f"{name}: {count_of(count, 'row')}, columns {', '.join(found.columns.get(name, []))}",
+            soft_wrap=True,
+        )
+    console.print(_counted("kind", found.kinds))
+    if found.broken:
+        console.print(_counted("broken", found.broken))
+    if found.origins:
+        table = Table(
+            box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left"
+        )
+        for title in ("origin", "conversations", "medical by words"):
+            table.add_column(title, justify="left" if title == "origin" else "right")
+        for origin, count in found.origins.most_common():
+            table.add_row(Text(harmless(origin)), f"{count:,}", f"{found.medical[origin] / count:.0%}")
+        console.print(table)
+        turns = ", ".join(f"{number} ({found.turns[number]:,})" for number in sorted(found.turns))
+        console.print(f"turns: {turns}; with the preamble: {found.with_preamble:,}", soft_wrap=True)
+    for group, texts in found.samples.items():
+        for text in texts:
+            console.print(f"\n── {harmless(group)}", style="dim")
+            console.print(
+                Text(harmless(text[:_SHOWN]) + (" …" if len(text) > _SHOWN else "")), soft_wrap=True
+            )
+
+
+def _counted(title: str, counts: Mapping[str, int]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column(title)
+    table.add_column("rows", justify="right")
+    for name, count in counts.items():
+        table.add_row(Text(harmless(str(name))), f"{count:,}")
+    return table

@@ -1,0 +1,86 @@
+"""Chat conversations in the two forms that they are had in: Gath_baize's and its source Baize's.
+
+Gath_baize: a preamble, then `[INST]` question `[/INST]` answer, perhaps again. Baize: turns after `[|Human|]`
+and `[|AI|]`, with an empty human turn at the end. What is in neither form is broken, never guessed at.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from models.errors import NotemillError
+
+HUMAN, ASSISTANT = "human", "assistant"
+PREAMBLE = re.compile(
+    r"\s*(?:<s>)?\s*(?:The conversation between Human and AI assis\w* named \w+\.?|The conversation between"
+    r" human and AI assistant\.)\s*",
+    re.IGNORECASE,
+)
+"""As public accounts of Gath_baize write it, "assisatance" and all; and Baize's own sentence."""
+_BAIZE_MARK = re.compile(r"\[\|(Human|AI)\|\]")
+_GATH_MARK = re.compile(r"\[(/?INST)\]")
+_ENDS = re.compile(r"</?s>")
+
+
+class BrokenConversationError(NotemillError):
+    """A row is in neither form; `reason` is short and fixed, free of its text."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Turns by turns, beginning with a person's question and ending with an answer."""
+
+    turns: tuple[tuple[str, str], ...]
+    """(role, text): human, assistant, human, …; no text is empty."""
+    origin: str = ""
+    """What the row or its file says of where it is from; '' where neither does."""
+    has_preamble: bool = False
+
+    @property
+    def text(self) -> str:
+        """All turns' words, for comparing."""
+        return "\n".join(text for _, text in self.turns)
+
+    @property
+    def opening(self) -> str:
+        """The first question: what a conversation of Baize was grown from."""
+        return self.turns[0][1]
+
+
+def read_conversation(sample: object, origin: str = "") -> Conversation:
+    """The conversation of a `chat_sample` or an `input`. Raises BrokenConversationError."""
+    if not isinstance(sample, str) or not sample.strip():
+        raise BrokenConversationError("empty")
+    if _BAIZE_MARK.search(sample):
+        mark, roles = _BAIZE_MARK, {"Human": HUMAN, "AI": ASSISTANT}
+    elif _GATH_MARK.search(sample):
+        mark, roles = _GATH_MARK, {"INST": HUMAN, "/INST": ASSISTANT}
+    else:
+        raise BrokenConversationError("no turns")
+    before, *pieces = mark.split(sample)
+    preamble = PREAMBLE.match(before)
+    if _clean(before[preamble.end() :] if preamble else before):
+        raise BrokenConversationError("words before the first turn")
+    turns = [(roles[role], _clean(text)) for role, text in zip(pieces[::2], pieces[1::2], strict=True)]
+    if turns[-1] == (HUMAN, ""):
+        turns.pop()  # Baize ends with the turn that its generation stopped at
+    _check(turns)
+    return Conversation(tuple(turns), origin, has_preamble=preamble is not None)
+
+
+def _check(turns: list[tuple[str, str]]) -> None:
+    if any(role != (HUMAN, ASSISTANT)[place % 2] for place, (role, _) in enumerate(turns)):
+        raise BrokenConversationError("turns do not alternate")
+    if not turns or len(turns) % 2:
+        raise BrokenConversationError("no answer to the last question")
+    if not all(text for _, text in turns):
+        raise BrokenConversationError("an empty turn")
+
+
+def _clean(text: str) -> str:
+    return _ENDS.sub("", text).replace("\r\n", "\n").strip()

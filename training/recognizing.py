@@ -1,0 +1,112 @@
+"""What a row is, told by its columns: a conversation, an annotated note, or a row of a public corpus.
+
+Each becomes records of one `kind`, which later becomes training examples. What no rule knows is broken.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.answers import Assertion
+from training.conversations import BrokenConversationError, Conversation, read_conversation
+from training.examples import LABELS_OF
+from training.prepared import Record
+from training.tables import BrokenRow, Row
+
+CONVERSATION, NOTE, ASSERTION, ANSWER, DIALOGUE, PLAIN = (
+    *("conversation", "note", "assertion", "answer", "dialogue", "plain"),
+)
+OWN = "own"
+"""The corpus of notes that are annotated with our own labels."""
+_CHAT_COLUMNS = ("chat_sample", "input")
+_ORIGIN_COLUMNS = ("dataset_origin", "origin")
+_BAIZE_FILE = re.compile(r"(\w+?)_chat_data\.")
+_NEGATIONS = {"negated": Assertion.NEGATED, "possible": Assertion.POSSIBLE}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the operator says of a file's columns; empty: by the names that are known."""
+
+    text: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Recognized:
+    """A record, the text it is compared by, and the group that is never split."""
+
+    record: Record
+    text: str
+    group: str
+    conversation: Conversation | None = None
+
+
+def recognize(row: Row, path: Path, columns: Columns) -> Recognized | BrokenRow:
+    """What the row is. Notes in a folder named as a corpus have that corpus's labels."""
+    chat = next((name for name in (columns.text, *_CHAT_COLUMNS) if name and name in row), None)
+    if chat is not None:
+        return _conversation(row, chat, path, columns)
+    try:
+        if {"text", "entities"} <= row.keys():
+            return _note(row, path)
+        if {"sentence", "negation", "start", "end"} <= row.keys():
+            return _assertion(row)
+        if {"dialogue", "section", "section_text"} <= row.keys():
+            return _whole(row, DIALOGUE, "dialogue", ("section", "section_text"))
+        if {"dialogue", "note"} <= row.keys():
+            return _whole(row, PLAIN, "note", ())
+        if {"question", "answer"} <= row.keys():
+            return _whole(row, ANSWER, "answer", ("question",))
+    except (TypeError, KeyError, ValueError):
+        return BrokenRow("a field is missing or of another type")
+    return BrokenRow("no known columns")
+
+
+def _conversation(row: Row, chat: str, path: Path, columns: Columns) -> Recognized | BrokenRow:
+    named = next((name for name in (columns.origin, *_ORIGIN_COLUMNS) if name and name in row), None)
+    of_file = _BAIZE_FILE.match(path.name)
+    origin = str(row[named] or "") if named else of_file[1] if of_file else ""
+    try:
+        found = read_conversation(row[chat], origin)
+    except BrokenConversationError as error:
+        return BrokenRow(error.reason)
+    record = {"kind": CONVERSATION, "turns": [list(turn) for turn in found.turns], "origin": origin}
+    return Recognized(record, found.text, found.opening, found)
+
+
+def _note(row: Row, path: Path) -> Recognized | BrokenRow:
+    text, corpus = row["text"], path.parent.name if path.parent.name in LABELS_OF else OWN
+    entities = [dict(entity) for entity in row["entities"]]
+    if any(
+        text[one["start"] : one["end"]] != one.get("text", text[one["start"] : one["end"]])
+        for one in entities
+    ):
+        return BrokenRow("an entity is not at its place")
+    record = {"kind": NOTE, "corpus": corpus, "text": text, "entities": entities}
+    record |= {name: row[name] for name in ("id", "relations") if name in row}
+    return Recognized(record, text, text)
+
+
+def _assertion(row: Row) -> Recognized | BrokenRow:
+    sentence, start, end = row["sentence"], int(row["start"]), int(row["end"])
+    if not 0 <= start < end <= len(sentence):
+        return BrokenRow("a concept is not in its sentence")
+    said = _NEGATIONS.get(row["negation"], Assertion.PRESENT)
+    if said is Assertion.PRESENT and row.get("temporality") == "historical":
+        said = Assertion.HISTORICAL
+    if said is not Assertion.NEGATED and row.get("experiencer", "patient") != "patient":
+        said = Assertion.FAMILY
+    record = {"kind": ASSERTION, "text": sentence, "spans": [[start, end, said.value]]}
+    return Recognized(record, f"{sentence} {start}", sentence)
+
+
+def _whole(row: Row, kind: str, text: str, others: tuple[str, ...]) -> Recognized | BrokenRow:
+    values: dict[str, Any] = {name: row[name] for name in (text, *others)}
+    if not all(isinstance(value, str) and value.strip() for value in values.values()):
+        return BrokenRow("empty")
+    joined = "\n".join(values[name] for name in (text, *others))
+    return Recognized({"kind": kind, **values}, joined, values[text])

@@ -1,0 +1,50 @@
+"""What was kept and dropped, as a page of Markdown with samples of each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_SHOWN = 600
+"""Characters of a sample."""
+
+
+def as_markdown(facts: Mapping[str, Any], samples: Mapping[str, list[str]]) -> str:
+    """The report of `training.preparing`."""
+    parts = [
+        "# What was prepared",
+        f"sha256 {facts['sha256']}, seed {facts['seed']}, {facts['seconds']} s.",
+        f"{sum(facts['rows'].values()):,} rows: {sum(facts['kept'].values()):,} kept,"
+        f" {sum(facts['dropped'].values()):,} dropped, {sum(facts['broken'].values()):,} broken."
+        f" Of those kept {facts['train']:,} are to train on and {facts['validation']:,} to validate with.",
+        _held_out(facts["held_out"]),
+    ]
+    for title, name in (
+        ("Rows by file", "rows"),
+        ("Kept by kind", "kept"),
+        ("Dropped", "dropped"),
+        ("Broken", "broken"),
+        ("Origins of conversations, before any was dropped", "origins"),
+        ("Turns of conversations", "turns"),
+    ):
+        if facts[name]:
+            parts.append(
+                f"## {title}\n\n" + "\n".join(f"- {key}: {count:,}" for key, count in facts[name].items())
+            )
+    for name, texts in samples.items():
+        parts.append(f"## Samples: {name}\n\n" + "\n\n".join(map(_quoted, texts)))
+    return "\n\n".join(parts) + "\n"
+
+
+def _held_out(held: Mapping[str, Any]) -> str:
+    if not held["files"]:
+        return "Not checked against any evaluation set: none was given (`--held-out`)."
+    return (
+        f"By runs of 13 words, nothing that is kept is, quotes or is a good part of one of the"
+        f" {held['texts']:,} texts of {', '.join(held['files'])}."
+    )
+
+
+def _quoted(text: str) -> str:
+    shown = text if len(text) <= _SHOWN else text[:_SHOWN] + " …"
+    return "\n".join(f"> {line}" for line in shown.splitlines())

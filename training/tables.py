@@ -1,0 +1,178 @@
+"""Rows of a data set in any form that it is had in: csv, tsv, parquet, json, jsonl, a folder, the hub.
+
+A row is a dict of its columns; what cannot be read is a BrokenRow with its reason. Knows no conversation.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.errors import UsageError
+from producer.opening import MAX_RECORD_BYTES, Lines, UnreadableError, open_bytes, read_whole
+
+SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
+_MAX_JSON_BYTES = 2 * 2**30
+"""A JSON list is read whole; Baize's largest is some 100 MB."""
+_WRAPPERS = ("data", "rows", "train", "examples")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenRow:
+    """A row that cannot be read, and why, in fixed words."""
+
+    reason: str
+
+
+Row = dict[str, Any]
+
+
+def files_of(source: Path) -> list[Path]:
+    """The source itself, or the readable files under a folder in order. Raises UsageError for none."""
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise UsageError(f"{source} is neither a file nor a folder")
+    found = sorted(path for path in source.rglob("*") if _suffix(path) in SUFFIXES and path.is_file())
+    if not found:
+        raise UsageError(f"{source} holds no {', '.join(SUFFIXES)} file (gzip is fine)")
+    return found
+
+
+def read_rows(path: Path) -> Iterator[Row | BrokenRow]:
+    """The rows of one file, by the form that its name ends with. Raises UsageError for another form."""
+    readers = {
+        ".csv": lambda: _delimited(path, ","),
+        ".tsv": lambda: _delimited(path, "\t"),
+        ".parquet": lambda: _parquet(path),
+        ".json": lambda: _json(path),
+        ".jsonl": lambda: _jsonl(path),
+    }
+    if _suffix(path) not in readers:
+        raise UsageError(f"{path.name} is none of {', '.join(SUFFIXES)}")
+    try:
+        yield from readers[_suffix(path)]()
+    except UnreadableError as error:
+        yield BrokenRow(error.reason)
+
+
+def fetch(name: str, revision: str | None) -> Path:
+    """The files of a data set on the hub at a pinned revision, in its client's cache. Raises UsageError."""
+    if not revision or len(revision) != 40:
+        raise UsageError(
+            f"{name} is a name on the hub: pin it with --revision COMMIT (40 characters, from its page), or"
+            " give a local file or folder"
+        )
+    from huggingface_hub import snapshot_download
+
+    patterns = [f"*{suffix}" for suffix in SUFFIXES]
+    try:
+        return Path(snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns))
+    except Exception as error:  # noqa: BLE001  the hub client has dozens of its own; the type is told
+        raise UsageError(
+            f"{name} could not be fetched ({type(error).__name__}): fetch it elsewhere and give its folder"
+        ) from None
+
+
+def columns_of(rows: Sequence[Row]) -> list[str]:
+    """The names of all columns, in the order they were first seen."""
+    return list(dict.fromkeys(name for row in rows for name in row))
+
+
+def _suffix(path: Path) -> str:
+    name = path.name.lower().removesuffix(".gz")
+    return Path(name).suffix
+
+
+def _delimited(path: Path, delimiter: str) -> Iterator[Row | BrokenRow]:
+    csv.field_size_limit(max(csv.field_size_limit(), MAX_RECORD_BYTES))
+    with open_bytes(path) as stream:
+        text = io.TextIOWrapper(stream, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        rows = csv.reader(text, delimiter=delimiter)
+        header = next(rows, None) or []
+        while True:
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error:
+                yield BrokenRow("malformed row")
+                continue
+            if len(row) != len(header):
+                yield BrokenRow(f"{len(row)} fields where the header has {len(header)}")
+            elif any(not field.isprintable() and _has_surrogate(field) for field in row):
+                yield BrokenRow("invalid UTF-8")
+            else:
+                yield dict(zip(header, row, strict=True))
+
+
+def _parquet(path: Path) -> Iterator[Row | BrokenRow]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=1_024):
+                yield from batch.to_pylist()
+    except (pa.ArrowException, OSError, UnicodeDecodeError):
+        yield BrokenRow("damaged Parquet")
+
+
+def _json(path: Path) -> Iterator[Row | BrokenRow]:
+    with open_bytes(path) as stream:
+        content = read_whole(stream, _MAX_JSON_BYTES)
+    try:
+        value = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError):
+        yield BrokenRow("malformed JSON")
+        return
+    for name in _WRAPPERS:
+        if isinstance(value, dict) and isinstance(value.get(name), list):
+            value = value[name]
+    if isinstance(value, dict):
+        value = _transposed(value)
+    for row in value if isinstance(value, list) else [value]:
+        yield row if isinstance(row, dict) else BrokenRow("not an object")
+
+
+def _jsonl(path: Path) -> Iterator[Row | BrokenRow]:
+    with open_bytes(path) as stream:
+        lines = Lines(stream)
+        while True:
+            try:
+                line = next(lines)
+            except StopIteration:
+                return
+            except UnreadableError as error:
+                yield BrokenRow(error.reason)
+                continue
+            if line.strip():
+                yield _object(line)
+
+
+def _object(line: bytes) -> Row | BrokenRow:
+    try:
+        value = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return BrokenRow("malformed JSON")
+    return value if isinstance(value, dict) else BrokenRow("not an object")
+
+
+def _transposed(columns: dict[str, Any]) -> Any:
+    """pandas writes a table as {column: {"0": value, …}}; such a one becomes rows, another stays one row."""
+    values = list(columns.values())
+    if not values or not all(isinstance(value, dict | list) for value in values):
+        return [columns]
+    kept = [list(value.values()) if isinstance(value, dict) else value for value in values]
+    if len({len(value) for value in kept}) != 1:
+        return [columns]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*kept, strict=True)]
+
+
+def _has_surrogate(field: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in field)
