@@ -1,74 +1,26 @@
-"""Reads for somebody who leafs through the store: a page of documents at a time, filtered.
-
-Pages go by the documents' numbers (keyset), newest first: the thousandth costs what the first does.
-"""
+"""Reads for somebody who leafs through the store: documents, passages and failures, a page at a time."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, select
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine, Select, and_, exists, func, select
 from sqlalchemy.orm import aliased
 
-from models.answer_tables import EntityRow, PassageRow, SummaryRow, SummarySentenceRow
-from models.answers import Assertion, Task
-from models.correction_tables import CorrectionRow
+from models.answer_tables import PassageRow
+from models.answers import Task
 from models.database import reading
 from models.documents import StoredDocument
 from models.jobs import JobStatus
+from models.listing import Filter, Page, documents_statement, listed
 from models.outcomes import Reason
 from models.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow, TextRow
 
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Filter(_Frozen):
-    """Which documents; every part that is given has to hold."""
-
-    id_contains: str = ""
-    run: int | None = None
-    mentions: str = ""
-    """Characters that stand in a mention; capitals do not count."""
-    label: str = ""
-    """With `assertion`: of one and the same mention."""
-    assertion: Assertion | None = None
-    status: JobStatus | None = None
-    reason: Reason | None = None
-    is_flagged: bool = False
-    """A sentence of its summary deserves a second look."""
-    is_corrected: bool = False
-
-
-class Listed(_Frozen):
-    """A line of a list of documents."""
-
-    id: int
-    external_id: str
-    source: str
-    registered_at: datetime
-    characters: int
-    title: str = ""
-    """Of its newest summary."""
-    entities: int = 0
-    flagged_sentences: int = 0
-    corrections: int = 0
-    statuses: dict[JobStatus, int] = Field(default_factory=dict)
-    is_superseded: bool = False
-    """A newer version of the note is there."""
-
-
-class Page(_Frozen):
-    """One page of a list, newest first."""
-
-    documents: tuple[Listed, ...]
-    has_newer: bool
-    has_older: bool
 
 
 class FailureGroup(_Frozen):
@@ -105,7 +57,7 @@ class Browsing:
         with reading(self._engine) as connection:
             ids = list(connection.scalars(statement))
             has_more, ids = len(ids) > limit, sorted(ids[:limit], reverse=True)
-            documents = _listed(connection, ids)
+            documents = listed(connection, ids)
         if after is not None:
             return Page(documents=documents, has_newer=has_more, has_older=True)
         return Page(documents=documents, has_newer=before is not None, has_older=has_more)
@@ -168,18 +120,6 @@ class Browsing:
         return lines, len(rows) > limit
 
 
-def documents_statement(
-    chosen: Filter, limit: int, *, before: int | None = None, after: int | None = None
-) -> Select[int]:
-    """The numbers of a page. Walks the documents in their order and stops at the limit."""
-    statement = select(DocumentRow.id).where(*_conditions(chosen)).limit(limit)
-    if after is not None:
-        return statement.where(DocumentRow.id > after).order_by(DocumentRow.id)
-    if before is not None:
-        statement = statement.where(DocumentRow.id < before)
-    return statement.order_by(DocumentRow.id.desc())
-
-
 def passages_statement(
     parameters_sha256: str, limit: int, *, before: int | None = None
 ) -> Select[*tuple[Any, ...]]:
@@ -207,84 +147,3 @@ def passages_statement(
         .limit(limit)
     )
     return statement if before is None else statement.where(DocumentRow.id < before)
-
-
-def _conditions(chosen: Filter) -> Iterable[ColumnElement[bool]]:
-    of_document = JobRow.text_sha256 == DocumentRow.text_sha256
-    if chosen.id_contains:
-        yield DocumentRow.external_id.icontains(chosen.id_contains, autoescape=True)
-    if chosen.run is not None:
-        in_run = (RunJobRow.run_id == chosen.run, RunJobRow.document_id == DocumentRow.id)
-        yield exists().where(*in_run)
-    if chosen.status is not None or chosen.reason is not None:
-        stands = [of_document]
-        if chosen.status is not None:
-            stands.append(JobRow.status == chosen.status.value)
-        if chosen.reason is not None:
-            stands.append(JobRow.reason == chosen.reason.value)
-        yield exists().where(*stands)
-    if chosen.mentions or chosen.label or chosen.assertion is not None:
-        mention = [of_document, EntityRow.job_id == JobRow.id]
-        if chosen.mentions:
-            mention.append(EntityRow.text.icontains(chosen.mentions, autoescape=True))
-        if chosen.label:
-            mention.append(EntityRow.label == chosen.label)
-        if chosen.assertion is not None:
-            mention.append(EntityRow.assertion == chosen.assertion.value)
-        yield exists().where(*mention)
-    if chosen.is_flagged:
-        flagged = (SummarySentenceRow.job_id == JobRow.id, SummarySentenceRow.flags != "")
-        yield exists().where(of_document, *flagged)
-    if chosen.is_corrected:
-        yield exists().where(CorrectionRow.text_sha256 == DocumentRow.text_sha256)
-
-
-def _listed(connection: Connection, ids: Sequence[int]) -> tuple[Listed, ...]:
-    """The lines of these documents, in their order; a handful of statements whatever their number."""
-    if not ids:
-        return ()
-    columns = select(DocumentRow.__table__, func.length(TextRow.text).label("characters"))
-    joined = columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256).where(DocumentRow.id.in_(ids))
-    rows = {row.id: row for row in connection.execute(joined)}
-    shas = {row.text_sha256 for row in rows.values()}
-    jobs = connection.execute(
-        select(JobRow.id, JobRow.text_sha256, JobRow.task, JobRow.status)
-        .where(JobRow.text_sha256.in_(shas))
-        .order_by(JobRow.id)
-    ).all()
-    newest = {(job.text_sha256, job.task): job.id for job in jobs if job.status == JobStatus.FINISHED}
-    found = set(newest.values())
-    entities = _counts(connection, EntityRow.job_id, EntityRow.job_id.in_(found))
-    flagged = _counts(
-        connection,
-        SummarySentenceRow.job_id,
-        and_(SummarySentenceRow.job_id.in_(found), SummarySentenceRow.flags != ""),
-    )
-    corrections = _counts(connection, CorrectionRow.text_sha256, CorrectionRow.text_sha256.in_(shas))
-    titled = select(SummaryRow.job_id, SummaryRow.title).where(SummaryRow.job_id.in_(found))
-    titles: dict[int | None, str] = {row[0]: row[1] for row in connection.execute(titled)}
-    names = {row.external_id for row in rows.values()}
-    latest = select(DocumentRow.external_id, func.max(DocumentRow.id)).where(DocumentRow.external_id.in_(names))
-    latest_of = {row[0]: row[1] for row in connection.execute(latest.group_by(DocumentRow.external_id))}
-    return tuple(
-        Listed(
-            id=id_,
-            external_id=row.external_id,
-            source=row.source,
-            registered_at=row.registered_at,
-            characters=row.characters,
-            title=titles.get(newest.get((row.text_sha256, Task.SUMMARY)), ""),
-            entities=entities.get(newest.get((row.text_sha256, Task.ENTITIES)), 0),
-            flagged_sentences=flagged.get(newest.get((row.text_sha256, Task.SUMMARY)), 0),
-            corrections=corrections.get(row.text_sha256, 0),
-            statuses=Counter(JobStatus(job.status) for job in jobs if job.text_sha256 == row.text_sha256),
-            is_superseded=latest_of[row.external_id] != id_,
-        )
-        for id_ in ids
-        for row in [rows[id_]]
-    )
-
-
-def _counts(connection: Connection, key: Any, chosen: ColumnElement[bool]) -> dict[Any, int]:
-    counted = select(key, func.count()).where(chosen).group_by(key)
-    return {row[0]: row[1] for row in connection.execute(counted)}

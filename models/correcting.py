@@ -1,4 +1,4 @@
-"""Corrections in SQL: written, taken back, read. `models.store` and `models.queries` open the transactions."""
+"""Corrections in SQL: written, taken back, read; on transactions that `models.store` and `.queries` open."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def withdraw(connection: Connection, text_sha256: str, found: Mention) -> bool:
 def of_text(connection: Connection, text_sha256: str) -> list[Correction]:
     """All corrections of one text, in the order of the note."""
     of_one = CorrectionRow.text_sha256 == text_sha256
-    rows = connection.execute(select(CorrectionRow.__table__).where(of_one).order_by(CorrectionRow.span_start))
-    return [_correction(row) for row in rows]
+    chosen = select(CorrectionRow.__table__).where(of_one).order_by(CorrectionRow.span_start)
+    return [_correction(row) for row in connection.execute(chosen)]
 
 
 def _correction(row: Row[Any]) -> Correction:

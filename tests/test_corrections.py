@@ -100,7 +100,9 @@ def test_what_was_fixed_and_is_then_found_so_needs_no_second_look() -> None:
     assert (shown["verdict"], shown["found"]) == ("fixed", PAIN)
 
 
-def test_forgetting_a_text_forgets_what_was_said_of_it(corrected: Store, queries: Queries, engine: Engine) -> None:
+def test_forgetting_a_text_forgets_what_was_said_of_it(
+    corrected: Store, queries: Queries, engine: Engine
+) -> None:
     corrected.correct(SHA, [said(Verdict.ACCEPTED)])
     with writing(engine) as connection:
         connection.execute(text("DELETE FROM texts"))
