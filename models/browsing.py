@@ -13,6 +13,7 @@ from models.answer_tables import PassageRow
 from models.answers import Task
 from models.database import reading
 from models.documents import StoredDocument
+from models.findings import Findings, findings
 from models.jobs import JobStatus
 from models.listing import Filter, Page, documents_statement, listed
 from models.outcomes import Reason
@@ -93,6 +94,10 @@ class Browsing:
             rows = connection.execute(statement.order_by(func.count().desc(), JobRow.task)).all()
         return [FailureGroup(task=row[0], reason=row[1], jobs=row[2], last_at=row[3]) for row in rows]
 
+    def findings(self, run_id: int) -> Findings:
+        """The answers of a run, counted."""
+        return findings(self._engine, run_id)
+
     def labels(self) -> list[str]:
         """Every entity label that a recipe asked for; those of the newest recipe first."""
         newest_first = select(RecipeRow.labels).order_by(RecipeRow.created_at.desc())
@@ -100,6 +105,11 @@ class Browsing:
             recipes = connection.scalars(newest_first.where(RecipeRow.task == Task.ENTITIES.value)).all()
         names = (label["name"] for labels in recipes for label in labels if not label.get("attribute_of"))
         return list(dict.fromkeys(names))
+
+    def run_numbers(self, limit: int) -> list[int]:
+        """Of the last runs, newest first."""
+        with reading(self._engine) as connection:
+            return list(connection.scalars(select(RunRow.id).order_by(RunRow.id.desc()).limit(limit)))
 
     def searches(self) -> list[str]:
         """Every query that a run asked, those of the newest run first."""

@@ -18,7 +18,7 @@ from models.answers import Assertion, Task
 from models.correction_tables import CorrectionRow
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.tables import DocumentRow, JobRow, RunJobRow, TextRow
+from models.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow, TextRow
 
 
 class _Frozen(BaseModel):
@@ -87,15 +87,15 @@ def _conditions(chosen: Filter) -> Iterable[ColumnElement[bool]]:
     if chosen.run is not None:
         in_run = (RunJobRow.run_id == chosen.run, RunJobRow.document_id == DocumentRow.id)
         yield exists().where(*in_run)
-    if chosen.status is not None or chosen.reason is not None:
-        stands = [of_document]
-        if chosen.status is not None:
-            stands.append(JobRow.status == chosen.status.value)
-        if chosen.reason is not None:
-            stands.append(JobRow.reason == chosen.reason.value)
-        yield exists().where(*stands)
+    if chosen.reason is not None:
+        # Not EXISTS: SQLite would walk all failures of the reason for each document, 55 s with 3,000.
+        yield DocumentRow.text_sha256.in_(
+            select(JobRow.text_sha256).where(IS_FAILED, JobRow.reason == chosen.reason.value)
+        )
+    if chosen.status is not None:
+        yield exists().where(of_document, JobRow.status == chosen.status.value)
     if chosen.mentions or chosen.label or chosen.assertion is not None:
-        mention = [of_document, EntityRow.job_id == JobRow.id]
+        mention = [of_document, JobRow.task == Task.ENTITIES.value, EntityRow.job_id == JobRow.id]
         if chosen.mentions:
             mention.append(EntityRow.text.icontains(chosen.mentions, autoescape=True))
         if chosen.label:
@@ -105,7 +105,7 @@ def _conditions(chosen: Filter) -> Iterable[ColumnElement[bool]]:
         yield exists().where(*mention)
     if chosen.is_flagged:
         flagged = (SummarySentenceRow.job_id == JobRow.id, SummarySentenceRow.flags != "")
-        yield exists().where(of_document, *flagged)
+        yield exists().where(of_document, JobRow.task == Task.SUMMARY.value, *flagged)
     if chosen.is_corrected:
         yield exists().where(CorrectionRow.text_sha256 == DocumentRow.text_sha256)
 
