@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Engine, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Engine, Select, and_, exists, func, select
 from sqlalchemy.orm import aliased
 
 from models.answer_tables import PassageRow
@@ -123,37 +122,45 @@ class Browsing:
     ) -> tuple[list[PassageLine], bool]:
         """The best passage of each document that answers the query, newest document first; and whether
         there are more."""
-        statement = passages_statement(parameters_sha256, limit + 1, before=before)
+        columns = (PassageRow.text, PassageRow.span_start.label("start"), PassageRow.score)
+        best = and_(PassageRow.job_id == JobRow.id, PassageRow.position == 0)
+        chosen = (
+            select(DocumentRow.id.label("document_id"), DocumentRow.external_id, *columns)
+            .join_from(DocumentRow, JobRow, _is_answer_to(parameters_sha256))
+            .join(PassageRow, best)
+            .order_by(DocumentRow.id.desc())
+        )
         with reading(self._engine) as connection:
-            rows = connection.execute(statement).all()
-        lines = [PassageLine(**row._mapping) for row in rows[:limit]]
-        return lines, len(rows) > limit
+            ids = connection.scalars(answered_statement(parameters_sha256, limit + 1, before=before)).all()
+            rows = connection.execute(chosen.where(DocumentRow.id.in_(ids[:limit]))).all()
+        return [PassageLine(**row._mapping) for row in rows], len(ids) > limit
 
 
-def passages_statement(
-    parameters_sha256: str, limit: int, *, before: int | None = None
-) -> Select[*tuple[Any, ...]]:
-    """See Browsing.passages. Of answers to the same query under several recipes the one finished last."""
+def answered_statement(parameters_sha256: str, limit: int, *, before: int | None = None) -> Select[int]:
+    """The numbers of documents with a passage for the query, newest first.
+
+    EXISTS, so that the documents are walked in their order: of a join SQLite makes a sort of all jobs.
+    """
+    is_answer = _is_answer_to(parameters_sha256)
+    has_passage = exists().where(is_answer, PassageRow.job_id == JobRow.id, PassageRow.position == 0)
+    statement = select(DocumentRow.id).where(has_passage).order_by(DocumentRow.id.desc()).limit(limit)
+    return statement if before is None else statement.where(DocumentRow.id < before)
+
+
+def _is_answer_to(parameters_sha256: str) -> ColumnElement[bool]:
+    """Of answers to the same query under several recipes the newest."""
     newer = aliased(JobRow)
-    is_older = exists().where(
+    of_newer = (
         newer.text_sha256 == JobRow.text_sha256,
         newer.task == Task.SEARCH.value,
         newer.parameters_sha256 == parameters_sha256,
         newer.status == JobStatus.FINISHED.value,
         newer.id > JobRow.id,
     )
-    columns = (PassageRow.text, PassageRow.span_start.label("start"), PassageRow.score)
-    statement = (
-        select(DocumentRow.id.label("document_id"), DocumentRow.external_id, *columns)
-        .join(JobRow, JobRow.text_sha256 == DocumentRow.text_sha256)
-        .join(PassageRow, and_(PassageRow.job_id == JobRow.id, PassageRow.position == 0))
-        .where(
-            JobRow.task == Task.SEARCH.value,
-            JobRow.parameters_sha256 == parameters_sha256,
-            JobRow.status == JobStatus.FINISHED.value,
-            ~is_older,
-        )
-        .order_by(DocumentRow.id.desc())
-        .limit(limit)
+    return and_(
+        JobRow.text_sha256 == DocumentRow.text_sha256,
+        JobRow.task == Task.SEARCH.value,
+        JobRow.parameters_sha256 == parameters_sha256,
+        JobRow.status == JobStatus.FINISHED.value,
+        ~exists().where(*of_newer),
     )
-    return statement if before is None else statement.where(DocumentRow.id < before)

@@ -225,7 +225,10 @@
     else if (at("#correction [data-move]")) move(...at("[data-move]").dataset.move.split(" ").map((one, place) => place ? Number(one) : one));
     else if (at("#correction [data-close]")) close();
   });
-  document.addEventListener("pointerup", () => setTimeout(addSelected)); // after a click has cleared the selection
+  document.addEventListener("pointerup", (event) => {
+    // Later, when a click has cleared the selection; and not for the card's own buttons, which select too.
+    if (event.target.closest?.("#note")) setTimeout(addSelected);
+  });
   document.addEventListener("submit", (event) => {
     if (event.target.matches("#correction")) {
       event.preventDefault();
