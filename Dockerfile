@@ -13,6 +13,7 @@ RUN pip install --constraint constraints.txt setuptools
 COPY notemill.py ./
 COPY console ./console
 COPY models ./models
+COPY pages ./pages
 COPY producer ./producer
 COPY training ./training
 COPY worker ./worker

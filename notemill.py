@@ -202,11 +202,45 @@ def results(
 
 
 @_look(epilog="Example: `notemill show discharge_01`")
-def show(document: options.StoredNote, run: options.Run = None, plain: options.Plain = False) -> int:
-    """Show a note, its entities marked, its summary and passages."""
+def show(
+    document: options.StoredNote,
+    run: options.Run = None,
+    plain: options.Plain = False,
+    html: options.HtmlFile = None,
+) -> int:
+    """Show a note, its entities marked, its summary and passages; with --html as a page in one file."""
     from console.show import show_document
 
-    return show_document(document, run_id=run, is_plain=plain)
+    return show_document(document, run_id=run, is_plain=plain, html=html)
+
+
+@_look(epilog="Example: `notemill view`")
+def view(
+    host: options.Host = "127.0.0.1",
+    port: options.Port = 8642,
+    certificate: options.Certificate = None,
+    key: options.Key = None,
+    behind_proxy: options.BehindProxy = False,
+    name: options.Name = None,
+) -> int:
+    """Browse notes, answers and runs in a browser, and correct mentions.
+
+    Prints an address whose token lets a browser in. Nothing but corrections is written.
+    """
+    from console.view import view
+
+    return view(host=host, port=port, certificate=certificate, key=key, is_plain=behind_proxy, name=name)
+
+
+@_look(epilog="Example: `notemill corrections --output corrected.jsonl`")
+def corrections(output: options.Output = None) -> int:
+    """Write the notes that were corrected in `view`, to train on.
+
+    A line a note: its text, the mentions that stand, those rejected, and whether all were looked at.
+    """
+    from console.corrections import write_corrections
+
+    return write_corrections(output)
 
 
 @_look(epilog='Example: `notemill sql "SELECT label, COUNT(*) FROM v_entities GROUP BY label"`')

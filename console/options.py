@@ -146,3 +146,18 @@ Until = Annotated[
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Only tell what there is to do and how long it takes.")
 ]
+HtmlFile = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write the page of the note into this file.")
+]
+Host = Annotated[str, typer.Option(metavar="ADDRESS", help="Listen on this address of the machine.")]
+Port = Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="0: any that is free.")]
+Certificate = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Speak TLS with this certificate (PEM), with --key.")
+]
+Key = Annotated[Path | None, typer.Option(metavar="FILE", help="The certificate's key.")]
+BehindProxy = Annotated[
+    bool, typer.Option("--behind-proxy", help="A proxy on this machine speaks TLS to the browsers.")
+]
+Name = Annotated[
+    str | None, typer.Option(metavar="NAME", help="Who corrects, for the record; else your login name.")
+]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
@@ -12,17 +13,21 @@ from rich.text import Text
 
 from console.database import database
 from console.marked_text import Mark, bracketed, coloured, colours_of, marks_of
-from console.terminal import harmless, shortened, stdout, typed
-from models.documents import StoredDocument
+from console.results import whole_file
+from console.terminal import harmless, shortened, stderr, stdout, typed
+from models.documents import StoredDocument, text_sha256
 from models.errors import NotemillError
+from models.results import newest
 from models.settings import load_settings
+from pages.reading import Reading, reading_of
+from pages.single_file import single_file
 
 
 class NoSuchNoteError(NotemillError):
     """No document goes by that id."""
 
 
-def show_document(reference: str, *, run_id: int | None, is_plain: bool) -> int:
+def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: Path | None = None) -> int:
     """Raises NoSuchNoteError, or UsageError where there is no such run."""
     with database(load_settings()) as opened:
         document = opened.queries.document(reference)
@@ -33,6 +38,9 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool) -> int:
         if run_id is not None:
             opened.queries.run_progress(run_id)
         answers = newest(opened.queries.answers_of(document.id, run_id))
+        corrections = opened.queries.corrections_of(text_sha256(document.text)) if html else []
+    if html is not None:
+        return _write_page(html, reading_of(document, answers, corrections))
     console = stdout()
     is_plain = is_plain or not console.is_terminal
     for part in page(document, answers, is_plain=is_plain):
@@ -40,16 +48,11 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool) -> int:
     return 0
 
 
-def newest(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the answers to one question, newest job first, the first that finished; else the first."""
-    by_question: dict[str, dict[str, Any]] = {}
-    for answer in answers:
-        key = f"{answer['task']} {sorted(answer['parameters'].items())}"
-        if key not in by_question or (
-            by_question[key]["status"] != "finished" and answer["status"] == "finished"
-        ):
-            by_question[key] = answer
-    return list(by_question.values())
+def _write_page(path: Path, reading: Reading) -> int:
+    with whole_file(path) as file:
+        file.write(single_file(reading).encode())
+    stderr().print(f"The page of {shortened(reading.document.external_id, 80)} in {path}", soft_wrap=True)
+    return 0
 
 
 def page(

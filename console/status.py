@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-from datetime import UTC, datetime
 
 from rich.console import Group, RenderableType
 from rich.live import Live
@@ -48,7 +47,7 @@ def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, a
         if not is_watching:
             console.print(detail(progress))
         if spent is not None:
-            pace = notes_an_hour(progress)
+            pace = progress.notes_an_hour
             console.print()
             console.print(explained(spent, is_done=progress.is_done, notes_an_hour=pace))
         for hint in hints([progress], settings):
@@ -105,14 +104,13 @@ def overview(runs: list[RunProgress]) -> Table:
     for run in runs:
         numbers = (run.documents, run.total, run.finished, run.failed, run.pending + run.running)
         created = human_time(run.created_at)[: len("2026-01-31 23:59")]
-        table.add_row(str(run.run_id), created, *(f"{number:,}" for number in numbers), state(run))
+        table.add_row(str(run.run_id), created, *(f"{number:,}" for number in numbers), run.state)
     return table
 
 
 def detail(run: RunProgress) -> RenderableType:
     """One run: a bar, counts by task, reasons of failures, pace."""
-    ended = run.total - run.pending - run.running
-    filled = _BAR_WIDTH * ended // max(run.total, 1)
+    filled = _BAR_WIDTH * run.ended // max(run.total, 1)
     bar = Text("█" * filled + "░" * (_BAR_WIDTH - filled), style="green")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("jobs", *JobStatus):
@@ -124,37 +122,15 @@ def detail(run: RunProgress) -> RenderableType:
 
 
 def _line(run: RunProgress) -> str:
-    ended = run.total - run.pending - run.running
-    words = [f"Run {run.run_id}, {human_time(run.created_at)}: {state(run)}, {ended:,} of {run.total:,} jobs"]
+    words = [
+        f"Run {run.run_id}, {human_time(run.created_at)}: {run.state}, {run.ended:,} of {run.total:,} jobs"
+    ]
     words.append(f"{run.documents:,} notes, {run.refused:,} refused")
-    rate = notes_an_hour(run)
-    if rate:
-        words.append(f"{rate:,.0f} notes an hour")
-        if not run.is_done:
-            notes_left = (run.pending + run.running) * run.documents / max(run.total, 1)
-            words.append(f"about {human_duration(notes_left * 3600 / rate)} left")
+    if run.notes_an_hour:
+        words.append(f"{run.notes_an_hour:,.0f} notes an hour")
+    if run.seconds_left is not None:
+        words.append(f"about {human_duration(run.seconds_left)} left")
     return " · ".join(words)
-
-
-def state(run: RunProgress) -> str:
-    """In a word or two."""
-    if run.is_cancelled:
-        return "cancelled"
-    if run.is_done:
-        return f"done, {run.failed:,} failed" if run.failed else "done"
-    if not run.is_closed:
-        return "registering"
-    return "working" if run.running else "waiting"
-
-
-def notes_an_hour(run: RunProgress) -> float | None:
-    """Over the time from the first job that this run brought to its last, or to now while it works."""
-    ended = run.finished + run.failed - run.finished_before
-    if run.first_started_at is None or ended <= 0 or not run.total:
-        return None
-    until = (run.last_finished_at if run.is_done else None) or datetime.now(UTC)
-    seconds = (until - run.first_started_at).total_seconds()
-    return ended * run.documents / run.total * 3600 / seconds if seconds > 0 else None
 
 
 def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
@@ -174,4 +150,4 @@ def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
 
 def as_object(run: RunProgress) -> dict[str, object]:
     """For programs: the counts, and the pace."""
-    return {**run.model_dump(mode="json"), "total": run.total, "is_done": run.is_done, "state": state(run)}
+    return {**run.model_dump(mode="json"), "total": run.total, "is_done": run.is_done, "state": run.state}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -44,3 +44,37 @@ class RunProgress(BaseModel):
     def is_done(self) -> bool:
         """Registered in full, and nothing is owed."""
         return self.is_closed and not self.pending and not self.running
+
+    @property
+    def ended(self) -> int:
+        """Jobs that nobody waits for any more."""
+        return self.total - self.pending - self.running
+
+    @property
+    def state(self) -> str:
+        """In a word or two."""
+        if self.is_cancelled:
+            return "cancelled"
+        if self.is_done:
+            return f"done, {self.failed:,} failed" if self.failed else "done"
+        if not self.is_closed:
+            return "registering"
+        return "working" if self.running else "waiting"
+
+    @property
+    def notes_an_hour(self) -> float | None:
+        """Over the time from the first job that this run brought to its last, or to now while it works."""
+        done = self.finished + self.failed - self.finished_before
+        if self.first_started_at is None or done <= 0 or not self.total:
+            return None
+        until = (self.last_finished_at if self.is_done else None) or datetime.now(UTC)
+        seconds = (until - self.first_started_at).total_seconds()
+        return done * self.documents / self.total * 3600 / seconds if seconds > 0 else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At that pace; none where it is done or not known."""
+        if self.is_done or not self.notes_an_hour:
+            return None
+        notes_left = (self.pending + self.running) * self.documents / max(self.total, 1)
+        return notes_left * 3600 / self.notes_an_hour

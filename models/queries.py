@@ -8,10 +8,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from models import charging, results, schema
+from models import annotated, charging, correcting, results, schema
 from models.answers import Task
 from models.claiming import has_suspicion, is_owed, is_served_by
 from models.clock import epoch_now
+from models.corrections import Correction
 from models.database import reading
 from models.documents import StoredDocument
 from models.errors import UsageError
@@ -101,6 +102,15 @@ class Queries:
     def answers_of(self, document_id: int, run_id: int | None = None) -> list[dict[str, Any]]:
         """The results of one document, newest job first: what was asked under a later recipe comes first."""
         return list(results.stream(self._engine, results.of_document(document_id, run_id)))
+
+    def corrections_of(self, text_sha256: str) -> list[Correction]:
+        """What people said of the mentions of one text, in the order of the note."""
+        with reading(self._engine) as connection:
+            return correcting.of_text(connection, text_sha256)
+
+    def annotated_notes(self) -> Iterator[dict[str, Any]]:
+        """One record a corrected note, to train on."""
+        return annotated.annotated_notes(self._engine)
 
     def owed_documents(
         self,

@@ -46,6 +46,18 @@ def of_document(document_id: int, run_id: int | None) -> Select[*tuple[Any, ...]
     return statement.order_by(None).order_by(JobRow.id.desc())
 
 
+def newest(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Of the answers to one question, newest job first, the first that finished; else the first."""
+    by_question: dict[str, dict[str, Any]] = {}
+    for answer in answers:
+        key = f"{answer['task']} {sorted(answer['parameters'].items())}"
+        if key not in by_question or (
+            by_question[key]["status"] != "finished" and answer["status"] == "finished"
+        ):
+            by_question[key] = answer
+    return list(by_question.values())
+
+
 def _last_runs() -> Select[*tuple[Any, ...]]:
     # Not GROUP BY with max(): SQLite would put all the groups aside and sort them before the first result.
     later = aliased(RunJobRow)

@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""
     summary_words: int = Field(default=120, ge=20, le=2_000)
     """About how long a summary may be."""
+    view_token: SecretStr = SecretStr("")
+    """What lets a browser into the pages of `notemill view`; empty: another one each time."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

@@ -10,9 +10,20 @@ from typing import Any
 
 from sqlalchemy import Engine, insert, update
 
-from models import cancelling, charging, claiming, leaving, night_keeping, recording, registering, retrying
+from models import (
+    cancelling,
+    charging,
+    claiming,
+    correcting,
+    leaving,
+    night_keeping,
+    recording,
+    registering,
+    retrying,
+)
 from models.answers import Task
 from models.clock import epoch_now, utc_now
+from models.corrections import Correction, Mention
 from models.database import reading, writing
 from models.documents import Document
 from models.grounded import UngroundedAnswerError, check_finished
@@ -199,6 +210,17 @@ class Store:
         is finished and kept. Raises UsageError where there is no such run."""
         with writing(self._engine) as connection:
             return cancelling.cancel(connection, run_id)
+
+    def correct(self, text_sha256: str, corrections: Sequence[Correction]) -> None:
+        """A person's verdicts on mentions of a text, each in the place of an earlier one on the same mention.
+        Raises NotInTextError, and stores none, where one of them is not of characters of the text."""
+        with writing(self._engine) as connection:
+            correcting.correct(connection, text_sha256, corrections)
+
+    def withdraw_correction(self, text_sha256: str, found: Mention) -> bool:
+        """Takes the verdict on this mention back; whether there was one."""
+        with writing(self._engine) as connection:
+            return correcting.withdraw(connection, text_sha256, found)
 
 
 def _breach(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> UngroundedAnswerError | None:

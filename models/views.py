@@ -127,6 +127,15 @@ UNION ALL
 WHERE j.status <> 'finished'
 """
 
+_CORRECTIONS = f"""
+SELECT {_DOCUMENT}, c.verdict, c.found_start, c.found_end, c.found_label,
+  c.span_start, c.span_end, substr(x.text, c.span_start + 1, c.span_end - c.span_start) AS text,
+  c.label, c.assertion, c.corrected_by, c.corrected_at
+FROM documents d
+JOIN corrections c ON c.text_sha256 = d.text_sha256
+JOIN texts x ON x.sha256 = c.text_sha256
+"""
+
 _RUN_PROGRESS = """
 SELECT r.id AS run, r.created_at, r.closed_at, r.cancelled_at, r.documents, r.refused,
   COUNT(j.id) AS jobs,
@@ -163,6 +172,7 @@ _VIEWS = {
     "v_summary_sources": _SUMMARY_SOURCES,
     "v_jobs": _JOBS,
     "v_coverage": _COVERAGE,
+    "v_corrections": _CORRECTIONS,
     "v_run_progress": _RUN_PROGRESS,
     "v_run_spending": _RUN_SPENDING,
 }

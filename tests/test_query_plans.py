@@ -10,9 +10,11 @@ from making import QUESTIONS, a_serving, documents, submit
 from sqlalchemy import Engine, Select, Update, text
 
 from models import results
+from models.browsing import answered_statement
 from models.charging import paying_runs
 from models.claiming import owed_jobs, renewal
 from models.database import reading
+from models.listing import Filter, documents_statement
 from models.queries import owed_statement
 from models.store import Store
 
@@ -23,9 +25,13 @@ STATEMENTS = {
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),
     "results of all runs": (results.of_all_runs(), ["ix_run_jobs_document_id_job_id_run_id"]),
+    "a page of documents": (documents_statement(Filter(), 50, before=9), []),
+    "a page of one run's": (documents_statement(Filter(run=1), 50, before=9), []),
+    "answers to a query": (answered_statement("0" * 64, 50, before=9), []),
     "results of a document": (results.of_document(1, None), ["ix_run_jobs_document_id_job_id_run_id"]),
 }
-STREAMED = ["owed", "results of a run", "results of all runs"]
+PAGED = ["a page of documents", "a page of one run's", "answers to a query"]
+STREAMED = [*PAGED, "owed", "results of a run", "results of all runs"]
 # SQLite says SCAN … USING INDEX of a walk along an index, and a bare SCAN of a walk over the table.
 WHOLE_TABLE = re.compile(r"Seq Scan on (jobs|documents|run_jobs)|SCAN (jobs|documents|run_jobs)(?! USING)")
 

@@ -55,7 +55,7 @@ def _documented(view: str) -> set[str]:
     assert section is not None, f"docs/sql.md has no section {view}"
     cells = re.findall(r"^\| (`.*?`) \|", section.group(1), re.MULTILINE)
     own = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
-    return own if view.startswith("v_run_") else own | set(common)
+    return own if view.startswith(("v_run_", "v_corrections")) else own | set(common)
 
 
 @pytest.fixture

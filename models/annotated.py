@@ -1,0 +1,63 @@
+"""Notes that people have corrected, as records to train on: `notemill corrections` prints them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sqlalchemy import Engine, func, select
+
+from models import correcting, results
+from models.answers import Task
+from models.correction_tables import CorrectionRow
+from models.corrections import Verdict, with_verdicts
+from models.database import reading
+from models.jobs import JobStatus
+from models.tables import DocumentRow, TextRow
+
+
+def annotated_notes(engine: Engine) -> Iterator[dict[str, Any]]:
+    """One record a corrected text, in the form of the corpora that training reads: `id`, `text` and
+    `entities` with `start`, `end`, `text`, `label`; beside them `assertion` and `verdict`.
+
+    `entities` is what stands after the corrections, with what nobody has looked at yet (`verdict` '');
+    `rejected` is what does not. `is_complete`: every mention was looked at, so that a stretch without
+    one is known to have none.
+    """
+    newest = select(func.max(DocumentRow.id)).where(DocumentRow.text_sha256 == CorrectionRow.text_sha256)
+    corrected = select(CorrectionRow.text_sha256, newest.scalar_subquery()).distinct()
+    with reading(engine) as connection:
+        chosen = connection.execute(corrected.order_by(CorrectionRow.text_sha256)).all()
+    for text_sha256, document_id in chosen:
+        yield _record(engine, text_sha256, document_id)
+
+
+def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any]:
+    columns = select(DocumentRow.external_id, TextRow.text).where(DocumentRow.id == document_id)
+    with reading(engine) as connection:
+        note = connection.execute(columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)).one()
+        corrections = correcting.of_text(connection, text_sha256)
+    answers = results.stream(engine, results.of_document(document_id, None))
+    newest: list[dict[str, Any]] = next(
+        (
+            answer["entities"]
+            for answer in answers
+            if answer["task"] == Task.ENTITIES and answer["status"] == JobStatus.FINISHED
+        ),
+        [],
+    )
+    shown = [_entity(one, note.text) for one in with_verdicts(newest, corrections)]
+    kept = [one for one in shown if one["verdict"] != Verdict.REJECTED]
+    return {
+        "id": note.external_id,
+        "text": note.text,
+        "entities": kept,
+        "rejected": [one for one in shown if one["verdict"] == Verdict.REJECTED],
+        "is_complete": all(one["verdict"] for one in kept),
+    }
+
+
+def _entity(one: dict[str, Any], text: str) -> dict[str, Any]:
+    start, end = one["start"], one["end"]
+    named = {name: one[name] for name in ("label", "assertion", "verdict")}
+    return {"start": start, "end": end, "text": text[start:end], **named}

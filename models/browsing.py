@@ -1,0 +1,166 @@
+"""Reads for somebody who leafs through the store: documents, passages and failures, a page at a time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import ColumnElement, Engine, Select, and_, exists, func, select
+from sqlalchemy.orm import aliased
+
+from models.answer_tables import PassageRow
+from models.answers import Task
+from models.database import reading
+from models.documents import StoredDocument
+from models.findings import Findings, findings
+from models.jobs import JobStatus
+from models.listing import Filter, Page, documents_statement, listed
+from models.outcomes import Reason
+from models.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow, TextRow
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FailureGroup(_Frozen):
+    """Failed jobs of one task for one reason."""
+
+    task: Task
+    reason: Reason
+    jobs: int
+    last_at: datetime
+
+
+class PassageLine(_Frozen):
+    """The best sentence of a document for a query."""
+
+    document_id: int
+    external_id: str
+    text: str
+    start: int
+    score: float
+
+
+class Browsing:
+    """Reads from one database; safe to share between threads."""
+
+    def __init__(self, engine: Engine) -> None:
+        """`engine` comes from `models.database.connect`."""
+        self._engine = engine
+
+    def documents(
+        self, chosen: Filter, *, limit: int, before: int | None = None, after: int | None = None
+    ) -> Page:
+        """The newest documents older than number `before`, or the oldest newer than `after`."""
+        statement = documents_statement(chosen, limit + 1, before=before, after=after)
+        with reading(self._engine) as connection:
+            ids = list(connection.scalars(statement))
+            has_more, ids = len(ids) > limit, sorted(ids[:limit], reverse=True)
+            documents = listed(connection, ids)
+        if after is not None:
+            return Page(documents=documents, has_newer=has_more, has_older=True)
+        return Page(documents=documents, has_newer=before is not None, has_older=has_more)
+
+    def document(self, document_id: int) -> StoredDocument | None:
+        """The document of this number."""
+        columns = select(DocumentRow.__table__, TextRow.text)
+        joined = columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)
+        with reading(self._engine) as connection:
+            row = connection.execute(joined.where(DocumentRow.id == document_id)).one_or_none()
+        if row is None:
+            return None
+        return StoredDocument(
+            id=row.id, external_id=row.external_id, source=row.source, text=row.text, metadata=row.metadata
+        )
+
+    def newer_version(self, document_id: int) -> int | None:
+        """The newest document under the same external id, where it is another."""
+        same = select(DocumentRow.external_id).where(DocumentRow.id == document_id).scalar_subquery()
+        newest = select(func.max(DocumentRow.id)).where(DocumentRow.external_id == same)
+        with reading(self._engine) as connection:
+            found = connection.scalars(newest).one()
+        return found if found != document_id else None
+
+    def failures(self, run_id: int | None = None) -> list[FailureGroup]:
+        """Failed jobs by task and reason, the most frequent first."""
+        columns = (JobRow.task, JobRow.reason, func.count().label("jobs"), func.max(JobRow.finished_at))
+        statement = select(*columns).where(IS_FAILED).group_by(JobRow.task, JobRow.reason)
+        if run_id is not None:
+            of_run = exists().where(RunJobRow.run_id == run_id, RunJobRow.job_id == JobRow.id)
+            statement = statement.where(of_run)
+        with reading(self._engine) as connection:
+            rows = connection.execute(statement.order_by(func.count().desc(), JobRow.task)).all()
+        return [FailureGroup(task=row[0], reason=row[1], jobs=row[2], last_at=row[3]) for row in rows]
+
+    def findings(self, run_id: int) -> Findings:
+        """The answers of a run, counted."""
+        return findings(self._engine, run_id)
+
+    def labels(self) -> list[str]:
+        """Every entity label that a recipe asked for; those of the newest recipe first."""
+        newest_first = select(RecipeRow.labels).order_by(RecipeRow.created_at.desc())
+        with reading(self._engine) as connection:
+            recipes = connection.scalars(newest_first.where(RecipeRow.task == Task.ENTITIES.value)).all()
+        names = (label["name"] for labels in recipes for label in labels if not label.get("attribute_of"))
+        return list(dict.fromkeys(names))
+
+    def run_numbers(self, limit: int) -> list[int]:
+        """Of the last runs, newest first."""
+        with reading(self._engine) as connection:
+            return list(connection.scalars(select(RunRow.id).order_by(RunRow.id.desc()).limit(limit)))
+
+    def searches(self) -> list[str]:
+        """Every query that a run asked, those of the newest run first."""
+        with reading(self._engine) as connection:
+            runs = connection.scalars(select(RunRow.questions).order_by(RunRow.id.desc())).all()
+        asked = (one for questions in runs for one in questions if one["task"] == Task.SEARCH)
+        return list(dict.fromkeys(str(one["parameters"]["query"]) for one in asked))
+
+    def passages(
+        self, parameters_sha256: str, *, limit: int, before: int | None = None
+    ) -> tuple[list[PassageLine], bool]:
+        """The best passage of each document that answers the query, newest document first; and whether
+        there are more."""
+        columns = (PassageRow.text, PassageRow.span_start.label("start"), PassageRow.score)
+        best = and_(PassageRow.job_id == JobRow.id, PassageRow.position == 0)
+        chosen = (
+            select(DocumentRow.id.label("document_id"), DocumentRow.external_id, *columns)
+            .join_from(DocumentRow, JobRow, _is_answer_to(parameters_sha256))
+            .join(PassageRow, best)
+            .order_by(DocumentRow.id.desc())
+        )
+        with reading(self._engine) as connection:
+            ids = connection.scalars(answered_statement(parameters_sha256, limit + 1, before=before)).all()
+            rows = connection.execute(chosen.where(DocumentRow.id.in_(ids[:limit]))).all()
+        return [PassageLine(**row._mapping) for row in rows], len(ids) > limit
+
+
+def answered_statement(parameters_sha256: str, limit: int, *, before: int | None = None) -> Select[int]:
+    """The numbers of documents with a passage for the query, newest first.
+
+    EXISTS, so that the documents are walked in their order: of a join SQLite makes a sort of all jobs.
+    """
+    is_answer = _is_answer_to(parameters_sha256)
+    has_passage = exists().where(is_answer, PassageRow.job_id == JobRow.id, PassageRow.position == 0)
+    statement = select(DocumentRow.id).where(has_passage).order_by(DocumentRow.id.desc()).limit(limit)
+    return statement if before is None else statement.where(DocumentRow.id < before)
+
+
+def _is_answer_to(parameters_sha256: str) -> ColumnElement[bool]:
+    """Of answers to the same query under several recipes the newest."""
+    newer = aliased(JobRow)
+    of_newer = (
+        newer.text_sha256 == JobRow.text_sha256,
+        newer.task == Task.SEARCH.value,
+        newer.parameters_sha256 == parameters_sha256,
+        newer.status == JobStatus.FINISHED.value,
+        newer.id > JobRow.id,
+    )
+    return and_(
+        JobRow.text_sha256 == DocumentRow.text_sha256,
+        JobRow.task == Task.SEARCH.value,
+        JobRow.parameters_sha256 == parameters_sha256,
+        JobRow.status == JobStatus.FINISHED.value,
+        ~exists().where(*of_newer),
+    )

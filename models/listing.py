@@ -1,0 +1,162 @@
+"""Lists of documents: what a line of one holds, which documents, and how a page is read.
+
+Pages go by the documents' numbers (keyset), newest first: the thousandth costs what the first does.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
+
+from models.answer_tables import EntityRow, SummaryRow, SummarySentenceRow
+from models.answers import Assertion, Task
+from models.correction_tables import CorrectionRow
+from models.jobs import JobStatus
+from models.outcomes import Reason
+from models.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow, TextRow
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Filter(_Frozen):
+    """Which documents; every part that is given has to hold."""
+
+    id_contains: str = ""
+    run: int | None = None
+    mentions: str = ""
+    """Characters that stand in a mention; capitals do not count."""
+    label: str = ""
+    """With `assertion`: of one and the same mention."""
+    assertion: Assertion | None = None
+    status: JobStatus | None = None
+    reason: Reason | None = None
+    is_flagged: bool = False
+    """A sentence of its summary deserves a second look."""
+    is_corrected: bool = False
+
+
+class Listed(_Frozen):
+    """A line of a list of documents."""
+
+    id: int
+    external_id: str
+    source: str
+    registered_at: datetime
+    characters: int
+    title: str = ""
+    """Of its newest summary."""
+    entities: int = 0
+    flagged_sentences: int = 0
+    corrections: int = 0
+    statuses: dict[JobStatus, int] = Field(default_factory=dict)
+    is_superseded: bool = False
+    """A newer version of the note is there."""
+
+
+class Page(_Frozen):
+    """One page of a list, newest first."""
+
+    documents: tuple[Listed, ...]
+    has_newer: bool
+    has_older: bool
+
+
+def documents_statement(
+    chosen: Filter, limit: int, *, before: int | None = None, after: int | None = None
+) -> Select[int]:
+    """The numbers of a page. Walks the documents in their order and stops at the limit."""
+    statement = select(DocumentRow.id).where(*_conditions(chosen)).limit(limit)
+    if after is not None:
+        return statement.where(DocumentRow.id > after).order_by(DocumentRow.id)
+    if before is not None:
+        statement = statement.where(DocumentRow.id < before)
+    return statement.order_by(DocumentRow.id.desc())
+
+
+def _conditions(chosen: Filter) -> Iterable[ColumnElement[bool]]:
+    of_document = JobRow.text_sha256 == DocumentRow.text_sha256
+    if chosen.id_contains:
+        yield DocumentRow.external_id.icontains(chosen.id_contains, autoescape=True)
+    if chosen.run is not None:
+        in_run = (RunJobRow.run_id == chosen.run, RunJobRow.document_id == DocumentRow.id)
+        yield exists().where(*in_run)
+    if chosen.reason is not None:
+        # Not EXISTS: SQLite would walk all failures of the reason for each document, 55 s with 3,000.
+        yield DocumentRow.text_sha256.in_(
+            select(JobRow.text_sha256).where(IS_FAILED, JobRow.reason == chosen.reason.value)
+        )
+    if chosen.status is not None:
+        yield exists().where(of_document, JobRow.status == chosen.status.value)
+    if chosen.mentions or chosen.label or chosen.assertion is not None:
+        mention = [of_document, JobRow.task == Task.ENTITIES.value, EntityRow.job_id == JobRow.id]
+        if chosen.mentions:
+            mention.append(EntityRow.text.icontains(chosen.mentions, autoescape=True))
+        if chosen.label:
+            mention.append(EntityRow.label == chosen.label)
+        if chosen.assertion is not None:
+            mention.append(EntityRow.assertion == chosen.assertion.value)
+        yield exists().where(*mention)
+    if chosen.is_flagged:
+        flagged = (SummarySentenceRow.job_id == JobRow.id, SummarySentenceRow.flags != "")
+        yield exists().where(of_document, JobRow.task == Task.SUMMARY.value, *flagged)
+    if chosen.is_corrected:
+        yield exists().where(CorrectionRow.text_sha256 == DocumentRow.text_sha256)
+
+
+def listed(connection: Connection, ids: Sequence[int]) -> tuple[Listed, ...]:
+    """The lines of these documents, in their order; a handful of statements whatever their number."""
+    if not ids:
+        return ()
+    columns = select(DocumentRow.__table__, func.length(TextRow.text).label("characters"))
+    joined = columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256).where(DocumentRow.id.in_(ids))
+    rows = {row.id: row for row in connection.execute(joined)}
+    shas = {row.text_sha256 for row in rows.values()}
+    jobs = connection.execute(
+        select(JobRow.id, JobRow.text_sha256, JobRow.task, JobRow.status)
+        .where(JobRow.text_sha256.in_(shas))
+        .order_by(JobRow.id)
+    ).all()
+    newest = {(job.text_sha256, job.task): job.id for job in jobs if job.status == JobStatus.FINISHED}
+    found = set(newest.values())
+    entities = _counts(connection, EntityRow.job_id, EntityRow.job_id.in_(found))
+    flagged = _counts(
+        connection,
+        SummarySentenceRow.job_id,
+        and_(SummarySentenceRow.job_id.in_(found), SummarySentenceRow.flags != ""),
+    )
+    corrections = _counts(connection, CorrectionRow.text_sha256, CorrectionRow.text_sha256.in_(shas))
+    titled = select(SummaryRow.job_id, SummaryRow.title).where(SummaryRow.job_id.in_(found))
+    titles: dict[int | None, str] = {row[0]: row[1] for row in connection.execute(titled)}
+    names = {row.external_id for row in rows.values()}
+    by_name = select(DocumentRow.external_id, func.max(DocumentRow.id)).group_by(DocumentRow.external_id)
+    latest = connection.execute(by_name.where(DocumentRow.external_id.in_(names)))
+    latest_of = {row[0]: row[1] for row in latest}
+    return tuple(
+        Listed(
+            id=id_,
+            external_id=row.external_id,
+            source=row.source,
+            registered_at=row.registered_at,
+            characters=row.characters,
+            title=titles.get(newest.get((row.text_sha256, Task.SUMMARY)), ""),
+            entities=entities.get(newest.get((row.text_sha256, Task.ENTITIES)), 0),
+            flagged_sentences=flagged.get(newest.get((row.text_sha256, Task.SUMMARY)), 0),
+            corrections=corrections.get(row.text_sha256, 0),
+            statuses=Counter(JobStatus(job.status) for job in jobs if job.text_sha256 == row.text_sha256),
+            is_superseded=latest_of[row.external_id] != id_,
+        )
+        for id_ in ids
+        for row in [rows[id_]]
+    )
+
+
+def _counts(connection: Connection, key: Any, chosen: ColumnElement[bool]) -> dict[Any, int]:
+    counted = select(key, func.count()).where(chosen).group_by(key)
+    return {row[0]: row[1] for row in connection.execute(counted)}

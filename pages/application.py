@@ -1,0 +1,61 @@
+"""The web application: which address is which page. Read-only but for corrections."""
+
+from __future__ import annotations
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from models.browsing import Browsing
+from models.queries import Queries
+from models.store import Store
+from pages.correcting import correct
+from pages.documents import document, documents
+from pages.following import Following
+from pages.guarding import Guard
+from pages.rendering import STATIC
+from pages.runs import failures, run, runs
+from pages.searches import searches
+from pages.shelf import Shelf, html
+
+
+def application(
+    store: Store,
+    queries: Queries,
+    browsing: Browsing,
+    *,
+    token: str,
+    cookie: str,
+    is_secure: bool,
+    corrected_by: str,
+) -> Starlette:
+    """An ASGI application over one store. `token`: what lets somebody in; see pages.guarding."""
+    guard = Middleware(Guard, token=token, cookie=cookie, is_secure=is_secure)
+    made = Starlette(
+        routes=[
+            Route("/", lambda _: RedirectResponse("/documents")),
+            Route("/documents", documents),
+            Route("/documents/{document_id:int}", document),
+            Route("/documents/{document_id:int}/corrections", correct, methods=["POST"]),
+            Route("/runs", runs),
+            Route("/runs/{run_id:int}", run),
+            Route("/searches", searches),
+            Route("/failures", failures),
+            Mount("/static", StaticFiles(directory=STATIC)),
+        ],
+        middleware=[guard],
+        exception_handlers={HTTPException: _http_problem},
+    )
+    made.state.shelf = Shelf(store, queries, browsing, Following(), corrected_by)
+    return made
+
+
+def _http_problem(_request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    titles = {404: "Not here", 405: "Not that way"}
+    detail = "There is no such page or document." if status == 404 else "The pages cannot do that."
+    return html("problem", status=status, title=titles.get(status, "That cannot be shown"), detail=detail)

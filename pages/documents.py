@@ -1,0 +1,88 @@
+"""The list of documents with its filters, and the page of one document."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlencode
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from models.answers import Assertion
+from models.documents import StoredDocument, text_sha256
+from models.errors import UsageError
+from models.jobs import JobStatus
+from models.listing import Filter
+from models.outcomes import Reason
+from models.results import newest
+from pages.reading import Reading, reading_of
+from pages.shelf import Shelf, html, shelf_of
+
+_LINES = 50
+_RUNS = 20
+
+
+def documents(request: Request) -> Response:
+    """A page of the list, newest first; `before` and `after` are documents' numbers."""
+    shelf = shelf_of(request)
+    given = {name: value for name, value in request.query_params.items() if value}
+    before, after = _number(given.pop("before", None)), _number(given.pop("after", None))
+    chosen = _filter(given)
+    page = shelf.browsing.documents(chosen, limit=_LINES, before=before, after=after)
+    asked = urlencode(given)
+    return html(
+        "documents",
+        page=page,
+        chosen=chosen,
+        asked=f"&{asked}" if asked else "",
+        is_filtered=bool(given),
+        labels=shelf.browsing.labels(),
+        assertions=list(Assertion),
+        statuses=list(JobStatus),
+        reasons=list(Reason),
+        runs=shelf.browsing.run_numbers(_RUNS),
+    )
+
+
+def document(request: Request) -> Response:
+    """One note with all that was found in it."""
+    shelf = shelf_of(request)
+    found = stored(shelf, request)
+    return html("document", newer=shelf.browsing.newer_version(found.id), **note_values(shelf, found))
+
+
+def stored(shelf: Shelf, request: Request) -> StoredDocument:
+    """The document that the address names. Raises HTTPException where there is none."""
+    found = shelf.browsing.document(request.path_params["document_id"])
+    if found is None:
+        raise HTTPException(404)
+    return found
+
+
+def note_values(shelf: Shelf, found: StoredDocument) -> dict[str, Any]:
+    """What the templates of a note that can be corrected want."""
+    reading = read(shelf, found)
+    labels = list(dict.fromkeys([*shelf.browsing.labels(), *reading.labels]))
+    return {"reading": reading, "labels": labels, "assertions": list(Assertion), "can_correct": True}
+
+
+def read(shelf: Shelf, found: StoredDocument) -> Reading:
+    """The document with its newest answers and what was said of them."""
+    answers = newest(shelf.queries.answers_of(found.id))
+    return reading_of(found, answers, shelf.queries.corrections_of(text_sha256(found.text)))
+
+
+def _filter(given: dict[str, Any]) -> Filter:
+    try:
+        return Filter(**given)
+    except ValidationError as error:
+        names = ", ".join(sorted({str(one["loc"][0]) for one in error.errors(include_input=False)}))
+        raise UsageError(f"the address has filters that are not known: {names}.") from None
+
+
+def _number(given: str | None) -> int | None:
+    if given is None or (given.isascii() and given.isdigit() and len(given) < 18):
+        return None if given is None else int(given)
+    raise UsageError("a page begins at the number of a document.")

@@ -1,0 +1,132 @@
+"""Who may see the pages, and what a page may do: a token, one origin, nothing from outside, nothing kept.
+
+An ASGI layer around the whole application. It also ends surprises: an exception's text could quote a
+note, so that its type and place are logged and nothing else.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import traceback
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from models.database import DatabaseUnavailableError
+from models.errors import NotemillError
+from pages.shelf import html
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'none'",
+        "script-src 'self'",
+        "style-src 'self'",
+        "img-src 'self'",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    )
+)
+_HEADERS = {
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    # Patient text stays out of the browser's cache on disk.
+    "Cache-Control": "no-store",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_PARAMETER = "token"
+_COOKIE_SECONDS = 12 * 3600
+_log = logging.getLogger("notemill.pages")
+
+
+class Guard:
+    """Lets in whoever once brought the token; afterwards a cookie holds it."""
+
+    def __init__(self, app: ASGIApp, *, token: str, cookie: str, is_secure: bool) -> None:
+        """`cookie`: its name, another for each port, since a host's ports share their cookies.
+        `is_secure`: the browser speaks TLS, and sends the cookie over nothing else."""
+        self._app = app
+        self._token = token
+        self._cookie = cookie
+        self._is_secure = is_secure
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        has_begun = False
+
+        async def send_guarded(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                has_begun = True
+                MutableHeaders(scope=message).update(_HEADERS)
+            await send(message)
+
+        try:
+            answer = self._refusal(Request(scope)) or self._app
+            await answer(scope, receive, send_guarded)
+        except Exception as error:  # noqa: BLE001  its text could quote a note
+            if has_begun:
+                raise ConnectionError("a page broke off") from None
+            await _told(error)(scope, receive, send_guarded)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """None where the request may pass."""
+        if request.url.path.startswith("/static/"):
+            return None  # the style sheet of the page that says: not without the token
+        given = request.query_params.get(_PARAMETER)
+        if given is not None and request.method == "GET" and self._is_token(given):
+            return self._let_in(request)
+        if not self._is_token(request.cookies.get(self._cookie, "")):
+            return html("refused", status=401)
+        if request.method not in ("GET", "HEAD") and not _is_from_here(request):
+            return html("problem", status=403, title="Not from here", detail="Another page sent this.")
+        return None
+
+    def _is_token(self, given: str) -> bool:
+        return hmac.compare_digest(given.encode(), self._token.encode())
+
+    def _let_in(self, request: Request) -> Response:
+        """The same address without the token, so that it is in no history and over no shoulder."""
+        others = [(name, value) for name, value in parse_qsl(request.url.query) if name != _PARAMETER]
+        target = request.url.path + (f"?{urlencode(others)}" if others else "")
+        # Not `//elsewhere`: a browser would take that for another host.
+        response = RedirectResponse("/" + target.lstrip("/"), status_code=303)
+        response.set_cookie(
+            self._cookie,
+            self._token,
+            max_age=_COOKIE_SECONDS,
+            httponly=True,
+            samesite="strict",
+            secure=self._is_secure,
+        )
+        return response
+
+
+def _is_from_here(request: Request) -> bool:
+    """Browsers say where a form came from; who says nothing is no browser of ours."""
+    origin = request.headers.get("origin")
+    if origin is not None:
+        return urlsplit(origin).netloc == request.headers.get("host")
+    return request.headers.get("sec-fetch-site") == "same-origin"
+
+
+def _told(error: Exception) -> Response:
+    if isinstance(error, NotemillError):
+        status = 503 if isinstance(error, DatabaseUnavailableError) else 400
+        return html("problem", status=status, title="That cannot be shown", detail=str(error))
+    frames = traceback.extract_tb(error.__traceback__)
+    place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[:-4:-1])
+    _log.error("a surprise, %s at %s", type(error).__name__, place)
+    detail = f"{type(error).__name__}; the place is in the terminal of notemill view. Please report it."
+    return html("problem", status=500, title="A surprise", detail=detail)

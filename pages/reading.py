@@ -1,0 +1,221 @@
+"""One document as its page shows it: the note in pieces, mentions, summary, passages, what has no answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.answers import Assertion
+from models.corrections import Correction, Mention, Verdict, with_verdicts
+from models.documents import StoredDocument
+from pages.marking import Light, Piece, pieces
+from pages.rendering import shown
+
+_USUAL_LABELS = ("problem", "medication", "test", "procedure", "anatomy")
+_AFTER = {
+    Assertion.NEGATED: "not",
+    Assertion.POSSIBLE: "maybe",
+    Assertion.HISTORICAL: "past",
+    Assertion.CONDITIONAL: "if",
+    Assertion.FAMILY: "family",
+}
+_SIGNS: dict[str, str] = {
+    Verdict.ACCEPTED: "✓",
+    Verdict.FIXED: "✎",
+    Verdict.REJECTED: "✗",
+    Verdict.ADDED: "+",
+}
+LABEL_STYLES = 8
+"""How many the style sheet has; more labels share them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A stretch of the note that is underlined: a mention, or an attribute of one."""
+
+    start: int
+    end: int
+    label: str
+    text: str
+    assertion: Assertion = Assertion.PRESENT
+    probability: float | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Kind and text of each."""
+    verdict: str = ""
+    """Empty: nobody has looked."""
+    found: Mention | None = None
+    """What a correction of it is about; none: an attribute."""
+
+    @property
+    def key(self) -> str:
+        """Names it in the page, however it is corrected."""
+        return f"m{self.found.start}-{self.found.end}-{self.found.label}" if self.found else ""
+
+    @property
+    def words(self) -> str:
+        """What a screen reader says of it."""
+        parts = [" ".join(self.text.split()), self.label]
+        if self.assertion is not Assertion.PRESENT:
+            parts.append(self.assertion.value)
+        return ", ".join([*parts, *([self.verdict] if self.verdict else [])])
+
+    @property
+    def more(self) -> str:
+        """What the label does not say, e.g. 'negated · 97 % sure · dosage 81 mg'."""
+        said = [] if self.assertion is Assertion.PRESENT else [self.assertion.value]
+        sure = [] if self.probability is None else [f"{self.probability * 100:.0f} % sure"]
+        return " · ".join([self.label, *said, *sure, *(f"{kind} {text}" for kind, text in self.attributes)])
+
+    @property
+    def after(self) -> str:
+        """A small word behind the mention, so that colour is not the only sign."""
+        words = (_AFTER.get(self.assertion, ""), _SIGNS.get(self.verdict, ""))
+        return " ".join(word for word in words if word)
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """A sentence of the summary, and where its sources begin in the note."""
+
+    key: str
+    text: str
+    flags: tuple[str, ...]
+    sources: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A sentence of the note that answers a query."""
+
+    key: str
+    start: int
+    text: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """A query and its passages, the most relevant first."""
+
+    query: str
+    passages: tuple[Passage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """All that the page of one document shows."""
+
+    document: StoredDocument
+    pieces: tuple[Piece, ...]
+    marks: tuple[Mark, ...]
+    title: str
+    sections: tuple[tuple[str, tuple[Sentence, ...]], ...]
+    searches: tuple[Search, ...]
+    unanswered: tuple[dict[str, Any], ...]
+    """Jobs that are not finished: `task`, `status`, `reason`, `detail`."""
+    has_entities: bool
+    """Entities were asked for and answered, be it with none."""
+
+    @property
+    def mentions(self) -> list[Mark]:
+        return [mark for mark in self.marks if mark.found is not None]
+
+    @property
+    def labels(self) -> dict[str, int]:
+        """How many mentions of each label, the usual labels first."""
+        counts = Counter(mark.label for mark in self.mentions)
+        return dict(sorted(counts.items(), key=lambda one: (_usual_place(one[0]), one[0])))
+
+    @property
+    def assertions(self) -> dict[str, int]:
+        counts = Counter(mark.assertion.value for mark in self.mentions)
+        return {one.value: counts[one.value] for one in Assertion if counts[one.value]}
+
+    @property
+    def styles(self) -> dict[str, int]:
+        """By label the number of its style, 1 to LABEL_STYLES; the usual labels always have the same."""
+        others = [label for label in self.labels if label not in _USUAL_LABELS]
+        numbered = {label: number for number, label in enumerate((*_USUAL_LABELS, *others))}
+        return {label: number % LABEL_STYLES + 1 for label, number in numbered.items()}
+
+    @property
+    def unreviewed(self) -> int:
+        """Mentions that nobody has looked at."""
+        return sum(not mark.verdict for mark in self.mentions)
+
+
+def reading_of(
+    document: StoredDocument, answers: Sequence[dict[str, Any]], corrections: Sequence[Correction] = ()
+) -> Reading:
+    """`answers` are the newest to each question, as `models.results.newest` gives them."""
+    entities = [entity for answer in answers for entity in answer.get("entities", ())]
+    text = shown(document.text)
+    marks = _marks(text, with_verdicts(entities, corrections))
+    title, sections, source_lights = _summary(answers)
+    searches, passage_lights = _searches(answers)
+    return Reading(
+        document=document,
+        pieces=tuple(pieces(text, marks, [*source_lights, *passage_lights])),
+        marks=tuple(marks),
+        title=title,
+        sections=sections,
+        searches=searches,
+        unanswered=tuple(answer for answer in answers if answer["status"] != "finished"),
+        has_entities=any("entities" in answer for answer in answers),
+    )
+
+
+def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[Mark]:
+    marks = []
+    for one in entities:
+        start, end = one["start"], one["end"]
+        mention = Mark(
+            start,
+            end,
+            one["label"],
+            text[start:end],
+            Assertion(one["assertion"]),
+            one["probability"],
+            tuple((attribute["kind"], attribute["text"]) for attribute in one["attributes"]),
+            one["verdict"],
+            one["found"],
+        )
+        marks.append(mention)
+        if one["verdict"] != Verdict.REJECTED:
+            marks += [Mark(a["start"], a["end"], a["kind"], a["text"]) for a in one["attributes"]]
+    return sorted(marks, key=lambda mark: (mark.start, -mark.end, mark.label))
+
+
+def _summary(
+    answers: Sequence[dict[str, Any]],
+) -> tuple[str, tuple[tuple[str, tuple[Sentence, ...]], ...], list[Light]]:
+    summary = next((answer["summary"] for answer in answers if "summary" in answer), None)
+    if summary is None:
+        return "", (), []
+    lights = []
+    sections: dict[str, list[Sentence]] = {}
+    for place, one in enumerate(summary["sentences"]):
+        key = f"s{place}"
+        lights += [Light(key, source["start"], source["end"]) for source in one["sources"]]
+        starts = tuple(source["start"] for source in one["sources"])
+        sentence = Sentence(key, " ".join(one["text"].split()), tuple(one["flags"]), starts)
+        sections.setdefault(one["section"], []).append(sentence)
+    return summary["title"], tuple((title, tuple(found)) for title, found in sections.items()), lights
+
+
+def _searches(answers: Sequence[dict[str, Any]]) -> tuple[tuple[Search, ...], list[Light]]:
+    lights, searches = [], []
+    for number, answer in enumerate(one for one in answers if "passages" in one):
+        passages = []
+        for place, one in enumerate(answer["passages"]):
+            key = f"p{number}-{place}"
+            lights.append(Light(key, one["start"], one["end"]))
+            passages.append(Passage(key, one["start"], " ".join(one["text"].split()), one["score"]))
+        searches.append(Search(answer["parameters"]["query"], tuple(passages)))
+    return tuple(searches), lights
+
+
+def _usual_place(label: str) -> int:
+    return _USUAL_LABELS.index(label) if label in _USUAL_LABELS else len(_USUAL_LABELS)

@@ -1,0 +1,45 @@
+"""Runs and how far they are, live: a page asks for its part again while there is something to wait for."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from models.progress import RunProgress
+from pages.meanings import MEANINGS
+from pages.shelf import Shelf, html, shelf_of
+
+_RUNS = 20
+
+
+def runs(request: Request) -> Response:
+    """The last runs; with `part`, only what changes."""
+    shelf = shelf_of(request)
+    found: list[RunProgress] = shelf.following.get("runs", partial(shelf.queries.runs, _RUNS))
+    template = "runs_part" if "part" in request.query_params else "runs"
+    return html(template, runs=found, is_over=all(run.is_done for run in found))
+
+
+def run(request: Request) -> Response:
+    """One run in detail; with `part`, only what changes."""
+    shelf = shelf_of(request)
+    progress = _progress(shelf, request.path_params["run_id"])
+    if "part" in request.query_params:
+        return html("run_part", run=progress)
+    count = partial(shelf.browsing.findings, progress.run_id)
+    found = shelf.following.get(("found", progress.run_id), count) if progress.is_done else None
+    return html("run", run=progress, found=found)
+
+
+def failures(request: Request) -> Response:
+    """Failed jobs by task and reason, over all runs."""
+    shelf = shelf_of(request)
+    groups = shelf.following.get("failures", shelf.browsing.failures)
+    return html("failures", groups=groups, meanings=MEANINGS)
+
+
+def _progress(shelf: Shelf, run_id: int) -> RunProgress:
+    found: RunProgress = shelf.following.get(run_id, partial(shelf.queries.run_progress, run_id))
+    return found

@@ -1,0 +1,35 @@
+"""One document's page as a single file: style and script within, nothing fetched, no corrections.
+
+For `notemill show --html`. Needs no web server; its own policy allows just the script and style it has.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from markupsafe import Markup
+
+from pages.reading import Reading
+from pages.rendering import STATIC, render
+
+
+def single_file(reading: Reading) -> str:
+    """A whole HTML document."""
+    style = (STATIC / "notemill.css").read_text("utf-8")
+    script = (STATIC / "theme.js").read_text("utf-8") + (STATIC / "note.js").read_text("utf-8")
+    policy = f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; base-uri 'none'"
+    return render(
+        "single_file",
+        reading=reading,
+        policy=policy,
+        style=Markup(style),  # noqa: S704  our own files
+        script=Markup(script),  # noqa: S704
+        can_correct=False,
+        newer=None,
+    )
+
+
+def _source(content: str) -> str:
+    digest = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest()).decode()
+    return f"'sha256-{digest}'"

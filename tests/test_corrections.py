@@ -1,0 +1,109 @@
+"""What a person says of a mention is kept, outlives the answer, and becomes a record to train on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from making import NOTE, a_serving, claimed, documents, finished, record, submit, work_off
+from sqlalchemy import Engine, text
+
+from models.answers import Assertion
+from models.correcting import NotInTextError
+from models.corrections import Correction, Mention, Verdict, with_verdicts
+from models.database import writing
+from models.documents import text_sha256
+from models.queries import Queries
+from models.store import Store
+
+SHA = text_sha256(NOTE)
+PAIN = Mention(0, 4, "problem")
+ASPIRIN = Mention(NOTE.index("Aspirin"), NOTE.index("Aspirin") + 7, "medication")
+
+
+def said(verdict: Verdict, found: Mention = PAIN, **changes: Any) -> Correction:
+    start, end, label = found
+    return Correction(
+        **{"verdict": verdict, "found": found, "start": start, "end": end, "label": label} | changes
+    )
+
+
+@pytest.fixture
+def corrected(store: Store) -> Store:
+    """A store with NOTE, in which 'Pain' was found as a problem."""
+    submit(store, documents(NOTE))
+    work_off(store, 1)
+    return store
+
+
+def test_a_correction_is_read_back_as_it_was_made(corrected: Store, queries: Queries) -> None:
+    fix = said(Verdict.FIXED, end=20, assertion=Assertion.POSSIBLE, corrected_by="ada")
+    corrected.correct(SHA, [fix])
+    (stored,) = queries.corrections_of(SHA)
+    assert stored.corrected_at is not None
+    assert stored.model_copy(update={"corrected_at": None}) == fix
+
+
+def test_a_second_verdict_takes_the_place_of_the_first(corrected: Store, queries: Queries) -> None:
+    for verdict in (Verdict.ACCEPTED, Verdict.REJECTED):
+        corrected.correct(SHA, [said(verdict)])
+    assert [one.verdict for one in queries.corrections_of(SHA)] == [Verdict.REJECTED]
+    assert corrected.withdraw_correction(SHA, PAIN)
+    assert not corrected.withdraw_correction(SHA, PAIN)
+    assert queries.corrections_of(SHA) == []
+
+
+@pytest.mark.parametrize("end", [len(NOTE) + 1, 10_000])
+def test_what_is_not_in_the_text_is_refused_and_takes_the_others_along(
+    corrected: Store, queries: Queries, end: int
+) -> None:
+    with pytest.raises(NotInTextError, match="not in the text"):
+        corrected.correct(SHA, [said(Verdict.ACCEPTED), said(Verdict.FIXED, end=end)])
+    with pytest.raises(NotInTextError, match="no such text"):
+        corrected.correct("0" * 64, [said(Verdict.ACCEPTED)])
+    assert queries.corrections_of(SHA) == []
+
+
+def test_a_corrected_note_is_a_record_to_train_on(corrected: Store, queries: Queries) -> None:
+    corrected.correct(SHA, [said(Verdict.REJECTED), said(Verdict.ADDED, ASPIRIN)])
+    (note,) = queries.annotated_notes()
+    assert (note["id"], note["text"], note["is_complete"]) == ("note-0", NOTE, True)
+    (entity,) = note["entities"]
+    assert (entity["text"], entity["label"], entity["verdict"]) == ("Aspirin", "medication", "added")
+    assert NOTE[entity["start"] : entity["end"]] == "Aspirin"
+    assert [one["text"] for one in note["rejected"]] == ["Pain"]
+
+
+def test_a_note_with_a_mention_that_nobody_looked_at_is_not_complete(
+    corrected: Store, queries: Queries
+) -> None:
+    corrected.correct(SHA, [said(Verdict.ADDED, ASPIRIN)])
+    (note,) = queries.annotated_notes()
+    assert not note["is_complete"]
+    assert [one["verdict"] for one in note["entities"]] == ["", "added"]
+
+
+def test_a_correction_outlives_the_recipe_it_was_made_on(corrected: Store, queries: Queries) -> None:
+    corrected.correct(SHA, [said(Verdict.ACCEPTED)])
+    other = a_serving(entities="other words")
+    submit(corrected, documents(NOTE), serving=other)
+    (job,) = claimed(corrected, 1, serving_id=other.id).jobs
+    record(corrected, job, finished(job, NOTE))
+    (note,) = queries.annotated_notes()
+    assert [one["verdict"] for one in note["entities"]] == ["accepted"]
+
+
+def test_what_was_fixed_and_is_then_found_so_needs_no_second_look() -> None:
+    fix = said(Verdict.FIXED, end=20)
+    found = {"start": 0, "end": 20, "label": "problem", "assertion": "present", "attributes": []}
+    (shown,) = with_verdicts([found], [fix])
+    assert (shown["verdict"], shown["found"]) == ("fixed", PAIN)
+
+
+def test_forgetting_a_text_forgets_what_was_said_of_it(
+    corrected: Store, queries: Queries, engine: Engine
+) -> None:
+    corrected.correct(SHA, [said(Verdict.ACCEPTED)])
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM texts"))
+    assert queries.corrections_of(SHA) == []
