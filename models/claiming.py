@@ -156,6 +156,17 @@ def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, i
     return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
 
 
+def take_deaths_back(connection: Connection, late: Sequence[Job]) -> None:
+    """Whoever brings an answer after its lease was silent, not dead: it does not count against the job."""
+    for job in sorted(late, key=lambda one: one.id):
+        is_this = and_(AttemptRow.job_id == job.id, AttemptRow.attempt == job.attempt)
+        is_expired = AttemptRow.ended_as == AttemptEnd.LEASE_EXPIRED.value
+        expired = update(AttemptRow).where(is_this, is_expired).values(ended_as=AttemptEnd.RELEASED.value)
+        if connection.execute(expired).rowcount:
+            counted = and_(JobRow.id == job.id, JobRow.kills > 0)
+            connection.execute(update(JobRow).where(counted).values(kills=JobRow.kills - 1))
+
+
 def _is_running(worker: str) -> ColumnElement[bool]:
     return and_(JobRow.worker == worker, IS_RUNNING)
 

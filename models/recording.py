@@ -17,7 +17,7 @@ from models.answer_tables import (
     SummarySourceRow,
 )
 from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
-from models.claiming import held_claims
+from models.claiming import held_claims, take_deaths_back
 from models.clock import utc_now
 from models.jobs import Job, JobStatus
 from models.outcomes import Failed, Finished, Outcome
@@ -40,6 +40,9 @@ def record(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
     held = held_claims(connection, [job for job, _ in ended])
     is_recorded = [_taken(held, (job.id, job.attempt)) for job, _ in ended]
     recorded = [one for one, is_it in zip(ended, is_recorded, strict=True) if is_it]
+    take_deaths_back(
+        connection, [job for (job, _), is_it in zip(ended, is_recorded, strict=True) if not is_it]
+    )
     for kind in (Finished, Failed):
         of_kind = [(job, outcome) for job, outcome in recorded if isinstance(outcome, kind)]
         if of_kind:

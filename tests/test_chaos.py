@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 
@@ -10,6 +11,7 @@ import pytest
 from workshop import ROOT
 
 from benchmarks.chaos.engine import ChaosEngine
+from benchmarks.chaos.faults import KINDS
 from benchmarks.chaos.judging import Verdict, _expected, _judge_one
 from benchmarks.chaos.notes import SEARCHES, text_of
 from models.settings import Settings
@@ -19,7 +21,7 @@ INNOCENT, POISONED = 3, 24
 
 
 def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> None:
-    command = [sys.executable, "-m", "benchmarks.chaos", "--seed", "1", "--seconds", "5", "--json"]
+    command = [sys.executable, "-m", "benchmarks.chaos", "--seed", "1", "--seconds", "4", "--json"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     found = json.loads(run.stdout.splitlines()[-1])
     assert (found["lost"], found["doubled"], found["wrong"]) == (0, 0, 0), run.stderr
@@ -27,6 +29,15 @@ def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> N
     assert found["quarantined"] == 2 * found["by_kind"]["poison_note"] > 0
     assert len(found["by_kind"]) >= 3
     assert run.returncode == 0
+
+
+def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    assert set(KINDS) <= set(re.findall(r"`(\w+)`", page))
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    named = re.findall(r"`(test_\w+)`", page)
+    assert named
+    assert [name for name in named if f"def {name}(" not in sources] == []
 
 
 def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:

@@ -21,6 +21,7 @@ from models.store import Store
 STATEMENTS = {
     "claim": (owed_jobs(["one", "two"], a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
+    "suspects": (owed_statement(a_serving().id, 0.0, 20, is_suspect=True), ["ix_jobs_suspect"]),
     "charge": (paying_runs([1, 2]), ["ix_run_jobs_job_id_run_id"]),
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),

@@ -244,6 +244,19 @@ def test_a_release_leaves_alone_what_a_later_claim_owns(store: Store) -> None:
     assert record(store, owner, finished(owner, NOTE))
 
 
+def test_a_worker_that_was_silent_and_answers_late_was_no_death(store: Store) -> None:
+    submit(store, documents(NOTE))
+    for _ in range(4):
+        late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
+        assert claimed(store, 1, "another", lease_seconds=-1, max_kills=3)
+        assert not record(store, late, CRASHED)
+        store.give_back("another")
+    for _ in range(2):
+        claimed(store, 1, "dead", lease_seconds=-1)
+    assert claimed(store, 1, "last", lease_seconds=-1)
+    assert claim(store, 1) is None
+
+
 def test_a_failed_job_stays_failed_until_it_is_retried(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     record(store, claimed(store, 1).jobs[0], CRASHED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from base64 import b64decode
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,23 @@ def test_the_heartbeat_goes_on_after_a_failure(workshop: Workshop) -> None:
     assert is_enough.wait(10)
     heartbeat.stop()
     assert set(beats) == {("w", 0.03)}
+
+
+def test_after_a_failure_the_heartbeat_does_not_wait_for_its_next_turn(workshop: Workshop) -> None:
+    beats, is_enough = [], threading.Event()
+
+    class Away(Store):
+        def renew(self, worker: str, lease_seconds: float) -> int:
+            beats.append(time.monotonic())
+            if len(beats) == 3:
+                is_enough.set()
+            raise DatabaseUnavailableError("away")
+
+    store = Away(workshop.database)
+    heartbeat = Heartbeat(store, "w", 6, Accounts(Meter(), store))
+    assert is_enough.wait(10)
+    heartbeat.stop()
+    assert beats[2] - beats[0] < 3
 
 
 @pytest.mark.parametrize(("policy", "is_warned"), [("allkeys-lru", True), ("noeviction", False)])

@@ -12,6 +12,8 @@ log = logging.getLogger(__name__)
 
 _BEATS_A_LEASE = 3
 """Two may fail, over a restart of the database say, before a lease ends."""
+_SECONDS_AFTER_FAILURE = 0.5
+"""After an outage longer than a lease every worker's jobs look like those of the dead: be there first."""
 
 
 class Heartbeat:
@@ -31,11 +33,15 @@ class Heartbeat:
         self._tell()
 
     def _beat(self) -> None:
-        while not self._is_over.wait(self._lease_seconds / _BEATS_A_LEASE):
+        usual_seconds = self._lease_seconds / _BEATS_A_LEASE
+        wait_seconds = usual_seconds
+        while not self._is_over.wait(wait_seconds):
+            wait_seconds = usual_seconds
             try:
                 self._store.renew(self._worker, self._lease_seconds)
             except Exception as error:  # noqa: BLE001  the next beat may get through
                 log.warning("leases could not be renewed: %s", type(error).__name__)
+                wait_seconds = min(usual_seconds, _SECONDS_AFTER_FAILURE)
             self._tell()
 
     def _tell(self) -> None:

@@ -34,11 +34,14 @@ class SuspectDesk:
 
     def _serve(self) -> None:
         while not (self._is_over.is_set() or self._workplace.stopping.is_asked):
+            wait_seconds = LOOK_SECONDS
             try:
                 self._look()
             except Exception as error:  # noqa: BLE001  the database may be back at the next look
                 log.warning("the look for suspects failed: %s", type(error).__name__)
-            self._is_over.wait(LOOK_SECONDS)
+                # After an outage the leases of the living are over too: they renew them first.
+                wait_seconds = max(LOOK_SECONDS, self._workplace.settings.lease_seconds / 2)
+            self._is_over.wait(wait_seconds)
 
     def _look(self) -> None:
         suspects = self._queries.owed_documents(

@@ -73,7 +73,7 @@ class Play:
             self.stage.keep_turning()
             if time.monotonic() > self._began + _LONGEST_START_SECONDS:
                 raise TimeoutError(f"no answer in {_LONGEST_START_SECONDS:.0f} s: see {self.stage.folder}")
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_LOOK_SECONDS / 4)
         self._began = time.monotonic()
         for chunk, seconds in later:
             chunk.not_before = self._began + seconds
