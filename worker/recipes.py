@@ -54,6 +54,8 @@ class SearchJoin:
     """
 
     bias: float = 0.0
+    wordless_bias: float = 0.0
+    """In place of `bias` where no sentence shares much with the query: then decisions alone have to tell."""
     decision: float = 1.0
     """Weight of the decision's log-odds."""
     words: float = 0.0

@@ -15,6 +15,9 @@ from worker.prompts import prompt
 from worker.reading import sentence_ends, sentence_probabilities
 from worker.recipes import SearchJoin, Ways
 
+_NAMED_SHARE = 0.25
+"""A query is in the note's own words where some sentence has this part of it: "What happened?" never is."""
+
 
 def ask_search(note: Note, query: str, how: Ways) -> Conversation:
     """The set of answering sentences, most probable first; empty where none answers."""
@@ -36,9 +39,10 @@ def joined_scores(
     sentences = [note.text[span.start : span.end] for span, _ in scored]
     shares = shares_of_words(query, sentences, note.text)
     joined = []
+    bias = join.bias if max(shares, default=0.0) >= _NAMED_SHARE else join.wordless_bias
     for (span, score), share in zip(scored, shares, strict=True):
         certain = min(max(score, 1e-6), 1 - 1e-6)
-        log_odds = join.bias + join.decision * math.log(certain / (1 - certain)) + join.words * share
+        log_odds = bias + join.decision * math.log(certain / (1 - certain)) + join.words * share
         joined.append((span, 1 / (1 + math.exp(-log_odds))))
     return joined
 
