@@ -122,10 +122,14 @@ def _figures(report: NightReport) -> dict[str, str]:
         "time": human_duration(report.seconds_working),
         "time as forecast": "–" if forecast is None else human_duration(forecast),
         "notes an hour": "–" if report.notes_an_hour is None else f"{report.notes_an_hour:,.0f}",
-        "entities a note": f"{report.entities / notes:,.1f}",
-        "passages a note": f"{report.passages / notes:,.1f}",
+        "entities a note": _a_note(report.entities, notes),
+        "passages a note": _a_note(report.passages, notes),
         "summary sentences flagged": "–" if flagged is None else f"{flagged:.1%}",
     }
+
+
+def _a_note(count: int, notes: int) -> str:
+    return f"{count / notes:,.1f}" if count else "–"
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,0 +1,296 @@
+"""Nights: only what is new is read, in its order, until a given time; what is left comes first tomorrow."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import making
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from workshop import ROOT, STAND_IN
+
+from console.database import Database, database
+from console.errors import run_to_exit
+from console.forecast import Forecast
+from console.night_intake import Intake
+from console.night_order import ordered
+from console.night_plan import read_plan
+from models.documents import Document, Refused
+from models.errors import UsageError
+from models.nights import Owed, last_night, left_of, owed_of_run
+from models.queries import Queries
+from models.rates import Rates, measured_rates
+from models.settings import load_settings
+from models.store import Store
+from notemill import app
+
+if TYPE_CHECKING:
+    from commands import Notemill
+
+pytest_plugins = ("commands",)
+NOON = datetime(2026, 1, 2, 12).astimezone()
+
+
+def a_plan(folder: Path, text: str = 'sources = ["notes"]\ntasks = []\nsearches = ["fever"]\n') -> Path:
+    path = folder / "archive.toml"
+    path.write_text(text, "utf-8")
+    return path
+
+
+@contextmanager
+def a_home() -> Iterator[tuple[Path, Any]]:
+    """A home of its own, and a function that runs a verb there: exit status, and its JSON. In this process:
+    a deadline two seconds from now must not be over before Python has started."""
+    home = Path(tempfile.mkdtemp(prefix="nm-"))  # a socket's path may have 107 bytes only
+    (home / "weights").mkdir()
+    (home / "weights" / "config.json").write_text("{}")
+    ours = {"HOME": home, "WEIGHTS": home / "weights", "ADAPTER": "none", "STOP_SECONDS": 0}
+    theirs = {"FOLDER": home, "LOAD_SECONDS": 0}
+
+    def run(*arguments: object, seconds: int = 0) -> tuple[int, Any]:
+        with pytest.MonkeyPatch.context() as patch, redirect_stdout(io.StringIO()) as output:
+            for name, value in ours.items():
+                patch.setenv(f"NOTEMILL_{name}", str(value))
+            for name, value in {**theirs, "SECONDS": seconds}.items():
+                patch.setenv(f"STAND_IN_{name}", str(value))
+            patch.setenv("PYTHONPATH", os.pathsep.join(map(str, [STAND_IN, ROOT])))
+            return run_to_exit(app, list(map(str, arguments))), json.loads(output.getvalue())
+
+    yield home, run
+    shutil.rmtree(home)
+
+
+@pytest.fixture
+def opened(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setenv("NOTEMILL_DATABASE_URL", store_url)
+    with database(load_settings()) as found:
+        yield found
+
+
+def taken_in(opened: Database, path: Path) -> list[str]:
+    """The ids that a night of the plan takes in; registered, and none of it worked on."""
+    plan = read_plan(path)
+    intake = Intake.of(opened, plan, load_settings(), last_night(opened.engine, plan.name))
+    documents = [one for one in intake.records() if isinstance(one, Document)]
+    run_id, _ = making.submit(opened.store, documents)
+    opened.store.begin_night(plan.name, run_id, watermark=intake.watermark, files=intake.file_states)
+    return [one.external_id for one in documents]
+
+
+def finish(opened: Database) -> None:
+    for document_id in opened.queries.owed_documents(older_than_seconds=-1, limit=100):
+        making.work_off(opened.store, document_id)
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Two nights on six notes: the first is over before anything is done, on the second a note is new and
+    one has changed. `first`, `dry` and `second` are their exit status and their JSON."""
+    with a_home() as (home, run):
+        (home / "notes").mkdir()
+        for number in range(6):
+            (home / "notes" / f"note{number}.txt").write_text(f"Fever of {number} days. No cough.")
+        plan = a_plan(home)
+        until = datetime.now() + timedelta(seconds=2)  # noqa: DTZ005  the clock on the wall
+        found = {"first": run("nightly", plan, "--until", f"{until:%H:%M:%S}", "--json", seconds=60)}
+        found["held"] = run("status", "1", "--json")
+        (home / "notes" / "new.txt").write_text("Fever is gone.")
+        (home / "notes" / "note0.txt").write_text("Fever of 0 days. A cough now.")
+        found["second"] = run("nightly", plan, "--json")
+        (home / "notes" / "late.txt").write_text("Late.")
+        found["dry"] = run("nightly", plan, "--dry-run", "--json")
+        found["reports"] = [Path(path).read_text("utf-8") for path in found["second"][1]["reports"]]
+        found["modes"] = {stat.S_IMODE(Path(path).stat().st_mode) for path in found["second"][1]["reports"]}
+        yield found
+
+
+def test_at_the_deadline_what_waits_is_held_and_the_exit_status_says_so(nights: dict[str, Any]) -> None:
+    status, report = nights["first"]
+    assert (status, report["notes_left"], report["is_stopped_at_deadline"]) == (75, 6, True)
+    assert nights["held"][1]["cancelled"] == 6
+
+
+def test_the_next_night_takes_up_what_was_left_beside_what_is_new(nights: dict[str, Any]) -> None:
+    status, report = nights["second"]
+    assert (status, report["notes_new"], report["notes_carried_over"]) == (0, 2, 6)
+    assert (report["jobs_done"], report["notes_left"]) == (7, 0)
+
+
+def test_a_forecast_counts_only_what_has_no_answer_yet(nights: dict[str, Any]) -> None:
+    assert (nights["dry"][0], nights["dry"][1]["documents"], nights["dry"][1]["characters"]) == (0, 1, 5)
+
+
+def test_a_report_compares_the_night_with_the_one_before_without_a_word_of_a_note(
+    nights: dict[str, Any],
+) -> None:
+    markdown, html = nights["reports"]
+    assert "| new notes | 2 | 6 |" in markdown
+    assert '<td class="number">2</td><td class="number">6</td>' in html
+    assert "Fever" not in markdown + html
+    assert nights["modes"] == {0o600}
+
+
+def test_a_night_without_news_starts_nothing_and_ends_well(notemill: Notemill) -> None:
+    notemill.notes.mkdir()
+    assert notemill("nightly", a_plan(notemill.home)) == 0
+    assert "Nothing is to be done" in notemill.err
+    assert not (notemill.home / "logs" / "worker.log").exists()
+
+
+def test_a_dry_run_writes_nothing(notemill: Notemill) -> None:
+    notemill.write(one="Fever.")
+    assert notemill("nightly", a_plan(notemill.home), "--dry-run") == 0
+    assert "1 note, 6 characters" in notemill.out
+    assert notemill.json("status") == []
+
+
+def test_files_that_have_not_changed_are_not_read_again(opened: Database, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "notes" / f"{name}.txt").write_text(name)
+    plan = a_plan(tmp_path)
+    assert taken_in(opened, plan) == ["a.txt", "b.txt"]
+    finish(opened)
+    assert taken_in(opened, plan) == []
+    (tmp_path / "notes" / "b.txt").write_text("b, corrected")
+    (tmp_path / "notes" / "c.txt").write_text("c")
+    assert taken_in(opened, plan) == ["b.txt", "c.txt"]
+
+
+def test_rows_up_to_the_watermark_are_not_read_again(opened: Database, tmp_path: Path) -> None:
+    archive = sqlite3.connect(tmp_path / "archive.db")
+    archive.execute("CREATE TABLE note (note_id INTEGER, note_text TEXT)")
+    plan = a_plan(
+        tmp_path, f'sql = "sqlite:///{tmp_path}/archive.db"\npreset = "omop"\nwatermark = "note_id"\n'
+    )
+    for start, expected in ((1, ["1", "2"]), (3, ["3", "4"])):
+        archive.executemany(
+            "INSERT INTO note VALUES (?, ?)", [(start, f"n{start}"), (start + 1, f"m{start}")]
+        )
+        archive.commit()
+        assert taken_in(opened, plan) == expected
+        finish(opened)
+    assert taken_in(opened, plan) == []
+    archive.close()
+
+
+def test_what_a_night_left_is_carried_over_unless_a_newer_text_is_there(
+    opened: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    for name in ("a", "b"):
+        (tmp_path / "notes" / f"{name}.txt").write_text(name)
+    plan = a_plan(tmp_path)
+    taken_in(opened, plan)
+    opened.store.cancel(1)
+    making.submit(opened.store, [Document(external_id="a.txt", text="a, corrected elsewhere")])
+    assert [one.external_id for one in left_of(opened.engine, 1)] == ["b.txt"]
+    assert len(owed_of_run(opened.engine, 1)) == 0
+    assert len(owed_of_run(opened.engine, 1, with_held=True)) == 2
+    assert taken_in(opened, plan) == ["b.txt"]
+
+
+def test_a_night_that_was_cut_off_before_it_had_registered_all_is_read_again(
+    opened: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("a")
+    plan = read_plan(a_plan(tmp_path))
+    intake = Intake.of(opened, plan, load_settings(), None)
+    making.submit(opened.store, [one for one in intake.records() if isinstance(one, Document)])
+    assert taken_in(opened, tmp_path / "archive.toml") == ["a.txt"]
+
+
+def test_a_file_that_cannot_be_read_is_told_once(opened: Database, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.xyz").write_text("a")
+    plan = read_plan(a_plan(tmp_path))
+    intake = Intake.of(opened, plan, load_settings(), None)
+    assert [one.reason for one in intake.records() if isinstance(one, Refused)] == ["unknown file ending"]
+
+
+def test_rates_are_of_runs_with_the_same_tasks(store: Store, queries: Queries, opened: Database) -> None:
+    run_id, registered = making.submit(store, making.documents("Fever. " * 400, "Cough. " * 400))
+    for document_id in registered.owed_document_ids:
+        making.work_off(store, document_id)
+    rates = measured_rates(opened.engine, [making.ENTITIES])
+    assert rates is not None
+    assert (rates.run_ids, rates.documents, rates.characters) == ((run_id,), 2, 5600)
+    assert measured_rates(opened.engine, [making.SUMMARY]) is None
+
+
+def test_a_forecast_says_how_far_the_time_reaches() -> None:
+    forecast = Forecast(100, 72_000, Rates((3,), 10, 1_000, 100.0, 500))
+    assert (forecast.seconds, forecast.tokens) == (7_200.0, 36_000)
+    words = forecast.words(NOON, NOON + timedelta(hours=1))
+    assert words[0].endswith("about 2 h (measured on 10 notes in run 3).")
+    assert words[1] == "Until 13:00 there is time for about 50% of it."
+
+
+OWED = [
+    Owed(1, 10, {"type": "progress", "date": "2026-01-03"}),
+    Owed(2, 10, {"type": "discharge", "date": "2026-01-01"}),
+    Owed(3, 10, {"type": "discharge", "date": "2026-01-02"}),
+    Owed(4, 10, {"ward": 7}),
+]
+
+
+@pytest.mark.parametrize(
+    ("first", "order", "ids"),
+    [
+        ([], "as read", [1, 2, 3, 4]),
+        ([], "newest", [1, 3, 2, 4]),
+        ([], "oldest", [2, 3, 1, 4]),
+        ([{"ward": "7"}, {"type": "discharge"}], "as read", [4, 2, 3, 1]),
+        ([{"type": ["discharge", "progress"]}], "newest", [1, 3, 2, 4]),
+        ([{"type": "discharge"}], "newest", [3, 2, 1, 4]),
+    ],
+)
+def test_notes_go_by_the_rules_and_then_by_their_date(first: list[Any], order: str, ids: list[int]) -> None:
+    assert ordered(OWED, first, order) == ids
+
+
+@given(st.permutations(OWED), st.sampled_from(["as read", "newest", "oldest"]))
+def test_no_note_is_lost_by_ordering(owed: list[Owed], order: str) -> None:
+    assert sorted(ordered(owed, [{"type": "discharge"}], order)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("sources = [", "not readable TOML"),
+        ('sorces = ["x"]', "sorces: unknown name"),
+        ("tasks = []", "no `sources`"),
+        ('sources = ["x"]\nuntil = "6 am"', "a time of the day is written 06:00"),
+        ('sql = "sqlite:///x"', "needs `query` or `preset`"),
+        ('sources = ["x"]\nwatermark = "id"', "`watermark` goes with"),
+        ('sources = ["x"]\nname = "y"', "name"),
+    ],
+)
+def test_a_wrong_plan_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        read_plan(a_plan(tmp_path, text))
+
+
+def test_a_missing_plan_says_what_to_type(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"there is no plan .*x\.toml\. Type: printf"):
+        read_plan(tmp_path / "x.toml")
+
+
+def test_the_deadline_is_the_next_time_the_clock_shows_it(tmp_path: Path) -> None:
+    plan = read_plan(a_plan(tmp_path))
+    assert plan.deadline(NOON, "13:00") == NOON + timedelta(hours=1)
+    assert plan.deadline(NOON, "06:00") == NOON + timedelta(hours=18)
+    assert plan.deadline(NOON, None) is None
