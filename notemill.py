@@ -371,6 +371,40 @@ def train_prepare(
     return prepare_data(asked, output, is_inspecting=inspect, as_json=as_json)
 
 
+@_train.command("finetune", epilog="Example: `notemill train finetune --data prepared --output adapter`")
+def train_finetune(
+    data: training_options.Data = None,
+    output: training_options.AdapterOutput = None,
+    weights: training_options.Weights = None,
+    recipe: training_options.RecipeName = None,
+    start: training_options.Start = None,
+    epochs: training_options.Epochs = None,
+    steps: training_options.Steps = None,
+    stop_after: training_options.StopAfter = None,
+    restart: training_options.Restart = False,
+    plan: training_options.PlanOnly = False,
+    gib: options.Gib = None,
+    as_json: options.Json = False,
+) -> int:
+    """Train an adapter on a prepared folder.
+
+    Killed or stopped, the same command goes on from the last checkpoint with the losses it would have had.
+    """
+    from console.training_finetune import Wanted, finetune_weights
+
+    wanted = Wanted(
+        data=data,
+        output=output,
+        weights=weights,
+        recipe=recipe,
+        start=start,
+        changes={"epochs": epochs, "max_steps": steps},
+        stop_after_steps=stop_after,
+        is_restarting=restart,
+    )
+    return finetune_weights(wanted, gib_of_card=gib, is_plan=plan, as_json=as_json)
+
+
 @_train.command("evaluate", epilog="Example: `notemill train evaluate --task entities --data corpus/bc5cdr`")
 def train_evaluate(
     task: options.TaskToEvaluate,

@@ -52,3 +52,30 @@ ValidationShare = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(metavar="N", help="Of everything that is drawn by chance.")]
+Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="What `train prepare` wrote.")]
+AdapterOutput = Annotated[
+    Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where the adapter goes.")
+]
+Weights = Annotated[
+    str | None,
+    typer.Option(metavar="WEIGHTS", help="mistral-7b, smollm2-135m or a folder; without it the setting's."),
+]
+RecipeName = Annotated[
+    str | None,
+    typer.Option(
+        "--recipe",
+        metavar="RECIPE",
+        help="A built-in recipe's name or a .yaml file; without it the weights' own.",
+    ),
+]
+Start = Annotated[Path | None, typer.Option(metavar="ADAPTER", help="An adapter's folder to go on from.")]
+Epochs = Annotated[int | None, typer.Option(metavar="N", min=1, help="Instead of the recipe's.")]
+Steps = Annotated[int | None, typer.Option(metavar="N", min=1, help="At most so many steps.")]
+StopAfter = Annotated[
+    int | None,
+    typer.Option(metavar="N", min=1, help="Stop after N steps of the whole run, to see its first losses."),
+]
+Restart = Annotated[bool, typer.Option("--restart", help="Throw away the checkpoints that --output has.")]
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", help="Only what it takes in memory, on a card of --gib (8).")
+]

@@ -13,9 +13,9 @@ from transformers import AutoTokenizer
 
 from training.examples import marks_examples, search_examples, windows_of
 from training.packed_attention import attend
-from training.rows import Packed, cost, rows_of
+from training.packing import Packed, rows_of
 from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
-from training.targets import target_of
+from training.targets import piece_of
 from worker.chat import Chat
 from worker.decisions import decide_marks, marked_labels
 
@@ -41,7 +41,7 @@ def chat(tmp_path_factory):
 
 def test_the_right_words_decode_to_the_annotated_mentions(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    [marks] = target_of(example, chat, LABELS).rights
+    [marks] = piece_of(example, chat, LABELS, "entities").rights
     offsets = chat.plain_with_offsets(TEXT)[1]
     scores = np.where(marks.is_right, 0.0, -9.0).astype(np.float32)
     scores[:, 5:] = -9.0  # of the label that is not annotated nothing is known
@@ -54,7 +54,7 @@ def test_the_right_words_decode_to_the_annotated_mentions(chat):
 
 def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    right = target_of(example, chat, LABELS).rights[0].is_right
+    right = piece_of(example, chat, LABELS, "entities").rights[0].is_right
     nowhere = right[:, 0]
     assert right[nowhere][:, 5:].all()
     assert not right[nowhere][:, 1:5].any()
@@ -63,9 +63,9 @@ def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
 
 def test_decisions_follow_the_tokens_of_the_copy(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    target = target_of(example, chat, LABELS)
-    [marks] = target.rights
-    assert chat.decode([target.branch[place] for place in marks.places]) == TEXT
+    piece = piece_of(example, chat, LABELS, "entities")
+    [marks] = piece.rights
+    assert chat.decode([piece.tokens[place] for place in marks.places]) == TEXT
 
 
 def test_windows_are_whole_sentences_and_leave_nothing_out():
@@ -125,20 +125,17 @@ def test_a_note_of_parts_has_the_headings_of_its_parts():
 
 def test_questions_on_one_document_share_its_beginning_in_a_row(chat):
     examples = search_examples("bc5cdr", [RECORD] * 3, 1_000, random.Random(1))
-    targets = [target_of(example, chat, LABELS) for example in examples]
-    [row] = rows_of([targets], cost(targets))
+    pieces = [piece_of(example, chat, LABELS, "search") for example in examples]
+    [row] = rows_of(pieces, 5_000)
     [document] = row.documents
-    assert len(document.branches) == len(targets)
-    assert row.tokens[document.beginning] == list(targets[0].beginning)
-    for branch, target, right in zip(document.branches, targets, row.rights, strict=True):
-        assert row.tokens[branch] == target.branch
-        assert row.positions[branch.start] == len(target.beginning)
-        assert [place - branch.start for place in right.places] == target.rights[0].places
-
-
-def test_what_is_longer_than_a_row_is_left_out(chat):
-    targets = [target_of(e, chat, LABELS) for e in marks_examples("bc5cdr", [RECORD], LABELS, 1_000)]
-    assert rows_of([targets], cost(targets) - 1) == []
+    shared = pieces[0].shared_tokens
+    assert row.tokens[document.beginning] == pieces[0].tokens[:shared]
+    for branch, piece, (_, right) in zip(document.branches, pieces, row.rights, strict=True):
+        assert row.tokens[branch] == piece.tokens[shared:]
+        assert row.positions[branch.start] == shared
+        assert [row.tokens[place] for place in right.places] == [
+            piece.tokens[place] for place in piece.rights[0].places
+        ]
 
 
 def test_a_branch_sees_its_beginning_and_itself_and_nothing_else():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,17 @@ def windows_of(record: dict[str, Any], max_characters: int) -> Iterator[tuple[in
 
 
 def marks_examples(
-    corpus: str, records: Sequence[dict[str, Any]], labels: Sequence[MarkedLabel], max_characters: int
+    corpus: str,
+    records: Sequence[dict[str, Any]],
+    labels: Sequence[MarkedLabel],
+    max_characters: int,
+    names: Mapping[str, str] | None = None,
 ) -> list[Example]:
-    """One example a window: every annotated mention is marked; of overlapping ones the longer."""
-    names = LABELS_OF[corpus]
+    """One example a window: every annotated mention is marked; of overlapping ones the longer.
+
+    `names`: what the records' labels are called here, where `corpus` is none of the known ones.
+    """
+    names = LABELS_OF[corpus] if names is None else names
     unknown = frozenset(label.name for label in labels) - set(names.values())
     examples = []
     for record in records:

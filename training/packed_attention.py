@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from training.rows import Packed
+from training.packing import Packed
 
 NAME = "packed"
 

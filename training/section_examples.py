@@ -92,15 +92,18 @@ HEADINGS_OF_PARTS = {
 """By the name that MTS-Dialog gives a section, its heading in a note."""
 
 
+_FEWEST_PARTS = 3
+
+
 def notes_of_parts(rows: Sequence[dict[str, Any]], count: int, chance: random.Random) -> list[str]:
     """Notes put together of sections of other notes, so that rare kinds are seen as often as common ones."""
     parts: dict[str, list[str]] = {}
     for row in rows:
         if row["section"] in HEADINGS_OF_PARTS and len(row["section_text"]) > 30:
             parts.setdefault(HEADINGS_OF_PARTS[row["section"]], []).append(row["section_text"].strip())
-    notes = []
-    for _ in range(count):
-        headings = chance.sample(sorted(parts), chance.randint(3, 6))
+    notes: list[str] = []
+    while len(parts) >= _FEWEST_PARTS and len(notes) < count:
+        headings = chance.sample(sorted(parts), chance.randint(_FEWEST_PARTS, min(6, len(parts))))
         notes.append("".join(f"{one}\n{chance.choice(parts[one])}\n\n" for one in headings))
     return notes
 

@@ -3,54 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from training.examples import Example
+from training.pieces import Piece, Right
 from worker.chat import Chat
 from worker.decisions import SENTENCE_KINDS, MarkedLabel
 from worker.engine import Choice
 from worker.places import places_of
 
 
-@dataclass(frozen=True, slots=True)
-class Right:
-    """One choice of an example: where it is made, and which words are right there."""
-
-    places: list[int]
-    """Indexes into the branch's tokens, after which a decision is made."""
-    word_tokens: list[int]
-    is_right: npt.NDArray[np.bool_]
-    """Shape [places, words]; several right words share their probability."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One training sequence: a beginning, which other questions on the document share, and a branch."""
-
-    beginning: tuple[int, ...]
-    branch: list[int]
-    rights: tuple[Right, ...]
-    """Only choices whose right words are known."""
-
-
-def target_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel]) -> Target:
+def piece_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel], kind: str) -> Piece:
     """The sequence as the engine builds it: prompt, then the copy, decisions after its tokens."""
     request = example.request
     encoded = chat.encode(request.prompt)
-    question = encoded.tokens[encoded.shared_tokens :]
     copied, offsets = chat.plain_with_offsets(request.copy)
     rights = tuple(
         Right(
-            places=[len(question) + place for place in places_of(choice, offsets)],
+            places=[len(encoded.tokens) + place for place in places_of(choice, offsets)],
             word_tokens=[chat.plain(word)[0] for word in choice.words],
             is_right=is_right,
         )
         for choice, is_right in _known(example, offsets, labels)
     )
-    return Target(tuple(encoded.tokens[: encoded.shared_tokens]), question + copied, rights)
+    return Piece(kind, encoded.tokens + copied, encoded.shared_tokens, rights)
 
 
 def _known(

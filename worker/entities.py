@@ -74,15 +74,19 @@ def _entity(note: Note, mention: Mention) -> Entity:
 
 def _list_requests(note: Note, labels: Sequence[Label]) -> list[Write]:
     return [
-        Write(
-            prompt=prompt("entities_list", text, label=label, answer_start=f"{label.name.capitalize()}:"),
-            max_tokens=LIST_TOKENS,
-            form=EntityList(text, LIST_ITEMS),
-        )
+        list_request(note.text[window.start : window.end], label)
         for window in note.windows
-        for text in (note.text[window.start : window.end],)
         for label in labels
     ]
+
+
+def list_request(text: str, label: Label) -> Write:
+    """Every mention of one label in a window; what is trained to list asks just so."""
+    return Write(
+        prompt=prompt("entities_list", text, label=label, answer_start=f"{label.name.capitalize()}:"),
+        max_tokens=LIST_TOKENS,
+        form=EntityList(text, LIST_ITEMS),
+    )
 
 
 def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> list[Mention]:

@@ -41,7 +41,7 @@ def write(note: Note, max_words: int) -> Generator[Sequence[Request], list[Reply
         parts = _joined(shortened, longest)
     each = max(1, round(max_words / len(SECTIONS) / _WORDS_A_SENTENCE))
     title, *answers = yield from _written(
-        [_title(parts[0]), *(_section(parts[0], question, each) for question in SECTIONS.values())]
+        [_title(parts[0]), *(section_request(parts[0], question, each) for question in SECTIONS.values())]
     )
     told = [("", title)] + [
         (section, answer[span.start : span.end])
@@ -76,7 +76,8 @@ def _title(text: str) -> Write:
     )
 
 
-def _section(text: str, question: str, most: int) -> Write:
+def section_request(text: str, question: str, most: int) -> Write:
+    """One section of the summary of `text`; what is trained to write it asks just so."""
     return Write(
         prompt("summary_section", text, question=question, sentences=most),
         max_tokens=most * _SENTENCE_CHARACTERS,

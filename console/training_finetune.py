@@ -1,0 +1,98 @@
+"""`notemill train finetune`: an adapter from a prepared folder, or with --plan what that takes in memory."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from console.errors import PROBLEM
+from console.terminal import human_duration, stderr, stdout
+from models.errors import UsageError
+from models.labels import load_labels
+from models.settings import Settings, load_settings
+from training.memory_plan import TrainingPlan, gib, plan_training
+from training.recipe import Recipe, load_recipe
+from worker.memory import GIB
+from worker.shapes import CONFIGS, Shape, shape_of_folder
+from worker.weights import is_prepared, prepared_folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """The command line's words."""
+
+    data: Path | None
+    output: Path | None
+    weights: str | None
+    recipe: str | None
+    start: Path | None
+    changes: dict[str, Any]
+    """Of the recipe; None: as it says."""
+    stop_after_steps: int | None
+    is_restarting: bool
+
+
+def finetune_weights(wanted: Wanted, *, gib_of_card: float | None, is_plan: bool, as_json: bool) -> int:
+    """Trains, or shows the plan; exit status 1 where that does not fit. Raises UsageError."""
+    settings = load_settings()
+    settings = settings.model_copy(update={"weights": wanted.weights} if wanted.weights else {})
+    recipe = load_recipe(wanted.recipe, settings.weights, **wanted.changes)
+    if is_plan:
+        return _show_plan(settings, recipe, gib_of_card or 8.0, as_json=as_json)
+    if wanted.data is None or wanted.output is None:
+        raise UsageError("say what to train on and where to: --data PREPARED --output FOLDER")
+    from training.fine_tuning import Asked, finetune
+
+    asked = Asked(
+        data=wanted.data,
+        output=wanted.output,
+        recipe=recipe,
+        settings=settings,
+        labels=load_labels(settings.labels_file),
+        start=wanted.start,
+        is_restarting=wanted.is_restarting,
+        stop_after_steps=wanted.stop_after_steps,
+    )
+    console = stderr()
+    facts = finetune(asked, lambda line: console.print(line, soft_wrap=True))
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        stdout().print(
+            f"{facts['steps']:,} steps in {human_duration(facts['seconds'])}; the adapter is in"
+            f" {wanted.output}. Serve it: NOTEMILL_ADAPTER={wanted.output}",
+            soft_wrap=True,
+        )
+    return 0
+
+
+def _show_plan(settings: Settings, recipe: Recipe, card_gib: float, *, as_json: bool) -> int:
+    is_here = is_prepared(settings) or settings.weights not in CONFIGS
+    shape = shape_of_folder(prepared_folder(settings)) if is_here else Shape.of(CONFIGS[settings.weights])
+    is_cuda = settings.device != "cpu"
+    plan = plan_training(shape, recipe, budget_bytes=int(card_gib * GIB), is_cuda=is_cuda)
+    if as_json:
+        print(json.dumps({"fits": plan.fits, "needed_bytes": plan.needed_bytes, "parts": plan.parts}))
+    else:
+        _print(plan, card_gib)
+    return 0 if plan.fits else PROBLEM
+
+
+def _print(plan: TrainingPlan, card_gib: float) -> None:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("memory")
+    table.add_column("GiB", justify="right")
+    for name, size in [*plan.parts.items(), ("in all", plan.needed_bytes)]:
+        table.add_row(name, gib(size))
+    console = stdout()
+    console.print(table)
+    left = plan.budget_bytes - plan.needed_bytes
+    console.print(
+        f"It fits {card_gib:g} GiB, {gib(left)} to spare."
+        if plan.fits
+        else f"It does not fit {card_gib:g} GiB, {gib(-left)} too much: take a smaller row_tokens or rank."
+    )

@@ -1,0 +1,224 @@
+"""`notemill train finetune` on a tiny Mistral in 4 bits: packed, resumed, stopped, and told of."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from tiny import write_tiny_weights
+from transformers import AutoTokenizer
+from workshop import ROOT
+
+from models.labels import load_labels
+from models.settings import Settings
+from training.fine_tuning import Asked, finetune
+from training.loop import learning_rate
+from training.losses import parts_of
+from training.memory_plan import plan_training
+from training.networks import trainable
+from training.packing import rows_of
+from training.pieces import Piece, Right
+from training.prepared import write_prepared
+from training.recipe import Recipe, RecipeError, load_recipe
+from training.written_examples import Written, WrittenPieces
+from worker.chat import Chat
+from worker.memory import GIB
+from worker.shapes import CONFIGS, Shape
+from worker.written import SECTIONS, section_request
+
+pytest_plugins = ("commands",)
+SIZES = {
+    "row_tokens": 512,
+    "rows_a_step": 2,
+    "epochs": 3,
+    "validate_every_steps": 4,
+    "checkpoint_every_steps": 3,
+}
+EIGHT_GB = load_recipe("mistral-7b-8gb", "mistral-7b", **SIZES)
+TEXT = "He has chest pain. Aspirin 81 mg was given. He denies fever."
+
+
+def record(number: int) -> dict:
+    text = f"Patient {number}. {TEXT}"
+    spans = [
+        (text.index(word), word, label)
+        for word, label in (("chest pain", "problem"), ("Aspirin", "medication"))
+    ]
+    entities = [
+        {"start": at, "end": at + len(word), "text": word, "label": label} for at, word, label in spans
+    ]
+    return {"kind": "note", "corpus": "own", "text": text, "entities": entities}
+
+
+def chat_record(number: int) -> dict:
+    return {
+        "kind": "conversation",
+        "turns": [["human", f"What is gout {number}?"], ["assistant", "A disease."]],
+    }
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    train = [one for number in range(3) for one in (record(number), chat_record(number))]
+    write_prepared(folder, train, [record(90), chat_record(91)], {})
+    return folder
+
+
+@pytest.fixture
+def asked(weights: Path, data: Path, tmp_path: Path):
+    def make(name: str, recipe: Recipe = EIGHT_GB, **changes) -> Asked:
+        return Asked(
+            data=data,
+            output=tmp_path / name,
+            recipe=recipe,
+            settings=Settings(weights=str(weights), device="cpu"),
+            labels=load_labels(),
+            **changes,
+        )
+
+    return make
+
+
+def losses(folder: Path) -> list[float]:
+    return json.loads((folder / "training.json").read_text())["losses"]
+
+
+def quiet(_line: str) -> None:
+    pass
+
+
+def test_the_8_gb_recipe_trains_4_bit_weights_and_the_validation_loss_falls(asked) -> None:
+    eager = {"learning_rate": 1e-2, "warmup_steps": 0, "epochs": 4, "validate_every_steps": 2}
+    facts = finetune(asked("run", EIGHT_GB.model_copy(update=eager)), quiet)
+    found = json.loads((Path(facts["output"]) / "training.json").read_text())["validations"]
+    assert facts["optimizer"] == "adamw"  # paged 8 bits are CUDA's
+    assert found[-1]["loss"] < 0.7 * found[0]["loss"]
+
+
+def test_a_run_that_was_stopped_goes_on_with_the_very_same_losses(asked) -> None:
+    finetune(asked("whole"), quiet)
+    finetune(asked("parts", stop_after_steps=4), quiet)
+    finetune(asked("parts"), quiet)
+    one, other = (asked(name).output for name in ("whole", "parts"))
+    assert losses(one) == losses(other)
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_killed_run_goes_on_with_the_very_same_losses(asked, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(yaml.safe_dump(EIGHT_GB.model_dump() | {"epochs": 4}))
+    run = asked("killed", load_recipe(str(recipe), ""))
+    command = [sys.executable, str(ROOT / "notemill.py"), "train", "finetune", "--data", str(run.data)]
+    command += ["--output", str(run.output), "--recipe", str(recipe), "--weights", run.settings.weights]
+    environment = os.environ | {"NOTEMILL_DEVICE": "cpu"}
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    while not list(run.output.glob("checkpoints/step-*.pt")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finetune(run, quiet)
+    finetune(asked("whole", run.recipe), quiet)
+    assert losses(run.output) == losses(tmp_path / "whole")
+
+
+def test_an_adapters_folder_tells_what_made_it(asked) -> None:
+    run = asked("told", stop_after_steps=4)
+    facts = finetune(run, quiet)
+    card = (run.output / "README.md").read_text()
+    assert facts["data_sha256"] in card
+    assert yaml.safe_load((run.output / "recipe.yaml").read_text()) == EIGHT_GB.model_dump()
+    assert (run.output / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((run.output / "notemill.json").read_text())["entities_form"] == "marks"
+    assert "chest pain" not in card
+
+
+def test_another_recipe_does_not_go_on_from_this_ones_checkpoints(notemill, asked) -> None:
+    run = asked("other", stop_after_steps=3)
+    finetune(run, quiet)
+    command = ("train", "finetune", "--data", run.data, "-o", run.output, "--weights", run.settings.weights)
+    assert notemill(*command, "--epochs", 2) == 2
+    assert "--restart" in notemill.err
+
+
+def test_validation_that_gets_no_better_ends_the_run_with_the_best_adapter(asked) -> None:
+    wild = {
+        "learning_rate": 3.0,
+        "max_gradient_norm": 100.0,
+        "patience": 1,
+        "validate_every_steps": 1,
+        "epochs": 9,
+    }
+    facts = finetune(asked("wild", EIGHT_GB.model_copy(update=wild)), quiet)
+    assert facts["is_stopped_early"]
+    kept = load_file(asked("wild").output / "adapter_model.safetensors")
+    best = load_file(asked("wild").output / "checkpoints" / "best" / "adapter_model.safetensors")
+    assert all(torch.equal(kept[name], best[name]) for name in best)
+
+
+def test_pieces_of_a_row_do_not_see_each_other(weights: Path) -> None:
+    chance = np.random.default_rng(1)
+    pieces = [
+        Piece("a", chance.integers(5, 500, 40).tolist(), answers=tuple(range(20, 40))),
+        Piece("b", chance.integers(5, 500, 60).tolist(), (Right([10, 59], [7, 9], np.eye(2, dtype=bool)),)),
+    ]
+    network = trainable(weights, EIGHT_GB.model_copy(update={"dropout": 0.0}), torch.device("cpu"))
+    together = [float(part.loss) for part in parts_of(network, rows_of(pieces, 100)[0])]
+    apart = [float(part.loss) for one in pieces for part in parts_of(network, rows_of([one], 100)[0])]
+    assert sorted(together) == pytest.approx(sorted(apart), rel=2e-3)
+
+
+def test_a_conversation_is_learnt_on_its_answers_only(weights: Path) -> None:
+    chat = Chat(AutoTokenizer.from_pretrained(weights))
+    turns = [("human", "fever?"), ("assistant", "no fever"), ("human", "cough?"), ("assistant", "a cough")]
+    piece = WrittenPieces(chat).conversation(turns, "conversation")
+    learnt = [piece.tokens[place] for place in piece.answers]
+    assert chat.tokenizer.decode(learnt) == "no fever</s>a cough</s>"
+
+
+def test_an_answer_that_its_grammar_would_not_write_is_refused(weights: Path) -> None:
+    pieces = WrittenPieces(Chat(AutoTokenizer.from_pretrained(weights)))
+    request = section_request("He got aspirin 81 mg.", SECTIONS["Medications"], 2)
+    assert pieces.answer(Written(request, "Aspirin 81 mg was given."), "summary") is not None
+    assert pieces.answer(Written(request, "Aspirin 325 mg was given."), "summary") is None
+    assert pieces.refused == {"summary: not as its grammar has it": 1}
+
+
+def test_a_recipe_with_an_unknown_name_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("lerning_rate: 1\n")
+    with pytest.raises(RecipeError, match="lerning_rate"):
+        load_recipe(str(tmp_path / "mine.yaml"), "mistral-7b")
+    with pytest.raises(RecipeError, match="one of mistral-7b-8gb, smollm2-135m-cpu"):
+        load_recipe("mine", "mistral-7b")
+
+
+def test_the_8_gb_recipe_fits_8_gb_and_its_rows_are_why(notemill) -> None:
+    assert notemill("train", "finetune", "--plan", "--weights", "mistral-7b") == 0
+    assert "It fits 8 GiB" in notemill.out
+    shape, recipe = Shape.of(CONFIGS["mistral-7b"]), load_recipe("mistral-7b-8gb", "")
+    unchecked = recipe.model_copy(update={"has_gradient_checkpointing": False})
+    assert not plan_training(shape, unchecked, budget_bytes=8 * GIB, is_cuda=True).fits
+
+
+def test_the_learning_rate_warms_up_and_ends_at_a_fiftieth() -> None:
+    rates = [learning_rate(EIGHT_GB, step, 200) for step in range(1, 201)]
+    assert max(rates) == pytest.approx(EIGHT_GB.learning_rate, rel=0.05)
+    assert rates[0] < 0.1 * max(rates)
+    assert rates[-1] == pytest.approx(0.02 * EIGHT_GB.learning_rate)

@@ -1,0 +1,64 @@
+"""What stays beside an adapter: what it was trained on and how, for people and for the worker."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from training.loop import Progress
+from training.recipe import Recipe
+
+
+def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str]) -> None:
+    """`notemill.json`: what the worker may ask of the adapter."""
+    served: dict[str, Any] = {"tasks": list(tasks)}
+    if "entities" in tasks:
+        served |= {"entities_form": "marks", "labels": list(labels)}
+    (folder / "notemill.json").write_text(json.dumps(served, indent=1), "utf-8")
+
+
+def write_record(folder: Path, recipe: Recipe, facts: Mapping[str, Any], progress: Progress) -> None:
+    """recipe.yaml, training.json with every loss, and the card."""
+    (folder / "recipe.yaml").write_text(recipe.as_yaml(), "utf-8")
+    record = {
+        **facts,
+        "recipe_sha256": recipe.sha256,
+        "losses": progress.losses,
+        "validations": progress.validations,
+    }
+    (folder / "training.json").write_text(json.dumps(record, indent=1), "utf-8")
+    (folder / "README.md").write_text(_card(recipe, facts, progress), "utf-8")
+
+
+def _card(recipe: Recipe, facts: Mapping[str, Any], progress: Progress) -> str:
+    kinds = ", ".join(f"{kind} {count:,}" for kind, count in facts["pieces"].items())
+    best = min((one["loss"] for one in progress.validations), default=None)
+    last = progress.validations[-1]["kinds"] if progress.validations else {}
+    return f"""---
+base_model: {facts["weights"]}
+library_name: peft
+---
+# A notemill adapter for {facts["weights"]}
+
+LoRA of rank {recipe.rank} on every linear layer, {len(progress.losses):,} steps, {progress.tokens:,} tokens,
+{progress.seconds / 60:.0f} minutes on {facts["device"]}, optimizer {facts["optimizer"]}, frozen weights as
+{recipe.frozen}. `recipe.yaml` is the whole recipe, `training.json` every loss, `curve.png` their curve.
+
+**Trained on** a prepared folder with sha256 `{facts["data_sha256"]}`: {kinds}. Frozen weights: sha256
+`{facts["weights_sha256"]}`.
+
+**Validated** on what was held back: {"nothing" if best is None else f"best loss {best:.4f}"}.
+{_validated(last)}
+These figures are of single decisions and tokens. How good whole answers are is measured on notes that were
+not trained on, with `notemill train evaluate`.
+
+**Not for** decisions about a patient without a person who reads the note.
+"""
+
+
+def _validated(kinds: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"- {kind}: loss {one['loss']:.4f}, {one['right']:.1%} of places right" for kind, one in kinds.items()
+    )

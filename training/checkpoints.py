@@ -1,0 +1,86 @@
+"""A run's whole state on disk: a killed run goes on from it as if it had not been killed.
+
+Written beside its place and renamed, so that a half-written one is never found; the last two are kept.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from models.errors import UsageError
+
+_KEPT = 2
+
+
+class OtherRunError(UsageError):
+    """The folder holds a run of another recipe, other data or other weights."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} holds a run of another recipe, other data or other weights: take another --output, or"
+            " --restart to throw that one away"
+        )
+
+
+class Checkpoints:
+    """Those of one run, known by its fingerprint."""
+
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self._folder = folder
+        self._fingerprint = fingerprint
+
+    def save(
+        self, step: int, network: Any, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
+    ) -> None:
+        """`progress`: whatever else the loop wants back, of plain values."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        state = {
+            "fingerprint": self._fingerprint,
+            "step": step,
+            "adapter": {name: one.detach().cpu() for name, one in _trained(network)},
+            "optimizer": optimizer.state_dict(),
+            "chance": torch.get_rng_state(),
+            "chance_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            "progress": progress,
+        }
+        scratch = self._folder / ".writing"
+        with scratch.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.rename(self._folder / f"step-{step:07d}.pt")
+        for old in self._found()[:-_KEPT]:
+            old.unlink()
+
+    def restore(self, network: Any, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]] | None:
+        """Puts the last state back; its step and progress. None where there is none. Raises OtherRunError."""
+        found = self._found()
+        if not found:
+            return None
+        state = torch.load(found[-1], map_location="cpu", weights_only=True)
+        if state["fingerprint"] != self._fingerprint:
+            raise OtherRunError(self._folder.parent)
+        with torch.no_grad():
+            for name, one in _trained(network):
+                one.copy_(state["adapter"][name])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["chance"])
+        if state["chance_cuda"]:
+            torch.cuda.set_rng_state_all(state["chance_cuda"])
+        return int(state["step"]), state["progress"]
+
+    def forget(self) -> None:
+        """Removes them all."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _found(self) -> list[Path]:
+        return sorted(self._folder.glob("step-*.pt"))
+
+
+def _trained(network: Any) -> list[tuple[str, Any]]:
+    return [(name, one) for name, one in network.named_parameters() if one.requires_grad]

@@ -1,0 +1,119 @@
+"""The pieces of each epoch, drawn from prepared records; the same for the same seed and epoch.
+
+What does not depend on chance is made once; queries of search are drawn anew each epoch.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from models.labels import Label
+from training.examples import Example, marks_examples, search_examples
+from training.pieces import Piece
+from training.prepared import Record
+from training.recipe import Recipe
+from training.recognizing import ANSWER, CONVERSATION, DIALOGUE, NOTE, OWN, PLAIN
+from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
+from training.targets import piece_of
+from training.written_examples import WrittenPieces, list_answers, section_answers
+from worker.chat import Chat
+from worker.decisions import marked_labels
+
+MARKS, KINDS, SEARCH, SUMMARY, LISTS = "entities", "kinds", "search", "summary", "lists"
+_NOTES_OF_PARTS = 80
+"""Put together of dialogues' sections, where there are any."""
+_MOST_ANSWER_CHARACTERS = 3_000
+
+
+class Curriculum:
+    """One half of the prepared data as pieces."""
+
+    def __init__(
+        self, records: Sequence[Record], labels: Sequence[Label], chat: Chat, recipe: Recipe
+    ) -> None:
+        self._recipe, self._chat = recipe, chat
+        self._marked = marked_labels([label.name for label in labels])
+        self._by_kind: dict[str, list[Record]] = defaultdict(list)
+        self._notes: dict[str, list[Record]] = defaultdict(list)
+        for record in records:
+            self._by_kind[record["kind"]].append(record)
+            if record["kind"] == NOTE:
+                self._notes[record["corpus"]].append(record)
+        self.refused: Counter[str] = Counter()
+        """Written answers that were left out, by reason."""
+        self._fixed = self._fixed_pieces(labels)
+
+    @property
+    def tasks(self) -> list[str]:
+        """What an adapter that learnt this can be asked, in the worker's words."""
+        return ["entities", "search"] if self._notes else []
+
+    def epoch(self, number: int) -> list[Piece]:
+        """In the order they are learnt in."""
+        chance = random.Random(f"{self._recipe.seed} {number}")
+        drawn = self._fixed + [self._piece(example, SEARCH) for example in self._searches(chance)]
+        by_kind: dict[str, list[Piece]] = defaultdict(list)
+        for piece in drawn:
+            by_kind[piece.kind].append(piece)
+        chosen = [
+            piece
+            for kind, some in by_kind.items()
+            for piece in chance.sample(some, min(len(some), round(self._share(kind) * len(some))))
+        ]
+        return _mixed(chosen, chance)
+
+    def _share(self, kind: str) -> float:
+        return self._recipe.shares.get(kind, 0.0 if kind == LISTS else 1.0)
+
+    def _fixed_pieces(self, labels: Sequence[Label]) -> list[Piece]:
+        size = self._recipe.window_characters
+        written = WrittenPieces(self._chat)
+        pieces: list[Piece | None] = []
+        for corpus, records in self._notes.items():
+            names = _own_names(records) if corpus == OWN else None
+            examples = marks_examples(corpus, records, self._marked, size, names)
+            pieces += [self._piece(example, MARKS) for example in examples]
+            if self._share(LISTS) and corpus != OWN:
+                pieces += [written.answer(one, LISTS) for one in list_answers(corpus, records, labels, size)]
+        chance = random.Random(self._recipe.seed)
+        notes = [record["note"] for record in self._by_kind[PLAIN]]
+        notes += notes_of_parts(self._by_kind[DIALOGUE], _NOTES_OF_PARTS, chance)
+        pieces += [self._piece(one, KINDS) for one in kind_examples(notes, self._marked, size, chance)]
+        for record in self._by_kind[CONVERSATION]:
+            pieces.append(written.conversation(record["turns"], CONVERSATION))
+        sections = section_answers(self._by_kind[DIALOGUE], self.refused)
+        pieces += [written.answer(one, SUMMARY) for one in sections]
+        self.refused += written.refused
+        return [piece for piece in pieces if piece is not None]
+
+    def _searches(self, chance: random.Random) -> list[Example]:
+        size = self._recipe.window_characters
+        found: list[Example] = []
+        for corpus, records in self._notes.items():
+            found += search_examples(corpus, records, size, chance)
+        found += section_examples([record["note"] for record in self._by_kind[PLAIN]], size, chance)
+        answers = [one for one in self._by_kind[ANSWER] if len(one["answer"]) < _MOST_ANSWER_CHARACTERS]
+        if len(answers) >= 3:
+            found += answer_examples(answers, len(answers) // 10 + 1, chance)
+        return [example for example in found if example.is_relevant]
+
+    def _piece(self, example: Example, kind: str) -> Piece:
+        return piece_of(example, self._chat, self._marked, kind)
+
+
+def _mixed(pieces: Sequence[Piece], chance: random.Random) -> list[Piece]:
+    """In any order, questions on one document one after the other, so that a row shares its beginning."""
+    documents: dict[tuple[int, ...], list[Piece]] = defaultdict(list)
+    for number, piece in enumerate(pieces):
+        key = tuple(piece.tokens[: piece.shared_tokens]) or (-1, number)
+        documents[key].append(piece)
+    groups = list(documents.values())
+    chance.shuffle(groups)
+    return [piece for group in groups for piece in group]
+
+
+def _own_names(records: Sequence[Record]) -> dict[str, str]:
+    """Labels as they are; one that nobody used in any note is unknown, not wrong."""
+    return {one["label"]: one["label"] for record in records for one in record["entities"]}

@@ -1,0 +1,198 @@
+"""The steps of a run: packed rows, gradients added up, validation, early stopping, checkpoints.
+
+Everything that a step depends on is in a checkpoint or follows from seed and epoch, so that a run that was
+killed goes on with the very losses it would have had.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from training.checkpoints import Checkpoints
+from training.losses import Part, parts_of
+from training.packing import Row, rows_of, steps_of
+from training.pieces import Piece
+from training.recipe import Recipe
+
+_FLOOR = 0.02
+"""Of the learning rate, at the end."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; what a checkpoint keeps beside weights and chance."""
+
+    losses: list[float] = field(default_factory=list)
+    """One a step."""
+    validations: list[dict[str, Any]] = field(default_factory=list)
+    best_loss: float = math.inf
+    worse_in_a_row: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    is_stopped: bool = False
+
+    def as_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in Progress.__slots__}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What a run works with."""
+
+    network: Any
+    optimizer: torch.optim.Optimizer
+    recipe: Recipe
+    epoch: Callable[[int], list[Piece]]
+    """The pieces of an epoch, counted from 1, in order."""
+    validation: Sequence[Row]
+    checkpoints: Checkpoints
+    keep_best: Callable[[], None]
+    """Saves the adapter as it is: it is the best so far."""
+    say: Callable[[str], None]
+    stop_after_steps: int | None = None
+    """End there as if killed, with the learning rate of the whole run."""
+
+
+def train(run: Run) -> Progress:
+    """To the recipe's end, from the last checkpoint if there is one."""
+    steps_an_epoch = len(_steps(run, 1))
+    total = min(run.recipe.max_steps or 10**9, run.recipe.epochs * steps_an_epoch)
+    restored = run.checkpoints.restore(run.network, run.optimizer)
+    done, progress = (restored[0], Progress(**restored[1])) if restored else (0, Progress())
+    if restored:
+        run.say(f"going on after step {done:,}")
+    for number, step in _numbered(run, done):
+        if progress.is_stopped or number > min(total, run.stop_after_steps or total):
+            break
+        _one_step(run, step, progress, learning_rate(run.recipe, number, total))
+        is_last = number == total
+        if number % run.recipe.validate_every_steps == 0 or is_last:
+            _validate(run, progress, number)
+        _tell(run, progress, number, total, steps_an_epoch)
+        if number % run.recipe.checkpoint_every_steps == 0 or is_last or progress.is_stopped:
+            run.checkpoints.save(number, run.network, run.optimizer, progress.as_dict())
+    return progress
+
+
+def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+    """A linear warm-up, then a half cosine down to a fiftieth at the last step."""
+    warm = min(1.0, step / max(1, recipe.warmup_steps))
+    return recipe.learning_rate * warm * max(_FLOOR, 0.5 * (1 + math.cos(math.pi * step / max(1, total))))
+
+
+def _numbered(run: Run, done: int) -> Iterator[tuple[int, list[Row]]]:
+    """Steps from the one after `done`, counted from 1 over all epochs."""
+    number = 0
+    for epoch in range(1, run.recipe.epochs + 2):  # a later epoch may have a row less than the first
+        steps = _steps(run, epoch)
+        for place in range(max(0, done - number), len(steps)):
+            yield number + place + 1, steps[place]
+        number += len(steps)
+
+
+def _steps(run: Run, epoch: int) -> list[list[Row]]:
+    return steps_of(rows_of(run.epoch(epoch), run.recipe.row_tokens), run.recipe.rows_a_step)
+
+
+def _one_step(run: Run, step: Sequence[Row], progress: Progress, rate: float) -> None:
+    began = time.monotonic()
+    for group in run.optimizer.param_groups:
+        group["lr"] = rate
+    parts, loss = sum(row.parts for row in step), 0.0
+    run.network.train()
+    for row in step:
+        row_loss = torch.stack([part.loss for part in parts_of(run.network, row)]).sum() / parts
+        row_loss.backward()  # type: ignore[no-untyped-call]
+        loss += float(row_loss.detach())
+        progress.tokens += len(row.tokens)
+    torch.nn.utils.clip_grad_norm_(
+        [one for one in run.network.parameters() if one.requires_grad], run.recipe.max_gradient_norm
+    )
+    run.optimizer.step()
+    run.optimizer.zero_grad(set_to_none=True)
+    progress.losses.append(loss)
+    progress.seconds += time.monotonic() - began
+
+
+def _validate(run: Run, progress: Progress, number: int) -> None:
+    """Notes the figures; keeps the adapter where they are the best, stops where they were not for long."""
+    if not run.validation:
+        return
+    found = validated(run.network, run.validation)
+    progress.validations.append({"step": number, **found})
+    shown = ", ".join(
+        f"{kind} {one['loss']:.3f} ({one['right']:.1%} right)" for kind, one in found["kinds"].items()
+    )
+    run.say(f"validation at step {number:,}: loss {found['loss']:.4f}; {shown}")
+    if found["loss"] < progress.best_loss:
+        progress.best_loss, progress.worse_in_a_row = found["loss"], 0
+        run.keep_best()
+        return
+    progress.worse_in_a_row += 1
+    if run.recipe.patience and progress.worse_in_a_row >= run.recipe.patience:
+        progress.is_stopped = True
+        run.say(f"stopped: no better for {progress.worse_in_a_row} validations")
+
+
+def validated(network: Any, rows: Sequence[Row]) -> dict[str, Any]:
+    """Mean loss of all parts; by kind the loss and the share of places decided or predicted rightly."""
+    by_kind: dict[str, list[Part]] = defaultdict(list)
+    with torch.no_grad(), _without_dropout(network):
+        for row in rows:
+            for part in parts_of(network, row):
+                by_kind[part.kind].append(part)
+    everything = [part for some in by_kind.values() for part in some]
+    return {
+        "loss": _mean_loss(everything),
+        "kinds": {
+            kind: {
+                "loss": _mean_loss(some),
+                "right": sum(part.right for part in some) / sum(part.places for part in some),
+            }
+            for kind, some in by_kind.items()
+        },
+    }
+
+
+@contextmanager
+def _without_dropout(network: Any) -> Iterator[None]:
+    """Only that is switched off: `network.eval()` lets bitsandbytes (0.50) repack 4-bit weights on a CPU for
+    inference, for good, and what is packed so has no way back for gradients: the loss rose after the first
+    validation."""
+    dropouts = [one for one in network.modules() if isinstance(one, torch.nn.Dropout)]
+    for one in dropouts:
+        one.eval()
+    yield
+    for one in dropouts:
+        one.train()
+
+
+def _mean_loss(parts: Sequence[Part]) -> float:
+    return sum(float(part.loss) for part in parts) / len(parts)
+
+
+def _tell(run: Run, progress: Progress, number: int, total: int, steps_an_epoch: int) -> None:
+    if number % 10 and number != total and number > 3:
+        return
+    recent = progress.losses[-20:]
+    left = progress.seconds / len(progress.losses) * (total - number)
+    pace = progress.tokens / max(progress.seconds, 1e-9)
+    run.say(
+        f"step {number:,} of {total:,} · epoch {number / steps_an_epoch:.1f}"
+        f" · loss {sum(recent) / len(recent):.4f} · {pace:,.0f} tokens/s · {_duration(left)} left"
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"

@@ -1,0 +1,68 @@
+"""Why a recipe fits a card: what training takes besides the weights, by worker.footprint's sums. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from training.recipe import Recipe
+from worker.footprint import (
+    BF16,
+    FP32,
+    Adapter,
+    adapter_step_bytes,
+    bf16_bytes,
+    largest_layer_bytes,
+    nf4_bytes,
+    step_bytes,
+)
+from worker.memory import CPU_PROCESS_BYTES, CUDA_CONTEXT_BYTES, GIB, SLACK_SHARE
+from worker.shapes import Shape
+
+HEAD_TOKENS = 256
+"""As in training.losses: tokens whose logits are held at once."""
+_BACKWARD_COPIES = 3
+"""One recomputed layer holds what its way back needs: its products, their inputs' copies in the adapters, and
+the gradients that run against them."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingPlan:
+    """Bytes of each thing, for one row at a time."""
+
+    parts: dict[str, int]
+    budget_bytes: int
+
+    @property
+    def needed_bytes(self) -> int:
+        return sum(self.parts.values())
+
+    @property
+    def fits(self) -> bool:
+        return self.needed_bytes <= self.budget_bytes
+
+
+def plan_training(shape: Shape, recipe: Recipe, *, budget_bytes: int, is_cuda: bool) -> TrainingPlan:
+    """With gradient checkpointing one bf16 hidden state a layer is kept, else all that a layer computes."""
+    tokens = recipe.row_tokens
+    adapter = Adapter.of_rank(recipe.rank, shape)
+    layer = step_bytes(shape, tokens, rows=0) + adapter_step_bytes(shape, adapter, tokens)
+    kept = BF16 * tokens * shape.hidden if recipe.has_gradient_checkpointing else layer
+    is_8bit = recipe.optimizer == "paged_adamw_8bit" and is_cuda
+    parts = {
+        "frozen weights": nf4_bytes(shape) if recipe.frozen == "nf4" else bf16_bytes(shape),
+        "adapter and its gradients, fp32": 2 * FP32 * adapter.parameters,
+        # Two states a value; in 8 bits with a scale of 4 bytes for each 256 (bitsandbytes).
+        "optimizer": int(adapter.parameters * (2 * (1 + FP32 / 256) if is_8bit else 2 * FP32)),
+        f"kept of {shape.layers} layers, {tokens:,} tokens": shape.layers * kept,
+        "one layer, there and back": _BACKWARD_COPIES * layer,
+        "a 4-bit matrix, unpacked": largest_layer_bytes(shape) if recipe.frozen == "nf4" else 0,
+        f"logits of {HEAD_TOKENS} tokens": HEAD_TOKENS * shape.vocabulary * (BF16 + 3 * FP32),
+        "CUDA context" if is_cuda else "process": CUDA_CONTEXT_BYTES if is_cuda else CPU_PROCESS_BYTES,
+        "slack of the allocator": int(budget_bytes * SLACK_SHARE),
+    }
+    return TrainingPlan({name: size for name, size in parts.items() if size}, budget_bytes)
+
+
+def gib(size: float) -> str:
+    """e.g. '3.85'."""
+    return f"{size / GIB:.2f}"

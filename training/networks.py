@@ -1,0 +1,66 @@
+"""The network that is trained: frozen weights as the recipe holds them, LoRA beside every linear layer."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from transformers import AutoModelForCausalLM
+from transformers.utils.logging import disable_progress_bar
+
+from training import packed_attention
+from training.recipe import Recipe, RecipeError
+from worker.networks import nf4
+
+
+def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
+    """`start`: an adapter to go on from, whose rank then holds. Raises RecipeError."""
+    torch.manual_seed(recipe.seed)
+    disable_progress_bar()  # the run's own lines say how far it is
+    network = _frozen(folder, recipe, device)
+    network.requires_grad_(False)
+    if recipe.has_gradient_checkpointing:
+        # peft's own preparation would also widen embeddings and output layer to fp32: 0.5 GB of 8.
+        network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        network.enable_input_require_grads()
+    if start is not None:
+        return PeftModel.from_pretrained(network, start, is_trainable=True).train()
+    config = LoraConfig(
+        r=recipe.rank,
+        lora_alpha=recipe.alpha,
+        lora_dropout=recipe.dropout,
+        target_modules="all-linear",
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(network, config).train()
+
+
+def optimizer_of(network: Any, recipe: Recipe) -> tuple[torch.optim.Optimizer, str]:
+    """And its name: paged 8-bit AdamW where CUDA is, else AdamW."""
+    weights = [one for one in network.parameters() if one.requires_grad]
+    options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
+    if recipe.optimizer == "paged_adamw_8bit" and weights[0].device.type == "cuda":
+        import bitsandbytes
+
+        return bitsandbytes.optim.PagedAdamW8bit(weights, **options), "paged_adamw_8bit"
+    return torch.optim.AdamW(weights, **options), "adamw"
+
+
+def _frozen(folder: Path, recipe: Recipe, device: torch.device) -> Any:
+    is_quantized = "quantization_config" in json.loads((folder / "config.json").read_text("utf-8"))
+    if recipe.frozen == "bf16" and is_quantized:
+        raise RecipeError(f"{folder} holds 4-bit weights, the recipe wants bf16: take nf4 or nf4_in_bf16")
+    options: dict[str, Any] = (
+        {} if is_quantized or recipe.frozen == "bf16" else {"quantization_config": nf4()}
+    )
+    network = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=torch.bfloat16,
+        device_map={"": device},
+        attn_implementation=packed_attention.NAME,
+        **options,
+    )
+    return network.dequantize().to(torch.bfloat16) if recipe.frozen == "nf4_in_bf16" else network

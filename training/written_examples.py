@@ -1,0 +1,138 @@
+"""Answers that are written: chat turns, sections of a summary, lists of mentions; asked as the worker asks.
+
+An answer that its form's grammar would not let be written is refused and counted. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from models.labels import Label
+from training.conversations import ASSISTANT, HUMAN
+from training.examples import LABELS_OF, windows_of
+from training.pieces import Piece
+from worker.attributes import PATTERNED
+from worker.chat import Chat
+from worker.engine import Write
+from worker.entities import LIST_ITEMS, list_request
+from worker.forms import FormError
+from worker.grammar import Grammars
+from worker.sentences import sentences
+from worker.written import SECTIONS, section_request
+
+SECTION_OF = {
+    "ASSESSMENT": "Problems",
+    "DIAGNOSIS": "Problems",
+    "PASTMEDICALHX": "Problems",
+    "CC": "Problems",
+    "GENHX": "Course",
+    "EDCOURSE": "Course",
+    "PROCEDURES": "Course",
+    "MEDICATIONS": "Medications",
+    "PLAN": "Follow-up",
+    "DISPOSITION": "Follow-up",
+}
+"""By the name that MTS-Dialog gives a section, the summary's section that it answers."""
+_SENTENCES = 2
+"""Of a section, as a summary of 120 words has."""
+_NONE = frozenset({"none", "no", "n/a", "none known", "negative", "noncontributory", "not applicable"})
+_HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A request as the worker makes it, and what should be written."""
+
+    request: Write
+    answer: str
+
+
+def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> Iterator[Written]:
+    """A dialogue as the note, the section that was written from it as the answer."""
+    for row in rows:
+        section = SECTION_OF.get(row["section"])
+        if section is None:
+            continue
+        request = section_request(row["dialogue"], SECTIONS[section], _SENTENCES)
+        text = row["section_text"].strip()
+        told = [text[one.start : one.end] for one in sentences(text)][:_SENTENCES]
+        if text.lower().rstrip(". ") in _NONE:
+            told = []
+        assert request.form is not None
+        try:
+            answer = request.form.written(json.dumps(told))
+        except FormError:
+            answer = "None."
+        if told and (answer == "None." or len(list(sentences(answer))) < len(told)):
+            refused["a figure that the dialogue does not have, or no sentence of the form"] += 1
+            continue
+        yield Written(request, answer)
+
+
+def list_answers(
+    corpus: str, records: Sequence[dict[str, Any]], labels: Sequence[Label], max_characters: int
+) -> Iterator[Written]:
+    """A window and a label that the corpus annotates: its mentions in the order of the note, each once."""
+    names = LABELS_OF[corpus]
+    listed = [one for one in labels if one.name in names.values() and one.name not in PATTERNED]
+    for record in records:
+        for start, end in windows_of(record, max_characters):
+            inside = [one for one in record["entities"] if start <= one["start"] and one["end"] <= end]
+            for label in listed:
+                mentions = [one for one in inside if names.get(one["label"]) == label.name]
+                surfaces = [record["text"][one["start"] : one["end"]] for one in mentions]
+                items = list(dict.fromkeys(surfaces))[:LIST_ITEMS]
+                yield Written(
+                    list_request(record["text"][start:end], label), " " + ("; ".join(items) or "none") + "\n"
+                )
+
+
+class WrittenPieces:
+    """Written examples in tokens, as one tokenizer and its grammars have them."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._end = [chat.tokenizer.eos_token_id]
+        self._grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+        self.refused: Counter[str] = Counter()
+
+    def answer(self, written: Written, kind: str) -> Piece | None:
+        """None, and counted, where the grammar does not allow the answer."""
+        answer = self._chat.plain(written.answer)
+        if written.request.form is not None:
+            matcher = self._grammars.matcher(written.request.form.lark())
+            if matcher.try_consume_tokens(answer) != len(answer) or not matcher.is_accepting():
+                self.refused[f"{kind}: not as its grammar has it"] += 1
+                return None
+        prompt = self._chat.encode(written.request.prompt).tokens
+        tokens = [*prompt, *answer, *self._end]
+        return Piece(kind, tokens, answers=tuple(range(len(prompt), len(tokens))))
+
+    def conversation(self, turns: Sequence[Sequence[str]], kind: str) -> Piece:
+        """Every answer of it is learnt, with the token that ends it."""
+        roles = {HUMAN: "user", ASSISTANT: "assistant"}
+        rendered = self._chat.tokenizer.apply_chat_template(
+            [{"role": roles[role], "content": _HERE} for role, _ in turns], tokenize=False
+        )
+        around = rendered.split(_HERE)
+        tokens = self._template(around[0])
+        learnt: list[int] = []
+        for (role, text), after in zip(turns, around[1:], strict=True):
+            first = len(tokens)
+            tokens += self._chat.plain(text)
+            following = self._template(after)
+            if role == ASSISTANT:
+                if following[:1] != self._end:
+                    following = [*self._end, *following]
+                learnt += range(first, len(tokens) + 1)
+            tokens += following
+        return Piece(kind, tokens[: learnt[-1] + 1], answers=tuple(learnt))
+
+    def _template(self, text: str) -> list[int]:
+        return list(
+            self._chat.tokenizer(text, add_special_tokens=False, split_special_tokens=False)["input_ids"]
+        )
