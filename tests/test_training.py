@@ -115,12 +115,12 @@ def test_of_three_answers_one_is_relevant():
 
 def test_a_note_of_parts_has_the_headings_of_its_parts():
     rows = [
-        {"section": name, "section_text": f"{name} text that is long enough."}
+        {"section": name, "section_text": f"{name} text that is long enough to be learnt."}
         for name in ("CC", "EXAM", "PLAN", "ALLERGY", "GENHX", "LABS")
     ]
     [note] = notes_of_parts(rows, 1, random.Random(2))
     assert note.count("\n\n") >= 3
-    assert "text that is long enough." in note
+    assert "text that is long enough to be learnt." in note
 
 
 def test_questions_on_one_document_share_its_beginning_in_a_row(chat):
