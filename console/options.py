@@ -90,3 +90,21 @@ Rows = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Show no 
 LabelsFile = Annotated[
     Path | None, typer.Argument(metavar="[FILE]", help="Check this labels file and print it.")
 ]
+ExportForm = Annotated[
+    str,
+    typer.Option("--to", metavar="FORM", help="omop, fhir, parquet, jsonl, csv, brat, labelstudio or spacy."),
+]
+ExportOutput = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A file (fhir, jsonl, csv, labelstudio), a folder (omop, parquet, brat, spacy), or for omop a"
+        " database URL. Written whole or not at all.",
+    ),
+]
+Vocabulary = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="CSV: label, text, concept_id, code, … for omop and fhir."),
+]
