@@ -12,6 +12,7 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 RUN pip install --constraint constraints.txt setuptools
 COPY notemill.py ./
 COPY console ./console
+COPY exports ./exports
 COPY models ./models
 COPY pages ./pages
 COPY producer ./producer

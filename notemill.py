@@ -201,6 +201,24 @@ def results(
     return write_results(run=run, task=task, status=status, form=form, output=output)
 
 
+@_look(epilog="Example: `notemill export --to fhir --output notes.ndjson`")
+def export(
+    to: options.ExportForm,
+    output: options.ExportOutput,
+    run: options.Run = None,
+    vocabulary: options.Vocabulary = None,
+    quiet: options.Quiet = False,
+) -> int:
+    """Write notes with their answers for other tools: OMOP, FHIR, Parquet, brat, Label Studio, spaCy.
+
+    Of every note the newest answers, or those of one run, and only what is finished; `results` shows
+    jobs as they stand, failed ones too, and knows how to print them.
+    """
+    from console.exporting import export
+
+    return export(form=to, output=output, run=run, vocabulary=vocabulary, is_quiet=quiet)
+
+
 @_look(epilog="Example: `notemill show discharge_01`")
 def show(
     document: options.StoredNote,

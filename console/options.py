@@ -161,3 +161,21 @@ BehindProxy = Annotated[
 Name = Annotated[
     str | None, typer.Option(metavar="NAME", help="Who corrects, for the record; else your login name.")
 ]
+ExportForm = Annotated[
+    str,
+    typer.Option("--to", metavar="FORM", help="omop, fhir, parquet, jsonl, csv, brat, labelstudio or spacy."),
+]
+ExportOutput = Annotated[
+    str,
+    typer.Option(
+        "--output",
+        "-o",
+        metavar="PATH",
+        help="A file (fhir, jsonl, csv, labelstudio), a folder (omop, parquet, brat, spacy), or for omop a"
+        " database URL. Written whole or not at all.",
+    ),
+]
+Vocabulary = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="CSV: label, text, concept_id, code, … for omop and fhir."),
+]

@@ -1,15 +1,14 @@
-"""The forms of results, each a function from a stream of jobs to bytes. Returns how many jobs it wrote.
+"""The forms of `notemill results`, each a function from a stream of jobs to bytes: for people a table, for
+programs those of `exports.lines`. Returns how many jobs it wrote.
 
 A job is the JSON object that `models.results` describes. Knows no database and no file names.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -17,51 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from console import flat
 from console.terminal import count_of, human_duration, shortened, stdout
+from exports.lines import Results, write_csv, write_jsonl, write_parquet
 
-Results = Iterable[dict[str, Any]]
 Writer = Callable[[Results, BinaryIO], int]
 _TABLE_ROWS = 200
-_PARQUET_ROWS = 1_000
-"""In one row group: a few MB."""
-
-
-def write_jsonl(results: Results, file: BinaryIO) -> int:
-    """A JSON object a line."""
-    count = 0
-    for result in results:
-        file.write(json.dumps(result, ensure_ascii=False).encode("utf-8") + b"\n")
-        count += 1
-    return count
-
-
-def write_csv(results: Results, file: BinaryIO) -> int:
-    """A line an entity, attribute, passage or summary sentence; a job without any has one line too."""
-    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, flat.COLUMNS)
-    writer.writeheader()
-    count = 0
-    for result in results:
-        writer.writerows(flat.rows_of(result))
-        count += 1
-    text.detach()
-    return count
-
-
-def write_parquet(results: Results, file: BinaryIO) -> int:
-    """A row a job, answers nested; the same columns whatever was asked."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    from console.parquet_schema import as_row, schema
-
-    columns, count = schema(), 0
-    with pq.ParquetWriter(file, columns, compression="zstd") as writer:
-        for batch in _in_batches(results, _PARQUET_ROWS):
-            writer.write_table(pa.Table.from_pylist([as_row(result) for result in batch], schema=columns))
-            count += len(batch)
-    return count
 
 
 def write_table(results: Results, file: BinaryIO) -> int:
@@ -122,9 +81,3 @@ def _console_for(file: BinaryIO) -> Console:
     """With colours where the table goes to a terminal, plain where it goes to a file."""
     console = stdout()
     return console if file is sys.stdout.buffer else Console(file=io.StringIO(), width=console.width)
-
-
-def _in_batches(results: Results, size: int) -> Iterable[list[dict[str, Any]]]:
-    rest = iter(results)
-    while batch := list(islice(rest, size)):
-        yield batch

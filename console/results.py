@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from console import result_forms
 from console.database import database
 from console.terminal import count_of, stderr
+from exports.whole import whole_file as whole_file
 from models.answers import Task
 from models.errors import UsageError
 from models.jobs import JobStatus
@@ -39,24 +36,6 @@ def write_results(
             count = write(results, file)
     stderr().print(f"{count_of(count, 'answer')} in {output}", soft_wrap=True)
     return 0
-
-
-@contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when the block ends well, and never half written; mode 0600."""
-    try:
-        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
 
 
 def _form(form: str | None, output: Path | None) -> str:

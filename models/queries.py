@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from models import annotated, charging, correcting, results, schema
+from models import annotated, charging, correcting, exporting, results, schema
 from models.answers import Task
 from models.claiming import has_suspicion, is_owed, is_served_by
 from models.clock import epoch_now
@@ -82,6 +82,21 @@ class Queries:
             return results.stream(self._engine, results.of_all_runs(*conditions))
         self._require_run(run_id)
         return results.stream(self._engine, results.of_run(run_id, *conditions))
+
+    def exported(self, run_id: int | None = None) -> Iterator[exporting.ExportedNote]:
+        """Notes with their finished answers, streamed: those of a run, or everybody's newest.
+        Raises UsageError where there is no such run."""
+        if run_id is not None:
+            self._require_run(run_id)
+        return exporting.stream(self._engine, run_id)
+
+    def exported_count(self, run_id: int | None = None) -> int:
+        """How many notes `exported` gives."""
+        return exporting.count(self._engine, run_id)
+
+    def exported_ids(self, run_id: int | None = None) -> Iterator[str]:
+        """The external ids of the notes that `exported` gives."""
+        return exporting.external_ids(self._engine, run_id)
 
     def document(self, reference: str) -> StoredDocument | None:
         """The newest version under an external id, or with `#12` the document whose id is 12."""

@@ -24,7 +24,7 @@ def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict
     options = {"stream_results": True, "yield_per": ROWS_A_FETCH}
     with reading(engine) as connection:
         for rows in connection.execute(statement, execution_options=options).partitions():
-            yield from _results(connection, rows)
+            yield from of_rows(connection, rows)
 
 
 def of_run(run_id: int, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
@@ -80,7 +80,8 @@ def _select(pairs: Select[*tuple[Any, ...]], *conditions: ColumnElement[bool]) -
     )
 
 
-def _results(connection: Connection, rows: Sequence[AnyRow]) -> Iterator[dict[str, Any]]:
+def of_rows(connection: Connection, rows: Sequence[AnyRow]) -> Iterator[dict[str, Any]]:
+    """A result for each of these rows, in their order."""
     finished = {(row.id, row.task) for row in rows if row.status == JobStatus.FINISHED}
     found = answers(connection, finished)
     for row in rows:

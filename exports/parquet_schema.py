@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -38,8 +39,12 @@ def schema() -> pa.Schema:
     )
 
 
-def as_row(result: dict[str, Any]) -> dict[str, Any]:
-    """A result as a row of that schema."""
+def table(results: Iterable[dict[str, Any]], columns: pa.Schema) -> pa.Table:
+    """Results as a table of that schema."""
+    return pa.Table.from_pylist([_row(result) for result in results], schema=columns)
+
+
+def _row(result: dict[str, Any]) -> dict[str, Any]:
     moments = {
         name: datetime.fromisoformat(result[name]) if result[name] else None
         for name in ("created_at", "finished_at")

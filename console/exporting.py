@@ -1,0 +1,55 @@
+"""`notemill export`: notes with their answers in the forms of other people's tools."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from console.database import Database, database
+from console.progress import Voice, voice
+from console.terminal import count_of, human_duration, stderr
+from exports.forms import FORMS, Exported, write
+from exports.vocabulary import read_vocabulary
+from models.errors import UsageError
+from models.exporting import ExportedNote
+from models.settings import load_settings
+
+_NOTES_BETWEEN_WORDS = 100
+
+
+def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, is_quiet: bool) -> int:
+    """Raises UsageError where the options make no sense."""
+    if form not in FORMS:
+        raise UsageError(f"there is no form {form!r}. Forms: {', '.join(FORMS)}.")
+    if vocabulary is not None and form not in ("omop", "fhir"):
+        raise UsageError(f"--vocabulary is for omop and fhir; {form} has no place for concepts.")
+    began, speaking, concepts = time.monotonic(), voice(is_quiet=is_quiet), read_vocabulary(vocabulary)
+    with database(load_settings()) as opened:
+        notes = _Told(opened, run, speaking)
+        ids = opened.queries.exported_ids(run)
+        try:
+            write(form, Exported(notes=notes, external_ids=ids, output=output, vocabulary=concepts))
+        finally:
+            speaking.close()
+    if not is_quiet:
+        took = human_duration(time.monotonic() - began)
+        where = "the database" if "://" in output else output
+        stderr().print(f"{count_of(notes.done, 'note')} as {form} in {where} after {took}", soft_wrap=True)
+    return 0
+
+
+class _Told:
+    """The notes of an export, said aloud as they go by."""
+
+    def __init__(self, opened: Database, run: int | None, speaking: Voice) -> None:
+        self._notes, self._voice = opened.queries.exported(run), speaking
+        self._total = opened.queries.exported_count(run)
+        self.done = 0
+
+    def __iter__(self) -> Iterator[ExportedNote]:
+        for note in self._notes:
+            yield note
+            self.done += 1
+            if self.done % _NOTES_BETWEEN_WORDS == 0:
+                self._voice.show(self.done, self._total, "notes written")

@@ -1,0 +1,124 @@
+"""A note and its answers as one FHIR R4 Bundle, checked by fhir.resources, a line of NDJSON each.
+
+In it: the note as a DocumentReference, notemill as a Device, a resource an entity, passage and summary, each
+marked as asserted by an artificial intelligence, and a Provenance that ties them to the note and the recipe.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, BinaryIO
+
+from exports import about
+from exports.fhir_entities import entity_resource, passage_resource
+from exports.fhir_parts import AI_ASSERTED, attachment, derived_from, reference, subject, urn
+from exports.vocabulary import Vocabulary
+from models.exporting import ExportedNote
+
+_PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+
+
+def write_fhir(notes: Iterable[ExportedNote], file: BinaryIO, vocabulary: Vocabulary) -> None:
+    """NDJSON: a Bundle a note. A surprise where one is not valid: a mistake of ours, not of the note."""
+    from fhir.resources.R4B.bundle import Bundle
+
+    for note in notes:
+        made = bundle(note, vocabulary)
+        Bundle.model_validate(made)
+        # Not its own model_dump_json: the same JSON, in half as much time again as the check takes.
+        file.write(json.dumps(made, ensure_ascii=False).encode("utf-8") + b"\n")
+
+
+def bundle(note: ExportedNote, vocabulary: Vocabulary) -> dict[str, Any]:
+    """The Bundle as JSON values. Ids are made from the note and the recipe: the same export has the same."""
+    source = _source(note)
+    derived = [*_derived(note, vocabulary)]
+    resources = [source]
+    for recipe in dict.fromkeys(answer["recipe"] for answer, _ in derived):
+        made = [resource for answer, resource in derived if answer["recipe"] == recipe]
+        finished = max(answer["finished_at"] for answer, _ in derived if answer["recipe"] == recipe)
+        device = _device(recipe)
+        resources += [device, *made, _provenance(note, recipe, finished, source, device, made)]
+    return {
+        "resourceType": "Bundle",
+        "id": urn(note, "bundle").removeprefix("urn:uuid:"),
+        "type": "collection",
+        "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
+    }
+
+
+def _derived(note: ExportedNote, vocabulary: Vocabulary) -> Iterable[tuple[dict[str, Any], dict[str, Any]]]:
+    for answer, entity in note.items("entities"):
+        concept = vocabulary.concept(entity["label"], entity["text"])
+        yield answer, entity_resource(note, answer, entity, concept)
+    for answer, passage in note.items("passages"):
+        yield answer, passage_resource(note, answer, passage)
+    for answer, summary in note.summaries():
+        yield answer, _summary(note, answer, summary)
+
+
+def _source(note: ExportedNote) -> dict[str, Any]:
+    written = about.moment(note)
+    title, encounter = about.title(note), about.encounter(note)
+    dated = {"date": written.astimezone().isoformat()} if written else {}
+    met = {"context": {"encounter": [reference("Encounter", encounter)]}} if encounter else {}
+    return {
+        "resourceType": "DocumentReference",
+        "id": urn(note, "note").removeprefix("urn:uuid:"),
+        "identifier": [{"value": note.external_id}],
+        "status": "current",
+        "subject": subject(note),
+        **dated,
+        **({"description": title} if title else {}),
+        "content": [attachment(note.text)],
+        **met,
+    }
+
+
+def _summary(note: ExportedNote, answer: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
+    """Every sentence of the note that it rests on is named by its characters."""
+    sources = [source for sentence in summary["sentences"] for source in sentence["sources"]]
+    spans = sorted({(source["start"], source["end"]) for source in sources})
+    return {
+        "resourceType": "DocumentReference",
+        "id": urn(note, answer["recipe"], answer["parameters"], "summary").removeprefix("urn:uuid:"),
+        "meta": AI_ASSERTED,
+        "extension": [derived_from(note, start, end) for start, end in spans],
+        "status": "current",
+        "docStatus": "preliminary",
+        "subject": subject(note),
+        "date": answer["finished_at"],
+        "description": summary["title"] or "Summary",
+        "relatesTo": [{"code": "transforms", "target": {"reference": urn(note, "note")}}],
+        "content": [attachment(summary["text"] or summary["title"])],
+    }
+
+
+def _device(recipe: str) -> dict[str, Any]:
+    return {
+        "resourceType": "Device",
+        "id": urn(None, recipe).removeprefix("urn:uuid:"),
+        "deviceName": [{"name": "notemill", "type": "user-friendly-name"}],
+        "version": [{"value": recipe}],
+    }
+
+
+def _provenance(
+    note: ExportedNote,
+    recipe: str,
+    finished: str,
+    source: dict[str, Any],
+    device: dict[str, Any],
+    made: list[dict[str, Any]],
+) -> dict[str, Any]:
+    assembler = {"coding": [{"system": _PARTICIPANT, "code": "assembler"}]}
+    return {
+        "resourceType": "Provenance",
+        "id": urn(note, recipe, "provenance").removeprefix("urn:uuid:"),
+        "meta": AI_ASSERTED,
+        "target": [{"reference": f"urn:uuid:{one['id']}"} for one in made],
+        "recorded": finished,
+        "agent": [{"type": assembler, "who": {"reference": f"urn:uuid:{device['id']}"}}],
+        "entity": [{"role": "source", "what": {"reference": f"urn:uuid:{source['id']}"}}],
+    }

@@ -1,0 +1,113 @@
+"""An entity or a passage as a FHIR resource: what is said of the patient, and nothing that is not said.
+
+Mentions of the family, and of what only may come, are Observations: as a Condition or a MedicationStatement
+they would read as the patient's own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from exports import about
+from exports.fhir_parts import AI_ASSERTED, codeable, derived_from, reference, subject, urn
+from exports.vocabulary import Concept
+from models.exporting import ExportedNote
+
+_NOT_THE_PATIENTS = {"family", "conditional"}
+_VERIFICATION = {"present": "unconfirmed", "historical": "unconfirmed", "possible": "provisional"}
+"""Nobody has confirmed it; a negated one is `refuted`."""
+_TAKEN = {"present": "active", "historical": "completed", "negated": "not-taken"}
+_VERIFICATION_SYSTEM = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
+_CLINICAL_SYSTEM = "http://terminology.hl7.org/CodeSystem/condition-clinical"
+
+
+def entity_resource(
+    note: ExportedNote, answer: dict[str, Any], entity: dict[str, Any], concept: Concept
+) -> dict[str, Any]:
+    """A Condition for a problem, a MedicationStatement for a medication, an Observation for all else."""
+    made = _made(note, answer, entity, entity["label"])
+    code = codeable(entity["text"], concept)
+    if entity["assertion"] not in _NOT_THE_PATIENTS:
+        if entity["label"] == "problem":
+            return made | _condition(note, entity, code)
+        if entity["label"] == "medication":
+            return made | _medication(note, entity, code)
+    return made | _observation(note, entity, code)
+
+
+def passage_resource(note: ExportedNote, answer: dict[str, Any], passage: dict[str, Any]) -> dict[str, Any]:
+    """A sentence that answers a query: the query is the code, the sentence the value."""
+    return _made(note, answer, passage, "passage") | {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "code": codeable(answer["parameters"]["query"]),
+        "subject": subject(note),
+        **_met(note),
+        "valueString": passage["text"].strip(),
+        "component": [
+            {"code": codeable("probability"), "valueQuantity": {"value": round(passage["score"], 6)}}
+        ],
+    }
+
+
+def _made(note: ExportedNote, answer: dict[str, Any], span: dict[str, Any], kind: str) -> dict[str, Any]:
+    place = (answer["recipe"], answer["parameters"], kind, span["start"], span["end"])
+    return {
+        "id": urn(note, *place).removeprefix("urn:uuid:"),
+        "meta": AI_ASSERTED,
+        "extension": [derived_from(note, span["start"], span["end"])],
+    }
+
+
+def _condition(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
+    verified = _VERIFICATION.get(entity["assertion"], "refuted")
+    clinical = {"historical": "inactive", "negated": ""}.get(entity["assertion"], "active")
+    status = {"clinicalStatus": {"coding": [{"system": _CLINICAL_SYSTEM, "code": clinical}]}}
+    return {
+        "resourceType": "Condition",
+        **(status if clinical else {}),
+        "verificationStatus": {"coding": [{"system": _VERIFICATION_SYSTEM, "code": verified}]},
+        "code": code,
+        "subject": subject(note),
+        **_met(note),
+    }
+
+
+def _medication(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
+    of_kind = {one["kind"]: codeable(one["text"]) for one in reversed(entity["attributes"])}
+    words = [of_kind[kind]["text"] for kind in ("dosage", "route", "frequency") if kind in of_kind]
+    dosage: dict[str, Any] = {"text": " ".join(words)}
+    if "route" in of_kind:
+        dosage["route"] = of_kind["route"]
+    if "frequency" in of_kind:
+        dosage["timing"] = {"code": of_kind["frequency"]}
+    encounter = about.encounter(note)
+    return {
+        "resourceType": "MedicationStatement",
+        "status": _TAKEN.get(entity["assertion"], "unknown"),
+        "medicationCodeableConcept": code,
+        "subject": subject(note),
+        **({"context": reference("Encounter", encounter)} if encounter else {}),
+        **({"dosage": [dosage]} if words else {}),
+    }
+
+
+def _observation(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
+    """Its value is the value that the note gives, else the assertion; label and attributes are components."""
+    value = next((one["text"] for one in entity["attributes"] if one["kind"] == "value"), None)
+    said = {"label": entity["label"], "assertion": entity["assertion"]}
+    said |= {one["kind"]: one["text"] for one in reversed(entity["attributes"]) if one["kind"] != "value"}
+    return {
+        "resourceType": "Observation",
+        "status": "preliminary",
+        "code": code,
+        "subject": subject(note),
+        **_met(note),
+        **({"valueString": value} if value else {"valueCodeableConcept": codeable(entity["assertion"])}),
+        "component": [{"code": codeable(name), "valueString": text} for name, text in said.items()],
+    }
+
+
+def _met(note: ExportedNote) -> dict[str, Any]:
+    encounter = about.encounter(note)
+    return {"encounter": reference("Encounter", encounter)} if encounter else {}

@@ -1,0 +1,139 @@
+"""The forms by name: which writer, and whether it makes a file, a folder or rows in a database.
+
+A library is imported when its form is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from exports.vocabulary import Vocabulary
+from exports.whole import MARK, whole_file, whole_folder
+from models.errors import UsageError
+from models.exporting import ExportedNote
+
+Notes = Iterable[ExportedNote]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exported:
+    """What shall be written, and where to."""
+
+    notes: Notes
+    external_ids: Iterator[str]
+    """Of the same notes; read only by the form that numbers them."""
+    output: str
+    vocabulary: Vocabulary
+
+    @property
+    def path(self) -> Path:
+        return Path(self.output)
+
+
+def write(form: str, exported: Exported) -> None:
+    """Writes all of it or nothing. Raises UsageError for what cannot be written there."""
+    _require_library(form)
+    _WRITERS[form](exported)
+
+
+def _omop(exported: Exported) -> None:
+    from exports.omop import note_ids
+
+    ids = note_ids(exported.external_ids)
+    if "://" in exported.output:
+        from exports.omop_database import write_database
+
+        write_database(exported.notes, exported.output, ids, exported.vocabulary)
+        return
+    from exports.omop_files import write_files
+
+    with _folder(exported, "omop") as folder:
+        write_files(exported.notes, folder, ids, exported.vocabulary)
+
+
+def _fhir(exported: Exported) -> None:
+    from exports.fhir import write_fhir
+
+    with whole_file(exported.path) as file:
+        write_fhir(exported.notes, file, exported.vocabulary)
+
+
+def _parquet(exported: Exported) -> None:
+    from exports.parquet import write_runs
+
+    with _folder(exported, "parquet") as folder:
+        write_runs(_answers(exported.notes), folder)
+
+
+def _jsonl(exported: Exported) -> None:
+    from exports.lines import write_jsonl
+
+    with whole_file(exported.path) as file:
+        write_jsonl(_answers(exported.notes), file)
+
+
+def _csv(exported: Exported) -> None:
+    from exports.lines import write_csv
+
+    with whole_file(exported.path) as file:
+        write_csv(_answers(exported.notes), file)
+
+
+def _brat(exported: Exported) -> None:
+    from exports.brat import write_brat
+
+    with _folder(exported, "brat") as folder:
+        write_brat(exported.notes, folder)
+
+
+def _labelstudio(exported: Exported) -> None:
+    from exports.labelstudio import configuration, write_tasks
+
+    labels: dict[str, None] = {}
+    with whole_file(exported.path.with_suffix(".xml")) as interface, whole_file(exported.path) as file:
+        write_tasks(exported.notes, file, labels)
+        interface.write(configuration(labels).encode("utf-8"))
+
+
+def _spacy(exported: Exported) -> None:
+    from exports.spacy_docs import write_spacy
+
+    with _folder(exported, "spacy") as folder:
+        write_spacy(exported.notes, folder)
+
+
+_WRITERS: dict[str, Callable[[Exported], None]] = {
+    "omop": _omop,
+    "fhir": _fhir,
+    "parquet": _parquet,
+    "jsonl": _jsonl,
+    "csv": _csv,
+    "brat": _brat,
+    "labelstudio": _labelstudio,
+    "spacy": _spacy,
+}
+FORMS = tuple(_WRITERS)
+_LIBRARIES = {"fhir": ("fhir.resources", "fhir"), "spacy": ("spacy", "spacy")}
+"""By form the package to install and the module to look for."""
+
+
+@contextmanager
+def _folder(exported: Exported, form: str) -> Iterator[Path]:
+    with whole_folder(exported.path) as folder:
+        (folder / MARK).write_text(json.dumps({"form": form}) + "\n", "utf-8")
+        yield folder
+
+
+def _answers(notes: Notes) -> Iterator[dict[str, object]]:
+    return (answer for note in notes for answer in note.answers)
+
+
+def _require_library(form: str) -> None:
+    package, module = _LIBRARIES.get(form, ("", ""))
+    if module and find_spec(module) is None:
+        raise UsageError(f"--to {form} needs {package}: `pip install 'notemill[formats]'`.")

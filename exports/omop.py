@@ -1,0 +1,122 @@
+"""Rows of OMOP CDM v5.4 `note` and `note_nlp` from a note and its entities. Pure.
+
+https://ohdsi.github.io/CommonDataModel/cdm54.html#note_nlp says what a column means and how long it may be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from exports import about
+from exports.vocabulary import Vocabulary
+from models.exporting import ExportedNote
+
+_SNIPPET_CHARACTERS = 250
+_VARIANT_CHARACTERS = 250
+_MODIFIERS_CHARACTERS = 2_000
+_TITLE_CHARACTERS = 250
+_SOURCE_VALUE_CHARACTERS = 50
+_NO_CONCEPT = 0
+UTF_8_CONCEPT = 32678
+ENGLISH_CONCEPT = 4180186
+_NOT_OF_THE_PATIENT_NOW = {"negated", "family", "conditional"}
+"""For these the CDM's rule sets term_exists to N: denied, of another person, or only if something happens.
+`possible` is Y: only a very low certainty makes an N."""
+_TEMPORAL = {"historical": "Past"}
+NOTE_COLUMNS = (
+    *("note_id", "person_id", "note_date", "note_datetime", "note_type_concept_id", "note_class_concept_id"),
+    *("note_title", "note_text", "encoding_concept_id", "language_concept_id", "provider_id"),
+    *("visit_occurrence_id", "visit_detail_id", "note_source_value", "note_event_id"),
+    "note_event_field_concept_id",
+)
+NLP_COLUMNS = (
+    *("note_nlp_id", "note_id", "section_concept_id", "snippet", "offset", "lexical_variant"),
+    *("note_nlp_concept_id", "note_nlp_source_concept_id", "nlp_system", "nlp_date", "nlp_datetime"),
+    *("term_exists", "term_temporal", "term_modifiers"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NoteIds:
+    """How notes are numbered: by their own ids where all of these are numbers, else by notemill's."""
+
+    are_own: bool
+
+    def of(self, note: ExportedNote) -> int:
+        return int(note.external_id) if self.are_own else note.document_id
+
+
+def note_ids(external_ids: Iterator[str]) -> NoteIds:
+    """Notes that came from a `note` table keep their note_id. Mixed, two notes could get one number."""
+    return NoteIds(all(about.whole_number(one) is not None and one[:1] != "0" for one in external_ids))
+
+
+def note_row(note: ExportedNote, note_id: int) -> dict[str, Any]:
+    """What the source did not say is 0 or empty, as the CDM has it."""
+    written = about.moment(note) or datetime.fromisoformat(note.registered_at)
+    given = {name: about.whole_number(note.metadata.get(name)) for name in NOTE_COLUMNS}
+    return {
+        **given,
+        "note_id": note_id,
+        "person_id": about.whole_number(about.patient(note)) or _NO_CONCEPT,
+        "note_date": written.date(),
+        "note_datetime": written.replace(tzinfo=None),
+        "note_type_concept_id": given["note_type_concept_id"] or _NO_CONCEPT,
+        "note_class_concept_id": given["note_class_concept_id"] or _NO_CONCEPT,
+        "note_title": about.title(note)[:_TITLE_CHARACTERS] or None,
+        "note_text": note.text,
+        "encoding_concept_id": given["encoding_concept_id"] or UTF_8_CONCEPT,
+        "language_concept_id": given["language_concept_id"] or ENGLISH_CONCEPT,
+        "visit_occurrence_id": about.whole_number(about.encounter(note)),
+        "note_source_value": note.external_id[:_SOURCE_VALUE_CHARACTERS],
+    }
+
+
+def nlp_rows(note: ExportedNote, note_id: int, vocabulary: Vocabulary) -> Iterator[dict[str, Any]]:
+    """A row an entity, without its note_nlp_id."""
+    for answer, entity in note.items("entities"):
+        concept = vocabulary.concept(entity["label"], entity["text"])
+        done = datetime.fromisoformat(answer["finished_at"]).replace(tzinfo=None)
+        yield {
+            "note_id": note_id,
+            "section_concept_id": _NO_CONCEPT,
+            "snippet": snippet(note.text, entity["start"], entity["end"]),
+            "offset": str(entity["start"]),
+            "lexical_variant": entity["text"][:_VARIANT_CHARACTERS],
+            "note_nlp_concept_id": concept.concept_id,
+            "note_nlp_source_concept_id": concept.source_concept_id,
+            "nlp_system": nlp_system(answer),
+            "nlp_date": done.date(),
+            "nlp_datetime": done,
+            "term_exists": "N" if entity["assertion"] in _NOT_OF_THE_PATIENT_NOW else "Y",
+            "term_temporal": _TEMPORAL.get(entity["assertion"], "Present"),
+            "term_modifiers": modifiers(entity),
+        }
+
+
+def nlp_system(answer: dict[str, Any]) -> str:
+    """e.g. 'notemill 0b0a3b7a52cd51e4': the recipe is all that can change an answer."""
+    return f"notemill {answer['recipe']}"
+
+
+def snippet(text: str, start: int, end: int) -> str:
+    """The mention with as much around it as the column takes."""
+    around = max(0, _SNIPPET_CHARACTERS - (end - start)) // 2
+    return text[max(0, start - around) : end + around][:_SNIPPET_CHARACTERS]
+
+
+def modifiers(entity: dict[str, Any]) -> str:
+    """e.g. 'label=medication;assertion=present;end=45;dosage=100 mg'; whole pairs, as many as fit."""
+    pairs = [("label", entity["label"]), ("assertion", entity["assertion"]), ("end", entity["end"])]
+    if entity["probability"] is not None:
+        pairs.append(("probability", f"{entity['probability']:.4f}"))
+    pairs += [(one["kind"], one["text"]) for one in entity["attributes"]]
+    written = ""
+    for name, value in pairs:
+        pair = f"{name}={' '.join(str(value).replace(';', ',').split())}"
+        if len(written) + 1 + len(pair) <= _MODIFIERS_CHARACTERS:
+            written += f";{pair}" if written else pair
+    return written

@@ -1,0 +1,95 @@
+"""OMOP rows into somebody's database, in one transaction: all of an export or nothing of it.
+
+What an earlier export left for a note is replaced; notes that are there, and other systems' rows, stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import exc
+
+from exports import omop, omop_views
+from exports.omop_tables import METADATA, NOTE, NOTE_NLP
+from exports.vocabulary import Vocabulary
+from models.errors import NotemillError, UsageError
+from models.exporting import ExportedNote
+
+_NOTES_A_BATCH = 200
+"""Of 200 kB each these are 40 MB."""
+_POSTGRESQL = {"postgres", "postgresql"}
+
+
+def write_database(
+    notes: Iterable[ExportedNote], url: str, ids: omop.NoteIds, vocabulary: Vocabulary
+) -> None:
+    """Makes the tables where they are missing, and the typed views on SQLite and PostgreSQL.
+
+    Raises UsageError where the database cannot be reached, NotemillError where it refuses a row.
+    """
+    with _writing(url) as connection:
+        METADATA.create_all(connection)
+        next_id = connection.scalars(
+            sa.select(sa.func.coalesce(sa.func.max(NOTE_NLP.c.note_nlp_id), 0))
+        ).one()
+        rest = iter(notes)
+        while batch := list(islice(rest, _NOTES_A_BATCH)):
+            next_id = _write(connection, {ids.of(note): note for note in batch}, vocabulary, next_id)
+        dialect = connection.dialect.name
+        if dialect in ("sqlite", "postgresql"):
+            for statement in omop_views.statements(dialect):  # type: ignore[arg-type]
+                # no_parameters: psycopg then leaves the percent sign of LIKE alone.
+                connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
+
+
+def _write(
+    connection: sa.Connection, notes: dict[int, ExportedNote], vocabulary: Vocabulary, last_id: int
+) -> int:
+    is_ours = NOTE_NLP.c.nlp_system.like("notemill %")
+    connection.execute(sa.delete(NOTE_NLP).where(NOTE_NLP.c.note_id.in_(notes), is_ours))
+    there = set(connection.scalars(sa.select(NOTE.c.note_id).where(NOTE.c.note_id.in_(notes))))
+    new = [omop.note_row(note, number) for number, note in notes.items() if number not in there]
+    found = [row for number, note in notes.items() for row in omop.nlp_rows(note, number, vocabulary)]
+    numbered = [{**row, "note_nlp_id": last_id + place} for place, row in enumerate(found, start=1)]
+    for table, rows in ((NOTE, new), (NOTE_NLP, numbered)):
+        if rows:
+            connection.execute(sa.insert(table), rows)
+    return last_id + len(numbered)
+
+
+@contextmanager
+def _writing(url: str) -> Iterator[sa.Connection]:
+    """Errors that leave here hold no values: a driver's message may quote a note."""
+    engine = _engine(url)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except exc.OperationalError as error:
+        raise UsageError(f"cannot use {_shown(engine.url)}: {type(error.orig).__name__}.") from None
+    except exc.SQLAlchemyError as error:
+        kind = type(getattr(error, "orig", None) or error).__name__
+        raise NotemillError(f"{_shown(engine.url)} refused a row ({kind}); nothing was written.") from None
+    finally:
+        engine.dispose()
+
+
+def _engine(url: str) -> sa.Engine:
+    try:
+        parsed = sa.make_url(url)
+        if parsed.drivername in _POSTGRESQL:
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        options: dict[str, Any] = {"hide_parameters": True, "poolclass": sa.NullPool}
+        return sa.create_engine(parsed, **options)
+    except (exc.ArgumentError, ValueError, ImportError):
+        raise UsageError(
+            "that is no database URL. For example: --output postgresql://user@host/omop"
+        ) from None
+
+
+def _shown(url: sa.URL) -> str:
+    shown = sa.URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
+    return shown.render_as_string()
