@@ -40,7 +40,7 @@ def database(settings: Settings) -> Iterator[Database]:
             schema.upgrade(engine)
         else:
             schema.check(engine)
-        yield Database(engine, Store(engine), Queries(engine))
+        yield Database(engine, Store(engine, actor=settings.actor), Queries(engine))
     finally:
         engine.dispose()
 

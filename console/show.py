@@ -13,6 +13,7 @@ from rich.text import Text
 from console.database import database
 from console.marked_text import Mark, bracketed, coloured, colours_of, marks_of
 from console.terminal import harmless, shortened, stdout, typed
+from models.audit import Action
 from models.documents import StoredDocument
 from models.errors import NotemillError
 from models.settings import load_settings
@@ -33,6 +34,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool) -> int:
         if run_id is not None:
             opened.queries.run_progress(run_id)
         answers = newest(opened.queries.answers_of(document.id, run_id))
+        opened.store.note(Action.SHOW, document=document.id)
     console = stdout()
     is_plain = is_plain or not console.is_terminal
     for part in page(document, answers, is_plain=is_plain):

@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""
     summary_words: int = Field(default=120, ge=20, le=2_000)
     """About how long a summary may be."""
+    retention_days: int = Field(default=0, ge=0)
+    """Workers erase what no run has asked for in so many days; 0: nothing is erased by itself."""
+    actor: str = Field(default="", max_length=200)
+    """Who the audit trail says it was; empty: the operating system's user."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

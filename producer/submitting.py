@@ -153,7 +153,7 @@ def _database(settings: Settings) -> Iterator[tuple[Store, Queries]]:
     engine = connect(settings.effective_database_url)
     try:
         schema.check(engine)
-        yield Store(engine), Queries(engine)
+        yield Store(engine, actor=settings.actor), Queries(engine)
     finally:
         engine.dispose()
 
