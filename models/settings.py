@@ -12,12 +12,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import UsageError
 
 PREFIX = "NOTEMILL_"
+MIN_KEY_CHARACTERS = 16
 
 
 class SettingsError(UsageError):
@@ -90,11 +91,20 @@ class Settings(BaseSettings):
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""
     summary_words: int = Field(default=120, ge=20, le=2_000)
     """About how long a summary may be."""
+    message_key: SecretStr = SecretStr("")
+    """Shared by producers and workers; where it is set, workers refuse messages that it did not sign."""
     retention_days: int = Field(default=0, ge=0)
     """Workers erase what no run has asked for in so many days; 0: nothing is erased by itself."""
     actor: str = Field(default="", max_length=200)
     """Who the audit trail says it was; empty: the operating system's user."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("message_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value()) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"at least {MIN_KEY_CHARACTERS} characters, e.g. of: openssl rand -hex 32")
+        return key
 
     @property
     def home_folder(self) -> Path:

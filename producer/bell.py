@@ -15,10 +15,12 @@ from producer.enqueue import Enqueuer, QueueError
 class Bell:
     """Sends in one thread of its own, one batch at a time; silent without a URL. Use it with `with`."""
 
-    def __init__(self, redis_url: str, store: Store, *, is_urgent: bool = False) -> None:
+    def __init__(
+        self, redis_url: str, store: Store, *, message_key: str = "", is_urgent: bool = False
+    ) -> None:
         self.error: QueueError | None = None
         """The first failure; after it nothing more is sent."""
-        self._enqueuer = Enqueuer(redis_url) if redis_url else None
+        self._enqueuer = Enqueuer(redis_url, message_key) if redis_url else None
         self._store = store
         self._is_urgent = is_urgent
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enqueue")

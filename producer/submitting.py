@@ -98,7 +98,11 @@ def submit(
     chosen_labels = _labels(labels, settings)
     opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column))
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
-    with _database(settings) as (store, queries), Bell(redis_url, store, is_urgent=is_urgent) as bell:
+    key = settings.message_key.get_secret_value()
+    with (
+        _database(settings) as (store, queries),
+        Bell(redis_url, store, message_key=key, is_urgent=is_urgent) as bell,
+    ):
         recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
         run_id = store.open_run(questions=questions, recipes=tuple(recipes.values()), sources=opened.names)
         progress = Progress(run_id)

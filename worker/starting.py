@@ -123,7 +123,9 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             accounts=accounts,
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
-        self._sweeper = Sweeper(partial(sweep, app, database, served.id))
+        self._sweeper = Sweeper(
+            partial(sweep, app, database, served.id, message_key=settings.message_key.get_secret_value())
+        )
         self._urgent = UrgentDesk(Queries(database), self._workplace)
         stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
