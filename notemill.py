@@ -302,6 +302,18 @@ def database_check() -> int:
     return check()
 
 
+@_database.command("rekey", epilog="Example: `notemill db rekey`")
+def database_rekey() -> int:
+    """Encrypt all text under a new key, or what was plain before.
+
+    The master key is the first in NOTEMILL_ENCRYPTION_KEY_FILE; keep the old one behind it until this is
+    through. Stopped half way, the same command goes on; workers need not stop.
+    """
+    from console.rekeying import rekey
+
+    return rekey()
+
+
 @_weights.command("prepare", epilog="Example: `notemill weights prepare`")
 def weights_prepare() -> int:
     """Make the weights ready to load, once; later starts take a second."""

@@ -12,7 +12,7 @@ from rich.text import Text
 from console.terminal import stdout
 from models.settings import PREFIX, Settings, load_settings, where_from
 
-_SECRETS = ("http_key", "message_key")
+_SECRETS = ("http_key", "message_key", "encryption_key")
 """Nothing of them is shown; of the other secrets, which are URLs, all but the password."""
 
 

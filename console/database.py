@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from console.terminal import stdout
 from models import schema
-from models.database import connect
+from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings, load_settings
 from models.store import Store
@@ -33,7 +33,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
     Raises SchemaError, saying what to type, where tables of somebody's server are older or newer.
     """
-    engine = connect(settings.effective_database_url)
+    engine = opened_database(settings)
     try:
         found = schema.state(engine)
         if found == "empty" or (found == "behind" and is_embedded(settings)):
@@ -52,7 +52,7 @@ def is_embedded(settings: Settings) -> bool:
 
 def upgrade() -> int:
     """`notemill db upgrade`."""
-    engine = connect(load_settings().effective_database_url)
+    engine = opened_database(load_settings())
     before = schema.state(engine)
     schema.upgrade(engine)
     words = "had all it needs" if before == "current" else "has its tables and views now"
@@ -62,7 +62,7 @@ def upgrade() -> int:
 
 def check() -> int:
     """`notemill db check`. Raises SchemaError where something is to be done."""
-    engine = connect(load_settings().effective_database_url)
+    engine = opened_database(load_settings())
     schema.check(engine)
     stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
     return 0

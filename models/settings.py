@@ -53,6 +53,8 @@ class Settings(BaseSettings):
 
     http_url: str = Field(default="http://127.0.0.1:8000/v1", pattern=r"^https?://[^@\s]+$")
     """Of the server; the part before `/completions` and `/models`."""
+    http_may_leave_machine: bool = False
+    """`http_url` may name another machine: the text of notes goes there."""
     http_key: SecretStr = SecretStr("")
     """What the server wants as bearer token; empty: none."""
     http_model: str = ""
@@ -93,6 +95,12 @@ class Settings(BaseSettings):
     """About how long a summary may be."""
     message_key: SecretStr = SecretStr("")
     """Shared by producers and workers; where it is set, workers refuse messages that it did not sign."""
+    encryption_key: SecretStr = SecretStr("")
+    """Master keys to encrypt text in the database with, 32 bytes in base64 each; several by spaces."""
+    encryption_key_file: Path | None = None
+    """A file with them, a line each: the first encrypts, the others open what was encrypted before."""
+    encryption_key_command: str = ""
+    """A command that prints them, such as a key vault's; run without a shell at each start."""
     retention_days: int = Field(default=0, ge=0)
     """Workers erase what no run has asked for in so many days; 0: nothing is erased by itself."""
     actor: str = Field(default="", max_length=200)

@@ -11,11 +11,11 @@ from typing import cast
 
 from models import schema
 from models.answers import Task
-from models.database import connect
 from models.documents import Document, Refused
 from models.errors import NotemillError, UsageError
 from models.jobs import Serving
 from models.labels import Label, load_labels
+from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings, load_settings
 from models.store import Store
@@ -154,7 +154,7 @@ def _labels(given: Path | str | Sequence[Label] | None, settings: Settings) -> t
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[tuple[Store, Queries]]:
-    engine = connect(settings.effective_database_url)
+    engine = opened_database(settings)
     try:
         schema.check(engine)
         yield Store(engine, actor=settings.actor), Queries(engine)

@@ -18,8 +18,9 @@ from celery import bootsteps
 from celery.worker import state
 
 from models import schema
-from models.database import connect
+from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
+from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
@@ -58,6 +59,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
         leave_on_signals()
+        forbid_core_dumps()
         try:
             self._open(worker.app)
         except NotemillError as error:
@@ -99,7 +101,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         settings: Settings = app.settings
         from worker.recipes import serving  # a start that fails early need not wait for it
 
-        database = connect(settings.effective_database_url)
+        database = opened_database(settings)
         schema.check(database)
         store, name, served, meter = Store(database), worker_name(), serving(settings), Meter()
         with meter.timing("load"):
