@@ -302,6 +302,17 @@ def database_check() -> int:
     return check()
 
 
+@_database.command("roles", epilog="Example: `notemill db roles`")
+def database_roles() -> int:
+    """Make roles for producers, workers and analysts in PostgreSQL.
+
+    Each may do what it needs and nothing more; give them to users with CREATE USER … IN ROLE.
+    """
+    from console.database import make_roles
+
+    return make_roles()
+
+
 @_database.command("rekey", epilog="Example: `notemill db rekey`")
 def database_rekey() -> int:
     """Encrypt all text under a new key, or what was plain before.

@@ -1,4 +1,4 @@
-"""Opens the database for a verb, and the verbs `db upgrade` and `db check`."""
+"""Opens the database for a verb, and the verbs `db upgrade`, `db check` and `db roles`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.terminal import stdout
-from models import schema
+from models import roles, schema
 from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings, load_settings
@@ -55,6 +55,7 @@ def upgrade() -> int:
     engine = opened_database(load_settings())
     before = schema.state(engine)
     schema.upgrade(engine)
+    roles.grant_anew(engine)
     words = "had all it needs" if before == "current" else "has its tables and views now"
     stdout().print(f"{shown(engine)} {words}.", soft_wrap=True)
     return 0
@@ -65,6 +66,15 @@ def check() -> int:
     engine = opened_database(load_settings())
     schema.check(engine)
     stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
+    return 0
+
+
+def make_roles() -> int:
+    """`notemill db roles`. Raises UsageError on SQLite."""
+    engine = opened_database(load_settings())
+    schema.check(engine)
+    for role in roles.create(engine):
+        stdout().print(role, soft_wrap=True)
     return 0
 
 

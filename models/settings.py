@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     encryption_key_command: str = ""
     """A command that prints them, such as a key vault's; run without a shell at each start."""
     retention_days: int = Field(default=0, ge=0)
-    """Workers erase what no run has asked for in so many days; 0: nothing is erased by itself."""
+    """`purge --expired` erases what no run has asked for in so many days; 0: it refuses."""
     actor: str = Field(default="", max_length=200)
     """Who the audit trail says it was; empty: the operating system's user."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
