@@ -26,8 +26,10 @@ _work = partial(app.command, rich_help_panel="Work")
 _look = partial(app.command, rich_help_panel="Look")
 _keep = partial(app.command, rich_help_panel="Keep in order")
 _database = typer.Typer(no_args_is_help=True, help="The tables of the database: upgrade, check.")
+_audit = typer.Typer(no_args_is_help=True, help="The audit trail: show, verify.")
 _weights = typer.Typer(no_args_is_help=True, help="The network's weights: prepare.")
 app.add_typer(_database, name="db", rich_help_panel="Keep in order")
+app.add_typer(_audit, name="audit", rich_help_panel="Keep in order")
 app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
 _train = typer.Typer(
     no_args_is_help=True,
@@ -328,6 +330,54 @@ def doctor(plan: options.Plan = None, gib: options.Gib = None, as_json: options.
     return examine(as_json=as_json)
 
 
+@_keep(epilog="Example: `notemill purge --patient 10000032`")
+def purge(
+    document: options.PurgeDocument = None,
+    patient: options.PurgePatient = None,
+    before: options.PurgeBefore = None,
+    run: options.PurgeRun = None,
+    expired: options.Expired = False,
+    patient_column: options.PatientColumn = None,
+    rewrite: options.Rewrite = False,
+    receipt: options.Receipt = None,
+    yes: options.Yes = False,
+) -> int:
+    """Erase notes with everything that was made of them, and write a receipt.
+
+    Removes texts, answers, jobs, messages that wait and lines of refused records, and overwrites the
+    SQLite file. Give one of --document, --patient, --before, --run or --expired.
+    """
+    from console.purging import purge
+
+    given = {"document": document, "patient": patient, "before": before, "run": run}
+    return purge(
+        given,
+        is_expired=expired,
+        patient_columns=patient_column or [],
+        is_rewriting=rewrite,
+        receipt=receipt,
+        is_sure=yes,
+    )
+
+
+@_audit.command("show", epilog="Example: `notemill audit show --last 20`")
+def audit_show(
+    last: options.LastRows = 50, action: options.AuditAction = None, as_json: options.Json = False
+) -> int:
+    """Show who did what, when; ids only."""
+    from console.auditing import show_entries
+
+    return show_entries(last=last, action=action, as_json=as_json)
+
+
+@_audit.command("verify", epilog="Example: `notemill audit verify`")
+def audit_verify(head: options.Head = None) -> int:
+    """Say whether nothing in the trail was changed or removed; exit status 1 if not."""
+    from console.auditing import verify
+
+    return verify(head)
+
+
 @_database.command("upgrade", epilog="Example: `notemill db upgrade`")
 def database_upgrade() -> int:
     """Bring tables and views to this notemill's form."""
@@ -342,6 +392,29 @@ def database_check() -> int:
     from console.database import check
 
     return check()
+
+
+@_database.command("roles", epilog="Example: `notemill db roles`")
+def database_roles() -> int:
+    """Make roles for producers, workers and analysts in PostgreSQL.
+
+    Each may do what it needs and nothing more; give them to users with CREATE USER … IN ROLE.
+    """
+    from console.database import make_roles
+
+    return make_roles()
+
+
+@_database.command("rekey", epilog="Example: `notemill db rekey`")
+def database_rekey() -> int:
+    """Encrypt all text under a new key, or what was plain before.
+
+    The master key is the first in NOTEMILL_ENCRYPTION_KEY_FILE; keep the old one behind it until this is
+    through. Stopped half way, the same command goes on; workers need not stop.
+    """
+    from console.rekeying import rekey
+
+    return rekey()
 
 
 @_weights.command("prepare", epilog="Example: `notemill weights prepare`")

@@ -59,7 +59,7 @@ def _say_and_enqueue(
         return console.print(words, soft_wrap=True)
     from producer.enqueue import Enqueuer
 
-    with Enqueuer(url) as enqueuer:
+    with Enqueuer(url, settings.message_key.get_secret_value()) as enqueuer:
         enqueuer.send(urgent, is_urgent=True)
         enqueuer.send([one for one in documents if one not in set(urgent)])
     opened.store.mark_enqueued(documents)

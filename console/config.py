@@ -12,6 +12,9 @@ from rich.text import Text
 from console.terminal import stdout
 from models.settings import PREFIX, Settings, load_settings, where_from
 
+_SECRETS = ("http_key", "message_key", "encryption_key")
+"""Nothing of them is shown; of the other secrets, which are URLs, all but the password."""
+
 
 def show_config(*, as_json: bool) -> int:
     """As a table, or with `as_json` as one object. Passwords are never in either."""
@@ -34,7 +37,7 @@ def show_config(*, as_json: bool) -> int:
 def shown(settings: Settings, name: str) -> str:
     """A setting's value for human eyes: '' where it is not set."""
     value = getattr(settings, name)
-    if name == "http_key" and value.get_secret_value():
+    if name in _SECRETS and value.get_secret_value():
         return "***"
     if isinstance(value, SecretStr):
         return without_password(value.get_secret_value())

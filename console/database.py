@@ -1,4 +1,4 @@
-"""Opens the database for a verb, and the verbs `db upgrade` and `db check`."""
+"""Opens the database for a verb, and the verbs `db upgrade`, `db check` and `db roles`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from console.terminal import stdout
-from models import schema
-from models.database import connect
+from models import roles, schema
+from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings, load_settings
 from models.store import Store
@@ -33,14 +33,14 @@ def database(settings: Settings) -> Iterator[Database]:
 
     Raises SchemaError, saying what to type, where tables of somebody's server are older or newer.
     """
-    engine = connect(settings.effective_database_url)
+    engine = opened_database(settings)
     try:
         found = schema.state(engine)
         if found == "empty" or (found == "behind" and is_embedded(settings)):
             schema.upgrade(engine)
         else:
             schema.check(engine)
-        yield Database(engine, Store(engine), Queries(engine))
+        yield Database(engine, Store(engine, actor=settings.actor), Queries(engine))
     finally:
         engine.dispose()
 
@@ -52,9 +52,10 @@ def is_embedded(settings: Settings) -> bool:
 
 def upgrade() -> int:
     """`notemill db upgrade`."""
-    engine = connect(load_settings().effective_database_url)
+    engine = opened_database(load_settings())
     before = schema.state(engine)
     schema.upgrade(engine)
+    roles.grant_anew(engine)
     words = "had all it needs" if before == "current" else "has its tables and views now"
     stdout().print(f"{shown(engine)} {words}.", soft_wrap=True)
     return 0
@@ -62,9 +63,18 @@ def upgrade() -> int:
 
 def check() -> int:
     """`notemill db check`. Raises SchemaError where something is to be done."""
-    engine = connect(load_settings().effective_database_url)
+    engine = opened_database(load_settings())
     schema.check(engine)
     stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
+    return 0
+
+
+def make_roles() -> int:
+    """`notemill db roles`. Raises UsageError on SQLite."""
+    engine = opened_database(load_settings())
+    schema.check(engine)
+    for role in roles.create(engine):
+        stdout().print(role, soft_wrap=True)
     return 0
 
 

@@ -130,6 +130,8 @@ def _command(path: Path) -> list[str]:
         "unixsocket": str(path),
         "unixsocketperm": "600",
         "save": "",
+        # Messages are some hundred bytes; the least that the server takes.
+        "proto-max-bulk-len": "1mb",
         "appendonly": "no",
         "maxmemory-policy": "noeviction",
         "dir": str(path.parent),

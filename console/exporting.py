@@ -11,6 +11,7 @@ from console.progress import Voice, voice
 from console.terminal import count_of, human_duration, stderr
 from exports.forms import FORMS, Exported, write
 from exports.vocabulary import read_vocabulary
+from models.audit import Action
 from models.errors import UsageError
 from models.exporting import ExportedNote
 from models.settings import load_settings
@@ -32,6 +33,7 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
             write(form, Exported(notes=notes, external_ids=ids, output=output, vocabulary=concepts))
         finally:
             speaking.close()
+        opened.store.note(Action.EXPORT, form=form, run=run, documents=notes.done)
     if not is_quiet:
         took = human_duration(time.monotonic() - began)
         where = "the database" if "://" in output else output

@@ -179,3 +179,31 @@ Vocabulary = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="CSV: label, text, concept_id, code, … for omop and fhir."),
 ]
+PurgeDocument = Annotated[
+    str | None, typer.Option("--document", metavar="ID", help="All versions of this note, or #7.")
+]
+PurgePatient = Annotated[
+    str | None, typer.Option("--patient", metavar="ID", help="All notes whose metadata name this patient.")
+]
+PatientColumn = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Where the metadata have the patient; repeatable.", show_default=False),
+]
+PurgeBefore = Annotated[
+    str | None,
+    typer.Option("--before", metavar="DATE", help="Registered before, and asked for by no run since."),
+]
+PurgeRun = Annotated[
+    int | None, typer.Option("--run", metavar="RUN", help="A run, and what no other run asked for.")
+]
+Expired = Annotated[bool, typer.Option("--expired", help="What is older than NOTEMILL_RETENTION_DAYS.")]
+Rewrite = Annotated[
+    bool, typer.Option("--rewrite", help="PostgreSQL: write every table anew, locked for that time.")
+]
+Receipt = Annotated[Path | None, typer.Option(metavar="FILE", help="Where the receipt goes.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Head = Annotated[
+    str | None, typer.Option("--head", metavar="HASH", help="A hash noted earlier: is it in the chain?")
+]
+LastRows = Annotated[int, typer.Option("--last", metavar="N", min=1, help="So many of the newest.")]
+AuditAction = Annotated[str | None, typer.Option("--action", metavar="ACTION", help="Only these.")]

@@ -13,6 +13,7 @@ from console.database import database
 from console.show import NoSuchNoteError
 from console.terminal import harmless, stdout
 from models.answers import Task
+from models.audit import Action
 from models.documents import Document
 from models.errors import UsageError
 from models.jobs import Question
@@ -95,6 +96,8 @@ def _text(reference: str, settings: Settings) -> str:
         return first.text
     with database(settings) as opened:
         document = opened.queries.document(reference)
+        if document is not None:
+            opened.store.note(Action.SHOW, document=document.id)
     if document is None:
         raise NoSuchNoteError(f"no note goes by that id, and there is no file {reference}.")
     return document.text

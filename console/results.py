@@ -11,6 +11,7 @@ from console.database import database
 from console.terminal import count_of, stderr
 from exports.whole import whole_file as whole_file
 from models.answers import Task
+from models.audit import Action
 from models.errors import UsageError
 from models.jobs import JobStatus
 from models.settings import load_settings
@@ -28,6 +29,8 @@ def write_results(
     chosen_status = None if status is None else _one_of(JobStatus, status, "--status")
     with database(load_settings()) as opened:
         results = opened.queries.results(run_id=run, task=chosen_task, status=chosen_status)
+        is_file = output is not None and str(output) != "-"
+        opened.store.note(Action.RESULTS, run=run, task=task, status=status, form=form, is_file=is_file)
         if output is None or str(output) == "-":
             write(results, sys.stdout.buffer)
             sys.stdout.buffer.flush()

@@ -10,7 +10,7 @@ from console.embedded import embedded_url, server_binary, with_redis
 from console.ping import workers_alive
 from console.terminal import human_bytes, typed
 from models import schema
-from models.database import connect
+from models.opening import opened_database
 from models.settings import Settings
 from worker.weights import EMBEDDED, is_prepared, prepared_folder, weights_sha256
 
@@ -18,7 +18,7 @@ from worker.weights import EMBEDDED, is_prepared, prepared_folder, weights_sha25
 def check_database(settings: Settings) -> Check:
     if is_embedded(settings) and not (settings.home_folder / "notemill.db").exists():
         return Check("database", True, "SQLite in the home folder; the first run makes it")
-    engine = connect(settings.effective_database_url)
+    engine = opened_database(settings)
     try:
         state = schema.state(engine)
         is_upgraded_by_itself = state == "empty" or (state == "behind" and is_embedded(settings))

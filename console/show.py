@@ -15,6 +15,7 @@ from console.database import database
 from console.marked_text import Mark, bracketed, coloured, colours_of, marks_of
 from console.results import whole_file
 from console.terminal import harmless, shortened, stderr, stdout, typed
+from models.audit import Action
 from models.documents import StoredDocument, text_sha256
 from models.errors import NotemillError
 from models.results import newest
@@ -38,6 +39,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
         if run_id is not None:
             opened.queries.run_progress(run_id)
         answers = newest(opened.queries.answers_of(document.id, run_id))
+        opened.store.note(Action.SHOW, document=document.id)
         corrections = opened.queries.corrections_of(text_sha256(document.text)) if html else []
     if html is not None:
         return _write_page(html, reading_of(document, answers, corrections))

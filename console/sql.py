@@ -9,6 +9,8 @@ from rich.text import Text
 
 from console.database import database
 from console.terminal import count_of, harmless, stdout
+from models.audit import Action
+from models.documents import text_sha256
 from models.read_only import rows_of
 from models.settings import load_settings
 
@@ -17,6 +19,7 @@ def show_rows(statement: str, *, limit: int) -> int:
     """Raises StatementError, which says what the database has against it."""
     with database(load_settings()) as opened:
         names, rows, is_cut = rows_of(opened.engine, statement, limit)
+        opened.store.note(Action.SQL, rows=len(rows), statement_sha256=text_sha256(statement))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(names):
         is_numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)

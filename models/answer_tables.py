@@ -12,6 +12,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.answers import Assertion
+from models.sealed_types import SealedJson, SealedText
 from models.tables import CLUSTERED, Base, one_of
 
 
@@ -36,7 +37,7 @@ class EntityRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     span_start: Mapped[int]
     span_end: Mapped[int]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(SealedText)
     label: Mapped[str]
     assertion: Mapped[str] = mapped_column(String(16))
     probability: Mapped[float | None]
@@ -58,7 +59,7 @@ class EntityAttributeRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     span_start: Mapped[int]
     span_end: Mapped[int]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(SealedText)
     kind: Mapped[str]
 
 
@@ -75,7 +76,7 @@ class PassageRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     span_start: Mapped[int]
     span_end: Mapped[int]
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(SealedText)
     score: Mapped[float]
 
 
@@ -86,9 +87,9 @@ class SummaryRow(Base):
     job_id: Mapped[int] = mapped_column(
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    title: Mapped[str]
-    text: Mapped[str]
-    sections: Mapped[list[Any]]
+    title: Mapped[str] = mapped_column(SealedText)
+    text: Mapped[str] = mapped_column(SealedText)
+    sections: Mapped[list[Any]] = mapped_column(SealedJson)
     """Objects {title, text}, in order."""
 
 
@@ -99,8 +100,8 @@ class SummarySentenceRow(Base):
     __table_args__ = (CLUSTERED,)
     job_id: Mapped[int] = mapped_column(ForeignKey("summaries.job_id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    section: Mapped[str]
-    text: Mapped[str]
+    section: Mapped[str] = mapped_column(SealedText)
+    text: Mapped[str] = mapped_column(SealedText)
     flags: Mapped[str]
     """What is wrong with it, comma-separated; empty: supported."""
 

@@ -126,6 +126,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
         connection.execute("PRAGMA journal_mode = WAL")
     # What `submit` reported as registered is still there after a power cut: FULL, not NORMAL.
     connection.execute("PRAGMA synchronous = FULL")
+    # What is deleted or replaced is overwritten with zeros where it stood.
+    connection.execute("PRAGMA secure_delete = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:

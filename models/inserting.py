@@ -10,6 +10,8 @@ from sqlalchemy import JSON, Connection, Insert, Table, bindparam, column, func,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import DeclarativeBase
 
+from models.sealed_types import SealedText, sealed
+
 Row = Mapping[str, Any]
 
 
@@ -19,7 +21,10 @@ def insert_new(connection: Connection, table: type[DeclarativeBase], rows: Seque
         return
     if connection.dialect.name == "postgresql":
         statement = _of_one_parameter(table.__table__, tuple(rows[0]))
-        connection.execute(statement, {"rows": [dict(row) for row in rows]})
+        plain = [dict(row) for row in rows]
+        for name in (name for name in rows[0] if isinstance(table.__table__.c[name].type, SealedText)):
+            plain = [{**row, name: sealed(row[name], connection.dialect)} for row in plain]
+        connection.execute(statement, {"rows": plain})
     else:
         connection.execute(sqlite.insert(table).on_conflict_do_nothing(), list(rows))
 

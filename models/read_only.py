@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from models.errors import UsageError
+from models.sealed_types import opened
 
 _ALLOWED = {
     sqlite3.SQLITE_TRANSACTION,
@@ -41,7 +42,13 @@ def rows_of(engine: Engine, statement: str, limit: int) -> tuple[list[str], list
             raise StatementError(f"the statement cannot be run: {_why(error)}") from None
         except (ResourceClosedError, sqlite3.Warning):
             raise StatementError("the statement returns no rows: type one SELECT.") from None
-    return names, rows[:limit], len(rows) > limit
+    shown = [[_opened(value, engine) for value in row] for row in rows[:limit]]
+    return names, list(shown), len(rows) > limit
+
+
+def _opened(value: Any, engine: Engine) -> Any:
+    """Text that is sealed, as it was."""
+    return opened(value, engine.dialect) if isinstance(value, str) else value
 
 
 @contextmanager

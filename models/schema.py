@@ -14,6 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from models import keyring
 from models.database import DatabaseError, reading, writing
 
 SchemaState = Literal["empty", "current", "behind", "ahead"]
@@ -34,6 +35,7 @@ def upgrade(engine: Engine) -> None:
         if _state(connection) == "ahead":
             raise SchemaError(_AHEAD.format(url=_shown(engine)))
         command.upgrade(_config(connection), "head")
+    keyring.prepare(engine)
 
 
 def downgrade(engine: Engine) -> None:
@@ -50,7 +52,8 @@ def state(engine: Engine) -> SchemaState:
 
 
 def check(engine: Engine) -> None:
-    """Raises SchemaError, saying what to type, unless the state is `current`."""
+    """Raises SchemaError, saying what to type, unless the state is `current`, and KeyMissingError where the
+    text in it is sealed with a key that is not here."""
     match state(engine):
         case "empty":
             raise SchemaError(f"{_shown(engine)} has no tables yet: type `notemill db upgrade`.")
@@ -58,6 +61,7 @@ def check(engine: Engine) -> None:
             raise SchemaError(f"the tables in {_shown(engine)} are older: type `notemill db upgrade`.")
         case "ahead":
             raise SchemaError(_AHEAD.format(url=_shown(engine)))
+    keyring.prepare(engine)
 
 
 _AHEAD = "the tables in {url} were made by a newer notemill: update this one."

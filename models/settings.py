@@ -12,12 +12,13 @@ import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from models.errors import UsageError
 
 PREFIX = "NOTEMILL_"
+MIN_KEY_CHARACTERS = 16
 
 
 class SettingsError(UsageError):
@@ -54,6 +55,8 @@ class Settings(BaseSettings):
 
     http_url: str = Field(default="http://127.0.0.1:8000/v1", pattern=r"^https?://[^@\s]+$")
     """Of the server; the part before `/completions` and `/models`."""
+    http_may_leave_machine: bool = False
+    """`http_url` may name another machine: the text of notes goes there."""
     http_key: SecretStr = SecretStr("")
     """What the server wants as bearer token; empty: none."""
     http_model: str = ""
@@ -99,7 +102,26 @@ class Settings(BaseSettings):
     """About how long a summary may be."""
     view_token: SecretStr = SecretStr("")
     """What lets a browser into the pages of `notemill view`; empty: another one each time."""
+    message_key: SecretStr = SecretStr("")
+    """Shared by producers and workers; where it is set, workers refuse messages that it did not sign."""
+    encryption_key: SecretStr = SecretStr("")
+    """Master keys to encrypt text in the database with, 32 bytes in base64 each; several by spaces."""
+    encryption_key_file: Path | None = None
+    """A file with them, a line each: the first encrypts, the others open what was encrypted before."""
+    encryption_key_command: str = ""
+    """A command that prints them, such as a key vault's; run without a shell at each start."""
+    retention_days: int = Field(default=0, ge=0)
+    """`purge --expired` erases what no run has asked for in so many days; 0: it refuses."""
+    actor: str = Field(default="", max_length=200)
+    """Who the audit trail says it was; empty: the operating system's user."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @field_validator("message_key")
+    @classmethod
+    def _is_long_enough(cls, key: SecretStr) -> SecretStr:
+        if 0 < len(key.get_secret_value()) < MIN_KEY_CHARACTERS:
+            raise ValueError(f"at least {MIN_KEY_CHARACTERS} characters, e.g. of: openssl rand -hex 32")
+        return key
 
     @property
     def home_folder(self) -> Path:

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Engine, insert, update
+from sqlalchemy import Connection, Engine, insert, update
 
 from models import (
+    audit,
     cancelling,
     charging,
     claiming,
     correcting,
+    erasing,
     leaving,
     night_keeping,
     recording,
@@ -22,10 +24,12 @@ from models import (
     retrying,
 )
 from models.answers import Task
+from models.audit import Action
 from models.clock import epoch_now, utc_now
 from models.corrections import Correction, Mention
 from models.database import reading, writing
 from models.documents import Document
+from models.erasing import Erased, Erasure
 from models.grounded import UngroundedAnswerError, check_finished
 from models.inserting import insert_new, put
 from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
@@ -39,9 +43,11 @@ from models.tables import DocumentRow, RecipeRow, RunRow, ServingBaseRow, Servin
 class Store:
     """Writes to one database; safe to share between threads."""
 
-    def __init__(self, engine: Engine) -> None:
-        """`engine` comes from `models.database.connect`, its tables from `models.schema.upgrade`."""
+    def __init__(self, engine: Engine, *, actor: str = "") -> None:
+        """`engine` comes from `models.database.connect`, its tables from `models.schema.upgrade`.
+        `actor` is who does what follows, for the audit trail; '': the operating system's user."""
         self._engine = engine
+        self._actor = actor
 
     def announce(self, serving: Serving) -> None:
         """A worker says what it is made of; the newest announcement is what `submit` asks under."""
@@ -66,7 +72,9 @@ class Store:
         }
         with writing(self._engine) as connection:
             insert_new(connection, RecipeRow, rows)
-            return connection.scalars(insert(RunRow).values(**run).returning(RunRow.id)).one()
+            run_id = connection.scalars(insert(RunRow).values(**run).returning(RunRow.id)).one()
+            self._note(connection, Action.SUBMIT, run=run_id)
+        return run_id
 
     def register(
         self,
@@ -203,19 +211,40 @@ class Store:
         """Failed jobs (of the run, for the reason, where given) are pending again with all attempts
         before them; the claims so far stay on record. Returns one document to enqueue for each text."""
         with writing(self._engine) as connection:
-            return retrying.retry(connection, run_id, reason)
+            documents = retrying.retry(connection, run_id, reason)
+            named = None if reason is None else reason.value
+            self._note(connection, Action.RETRY, run=run_id, reason=named, documents=len(documents))
+        return documents
 
     def cancel(self, run_id: int) -> int:
         """Cancels the run's pending jobs that no other run waits for; returns how many. What is running
         is finished and kept. Raises UsageError where there is no such run."""
         with writing(self._engine) as connection:
-            return cancelling.cancel(connection, run_id)
+            jobs = cancelling.cancel(connection, run_id)
+            self._note(connection, Action.CANCEL, run=run_id, jobs=jobs)
+        return jobs
+
+    def erase(self, erasure: Erasure, *, limit: int = 500) -> Erased:
+        """Removes at most `limit` documents with their jobs and answers, texts that no other document has,
+        and runs of which nothing is left; together with its row in the audit trail. Call it until it
+        removes nothing. A worker that has one of them in hand finds its job gone and stores nothing."""
+        with writing(self._engine) as connection:
+            return erasing.erase(connection, erasure, limit, self._actor)
+
+    def note(self, action: Action, **subject: Any) -> None:
+        """Adds a row to the audit trail: ids and counts only."""
+        with writing(self._engine) as connection:
+            self._note(connection, action, **subject)
+
+    def _note(self, connection: Connection, action: Action, **subject: Any) -> None:
+        audit.append(connection, action, subject, actor=self._actor)
 
     def correct(self, text_sha256: str, corrections: Sequence[Correction]) -> None:
         """A person's verdicts on mentions of a text, each in the place of an earlier one on the same mention.
         Raises NotInTextError, and stores none, where one of them is not of characters of the text."""
         with writing(self._engine) as connection:
             correcting.correct(connection, text_sha256, corrections)
+            self._note(connection, Action.CORRECT, text=text_sha256, corrections=len(corrections))
 
     def withdraw_correction(self, text_sha256: str, found: Mention) -> bool:
         """Takes the verdict on this mention back; whether there was one."""

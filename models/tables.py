@@ -27,6 +27,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from models.answers import Task
 from models.clock import UtcDateTime, utc_now
 from models.jobs import JobStatus
+from models.sealed_types import SealedText
 from models.spent_columns import SpentColumns
 
 
@@ -74,7 +75,7 @@ class TextRow(Base):
 
     __tablename__ = "texts"
     sha256: Mapped[str] = mapped_column(_SHA256, primary_key=True)
-    text: Mapped[str]
+    text: Mapped[str] = mapped_column(SealedText)
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
 
 

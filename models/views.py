@@ -90,7 +90,8 @@ JOIN summary_sentences t ON t.job_id = j.id
 _SUMMARY_SOURCES = f"""
 SELECT {_DOCUMENT}, j.id AS job_id, t.position AS sentence_position, t.text AS sentence, t.flags,
   o.position, o.span_start, o.span_end,
-  substr(x.text, o.span_start + 1, o.span_end - o.span_start) AS source_text,
+  CASE WHEN substr(x.text, 1, 8) <> 'nmseal1:'
+       THEN substr(x.text, o.span_start + 1, o.span_end - o.span_start) END AS source_text,
   {_IS_NEWEST}
 {_FROM_DOCUMENT_TO_JOB}
 JOIN summary_sentences t ON t.job_id = j.id
@@ -102,7 +103,8 @@ _JOBS = f"""
 SELECT {_DOCUMENT}, j.id AS job_id, j.task, {{query}} AS query,
   CAST({{max_words}} AS INTEGER) AS max_words, j.status, j.reason, j.detail, j.recipe_id AS recipe,
   j.attempts, j.worker, j.created_at, j.started_at, j.finished_at, j.duration_seconds,
-  j.prompt_tokens, j.completion_tokens, length(x.text) AS characters
+  j.prompt_tokens, j.completion_tokens,
+  CASE WHEN substr(x.text, 1, 8) <> 'nmseal1:' THEN length(x.text) END AS characters
 {_FROM_DOCUMENT_TO_JOB}
 JOIN texts x ON x.sha256 = j.text_sha256
 """

@@ -23,12 +23,18 @@ class Bell:
     """Sends in one thread of its own, one batch at a time; silent without a URL. Use it with `with`."""
 
     def __init__(
-        self, redis_url: str, store: Store, *, is_urgent: bool = False, max_waiting: int = 100_000
+        self,
+        redis_url: str,
+        store: Store,
+        *,
+        message_key: str = "",
+        is_urgent: bool = False,
+        max_waiting: int = 100_000,
     ) -> None:
         """`max_waiting`: messages in Redis from which on it slows down, and sends none."""
         self.error: QueueError | None = None
         """The first failure; after it nothing more is sent."""
-        self._enqueuer = Enqueuer(redis_url) if redis_url else None
+        self._enqueuer = Enqueuer(redis_url, message_key) if redis_url else None
         self._store = store
         self._is_urgent = is_urgent
         self._max_waiting = max_waiting

@@ -13,7 +13,14 @@ from kombu import Connection, Producer
 from kombu.exceptions import ChannelError, KombuError
 
 from models.errors import NotemillError
-from models.messages import PRIORITY_STEPS, QUEUE_NAME, TASK_NAME, DocumentMessage, priority_of
+from models.messages import (
+    PRIORITY_STEPS,
+    QUEUE_NAME,
+    TASK_NAME,
+    DocumentMessage,
+    priority_of,
+    signed_headers,
+)
 
 SCHEMES = ("redis://", "rediss://", "redis+socket://")
 MESSAGES_A_PIPELINE = 500
@@ -44,8 +51,9 @@ class QueueLength(NamedTuple):
 class Enqueuer:
     """Sends messages to the worker's queue; one thread at a time. Use it with `with`."""
 
-    def __init__(self, redis_url: str) -> None:
+    def __init__(self, redis_url: str, message_key: str = "") -> None:
         self._app = _app(redis_url)
+        self._message_key = message_key
         self._connection: Connection = self._app.connection_for_write()
 
     def __enter__(self) -> Enqueuer:
@@ -107,6 +115,7 @@ class Enqueuer:
             # name and reads no binding, so a Redis that was flushed loses no message sent after it.
             queue=QUEUE_NAME,
             declare=[],
+            headers=signed_headers(self._message_key, message.document_id),
             priority=priority,
             argsrepr="()",
             kwargsrepr=repr(message.model_dump()),

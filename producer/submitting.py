@@ -11,11 +11,11 @@ from typing import cast
 
 from models import schema
 from models.answers import Task
-from models.database import connect
 from models.documents import Document, Refused
 from models.errors import NotemillError, UsageError
 from models.jobs import Serving
 from models.labels import Label, load_labels
+from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings, load_settings
 from models.store import Store
@@ -104,10 +104,10 @@ def submit(
     known = preset_named(preset) if preset is None or isinstance(preset, str) else preset
     opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column, known))
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
-    most = settings.max_queue_messages
+    key, most = settings.message_key.get_secret_value(), settings.max_queue_messages
     with (
         _database(settings) as (store, queries),
-        Bell(redis_url, store, is_urgent=is_urgent, max_waiting=most) as bell,
+        Bell(redis_url, store, message_key=key, is_urgent=is_urgent, max_waiting=most) as bell,
     ):
         recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
         run_id = store.open_run(questions=questions, recipes=tuple(recipes.values()), sources=opened.names)
@@ -160,10 +160,10 @@ def _labels(given: Path | str | Sequence[Label] | None, settings: Settings) -> t
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[tuple[Store, Queries]]:
-    engine = connect(settings.effective_database_url)
+    engine = opened_database(settings)
     try:
         schema.check(engine)
-        yield Store(engine), Queries(engine)
+        yield Store(engine, actor=settings.actor), Queries(engine)
     finally:
         engine.dispose()
 

@@ -10,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kombu import Connection
 from kombu.message import Message
+from pydantic import SecretStr
 
 from models.answers import Task
 from models.documents import Document
 from models.jobs import Question, Serving, recipe_for
-from models.messages import QUEUE_NAME, TASK_NAME
+from models.messages import QUEUE_NAME, REFUSED_LIST, SIGNATURE_HEADER, TASK_NAME, signature
 from models.store import Store
+from producer.enqueue import Enqueuer
 from worker.consuming import BadMessageError, check
 
 if TYPE_CHECKING:
@@ -158,3 +160,37 @@ def test_the_reason_of_a_rejection_quotes_nothing(value: Any, name: str) -> None
         with pytest.raises(BadMessageError) as caught:
             check(message([[], kwargs, {}], task=TASK_NAME))
         assert str(caught.value).startswith(fixed)
+
+
+def test_where_there_is_a_key_only_signed_messages_are_heard(workshop: Workshop) -> None:
+    key = "a key of our own"
+    ids = workshop.register("No fever.", "Fever.")
+    worker = workshop.start(message_key=SecretStr(key), log_level="DEBUG")
+    forged = {"document_id": ids[0]}
+    workshop.send(**forged)
+    for signature_given in (signature("another key of ours", ids[0]), signature(key, ids[1]), 7, "ä", None):
+        headers = {SIGNATURE_HEADER: signature_given}
+        workshop.stranger().send_task(TASK_NAME, kwargs=forged, queue=QUEUE_NAME, headers=headers)
+    worker.says("not signed with our NOTEMILL_MESSAGE_KEY", times=6)
+    workshop.until_all("finished")  # by the sweep, which signs
+    entries = [json.loads(entry) for entry in workshop.redis.lrange(REFUSED_LIST, 0, -1)]
+    assert {entry["why"] for entry in entries} == {"not signed with our NOTEMILL_MESSAGE_KEY"}
+    assert worker.log.count("a message is rejected") == len(entries) == 6
+
+
+def test_what_a_producer_signs_is_heard(workshop: Workshop) -> None:
+    key = "a key of our own"
+    ids = workshop.register("No fever.")
+    Store(workshop.database).mark_enqueued(ids)  # the sweep leaves it alone
+    worker = workshop.start(message_key=SecretStr(key))
+    with Enqueuer(workshop.redis_url, key) as enqueuer:
+        enqueuer.send(ids)
+    workshop.until_all("finished")
+    assert "rejected" not in worker.log
+
+
+def test_a_message_that_is_too_long_is_refused_without_being_kept(workshop: Workshop) -> None:
+    worker = workshop.start()
+    workshop.send(document_id=1, text="SECRET" * 10_000)
+    worker.says("a message is rejected: longer than 16384 bytes")
+    assert b"SECRET" not in b"".join(workshop.redis.lrange(REFUSED_LIST, 0, -1))

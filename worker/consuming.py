@@ -6,8 +6,11 @@ the body of one it does not know. Here the log says what is wrong and nothing of
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 from collections.abc import Callable
+from datetime import UTC, datetime
 from queue import Empty
 from typing import Any
 
@@ -16,11 +19,20 @@ from celery.worker.consumer import Consumer
 from kombu import Connection
 from kombu.transport import redis
 from pydantic import ValidationError
+from redis.exceptions import RedisError
 
-from models.messages import TASK_NAME, DocumentMessage
+from models.messages import (
+    MAX_BODY_BYTES,
+    REFUSED_LIST,
+    SIGNATURE_HEADER,
+    TASK_NAME,
+    DocumentMessage,
+    is_signed,
+)
 
 log = logging.getLogger(__name__)
 
+_REFUSED_KEPT = 1_000
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
@@ -36,23 +48,26 @@ class CheckedConsumer(Consumer):  # type: ignore[misc]
 
         def on_message(message: Any) -> None:
             try:
-                check(message)
+                check(message, self.app.settings.message_key.get_secret_value())
                 handle(message)
             except self.connection_errors:
                 raise
             except Exception as error:  # noqa: BLE001  whatever a stranger sent must not end the worker
                 why = str(error) if isinstance(error, BadMessageError) else type(error).__name__
                 log.warning("a message is rejected: %s", why)
+                _write_down(message, why)
                 message.reject_log_error(log, self.connection_errors)
 
         return on_message
 
 
-def check(message: Any) -> None:
-    """Raises BadMessageError unless the message is one document id for our task.
+def check(message: Any, message_key: str = "") -> None:
+    """Raises BadMessageError unless the message is one document id for our task, signed where there is a key.
 
     Both of Celery's message protocols are understood: 2 (the task in the headers) and 1 (all in the body).
     """
+    if len(message.body or b"") > MAX_BODY_BYTES:
+        raise BadMessageError(f"longer than {MAX_BODY_BYTES} bytes")
     try:
         name, args, kwargs = _task_of(message)
     except Exception as error:  # noqa: BLE001  decoding may fail in as many ways as there are strangers
@@ -62,9 +77,25 @@ def check(message: Any) -> None:
     if args or not isinstance(kwargs, dict):
         raise BadMessageError("document_id has to be a keyword argument, and the only one")
     try:
-        DocumentMessage(**kwargs)
+        document_id = DocumentMessage(**kwargs).document_id
     except (ValidationError, TypeError) as error:
         raise BadMessageError(_fixed_words(error)) from None
+    if message_key and not is_signed(message_key, document_id, message.headers.get(SIGNATURE_HEADER)):
+        raise BadMessageError("not signed with our NOTEMILL_MESSAGE_KEY")
+
+
+def _write_down(message: Any, why: str) -> None:
+    """In a short list in Redis, for who asks what was refused; not its content, which may be of a note."""
+    body = message.body or b""
+    raw = body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
+    at = datetime.now(UTC).isoformat(timespec="seconds")
+    entry = {"at": at, "why": why, "bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+    client = message.channel.client
+    try:
+        client.lpush(REFUSED_LIST, json.dumps(entry))
+        client.ltrim(REFUSED_LIST, 0, _REFUSED_KEPT - 1)
+    except (RedisError, OSError) as error:
+        log.warning("a refused message could not be written down: %s", type(error).__name__)
 
 
 def _task_of(message: Any) -> tuple[Any, Any, Any]:

@@ -18,6 +18,7 @@ import httpx2
 from models.errors import NotemillError
 from models.settings import Settings
 from worker.engine import Refusal
+from worker.http_place import check_place
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class Server:
     """Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises NotesWouldLeaveError where the server is elsewhere and nobody allowed that."""
+        check_place(settings)
         key = settings.http_key.get_secret_value()
         self._settings = settings
         self._client = httpx2.Client(

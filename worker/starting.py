@@ -18,8 +18,9 @@ from celery import bootsteps
 from celery.worker import state
 
 from models import schema
-from models.database import connect
+from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
+from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
@@ -61,6 +62,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
         leave_on_signals()
+        forbid_core_dumps()
         self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
             self._open(worker.app)
@@ -105,7 +107,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         settings: Settings = app.settings
         from worker.recipes import serving  # a start that fails early need not wait for it
 
-        database = connect(settings.effective_database_url)
+        database = opened_database(settings)
         schema.check(database)
         store, name, served, meter = Store(database), worker_name(), serving(settings), Meter()
         with meter.timing("load"):
@@ -129,7 +131,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             accounts=accounts,
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
-        self._sweeper = Sweeper(partial(sweep, app, database, served.id))
+        key = settings.message_key.get_secret_value()
+        self._sweeper = Sweeper(partial(sweep, app, database, served.id, message_key=key))
         queries = Queries(database)
         self._desks = UrgentDesk(queries, self._workplace), SuspectDesk(queries, self._workplace)
         if self._watchdog is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from kombu import Exchange, Queue
 
-from models.messages import QUEUE_NAME, TASK_NAME, priority_of
+from models.messages import QUEUE_NAME, TASK_NAME, priority_of, signed_headers
 from models.queries import Queries
 from models.store import Store
 
@@ -29,20 +29,22 @@ _LEAVE_ALONE_SECONDS = 5.0
 _DOCUMENTS_A_SWEEP = 1_000
 
 
-def sweep(app: Celery, database: Engine, serving_id: str | None) -> int:
+def sweep(app: Celery, database: Engine, serving_id: str | None, *, message_key: str = "") -> int:
     """Sends a message for each document that is owed, if the queue is empty, for urgent
     ones if no urgent message waits; returns how many.
 
     `serving_id`: only what that serving can answer. Harmless at any time: a message too many does nothing.
     """
     return sum(
-        _send_owed(app, database, serving_id, is_urgent=is_urgent)
+        _send_owed(app, database, serving_id, message_key, is_urgent=is_urgent)
         for is_urgent, is_empty in ((True, _is_none_urgent), (False, _is_empty))
         if is_empty(app)
     )
 
 
-def _send_owed(app: Celery, database: Engine, serving_id: str | None, *, is_urgent: bool) -> int:
+def _send_owed(
+    app: Celery, database: Engine, serving_id: str | None, message_key: str, *, is_urgent: bool
+) -> int:
     owed = Queries(database).owed_documents(
         serving_id=serving_id,
         older_than_seconds=_LEAVE_ALONE_SECONDS,
@@ -58,6 +60,7 @@ def _send_owed(app: Celery, database: Engine, serving_id: str | None, *, is_urge
                 app.send_task(
                     TASK_NAME,
                     kwargs={"document_id": document_id},
+                    headers=signed_headers(message_key, document_id),
                     queue=QUEUE_NAME,
                     priority=priority_of(is_urgent=is_urgent),
                     producer=producer,

@@ -1,0 +1,59 @@
+"""`notemill audit show` and `audit verify`: who did what, and whether the trail is whole."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from rich.table import Table
+from rich.text import Text
+
+from console.database import database
+from console.errors import PROBLEM
+from console.terminal import count_of, harmless, stdout
+from models import audit
+from models.errors import UsageError
+from models.settings import load_settings
+
+
+def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
+    """The newest rows, the oldest of them first. Raises UsageError for an action that does not exist."""
+    chosen = None if action is None else _action(action)
+    with database(load_settings()) as opened:
+        found = list(audit.entries(opened.engine, last=last, action=chosen))
+    if as_json:
+        print(json.dumps([asdict(entry) | {"subject": json.loads(entry.subject)} for entry in found]))
+        return 0
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for title in ("number", "at", "who", "what", "ids and counts"):
+        table.add_column(title, justify="right" if title == "number" else "left", overflow="fold")
+    for entry in found:
+        who = f"{entry.actor} ({entry.database_user})" if entry.database_user else entry.actor
+        cells = (str(entry.number), entry.at, who, entry.action, entry.subject)
+        table.add_row(*(Text(harmless(cell)) for cell in cells))
+    stdout().print(table if found else "Nothing is written down yet.")
+    return 0
+
+
+def verify(head: str | None) -> int:
+    """Exit status 1 where the chain is broken, with the first wrong row, or where `head` is missing."""
+    with database(load_settings()) as opened:
+        verdict = audit.verify(opened.engine, head or audit.FIRST_HASH)
+    console = stdout()
+    if verdict.broken_at is not None:
+        console.print(f"Broken at row {verdict.broken_at}: it was changed, removed or put in.")
+        return PROBLEM
+    if not verdict.has_seen:
+        console.print(f"{count_of(verdict.rows, 'row')}, but not the hash that you noted: rows were cut off.")
+        return PROBLEM
+    words = "each follows from the one before. Note the last hash elsewhere, for --head"
+    console.print(f"{count_of(verdict.rows, 'row')}, {words}:", soft_wrap=True)
+    console.print(verdict.head, soft_wrap=True)
+    return 0
+
+
+def _action(name: str) -> audit.Action:
+    try:
+        return audit.Action(name)
+    except ValueError:
+        raise UsageError(f"there is no action {name!r}. Actions: {', '.join(audit.Action)}.") from None

@@ -1,0 +1,148 @@
+"""`notemill purge`: erases notes with all that was made of them, and writes a receipt.
+
+Stopped half way, the same command goes on: each batch is whole, and the overwriting is done again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from console.database import Database, database
+from console.embedded import embedded_url, make_home
+from console.errors import PROBLEM
+from console.rejects import forget_refused
+from console.results import whole_file
+from console.terminal import count_of, stderr, stdout
+from console.withdrawing import withdraw
+from models import audit
+from models.erasing import PATIENT_COLUMNS, Erased, Erasure
+from models.errors import UsageError
+from models.overwriting import Overwritten, overwrite
+from models.settings import Settings, load_settings
+from models.trained_on import adapters_trained_on
+
+_BATCH_DOCUMENTS = 500
+
+
+def purge(
+    given: Mapping[str, str | int | None],
+    *,
+    is_expired: bool,
+    patient_columns: Iterable[str],
+    is_rewriting: bool,
+    receipt: Path | None,
+    is_sure: bool,
+) -> int:
+    """Exit status 1 where the rows are gone and their bytes may not be. Raises UsageError."""
+    settings = load_settings()
+    make_home(settings)
+    erasure = _erasure(given, settings, is_expired=is_expired, patient_columns=tuple(patient_columns))
+    _ask(erasure, is_sure=is_sure)
+    with database(settings) as opened:
+        erased = erase_all(opened, erasure)
+        written = overwrite(opened.engine, is_rewriting=is_rewriting)
+        exports = list(audit.entries(opened.engine, last=100, action=audit.Action.RESULTS))
+    messages = withdraw(_redis_url(settings), frozenset(erased.document_ids))
+    rejects = settings.home_folder / "rejects"
+    refused = forget_refused(rejects, erased.external_ids, erased.runs, erasure.before)
+    facts = _receipt(erasure, erased, written, messages, refused)
+    facts["adapters_trained_on_them"] = adapters_trained_on(settings, erased.text_sha256s)
+    facts["exports_that_may_hold_them"] = [f"{e.at} by {e.actor}: {e.subject}" for e in exports]
+    path = receipt or _receipt_path(settings)
+    with whole_file(path) as file:
+        file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
+    _say(facts, path)
+    return 0 if written.is_complete or settings.effective_database_url.startswith("postgres") else PROBLEM
+
+
+def erase_all(opened: Database, erasure: Erasure) -> Erased:
+    """In batches, each a transaction of its own, until there is nothing left."""
+    erased = Erased()
+    while (batch := opened.store.erase(erasure, limit=_BATCH_DOCUMENTS)).rows:
+        erased = erased + batch
+    return erased
+
+
+def _erasure(
+    given: Mapping[str, Any], settings: Settings, *, is_expired: bool, patient_columns: tuple[str, ...]
+) -> Erasure:
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if len(chosen) + is_expired != 1:
+        raise UsageError("give one of --document, --patient, --before, --run or --expired.")
+    if is_expired:
+        if not settings.retention_days:
+            raise UsageError("--expired needs NOTEMILL_RETENTION_DAYS, which is not set.")
+        return Erasure(before=datetime.now(UTC) - timedelta(days=settings.retention_days))
+    if "before" in chosen:
+        chosen["before"] = _moment(chosen["before"])
+    if any(not str(value).strip() for value in chosen.values()):
+        raise UsageError("what shall be purged is empty.")
+    return Erasure(**chosen, patient_columns=patient_columns or PATIENT_COLUMNS)
+
+
+def _moment(words: str) -> datetime:
+    """A date is its first moment in local time."""
+    try:
+        return datetime.fromisoformat(words).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise UsageError(f"--before {words!r} is no date; type one as 2026-01-31.") from None
+
+
+def _ask(erasure: Erasure, *, is_sure: bool) -> None:
+    if is_sure:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nobody is there to ask: add --yes to erase for good.")
+    stderr().print(f"Erase for good by {erasure.kind} {getattr(erasure, erasure.kind)}? Type yes: ", end="")
+    if sys.stdin.readline().strip().lower() != "yes":
+        raise UsageError("nothing was erased.")
+
+
+def _redis_url(settings: Settings) -> str:
+    return settings.redis_url.get_secret_value() or embedded_url(settings)
+
+
+def _receipt_path(settings: Settings) -> Path:
+    folder = settings.home_folder / "receipts"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder / f"purge-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}.json"
+
+
+def _receipt(
+    erasure: Erasure, erased: Erased, written: Overwritten, messages: int | None, refused: int
+) -> dict[str, Any]:
+    value = getattr(erasure, erasure.kind)
+    return {
+        "erased_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "by": erasure.kind,
+        "value": value.isoformat() if isinstance(value, datetime) else value,
+        "rows": erased.rows,
+        "documents": list(erased.document_ids),
+        "external_ids": sorted(erased.external_ids),
+        "text_sha256": sorted(erased.text_sha256s),
+        "texts_kept_for_other_documents": erased.texts_kept,
+        "messages_withdrawn": messages,
+        "lines_of_refused_records_removed": refused,
+        "database_files": written.words,
+        "is_overwritten": written.is_complete,
+        "out_of_reach": "backups, replicas, exported files, blocks that the disk has given up",
+    }
+
+
+def _say(facts: dict[str, Any], path: Path) -> None:
+    console = stdout()
+    rows = ", ".join(f"{count:,} {table}" for table, count in facts["rows"].items() if count)
+    console.print(f"Erased: {rows or 'nothing was found'}.", soft_wrap=True)
+    if facts["texts_kept_for_other_documents"]:
+        kept = count_of(facts["texts_kept_for_other_documents"], "text")
+        console.print(f"{kept} kept: other documents have the very same.", soft_wrap=True)
+    console.print(f"The database: {facts['database_files']}.", soft_wrap=True)
+    for adapter in facts["adapters_trained_on_them"]:
+        console.print(f"Trained on some of it: {adapter}; train it anew without.", soft_wrap=True)
+    console.print(f"Receipt: {path}", soft_wrap=True)

@@ -1,0 +1,35 @@
+"""`notemill db rekey`: all text in the database under a new data key."""
+
+from __future__ import annotations
+
+from console.database import database
+from console.errors import PROBLEM
+from console.progress import voice
+from console.terminal import count_of, stdout
+from models.overwriting import overwrite
+from models.rekeying import rekey as seal_anew
+from models.settings import load_settings
+
+
+def rekey() -> int:
+    """Exit status 1 where the old bytes may still be in the file. Raises UsageError without a key."""
+    settings = load_settings()
+    speaking = voice(is_quiet=False)
+    with database(settings) as opened:
+        try:
+            done = seal_anew(
+                opened.engine,
+                actor=settings.actor,
+                on_rows=lambda rows: speaking.show(0, 0, f"{count_of(rows, 'row')} encrypted anew"),
+            )
+        finally:
+            speaking.close()
+        written = overwrite(opened.engine, is_rewriting=False)
+    new = count_of(done.wrapped_anew, "data key")
+    stdout().print(
+        f"{count_of(done.rows, 'row')} encrypted under data key {done.key};"
+        f" {new} under the new master key. The database: {written.words}.",
+        soft_wrap=True,
+    )
+    is_sqlite = not settings.effective_database_url.startswith("postgres")
+    return PROBLEM if is_sqlite and not written.is_complete else 0

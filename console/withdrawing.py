@@ -1,0 +1,51 @@
+"""Messages about documents that are gone, taken out of the queue. They hold ids, and would do nothing."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Set
+from typing import Any, cast
+
+import redis
+
+from console import redis_client
+from models.messages import PRIORITY_STEPS, QUEUE_NAME
+
+_ENTRIES_A_PAGE = 1_000
+_PRIORITY_SEPARATOR = "\x06\x16"
+"""How kombu names the lists of one queue, by priority."""
+
+
+def withdraw(redis_url: str, document_ids: Set[int]) -> int | None:
+    """How many messages went; none where no server answers, and so no message waits that we could see."""
+    if not document_ids:
+        return 0
+    client = redis_client.connect(redis_url)
+    try:
+        return sum(_from_list(client, name, document_ids) for name in _lists())
+    except (redis.RedisError, OSError):
+        return None
+    finally:
+        client.close()
+
+
+def _lists() -> list[str]:
+    return [f"{QUEUE_NAME}{_PRIORITY_SEPARATOR}{step}" if step else QUEUE_NAME for step in PRIORITY_STEPS]
+
+
+def _from_list(client: redis.Redis, name: str, document_ids: Set[int]) -> int:
+    removed, start = 0, 0
+    while page := cast("list[bytes]", client.lrange(name, start, start + _ENTRIES_A_PAGE - 1)):
+        gone = [entry for entry in page if _document_of(entry) in document_ids]
+        for entry in gone:
+            removed += client.lrem(name, 1, cast(Any, entry))
+        start += len(page) - len(gone)
+    return removed
+
+
+def _document_of(entry: bytes) -> int | None:
+    try:
+        return int(json.loads(base64.b64decode(json.loads(entry)["body"]))[1]["document_id"])
+    except (ValueError, LookupError, TypeError):
+        return None

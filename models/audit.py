@@ -1,0 +1,151 @@
+"""The audit trail: who did what to which ids, when, each row bound to the one before by a hash.
+
+Rows are only ever added: the database refuses to change or remove one. Ids, counts and words of ours
+stand in them, never text, queries or names of patients.
+"""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import json
+import socket
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Engine, func, insert, select, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.database import reading
+from models.tables import Base
+
+FIRST_HASH = "0" * 64
+"""What the first row names as the hash before it."""
+_LOCK_NUMBER = 0x6175646974
+_ROWS_A_FETCH = 1_000
+
+
+class Action(StrEnum):
+    """What is written down."""
+
+    SUBMIT = "submit"
+    SHOW = "show"
+    RESULTS = "results"
+    EXPORT = "export"
+    CORRECT = "correct"
+    SQL = "sql"
+    PURGE = "purge"
+    RETRY = "retry"
+    CANCEL = "cancel"
+    REKEY = "rekey"
+
+
+class AuditRow(Base):
+    """One deed."""
+
+    __tablename__ = "audit"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """1, 2, 3 …: a number that is missing was removed."""
+    at: Mapped[str]
+    """ISO 8601 in UTC, by the clock of the machine that did it."""
+    actor: Mapped[str]
+    """The name that NOTEMILL_ACTOR gives, else USER@HOST by the operating system."""
+    database_user: Mapped[str]
+    """'' on SQLite, which has none."""
+    action: Mapped[str]
+    subject: Mapped[str]
+    """Canonical JSON: ids and counts."""
+    previous_hash: Mapped[str]
+    hash: Mapped[str]
+    """sha256 over all of the above."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One row, as it is shown."""
+
+    number: int
+    at: str
+    actor: str
+    database_user: str
+    action: str
+    subject: str
+    previous_hash: str
+    hash: str
+
+    @property
+    def true_hash(self) -> str:
+        """What the row's hash has to be."""
+        parts = [self.number, self.at, self.actor, self.database_user, self.action, self.subject]
+        return hashlib.sha256(json.dumps([self.previous_hash, *parts]).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a walk along the chain came to."""
+
+    rows: int
+    head: str
+    """The hash of the last row; kept elsewhere, it shows later that none before it was changed or cut off."""
+    broken_at: int | None
+    """The first number that does not follow from the one before."""
+    has_seen: bool
+    """The hash that was asked for is in the chain."""
+
+
+def append(connection: Connection, action: Action, subject: Mapping[str, Any], *, actor: str = "") -> None:
+    """Adds a row in the transaction of the deed itself: both happen or neither."""
+    database_user = ""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
+        database_user = connection.scalars(text("SELECT CAST(session_user AS text)")).one()
+    last = select(AuditRow.number, AuditRow.hash).order_by(AuditRow.number.desc()).limit(1)
+    before = connection.execute(last).one_or_none()
+    entry = Entry(
+        number=before.number + 1 if before else 1,
+        at=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        actor=actor or operating_system_user(),
+        database_user=database_user,
+        action=action.value,
+        subject=json.dumps(subject, sort_keys=True, separators=(",", ":"), allow_nan=False),
+        previous_hash=before.hash if before else FIRST_HASH,
+        hash="",
+    )
+    row = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
+    connection.execute(insert(AuditRow).values(**row | {"hash": entry.true_hash}))
+
+
+def entries(engine: Engine, *, last: int | None = None, action: Action | None = None) -> Iterator[Entry]:
+    """The rows from the first to the last, streamed; with `last` only so many of the newest."""
+    columns = [AuditRow.__table__.c[name] for name in Entry.__dataclass_fields__]
+    statement = select(*columns)
+    if action is not None:
+        statement = statement.where(AuditRow.action == action.value)
+    if last is not None:
+        statement = select(statement.order_by(AuditRow.number.desc()).limit(last).subquery())
+    options = {"stream_results": True, "yield_per": _ROWS_A_FETCH}
+    with reading(engine) as connection:
+        for row in connection.execute(statement.order_by(text("number")), execution_options=options):
+            yield Entry(*row)
+
+
+def verify(engine: Engine, seen: str = FIRST_HASH) -> Verdict:
+    """Walks the whole chain. `seen`: a hash noted earlier, which has to be in it."""
+    rows, head, has_seen = 0, FIRST_HASH, seen == FIRST_HASH
+    for entry in entries(engine):
+        is_next = entry.number == rows + 1 and entry.previous_hash == head
+        if not is_next or entry.hash != entry.true_hash:
+            return Verdict(rows, head, rows + 1, has_seen)
+        rows, head = rows + 1, entry.hash
+        has_seen = has_seen or head == seen
+    return Verdict(rows, head, None, has_seen)
+
+
+def operating_system_user() -> str:
+    try:
+        return f"{getpass.getuser()}@{socket.gethostname()}"
+    except (KeyError, OSError):  # a container's user without a name
+        return f"?@{socket.gethostname()}"

@@ -1,0 +1,141 @@
+"""The data keys of one database, and how they are rotated.
+
+Each is kept in the database wrapped under a master key, which is never there. New text is sealed under
+the newest; older ones open what was sealed before.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+
+from sqlalchemy import Connection, Engine, delete, func, insert, inspect, select, update
+from sqlalchemy.orm import Mapped, mapped_column
+
+from models.clock import utc_now
+from models.database import reading, writing
+from models.sealed_types import ATTRIBUTE
+from models.sealing import (
+    KeyMissingError,
+    fingerprint_of,
+    new_key,
+    number_of,
+    open_sealed,
+    seal,
+    unwrap,
+    wrap,
+)
+from models.tables import Base
+
+
+class DataKeyRow(Base):
+    """A data key, wrapped."""
+
+    __tablename__ = "data_keys"
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    wrapped: Mapped[str]
+    master: Mapped[str]
+    """The fingerprint of the master key that wraps it."""
+    created_at: Mapped[datetime] = mapped_column(default=utc_now())
+    retired_at: Mapped[datetime | None]
+    """When nothing was sealed under it any more."""
+
+
+class Keyring:
+    """Safe to share between threads; reads the database when it meets a number that it does not know."""
+
+    def __init__(self, engine: Engine, masters: tuple[bytes, ...]) -> None:
+        """`masters`: the first wraps new data keys, all of them may open."""
+        self._engine = engine
+        self._masters = masters
+        self._keys: dict[int, bytes] = {}
+        self._lock = threading.Lock()
+
+    def sealed(self, text: str) -> str:
+        newest = max(self._keys or self._loaded())
+        return seal(text, newest, self._keys[newest])
+
+    def opened(self, sealed: str) -> str:
+        number = number_of(sealed)
+        if number not in self._keys and number not in self._loaded():
+            raise KeyMissingError
+        return open_sealed(sealed, self._keys[number])
+
+    def add(self, connection: Connection) -> int:
+        """A new data key, the newest from its commit and the next `reload` on."""
+        number = (connection.scalars(select(func.max(DataKeyRow.number))).one() or 0) + 1
+        first = self._masters[0]
+        row = {"number": number, "wrapped": wrap(new_key(), first), "master": fingerprint_of(first)}
+        connection.execute(insert(DataKeyRow).values(**row))
+        return number
+
+    def wrap_anew(self, connection: Connection) -> int:
+        """Data keys that an older master key wraps are wrapped under the first; returns how many."""
+        first, count = self._masters[0], 0
+        stored = connection.execute(select(DataKeyRow.number, DataKeyRow.master)).all()
+        for row in stored:
+            if row.master != fingerprint_of(first):
+                new = {"wrapped": wrap(self._keys[row.number], first), "master": fingerprint_of(first)}
+                connection.execute(update(DataKeyRow).where(DataKeyRow.number == row.number).values(**new))
+                count += 1
+        return count
+
+    def reload(self) -> None:
+        self._loaded()
+
+    def _loaded(self) -> dict[int, bytes]:
+        with reading(self._engine) as connection:
+            stored = connection.execute(select(DataKeyRow.number, DataKeyRow.wrapped)).all()
+        found = {row.number: self._unwrapped(row.wrapped) for row in stored}
+        with self._lock:
+            self._keys = found
+        if not found:
+            raise KeyMissingError
+        return found
+
+    def _unwrapped(self, wrapped: str) -> bytes:
+        for master in self._masters:
+            if (key := unwrap(wrapped, master)) is not None:
+                return key
+        raise KeyMissingError
+
+
+def keyring_of(engine: Engine) -> Keyring | None:
+    found = getattr(engine.dialect, ATTRIBUTE, None)
+    return found if isinstance(found, Keyring) else None
+
+
+def hand_over(engine: Engine, masters: tuple[bytes, ...]) -> None:
+    """From now on text is sealed and opened with these keys; without any, nothing changes."""
+    if masters:
+        setattr(engine.dialect, ATTRIBUTE, Keyring(engine, masters))
+
+
+def prepare(engine: Engine) -> None:
+    """Makes the first data key where a master key is given, and reads those that are there. Raises
+    KeyMissingError where the database is encrypted and no key that is given opens it: what were written
+    then would be plain."""
+    keyring = keyring_of(engine)
+    if not inspect(engine).has_table(DataKeyRow.__tablename__):
+        return
+    is_encrypted = select(func.count()).select_from(DataKeyRow)
+    with reading(engine) as connection:
+        has_keys = bool(connection.scalars(is_encrypted).one())
+    if keyring is None:
+        if has_keys:
+            raise KeyMissingError
+        return
+    if not has_keys:
+        with writing(engine) as connection:
+            if not connection.scalars(is_encrypted).one():
+                keyring.add(connection)
+    keyring.reload()
+
+
+def retire(connection: Connection, before: int) -> None:
+    """Nothing is sealed any more under the keys with a lower number; those retired before are deleted."""
+    connection.execute(
+        delete(DataKeyRow).where(DataKeyRow.number < before, DataKeyRow.retired_at.is_not(None))
+    )
+    older = update(DataKeyRow).where(DataKeyRow.number < before)
+    connection.execute(older.values(retired_at=utc_now()))

@@ -1,0 +1,81 @@
+"""After an erasure: that the bytes are gone from the database's files, as far as a program can see to it.
+
+What the disk keeps in blocks that a file gave up, and what backups and replicas have, is out of reach.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
+
+from models.database import BUSY_TIMEOUT_SECONDS
+from models.tables import Base
+
+_SECONDS_BETWEEN_ATTEMPTS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Overwritten:
+    """How far it got."""
+
+    is_complete: bool
+    words: str
+    """What was done, or what stood in the way and what to type; for the receipt."""
+
+
+def overwrite(engine: Engine, *, is_rewriting: bool) -> Overwritten:
+    """SQLite: empties the write-ahead log, and rewrites the file so that no free page or gap holds a word.
+
+    PostgreSQL: vacuums; with `is_rewriting` writes every table anew, which locks each for that time.
+    """
+    if engine.dialect.name == "sqlite":
+        return _sqlite(engine)
+    with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+        option = "(FULL) " if is_rewriting else ""
+        for table in Base.metadata.sorted_tables:
+            connection.execute(text(f"VACUUM {option}{table.name}"))
+        if _may_checkpoint(connection):
+            connection.execute(text("CHECKPOINT"))
+    if is_rewriting:
+        return Overwritten(True, "every table written anew; the write-ahead log and backups go by your rules")
+    return Overwritten(
+        False, "rows removed by VACUUM; their old pages stay until used again, unless --rewrite is given"
+    )
+
+
+def _sqlite(engine: Engine) -> Overwritten:
+    # VACUUM makes a whole copy in a nameless file; beside the database, not in /var/tmp for another disk.
+    os.environ.setdefault("SQLITE_TMPDIR", str(Path(engine.url.database or "").parent))
+    raw = engine.raw_connection()
+    try:
+        deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
+        if _is_log_empty(raw, deadline):
+            raw.cursor().execute("VACUUM")
+            if _is_log_empty(raw, deadline):
+                return Overwritten(True, "the file was rewritten, its write-ahead log emptied")
+    except sqlite3.OperationalError:  # locked for longer than the timeout, or the disk is full
+        pass
+    finally:
+        raw.close()
+    return Overwritten(
+        False, "the database is in use or its disk is full: put that right, then type the same again"
+    )
+
+
+def _is_log_empty(raw: PoolProxiedConnection, deadline: float) -> bool:
+    """Whether the log could be emptied: not while somebody reads what is in it."""
+    while raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_SECONDS_BETWEEN_ATTEMPTS)
+    return True
+
+
+def _may_checkpoint(connection: Connection) -> bool:
+    statement = text("SELECT pg_has_role(current_user, 'pg_checkpoint', 'MEMBER')")
+    return bool(connection.scalars(statement).one())

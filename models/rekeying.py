@@ -1,0 +1,94 @@
+"""All sealed text under a new data key, a batch a transaction; killed, the next call goes on from there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Column, Connection, Engine, Table, Text, bindparam, cast, select, tuple_, update
+
+from models import answer_tables, audit
+from models.database import reading, writing
+from models.errors import UsageError
+from models.keyring import DataKeyRow, keyring_of, retire
+from models.sealed_types import SealedJson, SealedText
+from models.sealing import PREFIX
+from models.tables import Base
+
+_ROWS_A_BATCH = 500
+assert answer_tables  # its columns are among those that are sealed
+
+
+@dataclass(frozen=True, slots=True)
+class Rekeyed:
+    """What came of it."""
+
+    key: int
+    """The number of the data key under which everything is now."""
+    rows: int
+    """Sealed anew by this call; an earlier one that was stopped may have done others."""
+    wrapped_anew: int
+
+
+def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = lambda _: None) -> Rekeyed:
+    """Seals every text under a new data key, or finishes what was begun. Workers may go on meanwhile: one
+    that still seals under the old key is met by the next call.
+
+    Raises UsageError without a master key.
+    """
+    keyring = keyring_of(engine)
+    if keyring is None:
+        raise UsageError("no key: set NOTEMILL_ENCRYPTION_KEY_FILE; one is made by: openssl rand -base64 32")
+    with writing(engine) as connection:
+        wrapped = keyring.wrap_anew(connection)
+        in_use = select(DataKeyRow.number).where(DataKeyRow.retired_at.is_(None))
+        numbers = list(connection.scalars(in_use))
+        number = max(numbers) if len(numbers) > 1 else keyring.add(connection)
+    keyring.reload()
+    rows = 0
+    for column in _sealed_columns():
+        for done in _column(engine, column, number):
+            rows += done
+            on_rows(rows)
+    with writing(engine) as connection:
+        retire(connection, number)
+        subject = {"key": number, "rows": rows, "wrapped_anew": wrapped}
+        audit.append(connection, audit.Action.REKEY, subject, actor=actor)
+    return Rekeyed(number, rows, wrapped)
+
+
+def _sealed_columns() -> list[Column[Any]]:
+    columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
+    return [column for column in columns if isinstance(column.type, SealedText | SealedJson)]
+
+
+def _column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
+    """How many rows each batch had, when it is committed."""
+    table, last = column.table, None
+    assert isinstance(table, Table)
+    while True:
+        with reading(engine) as connection:
+            rows = _batch(connection, table, column, number, last)
+        if not rows:
+            return
+        key = [one.name for one in table.primary_key]
+        change = update(table).where(*(table.c[name] == bindparam(f"of_{name}") for name in key))
+        values = [{**{f"of_{n}": row[i] for i, n in enumerate(key)}, "new": row[-1]} for row in rows]
+        with writing(engine) as connection:
+            connection.execute(change.values({column: bindparam("new", type_=column.type)}), values)
+        last = tuple(rows[-1][:-1])
+        yield len(rows)
+
+
+def _batch(
+    connection: Connection, table: Table, column: Column[Any], number: int, last: tuple[Any, ...] | None
+) -> list[Any]:
+    """The next rows in the order of the key that are not under the data key."""
+    key = list(table.primary_key)
+    stored = cast(column, Text)
+    is_done = stored.startswith(f"{PREFIX}{number}:") | stored.startswith(f'"{PREFIX}{number}:')
+    statement = select(*key, column).where(~is_done, column.is_not(None)).order_by(*key).limit(_ROWS_A_BATCH)
+    if last is not None:
+        statement = statement.where(tuple_(*key) > tuple_(*last))
+    return list(connection.execute(statement).all())

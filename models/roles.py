@@ -1,0 +1,102 @@
+"""Roles in PostgreSQL: what a producer, a worker and an analyst may do, and nothing beyond.
+
+They are roles without login, for `CREATE USER … IN ROLE notemill_analyst`. Whoever owns the tables
+upgrades, purges and changes keys. Granted anew after each upgrade, which makes the views anew.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from models.database import DatabaseError, reading, writing
+from models.errors import UsageError
+from models.schema import VERSION_TABLE
+from models.tables import Base
+
+PRODUCER, WORKER, ANALYST = "notemill_producer", "notemill_worker", "notemill_analyst"
+_EVERYBODY = {VERSION_TABLE: "SELECT", "audit": "SELECT, INSERT", "data_keys": "SELECT"}
+_ANSWERS = ("entities", "entity_attributes", "passages", "summaries", "summary_sentences", "summary_sources")
+GRANTS: dict[str, dict[str, str]] = {
+    PRODUCER: {
+        **_EVERYBODY,
+        "texts": "INSERT",  # and no SELECT: who brings notes need not read those of others
+        "documents": "SELECT, INSERT, UPDATE (enqueued_epoch)",
+        "runs": "SELECT, INSERT, UPDATE",
+        "run_jobs": "SELECT, INSERT",
+        "recipes": "SELECT, INSERT",
+        "jobs": "SELECT, INSERT, UPDATE",
+        "servings": "SELECT",
+        "serving_bases": "SELECT",
+        "attempts": "SELECT",
+    },
+    WORKER: {
+        **_EVERYBODY,
+        "texts": "SELECT",
+        "documents": "SELECT, UPDATE (enqueued_epoch)",
+        "runs": "SELECT, UPDATE",
+        "run_jobs": "SELECT",
+        "recipes": "SELECT",
+        "jobs": "SELECT, UPDATE",
+        "servings": "SELECT, INSERT, UPDATE",
+        "serving_bases": "SELECT, INSERT",
+        "attempts": "SELECT, INSERT, UPDATE",
+        **dict.fromkeys(_ANSWERS, "SELECT, INSERT"),
+    },
+    ANALYST: dict(_EVERYBODY),
+}
+_SENTENCES = {"title", "text", "section", "sentence", "source_text"}
+"""Columns of views that hold sentences of a note, or of its summary."""
+_MENTIONS = {"v_entities", "v_entity_attributes"}
+"""In these `text` is a mention of a few words, which an analyst needs."""
+_WITH_SEQUENCE = ("documents", "runs", "jobs")
+
+
+def create(engine: Engine) -> tuple[str, ...]:
+    """Makes the roles that are missing and grants each what it needs; returns their names.
+
+    Raises UsageError on SQLite, DatabaseError where the user may not make roles.
+    """
+    if engine.dialect.name != "postgresql":
+        raise UsageError("SQLite has no roles: whoever may read the file reads all. Use PostgreSQL.")
+    with writing(engine) as connection:
+        for role in GRANTS:
+            if not _exists(connection, role):
+                connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
+        _grant(connection)
+    return tuple(GRANTS)
+
+
+def grant_anew(engine: Engine) -> None:
+    """After an upgrade: the new views and tables, where the roles are used."""
+    if engine.dialect.name != "postgresql":
+        return
+    with reading(engine) as connection:
+        if not all(_exists(connection, role) for role in GRANTS):
+            return
+    try:
+        with writing(engine) as connection:
+            _grant(connection)
+    except DatabaseError as error:
+        raise DatabaseError(f"upgraded, but the roles were not granted anew: {error}") from None
+
+
+def _grant(connection: Connection) -> None:
+    schema = connection.scalars(text("SELECT quote_ident(current_schema())")).one()
+    views = [name for name in inspect(connection).get_view_names() if name.startswith("v_")]
+    for role, tables in GRANTS.items():
+        connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {role}"))
+        for name in (*Base.metadata.tables, *views):
+            connection.execute(text(f"REVOKE ALL ON {name} FROM {role}"))
+        for name, deeds in tables.items():
+            connection.execute(text(f"GRANT {deeds} ON {name} TO {role}"))
+    for name in _WITH_SEQUENCE:
+        connection.execute(text(f"GRANT USAGE ON SEQUENCE {name}_id_seq TO {PRODUCER}"))
+    for name in views:
+        hidden = _SENTENCES - ({"text"} if name in _MENTIONS else set())
+        columns = [one["name"] for one in inspect(connection).get_columns(name) if one["name"] not in hidden]
+        connection.execute(text(f"GRANT SELECT ({', '.join(columns)}) ON {name} TO {ANALYST}"))
+
+
+def _exists(connection: Connection, role: str) -> bool:
+    found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
+    return found.one_or_none() is not None

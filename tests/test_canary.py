@@ -1,0 +1,145 @@
+"""A note with a random word goes through everything, the failing ways too; only the database has the word.
+
+What Redis is sent is told by Redis itself (MONITOR), so nothing that was there for a moment is missed.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+from workshop import Workshop
+
+from models.documents import Document
+from producer import submit
+from worker.recipes import serving
+
+_END = b"the end of it"
+pytest_plugins = ("redis_server", "workshop")
+
+
+@contextmanager
+def everything_sent_to(redis: Redis) -> Iterator[list[bytes]]:
+    """Whatever any client says to the server meanwhile."""
+    sent: list[bytes] = []
+    with socket.socket(socket.AF_UNIX) as ear:
+        ear.connect(redis.connection_pool.connection_kwargs["path"])
+        ear.sendall(b"MONITOR\r\n")
+        assert ear.recv(5) == b"+OK\r\n"
+        thread = threading.Thread(target=lambda: _hear(ear, sent))
+        thread.start()
+        yield sent
+        redis.echo(_END)
+        thread.join()
+
+
+def _hear(ear: socket.socket, sent: list[bytes]) -> None:
+    while _END not in b"".join(sent[-2:]) and (part := ear.recv(1 << 20)):
+        sent.append(part)
+
+
+def processes_of(pid: int) -> str:
+    """What any user of the machine may read of a process and its threads."""
+    folder = Path(f"/proc/{pid}")
+    titles = [folder / "cmdline", folder / "comm", *folder.glob("task/*/comm")]
+    return "".join(path.read_text(errors="replace") for path in titles)
+
+
+LIMITS = {"time_limit_seconds": 2.0, "max_attempts": 1, "max_kills": 1, "lease_seconds": 2.0}
+
+
+def all_ways(workshop: Workshop, word: str) -> tuple[Path, str]:
+    """A good note, and one for each way to fail; the list of refused records, and titles of processes."""
+    settings, archive = workshop.settings(**LIMITS), workshop.folder / "archive.jsonl"
+    notes = [f'{{"id": "{way}", "text": "{word} has a fever. {way}"}}' for way in ("CRASH", "BROKEN", "HANG")]
+    archive.write_text("\n".join([*notes, f'{{"id": 1, "text": "{word}', f'{{"text": "{word}\\u0000"}}']))
+    killing = Document(external_id="kill", text=f"{word} KILL")
+    asked: dict[str, Any] = {"searches": f"{word}?", "settings": settings, "serving": serving(settings)}
+    assert workshop.database
+    rejects = submit(archive, tasks=("summary",), **asked).rejects_path
+    assert rejects is not None
+    worker = workshop.start(log_level="DEBUG", **LIMITS)
+    titles = processes_of(worker.process.pid)
+    workshop.until(lambda: is_over(workshop))
+    submit([killing], tasks=(), **asked)
+    worker.ends()
+    workshop.start(log_level="DEBUG", **LIMITS)
+    workshop.until(lambda: is_over(workshop))
+    return rejects, titles
+
+
+def is_over(workshop: Workshop) -> bool:
+    return not {"pending", "running"} & set(workshop.statuses())
+
+
+def test_a_word_of_a_note_is_in_the_database_and_nowhere_else(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    word, scratch = f"canary{secrets.token_hex(6)}", workshop.folder / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    caplog.set_level(logging.DEBUG)
+    with everything_sent_to(workshop.redis) as sent:
+        rejects, titles = all_ways(workshop, word)
+    reasons = set(workshop.column("SELECT reason FROM jobs"))
+    assert {"crashed", "timed_out", "killed_worker", "unparsable"} >= reasons >= {"crashed", "timed_out"}
+    assert "killed_worker" in reasons
+    stored = str(workshop.column("SELECT reason || detail FROM jobs WHERE reason IS NOT NULL"))
+    trail = str(workshop.column("SELECT subject || actor FROM audit"))
+    assert word not in stored + trail + titles + caplog.text + rejects.read_text()
+    assert word.encode() not in b"".join(sent)
+    assert b"notemill" in b"".join(sent)
+    found = {path.name for path in workshop.folder.rglob("*") if path.is_file() and word in _text(path)}
+    assert found <= {"archive.jsonl", "notemill.db", "notemill.db-wal"}
+    assert word in str(workshop.column("SELECT text FROM texts"))
+
+
+def test_a_worker_with_events_switched_on_tells_them_no_text(workshop: Workshop) -> None:
+    word = f"canary{secrets.token_hex(6)}"
+    with everything_sent_to(workshop.redis) as sent:
+        workshop.submit(f"{word} has a fever.", f"{word} CRASH", queries=(f"{word}?",))
+        worker = workshop.start(log_level="DEBUG", max_attempts=1)
+        workshop.stranger().control.enable_events()
+        workshop.until(lambda: not {"pending", "running"} & set(workshop.statuses()))
+        worker.signal(signal.SIGTERM)
+        worker.ends()
+    assert word.encode() not in b"".join(sent)
+    assert word not in worker.log
+
+
+def test_no_process_of_ours_leaves_a_core_dump(tmp_path: Path) -> None:
+    code = "from models.core_dumps import forbid_core_dumps as f; f(); import os, resource;"
+    code += "print(resource.getrlimit(resource.RLIMIT_CORE), flush=True); os.abort()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[1])
+    assert (done.stdout, done.returncode) == (b"(0, 0)\n", -signal.SIGABRT)
+
+
+def test_a_worker_may_leave_no_core_dump(workshop: Workshop) -> None:
+    worker = workshop.start()
+    worker.says("serves")
+    limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
+    assert [line.split()[-3:-1] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
+
+
+def test_secrets_are_in_no_title_of_a_process(workshop: Workshop) -> None:
+    key = secrets.token_hex(16)
+    worker = workshop.start(message_key=SecretStr(key))
+    worker.says("serves")
+    assert key not in processes_of(worker.process.pid)
+    assert key not in worker.log
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("latin-1")

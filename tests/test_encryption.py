@@ -1,0 +1,240 @@
+"""Text encrypted at rest: no word of it in the files, spans and labels as ever, keys changed under way."""
+
+from __future__ import annotations
+
+import base64
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from commands import Notemill
+from hypothesis import given
+from hypothesis import strategies as st
+from making import NOTE, QUESTIONS, a_serving, documents, recipes_of, submit, work_off
+from sqlalchemy import Engine, text
+from workshop import ROOT
+
+from models import schema
+from models.database import connect, reading, writing
+from models.keyring import Keyring, hand_over, keyring_of
+from models.opening import opened_database
+from models.queries import Queries
+from models.rekeying import rekey
+from models.sealed_types import ATTRIBUTE
+from models.sealing import PREFIX, KeyMissingError, SealBrokenError, new_key, open_sealed, seal
+from models.settings import Settings, load_settings
+from models.store import Store
+
+pytest_plugins = ("commands",)
+MASTER = bytes(range(32))
+WORDS = ("Pain", "Short.", "A note", "Course")
+
+
+@pytest.fixture
+def sealed_engine(store_url: str) -> Iterator[Engine]:
+    engine = connect(store_url)
+    hand_over(engine, (MASTER,))
+    schema.check(engine)
+    yield engine
+    engine.dispose()
+
+
+def answered(engine: Engine, note: str = NOTE) -> None:
+    store = Store(engine)
+    _, registered = submit(store, documents(note), QUESTIONS)
+    for id_ in registered.owed_document_ids:
+        work_off(store, id_)
+
+
+def stored(engine: Engine) -> str:
+    """Every word that stands in a column of text, as anybody with the database reads it."""
+    tables = ("texts", "entities", "passages", "summaries", "summary_sentences")
+    with reading(engine) as connection:
+        return str([connection.execute(text(f"SELECT * FROM {table}")).all() for table in tables])
+
+
+def results(engine: Engine) -> str:
+    return str(list(Queries(engine).results()))
+
+
+def test_what_is_stored_is_sealed_and_what_is_read_is_not(sealed_engine: Engine) -> None:
+    answered(sealed_engine)
+    assert not [word for word in WORDS if word in stored(sealed_engine)]
+    assert all(word in results(sealed_engine) for word in WORDS)
+    document = Queries(sealed_engine).document("note-0")
+    assert document is not None
+    assert document.text == NOTE
+
+
+def test_spans_and_labels_are_still_for_everybody(sealed_engine: Engine) -> None:
+    answered(sealed_engine)
+    with reading(sealed_engine) as connection:
+        row = connection.execute(text("SELECT label, span_start, span_end FROM v_entities")).one()
+        sources = connection.execute(text("SELECT source_text FROM v_summary_sources")).all()
+        characters = connection.execute(text("SELECT characters FROM v_jobs")).all()
+    assert tuple(row) == ("problem", 0, 4)
+    assert {value for (value,) in [*sources, *characters]} == {None}
+
+
+def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(sealed_engine: Engine) -> None:
+    answered(sealed_engine)
+    for masters in ((), (new_key(),)):
+        setattr(sealed_engine.dialect, ATTRIBUTE, None)
+        hand_over(sealed_engine, masters)
+        with pytest.raises(KeyMissingError, match="NOTEMILL_ENCRYPTION_KEY_FILE"):
+            schema.check(sealed_engine)
+        with pytest.raises(KeyMissingError):
+            results(sealed_engine)
+
+
+def test_a_value_that_somebody_changed_is_not_shown(sealed_engine: Engine) -> None:
+    answered(sealed_engine)
+    with writing(sealed_engine) as connection:
+        connection.execute(text("UPDATE entities SET text = substr(text, 1, length(text) - 8) || 'AAAAAAA='"))
+    with pytest.raises(SealBrokenError):
+        results(sealed_engine)
+
+
+def test_a_note_that_looks_sealed_is_kept_as_it_is(engine: Engine) -> None:
+    for note in (f"{PREFIX}1:AAAA", f"{PREFIX}plain:x", f"{PREFIX}"):
+        submit(Store(engine), documents(note, prefix=note))
+        document = Queries(engine).document(f"{note}-0")
+        assert document is not None
+        assert document.text == note
+
+
+def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
+    answered(engine)
+    before = results(engine)
+    hand_over(engine, (MASTER,))
+    schema.check(engine)
+    rekey(engine)
+    assert not [word for word in WORDS if word in stored(engine)]
+    assert results(engine) == before
+
+
+def test_after_rekey_the_old_master_key_opens_nothing(sealed_engine: Engine) -> None:
+    answered(sealed_engine)
+    before, new = results(sealed_engine), new_key()
+    hand_over(sealed_engine, (new, MASTER))
+    schema.check(sealed_engine)
+    done = rekey(sealed_engine)
+    assert (done.key, done.wrapped_anew) == (2, 1)
+    hand_over(sealed_engine, (new,))
+    assert results(sealed_engine) == before
+    hand_over(sealed_engine, (MASTER,))
+    with pytest.raises(KeyMissingError):
+        schema.check(sealed_engine)
+
+
+def test_a_process_from_before_reads_what_is_under_the_new_key(sealed_engine: Engine) -> None:
+    answered(sealed_engine)
+    keyring = keyring_of(sealed_engine)
+    hand_over(sealed_engine, (MASTER,))
+    schema.check(sealed_engine)
+    rekey(sealed_engine)
+    setattr(sealed_engine.dialect, ATTRIBUTE, keyring)
+    assert isinstance(keyring, Keyring)
+    assert "Pain" in results(sealed_engine)
+
+
+def test_a_rekey_that_is_killed_goes_on_and_loses_nothing(notemill: Notemill) -> None:
+    os.environ["NOTEMILL_ENCRYPTION_KEY"] = base64.b64encode(MASTER).decode()
+    try:
+        assert notemill("db", "upgrade") == 0
+        engine = opened_database(load_settings())
+        schema.check(engine)
+        store = Store(engine)
+        texts = [f"canary {number} {'word ' * 200}" for number in range(1_500)]
+        recipes = recipes_of(a_serving())
+        run_id = store.open_run(questions=QUESTIONS, recipes=list(recipes.values()), sources=[])
+        store.register(run_id, documents(*texts), QUESTIONS, recipes)
+        command = [sys.executable, str(ROOT / "notemill.py"), "db", "rekey"]
+        killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while under(engine, 2) == 0 and killed.poll() is None:
+            time.sleep(0.005)
+        killed.send_signal(signal.SIGKILL)
+        killed.wait()
+        assert notemill("db", "rekey") == 0, notemill.err
+        assert under(engine, 2) == len(texts)
+        found = Queries(engine).document("note-1499")
+        assert found is not None
+        assert found.text == texts[1499]
+    finally:
+        del os.environ["NOTEMILL_ENCRYPTION_KEY"]
+
+
+def under(engine: Engine, number: int) -> int:
+    """How many texts are sealed under the data key."""
+    with reading(engine) as connection:
+        count = text("SELECT COUNT(*) FROM texts WHERE text LIKE :head")
+        return int(connection.scalar(count, {"head": f"{PREFIX}{number}:%"}) or 0)
+
+
+def test_notemill_sql_opens_what_it_shows(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(MASTER).decode())
+    assert notemill("db", "upgrade") == 0
+    engine = opened_database(load_settings())
+    schema.check(engine)
+    answered(engine)
+    assert notemill("sql", "SELECT label, text FROM v_entities") == 0
+    assert "Pain" in notemill.out
+    monkeypatch.delenv("NOTEMILL_ENCRYPTION_KEY")
+    assert notemill("results", "--format", "jsonl") == 1
+    assert "NOTEMILL_ENCRYPTION_KEY_FILE" in notemill.err
+
+
+@pytest.mark.parametrize("how", ["key", "hexadecimal", "file", "command"])
+def test_the_master_key_comes_from_where_the_settings_say(how: str, tmp_path: Path) -> None:
+    from models.master_keys import master_keys
+
+    path = tmp_path / "keys"
+    path.write_text(base64.b64encode(MASTER).decode() + "\n" + base64.b64encode(b"o" * 32).decode() + "\n")
+    given = {
+        "key": {"encryption_key": path.read_text()},
+        "hexadecimal": {"encryption_key": f"{MASTER.hex()} {(b'o' * 32).hex()}"},
+        "file": {"encryption_key_file": path},
+        "command": {"encryption_key_command": f"cat '{path}'"},
+    }[how]
+    assert master_keys(Settings(**given)) == (MASTER, b"o" * 32)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"encryption_key": "c2VjcmV0"},
+        {"encryption_key": "SECRET!"},
+        {"encryption_key_file": Path("/nowhere/SECRET")},
+        {"encryption_key_command": "false"},
+        {"encryption_key_command": "/nowhere/at/all"},
+        {"encryption_key_command": "true"},
+    ],
+)
+def test_a_master_key_that_cannot_be_had_is_said_without_it(given: dict[str, object]) -> None:
+    from models.master_keys import MasterKeyError, master_keys
+
+    with pytest.raises(MasterKeyError) as raised:
+        master_keys(Settings(**given))
+    assert "SECRET!" not in str(raised.value)
+    assert "c2VjcmV0" not in str(raised.value)
+
+
+@given(st.text(), st.integers(1, 10**6))
+def test_what_is_sealed_opens_to_the_same(words: str, number: int) -> None:
+    sealed_once, sealed_again = seal(words, number, MASTER), seal(words, number, MASTER)
+    assert sealed_once != sealed_again
+    assert open_sealed(sealed_once, MASTER) == words
+
+
+@given(st.text(min_size=8, alphabet="abc"), st.data())
+def test_one_changed_character_is_noticed(words: str, data: st.DataObject) -> None:
+    whole = seal(words, 7, MASTER)
+    place = data.draw(st.integers(len(f"{PREFIX}7:"), len(whole) - 5))
+    other = "A" if whole[place] != "A" else "B"
+    with pytest.raises(SealBrokenError):
+        open_sealed(whole[:place] + other + whole[place + 1 :], MASTER)
