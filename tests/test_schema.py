@@ -14,14 +14,14 @@ from alembic.migration import MigrationContext
 from making import NOTE, QUESTIONS, claimed, documents, submit, work_off
 from sqlalchemy import Engine, inspect, text
 
-from models import answer_tables, correction_tables, night_tables, schema, views
+from models import answer_tables, audit, correction_tables, night_tables, schema, views
 from models.database import connect, reading, writing
 from models.errors import NotemillError
 from models.queries import Queries
 from models.store import Store
 
 MIGRATIONS = Path(schema.__file__).parent / "migrations" / "versions"
-TABLES = (answer_tables, correction_tables, night_tables)
+TABLES = (answer_tables, audit, correction_tables, night_tables)
 """Modules that declare tables; what is imported is in the metadata."""
 METADATA = TABLES[0].Base.metadata
 

@@ -7,7 +7,7 @@ from alembic import op
 
 revision = "0009"
 down_revision = "0008"
-views_fingerprint = "0ef571532833e5c3"
+views_fingerprint = "f58df70568cce0cd"
 
 
 def upgrade() -> None:
