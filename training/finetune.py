@@ -84,7 +84,7 @@ def examples_by_kind(
 
 def trainable(folder: Path, rank: int, start: Path | None = None) -> Any:
     """The served network in bf16, frozen, with LoRA on every linear layer of its blocks."""
-    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16)
+    network = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, use_safetensors=True)
     if getattr(network, "is_quantized", False):
         network = network.dequantize()
         network.to(torch.bfloat16)
