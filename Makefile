@@ -7,7 +7,7 @@ export PYTHON GPU TORCH_INDEX
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types
+.PHONY: help setup demo test lint types sbom audit
 
 help: ## Show this
 	@echo 'notemill: entities, search and summaries over clinical notes'
@@ -34,6 +34,18 @@ lint: setup ## ruff and the import rules
 	@$(BIN)/ruff format --check --quiet .
 	@echo 'Import rules:'
 	@$(BIN)/lint-imports
+
+sbom: setup ## What it is all made of, as CycloneDX in build/sbom.json
+	@mkdir -p build
+	@$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-format JSON \
+	  --output-file build/sbom.json $(BIN)/python && echo 'build/sbom.json'
+
+audit: setup ## Known weaknesses of what it is made of, where pip-audit and its index are reachable
+	@if ! command -v $(BIN)/pip-audit pip-audit > /dev/null; then \
+	  echo 'Skipped: pip-audit is not installed here (pip install pip-audit).'; \
+	else \
+	  $$(command -v $(BIN)/pip-audit pip-audit | head -n 1) --requirement constraints.txt --no-deps; \
+	fi
 
 types: setup ## mypy, strict, on our packages
 	@echo 'Types:'

@@ -8,6 +8,8 @@ import redis
 
 _SOCKET_SCHEME = "redis+socket://"
 _SECONDS = 2.0
+UNREACHABLE = (redis.RedisError, OSError)
+"""What a question raises where the server does not answer, or not so."""
 
 
 def connect(url: str) -> redis.Redis:

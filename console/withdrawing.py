@@ -7,8 +7,6 @@ import json
 from collections.abc import Set
 from typing import Any, cast
 
-import redis
-
 from console import redis_client
 from models.messages import PRIORITY_STEPS, QUEUE_NAME
 
@@ -24,7 +22,7 @@ def withdraw(redis_url: str, document_ids: Set[int]) -> int | None:
     client = redis_client.connect(redis_url)
     try:
         return sum(_from_list(client, name, document_ids) for name in _lists())
-    except (redis.RedisError, OSError):
+    except redis_client.UNREACHABLE:
         return None
     finally:
         client.close()
@@ -34,12 +32,12 @@ def _lists() -> list[str]:
     return [f"{QUEUE_NAME}{_PRIORITY_SEPARATOR}{step}" if step else QUEUE_NAME for step in PRIORITY_STEPS]
 
 
-def _from_list(client: redis.Redis, name: str, document_ids: Set[int]) -> int:
+def _from_list(client: Any, name: str, document_ids: Set[int]) -> int:
     removed, start = 0, 0
     while page := cast("list[bytes]", client.lrange(name, start, start + _ENTRIES_A_PAGE - 1)):
         gone = [entry for entry in page if _document_of(entry) in document_ids]
         for entry in gone:
-            removed += client.lrem(name, 1, cast(Any, entry))
+            removed += client.lrem(name, 1, entry)
         start += len(page) - len(gone)
     return removed
 

@@ -52,7 +52,7 @@ def _on_cpu(folder: Path, settings: Settings) -> Networks:
             with suppress(OSError):
                 (Path(scratch) / "ready").rename(ready)
     found = [
-        AutoModelForCausalLM.from_pretrained(ready / name, dtype=torch.bfloat16).eval()
+        AutoModelForCausalLM.from_pretrained(ready / name, dtype=torch.bfloat16, use_safetensors=True).eval()
         for name in (PLAIN, ADAPTED)
         if (ready / name).is_dir()
     ]
@@ -82,7 +82,7 @@ def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
     options: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": device}}
     if settings.quantization == "nf4" and not _is_quantized(folder):
         options["quantization_config"] = nf4()
-    return AutoModelForCausalLM.from_pretrained(folder, **options).eval()
+    return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options).eval()
 
 
 def nf4() -> BitsAndBytesConfig:

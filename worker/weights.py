@@ -151,7 +151,7 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
 
         on_step("quantizing to 4 bits")
         network = AutoModelForCausalLM.from_pretrained(
-            target, dtype=torch.bfloat16, quantization_config=nf4()
+            target, dtype=torch.bfloat16, quantization_config=nf4(), use_safetensors=True
         )
         shutil.rmtree(target)
         network.save_pretrained(target)
