@@ -113,5 +113,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--notes", type=int, default=2_000)
     parser.add_argument("--new", type=int, default=50)
-    parser.add_argument("--seconds", type=float, default=15.0)
+    parser.add_argument("--seconds", type=float, default=30.0)
     sys.exit(main(parser.parse_args()))

@@ -1,7 +1,8 @@
 """What ends a command: one line that says what happened and what to type, and an exit status.
 
 0: all is well · 1: failed jobs, or something is out of order · 2: the command itself is wrong ·
-130: stopped by Ctrl-C · 143: stopped by SIGTERM. Never a traceback: it could quote a note.
+75: a night that was over before all was done · 130: stopped by Ctrl-C · 143: stopped by SIGTERM.
+Never a traceback: it could quote a note.
 """
 
 from __future__ import annotations

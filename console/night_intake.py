@@ -51,13 +51,20 @@ class Intake:
         return self.files.states if self.files else {}
 
     def records(self) -> Iterator[Document | Refused]:
-        """What is new, then what was left: of a note that is both, the new text is the one that counts."""
+        """What is new, then what was left: of a note that is both, the new text is the one that counts, and
+        one that its source has taken back meanwhile is left out."""
+        gone: set[str] = set()
         for record in chain(self._of_database(), self._of_files()):
-            self.new += isinstance(record, Document)
+            if isinstance(record, Document):
+                self.new += 1
+                gone.update(record.replaces)
+            elif record.withdraws and record.external_id is not None:
+                gone.add(record.external_id)
             yield record
         for document in left_of(self.database.engine, self.last.run_id) if self.last else ():
-            self.carried_over += 1
-            yield document
+            if document.external_id not in gone:
+                self.carried_over += 1
+                yield document
 
     def _of_database(self) -> Iterator[Document | Refused]:
         choice = ColumnChoice(self.plan.id_column, self.plan.text_column, preset_named(self.plan.preset))

@@ -102,7 +102,7 @@ class _Night:
         """Registers, tells the forecast, works, reports."""
         submitted = self._registered()
         owed = owed_of_run(self.database.engine, submitted.run_id)
-        rates = measured_rates(self.database.engine, self._questions())
+        rates = measured_rates(self.database.engine, self._questions(), before=submitted.run_id)
         forecast = Forecast(len(owed), sum(one.characters for one in owed), rates)
         for line in forecast.words(datetime.now().astimezone(), self.deadline):
             self.voice.say(line)
@@ -112,7 +112,9 @@ class _Night:
             shift.work(owed, self.plan)
         except (KeyboardInterrupt, Terminated) as stop:
             interrupted = stop
-        report = self._report(submitted, len(owed), forecast, shift, is_interrupted=interrupted is not None)
+        # Workers that run all day may have begun while notes were still coming in.
+        num_owed = max(len(owed), submitted.owed_documents)
+        report = self._report(submitted, num_owed, forecast, shift, is_interrupted=interrupted is not None)
         status = self._conclude(report, as_json=as_json)
         if interrupted is not None:
             raise interrupted

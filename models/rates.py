@@ -40,10 +40,15 @@ class Rates:
         return self.tokens / self.characters
 
 
-def measured_rates(engine: Engine, questions: Sequence[Question]) -> Rates | None:
-    """Over the last runs that asked for the same tasks; none where there is none to go by."""
+def measured_rates(
+    engine: Engine, questions: Sequence[Question], *, before: int | None = None
+) -> Rates | None:
+    """Over the last runs that asked for the same tasks, those before a run where one is given; none where
+    there is none to go by."""
     tasks = sorted(question.task.value for question in questions)
     columns = select(RunRow.id, RunRow.questions, RunRow.created_at).order_by(RunRow.id.desc())
+    if before is not None:
+        columns = columns.where(RunRow.id < before)
     found: list[Rates] = []
     with reading(engine) as connection:
         for run in connection.execute(columns.limit(_LOOKED_AT)).all():

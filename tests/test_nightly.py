@@ -202,6 +202,20 @@ def test_what_a_night_left_is_carried_over_unless_a_newer_text_is_there(
     assert taken_in(opened, plan) == ["b.txt"]
 
 
+def test_what_the_source_has_taken_back_meanwhile_is_not_carried_over(
+    opened: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "notes").mkdir()
+    note = {"resourceType": "DocumentReference", "id": "n", "status": "current"}
+    attachment = {"contentType": "text/plain", "data": "RmV2ZXI="}
+    resource = {**note, "content": [{"attachment": attachment}]}
+    (tmp_path / "notes" / "1.ndjson").write_text(json.dumps(resource))
+    plan = a_plan(tmp_path)
+    assert taken_in(opened, plan) == ["DocumentReference/n"]
+    (tmp_path / "notes" / "2.ndjson").write_text(json.dumps({**resource, "status": "entered-in-error"}))
+    assert taken_in(opened, plan) == []
+
+
 def test_a_night_that_was_cut_off_before_it_had_registered_all_is_read_again(
     opened: Database, tmp_path: Path
 ) -> None:

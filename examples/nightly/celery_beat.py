@@ -1,6 +1,6 @@
 """Nights on the clock of Celery beat, in an application of its own beside notemill's workers.
 
-    NOTEMILL_PLAN=/srv/notemill/archive.toml CELERY_BROKER_URL=redis://queue:6379/1 \\
+    NIGHT_PLAN=/srv/notemill/archive.toml CELERY_BROKER_URL=redis://queue:6379/1 \\
         celery --app examples.nightly.celery_beat:app worker --beat --concurrency 1 --queues nights
 
 Another database of Redis (the /1), or another server, than the one the notes' messages go through. The
@@ -35,7 +35,7 @@ app.conf.update(
 @app.task(name="nights.night")  # type: ignore[untyped-decorator]
 def night(until: str) -> int:
     """The exit status of the night. Raises CalledProcessError where a person has to look."""
-    command = [sys.executable, "-m", "notemill", "nightly", os.environ["NOTEMILL_PLAN"], "--until", until]
+    command = [sys.executable, "-m", "notemill", "nightly", os.environ["NIGHT_PLAN"], "--until", until]
     done = subprocess.run([*command, "--quiet"], check=False)  # noqa: S603
     if done.returncode not in (0, LEFT):
         raise subprocess.CalledProcessError(done.returncode, "notemill nightly")
