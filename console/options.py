@@ -108,3 +108,4 @@ Vocabulary = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="CSV: label, text, concept_id, code, … for omop and fhir."),
 ]
+Words = Annotated[str, typer.Argument(metavar="WORDS", help="In quotes where there are several.")]
