@@ -263,6 +263,18 @@ def corrections(output: options.Output = None) -> int:
     return write_corrections(output)
 
 
+@_look(epilog="Example: `notemill find 'chest pain -fever'`")
+def find(words: options.Words, limit: options.Rows = 20, as_json: options.Json = False) -> int:
+    """Find stored summaries and passages by their words.
+
+    All words have to be there, in any form of theirs; "in quotes" side by side, with -before not at all.
+    Nothing is computed: `run --search` asks the network which sentences answer a question.
+    """
+    from console.finding import find
+
+    return find(words, limit=limit, as_json=as_json)
+
+
 @_look(epilog='Example: `notemill sql "SELECT label, COUNT(*) FROM v_entities GROUP BY label"`')
 def sql(statement: options.Statement, limit: options.Rows = 200) -> int:
     """Query the views; nothing can be changed from here."""

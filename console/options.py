@@ -207,3 +207,4 @@ Head = Annotated[
 ]
 LastRows = Annotated[int, typer.Option("--last", metavar="N", min=1, help="So many of the newest.")]
 AuditAction = Annotated[str | None, typer.Option("--action", metavar="ACTION", help="Only these.")]
+Words = Annotated[str, typer.Argument(metavar="WORDS", help="In quotes where there are several.")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, String
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.answers import Assertion
@@ -31,6 +31,7 @@ class EntityRow(Base):
         *_span_checks(),
         one_of("assertion", Assertion),
         CheckConstraint("probability >= 0 AND probability <= 1", name="probability_in_range"),
+        Index(None, "label", "text", "assertion"),
         CLUSTERED,
     )
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from models import annotated, charging, correcting, exporting, results, schema
+from models import annotated, charging, correcting, exporting, results, schema, word_search
 from models.answers import Task
 from models.claiming import has_suspicion, is_owed, is_served_by
 from models.clock import epoch_now
@@ -97,6 +97,11 @@ class Queries:
     def exported_ids(self, run_id: int | None = None) -> Iterator[str]:
         """The external ids of the notes that `exported` gives."""
         return exporting.external_ids(self._engine, run_id)
+
+    def find(self, words: str, *, limit: int) -> list[word_search.Found]:
+        """The newest summaries and passages in which all of these words stand, the best first.
+        Raises UsageError where there is nothing to look for."""
+        return word_search.find(self._engine, words, limit)
 
     def document(self, reference: str) -> StoredDocument | None:
         """The newest version under an external id, or with `#12` the document whose id is 12."""

@@ -39,6 +39,22 @@ _ENGINE_OWED = (
 # The pieces put into these statements are constants of this file.
 # ruff: noqa: S608
 
+_DOCUMENTS = """
+SELECT d.external_id, d.id AS document_id, d.source, d.text_sha256, d.registered_at,
+  {patient} AS patient, {encounter} AS encounter, {title} AS title, {written_at} AS written_at,
+  (SELECT length(x.text) FROM texts x WHERE x.sha256 = d.text_sha256) AS characters,
+  NOT EXISTS (SELECT 1 FROM documents newer_document
+              WHERE newer_document.external_id = d.external_id AND newer_document.id > d.id) AS is_newest
+FROM documents d
+"""
+# What sources call it, in the order of `exports.about`.
+_METADATA = {
+    "patient": ("patient", "person_id", "subject_id", "patient_id"),
+    "encounter": ("encounter", "visit_occurrence_id", "hadm_id", "encounter_id"),
+    "title": ("title", "note_title", "type_name", "note_type"),
+    "written_at": ("date", "note_datetime", "note_date", "charttime", "chartdate"),
+}
+
 _ENTITIES = f"""
 SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
   e.position, e.span_start, e.span_end, e.text, e.label, e.assertion, e.probability,
@@ -46,6 +62,12 @@ SELECT {_DOCUMENT}, j.id AS job_id, j.recipe_id AS recipe, j.finished_at,
   {_IS_NEWEST}
 {_FROM_DOCUMENT_TO_JOB}
 JOIN entities e ON e.job_id = j.id
+"""
+
+_NEWEST_ANSWERS = f"""
+SELECT {_DOCUMENT}, j.id AS job_id, j.task, j.recipe_id AS recipe, j.finished_at
+{_FROM_DOCUMENT_TO_JOB}
+WHERE j.status = 'finished' AND {_IS_NEWEST.removesuffix(" AS is_newest")}
 """
 
 _ATTRIBUTES = f"""
@@ -166,6 +188,8 @@ FROM runs
 """
 
 _VIEWS = {
+    "v_documents": _DOCUMENTS,
+    "v_newest_answers": _NEWEST_ANSWERS,
     "v_entities": _ENTITIES,
     "v_entity_attributes": _ATTRIBUTES,
     "v_passages": _PASSAGES,
@@ -206,6 +230,7 @@ def create_statements(dialect: Dialect) -> list[str]:
     pieces = {name: _parameter(name, dialect) for name in ("query", "max_words")}
     pieces |= _RANGES[dialect]
     pieces |= {f"attribute_{kind}": _attribute(kind) for kind in ("dosage", "frequency", "route", "value")}
+    pieces |= {name: _metadata(members, dialect) for name, members in _METADATA.items()}
     return [f"CREATE VIEW {name} AS{sql.format(**pieces).rstrip()}" for name, sql in _VIEWS.items()]
 
 
@@ -224,6 +249,11 @@ def _parameter(name: str, dialect: Dialect) -> str:
     return (
         f"json_extract(j.parameters, '$.{name}')" if dialect == "sqlite" else f"(j.parameters ->> '{name}')"
     )
+
+
+def _metadata(members: tuple[str, ...], dialect: Dialect) -> str:
+    way = "json_extract(d.metadata, '$.{}')" if dialect == "sqlite" else "(d.metadata ->> '{}')"
+    return f"CAST(COALESCE({', '.join(way.format(name) for name in members)}) AS TEXT)"
 
 
 def _attribute(kind: str) -> str:

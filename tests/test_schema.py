@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
@@ -51,7 +52,8 @@ def test_the_migrations_make_the_tables_that_the_mappings_describe(empty: Engine
 
 def test_alembic_finds_nothing_to_migrate(engine: Engine) -> None:
     with reading(engine) as connection:
-        context = MigrationContext.configure(connection, opts={"version_table": schema.VERSION_TABLE})
+        options = {"version_table": schema.VERSION_TABLE, "include_object": _is_mapped}
+        context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, METADATA) == []
 
 
@@ -118,6 +120,11 @@ def test_other_tables_in_the_database_are_nobodys_business(empty: Engine) -> Non
     assert "alembic_version" in inspect(empty).get_table_names()
 
 
+def _is_mapped(_object: Any, name: str | None, *_: Any) -> bool:
+    """All but the indexes of words, which each database has its own way for."""
+    return not re.search(r"_words($|_)", name or "")
+
+
 def _set_revision(engine: Engine, revision: str) -> None:
     with writing(engine) as connection:
         connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = :r"), {"r": revision})
@@ -142,4 +149,5 @@ def _indexes(indexes: list[Any]) -> list[Any]:
     return [
         {**index, "dialect_options": {name: str(value) for name, value in index["dialect_options"].items()}}
         for index in indexes
+        if not index["name"].endswith("_words")  # what only one of the databases has
     ]

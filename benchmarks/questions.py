@@ -1,0 +1,113 @@
+"""The worked questions of docs/sql.md on a large archive: CPU seconds each, on SQLite and PostgreSQL.
+
+    python -m benchmarks.questions
+    python -m benchmarks.questions --notes 25000 --database postgresql --json
+
+25,000 notes have a million entities. CPU seconds of one core, of the process that answers (PostgreSQL's
+backend without parallel workers), the best of --rounds: what an idle machine takes, pages in memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from sqlalchemy import Engine, text
+
+from benchmarks.archive_of_answers import ENTITIES_A_NOTE, fill
+from models import schema
+from models.database import connect, reading
+from tests.postgres_server import database_url, execute, postgres_server
+
+PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
+
+
+def main(arguments: list[str] | None = None) -> int:
+    given = _parser().parse_args(arguments)
+    found = {name: _measured(name, given.notes, given.rounds) for name in given.database.split(",")}
+    if given.json:
+        print(json.dumps({"entities": given.notes * ENTITIES_A_NOTE, "seconds": found}))
+        return 0
+    for question, words in enumerate(questions(), start=1):
+        seconds = "  ".join(f"{name} {of[question - 1]:6.3f} s" for name, of in found.items())
+        print(f"{question:>2}  {seconds}  {words[0]}")
+    return 0
+
+
+def questions() -> list[tuple[str, str]]:
+    """The words before each worked query, and the query."""
+    found = re.findall(r"([^\n]+):\n\n```sql\n(.*?);\n```", PAGE.read_text("utf-8"), re.DOTALL)
+    return [(words, statement) for words, statement in found]
+
+
+def _measured(database: str, notes: int, rounds: int) -> list[float]:
+    with _filled(database, notes) as engine:
+        return [min(_seconds(engine, statement) for _ in range(rounds)) for _, statement in questions()]
+
+
+def _seconds(engine: Engine, statement: str) -> float:
+    with reading(engine) as connection:
+        cpu_seconds = time.process_time
+        if engine.dialect.name == "postgresql":
+            connection.execute(text("SET max_parallel_workers_per_gather = 0"))
+            backend = connection.scalars(text("SELECT pg_backend_pid()")).one()
+            cpu_seconds = partial(_cpu_seconds, backend)
+        began = cpu_seconds()
+        connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).fetchall()
+        return cpu_seconds() - began
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Of another process (fields 14 and 15 of proc(5)'s stat), to a hundredth."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def _filled(database: str, notes: int) -> Iterator[Engine]:
+    with tempfile.TemporaryDirectory(prefix="nm-questions-") as folder, _url(database, folder) as url:
+        engine = connect(url)
+        schema.upgrade(engine)
+        fill(engine, notes)
+        yield engine
+        engine.dispose()
+
+
+@contextmanager
+def _url(database: str, folder: str) -> Iterator[str]:
+    if database == "sqlite":
+        yield f"sqlite:///{folder}/notemill.db"
+        return
+    with postgres_server() as server:
+        execute(server, "CREATE DATABASE questions")
+        yield database_url(server, "questions")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.questions",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--notes", type=int, default=25_000, metavar="N", help="of 40 entities (default 25000)"
+    )
+    parser.add_argument(
+        "--database", default="sqlite,postgresql", metavar="LIST", help="which, in this order"
+    )
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of each question (default 3)")
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""What analysts read by: an index of entities, and the words of stored summaries and passages."""
+
+from __future__ import annotations
+
+from alembic import op
+
+from models import word_search
+
+revision = "0010"
+down_revision = "0009"
+views_fingerprint = "e07655e10c03ae4a"
+
+
+def upgrade() -> None:
+    op.create_index(
+        "ix_entities_label_text_assertion", "entities", ["label", "text", "assertion"], unique=False
+    )
+    for statement in word_search.create_statements(op.get_bind().dialect.name):
+        op.execute(statement)
+
+
+def downgrade() -> None:
+    for statement in word_search.drop_statements(op.get_bind().dialect.name):
+        op.execute(statement)
+    op.drop_index("ix_entities_label_text_assertion", "entities")

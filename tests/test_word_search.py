@@ -1,0 +1,101 @@
+"""Words in stored summaries and passages are found on both databases, and what is forgotten is not."""
+
+from __future__ import annotations
+
+import pytest
+from making import QUESTIONS, SEARCH, a_serving, claimed, documents, finished, record, submit, work_off
+from sqlalchemy import Engine, text
+
+from models import schema
+from models.database import reading, writing
+from models.errors import UsageError
+from models.queries import Queries
+from models.store import Store
+
+
+@pytest.fixture
+def stored(store: Store, queries: Queries) -> Queries:
+    """Passages `Pains` and `Fever's`, and two summaries `A note / Short.`"""
+    submit(store, documents("Pains in the arm.", "Fever's gone."), QUESTIONS)
+    for document_id in (1, 2):
+        work_off(store, document_id)
+    return queries
+
+
+def test_words_are_found_by_their_stems(stored: Queries) -> None:
+    (found,) = stored.find("pain", limit=10)
+    assert (found.external_id, found.kind, found.query, found.text) == (
+        *("note-0", "passage", "Is there pain?", "Pains"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        ("note short", 2),
+        ('"short note"', 0),
+        ('"a note"', 2),
+        ("note -short", 0),
+        ("short fever", 0),
+        ("fever", 1),
+    ],
+)
+def test_terms_mean_what_they_mean_to_search_engines(stored: Queries, words: str, count: int) -> None:
+    assert len(stored.find(words, limit=10)) == count
+
+
+@pytest.mark.parametrize("words", ["pain'; DROP", "pain*", '"pain', "pain: (", "pain & | !", "AND pain OR"])
+def test_no_character_is_an_error_or_an_operator(stored: Queries, words: str) -> None:
+    assert len(stored.find(words, limit=10)) <= 1
+
+
+@pytest.mark.parametrize("words", ["", " ", "-fever", "!!"])
+def test_nothing_to_look_for_is_a_wrong_command(stored: Queries, words: str) -> None:
+    with pytest.raises(UsageError, match="no word"):
+        stored.find(words, limit=10)
+
+
+def test_an_older_answer_is_not_found(store: Store, stored: Queries) -> None:
+    serving = a_serving(search="new words")
+    submit(store, documents("Pains in the arm."), [SEARCH], serving)
+    (job,) = claimed(store, 1, serving_id=serving.id).jobs
+    assert len(stored.find("pain", limit=10)) == 1
+    record(store, job, finished(job, "Pains in the arm."))
+    assert len(stored.find("pain", limit=10)) == 1
+
+
+def test_what_is_forgotten_leaves_the_index(stored: Queries, engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM texts"))
+    assert stored.find("pain", limit=10) == []
+    if engine.dialect.name == "sqlite":
+        with reading(engine) as connection:
+            asked = "SELECT COUNT(*) FROM passage_words WHERE passage_words MATCH 'pain'"
+            assert connection.scalars(text(asked)).one() == 0
+
+
+def test_what_was_stored_before_the_index_is_in_it(stored: Queries, engine: Engine) -> None:
+    from models import word_search
+
+    with writing(engine) as connection:
+        for make in (word_search.drop_statements, word_search.create_statements):
+            for statement in make(engine.dialect.name):
+                connection.exec_driver_sql(statement)
+    assert len(stored.find("pain", limit=10)) == 1
+
+
+def test_the_index_of_words_is_used(stored: Queries, engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("MATCH has no other way on SQLite")
+    asked = "EXPLAIN SELECT 1 FROM passages WHERE to_tsvector('english', text) @@ to_tsquery('pain')"
+    with reading(engine) as connection:
+        connection.execute(text("SET LOCAL enable_seqscan = off"))
+        plan = "\n".join(connection.scalars(text(asked)))
+    assert "ix_passages_words" in plan
+
+
+def test_going_down_takes_the_index_along(stored: Queries, engine: Engine) -> None:
+    schema.downgrade(engine)
+    with reading(engine) as connection:
+        names = connection.dialect.get_table_names(connection)
+    assert names == [schema.VERSION_TABLE]
