@@ -26,6 +26,8 @@ demo: setup ## Run all three tasks on examples/notes and show the answers
 
 test: lint types ## Linters, types, import rules, tests with coverage
 	@echo 'Tests:'
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+	  || echo 'No Chromium: the pages are not tested in a browser (apt-get install chromium).'
 	@$(OFFLINE) $(BIN)/pytest -n 2 --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: setup ## ruff and the import rules

@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""
     summary_words: int = Field(default=120, ge=20, le=2_000)
     """About how long a summary may be."""
+    metrics_address: str = Field(default="", pattern=r"^(\S+:\d{1,5})?$")
+    """HOST:PORT on which a worker serves figures for Prometheus; empty: nowhere."""
     view_token: SecretStr = SecretStr("")
     """What lets a browser into the pages of `notemill view`; empty: another one each time."""
     message_key: SecretStr = SecretStr("")

@@ -24,6 +24,7 @@ from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
+from models.waiting import Waiting, waiting
 from worker.accounts import Accounts
 from worker.heartbeat import Heartbeat
 from worker.identity import is_dead, worker_name
@@ -58,6 +59,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._sweeper: Sweeper | None = None
         self._watchdog: Watchdog | None = None
         self._desks: tuple[UrgentDesk | SuspectDesk, ...] = ()
+        self._stop_metrics: Callable[[], None] = lambda: None
 
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
@@ -94,6 +96,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         while not hands.are_empty and time.monotonic() < let_go_until:
             time.sleep(0.05)
         _end_anyway_after(_GIVE_UP_SECONDS)
+        self._stop_metrics()
         self._heartbeat.stop()
         given_back = workplace.store.give_back(workplace.name)
         log.info("worker %s stops; %d jobs given back", workplace.name, given_back)
@@ -142,8 +145,23 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
                 check_tables=partial(schema.check, database),
                 end=partial(_end, settings.stop_seconds + _LET_GO_SECONDS),
             )
+        if settings.metrics_address:
+            self._stop_metrics = _served_metrics(self._workplace, partial(waiting, database))
         stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
+
+
+def _served_metrics(workplace: Workplace, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
+    from worker.metrics import WorkerFigures, serve_metrics  # off by default, and then not imported
+
+    figures = WorkerFigures(
+        spent=lambda: workplace.meter.spent,
+        tally=workplace.tally,
+        in_hand=lambda: workplace.hands.count,
+        count_waiting=count_waiting,
+    )
+    log.info("figures for Prometheus on http://%s/metrics", workplace.settings.metrics_address)
+    return serve_metrics(figures, workplace.settings.metrics_address)
 
 
 def _end_message_loop(exit_status: int) -> None:

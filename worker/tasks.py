@@ -112,8 +112,10 @@ def _record(ended: Sequence[Ended], open_jobs: dict[int, Job], workplace: Workpl
         del open_jobs[job.id]
         if not result:
             log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
-        elif isinstance(outcome, Failed):
-            log.warning("job %d: failed, %s", job.id, outcome.reason)
+        else:
+            workplace.tally.end(job.question.task, outcome)
+            if isinstance(outcome, Failed):
+                log.warning("job %d: failed, %s", job.id, outcome.reason)
         workplace.surprises.forget()
     for surprise in results:
         if isinstance(surprise, Exception):
@@ -124,6 +126,7 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
     """Each job that has no outcome waits for its next attempt, or fails after its last."""
     name = f"engine: {error}" if isinstance(error, EngineCrashedError) else type(error).__name__
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
+    workplace.tally.surprise()
     attempt = min(job.attempt for job in jobs)
     pending = _patiently(
         lambda: workplace.store.release(

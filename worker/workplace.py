@@ -17,6 +17,7 @@ from worker.ledger import Ledger
 from worker.metering import Meter
 from worker.recipes import Ways, ways
 from worker.stopping import Stopping
+from worker.tally import Tally
 
 _LOOK_UP_SECONDS = 0.2
 
@@ -35,6 +36,10 @@ class Hands:
     @property
     def are_empty(self) -> bool:
         return self.count == 0
+
+    @property
+    def count(self) -> int:
+        return self._count
 
     @contextmanager
     def holding(self, stopping: Stopping, *, is_alone: bool = False) -> Iterator[bool]:
@@ -97,6 +102,7 @@ class Workplace:
     """Whose jobs the meter's time is for."""
     surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)
+    tally: Tally = field(default_factory=Tally)
     how: Ways = field(init=False)
     """Read from the adapter's files once, not for each document."""
     ledger: Ledger = field(init=False)

@@ -1,0 +1,141 @@
+"""A worker's figures for Prometheus, read when somebody asks. Numbers and names of tasks, never text.
+
+The queue is counted in SQL, which every worker can: alarms take the maximum over workers, not the sum.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.registry import Collector
+
+from models.answers import Task
+from models.database import DatabaseUnavailableError
+from models.errors import NotemillError
+from models.spending import NAMES, Spent
+from models.waiting import Waiting
+from worker.tally import BUCKETS_SECONDS, Tally
+
+_SECONDS_BETWEEN_COUNTS = 10.0
+_Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
+_TOKENS = tuple(name for name in NAMES if name.endswith("_tokens"))
+_SECONDS = tuple(name for name in NAMES if name.endswith("_seconds"))
+
+
+class MetricsError(NotemillError):
+    """The figures cannot be served."""
+
+
+class WorkerFigures(Collector):
+    """What one worker process has spent and ended, and what is owed to all."""
+
+    def __init__(
+        self,
+        *,
+        spent: Callable[[], Spent],
+        tally: Tally,
+        in_hand: Callable[[], int],
+        count_waiting: Callable[[], Waiting],
+    ) -> None:
+        self._spent, self._tally, self._in_hand = spent, tally, in_hand
+        self._count_waiting = count_waiting
+        self._lock = threading.Lock()
+        self._waiting: Waiting | None = None
+        self._counted_at = -_SECONDS_BETWEEN_COUNTS
+
+    def describe(self) -> list[_Metric]:
+        """Nothing: else the registry would collect, and count in SQL, to learn the names."""
+        return []
+
+    def collect(self) -> Iterator[_Metric]:
+        """Everything, as of now; the queue as of some seconds ago."""
+        yield from _of_spending(self._spent())
+        yield from _of_tally(self._tally)
+        yield _gauge("documents_in_hand", "Documents that this worker works on.", self._in_hand())
+        waiting = self._owed()
+        if waiting is not None:  # none: the database does not answer, and an old number would lie
+            for name, by_task in (("waiting", waiting.pending), ("running", waiting.running)):
+                metric = GaugeMetricFamily(
+                    f"notemill_jobs_{name}", f"Jobs {name}, in SQL, of all workers.", labels=["task"]
+                )
+                for task in Task:
+                    metric.add_metric([task.value], by_task.get(task, 0))
+                yield metric
+            yield _gauge("oldest_waiting_seconds", "Age of the oldest job waiting.", waiting.oldest_seconds)
+
+    def _owed(self) -> Waiting | None:
+        with self._lock:
+            if time.monotonic() - self._counted_at >= _SECONDS_BETWEEN_COUNTS:
+                self._counted_at = time.monotonic()
+                try:
+                    self._waiting = self._count_waiting()
+                except DatabaseUnavailableError:
+                    self._waiting = None
+            return self._waiting
+
+
+def serve_metrics(figures: WorkerFigures, address: str) -> Callable[[], None]:
+    """Serves `/metrics` on HOST:PORT until the returned function is called. Raises MetricsError."""
+    registry = CollectorRegistry()
+    registry.register(figures)
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    host, _, port = address.rpartition(":")
+    try:
+        server, _ = start_http_server(int(port), host.strip("[]"), registry)
+    except (OSError, OverflowError) as error:
+        raise MetricsError(
+            f"cannot listen on {address}: {error}; set NOTEMILL_METRICS_ADDRESS to a free HOST:PORT"
+        ) from None
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return stop
+
+
+def _of_spending(spent: Spent) -> Iterator[_Metric]:
+    seconds = CounterMetricFamily(
+        "notemill_spent_seconds", "Where this worker's time went; see v_run_spending.", labels=["activity"]
+    )
+    for name in _SECONDS:
+        seconds.add_metric([name.removesuffix("_seconds")], getattr(spent, name))
+    yield seconds
+    tokens = CounterMetricFamily("notemill_tokens", "Tokens by kind; see v_run_spending.", labels=["kind"])
+    for name in _TOKENS:
+        tokens.add_metric([name.removesuffix("_tokens")], getattr(spent, name))
+    yield tokens
+    for name, words in (
+        ("requests", "Prompts that the engine was asked."),
+        ("steps", "Passes through the network."),
+        ("rows_stepped", "Rows in all passes; by steps: how full batches are."),
+    ):
+        yield CounterMetricFamily(f"notemill_{name}", words, value=getattr(spent, name))
+
+
+def _of_tally(tally: Tally) -> Iterator[_Metric]:
+    ended = CounterMetricFamily(
+        "notemill_jobs_ended", "Jobs by task and outcome.", labels=["task", "outcome"]
+    )
+    for (task, outcome), count in sorted(tally.ended.items()):
+        ended.add_metric([task.value, outcome], count)
+    yield ended
+    yield CounterMetricFamily(
+        "notemill_surprises", "Attempts that ended in an exception.", value=tally.surprises
+    )
+    took = HistogramMetricFamily("notemill_job_seconds", "Of the work itself, by task.", labels=["task"])
+    names = [*map(str, BUCKETS_SECONDS), "+Inf"]
+    for task, durations in tally.durations.items():
+        buckets = list(zip(names, accumulate(durations.counts), strict=True))
+        took.add_metric([task.value], buckets, durations.total_seconds)
+    yield took
+
+
+def _gauge(name: str, words: str, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"notemill_{name}", words, value=value)
