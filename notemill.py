@@ -337,6 +337,34 @@ def train_finetune(
     return finetune_weights(wanted, gib_of_card=gib, is_plan=plan, as_json=as_json)
 
 
+@_train.command("merge", epilog="Example: `notemill train merge adapter --output merged`")
+def train_merge(
+    adapter: training_options.Adapter,
+    output: training_options.MergedOutput,
+    weights: training_options.Weights = None,
+) -> int:
+    """Merge an adapter into its weights, for serving elsewhere."""
+    from console.training_merge import merge_adapter
+
+    return merge_adapter(adapter, output, weights)
+
+
+@_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")
+def annotate_import(
+    source: training_options.AnnotatedSource,
+    output: training_options.NotesOutput,
+    names: training_options.LabelMap = None,
+    as_json: options.Json = False,
+) -> int:
+    """Take annotated or corrected notes in, as `train prepare` reads them.
+
+    From Label Studio (JSON), brat (a folder of .txt and .ann) or notes of our own form (.jsonl).
+    """
+    from console.annotations import import_notes
+
+    return import_notes(source, output, names or [], as_json=as_json)
+
+
 def main() -> None:
     """The entry point: runs a verb and exits with its status."""
     sys.exit(run_to_exit(app))
