@@ -30,7 +30,7 @@ _weights = typer.Typer(no_args_is_help=True, help="The network's weights: prepar
 app.add_typer(_database, name="db", rich_help_panel="Keep in order")
 app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
 _train = typer.Typer(
-    no_args_is_help=True, help="Fine-tuning on your own notes: prepare, finetune, merge, export."
+    no_args_is_help=True, help="Fine-tuning on your own notes: prepare, finetune, merge."
 )
 _annotate = typer.Typer(no_args_is_help=True, help="Notes that people have annotated: import.")
 app.add_typer(_train, name="train", rich_help_panel="Train")
