@@ -29,9 +29,7 @@ _database = typer.Typer(no_args_is_help=True, help="The tables of the database: 
 _weights = typer.Typer(no_args_is_help=True, help="The network's weights: prepare.")
 app.add_typer(_database, name="db", rich_help_panel="Keep in order")
 app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
-_train = typer.Typer(
-    no_args_is_help=True, help="Fine-tuning on your own notes: prepare, finetune, merge."
-)
+_train = typer.Typer(no_args_is_help=True, help="Fine-tuning on your own notes: prepare, finetune, merge.")
 _annotate = typer.Typer(no_args_is_help=True, help="Notes that people have annotated: import.")
 app.add_typer(_train, name="train", rich_help_panel="Train")
 app.add_typer(_annotate, name="annotate", rich_help_panel="Train")
