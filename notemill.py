@@ -33,7 +33,7 @@ app.add_typer(_audit, name="audit", rich_help_panel="Keep in order")
 app.add_typer(_weights, name="weights", rich_help_panel="Keep in order")
 _train = typer.Typer(
     no_args_is_help=True,
-    help="Fine-tuning, and how good answers are: prepare, finetune, evaluate, merge, export.",
+    help="Fine-tuning, and how good answers are: prepare, finetune, evaluate, merge.",
 )
 _annotate = typer.Typer(no_args_is_help=True, help="Notes that people have annotated: import.")
 app.add_typer(_train, name="train", rich_help_panel="Train")
@@ -530,6 +530,34 @@ def train_evaluate(
     return evaluate(
         *(task, data, names or [], limit, half, baseline or [], summary_words, errors), as_json=as_json
     )
+
+
+@_train.command("merge", epilog="Example: `notemill train merge adapter --output merged`")
+def train_merge(
+    adapter: training_options.Adapter,
+    output: training_options.MergedOutput,
+    weights: training_options.Weights = None,
+) -> int:
+    """Merge an adapter into its weights, for serving elsewhere."""
+    from console.training_merge import merge_adapter
+
+    return merge_adapter(adapter, output, weights)
+
+
+@_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")
+def annotate_import(
+    source: training_options.AnnotatedSource,
+    output: training_options.NotesOutput,
+    names: training_options.LabelMap = None,
+    as_json: options.Json = False,
+) -> int:
+    """Take annotated or corrected notes in, as `train prepare` reads them.
+
+    From Label Studio (JSON), brat (a folder of .txt and .ann) or notes of our own form (.jsonl).
+    """
+    from console.annotations import import_notes
+
+    return import_notes(source, output, names or [], as_json=as_json)
 
 
 def main() -> None:

@@ -79,3 +79,18 @@ Restart = Annotated[bool, typer.Option("--restart", help="Throw away the checkpo
 PlanOnly = Annotated[
     bool, typer.Option("--plan", help="Only what it takes in memory, on a card of --gib (8).")
 ]
+Adapter = Annotated[Path, typer.Argument(metavar="ADAPTER", help="What `train finetune` wrote.")]
+MergedOutput = Annotated[
+    Path,
+    typer.Option("--output", "-o", metavar="FOLDER", help="Where the merged weights go; must not exist."),
+]
+AnnotatedSource = Annotated[
+    Path, typer.Argument(metavar="SOURCE", help="A .json or .jsonl file, or a folder of .txt and .ann.")
+]
+NotesOutput = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FILE", help="A .jsonl file, for your eyes only.")
+]
+LabelMap = Annotated[
+    list[str] | None,
+    typer.Option("--map", metavar="SOURCE=LABEL", help="What a label of theirs is called here; repeatable."),
+]

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from peft import PeftModel
 from safetensors.torch import load_file
-from tiny import write_tiny_weights
-from transformers import AutoTokenizer
+from tiny import write_tiny_adapter, write_tiny_weights
+from transformers import AutoModelForCausalLM, AutoTokenizer
 from workshop import ROOT
 
 from models.labels import load_labels
@@ -25,7 +26,7 @@ from training.fine_tuning import Asked, finetune
 from training.loop import learning_rate
 from training.losses import parts_of
 from training.memory_plan import plan_training
-from training.networks import trainable
+from training.networks import frozen_in_bf16, trainable
 from training.packing import rows_of
 from training.pieces import Piece, Right
 from training.prepared import write_prepared
@@ -113,7 +114,7 @@ def test_the_8_gb_recipe_trains_4_bit_weights_and_the_validation_loss_falls(aske
 
 def test_a_run_that_was_stopped_goes_on_with_the_very_same_losses(asked) -> None:
     finetune(asked("whole"), quiet)
-    finetune(asked("parts", stop_after_steps=4), quiet)
+    finetune(asked("parts", stop_after_steps=3), quiet)
     finetune(asked("parts"), quiet)
     one, other = (asked(name).output for name in ("whole", "parts"))
     assert losses(one) == losses(other)
@@ -140,7 +141,7 @@ def test_a_killed_run_goes_on_with_the_very_same_losses(asked, tmp_path: Path) -
 
 
 def test_an_adapters_folder_tells_what_made_it(asked) -> None:
-    run = asked("told", stop_after_steps=4)
+    run = asked("told", stop_after_steps=3)
     facts = finetune(run, quiet)
     card = (run.output / "README.md").read_text()
     assert facts["data_sha256"] in card
@@ -222,3 +223,19 @@ def test_the_learning_rate_warms_up_and_ends_at_a_fiftieth() -> None:
     assert max(rates) == pytest.approx(EIGHT_GB.learning_rate, rel=0.05)
     assert rates[0] < 0.1 * max(rates)
     assert rates[-1] == pytest.approx(0.02 * EIGHT_GB.learning_rate)
+
+
+def test_a_merged_network_computes_what_weights_and_adapter_do(
+    notemill, weights: Path, tmp_path: Path
+) -> None:
+    adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
+    command = ("train", "merge", adapter, "--output", tmp_path / "merged", "--weights", weights)
+    assert notemill(*command) == 0, notemill.err
+    tokens = torch.tensor([[5, 9, 17, 30]])
+    beside = PeftModel.from_pretrained(frozen_in_bf16(weights, torch.device("cpu")), adapter).eval()
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16).eval()
+    segments = {"segments": [slice(0, 4)]}
+    expected = beside.get_base_model().model(input_ids=tokens, **segments).last_hidden_state
+    found = merged.model(input_ids=tokens).last_hidden_state
+    assert torch.allclose(found, expected, atol=0.15)
+    assert notemill(*command) == 2  # what is there is not overwritten

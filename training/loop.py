@@ -69,6 +69,8 @@ def train(run: Run) -> Progress:
     done, progress = (restored[0], Progress(**restored[1])) if restored else (0, Progress())
     if restored:
         run.say(f"going on after step {done:,}")
+    else:
+        _validate(run, progress, 0)
     for number, step in _numbered(run, done):
         if progress.is_stopped or number > min(total, run.stop_after_steps or total):
             break

@@ -49,6 +49,15 @@ def optimizer_of(network: Any, recipe: Recipe) -> tuple[torch.optim.Optimizer, s
     return torch.optim.AdamW(weights, **options), "adamw"
 
 
+def frozen_in_bf16(folder: Path, device: torch.device) -> Any:
+    """The values that 4-bit weights stand for, in two bytes each, without a trace of their 4-bit form."""
+    network = _frozen(folder, Recipe(frozen="nf4_in_bf16"), device)
+    if hasattr(network.config, "quantization_config"):
+        del network.config.quantization_config
+    network.hf_quantizer = None
+    return network
+
+
 def _frozen(folder: Path, recipe: Recipe, device: torch.device) -> Any:
     is_quantized = "quantization_config" in json.loads((folder / "config.json").read_text("utf-8"))
     if recipe.frozen == "bf16" and is_quantized:

@@ -37,10 +37,6 @@ class Hands:
     def are_empty(self) -> bool:
         return self.count == 0
 
-    @property
-    def count(self) -> int:
-        return self._count
-
     @contextmanager
     def holding(self, stopping: Stopping, *, is_alone: bool = False) -> Iterator[bool]:
         """Inside the block one more document is in hand, or no other; waits until that is possible.

@@ -1,0 +1,41 @@
+"""`notemill annotate import`: annotated notes to a file that `notemill train prepare` reads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from console.terminal import count_of, stdout, typed
+from models.errors import UsageError
+from models.labels import load_labels
+from models.settings import load_settings
+from training.annotations import import_annotations, write_notes
+from training.prepared import open_private
+
+
+def import_notes(source: Path, output: Path, maps: Sequence[str], *, as_json: bool) -> int:
+    """Writes the notes and says what was left out. Raises UsageError."""
+    names = dict(_pair(one) for one in maps)
+    known = frozenset(label.name for label in load_labels(load_settings().labels_file))
+    found = import_annotations(source, names, known)
+    with open_private(output) as file:
+        write_notes(found.notes, file)
+    if as_json:
+        facts = {"notes": len(found.notes), "labels": dict(found.labels), "left_out": dict(found.left_out)}
+        print(json.dumps({"output": str(output), **facts}))
+        return 0
+    console = stdout()
+    labels = ", ".join(f"{name} {count:,}" for name, count in found.labels.most_common())
+    console.print(f"{count_of(len(found.notes), 'note')}: {labels or 'no mentions'}", soft_wrap=True)
+    for reason, count in found.left_out.items():
+        console.print(f"left out: {reason}, {count:,}", soft_wrap=True)
+    console.print(f"Next: {typed('train', 'prepare', str(output), '--output', 'prepared')}", soft_wrap=True)
+    return 0
+
+
+def _pair(text: str) -> tuple[str, str]:
+    source, is_pair, label = text.partition("=")
+    if not (source and is_pair and label):
+        raise UsageError(f"--map wants SOURCE=LABEL, e.g. Disease=problem, not {text!r}")
+    return source, label

@@ -1,0 +1,21 @@
+"""`notemill train merge`: an adapter and its weights as one network, for servers that know no adapters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from console.terminal import stderr, stdout
+from models.settings import load_settings
+from worker.weights import prepared_folder
+
+
+def merge_adapter(adapter: Path, output: Path, weights: str | None) -> int:
+    """Prints the folder. Raises NotemillError."""
+    from training.merging import merge
+
+    settings = load_settings()
+    settings = settings.model_copy(update={"weights": weights} if weights else {})
+    console = stderr()
+    merge(prepared_folder(settings), adapter, output, lambda step: console.print(step, soft_wrap=True))
+    stdout().print(str(output), soft_wrap=True)
+    return 0

@@ -1,0 +1,123 @@
+"""Notes that people have annotated or corrected: Label Studio JSON, brat standoff, or our own JSONL.
+
+Each becomes a note with entities whose offsets are true; what is not at its place is left out and counted,
+never moved to where it might have been meant.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from models.errors import UsageError
+from training.brat import brat_entities
+from training.tables import BrokenRow, Row, read_rows
+
+Entity = dict[str, Any]
+
+
+@dataclass
+class Imported:
+    """What was read, and what was left out and why."""
+
+    notes: list[Row] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
+
+
+def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[str]) -> Imported:
+    """Of a file or, for brat, a folder of .txt and .ann. `names`: what source labels are called here.
+
+    Raises UsageError where nothing is in a known form, or a label is neither known nor mapped.
+    """
+    found = Imported()
+    for text, entities, identity in _read(source, found.left_out):
+        kept = [one for one in (_placed(entity, text, found) for entity in entities) if one is not None]
+        for one in kept:
+            one["label"] = names.get(one["label"], one["label"])
+            found.labels[one["label"]] += 1
+        found.notes.append({"id": identity, "text": text, "entities": sorted(kept, key=lambda e: e["start"])})
+    unknown = sorted(set(found.labels) - known)
+    if unknown:
+        raise UsageError(
+            f"unknown labels {', '.join(unknown)}: map them with --map SOURCE=LABEL"
+            f" ({', '.join(sorted(known))}), or set NOTEMILL_LABELS_FILE to labels of your own"
+        )
+    if not found.notes:
+        raise UsageError(
+            f"{source} holds no annotated note: Label Studio JSON, brat .ann with .txt, or JSONL"
+        )
+    return found
+
+
+def _read(source: Path, left_out: Counter[str]) -> Iterator[tuple[str, list[Entity], str]]:
+    if source.is_dir():
+        for path in sorted(source.glob("*.ann")):
+            text_path = path.with_suffix(".txt")
+            if text_path.is_file():
+                text = text_path.read_bytes().decode("utf-8")
+                yield text, brat_entities(path.read_text("utf-8"), left_out), path.stem
+            else:
+                left_out["an .ann without its .txt"] += 1
+        return
+    for number, row in enumerate(read_rows(source), start=1):
+        if isinstance(row, BrokenRow):
+            left_out[row.reason] += 1
+        elif isinstance(row.get("data"), dict) and isinstance(row["data"].get("text"), str):
+            data = row["data"]
+            entities = _label_studio(row)
+            if entities is None:
+                left_out["a task that nobody annotated"] += 1
+                continue
+            yield data["text"], entities, str(data.get("document") or row.get("id") or number)
+        elif isinstance(row.get("text"), str) and isinstance(row.get("entities"), list):
+            entities = [dict(one) for one in row["entities"] if isinstance(one, dict)]
+            identity = row.get("id") or row.get("document") or row.get("external_id") or number
+            yield row["text"], entities, str(identity)
+        else:
+            left_out["no text with entities"] += 1
+
+
+def _label_studio(task: Row) -> list[Entity] | None:
+    """Of the last annotation that was not cancelled; None for a task that nobody did."""
+    done = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
+    if not done:
+        return None
+    by_region: dict[str, Entity] = {}
+    for result in done[-1].get("result") or []:
+        value = result.get("value") or {}
+        region = by_region.setdefault(str(result.get("id")), {})
+        if value.get("labels"):
+            region |= {name: value[name] for name in ("start", "end", "text") if name in value}
+            region["label"] = value["labels"][0]
+        if value.get("choices"):
+            region["assertion"] = str(value["choices"][0]).lower()
+    return [one for one in by_region.values() if "label" in one]
+
+
+def _placed(entity: Entity, text: str, found: Imported) -> Entity | None:
+    """The entity where it says it is, counted in characters or as JavaScript counts."""
+    start, end, said = entity.get("start"), entity.get("end"), entity.get("text")
+    if not isinstance(start, int) or not isinstance(end, int) or not isinstance(entity.get("label"), str):
+        found.left_out["a mention without start, end or label"] += 1
+        return None
+    for first, last in ((start, end), (_code_points(text, start), _code_points(text, end))):
+        if 0 <= first < last <= len(text) and (said is None or text[first:last] == said):
+            return {**entity, "start": first, "end": last, "text": text[first:last]}
+    found.left_out["a mention that is not at its place"] += 1
+    return None
+
+
+def _code_points(text: str, units: int) -> int:
+    """A browser counts a character beyond U+FFFF as two."""
+    return len(text.encode("utf-16-le")[: 2 * units].decode("utf-16-le", "ignore"))
+
+
+def write_notes(notes: list[Row], file: Any) -> None:
+    """A note a line, as `train prepare` reads them."""
+    for note in notes:
+        file.write(json.dumps(note, ensure_ascii=False) + "\n")

@@ -1,0 +1,39 @@
+"""An adapter merged into the weights that it was trained on: one plain network, to be served elsewhere.
+
+What is merged into are the 4-bit values, expanded to bf16: those that the adapter was trained against.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from models.errors import UsageError
+from training.networks import frozen_in_bf16
+
+
+def merge(weights: Path, adapter: Path, output: Path, say: Callable[[str], None]) -> None:
+    """Writes a folder as transformers saves it, bf16 safetensors and tokenizer, whole or not at all.
+
+    Raises UsageError where `adapter` is none or `output` exists.
+    """
+    if not (adapter / "adapter_config.json").is_file():
+        raise UsageError(f"{adapter} holds no adapter_config.json: name the folder of `train finetune`")
+    if output.exists():
+        raise UsageError(f"{output} exists: take another --output")
+    say("reading the weights …")
+    network = frozen_in_bf16(weights, torch.device("cpu"))
+    say("merging …")
+    merged = PeftModel.from_pretrained(network, adapter).merge_and_unload()
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".merging-") as scratch:
+        target = Path(scratch) / "merged"
+        merged.save_pretrained(target, save_original_format=False)
+        AutoTokenizer.from_pretrained(weights).save_pretrained(target)
+        AutoModelForCausalLM.from_pretrained(target, dtype=torch.bfloat16)  # what cannot be read is not kept
+        target.rename(output)
