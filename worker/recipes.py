@@ -33,6 +33,7 @@ _CODE = {
         *(
             "summary",
             "chosen",
+            "dialogue",
             "written",
             "search",
             "likeness",
