@@ -13,7 +13,7 @@ from models.answers import EntitiesAnswer, Entity, Span, Task
 from models.labels import Label
 from models.outcomes import Reason
 from worker.assertion import assertion
-from worker.attributes import PATTERNED
+from worker.attributes import PATTERNED, without_attributes
 from worker.conversation import Answered, Conversation, UnansweredError
 from worker.decisions import decide_marks, mark_words, marked_labels
 from worker.engine import Decide, Decided, Reply, Write, Written
@@ -80,6 +80,8 @@ def marks_found(note: Note, replies: Sequence[Reply], names: Sequence[str]) -> l
         for mark in decide_marks(text, reply.spans, reply.log_probabilities, labels):
             if mark.start + window.start >= window.core_start:
                 start, end = mark.start + window.start, mark.end + window.start
+                if mark.label == "medication":
+                    start = without_attributes(note.text, start, end)
                 mentions.append(Mention(start, end, mark.label, mark.probability))
     return mentions
 
