@@ -96,3 +96,34 @@ def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.Data
     start = data.draw(st.integers(0, len(sentence) - 1))
     end = data.draw(st.integers(start + 1, len(sentence)))
     assert assertion(sentence, start, end) in Assertion
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"),
+    [
+        ("[Aspirin] was discontinued.", Assertion.NEGATED),
+        ("He refused further [chemotherapy].", Assertion.NEGATED),
+        ("A [lumbar puncture] was not performed.", Assertion.NEGATED),
+        ("[Blood cultures] were negative.", Assertion.PRESENT),
+        ("The cough did not respond to [antibiotics].", Assertion.PRESENT),
+        ("After starting [diuretics] the symptoms resolved.", Assertion.PRESENT),
+    ],
+)
+def test_what_is_done_is_negated_by_words_of_its_own(marked, said):
+    start, end = marked.index("["), marked.index("]") - 1
+    sentence = marked.replace("[", "").replace("]", "")
+    assert assertion(sentence, start, end, is_done=True) is said
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"),
+    [
+        ("Her [pleural effusion] disappeared within two weeks.", Assertion.NEGATED),
+        ("There were no [signs of thrombosis].", Assertion.NEGATED),
+        ("Tests were all negative, the [cough] went on.", Assertion.PRESENT),
+        ("No rubs, elevated jugular [distention].", Assertion.PRESENT),
+    ],
+)
+def test_a_finding_that_went_away_is_negated_and_a_new_clause_is_not(marked, said):
+    start, end = marked.index("["), marked.index("]") - 1
+    assert assertion(marked.replace("[", "").replace("]", ""), start, end) is said

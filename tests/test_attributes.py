@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.answers import Span
 from models.labels import Label, load_labels
-from worker.attributes import attributes
+from worker.attributes import attributes, without_attributes
 from worker.grounding import Item, place
 
 NAMES = {"m": "medication", "t": "test"}
@@ -96,3 +96,19 @@ def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -
         assert note[attribute.start : attribute.end] == attribute.text
         assert all(attribute.end <= p.start or p.end <= attribute.start for p in placed)
         assert 0 <= index < len(placed)
+
+
+@pytest.mark.parametrize(
+    ("mention", "name"),
+    [
+        ("intravenous methylprednisolone", "methylprednisolone"),
+        ("5% lignocaine", "lignocaine"),
+        ("oral low-dose prednisone", "prednisone"),
+        ("aspirin", "aspirin"),
+        ("oral", "oral"),
+        ("IV fluids", "fluids"),
+        ("ivermectin cream", "ivermectin cream"),
+    ],
+)
+def test_a_medication_is_named_without_the_route_and_strength_before_it(mention, name):
+    assert mention[without_attributes(mention, 0, len(mention)) :] == name

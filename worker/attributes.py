@@ -56,6 +56,9 @@ _COMPILED = {
     kind: re.compile(rf"(?<![\w.*#])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE | re.VERBOSE)
     for kind, pattern in _PATTERNS.items()
 }
+_BEFORE_A_NAME = re.compile(
+    rf"(?:{_PATTERNS['route']}|{_PATTERNS['dosage']})[\s-]+(?:of\s+)?", re.IGNORECASE | re.VERBOSE
+)
 LEADS_ON = re.compile(
     r"[\s(\[-]*(?:(?:of|the|a|an|dose|doses|bolus|infusion|injection|in|for|with)\s+)*[\s(\[-]*"
 )
@@ -106,6 +109,15 @@ def attributes(
             text = sentence[start:end]
             found.append((index, Attribute(start=offset + start, end=offset + end, text=text, kind=kind)))
     return tuple(found)
+
+
+def without_attributes(text: str, start: int, end: int) -> int:
+    """Where a medication's name begins: after the routes and strengths that a mark took in with it.
+
+    "intravenous methylprednisolone" and "5% lignocaine" are a name each, with an attribute before it."""
+    while (match := _BEFORE_A_NAME.match(text, start, end)) and match.end() < end:
+        start = match.end()
+    return start
 
 
 _Owned = list[tuple[int, int, int]]

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from models.answers import Assertion, Entity, Span, SummarySentence
 from models.labels import Label
+from worker.dialogue import Said, exchanges, is_asked
 from worker.engine import Reply, Request
 from worker.entities import entities_of
 from worker.likeness import shares_of_words
@@ -56,6 +57,8 @@ def choose(
     kinds = kinds_read(note, replies)
     labels = tuple(Label(name=name, definition=name, attribute_of=_owner(name)) for name in how.marked_labels)
     entities = entities_of(note, mentions_read(note, replies, how), labels)
+    if said := exchanges(note):
+        return _conversation(note, entities, said, max_words)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}
     chosen = {
         "Problems": _listed(note, entities, "problem", words["Problems"]),
@@ -82,6 +85,21 @@ def choose(
         *_one_sentence("Medications", chosen["Medications"]),
         *_each("Follow-up", plan),
     ]
+
+
+def _conversation(
+    note: Note, entities: Sequence[Entity], said: Sequence[Said], max_words: int
+) -> list[SummarySentence]:
+    """Questions with their answers, and statements, as many as fit. Lists would tell what was denied."""
+    stated = [one for one in entities if not is_asked(note, one.start)]
+    title = _foremost(note, stated, "problem", 6)
+    left, told = max_words - sum(_num_words(piece) for piece in title), []
+    for one in said:
+        if len(one.text.split()) <= left:
+            left -= len(one.text.split())
+            told.append(SummarySentence(section="Course", text=one.text, sources=one.sources))
+    heading = _capitalised("; ".join(piece.text for piece in title)) or "Conversation"
+    return [SummarySentence(section="", text=heading, sources=_sources(title)), *told]
 
 
 def _foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:

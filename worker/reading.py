@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.answers import Span, Task
+from worker.attributes import without_attributes
 from worker.chunking import Window
 from worker.decisions import SENTENCE_KINDS, decide_marks, mark_words, marked_labels
 from worker.engine import Choice, Decide, Decided, Reply
@@ -53,6 +54,8 @@ def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Menti
         for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels):
             if mark.start + window.start >= window.core_start:
                 start, end = mark.start + window.start, mark.end + window.start
+                if mark.label == "medication":
+                    start = without_attributes(note.text, start, end)
                 mentions.append(Mention(start, end, mark.label, mark.probability))
     return mentions
 

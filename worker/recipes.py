@@ -34,7 +34,7 @@ _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
     Task.SEARCH: (*_SEARCH_CODE, "decisions"),
     Task.SUMMARY: (
-        *("summary", "chosen", "written", "checking", "numbers", "medications"),
+        *("summary", "chosen", "dialogue", "written", "checking", "numbers", "medications"),
         *_SEARCH_CODE,
         *_ENTITIES_CODE,
     ),

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.chaos import triggers
 from benchmarks.chaos.notes import POISON
 from models.settings import Settings
-from worker.engine import Decide, Decided, Refusal, Reply, Request
+from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores
 from worker.metering import Meter
 
 _LONGEST_PAUSE_SECONDS = 0.25
@@ -98,15 +98,19 @@ def _run_out_of_memory() -> None:
 
 
 def _decided(request: Decide) -> Decided:
-    ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
-    starts = (0, *ends[:-1])
     seed = crc32((request.prompt.document + request.prompt.question).encode())
-    shares = np.full((len(ends), len(request.words)), 0.01, np.float32)
+    scores = tuple(_scores(choice, request.copy, seed) for choice in request.choices)
+    return Decided(scores, prompt_tokens=len(request.copy) // 4 + 1)
+
+
+def _scores(choice: Choice, copy: str, seed: int) -> Scores:
+    ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
+    starts = (0, *ends[:-1])
+    shares = np.full((len(ends), len(choice.words)), 0.01, np.float32)
     for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        shares[place, 0] = 0.2 + crc32(request.copy[start:end].encode(), seed) % 100 / 100
+        shares[place, 0] = 0.2 + crc32(copy[start:end].encode(), seed) % 100 / 100
         shares[place, -1] = 1.0
-    return Decided(
+    return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
-        prompt_tokens=len(request.copy) // 4 + 1,
     )

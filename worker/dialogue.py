@@ -1,0 +1,83 @@
+"""A conversation of doctor and patient as a note: who says what, without what only keeps a talk going.
+
+A question alone says nothing, and what it names may be denied: it is told only with its short answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from models.answers import Span
+from worker.note import Note
+
+_SPEAKER = re.compile(
+    r"\[?(?P<who>doctor|dr|physician|clinician|nurse|guest_clinician|patient|pt|guest_family(?:_\d)?|family)"
+    r"\]?"
+    r"\s?(?::|(?<=\]))\s*",
+    re.IGNORECASE,
+)
+_ASKS = ("d", "c", "n", "ph", "guest_c")
+"""How the names of those begin who ask."""
+_FILLER = re.compile(
+    r"(?:(?:yes|yeah|yep|no|nope|um+|uh+|oh|okay|ok|well|so|right|sure|i see|alright|hmm?|exactly|correct"
+    r"|thank you|thanks|sir|ma'am|mhm|great|good)\b[\s,.!-]*)+",
+    re.IGNORECASE,
+)
+_IS_ANSWER = re.compile(
+    r"(?:um+,? |uh,? |oh,? )?(?:no|nope|not|none|never|nah|yes|yeah|yep|yup|right|correct|sure)\b",
+    re.IGNORECASE,
+)
+_LEAST_ANSWER_WORDS, _LEAST_STATEMENT_WORDS = 3, 5
+"""Of a patient's sentence, and of a doctor's: theirs are greetings until they are longer."""
+_LEAST_TURNS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Something told, in the note's own words."""
+
+    text: str
+    sources: tuple[Span, ...]
+
+
+def exchanges(note: Note) -> list[Said]:
+    """What is told, in order; nothing where the note is no conversation."""
+    lines = list(_lines(note))
+    if len({who for who, _, _ in lines if who}) < _LEAST_TURNS:
+        return []
+    return list(_told(lines))
+
+
+def is_asked(note: Note, offset: int) -> bool:
+    """Whether a character stands in a question."""
+    sentence = note.sentence_at(offset)
+    return note.text[sentence.start : sentence.end].rstrip().endswith("?")
+
+
+def _lines(note: Note) -> Iterator[tuple[str, str, Span]]:
+    """Speaker, words and sentence; sentences before the first speaker have ''."""
+    who = ""
+    for sentence in note.sentences:
+        words = " ".join(note.text[sentence.start : sentence.end].split())
+        if match := _SPEAKER.match(words):
+            who, words = match["who"].lower(), words[match.end() :]
+        if words:
+            yield who, words, sentence
+
+
+def _told(lines: list[tuple[str, str, Span]]) -> Iterator[Said]:
+    question: tuple[str, Span] | None = None
+    for who, words, sentence in lines:
+        is_asking = who.startswith(_ASKS)
+        rest = words[match.end() :] if (match := _FILLER.match(words)) else words
+        if words.endswith("?"):
+            question = (words, sentence) if is_asking else question
+            continue
+        if question and not is_asking and _IS_ANSWER.match(words):
+            yield Said(f"{question[0]} {words}", (question[1], sentence))
+        elif len(rest.split()) >= (_LEAST_STATEMENT_WORDS if is_asking else _LEAST_ANSWER_WORDS):
+            yield Said(rest[:1].upper() + rest[1:], (sentence,))
+        if not is_asking:
+            question = None
