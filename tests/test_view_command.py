@@ -14,9 +14,13 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
+from view_notes import fill
 
 from console.view import view
+from models import schema
+from models.database import connect
 from models.errors import NotemillError, UsageError
+from models.store import Store
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -72,12 +76,13 @@ def _cookie(address: str, authority: trustme.CA) -> tuple[int, str]:
 
 
 def test_a_page_in_a_file_is_for_ones_own_eyes_and_of_a_note_that_there_is(notemill: Notemill) -> None:
-    notemill.write(one="Fever since Monday.")
-    assert notemill("run", notemill.notes, "--search", "fever") == 0
+    engine = connect(f"sqlite:///{notemill.home / 'notemill.db'}")
+    schema.upgrade(engine)
+    fill(Store(engine))
     page = notemill.home / "page.html"
-    assert notemill("show", "one.txt", "--html", page) == 0
+    assert notemill("show", "ward", "--html", page) == 0
     assert stat.S_IMODE(page.stat().st_mode) == 0o600
-    assert "Monday." in page.read_text("utf-8")
+    assert "in the left arm" in page.read_text("utf-8")
     assert notemill("show", "nobody", "--html", page) == 1
     assert notemill("corrections") == 0
     assert (notemill.out, "Nothing was corrected yet" in notemill.err) == ("", True)
