@@ -26,7 +26,7 @@ from models.messages import TASK_NAME
 from models.outcomes import Failed, Finished, Reason
 from worker.completions import Completion, GarbledError, decided, written
 from worker.consuming import BadMessageError, check
-from worker.engine import Decide, Decided, Refusal, Reply, Request, Written
+from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores, Written
 from worker.pipeline import process
 from worker.recipes import SearchJoin, Ways
 
@@ -96,11 +96,14 @@ class Erratic:
         return self._decided(request) if isinstance(request, Decide) else self._written(request)
 
     def _decided(self, request: Decide) -> Decided:
-        ends = request.ends if request.ends is not None else tuple(range(1, len(request.copy) + 1))
-        scores = np.array([[self._score() for _ in request.words] for _ in ends], np.float32)
-        scores = scores.reshape(len(ends), len(request.words))
+        scores = tuple(self._scores(choice, request.copy) for choice in request.choices)
+        return Decided(scores, prompt_tokens=1)
+
+    def _scores(self, choice: Choice, copy: str) -> Scores:
+        ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
+        scores = np.array([[self._score() for _ in choice.words] for _ in ends], np.float32)
         starts = [max(0, end - self._draw.randint(0, 4)) for end in ends]
-        return Decided(tuple(zip(starts, ends, strict=True)), scores, prompt_tokens=1)
+        return Scores(tuple(zip(starts, ends, strict=True)), scores.reshape(len(ends), len(choice.words)))
 
     def _score(self) -> float:
         kinds = (-self._draw.random() * 20, 0.0, -1e30, float("-inf"), float("nan"), float("inf"))

@@ -238,7 +238,7 @@ def test_after_its_patience_a_request_is_refused_as_timed_out(server, tokenizer_
         ({"http_key": "false"}, "NOTEMILL_HTTP_KEY"),
         ({"http_model": "mistral"}, "NOTEMILL_HTTP_MODEL to one of: smollm2"),
         ({"http_url": "http://127.0.0.1:9/v1"}, "start it, or set NOTEMILL_HTTP_URL"),
-        ({"http_url": "http://no.such.host.invalid/v1"}, "NOTEMILL_HTTP_URL"),
+        ({"http_url": "http://no.such.host.invalid/v1", "http_may_leave_machine": True}, "NOTEMILL_HTTP_URL"),
     ],
 )
 def test_what_is_wrong_with_the_server_is_said_at_the_start_with_what_to_type(

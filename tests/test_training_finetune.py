@@ -176,9 +176,10 @@ def test_validation_that_gets_no_better_ends_the_run_with_the_best_adapter(asked
 
 def test_pieces_of_a_row_do_not_see_each_other(weights: Path) -> None:
     chance = np.random.default_rng(1)
+    decided = Right([10, 59], [7, 9], np.eye(2, dtype=bool))
     pieces = [
-        Piece("a", chance.integers(5, 500, 40).tolist(), answers=tuple(range(20, 40))),
-        Piece("b", chance.integers(5, 500, 60).tolist(), (Right([10, 59], [7, 9], np.eye(2, dtype=bool)),)),
+        Piece("a", chance.integers(5, 300, 40).tolist(), answers=tuple(range(20, 40))),
+        Piece("b", chance.integers(5, 300, 60).tolist(), rights=(decided,)),
     ]
     network = trainable(weights, EIGHT_GB.model_copy(update={"dropout": 0.0}), torch.device("cpu"))
     together = [float(part.loss) for part in parts_of(network, rows_of(pieces, 100)[0])]

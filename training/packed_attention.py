@@ -26,13 +26,15 @@ def attend(
     value: torch.Tensor,
     attention_mask: None,  # noqa: ARG001  by the interface; `documents` takes its place
     *,
-    documents: Sequence[Packed],
+    documents: Sequence[Packed] = (),
     scaling: float,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Shapes as transformers has them: query [1, heads, tokens, size]; out [1, tokens, heads, size]."""
+    """Shapes as transformers has them: query [1, heads, tokens, size]; out [1, tokens, heads, size].
+    Without documents the whole is one."""
     groups = query.shape[1] // key.shape[1]
     key, value = (some.repeat_interleave(groups, dim=1) for some in (key, value))
+    documents = documents or (Packed(slice(0, 0), (slice(0, query.shape[2]),)),)
     found = []
     for document in documents:
         beginning, length = document.beginning, document.beginning.stop - document.beginning.start
