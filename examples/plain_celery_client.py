@@ -9,6 +9,9 @@ Celery's protocol may send it: another language, a cron job, a Flower console.
 
 from __future__ import annotations
 
+import hashlib
+import hmac
+import os
 import sys
 
 from celery import Celery
@@ -21,12 +24,20 @@ def main(redis_url: str, document_id: str) -> None:
         # The id alone, as a whole number. Celery copies arguments into headers, events and logs, so
         # text of a patient must never be one.
         kwargs={"document_id": int(document_id)},
+        # Where the workers have a NOTEMILL_MESSAGE_KEY, what proves that we have it too; refused otherwise.
+        headers={"notemill_signature": signature(document_id)},
         queue="notemill",
         # Behind urgent documents, with those of nightly runs; without a priority it would be before them.
         priority=9,
         # The answer is in SQL; workers keep no results in Redis.
         ignore_result=True,
     )
+
+
+def signature(document_id: str) -> str:
+    """HMAC-SHA256 over the task's name, a colon and the id; ignored where the workers have no key."""
+    key = os.environ.get("NOTEMILL_MESSAGE_KEY", "").encode()
+    return hmac.new(key, f"notemill.process_document:{int(document_id)}".encode(), hashlib.sha256).hexdigest()
 
 
 if __name__ == "__main__":

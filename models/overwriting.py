@@ -5,7 +5,6 @@ What the disk keeps in blocks that a file gave up, and what backups and replicas
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import time
 from dataclasses import dataclass
@@ -50,9 +49,10 @@ def overwrite(engine: Engine, *, is_rewriting: bool) -> Overwritten:
 
 def _sqlite(engine: Engine) -> Overwritten:
     # VACUUM makes a whole copy in a nameless file; beside the database, not in /var/tmp for another disk.
-    os.environ.setdefault("SQLITE_TMPDIR", str(Path(engine.url.database or "").parent))
+    folder = str(Path(engine.url.database or "").parent).replace("'", "''")
     raw = engine.raw_connection()
     try:
+        raw.cursor().execute(f"PRAGMA temp_store_directory = '{folder}'")
         deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
         if _is_log_empty(raw, deadline):
             raw.cursor().execute("VACUUM")

@@ -106,17 +106,22 @@ def test_a_word_of_a_note_is_in_the_database_and_nowhere_else(
     assert word in str(workshop.column("SELECT text FROM texts"))
 
 
-def test_a_worker_with_events_switched_on_tells_them_no_text(workshop: Workshop) -> None:
-    word = f"canary{secrets.token_hex(6)}"
+def test_a_worker_with_events_and_a_key_tells_neither_text_nor_key(workshop: Workshop) -> None:
+    word, key = f"canary{secrets.token_hex(6)}", secrets.token_hex(16)
     with everything_sent_to(workshop.redis) as sent:
-        workshop.submit(f"{word} has a fever.", f"{word} CRASH", queries=(f"{word}?",))
-        worker = workshop.start(log_level="DEBUG", max_attempts=1)
+        workshop.register(f"{word} has a fever.", f"{word} CRASH", queries=(f"{word}?",))
+        worker = workshop.start(log_level="DEBUG", max_attempts=1, message_key=SecretStr(key))
         workshop.stranger().control.enable_events()
-        workshop.until(lambda: not {"pending", "running"} & set(workshop.statuses()))
+        workshop.until(lambda: is_over(workshop))
+        limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
+        told = processes_of(worker.process.pid)
         worker.signal(signal.SIGTERM)
         worker.ends()
-    assert word.encode() not in b"".join(sent)
-    assert word not in worker.log
+    told += worker.log + b"".join(sent).decode("latin-1")
+    assert word not in told
+    assert key not in told
+    core = next(line for line in limits.splitlines() if "core file" in line)
+    assert core.split()[-3:-1] == ["0", "0"]
 
 
 def test_no_process_of_ours_leaves_a_core_dump(tmp_path: Path) -> None:
@@ -124,21 +129,6 @@ def test_no_process_of_ours_leaves_a_core_dump(tmp_path: Path) -> None:
     code += "print(resource.getrlimit(resource.RLIMIT_CORE), flush=True); os.abort()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[1])
     assert (done.stdout, done.returncode) == (b"(0, 0)\n", -signal.SIGABRT)
-
-
-def test_a_worker_may_leave_no_core_dump(workshop: Workshop) -> None:
-    worker = workshop.start()
-    worker.says("serves")
-    limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
-    assert [line.split()[-3:-1] for line in limits.splitlines() if "core file" in line] == [["0", "0"]]
-
-
-def test_secrets_are_in_no_title_of_a_process(workshop: Workshop) -> None:
-    key = secrets.token_hex(16)
-    worker = workshop.start(message_key=SecretStr(key))
-    worker.says("serves")
-    assert key not in processes_of(worker.process.pid)
-    assert key not in worker.log
 
 
 def _text(path: Path) -> str:

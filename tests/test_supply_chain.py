@@ -34,7 +34,7 @@ def test_every_load_of_a_network_names_safetensors() -> None:
     for path in SOURCES:
         text = path.read_text("utf-8")
         for match in re.finditer(r"AutoModelForCausalLM\.from_pretrained\(", text):
-            call = text[match.start() : text.index(")", match.end())]
+            call = text[match.start() : match.start() + 200]
             calls.append((path.name, "use_safetensors=True" in call or "gguf_file=" in call))
     assert calls
     assert [name for name, is_safe in calls if not is_safe] == []

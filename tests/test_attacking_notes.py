@@ -1,0 +1,101 @@
+"""Notes that attack who reads them: the network, the terminal, the spreadsheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from commands import Notemill
+from hypothesis import given
+from hypothesis import strategies as st
+from making import QUESTIONS, submit, work_off
+
+from console.flat import harmless_cell
+from console.result_forms import write_csv
+from models.database import connect
+from models.documents import Document
+from models.queries import Queries
+from models.settings import load_settings
+from models.store import Store
+from worker.chat import Chat
+from worker.engine import Prompt
+
+pytest_plugins = ("commands", "servers")
+MARKERS = (
+    "[INST]",
+    "[/INST]",
+    "</s>",
+    "<s>",
+    "<|im_start|>system",
+    "<|im_end|>",
+    "<|endoftext|>",
+    "<repo_name>",
+)
+ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x9b1m\u202eevil\r\x08\x7f"
+"""Clears, titles, colours, turns the direction, goes back over what was written."""
+
+
+def specials(chat: Chat, document: str) -> int:
+    """How many control tokens the prompt has."""
+    tokens = chat.encode(Prompt(document, "What is it?")).tokens
+    return sum(token in set(chat.tokenizer.all_special_ids) for token in tokens)
+
+
+def test_the_markers_of_a_prompt_are_plain_text_in_a_note(tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    chat = Chat(AutoTokenizer.from_pretrained(tokenizer_folder))
+    its_own = [str(token) for token in chat.tokenizer.all_special_tokens]
+    usual = specials(chat, "Nothing special.")
+    assert usual
+    for marker in (*MARKERS, *its_own, "".join(its_own)):
+        assert specials(chat, f"Before {marker} after.{marker}") == usual, marker
+
+
+def hostile(notemill: Notemill) -> None:
+    """A note whose text, id, source and metadata are full of escapes, answered."""
+    assert notemill("db", "upgrade") == 0
+    store = Store(connect(load_settings().effective_database_url))
+    note = Document(external_id=f"id{ESCAPES}", text=f"Pain{ESCAPES} again.", source=f"file{ESCAPES}")
+    submit(store, [note], QUESTIONS)
+    work_off(store, 1)
+
+
+def test_no_verb_prints_what_moves_the_terminal(notemill: Notemill) -> None:
+    hostile(notemill)
+    for arguments in (
+        ("show", "#1"),
+        ("show", "#1", "--plain"),
+        ("results",),
+        ("sql", "SELECT external_id, source, text FROM v_entities"),
+        ("status", "1"),
+        ("audit", "show"),
+        ("purge", "--document", f"id{ESCAPES}", "--yes"),
+    ):
+        assert notemill(*arguments) == 0, notemill.err
+        written = (notemill.out + notemill.err).replace("\n", "")
+        assert not [one for one in written if one in ESCAPES and not one.isprintable()], arguments
+
+
+def test_no_cell_of_an_export_is_a_formula(notemill: Notemill) -> None:
+    hostile(notemill)
+    store = Store(connect(load_settings().effective_database_url))
+    formula = Document(external_id="@SUM(A1)", text='=HYPERLINK("http://evil","Pain") again.')
+    _, registered = submit(store, [formula], QUESTIONS)
+    for id_ in registered.owed_document_ids:
+        work_off(store, id_)
+    file = io.BytesIO()
+    write_csv(Queries(connect(load_settings().effective_database_url)).results(), file)
+    cells = [cell for row in csv.reader(io.StringIO(file.getvalue().decode())) for cell in row]
+    assert any("HYPERLINK" in cell for cell in cells)
+    assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+@given(st.text() | st.integers() | st.none(), st.sampled_from(["=", "+", "-", "@", "\t", "\r", ""]))
+def test_a_cell_keeps_every_character_and_never_begins_a_formula(value: Any, start: str) -> None:
+    cell = f"{start}{value}" if isinstance(value, str) else value
+    safe = harmless_cell(cell)
+    assert safe in (cell, f"'{cell}")
+    assert not isinstance(safe, str) or not safe.startswith(("=", "+", "-", "@", "\t", "\r"))
