@@ -109,3 +109,6 @@ Vocabulary = Annotated[
     typer.Option(metavar="FILE", help="CSV: label, text, concept_id, code, … for omop and fhir."),
 ]
 Words = Annotated[str, typer.Argument(metavar="WORDS", help="In quotes where there are several.")]
+RecipeBefore = Annotated[str, typer.Argument(metavar="RECIPE_A", help="A recipe's id, now, or FILE.toml.")]
+RecipeAfter = Annotated[str, typer.Argument(metavar="RECIPE_B", help="A recipe's id, now, or FILE.toml.")]
+SampleNotes = Annotated[int, typer.Option("--notes", metavar="N", min=1, help="How many notes to try.")]
