@@ -275,6 +275,24 @@ def find(words: options.Words, limit: options.Rows = 20, as_json: options.Json =
     return find(words, limit=limit, as_json=as_json)
 
 
+@_look(epilog="Example: `notemill compare 3f2a now --notes 50`")
+def compare(
+    before: options.RecipeBefore,
+    after: options.RecipeAfter,
+    notes: options.SampleNotes = 20,
+    quiet: options.Quiet = False,
+    as_json: options.Json = False,
+) -> int:
+    """Say what another recipe would change, on a sample of notes, and the hours for the archive.
+
+    A recipe is the beginning of its id, whose answers are stored; `now`, the settings as they are; or a
+    TOML file of settings that differ. The last two answer the sample apart: the archive stays as it is.
+    """
+    from console.comparing import compare
+
+    return compare(before, after, notes=notes, is_quiet=quiet, as_json=as_json)
+
+
 @_look(epilog='Example: `notemill sql "SELECT label, COUNT(*) FROM v_entities GROUP BY label"`')
 def sql(statement: options.Statement, limit: options.Rows = 200) -> int:
     """Query the views; nothing can be changed from here."""

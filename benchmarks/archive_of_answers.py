@@ -14,7 +14,7 @@ from models.database import writing
 ENTITIES_A_NOTE = 40
 _BODY = "Pain in the left arm. No fever. Aspirin 100 mg daily. " * 20
 _LABEL = "CASE e.i % 4 WHEN 0 THEN 'medication' WHEN 1 THEN 'test' ELSE 'problem' END"
-_WORD = "CASE (n.i + e.i) % 500 WHEN 7 THEN 'sepsis' WHEN 8 THEN 'Hb' ELSE 'term ' || (n.i + e.i) % 500 END"
+_WORD = "CASE (n.i + e.i) % 500 WHEN 7 THEN 'sepsis' WHEN 8 THEN 'Hb' ELSE 'term ' || ((n.i + e.i) % 500) END"
 _ASSERTION = (
     "CASE (n.i * 3 + e.i) % 20 WHEN 0 THEN 'negated' WHEN 1 THEN 'possible' WHEN 2 THEN 'family'"
     " WHEN 3 THEN 'historical' ELSE 'present' END"
@@ -44,7 +44,7 @@ def _statements(notes: int, *, is_sqlite: bool) -> Iterator[str]:
     sha = "printf('%064d', n.i)" if is_sqlite else "lpad(n.i::text, 64, '0')"
     moment = "'2024-05-06 07:08:09.000000'" if is_sqlite else "TIMESTAMPTZ '2024-05-06 07:08:09Z'"
     json = "{}" if is_sqlite else "CAST({} AS JSON)"
-    about = """'{"patient": "' || n.i % 5000 || '", "date": "2024-' || (10 + n.i % 3) || '-01"}'"""
+    about = """'{"patient": "' || (n.i % 5000) || '", "date": "2024-' || (10 + n.i % 3) || '-01"}'"""
     notes_of = f"FROM numbers n WHERE n.i BETWEEN 1 AND {notes}"
     yield "CREATE TEMPORARY TABLE numbers (i INTEGER PRIMARY KEY)"
     yield (

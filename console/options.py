@@ -208,3 +208,6 @@ Head = Annotated[
 LastRows = Annotated[int, typer.Option("--last", metavar="N", min=1, help="So many of the newest.")]
 AuditAction = Annotated[str | None, typer.Option("--action", metavar="ACTION", help="Only these.")]
 Words = Annotated[str, typer.Argument(metavar="WORDS", help="In quotes where there are several.")]
+RecipeBefore = Annotated[str, typer.Argument(metavar="RECIPE_A", help="A recipe's id, now, or FILE.toml.")]
+RecipeAfter = Annotated[str, typer.Argument(metavar="RECIPE_B", help="A recipe's id, now, or FILE.toml.")]
+SampleNotes = Annotated[int, typer.Option("--notes", metavar="N", min=1, help="How many notes to try.")]

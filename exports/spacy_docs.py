@@ -40,7 +40,7 @@ def doc_of(note: ExportedNote, english: Language) -> Doc:
     """The tokens of `english`, cut further wherever a span begins or ends, so that none is lost."""
     from spacy.util import filter_spans
 
-    spans = [*_spans(note)]
+    spans = [_trimmed(note.text, span) for span in _spans(note)]
     doc = _cut(note.text, english, {edge for span in spans for edge in (span["start"], span["end"])})
     for group in ("entities", "attributes", "passages"):
         of_group = [span for span in spans if span["group"] == group]
@@ -68,6 +68,13 @@ def _spans(note: ExportedNote) -> Iterator[dict[str, Any]]:
             yield {**one, "group": "attributes", "label": one["kind"]}
     for answer, passage in note.items("passages"):
         yield {**passage, "group": "passages", "label": answer["parameters"]["query"]}
+
+
+def _trimmed(text: str, span: dict[str, Any]) -> dict[str, Any]:
+    """A space is no token of spaCy's: a span may neither begin nor end with one."""
+    quoted = text[span["start"] : span["end"]]
+    start = span["start"] + len(quoted) - len(quoted.lstrip())
+    return {**span, "start": start, "end": max(start, span["end"] - len(quoted) + len(quoted.rstrip()))}
 
 
 def _cut(text: str, english: Language, edges: set[int]) -> Doc:

@@ -1,0 +1,158 @@
+"""`notemill compare`: before an archive is read again, what another recipe would change, and the hours."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from console.database import Database, database
+from console.differing import Change, counted, entity_changes, passage_changes
+from console.progress import Voice, voice
+from console.terminal import count_of, harmless, shortened, stdout
+from console.trying import Tried, try_out
+from models import comparing
+from models.answers import Task
+from models.documents import Document
+from models.errors import UsageError
+from models.jobs import Question
+from models.settings import Settings, load_settings
+
+_NOW = "now"
+_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """A recipe as typed: stored answers, or settings to try."""
+
+    typed: str
+    recipe_id: str | None = None
+    task: Task | None = None
+    settings: Settings | None = None
+
+
+def compare(one: str, other: str, *, notes: int, is_quiet: bool, as_json: bool) -> int:
+    """Raises UsageError where a recipe is not known, or no note has been answered under both."""
+    settings, speaking = load_settings(), voice(is_quiet=is_quiet or as_json)
+    with database(settings) as opened:
+        sides = [_side(typed, settings, opened) for typed in (one, other)]
+        stored = [side.recipe_id for side in sides if side.recipe_id]
+        documents = comparing.sample(opened.engine, stored, notes)
+        if not documents:
+            raise UsageError("no note was answered under what is to be compared: choose other recipes.")
+        asked = _questions(opened, sides, documents, settings)
+        tried = [_answers(side, opened, documents, asked, speaking) for side in sides]
+        archive = comparing.notes_to_do(opened.engine)
+    report = _report(sides, tried, len(documents), archive)
+    print(json.dumps(report, ensure_ascii=False)) if as_json else _print(report)
+    return 0
+
+
+def _side(typed: str, settings: Settings, opened: Database) -> _Side:
+    if typed == _NOW:
+        return _Side(typed, settings=settings)
+    if typed.endswith(".toml"):
+        try:
+            changed = tomllib.loads(Path(typed).read_text("utf-8"))
+            return _Side(typed, settings=Settings(**{**settings.model_dump(), **changed}))
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+            raise UsageError(f"{typed} is no file of settings: {type(error).__name__}.") from None
+    recipe_id, task = comparing.recipe(opened.engine, typed)
+    return _Side(typed, recipe_id, task)
+
+
+def _questions(
+    opened: Database, sides: list[_Side], documents: list[Document], settings: Settings
+) -> list[Question]:
+    """What the stored side was asked; of two that are tried, the tasks that need no words."""
+    tasks = {side.task for side in sides if side.task}
+    if len(tasks) > 1:
+        raise UsageError(
+            "one recipe is of entities, search or summary, the other of another: nothing to compare."
+        )
+    for side in sides:
+        if side.recipe_id:
+            return comparing.questions(opened.engine, side.recipe_id, documents)
+    summary = Question(task=Task.SUMMARY, parameters={"max_words": settings.summary_words})
+    return [Question(task=Task.ENTITIES), summary]
+
+
+def _answers(
+    side: _Side, opened: Database, documents: list[Document], asked: list[Question], speaking: Voice
+) -> Tried:
+    if side.settings is not None:
+        return try_out(side.settings, documents, asked, speaking)
+    return Tried(comparing.answers(opened.engine, side.recipe_id or "", documents), 0, 0.0)
+
+
+def _report(sides: list[_Side], tried: list[Tried], notes: int, archive: int) -> dict[str, Any]:
+    before, after = (one.answers for one in tried)
+    entities: list[tuple[str, Change]] = []
+    passages: list[tuple[str, Change]] = []
+    summaries = []
+    for key in sorted(before.keys() & after.keys()):
+        old, new = before[key], after[key]
+        mentions = entity_changes(old.get("entities", ()), new.get("entities", ()))
+        entities += [(key[0], one) for one in mentions]
+        sentences = passage_changes(old.get("passages", ()), new.get("passages", ()))
+        passages += [(key[0], one) for one in sentences]
+        if "summary" in old:
+            texts = (old["summary"]["text"], new["summary"]["text"])
+            summaries.append({"note": key[0], "before": texts[0], "after": texts[1]})
+    return {
+        "before": sides[0].typed,
+        "after": sides[1].typed,
+        "notes": notes,
+        "compared": len(before.keys() & after.keys()),
+        "failed": [one.failed for one in tried],
+        "entities": counted(change for _, change in entities),
+        "passages": counted(change for _, change in passages),
+        "changes": [
+            {"note": note, **asdict(change)} for note, change in entities + passages if change.kind != "kept"
+        ],
+        "summaries": summaries,
+        "archive_notes": archive,
+        "hours": [round(one.seconds / notes * archive / 3600, 3) if one.seconds else None for one in tried],
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    console = stdout()
+    both = f"{report['before']} → {report['after']}"
+    console.print(f"{both}: {count_of(report['notes'], 'note')}, {report['compared']} answers under both")
+    for name in ("entities", "passages"):
+        if any(report[name].values()):
+            words = ", ".join(f"{count:,} {kind}" for kind, count in report[name].items() if count)
+            console.print(f"{name}: {words}", style="bold")
+    changes = _table("note", "what", "text", "before", "after")
+    for change in report["changes"][:_SHOWN]:
+        cells = (change["note"], change["kind"], change["text"], change["before"], change["after"])
+        changes.add_row(*(Text(shortened(cell, 60)) for cell in cells))
+    if report["changes"]:
+        console.print(changes)
+        if (more := len(report["changes"]) - _SHOWN) > 0:
+            console.print(f"… and {count_of(more, 'change')} more; --json has them all.", style="dim")
+    summaries = _table("note", "before", "after")
+    for one in report["summaries"]:
+        texts = (Text(harmless(one[name])) for name in ("before", "after"))
+        summaries.add_row(shortened(one["note"], 30), *texts)
+    if report["summaries"]:
+        console.print(summaries)
+    for side, hours, failed in zip(("before", "after"), report["hours"], report["failed"], strict=True):
+        if hours is not None:
+            words = f"{report[side]}: {hours:,.2f} hours for {count_of(report['archive_notes'], 'note')}"
+            console.print(f"{words}, by one worker as fast as this one; {failed} failed in the sample")
+
+
+def _table(*titles: str) -> Table:
+    table = Table(pad_edge=False, header_style="bold", show_lines=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
+    return table

@@ -1,0 +1,90 @@
+"""A sample of notes through other settings, beside the archive: a database, a Redis and a worker of its own.
+
+Nothing of it reaches the archive; the folder, patients' words in it, is private and gone at the end.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+
+from console.database import Database, database
+from console.mill import Mill
+from console.progress import Voice
+from console.weights import serving_of
+from models import comparing
+from models.answers import Task
+from models.documents import Document
+from models.jobs import Question
+from models.progress import RunProgress
+from models.settings import Settings
+from producer import submit
+
+_SECONDS_BETWEEN_LOOKS = 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came out, and what it took."""
+
+    answers: dict[comparing.Key, dict[str, Any]]
+    failed: int
+    seconds: float
+    """From the first job taken to the last one ended: the worker's start is not in it."""
+
+
+def try_out(
+    settings: Settings, documents: Sequence[Document], questions: Sequence[Question], voice: Voice
+) -> Tried:
+    """Raises NotemillError where the weights or the worker are not to be had."""
+    home = settings.home_folder
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix="compare-") as name:
+        folder = Path(name)
+        if (home / "weights").exists():
+            (folder / "weights").symlink_to(home / "weights")
+        apart = {"home": folder, "database_url": SecretStr(""), "redis_url": SecretStr("")}
+        with database(scratch := settings.model_copy(update=apart)) as opened:
+            progress, recipes = _answered(scratch, opened, documents, questions, voice)
+            found = {
+                key: answer
+                for recipe in recipes
+                for key, answer in comparing.answers(opened.engine, recipe, documents).items()
+            }
+    began, ended = progress.first_started_at, progress.last_finished_at
+    return Tried(found, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
+
+
+def _answered(
+    settings: Settings,
+    opened: Database,
+    documents: Sequence[Document],
+    questions: Sequence[Question],
+    voice: Voice,
+) -> tuple[RunProgress, Sequence[str]]:
+    serving = serving_of(settings, opened, voice.say)
+    words = next((one.parameters["max_words"] for one in questions if one.task is Task.SUMMARY), None)
+    submitted = submit(
+        documents,
+        tasks=[one.task for one in questions if one.task is not Task.SEARCH],
+        searches=[one.parameters["query"] for one in questions if one.task is Task.SEARCH],
+        summary_words=words,
+        settings=settings,
+        serving=serving,
+    )
+    mill = Mill(settings, serving.id, voice)
+    try:
+        while not (progress := opened.queries.run_progress(submitted.run_id)).is_done:
+            mill.keep_turning((progress.finished + progress.failed, progress.running))
+            voice.show(progress.finished + progress.failed, progress.total, "trying it out")
+            time.sleep(_SECONDS_BETWEEN_LOOKS)
+    finally:
+        voice.close()
+        mill.stop(is_hurried=True)
+    return progress, comparing.recipe_ids(opened.engine)
