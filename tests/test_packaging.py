@@ -25,7 +25,7 @@ from models.settings import PREFIX, Settings
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
-OURS = ("console", "models", "producer", "training", "worker")
+OURS = ("console", "exports", "models", "producer", "training", "worker")
 HEAVY = ("torch", "transformers", "bitsandbytes", "llguidance", "peft", "numpy")
 SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET|AUTH|KEY")
 VARIABLE = re.compile(r"\$\{[A-Z_]+(:[?-][^}]*)?\}")
