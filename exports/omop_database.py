@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -82,8 +83,12 @@ def _engine(url: str) -> sa.Engine:
         parsed = sa.make_url(url)
         if parsed.drivername in _POSTGRESQL:
             parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() == "sqlite" and parsed.database:
+            Path(parsed.database).touch(mode=0o600)  # a new one is for its owner's eyes
         options: dict[str, Any] = {"hide_parameters": True, "poolclass": sa.NullPool}
         return sa.create_engine(parsed, **options)
+    except OSError as error:
+        raise UsageError(f"cannot write {_shown(parsed)}: {error.strerror}") from None
     except (exc.ArgumentError, ValueError, ImportError):
         raise UsageError(
             "that is no database URL. For example: --output postgresql://user@host/omop"

@@ -78,6 +78,13 @@ def test_a_database_gets_tables_and_typed_views(archive: Archive, cdm: str) -> N
     ]
 
 
+def test_a_new_sqlite_file_is_for_its_owners_eyes(archive: Archive) -> None:
+    archive.write("omop", f"sqlite:///{archive.folder}/cdm.db")
+    assert (archive.folder / "cdm.db").stat().st_mode & 0o077 == 0
+    with pytest.raises(UsageError, match="cannot write"):
+        archive.write("omop", "sqlite:////nowhere/at/all/cdm.db")
+
+
 def test_an_export_that_comes_again_replaces_its_own_rows_only(archive: Archive, cdm: str) -> None:
     archive.write("omop", cdm)
     _execute(cdm, "INSERT INTO note_nlp (note_nlp_id, note_id, lexical_variant, nlp_date, nlp_system)"
