@@ -169,7 +169,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(ending: str, tmp_path: Path) -
     head = b'note_id,text\n1,"' if ending == ".csv.gz" else b""
     with path.open("wb") as file:
         file.write(packer.compress(head))
-        for _ in range(150):
+        for _ in range(80):
             file.write(packer.compress(b"a" * 2**20))
         file.write(packer.flush())
     code = "import sys; from producer.sources import open_sources;"
