@@ -20,7 +20,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from models.documents import Document
@@ -118,6 +118,7 @@ def test_any_column_of_parquet_is_read_or_refused(column: list[Any], name: str, 
 
 
 @FUZZED
+@example(cut=695, put=b"\x80")  # a column's name that is no UTF-8
 @given(cut=st.integers(0, 2_000), put=st.binary(max_size=8))
 def test_a_damaged_parquet_file_is_refused(cut: int, put: bytes, tmp_path: Path) -> None:
     buffer = io.BytesIO()
