@@ -62,7 +62,7 @@ def _records(file: pq.ParquetFile) -> Iterator[tuple[int, Record | str]]:
 def _rows(batch: pa.RecordBatch) -> list[Record | str]:
     try:
         rows: list[Record | str] = batch.to_pylist()
-    except UnicodeDecodeError:  # Arrow does not look inside strings; Python does, and names no row
+    except (ValueError, OverflowError):  # Arrow does not look inside values; Python does, and names no row
         rows = [_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
     return rows
 
@@ -72,4 +72,6 @@ def _row(single: pa.RecordBatch) -> Record | str:
         row: Record = single.to_pylist()[0]
     except UnicodeDecodeError:
         return "invalid UTF-8"
+    except (ValueError, OverflowError):
+        return "a time out of range"
     return row

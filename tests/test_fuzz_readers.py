@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +106,7 @@ VALUES = st.one_of(
 
 
 @FUZZED
+@example(column=[datetime(2000, 1, 1), -62_135_596_800_000_001], name="ward")  # noqa: DTZ001
 @given(column=st.lists(VALUES, min_size=1, max_size=4), name=st.sampled_from(["text", "id", "ward"]))
 def test_any_column_of_parquet_is_read_or_refused(column: list[Any], name: str, tmp_path: Path) -> None:
     columns: dict[str, Any] = {"id": list(range(len(column))), "text": ["good"] * len(column), name: column}
