@@ -52,6 +52,7 @@ def _sqlite(engine: Engine) -> Overwritten:
     folder = str(Path(engine.url.database or "").parent).replace("'", "''")
     raw = engine.raw_connection()
     try:
+        raw.cursor().execute(f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_SECONDS * 1000)}")
         raw.cursor().execute(f"PRAGMA temp_store_directory = '{folder}'")
         deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
         if _is_log_empty(raw, deadline):

@@ -18,6 +18,9 @@ BATCH_ROWS = 64
 
 Record = dict[str, Any]
 
+_DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What pyarrow raises; the last for a name in the footer that is no UTF-8."""
+
 
 def read_parquet_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:
     """The documents of a file, each under its 1-based row.
@@ -27,12 +30,13 @@ def read_parquet_file(path: Path, origin: Origin, choice: ColumnChoice) -> Itera
     try:
         # Without pre_buffer a row group is decoded page by page, not held whole.
         file = pq.ParquetFile(path, pre_buffer=False, buffer_size=1024 * 1024)
-    except (pa.ArrowException, OSError):
+        names = file.schema_arrow.names
+    except _DAMAGED:
         raise SourceError(
             f"{origin.source} is not a readable Parquet file.", reason="damaged Parquet"
         ) from None
     with file:
-        columns = choice.among(file.schema_arrow.names, origin.source)
+        columns = choice.among(names, origin.source)
         for row_number, record in _records(file):
             if isinstance(record, str):
                 yield origin.refused(record, row_number)
@@ -51,14 +55,14 @@ def _records(file: pq.ParquetFile) -> Iterator[tuple[int, Record | str]]:
                 for row in _rows(batch):
                     row_number += 1
                     yield row_number, row
-        except (pa.ArrowException, OSError):
+        except _DAMAGED:
             yield row_number + 1, f"damaged Parquet (to row {group_ends_at})"
 
 
 def _rows(batch: pa.RecordBatch) -> list[Record | str]:
     try:
         rows: list[Record | str] = batch.to_pylist()
-    except UnicodeDecodeError:  # Arrow does not look inside strings; Python does, and names no row
+    except (ValueError, OverflowError):  # Arrow does not look inside values; Python does, and names no row
         rows = [_row(batch.slice(index, 1)) for index in range(batch.num_rows)]
     return rows
 
@@ -68,4 +72,6 @@ def _row(single: pa.RecordBatch) -> Record | str:
         row: Record = single.to_pylist()[0]
     except UnicodeDecodeError:
         return "invalid UTF-8"
+    except (ValueError, OverflowError):
+        return "a time out of range"
     return row

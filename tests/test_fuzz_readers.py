@@ -14,13 +14,14 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from models.documents import Document
@@ -105,6 +106,7 @@ VALUES = st.one_of(
 
 
 @FUZZED
+@example(column=[datetime(2000, 1, 1), -62_135_596_800_000_001], name="ward")  # noqa: DTZ001
 @given(column=st.lists(VALUES, min_size=1, max_size=4), name=st.sampled_from(["text", "id", "ward"]))
 def test_any_column_of_parquet_is_read_or_refused(column: list[Any], name: str, tmp_path: Path) -> None:
     columns: dict[str, Any] = {"id": list(range(len(column))), "text": ["good"] * len(column), name: column}
@@ -118,6 +120,7 @@ def test_any_column_of_parquet_is_read_or_refused(column: list[Any], name: str, 
 
 
 @FUZZED
+@example(cut=695, put=b"\x80")  # a column's name that is no UTF-8
 @given(cut=st.integers(0, 2_000), put=st.binary(max_size=8))
 def test_a_damaged_parquet_file_is_refused(cut: int, put: bytes, tmp_path: Path) -> None:
     buffer = io.BytesIO()
@@ -169,7 +172,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(ending: str, tmp_path: Path) -
     head = b'note_id,text\n1,"' if ending == ".csv.gz" else b""
     with path.open("wb") as file:
         file.write(packer.compress(head))
-        for _ in range(150):
+        for _ in range(80):
             file.write(packer.compress(b"a" * 2**20))
         file.write(packer.flush())
     code = "import sys; from producer.sources import open_sources;"
