@@ -18,6 +18,7 @@ from worker.engine import Choice, Decide, Decided, Reply
 from worker.note import Note
 from worker.prompts import prompt
 from worker.recipes import Ways
+from worker.sections import kind_of_title
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,16 @@ def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Menti
                 start, end = mark.start + window.start, mark.end + window.start
                 if mark.label == "medication":
                     start = without_attributes(note.text, start, end)
+                if _is_heading(note, start, end):
+                    continue
                 mentions.append(Mention(start, end, mark.label, mark.probability))
     return mentions
+
+
+def _is_heading(note: Note, start: int, end: int) -> bool:
+    """DIAGNOSIS, IMPRESSION: the name of a section is not a mention; NECK and CHEST stay what they are."""
+    section = note.section_at(start)
+    return end <= section.body_start and kind_of_title(section.title) not in (None, "inherited")
 
 
 def kinds_read(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:

@@ -1,0 +1,73 @@
+"""One reading of a window: marks as mentions of the note, and what each of its sentences tells of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from models.answers import Task
+from worker.decisions import SENTENCE_KINDS, mark_words, marked_labels
+from worker.engine import Decide, Decided, Scores
+from worker.note import Note
+from worker.reading import kinds_read, mentions_read, reading_requests
+from worker.recipes import SearchJoin, Ways
+
+HOW = Ways(
+    adapted_tasks=frozenset({Task.ENTITIES}),
+    marked_labels=("problem", "anatomy"),
+    is_always_listed=False,
+    is_summary_chosen=True,
+    window_tokens=40,
+    summary_window_tokens=200,
+    search_join=SearchJoin(),
+)
+TEXT = "NECK: Supple.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two weeks."
+
+
+def answered(request: Decide, marked: dict[str, str]) -> Decided:
+    """Every word its own token; `marked`: label by word. Sentences with 'back' are of the plan."""
+    marks, kinds = request.choices
+    starts = {name: 1 + 2 * place for place, name in enumerate(HOW.marked_labels)}
+    ends = [place for place in range(1, len(request.copy) + 1) if not request.copy[place:][:1].isalpha()]
+    spans = [(max(request.copy[:end].rfind(" "), request.copy[:end].rfind("\n")) + 1, end) for end in ends]
+    of_marks = np.full((len(spans), len(marks.words)), -9.0, np.float32)
+    for row, (start, end) in enumerate(spans):
+        label = marked.get(request.copy[start:end].strip(" .:"))
+        of_marks[row, starts[label] if label else 0] = 0.0
+    of_kinds = np.full((len(kinds.ends), len(kinds.words)), -9.0, np.float32)
+    for row, end in enumerate(kinds.ends):
+        is_plan = "weeks" in request.copy[max(0, end - 8) : end]
+        of_kinds[row, SENTENCE_KINDS.index("plan" if is_plan else "other")] = 0.0
+    own = tuple((max(0, end - 1), end) for end in kinds.ends)
+    return Decided((Scores(tuple(spans), of_marks), Scores(own, of_kinds)), 1)
+
+
+@pytest.fixture
+def note() -> Note:
+    return Note.of(TEXT, lambda piece: len(piece.split()), HOW.window_tokens, HOW.summary_window_tokens)
+
+
+def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) -> None:
+    requests = reading_requests(note, HOW)
+    assert len(requests) == len(note.windows)
+    for request in requests:
+        marks, kinds = request.choices
+        assert marks.words == mark_words(marked_labels(HOW.marked_labels))
+        assert kinds.words == SENTENCE_KINDS
+        assert all(word in request.prompt.question for word in SENTENCE_KINDS)
+
+
+def test_the_name_of_a_section_is_no_mention_and_a_part_of_the_body_is(note: Note) -> None:
+    marked = {"NECK": "anatomy", "DIAGNOSIS": "problem", "Gout": "problem", "toe": "anatomy"}
+    replies = [answered(request, marked) for request in reading_requests(note, HOW)]
+    found = [(TEXT[one.start : one.end], one.label) for one in mentions_read(note, replies, HOW)]
+    assert found == [("NECK", "anatomy"), ("Gout", "problem"), ("toe", "anatomy")]
+
+
+def test_each_sentence_is_told_once_with_its_kinds(note: Note) -> None:
+    replies = [answered(request, {}) for request in reading_requests(note, HOW)]
+    kinds = kinds_read(note, replies)
+    assert [sentence for sentence, _ in kinds] == list(note.sentences)
+    best = {TEXT[s.start : s.end]: max(of, key=of.__getitem__) for s, of in kinds}
+    assert best["Come back in two weeks."] == "plan"
+    assert list(best.values()).count("plan") == 1
