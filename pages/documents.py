@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.answers import Assertion
+from models.audit import Action
 from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
 from models.jobs import JobStatus
@@ -50,6 +51,7 @@ def document(request: Request) -> Response:
     """One note with all that was found in it."""
     shelf = shelf_of(request)
     found = stored(shelf, request)
+    shelf.store.note(Action.SHOW, document=found.id)
     return html("document", newer=shelf.browsing.newer_version(found.id), **note_values(shelf, found))
 
 

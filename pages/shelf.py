@@ -17,7 +17,7 @@ from pages.rendering import render
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """The store, opened; `store` is for corrections only."""
+    """The store, opened; `store` is for corrections and for the audit trail."""
 
     store: Store
     queries: Queries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from html import unescape
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from view_notes import ATTACK, QUERY, TOKEN, WARD
 
+from models import audit
+from models.audit import Action
+from models.database import connect
 from models.documents import text_sha256
 from pages.following import Following
 from pages.guarding import Guard
@@ -64,6 +68,14 @@ def test_the_page_has_the_note_character_by_character(view: View) -> None:
     note = re.search(r'<div class="note"[^>]*>(.*?)</div>', body, re.DOTALL)
     assert note is not None
     assert unescape(re.sub(r"<[^>]+>", "", note[1]).replace("&#13;", "\r")) == WARD
+
+
+def test_who_looks_at_a_note_is_in_the_audit_trail(view: View) -> None:
+    view.get("/documents/2")
+    engine = connect(f"sqlite:///{view.home / 'notemill.db'}")
+    [*_, newest] = audit.entries(engine, action=Action.SHOW)
+    assert json.loads(newest.subject) == {"document": 2}
+    engine.dispose()
 
 
 def test_html_in_a_note_an_id_a_query_and_a_detail_shows_as_text(view: View) -> None:
