@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from commands import Notemill
-from console.flat import harmless_cell
 from hypothesis import given
 from hypothesis import strategies as st
 from making import QUESTIONS, submit, work_off
 
 from console.result_forms import write_csv
+from exports.flat import harmless_cell
 from models.database import connect
 from models.documents import Document
 from models.queries import Queries

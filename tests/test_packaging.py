@@ -103,7 +103,7 @@ def an_old_python(path: Path) -> None:
 
 def test_only_the_settings_read_the_environment() -> None:
     readers = [path for path in sources() if reads_environment(ast.parse(path.read_text("utf-8")))]
-    assert readers == [ROOT / "models/overwriting.py", ROOT / "models/settings.py"]  # the first: SQLite's own
+    assert readers == [ROOT / "models/settings.py"]
 
 
 def test_help_imports_no_network_no_queue_and_no_database() -> None:

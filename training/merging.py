@@ -35,5 +35,7 @@ def merge(weights: Path, adapter: Path, output: Path, say: Callable[[str], None]
         target = Path(scratch) / "merged"
         merged.save_pretrained(target, save_original_format=False)
         AutoTokenizer.from_pretrained(weights).save_pretrained(target)
-        AutoModelForCausalLM.from_pretrained(target, dtype=torch.bfloat16)  # what cannot be read is not kept
+        AutoModelForCausalLM.from_pretrained(
+            target, dtype=torch.bfloat16, use_safetensors=True
+        )  # what cannot be read is not kept
         target.rename(output)

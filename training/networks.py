@@ -67,6 +67,7 @@ def _frozen(folder: Path, recipe: Recipe, device: torch.device) -> Any:
     )
     network = AutoModelForCausalLM.from_pretrained(
         folder,
+        use_safetensors=True,
         dtype=torch.bfloat16,
         device_map={"": device},
         attn_implementation=packed_attention.NAME,
