@@ -14,6 +14,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from models.visible import pictures
+
 _WIDTH_WITHOUT_TERMINAL = 120
 
 
@@ -111,14 +113,4 @@ def _shortest(path: Path) -> str:
     return shlex.quote(str(absolute))
 
 
-def _pictures() -> dict[int, str]:
-    table = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n"}
-    table[0x7F] = "␡"
-    table |= dict.fromkeys(range(0x80, 0xA0), "�")
-    # Characters that turn the direction of what follows, or are line ends only to some.
-    bidirectional = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    table |= dict.fromkeys(bidirectional, "�")
-    return table | {0x2028: "\n", 0x2029: "\n"}
-
-
-_PICTURES = _pictures()
+_PICTURES = pictures("\t\n")

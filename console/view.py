@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import ipaddress
 import logging
 import secrets
 import socket
@@ -16,6 +15,7 @@ from console.terminal import stdout, typed
 from models.browsing import Browsing
 from models.errors import NotemillError, UsageError
 from models.settings import load_settings
+from models.this_machine import is_this_machine
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -92,20 +92,11 @@ def _check_way(host: str, certificate: Path | None, key: Path | None, *, is_plai
         raise UsageError("--certificate and --key go together.")
     if is_plain and certificate is not None:
         raise UsageError("--behind-proxy is for a proxy that has the certificate itself: leave one out.")
-    if not (_is_loopback(host) or certificate is not None or is_plain):
+    if not (is_this_machine(host) or certificate is not None or is_plain):
         raise UsageError(
             f"{host} is open to a network, and notes would cross it unencrypted: add --certificate FILE and"
             " --key FILE, or --behind-proxy where a proxy on this machine speaks TLS."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listening(host: str, port: int) -> socket.socket:

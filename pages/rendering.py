@@ -14,6 +14,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from models.visible import pictures
+
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
 
@@ -85,13 +87,4 @@ def words(name: str) -> str:
 _LONE_CARRIAGE_RETURN = re.compile(r"\r(?!\n)")
 
 
-def _pictures() -> dict[int, str]:
-    table = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in "\t\n\r"}
-    table[0x7F] = "␡"
-    table |= dict.fromkeys(range(0x80, 0xA0), "�")
-    bidirectional = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
-    table |= dict.fromkeys(bidirectional, "�")
-    return table | {0x2028: "\n", 0x2029: "\n"}
-
-
-_PICTURES = _pictures()
+_PICTURES = pictures("\t\n\r")

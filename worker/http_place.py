@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from urllib.parse import urlsplit
 
 from models.errors import UsageError
 from models.settings import Settings
+from models.this_machine import is_this_machine
 
 
 class NotesWouldLeaveError(UsageError):
@@ -19,18 +19,9 @@ def check_place(settings: Settings) -> None:
     Names are not looked up: what a name server says may change between the check and the request.
     """
     host = urlsplit(settings.http_url).hostname or ""
-    if settings.http_may_leave_machine or _is_this_machine(host):
+    if settings.http_may_leave_machine or is_this_machine(host):
         return
     raise NotesWouldLeaveError(
         f"NOTEMILL_HTTP_URL names another machine ({host}), and the text of every note would go there: set"
         " NOTEMILL_HTTP_MAY_LEAVE_MACHINE=true if it may"
     )
-
-
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
