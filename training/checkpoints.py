@@ -6,7 +6,6 @@ Written beside its place and renamed, so that a half-written one is never found;
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -73,10 +72,6 @@ class Checkpoints:
         if state["chance_cuda"]:
             torch.cuda.set_rng_state_all(state["chance_cuda"])
         return int(state["step"]), state["progress"]
-
-    def forget(self) -> None:
-        """Removes them all."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _found(self) -> list[Path]:
         return sorted(self._folder.glob("step-*.pt"))

@@ -34,8 +34,3 @@ class Piece:
     rights: tuple[Right, ...] = ()
     answers: tuple[int, ...] = ()
     """Indexes of the tokens of answers: each is predicted after the token before it."""
-
-    @property
-    def parts(self) -> int:
-        """How many losses it brings; each counts the same."""
-        return len(self.rights) + bool(self.answers)
