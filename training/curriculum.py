@@ -93,7 +93,9 @@ class Curriculum:
         found: list[Example] = []
         for corpus, records in self._notes.items():
             found += search_examples(corpus, records, size, chance)
-        found += section_examples([record["note"] for record in self._by_kind[PLAIN]], size, chance)
+        notes = [record["note"] for record in self._by_kind[PLAIN]]
+        notes += notes_of_parts(self._by_kind[DIALOGUE], _NOTES_OF_PARTS, chance)
+        found += section_examples(notes, size, chance)
         answers = [one for one in self._by_kind[ANSWER] if len(one["answer"]) < _MOST_ANSWER_CHARACTERS]
         if len(answers) >= 3:
             found += answer_examples(answers, len(answers) // 10 + 1, chance)

@@ -135,12 +135,19 @@ _KIND_QUERIES = {
     "History": ("What is the patient's medical history?", "past history"),
     "Family_history": ("Is there a family history?", "diseases in the family"),
     "Dosage": ("What doses were given?", "dosage"),
+    "Chemical": ("Which drugs are mentioned?", "medications", "What drug was given?"),
+    "Disease": ("Which diseases are mentioned?", "diseases and symptoms", "What condition is described?"),
 }
+"""By a corpus's label, what asks for every mention of it."""
+_WHOLLY_ANNOTATED = frozenset({"maccrobat", "bc5cdr"})
+"""Corpora in which a sentence without such a mention has none."""
 _WORDINGS = (
     "{}",
     "{}",
     "Does the patient have {}?",
     "Is there {}?",
+    "Was {} found?",
+    "anything about {}",
     "mentions of {}",
     "What is said about {}?",
 )
@@ -151,7 +158,7 @@ def _own_query(
 ) -> tuple[str, Any]:
     mention = chance.choice(inside)
     kind = mention["label"]
-    if corpus == "maccrobat" and kind in _KIND_QUERIES and chance.random() < 0.5:
+    if corpus in _WHOLLY_ANNOTATED and kind in _KIND_QUERIES and chance.random() < 0.5:
         return chance.choice(_KIND_QUERIES[kind]), lambda one: one["label"] == kind
     concept = mention.get("concept")
     if concept:
