@@ -21,7 +21,7 @@ from training.checkpoints import Checkpoints, OtherRunError
 from training.curriculum import Curriculum
 from training.curves import draw_curve
 from training.loop import Progress, Run, train
-from training.networks import optimizer_of, trainable
+from training.networks import optimizer_of, save_adapter, trainable
 from training.packing import rows_of
 from training.pieces import Piece
 from training.prepared import read_prepared
@@ -70,7 +70,7 @@ def finetune(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
             epoch=curriculum.epoch,
             validation=rows_of(held_back.epoch(0), asked.recipe.row_tokens)[: asked.recipe.validation_rows],
             checkpoints=checkpoints,
-            keep_best=lambda: network.save_pretrained(best),
+            keep_best=lambda: save_adapter(network, best),
             say=say,
             stop_after_steps=asked.stop_after_steps,
         )
@@ -87,7 +87,7 @@ def _finish(
         for name in ("adapter_model.safetensors", "adapter_config.json"):
             shutil.copyfile(best / name, asked.output / name)
     else:
-        network.save_pretrained(asked.output)
+        save_adapter(network, asked.output)
     write_served(asked.output, curriculum.tasks, [label.name for label in asked.labels])
     write_record(asked.output, asked.recipe, facts, progress)
     draw_curve(asked.output / "curve.png", progress.losses, progress.validations)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
@@ -17,7 +17,7 @@ from worker.networks import nf4
 
 
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
-    """`start`: an adapter to go on from, whose rank then holds. Raises RecipeError."""
+    """`start`: an adapter to go on from, whose rank then holds; dropout is the recipe's. Raises RecipeError."""
     torch.manual_seed(recipe.seed)
     disable_progress_bar()  # the run's own lines say how far it is
     network = _frozen(folder, recipe, device)
@@ -27,7 +27,9 @@ def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | 
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         network.enable_input_require_grads()
     if start is not None:
-        return PeftModel.from_pretrained(network, start, is_trainable=True).train()
+        started = PeftConfig.from_pretrained(start)
+        started.lora_dropout = recipe.dropout
+        return PeftModel.from_pretrained(network, start, is_trainable=True, config=started).train()
     config = LoraConfig(
         r=recipe.rank,
         lora_alpha=recipe.alpha,
@@ -36,6 +38,11 @@ def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | 
         task_type="CAUSAL_LM",
     )
     return get_peft_model(network, config).train()
+
+
+def save_adapter(network: Any, folder: Path) -> None:
+    """As peft reads it. Embeddings are never trained, and looking whether they were asks the hub."""
+    network.save_pretrained(folder, save_embedding_layers=False)
 
 
 def optimizer_of(network: Any, recipe: Recipe) -> tuple[torch.optim.Optimizer, str]:
