@@ -19,7 +19,19 @@ from models.outcomes import Failed
 from models.settings import Settings
 from worker.chat import Chat
 from worker.decisions import NOTHING
-from worker.engine import Choice, Decide, Decided, Engine, Reply, Request, Scores, Write, Written
+from worker.engine import (
+    Choice,
+    Compare,
+    Compared,
+    Decide,
+    Decided,
+    Engine,
+    Reply,
+    Request,
+    Scores,
+    Write,
+    Written,
+)
 from worker.forms import EntityList
 from worker.pipeline import process
 from worker.recipes import ways
@@ -70,6 +82,8 @@ class CountingEngine:
     def _count(self, requests: Sequence[Request], replies: Sequence[Reply]) -> None:
         shared = {}
         for request, reply in zip(requests, replies, strict=True):
+            if isinstance(request, Compare):
+                continue
             encoded = self.chat.encode(request.prompt)
             shared[request.prompt.document, request.prompt.is_adapted] = encoded.shared_tokens
             copied = self.count_tokens(request.copy) if isinstance(request, Decide) else 0
@@ -80,6 +94,8 @@ class CountingEngine:
         self.counted.read_tokens += sum(shared.values())
 
     def _nothing(self, request: Request) -> Reply:
+        if isinstance(request, Compare):
+            return Compared((0.0,) * len(request.texts))
         if isinstance(request, Write):
             return Written(
                 "none" if isinstance(request.form, EntityList) else "None.", True, 0, WRITTEN_TOKENS

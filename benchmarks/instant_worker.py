@@ -11,7 +11,7 @@ import numpy as np
 
 from models.settings import Settings, load_settings
 from worker.app import make_app
-from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
 from worker.metering import Meter
 
 _SENTENCES_A_PASSAGE = 8
@@ -27,13 +27,19 @@ class InstantEngine:
         return len(text) // 4 + 1
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
-        return [_decided(one) if isinstance(one, Decide) else _REFUSAL for one in requests]
+        return [_reply(one) for one in requests]
 
     def close(self) -> None:
         """There is nothing to close."""
 
 
 _REFUSAL = Refusal("unparsable", "this engine only decides")
+
+
+def _reply(request: Request) -> Reply:
+    if isinstance(request, Compare):
+        return Compared((0.0,) * len(request.texts))
+    return _decided(request) if isinstance(request, Decide) else _REFUSAL
 
 
 def _decided(request: Decide) -> Decided:

@@ -23,7 +23,7 @@ from producer.questions import questions_for
 from producer.sources import open_sources
 from worker.chat import Chat
 from worker.conversation import Conversation
-from worker.engine import Decide, Request
+from worker.engine import Compare, Decide, Request
 from worker.entities import ask_entities
 from worker.note import Note
 from worker.recipes import Ways, ways
@@ -74,6 +74,10 @@ def _conversation(question: Question, note: Note, labels: tuple[Label, ...], how
 
 
 def _print(console: Console, question: Question, request: Request, chat: Chat, number: str) -> None:
+    if isinstance(request, Compare):
+        words = f"{question.task} · {number} · compares the query with {len(request.texts):,} sentences"
+        console.print(Rule(Text(words, style="bold"), align="left", style="dim"))
+        return
     encoded = chat.encode(request.prompt)
     words = f"{question.task} · {number} · {len(encoded.tokens):,} tokens, {encoded.shared_tokens:,} of them"
     words += " the note's"

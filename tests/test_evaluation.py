@@ -13,7 +13,7 @@ from models.labels import load_labels
 from models.settings import Settings
 from training.evaluation.data import DataError
 from training.evaluation.evaluating import TASKS, Plan, evaluate
-from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
 
 pytest_plugins = ("commands",)
 TEXT = "He took aspirin 81 mg daily for chest pain. Metoprolol was stopped. No fever."
@@ -53,9 +53,11 @@ class RightEngine:
         """There is nothing to close."""
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        return [self._decided(one) if self.is_right else Refusal("too_long", "") for one in requests]
+        return [self._reply(one) if self.is_right else Refusal("too_long", "") for one in requests]
 
-    def _decided(self, request: Request) -> Decided:
+    def _reply(self, request: Request) -> Reply:
+        if isinstance(request, Compare):
+            return Compared((0.0,) * len(request.texts))
         assert isinstance(request, Decide)
         scores = tuple(_scores(choice, request.copy) for choice in request.choices)
         return Decided(scores, len(request.copy))

@@ -26,7 +26,7 @@ from models.messages import TASK_NAME
 from models.outcomes import Failed, Finished, Reason
 from worker.completions import Completion, GarbledError, decided, written
 from worker.consuming import BadMessageError, check
-from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores, Written
+from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores, Written
 from worker.pipeline import process
 from worker.recipes import SearchJoin, Ways
 
@@ -93,6 +93,8 @@ class Erratic:
     def _reply(self, request: Request) -> Reply:
         if self._draw.random() < 0.03:
             return Refusal(self._draw.choice(list(Reason)), "any")
+        if isinstance(request, Compare):
+            return Compared(tuple(self._draw.uniform(-1, 1) for _ in request.texts))
         return self._decided(request) if isinstance(request, Decide) else self._written(request)
 
     def _decided(self, request: Decide) -> Decided:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sections import kind_of_title, sections
+from worker.sections import kind_of_title, kinds_named, sections
 
 
 @pytest.mark.parametrize(
@@ -65,3 +65,10 @@ def test_sections_follow_each_other_from_the_first_character_to_the_last(text: s
     assert (found[0].start, found[-1].end) == (0, len(text))
     assert all(before.end == after.start for before, after in pairwise(found))
     assert all(text[s.start :].startswith(s.title) and s.start <= s.body_start <= s.end for s in found)
+
+
+def test_a_query_names_the_section_that_it_asks_for():
+    assert kinds_named("What medications was the patient sent home on?") == {"medications"}
+    assert kinds_named("What is the patient's past medical history?") == {"past_history"}
+    assert kinds_named("Is there a family history?") == {"family_history"}
+    assert kinds_named("chest pain") == frozenset()

@@ -17,7 +17,7 @@ from worker.networks import nf4
 
 
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
-    """`start`: an adapter to go on from, whose rank then holds; dropout is the recipe's. Raises RecipeError."""
+    """`start`: an adapter to go on from, whose rank then holds, not its dropout. Raises RecipeError."""
     torch.manual_seed(recipe.seed)
     disable_progress_bar()  # the run's own lines say how far it is
     network = _frozen(folder, recipe, device)

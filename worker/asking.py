@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from worker.beginnings import Beginnings
 from worker.chat import Chat
-from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
+from worker.engine import Choice, Decide, Decided, Prompted, Refusal, Reply, Scores, Write, Written
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.places import places_of
@@ -34,7 +34,7 @@ class Placed:
 class Asked:
     """A request on its way."""
 
-    request: Request
+    request: Prompted
     beginning: tuple[int, ...]
     prompt: list[int]
     """The tokens after the beginning, up to where deciding or writing starts."""
@@ -120,7 +120,7 @@ class Asked:
 
 
 def ask(
-    request: Request, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: Meter
+    request: Prompted, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: Meter
 ) -> Asked | Refusal:
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from worker.asking import Asked, ask
 from worker.budget import Budget
 from worker.chat import Chat
-from worker.engine import Decide, Refusal, Reply, Request
+from worker.engine import Compare, Compared, Decide, Refusal, Reply, Request
 from worker.grammar import Allowed, Grammars
 from worker.metering import Meter
 from worker.scheduling import Scheduler
@@ -51,6 +51,14 @@ class Runner(Protocol):
         ...
 
 
+class Comparer(Protocol):
+    """A network beside the engine's that says how near texts are in meaning."""
+
+    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
+        """For each text, -1 to 1; safe to call from many threads."""
+        ...
+
+
 class BatchedEngine:
     """Engine over one network; `answer` may be called from any number of threads."""
 
@@ -62,9 +70,11 @@ class BatchedEngine:
         *,
         max_rows: int,
         max_tokens: int,
+        meaning: Comparer | None = None,
         meter: Meter | None = None,
     ) -> None:
         self._runner = runner
+        self._meaning = meaning
         self._meter = meter or Meter()
         self._watch = self._meter.stopwatch()
         self._chat = chat
@@ -99,7 +109,7 @@ class BatchedEngine:
             self._add(asked)
             self._changed.notify_all()
         with self._meter.timing("wait"):
-            return [one.reply.result() if isinstance(one, Asked) else one for one in prepared]
+            return [self._replied(one) for one in prepared]
 
     def forget(self) -> None:
         """The beginnings that are kept for later questions; what is asked again is read again."""
@@ -114,7 +124,17 @@ class BatchedEngine:
         self._thread.join()
         self._masks.shutdown()
 
-    def _prepare(self, request: Request) -> Asked | Refusal:
+    def _replied(self, one: Asked | Compare | Refusal) -> Reply:
+        """What is compared, is so while the engine's thread works on the rest."""
+        if isinstance(one, Compare):
+            if self._meaning is None:
+                return Refusal("crashed", "this engine was loaded without a network that compares")
+            return Compared(self._meaning.nearness(one.query, one.texts))
+        return one.reply.result() if isinstance(one, Asked) else one
+
+    def _prepare(self, request: Request) -> Asked | Compare | Refusal:
+        if isinstance(request, Compare):
+            return request
         limit = self.context_tokens
         return ask(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
 

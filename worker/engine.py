@@ -1,4 +1,4 @@
-"""What an engine is: two verbs, `decide` and `write`, over prompts that begin with the document.
+"""What an engine is: `decide` and `write`, over prompts that begin with the document, and `compare`.
 
 Only nouns and the Protocol; no torch. `worker.transformers_engine` implements it, and
 `worker.batching` lets many threads share one.
@@ -90,6 +90,21 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
+class Compare:
+    """How near texts are to a query in meaning."""
+
+    query: str
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """For each text its nearness, -1 to 1."""
+
+    nearness: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Refusal:
     """A request that cannot be answered; the others of its batch are. Reasons as in models.outcomes."""
 
@@ -97,8 +112,10 @@ class Refusal:
     detail: str
 
 
-Request = Decide | Write
-Reply = Decided | Written | Refusal
+Prompted = Decide | Write
+"""What is asked of the weights."""
+Request = Prompted | Compare
+Reply = Decided | Written | Compared | Refusal
 
 
 class Engine(Protocol):

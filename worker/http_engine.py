@@ -21,7 +21,7 @@ import numpy as np
 from models.settings import Settings
 from worker.chat import Chat
 from worker.completions import Completion, GarbledError, GrammarForm, decided, deciding, writing, written
-from worker.engine import Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
+from worker.engine import Compare, Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
 from worker.forms import Form, FormError
 from worker.http_client import Server
 from worker.metering import Meter
@@ -113,6 +113,8 @@ class HttpEngine:
         try:
             if isinstance(request, Decide):
                 return self._decide(request, deadline)
+            if isinstance(request, Compare):  # asked only with an adapter, which this engine has none of
+                return Refusal("crashed", "this engine does not compare")
             return self._write(request, deadline)
         except GarbledError as error:
             return Refusal("unparsable", str(error))

@@ -46,9 +46,13 @@ _TEMPLATES = {
 }
 
 
+MEANING_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of the weights that compare, all-MiniLM-L6-v2: a search's answers are made with these and no others."""
+
+
 @dataclass(frozen=True, slots=True)
 class SearchJoin:
-    """How a decision and shared words become one probability: a logistic regression, fitted on dev data.
+    """How what is known of a sentence becomes one probability: a logistic regression, fitted on dev data.
 
     Without an adapter's own figures it is the decision as it stands.
     """
@@ -60,6 +64,10 @@ class SearchJoin:
     """Weight of the decision's log-odds."""
     words: float = 0.0
     """Weight of the share of the query's words that the sentence has."""
+    meaning: float = 0.0
+    """Weight of its nearness to the query in meaning; 0: nothing is compared."""
+    section: float = 0.0
+    """Added where it stands in a section that the query names, "medications"."""
     threshold: float = 0.3
     """A sentence answers from this probability on: of 0.3, 0.4 and 0.5 the best set F1 on dev data."""
 
@@ -170,6 +178,7 @@ def _of_task(task: Task, how: Ways, engine_code: tuple[str, ...]) -> dict[str, A
         ingredients["forms"] = {"marks": marked, "list": "every other set of labels"}
     if task is not Task.ENTITIES:
         ingredients["search_join"] = asdict(how.search_join)
+        ingredients["meaning"] = MEANING_SHA256 if how.search_join.meaning else None
     if task is Task.SUMMARY:
         ingredients["form"] = "chosen" if how.is_summary_chosen else "written"
         ingredients["summary_window_tokens"] = how.summary_window_tokens

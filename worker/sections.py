@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from worker.stems import content_stems
+
 OTHER = "other"
 """The kind of a heading whose name is not known, and of the text before the first one."""
 
@@ -73,6 +75,17 @@ def kind_of_title(title: str) -> str | None:
     return None
 
 
+def kinds_named(query: str) -> frozenset[str]:
+    """The kinds of sections whose names stand in a query, by its longest: "discharge medications?"."""
+    asked = frozenset(content_stems(query))
+    lengths: dict[str, int] = {}
+    for stems, kind in _kinds_by_stems().items():
+        if stems <= asked:
+            lengths[kind] = max(len(stems), lengths.get(kind, 0))
+    longest = max(lengths.values(), default=0)
+    return frozenset(kind for kind, length in lengths.items() if length == longest)
+
+
 def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
     kind = OTHER
     for match in _HEADING.finditer(text):
@@ -112,3 +125,10 @@ def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
 def _kinds() -> dict[str, str]:
     tables = tomllib.loads(Path(__file__).with_name("sections.toml").read_text("utf-8"))
     return {name: kind for kind, names in tables.items() for name in names}
+
+
+@cache
+def _kinds_by_stems() -> dict[frozenset[str], str]:
+    named = {frozenset(content_stems(name)): kind for name, kind in _kinds().items() if kind != "inherited"}
+    named.pop(frozenset(), None)
+    return named

@@ -12,9 +12,11 @@ from worker.batching import BatchedEngine
 from worker.chat import Chat
 from worker.device import device_facts
 from worker.grammar import Grammars
+from worker.meaning import Meaning
 from worker.metering import Meter
 from worker.networks import load_networks
 from worker.planning import plan_memory
+from worker.recipes import ways
 from worker.transformers_runner import TransformersRunner
 from worker.weights import prepared_folder
 
@@ -39,5 +41,6 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=settings.max_batch_tokens or plan.cached_tokens,
+        meaning=Meaning.load(device) if ways(settings).search_join.meaning else None,
         meter=meter,
     )

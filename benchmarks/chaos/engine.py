@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.chaos import triggers
 from benchmarks.chaos.notes import POISON
 from models.settings import Settings
-from worker.engine import Choice, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
 from worker.metering import Meter
 
 _LONGEST_PAUSE_SECONDS = 0.25
@@ -39,11 +39,18 @@ class ChaosEngine:
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
         if self._has_faults and requests:
-            _strike(requests[0].prompt.document)
-        return [_decided(one) if isinstance(one, Decide) else _REFUSAL for one in requests]
+            prompted = [one for one in requests if not isinstance(one, Compare)]
+            _strike(prompted[0].prompt.document if prompted else "")
+        return [_reply(one) for one in requests]
 
     def close(self) -> None:
         """There is nothing to close."""
+
+
+def _reply(request: Request) -> Reply:
+    if isinstance(request, Compare):
+        return Compared((0.0,) * len(request.texts))
+    return _decided(request) if isinstance(request, Decide) else _REFUSAL
 
 
 _REFUSAL = Refusal("unparsable", "this engine only decides")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.engine import Choice, Decide, Decided, Refusal, Scores
+from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Scores
 
 
 class StandIn:
@@ -28,7 +28,8 @@ class StandIn:
         return len(text) // 4 + 1
 
     def answer(self, requests, *, is_urgent=False):
-        text = requests[0].prompt.document if requests else ""
+        prompted = [one for one in requests if not isinstance(one, Compare)]
+        text = prompted[0].prompt.document if prompted else ""
         with (self.folder / "answered").open("a") as log:
             log.write(f"{time.time()} {len(requests)}\n")
         if "KILL" in text:
@@ -38,10 +39,16 @@ class StandIn:
         if "BROKEN" in text:
             return [Refusal("crashed", "AcceleratorError") for _ in requests]
         self.is_closed.wait(3600 if "HANG" in text else self.seconds)
-        return [_decided(one) if isinstance(one, Decide) else Refusal("unparsable", "") for one in requests]
+        return [_reply(one) for one in requests]
 
     def close(self) -> None:
         self.is_closed.set()
+
+
+def _reply(request):
+    if isinstance(request, Compare):
+        return Compared((0.0,) * len(request.texts))
+    return _decided(request) if isinstance(request, Decide) else Refusal("unparsable", "")
 
 
 def _decided(request: Decide) -> Decided:

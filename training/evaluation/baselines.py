@@ -41,6 +41,7 @@ def ranker(name: str) -> Ranks:
         from training.evaluation import bm25
 
         return bm25.rank
-    from training.evaluation.minilm import MiniLM
+    from worker.meaning import Meaning
 
-    return MiniLM.load().rank
+    meaning = Meaning.load("cpu")
+    return lambda query, sentences: list(meaning.nearness(query, sentences))

