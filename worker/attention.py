@@ -1,53 +1,30 @@
 """Attention of packed tokens over the caches, a few plain products and softmaxes. Knows no scheduler.
 
 The fused kernel of torch 2.13 for a CPU reaches a quarter of what its matrix products reach in bf16
-(docs/performance.md), so decisions are read with those products, block by block. What is written goes
-through the fused kernel: it sums in 32 bits, and greedy text is as exact as its closest decision.
+(docs/performance.md), so pieces of more than a few tokens are attended with those, block by block.
 """
 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 
-BLOCK = 128
-"""Queries in one product; what only later queries may see is left out from block to block."""
+from worker.footprint import ATTENDED_TOGETHER
 
 
-def causal(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None
-) -> torch.Tensor:
+def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """The last tokens of a sequence, each over all of the sequence up to itself.
 
-    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], the query's own at the end;
-    mask: [tokens, all tokens], to be added, where the exact kernel is to attend. Returns as query.
+    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], the query's own at the end.
+    What only later queries may see is left out from block to block. Returns as query.
     """
-    return _by_blocks(query, keys, values) if mask is None else _exactly(query, keys, values, mask)
-
-
-def _exactly(
-    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
-) -> torch.Tensor:
-    is_grouped = query.device.type == "cpu"
-    if not is_grouped:
-        # CUDA's fused kernels take a mask or grouped heads; with both, all scores would be held at once.
-        shared = query.shape[1] // keys.shape[0]
-        keys, values = keys.repeat_interleave(shared, 0), values.repeat_interleave(shared, 0)
-    found = F.scaled_dot_product_attention(
-        query.transpose(0, 1)[None], keys[None], values[None], attn_mask=mask, enable_gqa=is_grouped
-    )
-    return found[0].transpose(0, 1)
-
-
-def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     tokens, heads, size = query.shape
     key_heads, all_tokens, _ = keys.shape
     shared = heads // key_heads
     grouped = by_key_head(query, key_heads)
     out = torch.empty_like(grouped)
-    later = _later(min(BLOCK, tokens), shared, query)
-    for start in range(0, tokens, BLOCK):
-        stop = min(tokens, start + BLOCK)
+    later = _later(min(ATTENDED_TOGETHER, tokens), shared, query)
+    for start in range(0, tokens, ATTENDED_TOGETHER):
+        stop = min(tokens, start + ATTENDED_TOGETHER)
         rows = slice(start * shared, stop * shared)
         past, reach = all_tokens - tokens + start, all_tokens - tokens + stop
         scores = torch.bmm(grouped[:, rows], keys[:, :reach].transpose(1, 2)).mul_(size**-0.5)

@@ -62,7 +62,7 @@ class Cache:
         out = torch.empty_like(query)
         for piece in plan.long:
             keys, values = self._of_long(layer, piece, key), self._of_long(layer, piece, value, is_value=True)
-            out[piece.here] = attention.causal(query[piece.here], keys, values, piece.mask)
+            out[piece.here] = attention.causal(query[piece.here], keys, values)
         if plan.short is not None:
             out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
         return out

@@ -15,6 +15,8 @@ from worker.shapes import Shape
 
 BF16 = 2
 FP32 = 4
+ATTENDED_TOGETHER = 128
+"""Queries in one product of attention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +78,13 @@ def keys_values_bytes(shape: Shape) -> int:
 
 
 def attention_bytes(shape: Shape, step_tokens: int) -> int:
-    """For each token that the step's row can look at: its column of the mask, and one layer's key and value.
+    """For each token that the step's row can look at: what one layer's attention holds of it in bf16.
 
-    Boolean and again as bf16 for the kernel; keys and values repeated for all heads, since torch's fused
-    kernels take a mask or grouped heads, not both (flash refuses the mask, the memory-efficient kernel
-    unequal heads). Without repeating, scores of heads x step x row in fp32 would be held instead:
-    4 GiB for Mistral 7B at a row of 16,000.
+    Its scores and their softmax for a block of queries and all heads (`worker.attention`), and its key and
+    value once more, beginning and own put together.
     """
-    return step_tokens * (1 + BF16) + 2 * shape.heads * shape.head_size * BF16
+    queries = min(ATTENDED_TOGETHER, step_tokens)
+    return BF16 * (2 * queries * shape.heads + 2 * shape.key_value_heads * shape.head_size)
 
 
 def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:

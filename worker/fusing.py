@@ -1,7 +1,8 @@
 """Layers of a Llama or Mistral network in fewer, larger products: what a CPU in bf16 gains from.
 
 The same arithmetic in the same order as transformers' own modules, with the projections that share an
-input joined. Weights that are not plain (4 bits wide, or with an adapter beside them) stay as they are.
+input joined, and weights laid out for the processor. Weights that are not plain (4 bits wide, or with an
+adapter beside them) stay as they are.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
+
+from worker.products import Product
 
 
 def fuse(network: Any) -> None:
@@ -33,8 +35,8 @@ class FusedAttention(nn.Module):
         self._key_heads: int = attention.k_proj.out_features // self._size
         self._heads: int = attention.q_proj.out_features // self._size
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._in = nn.Parameter(torch.cat([one.weight for one in projections]), requires_grad=False)
-        self._out: nn.Linear = attention.o_proj
+        self._in = Product(torch.cat([one.weight for one in projections]))
+        self._out = Product(attention.o_proj.weight)
 
     def forward(
         self,
@@ -46,7 +48,7 @@ class FusedAttention(nn.Module):
         **_options: Any,
     ) -> tuple[torch.Tensor, None]:
         """hidden_states: [1, tokens, size of the network]."""
-        together = F.linear(hidden_states[0], self._in).view(hidden_states.shape[1], -1, self._size)
+        together = self._in(hidden_states[0]).view(hidden_states.shape[1], -1, self._size)
         turned = _turned(together[:, : self._heads + self._key_heads], *position_embeddings)
         query, key = turned[:, : self._heads], turned[:, self._heads :]
         value = together[:, self._heads + self._key_heads :]
@@ -59,12 +61,12 @@ class FusedMlp(nn.Module):
 
     def __init__(self, mlp: Any) -> None:
         super().__init__()
-        self._in = nn.Parameter(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]), requires_grad=False)
-        self._down: nn.Linear = mlp.down_proj
+        self._in = Product(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]))
+        self._down = Product(mlp.down_proj.weight)
         self._activation = mlp.act_fn
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        gate, up = F.linear(hidden_states, self._in).chunk(2, dim=-1)
+        gate, up = self._in(hidden_states).chunk(2, dim=-1)
         return self._down(self._activation(gate).mul_(up))  # type: ignore[no-any-return]
 
 

@@ -69,7 +69,7 @@ class MemoryPlan:
     """What the allocator rounds up and splits."""
     keys_values_bytes_a_token: int
     attention_bytes_a_token: int
-    """What a step takes for each token of its longest row: mask, one layer's keys and values for all heads.
+    """What a step takes for each token of its longest row: a block's scores, one layer's key and value.
 
     A row may be as long as the cache, so it is counted for every cached token."""
     step_tokens: int

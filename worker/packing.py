@@ -6,7 +6,7 @@ Pieces of more than a few tokens are attended one by one; the short ones, which 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -29,8 +29,6 @@ class Long:
     slot: int = NOWHERE
     slot_tokens: int = 0
     """Tokens of its own that are in its slot from earlier steps."""
-    mask: torch.Tensor | None = None
-    """[tokens, all that lies before them and themselves], to be added; where the exact kernel attends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +86,14 @@ class Plan:
     store: Store
 
     @staticmethod
-    def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device, *, is_exact: bool) -> Plan:
-        """`pieces` in the order in which their tokens are packed; so many query heads share a key head.
-
-        `is_exact`: whole pieces are attended by the kernel that sums in 32 bits.
-        """
+    def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device) -> Plan:
+        """`pieces` in the order in which their tokens are packed; so many query heads share a key head."""
         placed, offset = [], 0
         for piece in pieces:
             placed.append((piece, slice(offset, offset + piece.num_tokens)))
             offset += piece.num_tokens
         short = [one for one in placed if _is_short(one[0])]
         long = [_long(piece, here) for piece, here in placed if not _is_short(piece)]
-        if is_exact:
-            long = [replace(one, mask=_causal_mask(one, device)) for one in long]
         side_by_side = _short(short, shared_heads, device) if short else None
         return Plan(tuple(long), side_by_side, _store(placed, device))
 
@@ -121,13 +114,6 @@ def _long(piece: Piece, here: slice) -> Long:
     beginning = piece.of.beginning
     stop = beginning.offset + len(beginning.tokens)
     return Long(here, beginning.offset, stop, False, piece.of.slot, piece.start)
-
-
-def _causal_mask(piece: Long, device: torch.device) -> torch.Tensor:
-    tokens = piece.here.stop - piece.here.start
-    before = piece.shared_stop - piece.shared_start + (-tokens if piece.is_beginning else piece.slot_tokens)
-    mask = torch.full((tokens, before + tokens), float("-inf"), dtype=torch.bfloat16, device=device)
-    return mask.triu_(before + 1)
 
 
 def _store(placed: Sequence[tuple[Piece, slice]], device: torch.device) -> Store:

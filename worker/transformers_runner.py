@@ -7,6 +7,7 @@ Knows no text, no prompts and no grammar.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from worker.batching import OutOfMemoryError
 from worker.cache import Cache
 from worker.networks import ATTENTION, Networks
 from worker.packing import Plan, by_columns, in_order
+from worker.products import Product
 from worker.sequences import Branch, Piece, Step
 
 Logits = dict[Branch, npt.NDArray[np.float32]]
@@ -78,8 +80,7 @@ class TransformersRunner:
             position_ids=torch.tensor([places], device=self._device),
             use_cache=False,
             notemill_runner=self,
-            # With the adapter everything is decided, so that only label words are compared.
-            notemill_plan=Plan.of(pieces, self._shared_heads, self._device, is_exact=not is_adapted),
+            notemill_plan=Plan.of(pieces, self._shared_heads, self._device),
         ).last_hidden_state[0]
         found: Logits = {}
         for columns, members in by_columns(pieces).items():
@@ -92,9 +93,14 @@ class TransformersRunner:
 
     def _logits(self, hidden: torch.Tensor, columns: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """The output layer, a fifth of a small network's work, for the asked columns only."""
-        weight = self._head.weight[list(columns)] if columns else self._head.weight
-        logits: npt.NDArray[np.float32] = F.linear(hidden, weight).float().cpu().numpy()
+        found = F.linear(hidden, self._head.weight[list(columns)]) if columns else self._whole_head(hidden)
+        logits: npt.NDArray[np.float32] = found.float().cpu().numpy()
         return logits
+
+    @cached_property
+    def _whole_head(self) -> Product:
+        """Made when something is first written: a copy of the embeddings on a CPU."""
+        return Product(self._head.weight)
 
 
 def _places(piece: Piece) -> range:
