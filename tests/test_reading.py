@@ -71,3 +71,11 @@ def test_each_sentence_is_told_once_with_its_kinds(note: Note) -> None:
     best = {TEXT[s.start : s.end]: max(of, key=of.__getitem__) for s, of in kinds}
     assert best["Come back in two weeks."] == "plan"
     assert list(best.values()).count("plan") == 1
+
+
+def test_an_adjective_alone_is_no_mention() -> None:
+    text = "There is severe soft swelling. Severe gout was mild."
+    note = Note.of(text, lambda piece: len(piece.split()), HOW.window_tokens, HOW.summary_window_tokens)
+    marked = {"severe": "problem", "soft": "problem", "gout": "problem", "mild": "anatomy"}
+    replies = [answered(request, marked) for request in reading_requests(note, HOW)]
+    assert [text[one.start : one.end] for one in mentions_read(note, replies, HOW)] == ["gout"]

@@ -35,6 +35,8 @@ _LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
 _Place = TypeVar("_Place", int, Span)
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""
+_LONGEST_TELLING = 400
+"""Characters of such a section: the details of a procedure say what was done, not what the note is about."""
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""
 _PLANNING = frozenset({"plan", "instructions"})
@@ -114,8 +116,14 @@ def _foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int
 
 def _weight(note: Note, entity: Entity) -> float:
     """How much a mention says what the note is about: more in a diagnosis, more in full words."""
-    is_told = note.section_at(entity.start).kind in _TELLING
-    return (entity.probability or 0.5) * (3.0 if is_told else 1.0) * math.sqrt(len(entity.text.split()))
+    told = 3.0 if _is_told(note, entity) else 1.0
+    return (entity.probability or 0.5) * told * math.sqrt(len(entity.text.split()))
+
+
+def _is_told(note: Note, entity: Entity) -> bool:
+    """Whether it stands in a short section that says what the note is about."""
+    section = note.section_at(entity.start)
+    return section.kind in _TELLING and section.end - section.body_start <= _LONGEST_TELLING
 
 
 def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
@@ -177,13 +185,22 @@ def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> li
 
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
-    """The foremost problem and procedure; without either the note's first words."""
-    title = [*_foremost(note, entities, "problem", 6), *_foremost(note, entities, "procedure", 8)]
+    """The foremost problem, and the foremost procedure of a heading; without either the first words said."""
+    done = [one for one in entities if _is_told(note, one)]
+    title = [*_foremost(note, entities, "problem", 6), *_foremost(note, done, "procedure", 8)]
     if title:
         return title
-    first = note.sentences[0]
+    first = _first_said(note)
     words = note.text[first.start : first.end].split()
     return [_Piece(" ".join(words[:_TITLE_WORDS]), first)]
+
+
+def _first_said(note: Note) -> Span:
+    """The first sentence that is more than a heading; the first of all where there is none."""
+    for sentence in note.sentences:
+        if sentence.end > note.section_at(sentence.start).body_start:
+            return sentence
+    return note.sentences[0]
 
 
 def _within(ranked: Iterable[tuple[_Place, _Piece]], max_words: int) -> list[tuple[_Place, _Piece]]:

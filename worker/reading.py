@@ -19,6 +19,7 @@ from worker.note import Note
 from worker.prompts import prompt
 from worker.recipes import Ways
 from worker.sections import kind_of_title
+from worker.words import word_set
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Menti
                 start, end = mark.start + window.start, mark.end + window.start
                 if mark.label == "medication":
                     start = without_attributes(note.text, start, end)
-                if _is_heading(note, start, end):
+                if _is_heading(note, start, end) or _is_modifier(note.text[start:end], mark.label):
                     continue
                 mentions.append(Mention(start, end, mark.label, mark.probability))
     return mentions
@@ -67,6 +68,21 @@ def _is_heading(note: Note, start: int, end: int) -> bool:
     """DIAGNOSIS, IMPRESSION: the name of a section is not a mention; NECK and CHEST stay what they are."""
     section = note.section_at(start)
     return end <= section.body_start and kind_of_title(section.title) not in (None, "inherited")
+
+
+_MODIFIERS = word_set(
+    """
+    soft hard mild moderate severe acute subacute chronic recurrent left right bilateral upper lower
+    anterior posterior medial lateral proximal distal superior inferior small large significant
+    minimal marked diffuse multiple early late new old positive negative
+    """
+)
+"""Adjectives that say how or where something is; a value may be one of them."""
+
+
+def _is_modifier(text: str, label: str) -> bool:
+    """Nothing but adjectives: what they go with was not marked."""
+    return label != "value" and _MODIFIERS.issuperset(text.lower().split())
 
 
 def kinds_read(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:
