@@ -555,11 +555,12 @@ def train_merge(
     adapter: training_options.Adapter,
     output: training_options.MergedOutput,
     weights: training_options.Weights = None,
+    gguf: training_options.Gguf = None,
 ) -> int:
     """Merge an adapter into its weights, for serving elsewhere."""
     from console.training_merge import merge_adapter
 
-    return merge_adapter(adapter, output, weights)
+    return merge_adapter(adapter, output, weights, gguf)
 
 
 @_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")

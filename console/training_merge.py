@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from console.terminal import stderr, stdout
 from models.settings import load_settings
 from worker.weights import prepared_folder
 
+if TYPE_CHECKING:
+    from training.gguf_files import FileType
 
-def merge_adapter(adapter: Path, output: Path, weights: str | None) -> int:
+
+def merge_adapter(adapter: Path, output: Path, weights: str | None, gguf: FileType | None) -> int:
     """Prints the folder. Raises NotemillError."""
     from training.merging import merge
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})
     console = stderr()
-    merge(prepared_folder(settings), adapter, output, lambda step: console.print(step, soft_wrap=True))
+    merge(prepared_folder(settings), adapter, output, lambda step: console.print(step, soft_wrap=True), gguf)
     stdout().print(str(output), soft_wrap=True)
     return 0

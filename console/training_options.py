@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -93,4 +93,8 @@ NotesOutput = Annotated[
 LabelMap = Annotated[
     list[str] | None,
     typer.Option("--map", metavar="SOURCE=LABEL", help="What a label of theirs is called here; repeatable."),
+]
+Gguf = Annotated[
+    Literal["f32", "f16", "bf16", "q8_0", "q4_0"] | None,
+    typer.Option(help="A GGUF file for llama.cpp as well; of smollm2-135m only."),
 ]

@@ -14,11 +14,16 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.errors import UsageError
-from training.networks import frozen_in_bf16
+from training.gguf_files import FileType, write_gguf
+from training.networks import frozen_in_bf16, quiet_libraries
 
 
-def merge(weights: Path, adapter: Path, output: Path, say: Callable[[str], None]) -> None:
+def merge(
+    weights: Path, adapter: Path, output: Path, say: Callable[[str], None], gguf: FileType | None = None
+) -> None:
     """Writes a folder as transformers saves it, bf16 safetensors and tokenizer, whole or not at all.
+
+    `gguf`: a file of this kind beside them, for llama.cpp.
 
     Raises UsageError where `adapter` is none or `output` exists.
     """
@@ -26,6 +31,7 @@ def merge(weights: Path, adapter: Path, output: Path, say: Callable[[str], None]
         raise UsageError(f"{adapter} holds no adapter_config.json: name the folder of `train finetune`")
     if output.exists():
         raise UsageError(f"{output} exists: take another --output")
+    quiet_libraries()
     say("reading the weights …")
     network = frozen_in_bf16(weights, torch.device("cpu"))
     say("merging …")
@@ -38,4 +44,7 @@ def merge(weights: Path, adapter: Path, output: Path, say: Callable[[str], None]
         AutoModelForCausalLM.from_pretrained(
             target, dtype=torch.bfloat16, use_safetensors=True
         )  # what cannot be read is not kept
+        if gguf is not None:
+            say(f"writing GGUF, {gguf} …")
+            write_gguf(target, target / f"{output.name}-{gguf}.gguf", gguf)
         target.rename(output)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
-from transformers.utils.logging import disable_progress_bar
+from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from training import packed_attention
 from training.recipe import Recipe, RecipeError
@@ -19,7 +21,7 @@ from worker.networks import nf4
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
     """`start`: an adapter to go on from, whose rank then holds, not its dropout. Raises RecipeError."""
     torch.manual_seed(recipe.seed)
-    disable_progress_bar()  # the run's own lines say how far it is
+    quiet_libraries()
     network = _frozen(folder, recipe, device)
     network.requires_grad_(False)
     if recipe.has_gradient_checkpointing:
@@ -38,6 +40,14 @@ def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | 
         task_type="CAUSAL_LM",
     )
     return get_peft_model(network, config).train()
+
+
+def quiet_libraries() -> None:
+    """A run's own lines say how far it is; what libraries tell their developers is no help to its reader."""
+    disable_progress_bar()
+    set_verbosity_error()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
 
 
 def save_adapter(network: Any, folder: Path) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 from transformers import AutoTokenizer
 
 from benchmarks.peers.trying import best_of
-from benchmarks.plain_weights import write_gguf
 from benchmarks.work import Answer, Asked
+from training.gguf_files import write_gguf
 from worker.chat import Chat
 
 START = {
