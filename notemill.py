@@ -563,6 +563,24 @@ def train_merge(
     return merge_adapter(adapter, output, weights, gguf)
 
 
+@_train.command("join", epilog="Example: `notemill train join adapter --data corpora/ncbi_disease`")
+def train_join(
+    adapter: training_options.Adapter,
+    data: training_options.JoinData,
+    weights: training_options.Weights = None,
+    limit: training_options.JoinLimit = 120,
+    as_json: options.Json = False,
+) -> int:
+    """Fit how search joins an adapter's decisions with words, meaning, sections and entities.
+
+    An adapter that was never joined decides searches alone. Give what asks for things (annotated concepts)
+    and what asks for whole aspects (notes with headings).
+    """
+    from console.training_join import join_search
+
+    return join_search(adapter, data, weights, limit, as_json)
+
+
 @_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")
 def annotate_import(
     source: training_options.AnnotatedSource,

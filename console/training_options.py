@@ -98,3 +98,13 @@ Gguf = Annotated[
     Literal["f32", "f16", "bf16", "q8_0", "q4_0"] | None,
     typer.Option(help="A GGUF file for llama.cpp as well; of smollm2-135m only."),
 ]
+JoinData = Annotated[
+    list[Path],
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Dev data with queries: concepts, notes with headings, questions with answers, or records with"
+        " `queries`; a folder's dev or valid file. Repeatable.",
+    ),
+]
+JoinLimit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Queries of each data set.")]

@@ -27,8 +27,9 @@ from models.outcomes import Failed, Finished, Reason
 from worker.completions import Completion, GarbledError, decided, written
 from worker.consuming import BadMessageError, check
 from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores, Written
+from worker.joining import SearchJoin
 from worker.pipeline import process
-from worker.recipes import SearchJoin, Ways
+from worker.recipes import Ways
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 quickly = settings(

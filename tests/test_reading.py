@@ -8,9 +8,10 @@ import pytest
 from models.answers import Task
 from worker.decisions import SENTENCE_KINDS, mark_words, marked_labels
 from worker.engine import Decide, Decided, Scores
+from worker.joining import SearchJoin
 from worker.note import Note
 from worker.reading import kinds_read, mentions_read, reading_requests
-from worker.recipes import SearchJoin, Ways
+from worker.recipes import Ways
 
 HOW = Ways(
     adapted_tasks=frozenset({Task.ENTITIES}),

@@ -11,9 +11,16 @@ from training.loop import Progress
 from training.recipe import Recipe
 
 
-def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str]) -> None:
-    """`notemill.json`: what the worker may ask of the adapter."""
+def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:
+    """`notemill.json`: what the worker may ask of the adapter.
+
+    How search joins its decisions is the adapter's that it began from, until `train join` fits its own.
+    """
     served: dict[str, Any] = {"tasks": list(tasks)}
+    begun = start / "notemill.json" if start is not None else None
+    if begun is not None and begun.is_file() and "search" in tasks:
+        before = json.loads(begun.read_text("utf-8"))
+        served |= {name: before[name] for name in ("search_join",) if name in before}
     if "entities" in tasks:
         served |= {"entities_form": "marks", "labels": list(labels)}
     (folder / "notemill.json").write_text(json.dumps(served, indent=1), "utf-8")

@@ -51,6 +51,8 @@ class Example:
     """For each sentence what it may be said to tell of; none where nobody said it."""
     is_relevant: tuple[bool, ...] = ()
     """Search only: for each asked sentence."""
+    query: str = ""
+    """Search only."""
 
 
 def read_corpus(folder: Path, name: str, split: str) -> list[dict[str, Any]]:
@@ -183,7 +185,7 @@ def _search(record: dict[str, Any], start: int, end: int, query: str, is_hit: An
     relevant = tuple(any(first <= s and e <= last for s, e in hits) for first, last in asked)
     choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
     request = Decide(prompt("search", text, query=query), text, (choice,))
-    return Example(request, is_relevant=relevant)
+    return Example(request, is_relevant=relevant, query=query)
 
 
 def _worded(name: str, chance: random.Random) -> str:

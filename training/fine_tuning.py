@@ -88,7 +88,7 @@ def _finish(
             shutil.copyfile(best / name, asked.output / name)
     else:
         save_adapter(network, asked.output)
-    write_served(asked.output, curriculum.tasks, [label.name for label in asked.labels])
+    write_served(asked.output, curriculum.tasks, [label.name for label in asked.labels], asked.start)
     write_record(asked.output, asked.recipe, facts, progress)
     draw_curve(asked.output / "curve.png", progress.losses, progress.validations)
     return facts | {

@@ -245,4 +245,4 @@ def _example(text: str, query: str, spans: list[tuple[int, int]]) -> Example:
     relevant = tuple(any(s <= first and last <= e for s, e in spans) for first, last in asked)
     choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
     request = Decide(prompt("search", text, query=query), text, (choice,))
-    return Example(request, is_relevant=relevant)
+    return Example(request, is_relevant=relevant, query=query)

@@ -176,7 +176,7 @@ def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> li
     """Sentences that may tell of a follow-up: of a plan's section, or with one of its words."""
     sentences = [note.text[span.start : span.end] for span, _ in decided]
     shares = shares_of_words(_FOLLOW_UP_WORDS, sentences, note.text)
-    scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, how.search_join)
+    scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, how)
     return [
         (span, score)
         for (span, score), share in zip(scored, shares, strict=True)

@@ -19,13 +19,13 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.errors import NotemillError
-from worker.recipes import MEANING_SHA256
+from worker.joining import MEANING_SHA256
 
 _LONGEST_TOKENS = 256
 """As in the weights' own sentence_bert_config.json."""
 _BATCH_TOKENS = 2_048
-_KEPT_NOTES = 8
-"""Notes whose sentences' vectors are kept for the next query."""
+_KEPT_NOTES = 32
+"""Notes whose sentences' vectors are kept for the next query; more than are in hand at the same time."""
 
 
 class MeaningError(NotemillError):

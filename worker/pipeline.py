@@ -36,10 +36,12 @@ def process(
     talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]
     if ended := _ended(talks, note, meter):
         yield ended
+    replies: dict[Request, Reply] = {}
     while talks := [talk for talk in talks if talk.outcome is None]:
         # Two tasks may ask the same, as a chosen summary does of what entities ask: it is answered once.
-        asked = list(dict.fromkeys(request for talk in talks for request in talk.requests))
-        replies = dict(zip(asked, engine.answer(asked, is_urgent=work.is_urgent), strict=True))
+        asked = [one for one in dict.fromkeys(r for t in talks for r in t.requests) if one not in replies]
+        answers = engine.answer(asked, is_urgent=work.is_urgent) if asked else []
+        replies |= zip(asked, answers, strict=True)
         with meter.timing("ground"):
             for talk in talks:
                 talk.hear([replies[request] for request in talk.requests], note)

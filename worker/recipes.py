@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from models.answers import Task
 from models.jobs import Serving
 from models.labels import Label
 from models.settings import Settings
+from worker.joining import MEANING_SHA256, SearchJoin
 from worker.prompts import templates_sha256
 from worker.tokenizer import tokenizer_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
@@ -28,7 +29,7 @@ _SHARED_CODE = (
     *("pipeline", "note", "chat", "prompts"),
 )
 _ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "attributes", "linking")
-_SEARCH_CODE = ("search", "likeness", "abbreviations", "stems")
+_SEARCH_CODE = ("search", "joining", "aspects", "meaning", "likeness", "abbreviations", "stems")
 _HTTP_CODE = ("http_engine", "completions")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
@@ -41,35 +42,9 @@ _CODE = {
 }
 _TEMPLATES = {
     Task.ENTITIES: ("entities_marks", "entities_list"),
-    Task.SEARCH: ("search",),
+    Task.SEARCH: ("search", "entities_marks"),
     Task.SUMMARY: ("entities_marks", "summary_section", "summary_title", "summary_part"),
 }
-
-
-MEANING_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of the weights that compare, all-MiniLM-L6-v2: a search's answers are made with these and no others."""
-
-
-@dataclass(frozen=True, slots=True)
-class SearchJoin:
-    """How what is known of a sentence becomes one probability: a logistic regression, fitted on dev data.
-
-    Without an adapter's own figures it is the decision as it stands.
-    """
-
-    bias: float = 0.0
-    wordless_bias: float = 0.0
-    """In place of `bias` where no sentence shares much with the query: then decisions alone have to tell."""
-    decision: float = 1.0
-    """Weight of the decision's log-odds."""
-    words: float = 0.0
-    """Weight of the share of the query's words that the sentence has."""
-    meaning: float = 0.0
-    """Weight of its nearness to the query in meaning; 0: nothing is compared."""
-    section: float = 0.0
-    """Added where it stands in a section that the query names, "medications"."""
-    threshold: float = 0.3
-    """A sentence answers from this probability on: of 0.3, 0.4 and 0.5 the best set F1 on dev data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +84,7 @@ def ways(settings: Settings) -> Ways:
         is_summary_chosen=bool(marked) and settings.summary_form != "written",
         window_tokens=settings.window_tokens,
         summary_window_tokens=settings.summary_window_tokens,
-        search_join=SearchJoin(**trained.get("search_join", {})),
+        search_join=SearchJoin.of(trained.get("search_join", {})),
     )
 
 
@@ -177,8 +152,8 @@ def _of_task(task: Task, how: Ways, engine_code: tuple[str, ...]) -> dict[str, A
         marked = [] if how.is_always_listed else list(how.marked_labels)
         ingredients["forms"] = {"marks": marked, "list": "every other set of labels"}
     if task is not Task.ENTITIES:
-        ingredients["search_join"] = asdict(how.search_join)
-        ingredients["meaning"] = MEANING_SHA256 if how.search_join.meaning else None
+        ingredients["search_join"] = how.search_join.stored()
+        ingredients["meaning"] = MEANING_SHA256 if how.search_join.is_comparing else None
     if task is Task.SUMMARY:
         ingredients["form"] = "chosen" if how.is_summary_chosen else "written"
         ingredients["summary_window_tokens"] = how.summary_window_tokens

@@ -1,31 +1,46 @@
-"""Search: the sentences of the note that answer a query, decided at each sentence's end."""
+"""Search: the sentences of the note that answer a query, decided at each sentence's end.
+
+A decision is joined with the words and the meaning that query and sentence share, with the section it stands
+in, and, where the query asks for a whole aspect of the note, with what was marked and decided of it anyway.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from models.answers import Passage, SearchAnswer, Span, Task
+from worker.aspects import evidence, evidence_asked, ways_to_ask
 from worker.conversation import Answered, Conversation
 from worker.decisions import SEARCH_WORDS
-from worker.engine import Choice, Compare, Compared, Decide, Reply
+from worker.engine import Choice, Compare, Compared, Decide, Reply, Request
+from worker.joining import Clues, JoinWeights
 from worker.likeness import shares_of_words
 from worker.note import Note
 from worker.prompts import prompt
-from worker.reading import sentence_ends, sentence_probabilities
-from worker.recipes import SearchJoin, Ways
+from worker.reading import kinds_read, mentions_read, reading_requests, sentence_ends, sentence_probabilities
+from worker.recipes import Ways
 from worker.sections import kinds_named
 
 _NAMED_SHARE = 0.25
 """A query is in the note's own words where some sentence has this part of it: "What happened?" never is."""
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of a note's sentences besides the decisions, by each sentence's start."""
+
+    nearness: Mapping[int, float] = field(default_factory=dict)
+    """To the query in meaning, -1 to 1."""
+    evidence: Mapping[int, float] | None = None
+    """How probably it tells of the aspect that is asked for; none where none is."""
+
+
 def ask_search(note: Note, query: str, how: Ways) -> Conversation:
     """The set of answering sentences, most probable first; empty where none answers."""
-    decides, compare = search_requests(note, query, how), _compare(note, query)
-    replies = yield [*decides, compare] if how.search_join.meaning else decides
-    decided = sentence_scores(note, replies[: len(decides)])
-    scored = joined_scores(note, query, decided, how.search_join, _nearness(note, replies[len(decides) :]))
+    decided, known = yield from clues_of(note, query, how)
+    scored = joined_scores(note, query, decided, how, known)
     chosen = [(span, score) for span, score in scored if score >= how.search_join.threshold]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
@@ -35,27 +50,60 @@ def ask_search(note: Note, query: str, how: Ways) -> Conversation:
     return Answered(SearchAnswer(passages=passages), note.windows_read)
 
 
+def clues_of(
+    note: Note, query: str, how: Ways
+) -> Generator[Sequence[Request], list[Reply], tuple[list[tuple[Span, float]], Known]]:
+    """Asks; each sentence with its decision's probability, and what else is known of it."""
+    decides = search_requests(note, query, how)
+    if not how.search_join.is_comparing:
+        replies = yield decides
+        return sentence_scores(note, replies), Known()
+    texts = tuple(note.text[one.start : one.end] for one in note.sentences)
+    *replies, near, asked = yield [*decides, Compare(query, texts), Compare(query, ways_to_ask())]
+    assert isinstance(near, Compared)
+    assert isinstance(asked, Compared)
+    nearness = {one.start: value for one, value in zip(note.sentences, near.nearness, strict=True)}
+    wanted = evidence_asked(query, asked.nearness, how.search_join.least_nearness)
+    if not wanted or not how.marked_labels or how.search_join.aspect is None:
+        return sentence_scores(note, replies), Known(nearness)
+    # Entities and summary ask the same of a note: where they are asked too, this has been answered.
+    read = yield reading_requests(note, how)
+    told = evidence(note, wanted, mentions_read(note, read, how), kinds_read(note, read))
+    return sentence_scores(note, replies), Known(nearness, told)
+
+
 def joined_scores(
-    note: Note,
-    query: str,
-    scored: Sequence[tuple[Span, float]],
-    join: SearchJoin,
-    nearness: Mapping[int, float] | None = None,
+    note: Note, query: str, decided: Sequence[tuple[Span, float]], how: Ways, known: Known | None = None
 ) -> list[tuple[Span, float]]:
-    """The probabilities of decisions, joined with the words that query and sentence share, with the section
-    it stands in, and with how near they are in meaning, by the sentence's start."""
-    sentences = [note.text[span.start : span.end] for span, _ in scored]
-    shares = shares_of_words(query, sentences, note.text)
-    named, near = kinds_named(query), nearness or {}
-    joined = []
-    bias = join.bias if max(shares, default=0.0) >= _NAMED_SHARE else join.wordless_bias
-    for (span, score), share in zip(scored, shares, strict=True):
-        certain = min(max(score, 1e-6), 1 - 1e-6)
-        log_odds = bias + join.decision * math.log(certain / (1 - certain)) + join.words * share
-        log_odds += join.section * (note.section_at(span.start).kind in named)
-        log_odds += join.meaning * near.get(span.start, 0.0)
-        joined.append((span, 1 / (1 + math.exp(-log_odds))))
-    return joined
+    """Each sentence with the probability that it answers, all clues joined."""
+    known = known or Known()
+    join = how.search_join
+    weights = join.thing if known.evidence is None or join.aspect is None else join.aspect
+    return [(span, _probability(clues, weights)) for span, clues in clues(note, query, decided, known)]
+
+
+def clues(
+    note: Note, query: str, decided: Sequence[tuple[Span, float]], known: Known
+) -> list[tuple[Span, Clues]]:
+    """What a join weighs, sentence by sentence."""
+    shares = shares_of_words(query, [note.text[span.start : span.end] for span, _ in decided], note.text)
+    is_wordless = max(shares, default=0.0) < _NAMED_SHARE
+    named, told = kinds_named(query), known.evidence or {}
+    return [
+        (
+            span,
+            Clues(
+                bias=1.0,
+                wordless=float(is_wordless),
+                decision=_log_odds(score),
+                words=share,
+                meaning=known.nearness.get(span.start, 0.0),
+                section=float(note.section_at(span.start).kind in named),
+                evidence=told.get(span.start, 0.0),
+            ),
+        )
+        for (span, score), share in zip(decided, shares, strict=True)
+    ]
 
 
 def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:
@@ -71,18 +119,17 @@ def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:
     ]
 
 
-def _compare(note: Note, query: str) -> Compare:
-    return Compare(query, tuple(note.text[one.start : one.end] for one in note.sentences))
-
-
-def _nearness(note: Note, replies: Sequence[Reply]) -> dict[int, float]:
-    """By each sentence's start; nothing where nothing was compared."""
-    [compared] = replies or [Compared(())]
-    assert isinstance(compared, Compared)
-    return {one.start: near for one, near in zip(note.sentences, compared.nearness, strict=False)}
-
-
 def sentence_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
     """Each sentence of the note, in order, with the probability that it answers."""
     rows = sentence_probabilities(note.windows, replies)
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]
+
+
+def _probability(found: Clues, weights: JoinWeights) -> float:
+    log_odds = sum(weight * clue for weight, clue in zip(weights, found, strict=True))
+    return 1 / (1 + math.exp(-log_odds))
+
+
+def _log_odds(probability: float) -> float:
+    certain = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(certain / (1 - certain))

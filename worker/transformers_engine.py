@@ -41,6 +41,6 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=settings.max_batch_tokens or plan.cached_tokens,
-        meaning=Meaning.load(device) if ways(settings).search_join.meaning else None,
+        meaning=Meaning.load(device) if ways(settings).search_join.is_comparing else None,
         meter=meter,
     )

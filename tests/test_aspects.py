@@ -1,0 +1,65 @@
+"""Queries for a whole aspect of a note, and what tells of it."""
+
+from __future__ import annotations
+
+import pytest
+
+from models.answers import Span
+from worker.aspects import evidence, evidence_asked, ways_to_ask
+from worker.joining import JoinWeights, SearchJoin
+from worker.meaning import Meaning
+from worker.note import Note
+from worker.reading import Mention
+
+TEXT = "She takes aspirin daily. The x-ray was clear. Come back in two weeks."
+
+
+@pytest.fixture(scope="module")
+def meaning() -> Meaning:
+    return Meaning.load("cpu")
+
+
+def asked(meaning: Meaning, query: str) -> frozenset[str]:
+    return evidence_asked(query, meaning.nearness(query, ways_to_ask()), SearchJoin().least_nearness)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("What medications was the patient sent home on?", {"medication"}),
+        ("Which drugs was she given?", {"medication"}),
+        ("What is the plan?", {"plan"}),
+        ("test results", {"test", "value"}),
+    ],
+)
+def test_a_query_for_an_aspect_asks_for_what_tells_of_it(
+    meaning: Meaning, query: str, told: set[str]
+) -> None:
+    assert told <= asked(meaning, query)
+
+
+@pytest.mark.parametrize(
+    "query", ["Is there any sign of infection?", "family history of cancer", "myocardial infarction", ""]
+)
+def test_a_query_with_a_word_of_its_own_names_a_thing(meaning: Meaning, query: str) -> None:
+    assert asked(meaning, query) == frozenset()
+
+
+def test_a_sentence_tells_by_what_is_marked_in_it_and_by_its_kind() -> None:
+    note = Note.of(TEXT, lambda piece: len(piece.split()), 400, 400)
+    aspirin = TEXT.index("aspirin")
+    mentions = [Mention(aspirin, aspirin + 7, "medication", 0.8)]
+    plan = {"plan": 0.9, "other": 0.1}
+    kinds = [(Span(start=one.start, end=one.end), plan if "weeks" in TEXT[one.start : one.end] else {})
+             for one in note.sentences]  # fmt: skip
+    [first, second, third] = [one.start for one in note.sentences]
+    assert evidence(note, frozenset({"medication"}), mentions, kinds)[first] == 0.8
+    told = evidence(note, frozenset({"plan"}), mentions, kinds)
+    assert (told[first], told[second], told[third]) == (0.0, 0.0, 0.9)
+
+
+def test_a_join_is_read_as_it_was_stored() -> None:
+    join = SearchJoin(JoinWeights(words=2.0), JoinWeights(evidence=3.0), threshold=0.4)
+    assert SearchJoin.of(join.stored()) == join
+    assert SearchJoin.of({}) == SearchJoin()
+    assert not SearchJoin().is_comparing

@@ -1,0 +1,61 @@
+"""Search's join, fitted: what tells gets weight, what does not gets none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from models.errors import UsageError
+from models.settings import Settings
+from training.joining import Queried, asked_of, fit, join, measured
+from worker.joining import Clues
+
+COLUMN = {name: place for place, name in enumerate(Clues._fields)}
+
+
+def queried(chance: np.random.Generator, telling: str, *, is_of_aspect: bool) -> Queried:
+    """Twenty sentences of which those answer that the telling clue says, nearly always."""
+    clues = chance.normal(size=(20, len(COLUMN)))
+    clues[:, COLUMN["bias"]] = 1.0
+    relevant = clues[:, COLUMN[telling]] + chance.normal(scale=0.3, size=20) > 0.8
+    return Queried(clues, tuple(map(bool, relevant)), is_of_aspect)
+
+
+@pytest.fixture
+def both() -> list[Queried]:
+    chance = np.random.default_rng(1)
+    things = [queried(chance, "words", is_of_aspect=False) for _ in range(30)]
+    return things + [queried(chance, "evidence", is_of_aspect=True) for _ in range(30)]
+
+
+def test_the_clue_that_tells_has_the_weight(both: list[Queried]) -> None:
+    found = fit(both)
+    assert found.aspect is not None
+    assert found.thing.words > 5 * max(abs(found.thing.meaning), abs(found.thing.decision))
+    assert found.aspect.evidence > 5 * abs(found.aspect.words)
+    assert found.thing.evidence == 0.0
+    assert measured(both, found)["map"] > 0.9
+
+
+def test_one_kind_of_query_alone_is_too_little(both: list[Queried]) -> None:
+    with pytest.raises(UsageError, match="30 queries name a thing and 0 ask for an aspect"):
+        fit([one for one in both if not one.is_of_aspect])
+
+
+def test_notes_with_headings_are_asked_for_by_them(tmp_path: Path) -> None:
+    note = "MEDICATIONS\\nAspirin daily. Metformin too.\\n\\nALLERGIES\\nPenicillin. No others known.\\n"
+    path = tmp_path / "valid.jsonl"
+    path.write_text("\n".join([f'{{"note": "{note}"}}'] * 12), "utf-8")
+    asked = asked_of(path, 10)
+    assert len(asked) == 10
+    assert any("medication" in one.query.lower() for one in asked)
+    answering = [one.text[s.start : s.end] for one in asked if "allerg" in one.query.lower()
+                 for s, is_hit in zip(one.sentences, one.relevant, strict=True) if is_hit]  # fmt: skip
+    assert set(answering) <= {"Penicillin.", "No others known.", "Penicillin"}
+
+
+def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"notemill\.json"):
+        join(tmp_path, [], Settings(), 10, print)

@@ -1,0 +1,205 @@
+"""The weights of search's join: two logistic regressions over what a worker knows of a sentence.
+
+Queries are those of `training.evaluation.queries`, and those that training makes: sections of notes asked for
+by their headings' questions, and mentions by their kind. Fit on dev data, never on what is evaluated on.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from models.errors import UsageError
+from models.settings import Settings
+from training.evaluation import ranking
+from training.evaluation.data import Record, file_of, read_records
+from training.evaluation.queries import Asked, queries_of
+from training.examples import Example, search_examples
+from training.section_examples import notes_of_parts, section_examples
+from worker.engine import Engine, Reply, Request
+from worker.engines import load
+from worker.joining import Clues, JoinWeights, SearchJoin
+from worker.note import Note
+from worker.recipes import Ways, ways
+from worker.search import clues, clues_of
+from worker.sentences import sentences
+
+_WINDOW_CHARACTERS = 1_300
+_NOTES_OF_PARTS = 25
+_THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
+_RIDGE = 1e-2
+_THING = ("bias", "wordless", "decision", "words", "meaning", "section")
+_ASPECT = ("bias", "decision", "words", "section", "evidence")
+"""What each regression weighs."""
+
+Floats = npt.NDArray[np.float64]
+_Found = TypeVar("_Found")
+
+
+@dataclass(frozen=True, slots=True)
+class Queried:
+    """One query's sentences: their clues, and which of them answer."""
+
+    clues: Floats
+    """[sentences, clues]."""
+    relevant: tuple[bool, ...]
+    is_of_aspect: bool
+
+
+def join(
+    adapter: Path, data: Sequence[Path], settings: Settings, limit: int, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Writes `search_join` into the adapter's notemill.json; returns the weights and how good they are there.
+
+    At most `limit` queries of each data set. Raises UsageError where a kind of query is missing.
+    """
+    served = adapter / "notemill.json"
+    if not served.is_file():
+        raise UsageError(f"{adapter} holds no notemill.json: name the folder of `train finetune`")
+    settings = settings.model_copy(update={"adapter": str(adapter)})
+    asked = {path.parent.name: asked_of(path, limit) for path in map(file_of, data)}
+    queried: dict[str, list[Queried]] = {}
+    engine = load(settings)
+    try:
+        for name, some in asked.items():
+            say(f"{name}: {len(some)} queries")
+            queried[name] = _queried(some, engine, _all_clues(ways(settings)), settings.worker_threads)
+    finally:
+        engine.close()
+    found = fit([one for some in queried.values() for one in some])
+    stored = json.loads(served.read_text("utf-8")) | {"search_join": found.stored()}
+    served.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
+    return found.stored() | {"dev": {name: measured(some, found) for name, some in queried.items()}}
+
+
+def asked_of(path: Path, limit: int) -> list[Asked]:
+    """A data set's queries, in the form that its records have; drawn by chance, the same each time."""
+    records, chance = read_records(path), random.Random(5)
+    first = records[0]
+    if "note" in first:
+        asked = _made(section_examples([one["note"] for one in records], _WINDOW_CHARACTERS, chance))
+    elif "section_text" in first:
+        notes = notes_of_parts(records, _NOTES_OF_PARTS, chance)
+        asked = _made(section_examples(notes, _WINDOW_CHARACTERS, chance))
+    elif "entities" in first and not any("concept" in one for one in first["entities"]):
+        asked = _made(_of_kinds(records, path, chance))
+    else:
+        asked = queries_of(records, path)
+    chance.shuffle(asked)
+    return asked[:limit]
+
+
+def fit(queried: Sequence[Queried]) -> SearchJoin:
+    """Raises UsageError where no query names a thing, or none an aspect."""
+    things = [one for one in queried if not one.is_of_aspect]
+    aspects = [one for one in queried if one.is_of_aspect]
+    if not things or not aspects:
+        raise UsageError(
+            f"{len(things)} queries name a thing and {len(aspects)} ask for an aspect: give data with both,"
+            " such as ncbi_disease and aci_bench"
+        )
+    found = SearchJoin(thing=_regression(things, _THING), aspect=_regression(aspects, _ASPECT))
+    best = max(_THRESHOLDS, key=lambda one: _set_f1(queried, found, one))
+    return SearchJoin(found.thing, found.aspect, found.least_nearness, best)
+
+
+def measured(queried: Sequence[Queried], found: SearchJoin) -> dict[str, float]:
+    """On the data that it was fitted on: a lower bound of the error, no figure to publish."""
+    ranked = [
+        [one.relevant[place] for place in ranking.order(list(_scores(one, found)))]
+        for one in queried
+        if any(one.relevant)
+    ]
+    means = [ranking.average_precision(one) for one in ranked]
+    return {
+        "queries": len(queried),
+        "map": round(sum(means) / max(1, len(means)), 4),
+        "set_f1": round(_set_f1(queried, found, found.threshold), 4),
+    }
+
+
+def _made(examples: Sequence[Example]) -> list[Asked]:
+    return [
+        Asked("", one.request.copy, one.query, sentences(one.request.copy), one.is_relevant)
+        for one in examples
+        if one.is_relevant
+    ]
+
+
+def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> list[Example]:
+    return search_examples(path.parent.name, records, _WINDOW_CHARACTERS, chance)
+
+
+def _all_clues(how: Ways) -> Ways:
+    """As served, but with everything asked for, whatever the adapter's own join weighs."""
+    return replace(how, search_join=SearchJoin(aspect=JoinWeights()))
+
+
+def _queried(asked: Sequence[Asked], engine: Engine, how: Ways, threads: int) -> list[Queried]:
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(lambda one: _one(one, engine, how), asked))
+
+
+def _one(asked: Asked, engine: Engine, how: Ways) -> Queried:
+    note = Note.of(asked.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
+    decided, known = _heard(clues_of(note, asked.query, how), engine)
+    rows = clues(note, asked.query, decided, known)
+    relevant = dict(zip(((one.start, one.end) for one in asked.sentences), asked.relevant, strict=True))
+    return Queried(
+        np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(Clues._fields)),
+        tuple(relevant.get((span.start, span.end), False) for span, _ in rows),
+        is_of_aspect=known.evidence is not None,
+    )
+
+
+def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engine) -> _Found:
+    """What the talk returns in the end."""
+    try:
+        requests = next(talk)
+        while True:
+            requests = talk.send(engine.answer(requests))
+    except StopIteration as stop:
+        found: _Found = stop.value
+        return found
+
+
+def _regression(queried: Sequence[Queried], names: Sequence[str]) -> JoinWeights:
+    """Newton's method on the log-likelihood less a small ridge."""
+    columns = [Clues._fields.index(name) for name in names]
+    given = np.concatenate([one.clues[:, columns] for one in queried])
+    right = np.concatenate([np.array(one.relevant, dtype=np.float64) for one in queried])
+    weights = np.zeros(len(columns))
+    for _ in range(100):
+        told = _sigmoid(given @ weights)
+        slope = given.T @ (right - told) - _RIDGE * weights
+        bend = (given * (told * (1 - told))[:, None]).T @ given + _RIDGE * np.eye(len(columns))
+        step = np.linalg.solve(bend, slope)
+        weights += step
+        if np.abs(step).max() < 1e-6:
+            break
+    rounded = {name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)}
+    return JoinWeights(**({"decision": 0.0} | rounded))
+
+
+def _scores(one: Queried, found: SearchJoin) -> Floats:
+    weights = found.aspect if one.is_of_aspect and found.aspect is not None else found.thing
+    return _sigmoid(one.clues @ np.array(weights))
+
+
+def _set_f1(queried: Sequence[Queried], found: SearchJoin, threshold: float) -> float:
+    """Over all sentences of all queries, as `train evaluate` counts."""
+    chosen = np.concatenate([_scores(one, found) >= threshold for one in queried])
+    right = np.concatenate([np.array(one.relevant) for one in queried])
+    return float(2 * (chosen & right).sum() / max(1, chosen.sum() + right.sum()))
+
+
+def _sigmoid(log_odds: Floats) -> Floats:
+    return 1 / (1 + np.exp(-log_odds))
