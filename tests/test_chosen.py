@@ -38,11 +38,14 @@ def test_the_title_names_the_operation_and_not_its_steps() -> None:
         entity(OPERATION, "chest closure", "procedure"),
         entity(OPERATION, "Open chest", "problem"),
     ]
-    assert [one.text for one in _title(note_of(OPERATION), mentions)] == ["Open chest", "chest closure"]
+    assert [one.text for one in _title(note_of(OPERATION), mentions)] == [
+        "Open chest",
+        "Delayed chest closure",
+    ]
 
 
 def test_a_step_alone_is_no_title() -> None:
-    text = f"HISTORY:  He has gout.\n\nDETAILS OF THE PROCEDURE:  {DONE}"
+    text = f"HISTORY:  He has gout and pain.\n\nDETAILS OF THE PROCEDURE:  {DONE}"
     mentions = [entity(text, "gout", "problem"), entity(text, "draped", "procedure")]
     assert [one.text for one in _title(note_of(text), mentions)] == ["gout"]
 

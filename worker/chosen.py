@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from worker.note import Note
 from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
 from worker.search import joined_scores
+from worker.sections import Section
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
@@ -35,6 +36,13 @@ _LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
 _Place = TypeVar("_Place", int, Span)
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""
+_DIAGNOSES = frozenset({"diagnoses", "impression", "assessment"})
+_ANY_TITLE = re.compile("")
+_OF_A_PROCEDURE = re.compile(
+    r"^(?!.*\b(?:indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
+    re.IGNORECASE,
+)
+"""Headings over the name of what was done; "ANESTHESIA" and "INDICATIONS FOR SURGERY" are of its kind too."""
 _LONGEST_TELLING = 400
 """Characters of such a section: the details of a procedure say what was done, not what the note is about."""
 _LEAST_MENTION = 0.5
@@ -123,7 +131,11 @@ def _weight(note: Note, entity: Entity) -> float:
 def _is_told(note: Note, entity: Entity) -> bool:
     """Whether it stands in a short section that says what the note is about."""
     section = note.section_at(entity.start)
-    return section.kind in _TELLING and section.end - section.body_start <= _LONGEST_TELLING
+    return section.kind in _TELLING and _is_short(section)
+
+
+def _is_short(section: Section) -> bool:
+    return section.end - section.body_start <= _LONGEST_TELLING
 
 
 def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
@@ -185,14 +197,29 @@ def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> li
 
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
-    """The foremost problem, and the foremost procedure of a heading; without either the first words said."""
+    """The stated diagnosis, else the foremost problem, and the procedure; without any the first words."""
     done = [one for one in entities if _is_told(note, one)]
-    title = [*_foremost(note, entities, "problem", 6), *_foremost(note, done, "procedure", 8)]
+    title = [
+        *(_stated(note, _DIAGNOSES, _ANY_TITLE) or _foremost(note, entities, "problem", 6)),
+        *(_stated(note, {"procedure"}, _OF_A_PROCEDURE) or _foremost(note, done, "procedure", 8)),
+    ]
     if title:
         return title
     first = _first_said(note)
     words = note.text[first.start : first.end].split()
     return [_Piece(" ".join(words[:_TITLE_WORDS]), first)]
+
+
+def _stated(note: Note, kinds: Collection[str], title: re.Pattern[str]) -> list[_Piece]:
+    """What the first short section of these kinds says first, if it is as short as a title."""
+    for section in note.sections:
+        if section.kind in kinds and title.search(section.title) and _is_short(section):
+            first = note.sentence_at(section.body_start + 1)
+            start = max(first.start, section.body_start)
+            text = _one_line(note.text[start : first.end]).partition(".,")[0].strip(" ,.")
+            if 1 < len(text.split()) <= _TITLE_WORDS:
+                return [_Piece(text, first)]
+    return []
 
 
 def _first_said(note: Note) -> Span:
