@@ -22,8 +22,8 @@ from models.errors import NotemillError
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long a SQLite writer waits for another; a batch of 500 documents holds the lock about 0.1 s."""
 SILENT_SECONDS = 30.0
-"""How long a writer may say nothing in the middle of a transaction before PostgreSQL ends it: a process that is
-frozen there, or cut off with its machine, holds rows that a cancel, a submit and other workers wait for."""
+"""How long a writer may say nothing in the middle of a transaction before PostgreSQL ends it: a process that
+is frozen there, or cut off with its machine, holds rows that cancel, submit and other workers wait for."""
 POOL_SIZE = 20
 """Connections kept open: the default 16 worker threads, their heartbeat and the sweep."""
 OLDEST_SQLITE = (3, 35, 0)
