@@ -21,7 +21,18 @@ INNOCENT, POISONED = 3, 24
 
 
 def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> None:
-    command = [sys.executable, "-m", "benchmarks.chaos", "--seed", "1", "--seconds", "4", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.chaos",
+        "--seed",
+        "1",
+        "--seconds",
+        "4",
+        "--faults",
+        "4",
+        "--json",
+    ]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     found = json.loads(run.stdout.splitlines()[-1])
     assert (found["lost"], found["doubled"], found["wrong"]) == (0, 0, 0), run.stderr

@@ -148,9 +148,13 @@ def test_a_transaction_that_was_ended_for_its_silence_may_be_tried_again(
     store_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "SILENT_SECONDS", 0.05)
-    with pytest.raises(DatabaseUnavailableError), writing(engine) as connection:
-        connection.execute(text("UPDATE runs SET refused = 1"))
-        time.sleep(0.5)
-        connection.execute(text("UPDATE runs SET refused = 1"))
+
+    def write_slowly() -> None:
+        with writing(engine) as connection:
+            connection.execute(text("UPDATE runs SET refused = 1"))
+            time.sleep(0.5)
+
+    with pytest.raises(DatabaseUnavailableError):
+        write_slowly()
     with writing(engine) as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1

@@ -19,7 +19,7 @@ _SECONDS_AFTER_FAILURE = 0.5
 class Heartbeat:
     """A thread that renews; a worker whose renewals fail works on, and its late answers are refused.
 
-    Figures have a thread of their own: they may wait for a run's row that somebody else holds, leases may not."""
+    Figures have a thread of their own: they may wait for a row that somebody else holds, leases may not."""
 
     def __init__(self, store: Store, worker: str, lease_seconds: float, accounts: Accounts) -> None:
         self._store, self._worker, self._lease_seconds = store, worker, lease_seconds

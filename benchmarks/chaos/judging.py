@@ -134,6 +134,32 @@ def _found(stage: Stage) -> dict[tuple[str, str], list[Any]]:
     return found
 
 
+def runs_with_bad_luck(stage: Stage) -> set[int]:
+    """Runs with innocent notes that were quarantined because we ended or froze each of the workers that had
+    them. Where one of these workers was well, the note is lost, and not in here."""
+    ours = stage.frozen | stage.killed
+    runs: dict[int, int] = {}
+    workers: dict[int, set[int]] = defaultdict(set)
+    engine = stage.engine
+    with reading(engine) as connection:
+        for row in connection.execute(text(_QUARANTINED)):
+            group, _, number = row.external_id.partition("-")
+            if not is_poison(group, int(number)):
+                runs[row.id] = row.run_id
+                workers[row.id].add(int(row.worker.split(":")[-2]))
+    engine.dispose()
+    return {run_id for job_id, run_id in runs.items() if workers[job_id] <= ours}
+
+
+_QUARANTINED = (
+    "SELECT jobs.id, documents.external_id, attempts.worker, MAX(run_jobs.run_id) AS run_id FROM jobs"
+    " JOIN attempts ON attempts.job_id = jobs.id AND attempts.ended_as = 'lease_expired'"
+    " JOIN run_jobs ON run_jobs.job_id = jobs.id JOIN documents ON documents.id = run_jobs.document_id"
+    " WHERE jobs.status = 'failed' AND jobs.reason = 'killed_worker'"
+    " GROUP BY jobs.id, documents.external_id, attempts.worker"
+)
+
+
 def open_jobs(stage: Stage) -> Counter[str]:
     """Jobs by status; empty where the database does not answer."""
     engine = stage.engine

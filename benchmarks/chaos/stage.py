@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
@@ -23,7 +24,13 @@ from benchmarks.chaos.triggers import FOLDER_VARIABLE
 from models import schema
 from models.database import connect
 from models.settings import Settings, as_environment
-from tests.postgres_server import PostgresServer, database_url, execute, restartable_server
+from tests.postgres_server import (
+    PostgresServer,
+    database_url,
+    dies_with_its_starter,
+    execute,
+    restartable_server,
+)
 from tests.redis_server import RedisServer
 from tests.tiny import write_tiny_weights
 from worker.command import worker_command
@@ -31,6 +38,8 @@ from worker.command import worker_command
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 4.0
 """Twice what a heartbeat may be late by on a machine that is busy with other things."""
+_LONGEST_LOCK_SECONDS = 2
+"""A look of ours waits no longer: who holds the lock may be a process that only we can wake."""
 VISIBILITY_SECONDS = 60
 _RESTART_SECONDS = 1.0
 """Before a producer that failed is started again."""
@@ -60,7 +69,7 @@ class Chunk:
     group: str
     first: int
     count: int
-    not_before: float
+    not_before: float = float("inf")
     """By time.monotonic()."""
     process: subprocess.Popen[bytes] | None = None
     is_submitted: bool = False
@@ -84,6 +93,11 @@ class Stage:
     chunks: list[Chunk] = field(default_factory=list)
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
     """Commands of a moment, such as sweeps."""
+    frozen: set[int] = field(default_factory=set)
+    killed: set[int] = field(default_factory=set)
+    """Process ids of workers that were frozen for a while, or ended by SIGKILL or SIGSEGV."""
+    _is_database_stopped: bool = False
+    """By a fault, which starts it again."""
 
     def __post_init__(self) -> None:
         self.triggers.mkdir()
@@ -99,7 +113,26 @@ class Stage:
     @property
     def engine(self) -> Engine:
         """A new one each time: the server may have been killed under the last."""
-        return connect(self.database_url)
+        limit = quote(f"-c lock_timeout={_LONGEST_LOCK_SECONDS}s")
+        return connect(self.database_url + (f"&options={limit}" if self.postgres else ""))
+
+    @property
+    def is_database_up(self) -> bool:
+        return self.postgres is None or (
+            self.postgres.process is not None and self.postgres.process.poll() is None
+        )
+
+    def stop_database(self) -> None:
+        assert self.postgres is not None
+        self._is_database_stopped = True
+        self.postgres.kill()
+
+    def start_database(self) -> None:
+        """PostgreSQL alone. A full disk may end it at any moment, its first one included."""
+        assert self.postgres is not None
+        self._is_database_stopped = False
+        if not self.is_database_up:
+            self.postgres.start()
 
     def settings(self, group: str) -> Settings:
         return Settings(
@@ -119,6 +152,8 @@ class Stage:
 
     def keep_turning(self) -> None:
         """Starts what is not there and should be."""
+        if not self.is_database_up and not self._is_database_stopped:
+            self.start_database()
         for place in self.workers:
             if not place.is_running:
                 self._start_worker(place)
@@ -156,6 +191,8 @@ class Stage:
         return [one for one in (*owned, *self.others) if one is not None and one.poll() is None]
 
     def _start_worker(self, place: WorkerPlace) -> None:
+        if place.process is not None and place.process.returncode < 0:
+            self.killed.add(place.process.pid)
         settings = self.settings(place.group)
         place.lives += 1
         environment = self._environment(place.group) | {
@@ -179,7 +216,13 @@ class Stage:
     def _start(self, command: list[str], log: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{log}.log").open("ab") as file:
             return subprocess.Popen(  # noqa: S603  our own commands
-                command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command,
+                env=environment,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                preexec_fn=dies_with_its_starter(signal.SIGKILL),  # however that ends, and if it hangs
             )
 
     def _environment(self, group: str) -> dict[str, str]:
