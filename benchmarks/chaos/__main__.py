@@ -98,9 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="draws kinds and moments (default 1)")
-    parser.add_argument(
-        "--seconds", type=float, default=60, help="least time of faults (default 60)"
-    )
+    parser.add_argument("--seconds", type=float, default=60, help="least time of faults (default 60)")
     parser.add_argument("--faults", type=int, help="at least so many, however long (default: 50 a minute)")
     parser.add_argument("--end-seconds", type=float, default=1_800, help="for all of it (default 1800)")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
