@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from workshop import ROOT
@@ -40,6 +42,18 @@ def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> N
     assert found["quarantined"] == 2 * found["by_kind"]["poison_note"] > 0
     assert len(found["by_kind"]) >= 3
     assert run.returncode == 0
+
+
+def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_ends_nothing_well() -> None:
+    command = [sys.executable, "-m", "benchmarks.chaos", "--seconds", "4", "--end-seconds", "0.1", "--json"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    told = re.match(r"the first answer: not ended within 0.1 s; logs in (\S+)\n", run.stderr)
+    assert told, run.stderr
+    assert (run.returncode, run.stdout) == (3, "")
+    assert "jobs are open\n" in run.stderr
+    assert "not submitted: instant-00000" in run.stderr
+    assert {path.name for path in Path(told[1]).glob("*.log")} >= {"worker-0.log", "worker-1.log"}
+    shutil.rmtree(told[1])
 
 
 def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:

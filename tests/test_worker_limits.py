@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from stand_in.answering import StandIn
 
+from worker import limits
 from worker.engine import Choice, Decide, Prompt
-from worker.limits import LimitedEngine, StoppedError, TimedOutError
+from worker.limits import LimitedEngine, NoThreadError, StoppedError, TimedOutError
 from worker.stopping import Stopping
 
 
@@ -49,6 +50,15 @@ def test_a_wait_ends_at_once_when_the_worker_lets_go(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         LimitedEngine(StandIn(tmp_path, seconds=60), seconds=60, stopping=stopping).answer(asked("a note"))
     assert time.monotonic() - started < 10
+
+
+def test_a_thread_that_dies_before_its_first_line_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits._thread, "start_new_thread", lambda *_: 0)  # as with no memory for its frames
+    monkeypatch.setattr(limits, "_LONGEST_START_SECONDS", 0.1)
+    with pytest.raises(NoThreadError):
+        LimitedEngine(StandIn(tmp_path), seconds=60, stopping=Stopping()).answer(asked("a note"))
 
 
 def test_the_first_wish_to_stop_lets_a_document_finish_the_second_does_not() -> None:

@@ -7,6 +7,7 @@ the document stops waiting for it, and what comes later is thrown away.
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Sequence
@@ -17,9 +18,16 @@ from models.errors import NotemillError
 from worker.engine import Engine, Reply, Request
 from worker.stopping import Stopping
 
+_LONGEST_START_SECONDS = 30.0
+"""Of a thread, on a machine that others keep busy."""
+
 
 class TimedOutError(NotemillError):
     """The document's time is over."""
+
+
+class NoThreadError(NotemillError):
+    """A thread was begun and does not run: the process is out of memory."""
 
 
 class StoppedError(NotemillError):
@@ -42,11 +50,11 @@ class LimitedEngine:
         return self._engine.count_tokens(text)
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it."""
+        """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it, and
+        NoThreadError."""
         reply: Future[list[Reply]] = Future()
         if not self._stopping.is_now and self._seconds_left > 0:
-            asked = (requests, is_urgent, reply)
-            threading.Thread(target=self._ask, args=asked, name="asking", daemon=True).start()
+            self._begin(requests, is_urgent, reply)
         either: list[Future[Any]] = [reply, self._stopping.now]
         wait(either, self._seconds_left, FIRST_COMPLETED)
         if reply.done():
@@ -59,7 +67,18 @@ class LimitedEngine:
     def _seconds_left(self) -> float:
         return max(0.0, self._deadline - time.monotonic())
 
-    def _ask(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
+    def _begin(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
+        # Not threading.Thread: its start waits without end for a thread that died of a MemoryError in its
+        # first lines (CPython 3.11), and a worker that waits so held its documents and kept their leases.
+        runs = threading.Event()
+        _thread.start_new_thread(self._ask, (runs, requests, is_urgent, reply))
+        if not runs.wait(min(self._seconds_left, _LONGEST_START_SECONDS)) and self._seconds_left > 0:
+            raise NoThreadError("no memory for a thread")
+
+    def _ask(
+        self, runs: threading.Event, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]
+    ) -> None:
+        runs.set()
         try:
             reply.set_result(self._engine.answer(requests, is_urgent=is_urgent))
         except BaseException as error:  # noqa: BLE001  it is raised in the thread that waits
