@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from stand_in.answering import StandIn
@@ -36,6 +37,16 @@ def test_after_the_deadline_the_engine_is_not_asked(tmp_path: Path) -> None:
     with pytest.raises(TimedOutError):
         limited.answer(asked("a note"))
     assert not (tmp_path / "answered").exists()
+
+
+def test_what_is_done_between_two_answers_costs_a_document_none_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = LimitedEngine(StandIn(tmp_path), seconds=60, stopping=Stopping())
+    limited.answer(asked("a note"))
+    an_hour_later = time.monotonic() + 3_600  # as after a record while the database was away
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: an_hour_later))
+    assert limited.answer(asked("a note"))
 
 
 def test_the_engines_surprise_arrives_at_the_document(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An engine with a limit: a document's time, and the worker's wish to stop.
+"""An engine with a limit: a document's time with it, and the worker's wish to stop.
 
 Celery's time limits are enforced by killing pool processes, so a pool of threads ignores them
 (celery/concurrency/thread.py drops `timeout`). And a call into a network cannot be interrupted:
@@ -35,11 +35,13 @@ class StoppedError(NotemillError):
 
 
 class LimitedEngine:
-    """The engine as one document sees it."""
+    """The engine as one document sees it.
+
+    Its time is what it waits for the engine: a database that was away over a record must fail nobody."""
 
     def __init__(self, engine: Engine, *, seconds: float, stopping: Stopping) -> None:
         self._engine = engine
-        self._deadline = time.monotonic() + seconds
+        self._seconds_left = seconds
         self._stopping = stopping
 
     @property
@@ -53,26 +55,24 @@ class LimitedEngine:
         """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it, and
         NoThreadError."""
         reply: Future[list[Reply]] = Future()
+        began = time.monotonic()
         if not self._stopping.is_now and self._seconds_left > 0:
             self._begin(requests, is_urgent, reply)
-        either: list[Future[Any]] = [reply, self._stopping.now]
-        wait(either, self._seconds_left, FIRST_COMPLETED)
+            either: list[Future[Any]] = [reply, self._stopping.now]
+            wait(either, self._seconds_left, FIRST_COMPLETED)
+        self._seconds_left -= time.monotonic() - began
         if reply.done():
             return reply.result()
         if self._stopping.is_now:
             raise StoppedError("the worker stops")
         raise TimedOutError("the document's time is over")
 
-    @property
-    def _seconds_left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
-
     def _begin(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
         # Not threading.Thread: its start waits without end for a thread that died of a MemoryError in its
         # first lines (CPython 3.11), and a worker that waits so held its documents and kept their leases.
         runs = threading.Event()
         _thread.start_new_thread(self._ask, (runs, requests, is_urgent, reply))
-        if not runs.wait(min(self._seconds_left, _LONGEST_START_SECONDS)) and self._seconds_left > 0:
+        if not runs.wait(_LONGEST_START_SECONDS):
             raise NoThreadError("no memory for a thread")
 
     def _ask(

@@ -123,7 +123,7 @@ class Watchdog:
         return self._what_is_wrong_with_tables() or self._what_is_stuck()
 
     def _what_is_stuck(self) -> str:
-        """A document ends with its time limit; one that is in hand still while the database answers, hangs, and
+        """A document ends with its time limit; one that is in hand still while the database answers, hangs:
         as long as this process lives its lease is renewed and no other worker may have it."""
         assert self._workplace is not None
         since = self._workplace.hands.oldest_since
