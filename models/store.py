@@ -5,7 +5,7 @@ What a method does in SQL stands in the module its verb names. No session leaves
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, update
@@ -225,12 +225,16 @@ class Store:
             self._note(connection, Action.CANCEL, run=run_id, jobs=jobs)
         return jobs
 
-    def erase(self, erasure: Erasure, *, limit: int = 500) -> Erased:
+    def erase(
+        self, erasure: Erasure, *, limit: int = 500, before_commit: Callable[[Erased], None] = lambda _: None
+    ) -> Erased:
         """Removes at most `limit` documents with their jobs and answers, texts that no other document has,
         and runs of which nothing is left; together with its row in the audit trail. Call it until it
         removes nothing. A worker that has one of them in hand finds its job gone and stores nothing."""
         with writing(self._engine) as connection:
-            return erasing.erase(connection, erasure, limit, self._actor)
+            erased = erasing.erase(connection, erasure, limit, self._actor)
+            before_commit(erased)
+        return erased
 
     def note(self, action: Action, **subject: Any) -> None:
         """Adds a row to the audit trail: ids and counts only."""

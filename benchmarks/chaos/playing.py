@@ -168,7 +168,7 @@ class Play:
 
 def _chunks(seconds: float, groups: Sequence[str]) -> list[Chunk]:
     """As many notes as two workers can answer in the time; in the middle some for the real engine."""
-    number = max(2, round(seconds * 9 / _CHUNK_NOTES))
+    number = max(2, round(seconds * 8.4 / _CHUNK_NOTES))
     chunks = [Chunk("instant", i * _CHUNK_NOTES, _CHUNK_NOTES) for i in range(number)]
     if "real" in groups:
         chunks.insert(1, Chunk("real", 0, number * _CHUNK_NOTES // 10))
