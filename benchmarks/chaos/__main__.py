@@ -62,6 +62,7 @@ def _play(given: argparse.Namespace, folder: Path, deadline: Deadline) -> tuple[
         faults = given.faults or max(3, round(given.seconds * _FAULTS_A_SECOND))
         play = Play(built, given.seed, given.seconds, faults, deadline, say)
         chunks = play.run()
+        built.stop_processes()
         return play, judge(built, chunks, _engines(built))
 
 
@@ -73,8 +74,13 @@ def _engines(built: Stage) -> dict[str, Engine]:
 
 
 def _real(settings: Settings) -> Engine:
+    import torch
+
     from worker.transformers_engine import load
 
+    torch.set_num_threads(
+        1
+    )  # as its workers; two that wait for each other are slow on a machine that is busy
     return load(settings)
 
 

@@ -172,7 +172,8 @@ class Stage:
         command = [sys.executable, "-m", "benchmarks.chaos.producing", *arguments]
         return self._start(command, "producers", self._environment(chunk.group))
 
-    def close(self) -> None:
+    def stop_processes(self) -> None:
+        """Workers, producers and commands; the database stays, to be judged."""
         for process in self._processes():
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -183,6 +184,9 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def close(self) -> None:
+        self.stop_processes()
         self.proxy.stop()
         self.redis.stop()
 
