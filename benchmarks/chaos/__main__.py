@@ -80,7 +80,7 @@ def _real(settings: Settings) -> Engine:
 
     torch.set_num_threads(
         1
-    )  # as its workers; two that wait for each other are slow on a machine that is busy
+    )  # two that wait for each other are slow where others keep busy
     return load(settings)
 
 
