@@ -56,6 +56,24 @@ def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_e
     shutil.rmtree(told[1])
 
 
+HANGING = """
+import time
+from types import SimpleNamespace
+from benchmarks.chaos import ending
+ending._GRACE_SECONDS = 0.1
+stage = SimpleNamespace(folder="FOLDER", redis=SimpleNamespace(stop=lambda: print("stopped", flush=True)))
+with ending.ended_by_force(ending.Deadline(0.0), stage):
+    time.sleep(600)
+"""
+
+
+def test_a_run_that_hangs_itself_is_ended_by_force_and_says_where() -> None:
+    run = subprocess.run([sys.executable, "-c", HANGING], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (3, "stopped\n")
+    assert run.stderr.startswith("the run itself hangs; logs in FOLDER")
+    assert 'File "<string>", line 8' in run.stderr
+
+
 def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
     assert set(KINDS) <= set(re.findall(r"`(\w+)`", page))

@@ -78,9 +78,7 @@ def _real(settings: Settings) -> Engine:
 
     from worker.transformers_engine import load
 
-    torch.set_num_threads(
-        1
-    )  # two that wait for each other are slow where others keep busy
+    torch.set_num_threads(1)  # two that wait for each other are slow where others keep busy
     return load(settings)
 
 

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import text
 
 from benchmarks.chaos.notes import SEARCHES, is_poison, text_of
-from benchmarks.chaos.stage import Chunk, Stage
+from benchmarks.chaos.places import Chunk
+from benchmarks.chaos.stage import Stage
 from models.answers import SearchAnswer, Task
 from models.database import reading
 from models.jobs import Job, Question, Work

@@ -8,8 +8,9 @@ import time
 from celery import Celery
 
 from benchmarks.chaos import triggers
+from benchmarks.chaos.places import Chunk
 from benchmarks.chaos.service_faults import is_redis_up
-from benchmarks.chaos.stage import Chunk, Stage
+from benchmarks.chaos.stage import Stage
 from benchmarks.chaos.striking import Fault, Kinds, NotNowError, Struck
 from benchmarks.chaos.worker_faults import ordered
 from models.messages import QUEUE_NAME, TASK_NAME

@@ -13,7 +13,8 @@ from benchmarks.chaos.ending import Deadline
 from benchmarks.chaos.faults import KINDS
 from benchmarks.chaos.judging import open_jobs, runs_with_bad_luck
 from benchmarks.chaos.notes import is_poison
-from benchmarks.chaos.stage import Chunk, Stage
+from benchmarks.chaos.places import Chunk
+from benchmarks.chaos.stage import Stage
 from benchmarks.chaos.striking import Deck, Undo
 from models.errors import NotemillError
 

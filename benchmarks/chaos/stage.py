@@ -19,6 +19,7 @@ from urllib.parse import quote
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from benchmarks.chaos.places import VISIBILITY_SECONDS, Chunk, WorkerPlace
 from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.triggers import FOLDER_VARIABLE
 from models import schema
@@ -40,43 +41,8 @@ LEASE_SECONDS = 4.0
 """Twice what a heartbeat may be late by on a machine that is busy with other things."""
 _LONGEST_LOCK_SECONDS = 2
 """A look of ours waits no longer: who holds the lock may be a process that only we can wake."""
-VISIBILITY_SECONDS = 60
 _RESTART_SECONDS = 1.0
 """Before a producer that failed is started again."""
-
-
-@dataclass
-class WorkerPlace:
-    """One worker, over all its lives."""
-
-    group: str
-    """`instant` or `real`: which of the notes it reads."""
-    process: subprocess.Popen[bytes] | None = None
-    clock_seconds: float = 0.0
-    """How far the clock of its next life is off."""
-    visibility_seconds: int = VISIBILITY_SECONDS
-    lives: int = 0
-
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-
-@dataclass
-class Chunk:
-    """A range of notes that has to be submitted, until it is."""
-
-    group: str
-    first: int
-    count: int
-    not_before: float = float("inf")
-    """By time.monotonic()."""
-    process: subprocess.Popen[bytes] | None = None
-    is_submitted: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}-{self.first:05d}"
 
 
 @dataclass

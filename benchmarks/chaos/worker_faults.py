@@ -8,7 +8,8 @@ import time
 from typing import Any
 
 from benchmarks.chaos import triggers
-from benchmarks.chaos.stage import LEASE_SECONDS, Stage, WorkerPlace
+from benchmarks.chaos.places import WorkerPlace
+from benchmarks.chaos.stage import LEASE_SECONDS, Stage
 from benchmarks.chaos.striking import Fault, Kinds, NotNowError, Struck
 
 _DAYS_SECONDS = 3 * 24 * 3600.0
