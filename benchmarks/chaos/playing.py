@@ -66,7 +66,7 @@ class Play:
         self.stage.chunks = _chunks(self.seconds, self.stage.groups)
         self.stage.chunks[0].not_before = 0.0
         later = self.stage.chunks[1:]
-        self._later = [(0.9 * self.faults * i / len(later), chunk) for i, chunk in enumerate(later)]
+        self._later = [(0.6 * self.faults * i / len(later), chunk) for i, chunk in enumerate(later)]
         while not self._tell()["finished"]:
             self.stage.keep_turning()
             self.deadline.check(self.stage, "the first answer")
