@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from workshop import ROOT
@@ -16,9 +19,16 @@ from benchmarks.chaos.engine import ChaosEngine
 from benchmarks.chaos.faults import KINDS
 from benchmarks.chaos.judging import Verdict, _expected, _judge_one
 from benchmarks.chaos.notes import SEARCHES, text_of
+from benchmarks.chaos.order_faults import send_late_duplicates
+from benchmarks.chaos.stage import Stage
+from benchmarks.chaos.striking import NotNowError
 from models.settings import Settings
 from worker.recipes import ways
 
+if TYPE_CHECKING:
+    from redis_server import RedisServer
+
+pytest_plugins = ("redis_server",)
 INNOCENT, POISONED = 3, 24
 
 
@@ -81,6 +91,12 @@ def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is
     named = re.findall(r"`(test_\w+)`", page)
     assert named
     assert [name for name in named if f"def {name}(" not in sources] == []
+
+
+def test_messages_that_a_full_redis_does_not_take_are_no_fault_now(redis_server: RedisServer) -> None:
+    redis_server.client.config_set("maxmemory", "1")
+    with pytest.raises(NotNowError):
+        send_late_duplicates(cast(Stage, SimpleNamespace(redis=redis_server)), random.Random(1))
 
 
 def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:

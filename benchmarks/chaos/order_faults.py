@@ -6,6 +6,7 @@ import random
 import time
 
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from benchmarks.chaos import triggers
 from benchmarks.chaos.places import Chunk
@@ -45,13 +46,17 @@ def send_late_duplicates(stage: Stage, draw: random.Random) -> None:
     if not is_redis_up(stage):
         raise NotNowError
     app = Celery(broker=stage.redis.url, set_as_current=False)
-    for _ in range(30):
-        app.send_task(
-            TASK_NAME,
-            kwargs={"document_id": draw.randint(1, 400)},
-            queue=QUEUE_NAME,
-            priority=draw.choice((0, 9)),
-        )
+    try:
+        for _ in range(30):
+            app.send_task(
+                TASK_NAME,
+                kwargs={"document_id": draw.randint(1, 400)},
+                queue=QUEUE_NAME,
+                priority=draw.choice((0, 9)),
+                retry=False,
+            )
+    except OperationalError:  # Redis is full
+        raise NotNowError from None
 
 
 def retry_failed(stage: Stage, _draw: random.Random) -> None:
