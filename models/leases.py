@@ -77,14 +77,16 @@ def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, i
 
 
 def take_deaths_back(connection: Connection, late: Sequence[Job]) -> None:
-    """Whoever brings an answer after its lease was silent, not dead: it does not count against the job."""
+    """Whoever brings an answer after its lease was silent, not dead, and had no surprise: neither counts
+    against the job."""
     for job in sorted(late, key=lambda one: one.id):
         is_this = and_(AttemptRow.job_id == job.id, AttemptRow.attempt == job.attempt)
         is_expired = AttemptRow.ended_as == AttemptEnd.LEASE_EXPIRED.value
         expired = update(AttemptRow).where(is_this, is_expired).values(ended_as=AttemptEnd.RELEASED.value)
         if connection.execute(expired).rowcount:
             counted = and_(JobRow.id == job.id, JobRow.kills > 0)
-            connection.execute(update(JobRow).where(counted).values(kills=JobRow.kills - 1))
+            forgiven = {"kills": JobRow.kills - 1, "attempts_forgiven": JobRow.attempts_forgiven + 1}
+            connection.execute(update(JobRow).where(counted).values(**forgiven))
 
 
 def end_attempts(connection: Connection, job_ids: Sequence[int], end: AttemptEnd) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from benchmarks.chaos import triggers
 from benchmarks.chaos.notes import SEARCHES, is_poison, text_of
 from benchmarks.chaos.places import Chunk
 from benchmarks.chaos.stage import Stage
@@ -135,29 +136,34 @@ def _found(stage: Stage) -> dict[tuple[str, str], list[Any]]:
     return found
 
 
-def runs_with_bad_luck(stage: Stage) -> set[int]:
-    """Runs with innocent notes that were quarantined because we ended or froze each of the workers that had
+def runs_with_bad_luck(stage: Stage) -> set[tuple[int, str]]:
+    """Runs, and the reason, with innocent notes that failed because we struck each of the workers that had
     them. Where one of these workers was well, the note is lost, and not in here."""
-    ours = stage.frozen | stage.killed
-    runs: dict[int, int] = {}
+    ours = {
+        Reason.KILLED_WORKER.value: stage.frozen | stage.killed,
+        Reason.CRASHED.value: triggers.takers(stage.triggers, *triggers.SURPRISES),
+    }
+    runs: dict[int, tuple[int, str]] = {}
     workers: dict[int, set[int]] = defaultdict(set)
     engine = stage.engine
     with reading(engine) as connection:
-        for row in connection.execute(text(_QUARANTINED)):
+        for row in connection.execute(text(_FAILED)):
             group, _, number = row.external_id.partition("-")
             if not is_poison(group, int(number)):
-                runs[row.id] = row.run_id
+                runs[row.id] = row.run_id, row.reason
                 workers[row.id].add(int(row.worker.split(":")[-2]))
     engine.dispose()
-    return {run_id for job_id, run_id in runs.items() if workers[job_id] <= ours}
+    return {run for job_id, run in runs.items() if workers[job_id] <= ours[run[1]]}
 
 
-_QUARANTINED = (
-    "SELECT jobs.id, documents.external_id, attempts.worker, MAX(run_jobs.run_id) AS run_id FROM jobs"
-    " JOIN attempts ON attempts.job_id = jobs.id AND attempts.ended_as = 'lease_expired'"
+_FAILED = (
+    "SELECT jobs.id, jobs.reason, documents.external_id, attempts.worker, MAX(run_jobs.run_id) AS run_id"
+    " FROM jobs JOIN attempts ON attempts.job_id = jobs.id"
     " JOIN run_jobs ON run_jobs.job_id = jobs.id JOIN documents ON documents.id = run_jobs.document_id"
-    " WHERE jobs.status = 'failed' AND jobs.reason = 'killed_worker'"
-    " GROUP BY jobs.id, documents.external_id, attempts.worker"
+    " WHERE jobs.status = 'failed'"
+    " AND (jobs.reason = 'killed_worker' AND attempts.ended_as = 'lease_expired'"
+    " OR jobs.reason = 'crashed' AND attempts.ended_as IN ('released', 'failed'))"
+    " GROUP BY jobs.id, jobs.reason, documents.external_id, attempts.worker"
 )
 
 

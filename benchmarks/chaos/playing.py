@@ -147,12 +147,12 @@ class Play:
             time.sleep(_TICK_SECONDS)
 
     def _retry_bad_luck(self) -> None:
-        """An innocent note whose worker we killed three times is quarantined, which is right: three is the
-        bound. Whoever runs it types `retry`, as we do here, and then it has to be answered."""
+        """An innocent note whose worker we struck three times has failed, which is right: three is the bound.
+        Whoever runs it types `retry`, as we do here, and then it has to be answered."""
         while runs := runs_with_bad_luck(self.stage):
-            self.say(f"retried, because we killed their workers so often: runs {sorted(runs)}")
-            for run_id in runs:
-                self.stage.command("retry", "--run", str(run_id), "--reason", "killed_worker")
+            self.say(f"retried, because we struck their workers three times: runs {sorted(runs)}")
+            for run_id, reason in runs:
+                self.stage.command("retry", "--run", str(run_id), "--reason", reason)
             self._work_off()
 
     def _tell(self) -> Counter[str]:

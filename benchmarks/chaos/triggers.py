@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 FOLDER_VARIABLE = "CHAOS_TRIGGERS"
+_TAKEN = "taken.txt"
 KILL_BEFORE_COMMIT = "kill_before_commit"
 KILL_AFTER_COMMIT = "kill_after_commit"
 OUT_OF_MEMORY = "worker_out_of_memory"
 ENGINE_OUT_OF_MEMORY = "engine_out_of_memory"
+SURPRISES = (OUT_OF_MEMORY, ENGINE_OUT_OF_MEMORY)
 PRODUCER_KILLED_BEFORE_COMMIT = "producer_killed_before_commit"
 PRODUCER_KILLED_AFTER_COMMIT = "producer_killed_after_commit"
 
@@ -38,4 +40,16 @@ def withdraw(folder: Path, name: str) -> bool:
 
 def take(name: str) -> bool:
     """In the process: whether the fault was ordered, and is its own now."""
-    return withdraw(Path(os.environ[FOLDER_VARIABLE]), name)
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    is_ours = withdraw(folder, name)
+    if is_ours:
+        with folder.with_name(_TAKEN).open("a") as file:
+            file.write(f"{name} {os.getpid()}\n")
+    return is_ours
+
+
+def takers(folder: Path, *names: str) -> set[int]:
+    """The ids of the processes that had one of these faults."""
+    path = folder.with_name(_TAKEN)
+    lines = path.read_text("ascii").splitlines() if path.exists() else []
+    return {int(line.split()[1]) for line in lines if line.split()[0] in names}
