@@ -1,6 +1,7 @@
 """`notemill purge`: erases notes with all that was made of them, and writes a receipt.
 
-Stopped half way, the same command goes on: each batch is whole, and the overwriting is done again.
+Stopped half way, the same command goes on: each batch is whole, the overwriting is done again, and the
+receipt names what the stopped one had removed too.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.database import Database, database
+from console.database import database
 from console.embedded import embedded_url, make_home
 from console.errors import PROBLEM
 from console.rejects import forget_refused
 from console.results import whole_file
 from console.terminal import count_of, stderr, stdout
+from console.unfinished import Unfinished
 from console.withdrawing import withdraw
 from models import audit
 from models.erasing import PATIENT_COLUMNS, Erased, Erasure
@@ -44,8 +46,12 @@ def purge(
     make_home(settings)
     erasure = _erasure(given, settings, is_expired=is_expired, patient_columns=tuple(patient_columns))
     _ask(erasure, is_sure=is_sure)
+    unfinished = Unfinished(settings.home_folder / "receipts", erasure)
     with database(settings) as opened:
-        erased = erase_all(opened, erasure)
+        unfinished.resume(opened.queries)
+        while opened.store.erase(erasure, limit=_BATCH_DOCUMENTS, before_commit=unfinished.note).rows:
+            pass
+        erased = unfinished.removed()
         written = overwrite(opened.engine, is_rewriting=is_rewriting)
         exports = list(audit.entries(opened.engine, last=100, action=audit.Action.RESULTS))
     messages = withdraw(_redis_url(settings), frozenset(erased.document_ids))
@@ -57,16 +63,9 @@ def purge(
     path = receipt or _receipt_path(settings)
     with whole_file(path) as file:
         file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
+    unfinished.forget()
     _say(facts, path)
     return 0 if written.is_complete or settings.effective_database_url.startswith("postgres") else PROBLEM
-
-
-def erase_all(opened: Database, erasure: Erasure) -> Erased:
-    """In batches, each a transaction of its own, until there is nothing left."""
-    erased = Erased()
-    while (batch := opened.store.erase(erasure, limit=_BATCH_DOCUMENTS)).rows:
-        erased = erased + batch
-    return erased
 
 
 def _erasure(

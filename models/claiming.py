@@ -1,4 +1,4 @@
-"""Claims: who works on what, and until when without a sign of life.
+"""Claims: what is owed, and who takes it to work on. What becomes of a claim is in `models.leases`.
 
 Functions on an open transaction; `models.store` opens it. All times are the database's.
 """
@@ -15,7 +15,6 @@ from sqlalchemy import (
     Row,
     Select,
     TextClause,
-    Update,
     and_,
     case,
     insert,
@@ -28,9 +27,9 @@ from models.cancelling import cancel_unwanted, is_wanted
 from models.clock import epoch_now, utc_now
 from models.jobs import Job, JobStatus, Question, Work
 from models.labels import Label
+from models.leases import NOT_RUNNING, end_attempts, failed, to_pending
 from models.outcomes import Reason
 from models.tables import (
-    IS_RUNNING,
     IS_SUSPECT,
     OWED_OR_RUNNING,
     AttemptEnd,
@@ -41,8 +40,6 @@ from models.tables import (
     ServingBaseRow,
     TextRow,
 )
-
-_NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
 
 
 def is_owed() -> ColumnElement[bool]:
@@ -80,7 +77,7 @@ def claim(
     """See Store.claim."""
     shas = _text_of_documents(connection, document_ids)
     owed = connection.execute(owed_jobs(list(shas), serving_id, is_suspect)).all()
-    _end_attempts(
+    end_attempts(
         connection, [row.id for row in owed if row.status == JobStatus.RUNNING], AttemptEnd.LEASE_EXPIRED
     )
     unwanted = _cancelled(connection, [row.id for row in owed if not row.is_wanted])
@@ -96,79 +93,6 @@ def _text_of_documents(connection: Connection, document_ids: Sequence[int]) -> d
     statement = select(DocumentRow.id, DocumentRow.text_sha256).where(DocumentRow.id.in_(document_ids))
     found = {row.id: row.text_sha256 for row in connection.execute(statement)}
     return {found[id_]: id_ for id_ in reversed(document_ids) if id_ in found}
-
-
-def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
-    """See Store.renew."""
-    return connection.execute(renewal(worker, lease_seconds)).rowcount
-
-
-def renewal(worker: str, lease_seconds: float) -> Update:
-    """The heartbeat: sent every few seconds while the table may hold millions of jobs."""
-    locked = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update(key_share=True)
-    return update(JobRow).where(JobRow.id.in_(locked)).values(lease_until_epoch=epoch_now() + lease_seconds)
-
-
-def give_back(connection: Connection, worker: str) -> int:
-    """See Store.give_back."""
-    ids = list(
-        connection.scalars(select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update())
-    )
-    _end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
-    values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **_NOT_RUNNING}
-    _to_pending(connection, JobRow.id.in_(ids), values)
-    return len(ids)
-
-
-def release(
-    connection: Connection, jobs: Sequence[Job], detail: str, wait_seconds: float, max_attempts: int
-) -> int:
-    """See Store.release."""
-    is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
-    last = update(JobRow).where(is_last).values(**_failed(Reason.CRASHED, detail))
-    failed = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
-    waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
-    pending = [job.id for job in jobs if _to_pending(connection, is_held(job), waiting)]
-    _end_attempts(connection, failed, AttemptEnd.FAILED)
-    _end_attempts(connection, pending, AttemptEnd.RELEASED)
-    return len(pending)
-
-
-def abandon(connection: Connection, worker: str) -> int:
-    """See Store.abandon."""
-    values = {"lease_until_epoch": epoch_now() - 1}
-    return connection.execute(update(JobRow).where(_is_running(worker)).values(**values)).rowcount
-
-
-def is_held(job: Job) -> ColumnElement[bool]:
-    """Of a row of jobs: it is this one, and no later claim has taken it."""
-    return and_(JobRow.id == job.id, JobRow.attempts == job.attempt, JobRow.status == JobStatus.RUNNING.value)
-
-
-def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, int]]:
-    """Those of the claims, as pairs of job and attempt, that no later one has overtaken; locked.
-
-    In the order of the jobs, as in `renewal`: two transactions that lock many must not wait for each other.
-    """
-    chosen = and_(JobRow.id.in_([job.id for job in jobs]), JobRow.status == JobStatus.RUNNING.value)
-    locked = select(JobRow.id, JobRow.attempts).where(chosen).order_by(JobRow.id)
-    found = connection.execute(locked.with_for_update(key_share=True)).all()
-    return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
-
-
-def take_deaths_back(connection: Connection, late: Sequence[Job]) -> None:
-    """Whoever brings an answer after its lease was silent, not dead: it does not count against the job."""
-    for job in sorted(late, key=lambda one: one.id):
-        is_this = and_(AttemptRow.job_id == job.id, AttemptRow.attempt == job.attempt)
-        is_expired = AttemptRow.ended_as == AttemptEnd.LEASE_EXPIRED.value
-        expired = update(AttemptRow).where(is_this, is_expired).values(ended_as=AttemptEnd.RELEASED.value)
-        if connection.execute(expired).rowcount:
-            counted = and_(JobRow.id == job.id, JobRow.kills > 0)
-            connection.execute(update(JobRow).where(counted).values(kills=JobRow.kills - 1))
-
-
-def _is_running(worker: str) -> ColumnElement[bool]:
-    return and_(JobRow.worker == worker, IS_RUNNING)
 
 
 _CLAIMED_COLUMNS: tuple[Any, ...] = (
@@ -202,7 +126,7 @@ def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
     """Cancels what every run has given up since; a registration under way may want it again."""
     if not unwanted:
         return set()
-    _to_pending(connection, JobRow.id.in_(unwanted), _NOT_RUNNING)
+    to_pending(connection, JobRow.id.in_(unwanted), NOT_RUNNING)
     cancel_unwanted(connection, unwanted)
     return set(unwanted)
 
@@ -215,17 +139,12 @@ def _kills(row: Row[*tuple[Any, ...]]) -> int:
 def _fail(connection: Connection, exhausted: Collection[int], max_kills: int) -> None:
     if exhausted:
         detail = f"its worker died or fell silent {max_kills} times"
-        values = {**_failed(Reason.KILLED_WORKER, detail), "kills": _KILLS}
+        values = {**failed(Reason.KILLED_WORKER, detail), "kills": _KILLS}
         connection.execute(update(JobRow).where(JobRow.id.in_(exhausted)).values(**values))
 
 
 _KILLS = JobRow.kills + case((JobRow.status == JobStatus.RUNNING.value, 1), else_=0)
 """What runs with its lease over, when it is claimed, has cost a worker."""
-
-
-def _failed(reason: Reason, detail: str) -> dict[str, Any]:
-    ended = {"reason": reason.value, "detail": detail, "finished_at": utc_now()}
-    return {"status": JobStatus.FAILED.value, **ended, **_NOT_RUNNING}
 
 
 def _take(
@@ -263,15 +182,3 @@ def _take(
 def _job(row: Row[*tuple[Any, ...]], labels: tuple[Label, ...]) -> Job:
     question = Question(task=row.task, parameters=row.parameters)
     return Job(id=row.id, question=question, recipe_id=row.recipe_id, labels=labels, attempt=row.attempts + 1)
-
-
-def _to_pending(connection: Connection, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
-    statement = update(JobRow).where(chosen).values(status=JobStatus.PENDING.value, **values)
-    return connection.execute(statement).rowcount
-
-
-def _end_attempts(connection: Connection, job_ids: Sequence[int], end: AttemptEnd) -> None:
-    if job_ids:
-        is_open = and_(AttemptRow.job_id.in_(job_ids), AttemptRow.ended_at.is_(None))
-        ended = {"ended_at": utc_now(), "ended_as": end.value}
-        connection.execute(update(AttemptRow).where(is_open).values(**ended))

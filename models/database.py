@@ -21,6 +21,9 @@ from models.errors import NotemillError
 
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long a SQLite writer waits for another; a batch of 500 documents holds the lock about 0.1 s."""
+SILENT_SECONDS = 30.0
+"""How long a writer may say nothing in the middle of a transaction before PostgreSQL ends it: a process that
+is frozen there, or cut off with its machine, holds rows that cancel, submit and other workers wait for."""
 POOL_SIZE = 20
 """Connections kept open: the default 16 worker threads, their heartbeat and the sweep."""
 OLDEST_SQLITE = (3, 35, 0)
@@ -96,7 +99,9 @@ def _sqlite(url: URL) -> Engine:
 
 
 def _postgresql(url: URL) -> Engine:
-    return _engine(url, pool_pre_ping=True, connect_args={"application_name": "notemill"})
+    engine = _engine(url, pool_pre_ping=True, connect_args={"application_name": "notemill"})
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
 
 
 def _engine(url: URL, **options: Any) -> Engine:
@@ -135,6 +140,13 @@ def _begin_sqlite(connection: Connection) -> None:
     # writes later gets "database is locked" without waiting, whatever the timeout says.
     is_writing = connection.get_execution_options().get("is_writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    # For this transaction alone: an export may wait for its reader, and a pooler may hand the session on.
+    if connection.get_execution_options().get("is_writing", False):
+        milliseconds = round(SILENT_SECONDS * 1_000)
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
@@ -150,6 +150,12 @@ class Queries:
         )
         with reading(self._engine) as connection:
             return list(connection.scalars(statement))
+
+    def count_documents(self, ids: Collection[int]) -> int:
+        """How many of these are there still."""
+        counted = select(func.count()).select_from(DocumentRow).where(DocumentRow.id.in_(ids))
+        with reading(self._engine) as connection:
+            return connection.scalars(counted).one()
 
     def busy_workers(self) -> list[str]:
         """The names of the workers that hold jobs, dead ones whose leases are not over among them."""

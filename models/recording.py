@@ -17,9 +17,9 @@ from models.answer_tables import (
     SummarySourceRow,
 )
 from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
-from models.claiming import held_claims, take_deaths_back
 from models.clock import utc_now
 from models.jobs import Job, JobStatus
+from models.leases import held_claims, take_deaths_back
 from models.outcomes import Failed, Finished, Outcome
 from models.tables import AttemptEnd, AttemptRow, JobRow, TextRow
 

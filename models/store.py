@@ -5,7 +5,7 @@ What a method does in SQL stands in the module its verb names. No session leaves
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, update
@@ -17,6 +17,7 @@ from models import (
     claiming,
     correcting,
     erasing,
+    leases,
     leaving,
     night_keeping,
     recording,
@@ -166,7 +167,7 @@ class Store:
     def renew(self, worker: str, lease_seconds: float) -> int:
         """A sign of life: the lease of every job of this worker begins anew. Returns how many it has."""
         with writing(self._engine) as connection:
-            return claiming.renew(connection, worker, lease_seconds)
+            return leases.renew(connection, worker, lease_seconds)
 
     def record(self, ended: Sequence[tuple[Job, Outcome]]) -> list[bool | UngroundedAnswerError]:
         """Stores how each job ended, with its answer. False, and nothing written of it, where a later claim
@@ -189,7 +190,7 @@ class Store:
     def give_back(self, worker: str) -> int:
         """At an orderly end of a worker: its running jobs are pending, their attempts not counted."""
         with writing(self._engine) as connection:
-            return claiming.give_back(connection, worker)
+            return leases.give_back(connection, worker)
 
     def release(
         self, jobs: Sequence[Job], *, detail: str, wait_seconds: float = 0.0, max_attempts: int
@@ -200,12 +201,12 @@ class Store:
         `detail`: the type of the exception, never its text. Returns how many are pending.
         """
         with writing(self._engine) as connection:
-            return claiming.release(connection, jobs, detail, wait_seconds, max_attempts)
+            return leases.release(connection, jobs, detail, wait_seconds, max_attempts)
 
     def abandon(self, worker: str) -> int:
         """This worker is known to be dead: the leases of its jobs are over now. Returns how many."""
         with writing(self._engine) as connection:
-            return claiming.abandon(connection, worker)
+            return leases.abandon(connection, worker)
 
     def retry(self, *, run_id: int | None, reason: Reason | None) -> tuple[int, ...]:
         """Failed jobs (of the run, for the reason, where given) are pending again with all attempts
@@ -224,12 +225,16 @@ class Store:
             self._note(connection, Action.CANCEL, run=run_id, jobs=jobs)
         return jobs
 
-    def erase(self, erasure: Erasure, *, limit: int = 500) -> Erased:
+    def erase(
+        self, erasure: Erasure, *, limit: int = 500, before_commit: Callable[[Erased], None] = lambda _: None
+    ) -> Erased:
         """Removes at most `limit` documents with their jobs and answers, texts that no other document has,
         and runs of which nothing is left; together with its row in the audit trail. Call it until it
         removes nothing. A worker that has one of them in hand finds its job gone and stores nothing."""
         with writing(self._engine) as connection:
-            return erasing.erase(connection, erasure, limit, self._actor)
+            erased = erasing.erase(connection, erasure, limit, self._actor)
+            before_commit(erased)
+        return erased
 
     def note(self, action: Action, **subject: Any) -> None:
         """Adds a row to the audit trail: ids and counts only."""

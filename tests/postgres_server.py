@@ -27,6 +27,8 @@ import psycopg
 _OPTIONS = ["max_connections=200", "listen_addresses="]
 _FORGETFUL = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 _PR_SET_PDEATHSIG = 1
+_LONGEST_START_SECONDS = 600
+"""On a machine that others keep busy; a server that cannot start ends, and that is noticed at once."""
 
 
 @dataclass
@@ -132,20 +134,20 @@ def _start(command: list[str | Path], user: str | None, folder: Path) -> subproc
             user=user,
             cwd=folder,
             env=environment,
-            preexec_fn=_death_signal(),
+            preexec_fn=dies_with_its_starter(signal.SIGQUIT),  # its quick way out
         )
 
 
-def _death_signal() -> Callable[[], Any] | None:
-    """On Linux the server goes with the test session, however that ends; SIGQUIT is its quick way out."""
+def dies_with_its_starter(number: signal.Signals) -> Callable[[], Any] | None:
+    """For `preexec_fn`: on Linux the child gets the signal when the test session ends, however it ends."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)
-    return lambda: libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT, 0, 0, 0)
+    return lambda: libc.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
 def _wait_until_it_answers(server: subprocess.Popen[bytes], folder: Path) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + _LONGEST_START_SECONDS
     while True:
         try:
             return psycopg.connect(database_url(str(folder), "postgres")).close()

@@ -49,7 +49,7 @@ class RedisServer:
             "",
         ]
         self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not self._answers():
             assert time.monotonic() < deadline, "valkey-server does not start"
             time.sleep(0.01)

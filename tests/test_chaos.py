@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 import re
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from workshop import ROOT
@@ -14,14 +19,32 @@ from benchmarks.chaos.engine import ChaosEngine
 from benchmarks.chaos.faults import KINDS
 from benchmarks.chaos.judging import Verdict, _expected, _judge_one
 from benchmarks.chaos.notes import SEARCHES, text_of
+from benchmarks.chaos.order_faults import send_late_duplicates
+from benchmarks.chaos.stage import Stage
+from benchmarks.chaos.striking import NotNowError
 from models.settings import Settings
 from worker.recipes import ways
 
+if TYPE_CHECKING:
+    from redis_server import RedisServer
+
+pytest_plugins = ("redis_server",)
 INNOCENT, POISONED = 3, 24
 
 
 def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> None:
-    command = [sys.executable, "-m", "benchmarks.chaos", "--seed", "1", "--seconds", "4", "--json"]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.chaos",
+        "--seed",
+        "1",
+        "--seconds",
+        "4",
+        "--faults",
+        "4",
+        "--json",
+    ]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     found = json.loads(run.stdout.splitlines()[-1])
     assert (found["lost"], found["doubled"], found["wrong"]) == (0, 0, 0), run.stderr
@@ -31,6 +54,36 @@ def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> N
     assert run.returncode == 0
 
 
+def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_ends_nothing_well() -> None:
+    command = [sys.executable, "-m", "benchmarks.chaos", "--seconds", "4", "--end-seconds", "0.1", "--json"]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    told = re.match(r"the first answer: not ended within 0.1 s; logs in (\S+)\n", run.stderr)
+    assert told, run.stderr
+    assert (run.returncode, run.stdout) == (3, "")
+    assert "jobs are open\n" in run.stderr
+    assert "not submitted: instant-00000" in run.stderr
+    assert {path.name for path in Path(told[1]).glob("*.log")} >= {"worker-0.log", "worker-1.log"}
+    shutil.rmtree(told[1])
+
+
+HANGING = """
+import time
+from types import SimpleNamespace
+from benchmarks.chaos import ending
+ending._GRACE_SECONDS = 0.1
+stage = SimpleNamespace(folder="FOLDER", redis=SimpleNamespace(stop=lambda: print("stopped", flush=True)))
+with ending.ended_by_force(ending.Deadline(0.0), stage):
+    time.sleep(600)
+"""
+
+
+def test_a_run_that_hangs_itself_is_ended_by_force_and_says_where() -> None:
+    run = subprocess.run([sys.executable, "-c", HANGING], cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, run.stdout) == (3, "stopped\n")
+    assert run.stderr.startswith("the run itself hangs; logs in FOLDER")
+    assert 'File "<string>", line 8' in run.stderr
+
+
 def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
     assert set(KINDS) <= set(re.findall(r"`(\w+)`", page))
@@ -38,6 +91,12 @@ def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is
     named = re.findall(r"`(test_\w+)`", page)
     assert named
     assert [name for name in named if f"def {name}(" not in sources] == []
+
+
+def test_messages_that_a_full_redis_does_not_take_are_no_fault_now(redis_server: RedisServer) -> None:
+    redis_server.client.config_set("maxmemory", "1")
+    with pytest.raises(NotNowError):
+        send_late_duplicates(cast(Stage, SimpleNamespace(redis=redis_server)), random.Random(1))
 
 
 def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import stat
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -11,7 +14,9 @@ import pytest
 from making import documents, submit
 from sqlalchemy import Engine, insert, select, text
 
+from models import database
 from models.database import DatabaseError, DatabaseUnavailableError, connect, reading, writing
+from models.queries import Queries
 from models.store import Store
 from models.tables import TextRow
 
@@ -113,3 +118,43 @@ def test_processes_that_create_the_same_sqlite_file_at_once_all_succeed(tmp_path
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 8
+
+
+def _freeze_while_writing(url: str) -> None:
+    database.SILENT_SECONDS = 0.5
+    engine = connect(url)
+    with writing(engine) as connection:
+        connection.execute(text("UPDATE runs SET refused = 1"))
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_a_process_frozen_in_the_middle_of_a_write_holds_nobody_up_and_writes_nothing_when_it_wakes(
+    store_url: str, store: Store, queries: Queries
+) -> None:
+    run_id, _ = submit(store, documents("note"))
+    frozen = multiprocessing.get_context("spawn").Process(target=_freeze_while_writing, args=(store_url,))
+    frozen.start()
+    os.waitid(os.P_PID, frozen.pid or 0, os.WSTOPPED | os.WNOWAIT)
+    assert store.cancel(run_id) == 1
+    os.kill(frozen.pid or 0, signal.SIGCONT)
+    frozen.join()
+    assert frozen.exitcode == 1
+    assert queries.run_progress(run_id).refused == 0
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_a_transaction_that_was_ended_for_its_silence_may_be_tried_again(
+    store_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "SILENT_SECONDS", 0.05)
+
+    def write_slowly() -> None:
+        with writing(engine) as connection:
+            connection.execute(text("UPDATE runs SET refused = 1"))
+            time.sleep(0.5)
+
+    with pytest.raises(DatabaseUnavailableError):
+        write_slowly()
+    with writing(engine) as connection:
+        assert connection.execute(text("SELECT 1")).scalar_one() == 1

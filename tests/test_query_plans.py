@@ -12,8 +12,9 @@ from sqlalchemy import Engine, Select, Update, text
 from models import results
 from models.browsing import answered_statement
 from models.charging import paying_runs
-from models.claiming import owed_jobs, renewal
+from models.claiming import owed_jobs
 from models.database import reading
+from models.leases import renewal
 from models.listing import Filter, documents_statement
 from models.queries import owed_statement
 from models.store import Store

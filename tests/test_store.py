@@ -257,6 +257,17 @@ def test_a_worker_that_was_silent_and_answers_late_was_no_death(store: Store) ->
     assert claim(store, 1) is None
 
 
+def test_a_worker_that_was_silent_and_answers_late_had_no_surprise(store: Store, queries: Queries) -> None:
+    submit(store, documents(NOTE))
+    for _ in range(3):
+        late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
+        assert claimed(store, 1, "another")
+        assert not record(store, late, CRASHED)
+        store.give_back("another")
+    jobs = claimed(store, 1).jobs
+    assert store.release(jobs, detail="ValueError", max_attempts=2) == len(jobs)
+
+
 def test_a_failed_job_stays_failed_until_it_is_retried(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     record(store, claimed(store, 1).jobs[0], CRASHED)

@@ -296,6 +296,16 @@ def test_a_token_in_a_note_is_not_in_a_message_that_waits_or_is_in_hand(workshop
     assert token not in found
 
 
+def test_a_worker_that_is_asked_where_it_hangs_shows_its_threads_and_no_note(workshop: Workshop) -> None:
+    token = os.urandom(8).hex()
+    workshop.submit(f"Such notes HANG {token}.")
+    worker = workshop.start(worker_threads=1)
+    workshop.until(lambda: workshop.statuses() == ["running"])
+    worker.signal(signal.SIGUSR1)
+    worker.says("in process_document")
+    assert token not in worker.log
+
+
 def test_a_job_pending_in_sql_alone_is_not_forgotten_by_a_running_worker(workshop: Workshop) -> None:
     worker = workshop.start()
     worker.says("serves")

@@ -6,17 +6,24 @@ import json
 import os
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from threading import Event
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from celery import Celery
+from workshop import until
 
 from console.health import show_health
 from models import pulse
+from models.database import DatabaseUnavailableError
 from models.messages import QUEUE_NAME
 from models.pulse import Pulse
 from models.settings import Settings
+from worker import watchdog
+from worker.stopping import Stopping
 from worker.watchdog import Consumption
 from worker.workplace import Hands
 
@@ -73,6 +80,43 @@ def test_a_worker_that_takes_no_messages_ends_and_another_does_its_work(workshop
     assert "messages wait and none was taken for 1 s" in worker.log
     workshop.start()
     workshop.until_all("finished")
+
+
+def watched(
+    home: Path, monkeypatch: pytest.MonkeyPatch, check_tables: Callable[[], None]
+) -> tuple[Hands, Event]:
+    """The hands of a worker whose documents have a fifth of a second, and whether its watchdog ended it."""
+    monkeypatch.setattr(watchdog, "_OVERTIME_SECONDS", 0.1)
+    monkeypatch.setattr(watchdog, "_TABLES_SECONDS", 0.0)
+    monkeypatch.setattr(watchdog, "THREADS", frozenset())
+    workplace, ended = SimpleNamespace(hands=Hands(), stopping=Stopping()), Event()
+    dog = watchdog.Watchdog(Settings(home=home, time_limit_seconds=0.1), "host:1:2")
+    dog.guard(cast(Any, workplace), count_waiting=lambda: 0, check_tables=check_tables, end=ended.set)
+    return workplace.hands, ended
+
+
+def test_a_worker_that_never_lets_go_of_a_document_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hands, ended = watched(tmp_path, monkeypatch, check_tables=lambda: None)
+    with hands.holding(Stopping()):
+        assert ended.wait(30)
+
+
+def test_a_document_that_waits_for_a_database_that_is_away_ends_no_worker(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks: list[float] = []
+
+    def away() -> None:
+        looks.append(time.monotonic())
+        raise DatabaseUnavailableError("away")
+
+    hands, ended = watched(tmp_path, monkeypatch, check_tables=away)
+    with hands.holding(Stopping()):
+        until(lambda: len(looks) == 3)
+        assert not ended.is_set()
 
 
 @pytest.fixture

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from stand_in.answering import StandIn
 
+from worker import limits
 from worker.engine import Choice, Decide, Prompt
-from worker.limits import LimitedEngine, StoppedError, TimedOutError
+from worker.limits import LimitedEngine, NoThreadError, StoppedError, TimedOutError
 from worker.stopping import Stopping
 
 
@@ -37,6 +39,16 @@ def test_after_the_deadline_the_engine_is_not_asked(tmp_path: Path) -> None:
     assert not (tmp_path / "answered").exists()
 
 
+def test_what_is_done_between_two_answers_costs_a_document_none_of_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited = LimitedEngine(StandIn(tmp_path), seconds=60, stopping=Stopping())
+    limited.answer(asked("a note"))
+    an_hour_later = time.monotonic() + 3_600  # as after a record while the database was away
+    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: an_hour_later))
+    assert limited.answer(asked("a note"))
+
+
 def test_the_engines_surprise_arrives_at_the_document(tmp_path: Path) -> None:
     limited = LimitedEngine(StandIn(tmp_path), seconds=9, stopping=Stopping())
     with pytest.raises(ValueError, match="cannot read"):
@@ -49,6 +61,15 @@ def test_a_wait_ends_at_once_when_the_worker_lets_go(tmp_path: Path) -> None:
     with pytest.raises(StoppedError):
         LimitedEngine(StandIn(tmp_path, seconds=60), seconds=60, stopping=stopping).answer(asked("a note"))
     assert time.monotonic() - started < 10
+
+
+def test_a_thread_that_dies_before_its_first_line_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits._thread, "start_new_thread", lambda *_: 0)  # as with no memory for its frames
+    monkeypatch.setattr(limits, "_LONGEST_START_SECONDS", 0.1)
+    with pytest.raises(NoThreadError):
+        LimitedEngine(StandIn(tmp_path), seconds=60, stopping=Stopping()).answer(asked("a note"))
 
 
 def test_the_first_wish_to_stop_lets_a_document_finish_the_second_does_not() -> None:

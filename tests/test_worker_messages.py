@@ -18,7 +18,7 @@ from models.jobs import Question, Serving, recipe_for
 from models.messages import QUEUE_NAME, REFUSED_LIST, SIGNATURE_HEADER, TASK_NAME, signature
 from models.store import Store
 from producer.enqueue import Enqueuer
-from worker.consuming import BadMessageError, check
+from worker.consuming import BadMessageError, CheckedAMQP, check
 
 if TYPE_CHECKING:
     from workshop import Workshop
@@ -125,6 +125,17 @@ def test_a_message_with_damaged_headers_does_not_end_the_worker(workshop: Worksh
     workshop.submit("No fever.")
     workshop.until_all("finished")
     assert "SECRET" not in worker.log
+
+
+def test_a_message_that_was_rejected_and_whose_task_is_done_all_the_same_ends_no_worker(
+    workshop: Workshop,
+) -> None:
+    workshop.send(document_id=1)
+    with CheckedAMQP.Connection(workshop.redis_url) as connection:
+        taken = connection.default_channel.basic_get(QUEUE_NAME)
+        taken.reject()  # the pool could begin no thread for it
+        taken.ack()  # and came to it later
+    assert not workshop.redis.exists("unacked")
 
 
 def test_a_document_that_is_not_there_is_nothing_owed(workshop: Workshop) -> None:

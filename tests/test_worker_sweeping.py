@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 from celery import Celery
+from making import claimed, documents, submit
 from redis_server import NIGHTLY_LIST
+from sqlalchemy import Engine, select, text
+from workshop import until
 
-from models.database import DatabaseUnavailableError
+from models.database import DatabaseUnavailableError, reading, writing
 from models.messages import QUEUE_NAME
 from models.store import Store
+from models.tables import RunRow
 from worker import sweeping
 from worker.accounts import Accounts
 from worker.heartbeat import Heartbeat
@@ -114,6 +118,34 @@ def test_after_a_failure_the_heartbeat_does_not_wait_for_its_next_turn(workshop:
     assert is_enough.wait(10)
     heartbeat.stop()
     assert beats[2] - beats[0] < 3
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
+    store_url: str, store: Store, engine: Engine
+) -> None:
+    _, registered = submit(store, documents("note"))
+    jobs = claimed(store, registered.owed_document_ids[0], "w").jobs
+    accounts = Accounts(Meter(), store)
+    with accounts.working_on(jobs), writing(engine) as somebody:
+        somebody.execute(select(RunRow.id).with_for_update())
+        heartbeat = Heartbeat(store, "w", 1, accounts)
+        until(lambda: "UPDATE runs" in waiting_statements(engine))
+        before = lease_ends(engine)
+        until(lambda: lease_ends(engine) > before)
+    heartbeat.stop()
+
+
+def lease_ends(engine: Engine) -> float:
+    with reading(engine) as connection:
+        return float(connection.scalars(text("SELECT lease_until_epoch FROM jobs")).one())
+
+
+def waiting_statements(engine: Engine) -> str:
+    """What waits for a lock in this database."""
+    statement = "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
+    with reading(engine) as connection:
+        return "".join(connection.scalars(text(f"{statement} AND wait_event_type = 'Lock'")))
 
 
 @pytest.mark.parametrize(("policy", "is_warned"), [("allkeys-lru", True), ("noeviction", False)])

@@ -114,6 +114,18 @@ def _fixed_words(error: ValidationError | TypeError) -> str:
     return "unknown argument" if first["type"] == "extra_forbidden" else f"document_id: {first['msg']}"
 
 
+class Message(redis.Channel.Message):  # type: ignore[misc]
+    """Kombu's message; done with once, it stays so.
+
+    Where no thread can be begun, out of memory say, the pool refuses a task that it has queued already: the
+    message is rejected, the task is done all the same, and its acknowledgement would end the worker.
+    """
+
+    def ack(self, *args: Any, **options: Any) -> None:
+        if not self.acknowledged:
+            super().ack(*args, **options)
+
+
 class _Channel(redis.Channel):  # type: ignore[misc]
     """Kombu's channel; what is no message at all is dropped where it is read.
 
@@ -121,6 +133,8 @@ class _Channel(redis.Channel):  # type: ignore[misc]
     AttributeError there, which ends the worker. The message comes again, and finds nothing owed. So it
     does where a closed channel makes a new client; said as a lost connection, Celery connects again.
     """
+
+    Message = Message
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

@@ -17,19 +17,26 @@ _SECONDS_AFTER_FAILURE = 0.5
 
 
 class Heartbeat:
-    """A thread that renews; a worker whose renewals fail works on, and its late answers are refused."""
+    """A thread that renews; a worker whose renewals fail works on, and its late answers are refused.
+
+    Figures have a thread of their own: they may wait for a row that somebody else holds, leases may not."""
 
     def __init__(self, store: Store, worker: str, lease_seconds: float, accounts: Accounts) -> None:
         self._store, self._worker, self._lease_seconds = store, worker, lease_seconds
         self._accounts = accounts
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._thread.start()
+        self._threads = (
+            threading.Thread(target=self._beat, name="heartbeat", daemon=True),
+            threading.Thread(target=self._tell_on, name="accounts", daemon=True),
+        )
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """The last figures are told before it returns."""
         self._is_over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
         self._tell()
 
     def _beat(self) -> None:
@@ -42,6 +49,9 @@ class Heartbeat:
             except Exception as error:  # noqa: BLE001  the next beat may get through
                 log.warning("leases could not be renewed: %s", type(error).__name__)
                 wait_seconds = min(usual_seconds, _SECONDS_AFTER_FAILURE)
+
+    def _tell_on(self) -> None:
+        while not self._is_over.wait(self._lease_seconds / _BEATS_A_LEASE):
             self._tell()
 
     def _tell(self) -> None:

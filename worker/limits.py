@@ -1,4 +1,4 @@
-"""An engine with a limit: a document's time, and the worker's wish to stop.
+"""An engine with a limit: a document's time with it, and the worker's wish to stop.
 
 Celery's time limits are enforced by killing pool processes, so a pool of threads ignores them
 (celery/concurrency/thread.py drops `timeout`). And a call into a network cannot be interrupted:
@@ -7,6 +7,7 @@ the document stops waiting for it, and what comes later is thrown away.
 
 from __future__ import annotations
 
+import _thread
 import threading
 import time
 from collections.abc import Sequence
@@ -17,9 +18,16 @@ from models.errors import NotemillError
 from worker.engine import Engine, Reply, Request
 from worker.stopping import Stopping
 
+_LONGEST_START_SECONDS = 30.0
+"""Of a thread, on a machine that others keep busy."""
+
 
 class TimedOutError(NotemillError):
     """The document's time is over."""
+
+
+class NoThreadError(NotemillError):
+    """A thread was begun and does not run: the process is out of memory."""
 
 
 class StoppedError(NotemillError):
@@ -27,11 +35,13 @@ class StoppedError(NotemillError):
 
 
 class LimitedEngine:
-    """The engine as one document sees it."""
+    """The engine as one document sees it.
+
+    Its time is what it waits for the engine: a database that was away over a record must fail nobody."""
 
     def __init__(self, engine: Engine, *, seconds: float, stopping: Stopping) -> None:
         self._engine = engine
-        self._deadline = time.monotonic() + seconds
+        self._seconds_left = seconds
         self._stopping = stopping
 
     @property
@@ -42,24 +52,33 @@ class LimitedEngine:
         return self._engine.count_tokens(text)
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it."""
+        """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it, and
+        NoThreadError."""
         reply: Future[list[Reply]] = Future()
+        began = time.monotonic()
         if not self._stopping.is_now and self._seconds_left > 0:
-            asked = (requests, is_urgent, reply)
-            threading.Thread(target=self._ask, args=asked, name="asking", daemon=True).start()
-        either: list[Future[Any]] = [reply, self._stopping.now]
-        wait(either, self._seconds_left, FIRST_COMPLETED)
+            self._begin(requests, is_urgent, reply)
+            either: list[Future[Any]] = [reply, self._stopping.now]
+            wait(either, self._seconds_left, FIRST_COMPLETED)
+        self._seconds_left -= time.monotonic() - began
         if reply.done():
             return reply.result()
         if self._stopping.is_now:
             raise StoppedError("the worker stops")
         raise TimedOutError("the document's time is over")
 
-    @property
-    def _seconds_left(self) -> float:
-        return max(0.0, self._deadline - time.monotonic())
+    def _begin(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
+        # Not threading.Thread: its start waits without end for a thread that died of a MemoryError in its
+        # first lines (CPython 3.11), and a worker that waits so held its documents and kept their leases.
+        runs = threading.Event()
+        _thread.start_new_thread(self._ask, (runs, requests, is_urgent, reply))
+        if not runs.wait(_LONGEST_START_SECONDS):
+            raise NoThreadError("no memory for a thread")
 
-    def _ask(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
+    def _ask(
+        self, runs: threading.Event, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]
+    ) -> None:
+        runs.set()
         try:
             reply.set_result(self._engine.answer(requests, is_urgent=is_urgent))
         except BaseException as error:  # noqa: BLE001  it is raised in the thread that waits

@@ -6,8 +6,10 @@ taken before the weights are loaded; and stops it first, so that none is taken a
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import Callable
@@ -65,6 +67,9 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
         leave_on_signals()
         forbid_core_dumps()
+        # Where is every thread of a worker that seems to hang? Celery's own answer to this signal shows the
+        # local variables too, and with them the notes.
+        faulthandler.register(signal.SIGUSR1)
         self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
             self._open(worker.app)

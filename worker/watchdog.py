@@ -2,8 +2,9 @@
 
 After a lost connection to Redis a Celery consumer may go on as if nothing were there (celery issues 8030,
 8091, 8384, 9054, 10205). So what Redis has is compared with what was taken: messages wait, hands are free,
-and yet nothing is taken for a while. None of that can be mended from inside for certain: the process ends,
-whoever holds it starts another, and SQL knows what is owed. Knows Redis and SQL only by what it is given.
+and yet nothing is taken for a while; or a document is in hand long after its time. None of that can be
+mended from inside for certain: the process ends, whoever holds it starts another, and SQL knows what is owed.
+Knows Redis and SQL only by what it is given.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ log = logging.getLogger(__name__)
 THREADS = frozenset({"heartbeat", "ledger", "suspects", "sweeper", "urgent"})
 """Of the worker's own threads those without which it is of no use."""
 _TABLES_SECONDS = 30.0
+_OVERTIME_SECONDS = 60.0
+"""Beyond a document's time limit, for what is done before and after the engine is asked."""
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Watchdog:
     _is_over: threading.Event = field(default_factory=threading.Event)
     _tables_at: float = 0.0
     _are_there: tuple[bool, bool] = (True, True)
+    _database_away_at: float = 0.0
 
     def __post_init__(self) -> None:
         self._consumption = Consumption(self.settings.worker_threads, self.settings.stalled_seconds)
@@ -116,7 +120,17 @@ class Watchdog:
         waiting = self._waiting()
         if self._consumption.is_stalled(waiting=waiting, hands=self._workplace.hands):
             return f"messages wait and none was taken for {self.settings.stalled_seconds:g} s"
-        return self._what_is_wrong_with_tables()
+        return self._what_is_wrong_with_tables() or self._what_is_stuck()
+
+    def _what_is_stuck(self) -> str:
+        """A document ends with its time limit; one that is in hand still while the database answers, hangs:
+        as long as this process lives its lease is renewed and no other worker may have it."""
+        assert self._workplace is not None
+        since = self._workplace.hands.oldest_since
+        longest = self.settings.time_limit_seconds + _OVERTIME_SECONDS
+        if since is None or time.monotonic() - max(since, self._database_away_at) < longest:
+            return ""
+        return f"a document is in hand for more than {longest:g} s"
 
     def _waiting(self) -> int:
         """0 where Redis does not answer: then nobody can take anything."""
@@ -141,6 +155,7 @@ class Watchdog:
             return str(error)
         except DatabaseUnavailableError:
             self._are_there = (False, self._are_there[1])
+            self._database_away_at = time.monotonic()
             return ""
         self._are_there = (True, self._are_there[1])
         return ""

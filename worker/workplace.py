@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,18 +32,26 @@ class Hands:
     """Since the start; a message that finds nothing owed counts too."""
     are_kept_free: bool = False
     """One document waits to be alone, or is: no other is taken in hand."""
+    _since: list[float] = field(default_factory=list)
+    """When each of those in hand was taken, by time.monotonic(), the oldest first."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
     def are_empty(self) -> bool:
         return self.count == 0
 
+    @property
+    def oldest_since(self) -> float | None:
+        """When the document was taken that is in hand for the longest time, by time.monotonic()."""
+        with self._changed:
+            return self._since[0] if self._since else None
+
     @contextmanager
     def holding(self, stopping: Stopping, *, is_alone: bool = False) -> Iterator[bool]:
         """Inside the block one more document is in hand, or no other; waits until that is possible.
 
         False, and nothing is in hand, where the worker is asked to stop meanwhile."""
-        is_held = False
+        is_held, since = False, 0.0
         try:
             with self._changed:
                 self.are_kept_free |= is_alone
@@ -51,10 +60,14 @@ class Hands:
                 is_held = not self._is_blocked(is_alone)
                 self.count += is_held
                 self.taken += is_held
+                since = time.monotonic()
+                self._since += [since] * is_held
             yield is_held
         finally:
             with self._changed:
                 self.count -= is_held
+                if is_held:
+                    self._since.remove(since)
                 self.are_kept_free &= not is_alone
                 self._changed.notify_all()
 

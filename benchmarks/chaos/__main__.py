@@ -5,7 +5,8 @@
 
 Real processes: producers, two workers with an engine that answers at once and one with the default engine
 on tiny weights (from 60 seconds on), Redis behind a proxy that can cut, SQLite or a PostgreSQL of its own.
-The last line is JSON. Exit status 1 where anything is lost, doubled or wrong.
+The last line is JSON. Exit status 1 where anything is lost, doubled or wrong. Where work is left when the
+time is over, what is left is said, the logs stay, no JSON is written, and the exit status is 3.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.chaos.ending import NOT_ENDED, Deadline, NotEndedError, ended_by_force
 from benchmarks.chaos.engine import ChaosEngine
 from benchmarks.chaos.judging import Verdict, judge
 from benchmarks.chaos.playing import Play
@@ -27,29 +29,41 @@ from models.settings import Settings
 from worker.engine import Engine
 
 _REAL_FROM_SECONDS = 60.0
+_FAULTS_A_SECOND = 50 / 60
 
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):  # so that no worker stays behind
         signal.signal(number, lambda *_: sys.exit(130))
-    groups = ("instant", "real") if given.seconds >= _REAL_FROM_SECONDS else ("instant",)
-    began = time.monotonic()
-    say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
+    began, deadline = time.monotonic(), Deadline(given.end_seconds)
     folder = Path(tempfile.mkdtemp(prefix="nm-chaos-"))
+    is_kept = given.keep
     try:
-        say(f"seed {given.seed}, {given.database}, in {folder}")
-        with stage(folder, given.database, groups) as built:
-            play = Play(built, given.seed, given.seconds, say)
-            chunks = play.run()
-            verdict = judge(built, chunks, _engines(built))
+        play, verdict = _play(given, folder, deadline)
+    except NotEndedError as error:
+        is_kept = True
+        print(error, file=sys.stderr)
+        return NOT_ENDED
     finally:
-        if not given.keep:
+        if not is_kept:
             shutil.rmtree(folder, ignore_errors=True)
     for line in verdict.lines:
         print(line, file=sys.stderr)
     print(json.dumps(_figures(play, verdict, time.monotonic() - began)))
     return int(bool(verdict.lost or verdict.doubled or verdict.wrong))
+
+
+def _play(given: argparse.Namespace, folder: Path, deadline: Deadline) -> tuple[Play, Verdict]:
+    groups = ("instant", "real") if given.seconds >= _REAL_FROM_SECONDS else ("instant",)
+    say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
+    say(f"seed {given.seed}, {given.database}, in {folder}")
+    with stage(folder, given.database, groups) as built, ended_by_force(deadline, built):
+        faults = given.faults or max(3, round(given.seconds * _FAULTS_A_SECOND))
+        play = Play(built, given.seed, given.seconds, faults, deadline, say)
+        chunks = play.run()
+        built.stop_processes()
+        return play, judge(built, chunks, _engines(built))
 
 
 def _engines(built: Stage) -> dict[str, Engine]:
@@ -60,8 +74,11 @@ def _engines(built: Stage) -> dict[str, Engine]:
 
 
 def _real(settings: Settings) -> Engine:
+    import torch
+
     from worker.transformers_engine import load
 
+    torch.set_num_threads(1)  # two that wait for each other are slow where others keep busy
     return load(settings)
 
 
@@ -85,7 +102,9 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--seed", type=int, default=1, help="draws kinds and moments (default 1)")
-    parser.add_argument("--seconds", type=float, default=60, help="how long faults strike (default 60)")
+    parser.add_argument("--seconds", type=float, default=60, help="least time of faults (default 60)")
+    parser.add_argument("--faults", type=int, help="at least so many, however long (default: 50 a minute)")
+    parser.add_argument("--end-seconds", type=float, default=1_800, help="for all of it (default 1800)")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--json", action="store_true", help="no progress, the last line alone")
     parser.add_argument("--keep", action="store_true", help="leave the folder with its logs")

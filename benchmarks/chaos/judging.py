@@ -10,8 +10,10 @@ from typing import Any
 
 from sqlalchemy import text
 
+from benchmarks.chaos import triggers
 from benchmarks.chaos.notes import SEARCHES, is_poison, text_of
-from benchmarks.chaos.stage import Chunk, Stage
+from benchmarks.chaos.places import Chunk
+from benchmarks.chaos.stage import Stage
 from models.answers import SearchAnswer, Task
 from models.database import reading
 from models.jobs import Job, Question, Work
@@ -132,6 +134,37 @@ def _found(stage: Stage) -> dict[tuple[str, str], list[Any]]:
         found[result["external_id"], result["parameters"]["query"]].append(result)
     engine.dispose()
     return found
+
+
+def runs_with_bad_luck(stage: Stage) -> set[tuple[int, str]]:
+    """Runs, and the reason, with innocent notes that failed because we struck each of the workers that had
+    them. Where one of these workers was well, the note is lost, and not in here."""
+    ours = {
+        Reason.KILLED_WORKER.value: stage.frozen | stage.killed,
+        Reason.CRASHED.value: triggers.takers(stage.triggers, *triggers.SURPRISES),
+    }
+    runs: dict[int, tuple[int, str]] = {}
+    workers: dict[int, set[int]] = defaultdict(set)
+    engine = stage.engine
+    with reading(engine) as connection:
+        for row in connection.execute(text(_FAILED)):
+            group, _, number = row.external_id.partition("-")
+            if not is_poison(group, int(number)):
+                runs[row.id] = row.run_id, row.reason
+                workers[row.id].add(int(row.worker.split(":")[-2]))
+    engine.dispose()
+    return {run for job_id, run in runs.items() if workers[job_id] <= ours[run[1]]}
+
+
+_FAILED = (
+    "SELECT jobs.id, jobs.reason, documents.external_id, attempts.worker, MAX(run_jobs.run_id) AS run_id"
+    " FROM jobs JOIN attempts ON attempts.job_id = jobs.id"
+    " JOIN run_jobs ON run_jobs.job_id = jobs.id JOIN documents ON documents.id = run_jobs.document_id"
+    " WHERE jobs.status = 'failed'"
+    " AND (jobs.reason = 'killed_worker' AND attempts.ended_as = 'lease_expired'"
+    " OR jobs.reason = 'crashed' AND attempts.ended_as IN ('released', 'failed'))"
+    " GROUP BY jobs.id, jobs.reason, documents.external_id, attempts.worker"
+)
 
 
 def open_jobs(stage: Stage) -> Counter[str]:

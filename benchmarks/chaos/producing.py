@@ -5,17 +5,44 @@ python -m benchmarks.chaos.producing GROUP FIRST COUNT FILE
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from pathlib import Path
+from typing import Any
 
+from benchmarks.chaos import triggers
 from benchmarks.chaos.notes import SEARCHES, documents
+from models import registering as register_in_sql
 from models.errors import NotemillError
 from models.settings import load_settings
+from models.store import Store
 from producer import registering
 from producer.submitting import NotEnqueuedError, submit
 from worker.recipes import serving
 
 registering.BATCH_DOCUMENTS = 10
+_write, _register = register_in_sql.register, Store.register
+
+
+def _write_or_die(*arguments: Any, **options: Any) -> Any:
+    """All statements of a batch are sent, and the transaction is open still."""
+    written = _write(*arguments, **options)
+    if triggers.take(triggers.PRODUCER_KILLED_BEFORE_COMMIT):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return written
+
+
+def _register_and_die(*arguments: Any, **options: Any) -> Any:
+    """Committed, and no message sent yet."""
+    registered = _register(*arguments, **options)
+    if triggers.take(triggers.PRODUCER_KILLED_AFTER_COMMIT):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return registered
+
+
+register_in_sql.register = _write_or_die
+Store.register = _register_and_die  # type: ignore[method-assign]
 
 
 def main(group: str, first: str, count: str, file: str) -> int:

@@ -14,16 +14,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
+from benchmarks.chaos.places import VISIBILITY_SECONDS, Chunk, WorkerPlace
 from benchmarks.chaos.proxy import Proxy
 from benchmarks.chaos.triggers import FOLDER_VARIABLE
 from models import schema
 from models.database import connect
 from models.settings import Settings, as_environment
-from tests.postgres_server import PostgresServer, database_url, execute, restartable_server
+from tests.postgres_server import (
+    PostgresServer,
+    database_url,
+    dies_with_its_starter,
+    execute,
+    restartable_server,
+)
 from tests.redis_server import RedisServer
 from tests.tiny import write_tiny_weights
 from worker.command import worker_command
@@ -31,43 +39,10 @@ from worker.command import worker_command
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 4.0
 """Twice what a heartbeat may be late by on a machine that is busy with other things."""
-VISIBILITY_SECONDS = 60
+_LONGEST_LOCK_SECONDS = 2
+"""A look of ours waits no longer: who holds the lock may be a process that only we can wake."""
 _RESTART_SECONDS = 1.0
 """Before a producer that failed is started again."""
-
-
-@dataclass
-class WorkerPlace:
-    """One worker, over all its lives."""
-
-    group: str
-    """`instant` or `real`: which of the notes it reads."""
-    process: subprocess.Popen[bytes] | None = None
-    clock_seconds: float = 0.0
-    """How far the clock of its next life is off."""
-    visibility_seconds: int = VISIBILITY_SECONDS
-    lives: int = 0
-
-    @property
-    def is_running(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-
-@dataclass
-class Chunk:
-    """A range of notes that has to be submitted, until it is."""
-
-    group: str
-    first: int
-    count: int
-    not_before: float
-    """By time.monotonic()."""
-    process: subprocess.Popen[bytes] | None = None
-    is_submitted: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.group}-{self.first:05d}"
 
 
 @dataclass
@@ -84,6 +59,11 @@ class Stage:
     chunks: list[Chunk] = field(default_factory=list)
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
     """Commands of a moment, such as sweeps."""
+    frozen: set[int] = field(default_factory=set)
+    killed: set[int] = field(default_factory=set)
+    """Process ids of workers that were frozen for a while, or ended by SIGKILL or SIGSEGV."""
+    _is_database_stopped: bool = False
+    """By a fault, which starts it again."""
 
     def __post_init__(self) -> None:
         self.triggers.mkdir()
@@ -99,7 +79,26 @@ class Stage:
     @property
     def engine(self) -> Engine:
         """A new one each time: the server may have been killed under the last."""
-        return connect(self.database_url)
+        limit = quote(f"-c lock_timeout={_LONGEST_LOCK_SECONDS}s")
+        return connect(self.database_url + (f"&options={limit}" if self.postgres else ""))
+
+    @property
+    def is_database_up(self) -> bool:
+        return self.postgres is None or (
+            self.postgres.process is not None and self.postgres.process.poll() is None
+        )
+
+    def stop_database(self) -> None:
+        assert self.postgres is not None
+        self._is_database_stopped = True
+        self.postgres.kill()
+
+    def start_database(self) -> None:
+        """PostgreSQL alone. A full disk may end it at any moment, its first one included."""
+        assert self.postgres is not None
+        self._is_database_stopped = False
+        if not self.is_database_up:
+            self.postgres.start()
 
     def settings(self, group: str) -> Settings:
         return Settings(
@@ -119,6 +118,8 @@ class Stage:
 
     def keep_turning(self) -> None:
         """Starts what is not there and should be."""
+        if not self.is_database_up and not self._is_database_stopped:
+            self.start_database()
         for place in self.workers:
             if not place.is_running:
                 self._start_worker(place)
@@ -137,7 +138,8 @@ class Stage:
         command = [sys.executable, "-m", "benchmarks.chaos.producing", *arguments]
         return self._start(command, "producers", self._environment(chunk.group))
 
-    def close(self) -> None:
+    def stop_processes(self) -> None:
+        """Workers, producers and commands; the database stays, to be judged."""
         for process in self._processes():
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -148,6 +150,9 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def close(self) -> None:
+        self.stop_processes()
         self.proxy.stop()
         self.redis.stop()
 
@@ -156,6 +161,8 @@ class Stage:
         return [one for one in (*owned, *self.others) if one is not None and one.poll() is None]
 
     def _start_worker(self, place: WorkerPlace) -> None:
+        if place.process is not None and place.process.returncode < 0:
+            self.killed.add(place.process.pid)
         settings = self.settings(place.group)
         place.lives += 1
         environment = self._environment(place.group) | {
@@ -179,7 +186,13 @@ class Stage:
     def _start(self, command: list[str], log: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{log}.log").open("ab") as file:
             return subprocess.Popen(  # noqa: S603  our own commands
-                command, env=environment, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+                command,
+                env=environment,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                preexec_fn=dies_with_its_starter(signal.SIGKILL),  # however that ends, and if it hangs
             )
 
     def _environment(self, group: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Faults that strike inside a worker: a file orders one, and the first worker that takes it away has it."""
+"""Faults that strike inside a process: a file orders one, and the first that takes it away has it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import os
 from pathlib import Path
 
 FOLDER_VARIABLE = "CHAOS_TRIGGERS"
+_TAKEN = "taken.txt"
 KILL_BEFORE_COMMIT = "kill_before_commit"
 KILL_AFTER_COMMIT = "kill_after_commit"
 OUT_OF_MEMORY = "worker_out_of_memory"
 ENGINE_OUT_OF_MEMORY = "engine_out_of_memory"
+SURPRISES = (OUT_OF_MEMORY, ENGINE_OUT_OF_MEMORY)
+PRODUCER_KILLED_BEFORE_COMMIT = "producer_killed_before_commit"
+PRODUCER_KILLED_AFTER_COMMIT = "producer_killed_after_commit"
 
 
 def order(folder: Path, name: str) -> None:
@@ -20,15 +24,32 @@ def is_open(folder: Path, name: str) -> bool:
     return (folder / name).exists()
 
 
-def withdraw_all(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink(missing_ok=True)
+def open_names(folder: Path) -> set[str]:
+    """Ordered, and no process came to the place yet."""
+    return {path.name for path in folder.iterdir()}
 
 
-def take(name: str) -> bool:
-    """In a worker: whether the fault was ordered, and is this worker's now."""
+def withdraw(folder: Path, name: str) -> bool:
+    """Whether nobody had taken it."""
     try:
-        (Path(os.environ[FOLDER_VARIABLE]) / name).unlink()
+        (folder / name).unlink()
     except FileNotFoundError:
         return False
     return True
+
+
+def take(name: str) -> bool:
+    """In the process: whether the fault was ordered, and is its own now."""
+    folder = Path(os.environ[FOLDER_VARIABLE])
+    is_ours = withdraw(folder, name)
+    if is_ours:
+        with folder.with_name(_TAKEN).open("a") as file:
+            file.write(f"{name} {os.getpid()}\n")
+    return is_ours
+
+
+def takers(folder: Path, *names: str) -> set[int]:
+    """The ids of the processes that had one of these faults."""
+    path = folder.with_name(_TAKEN)
+    lines = path.read_text("ascii").splitlines() if path.exists() else []
+    return {int(line.split()[1]) for line in lines if line.split()[0] in names}

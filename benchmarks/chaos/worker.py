@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import os
 import signal
 from typing import Any
@@ -14,8 +13,8 @@ from models.settings import load_settings
 from models.store import Store
 from worker.app import make_app
 
-faulthandler.register(signal.SIGUSR1)  # where is every thread of a worker that seems to do nothing?
 database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock that is held for two seconds is one too long
+database.SILENT_SECONDS = 8.0  # so that some are frozen for longer
 _write, _record = recording.record, Store.record
 
 

@@ -1,0 +1,93 @@
+"""Faults that strike a worker: its process, what happens inside it, and its clock."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from typing import Any
+
+from benchmarks.chaos import triggers
+from benchmarks.chaos.places import WorkerPlace
+from benchmarks.chaos.stage import LEASE_SECONDS, Stage
+from benchmarks.chaos.striking import Fault, Kinds, NotNowError, Struck
+
+_DAYS_SECONDS = 3 * 24 * 3600.0
+_SHORT_VISIBILITY_SECONDS = 1
+
+
+def kill_worker(stage: Stage, draw: random.Random) -> None:
+    """SIGKILL at a random moment, as the kernel's out-of-memory killer does it."""
+    _running(stage, draw).send_signal(signal.SIGKILL)
+
+
+def stop_worker(stage: Stage, draw: random.Random) -> None:
+    """SIGTERM, and in half of the cases a second one at once."""
+    process = _running(stage, draw)
+    process.terminate()
+    if draw.random() < 0.5:
+        time.sleep(0.3)
+        process.terminate()
+
+
+def ordered(name: str) -> Fault:
+    """A fault inside the next process that comes to the place for it."""
+
+    def strike(stage: Stage, _draw: random.Random) -> None:
+        if triggers.is_open(stage.triggers, name):
+            raise NotNowError
+        triggers.order(stage.triggers, name)
+
+    return strike
+
+
+def freeze_past_the_lease(stage: Stage, draw: random.Random) -> Struck:
+    """Whatever it is at; in the middle of a transaction it holds what others want to have."""
+    process = _running(stage, draw)
+    stage.frozen.add(process.pid)
+    process.send_signal(signal.SIGSTOP)
+    return Struck(LEASE_SECONDS * draw.uniform(1.5, 3), lambda: process.send_signal(signal.SIGCONT))
+
+
+def shorten_visibility(stage: Stage, draw: random.Random) -> None:
+    """A worker whose messages come again while it works on them."""
+    place = _place(stage, draw)
+    place.visibility_seconds = _SHORT_VISIBILITY_SECONDS
+    _process(place).terminate()
+
+
+def move_clock(stage: Stage, draw: random.Random) -> None:
+    """A worker whose clock is hours or days off."""
+    place = _place(stage, draw)
+    place.clock_seconds = draw.choice((-1, 1)) * draw.choice((3_600.0, _DAYS_SECONDS))
+    _process(place).terminate()
+
+
+KINDS: Kinds = {
+    "worker_killed": (kill_worker, 3),
+    "worker_stopped": (stop_worker, 1),
+    triggers.KILL_BEFORE_COMMIT: (ordered(triggers.KILL_BEFORE_COMMIT), 2),
+    triggers.KILL_AFTER_COMMIT: (ordered(triggers.KILL_AFTER_COMMIT), 2),
+    "worker_frozen_past_lease": (freeze_past_the_lease, 2),
+    triggers.OUT_OF_MEMORY: (ordered(triggers.OUT_OF_MEMORY), 1),
+    triggers.ENGINE_OUT_OF_MEMORY: (ordered(triggers.ENGINE_OUT_OF_MEMORY), 1),
+    "visibility_too_short": (shorten_visibility, 1),
+    "clock_moved": (move_clock, 1),
+}
+"""Poison notes are among the notes."""
+
+
+def _place(stage: Stage, draw: random.Random) -> WorkerPlace:
+    running = [place for place in stage.workers if place.is_running]
+    if not running:
+        raise NotNowError
+    return draw.choice(running)
+
+
+def _running(stage: Stage, draw: random.Random) -> Any:
+    return _process(_place(stage, draw))
+
+
+def _process(place: WorkerPlace) -> Any:
+    assert place.process is not None
+    return place.process

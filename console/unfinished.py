@@ -1,0 +1,81 @@
+"""Purges that were begun: what a batch removes is written down before it is committed, so that a purge that
+was killed, typed again, tells and cleans up all of it. Knows nothing of receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from console.results import whole_file
+from models.erasing import Erased, Erasure
+from models.queries import Queries
+
+
+class Unfinished:
+    """A line for each batch of one erasure, in a file of its own until it is finished."""
+
+    def __init__(self, folder: Path, erasure: Erasure) -> None:
+        # A moment is another one each time: whatever is to go "before" goes on with the last such purge.
+        value = "" if erasure.before is not None else str(getattr(erasure, erasure.kind))
+        name = hashlib.sha256(value.encode()).hexdigest()[:12]
+        self._path = folder / f"unfinished-{erasure.kind}-{name}.jsonl"
+
+    def note(self, erased: Erased) -> None:
+        """Before the commit. It is on disk when this returns."""
+        if not erased.rows:
+            return
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
+            file.write(_line(erased))
+            file.flush()
+            os.fsync(file.fileno())
+
+    def resume(self, queries: Queries) -> None:
+        """Before the first batch: forgets one that was written down and not committed; it comes again."""
+        if self._path.exists():
+            batches = [one for one in self._batches() if not queries.count_documents(one.document_ids)]
+            with whole_file(self._path) as file:
+                file.write("".join(map(_line, batches)).encode("utf-8"))
+
+    def removed(self) -> Erased:
+        """By this purge and by those of the same that were killed."""
+        return sum(self._batches(), Erased())
+
+    def _batches(self) -> list[Erased]:
+        lines = self._path.read_text("utf-8").splitlines() if self._path.exists() else []
+        return [batch for line in lines if (batch := _from_json(line)) is not None]
+
+    def forget(self) -> None:
+        """All is done, and the receipt is written."""
+        self._path.unlink(missing_ok=True)
+
+
+def _line(erased: Erased) -> str:
+    facts = {
+        "document_ids": erased.document_ids,
+        "external_ids": sorted(erased.external_ids),
+        "text_sha256s": sorted(erased.text_sha256s),
+        "texts_kept": erased.texts_kept,
+        "runs": sorted(erased.runs),
+        "rows": erased.rows,
+    }
+    return json.dumps(facts, ensure_ascii=False) + "\n"
+
+
+def _from_json(line: str) -> Erased | None:
+    """None for a line that was being written when the power went: its batch was not committed."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return Erased(
+        document_ids=tuple(found["document_ids"]),
+        external_ids=frozenset(found["external_ids"]),
+        text_sha256s=frozenset(found["text_sha256s"]),
+        texts_kept=found["texts_kept"],
+        runs=frozenset(found["runs"]),
+        rows=found["rows"],
+    )

@@ -1,0 +1,113 @@
+"""Claims that are held: until when without a sign of life, and how they end.
+
+Functions on an open transaction; `models.store` opens it. All times are the database's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Update, and_, select, update
+
+from models.clock import epoch_now, utc_now
+from models.jobs import Job, JobStatus
+from models.outcomes import Reason
+from models.tables import IS_RUNNING, AttemptEnd, AttemptRow, JobRow
+
+NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
+
+
+def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
+    """See Store.renew."""
+    return connection.execute(renewal(worker, lease_seconds)).rowcount
+
+
+def renewal(worker: str, lease_seconds: float) -> Update:
+    """The heartbeat: sent every few seconds while the table may hold millions of jobs."""
+    locked = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update(key_share=True)
+    return update(JobRow).where(JobRow.id.in_(locked)).values(lease_until_epoch=epoch_now() + lease_seconds)
+
+
+def give_back(connection: Connection, worker: str) -> int:
+    """See Store.give_back."""
+    ids = list(
+        connection.scalars(select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update())
+    )
+    end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
+    values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **NOT_RUNNING}
+    to_pending(connection, JobRow.id.in_(ids), values)
+    return len(ids)
+
+
+def release(
+    connection: Connection, jobs: Sequence[Job], detail: str, wait_seconds: float, max_attempts: int
+) -> int:
+    """See Store.release."""
+    is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
+    last = update(JobRow).where(is_last).values(**failed(Reason.CRASHED, detail))
+    given_up = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
+    waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
+    pending = [job.id for job in jobs if to_pending(connection, is_held(job), waiting)]
+    end_attempts(connection, given_up, AttemptEnd.FAILED)
+    end_attempts(connection, pending, AttemptEnd.RELEASED)
+    return len(pending)
+
+
+def abandon(connection: Connection, worker: str) -> int:
+    """See Store.abandon."""
+    values = {"lease_until_epoch": epoch_now() - 1}
+    return connection.execute(update(JobRow).where(_is_running(worker)).values(**values)).rowcount
+
+
+def is_held(job: Job) -> ColumnElement[bool]:
+    """Of a row of jobs: it is this one, and no later claim has taken it."""
+    return and_(JobRow.id == job.id, JobRow.attempts == job.attempt, JobRow.status == JobStatus.RUNNING.value)
+
+
+def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, int]]:
+    """Those of the claims, as pairs of job and attempt, that no later one has overtaken; locked.
+
+    In the order of the jobs, as in `renewal`: two transactions that lock many must not wait for each other.
+    """
+    chosen = and_(JobRow.id.in_([job.id for job in jobs]), JobRow.status == JobStatus.RUNNING.value)
+    locked = select(JobRow.id, JobRow.attempts).where(chosen).order_by(JobRow.id)
+    found = connection.execute(locked.with_for_update(key_share=True)).all()
+    return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
+
+
+def take_deaths_back(connection: Connection, late: Sequence[Job]) -> None:
+    """Whoever brings an answer after its lease was silent, not dead, and had no surprise: neither counts
+    against the job."""
+    for job in sorted(late, key=lambda one: one.id):
+        is_this = and_(AttemptRow.job_id == job.id, AttemptRow.attempt == job.attempt)
+        is_expired = AttemptRow.ended_as == AttemptEnd.LEASE_EXPIRED.value
+        expired = update(AttemptRow).where(is_this, is_expired).values(ended_as=AttemptEnd.RELEASED.value)
+        if connection.execute(expired).rowcount:
+            counted = and_(JobRow.id == job.id, JobRow.kills > 0)
+            forgiven = {"kills": JobRow.kills - 1, "attempts_forgiven": JobRow.attempts_forgiven + 1}
+            connection.execute(update(JobRow).where(counted).values(**forgiven))
+
+
+def end_attempts(connection: Connection, job_ids: Sequence[int], end: AttemptEnd) -> None:
+    """Of each of the jobs the claim that is open, if one is."""
+    if job_ids:
+        is_open = and_(AttemptRow.job_id.in_(job_ids), AttemptRow.ended_at.is_(None))
+        ended = {"ended_at": utc_now(), "ended_as": end.value}
+        connection.execute(update(AttemptRow).where(is_open).values(**ended))
+
+
+def to_pending(connection: Connection, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
+    """With these values beside; returns how many jobs."""
+    statement = update(JobRow).where(chosen).values(status=JobStatus.PENDING.value, **values)
+    return connection.execute(statement).rowcount
+
+
+def failed(reason: Reason, detail: str) -> dict[str, Any]:
+    """The columns of a job that fails now."""
+    ended = {"reason": reason.value, "detail": detail, "finished_at": utc_now()}
+    return {"status": JobStatus.FAILED.value, **ended, **NOT_RUNNING}
+
+
+def _is_running(worker: str) -> ColumnElement[bool]:
+    return and_(JobRow.worker == worker, IS_RUNNING)

@@ -1,0 +1,157 @@
+"""Commands that are killed at any moment, typed again, come to the right end. Real processes, real SIGKILLs.
+
+A moment is a statement, a commit or a file that is opened, renamed or removed, counted from the start; drawn
+ever later, until the command gets to its end.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from alembic import command
+from making import NOTE, QUESTIONS, claimed, documents, finished, record, submit
+from sqlalchemy import Engine, event, text
+from workshop import until
+
+from console import purging
+from console.errors import run_to_exit
+from models import rekeying, schema
+from models.audit import verify
+from models.database import connect, reading, writing
+from models.opening import opened_database
+from models.queries import Queries
+from models.settings import load_settings
+from models.store import Store
+from notemill import app
+
+if TYPE_CHECKING:
+    from commands import Notemill
+
+pytest_plugins = ("commands",)
+
+
+def _run_until(moment: int, arguments: list[str]) -> None:
+    """In a process of its own, which ends itself as anybody's `kill -9` would."""
+    seen = 0
+
+    def see(*_: Any, **__: Any) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for name in ("before_cursor_execute", "commit"):
+        event.listen(Engine, name, see)
+    sys.addaudithook(lambda name, _: see() if name in ("open", "os.rename", "os.remove") else None)
+    os._exit(run_to_exit(app, arguments))
+
+
+def killed_until_it_ends(*arguments: object, growth: float = 1.7) -> int:
+    """Types the command until it is not killed any more; how often it was. It has to end well then."""
+    draw, latest, kills = random.Random(1), 4.0, 0
+    while True:
+        moment = draw.randint(1, round(latest))
+        words = [str(argument) for argument in arguments]
+        process = multiprocessing.get_context("fork").Process(target=_run_until, args=(moment, words))
+        process.start()
+        process.join()
+        if process.exitcode != -signal.SIGKILL:
+            assert process.exitcode == 0
+            return kills
+        kills, latest = kills + 1, latest * growth
+
+
+@pytest.fixture
+def home(notemill: Notemill, store_url: str, monkeypatch: pytest.MonkeyPatch) -> Notemill:
+    monkeypatch.setenv("NOTEMILL_DATABASE_URL", store_url)
+    return notemill
+
+
+def answer(engine: Engine, count: int, prefix: str) -> int:
+    """A run of so many notes, a question of each answered."""
+    store = Store(engine)
+    notes = (f"{prefix} {number}. {NOTE}" for number in range(count))
+    run_id, registered = submit(store, documents(*notes, prefix=prefix), QUESTIONS)
+    for id_ in registered.owed_document_ids:
+        work = claimed(store, id_)
+        assert record(store, work.jobs[0], finished(work.jobs[0], work.text))
+    return run_id
+
+
+def results(engine: Engine) -> list[dict[str, Any]]:
+    return list(Queries(engine).results())
+
+
+def test_a_purge_that_is_killed_at_any_moment_goes_on_and_its_receipt_names_all(
+    home: Notemill, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(engine, 3, "stays")
+    before = results(engine)
+    run_id = answer(engine, 12, "goes")
+    rejects = home.home / "rejects" / f"run-{run_id}.rejects.jsonl"
+    rejects.parent.mkdir()
+    rejects.write_text('{"external_id": "goes-99"}\n')
+    monkeypatch.setattr(purging, "_BATCH_DOCUMENTS", 5)
+    receipt = home.home / "receipt.json"
+    assert killed_until_it_ends("purge", "--run", run_id, "--yes", "--receipt", receipt) >= 3
+    assert results(engine) == before
+    told = json.loads(receipt.read_text())
+    assert told["external_ids"] == sorted(f"goes-{number}" for number in range(12))
+    assert (told["rows"]["documents"], told["rows"]["jobs"], told["rows"]["texts"]) == (12, 36, 12)
+    assert not rejects.exists()
+    assert list((home.home / "receipts").iterdir()) == []
+    assert verify(engine).broken_at is None
+
+
+def test_a_rekey_that_is_killed_at_any_moment_goes_on_and_every_text_is_whole(
+    home: Notemill, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
+    monkeypatch.setattr(rekeying, "_ROWS_A_BATCH", 5)
+    engine = opened_database(load_settings())
+    schema.check(engine)
+    answer(engine, 12, "sealed")
+    before = results(engine)
+    assert killed_until_it_ends("db", "rekey") >= 3
+    engine.dispose()
+    again = opened_database(load_settings())
+    schema.check(again)
+    assert results(again) == before
+    with reading(again) as connection:
+        assert connection.scalars(text("SELECT COUNT(*) FROM data_keys WHERE retired_at IS NULL")).one() == 1
+    again.dispose()
+
+
+def test_an_upgrade_that_is_killed_at_any_moment_goes_on_and_no_answer_changes(
+    home: Notemill, engine: Engine
+) -> None:
+    answer(engine, 3, "note")
+    before = results(engine)
+    with writing(engine) as connection:
+        command.downgrade(schema._config(connection), "0004")
+    assert schema.state(engine) == "behind"
+    assert killed_until_it_ends("db", "upgrade", growth=3) >= 3
+    assert schema.state(engine) == "current"
+    assert results(engine) == before
+
+
+def test_a_run_that_is_killed_at_any_moment_goes_on_and_every_note_is_answered_once(
+    notemill: Notemill,
+) -> None:
+    notemill.write(**{f"note{number}": f"Fever of {number} days." for number in range(8)})
+    assert killed_until_it_ends("run", notemill.notes, "--search", "fever", growth=3) >= 3
+    until(lambda: not notemill.workers() and not notemill.processes(), 60)
+    engine = connect(load_settings().effective_database_url)
+    assert [result["status"] for result in results(engine)] == ["finished"] * 8
+    with reading(engine) as connection:
+        ends = connection.scalars(text("SELECT ended_as FROM attempts ORDER BY job_id")).all()
+    assert ends.count("finished") == 8
+    engine.dispose()
