@@ -26,8 +26,10 @@ from workshop import ROOT, STAND_IN, until
 
 from console.errors import run_to_exit
 from models import schema
+from models.answers import Assertion
+from models.corrections import Correction, Mention, Verdict
 from models.database import connect
-from models.documents import Document
+from models.documents import Document, text_sha256
 from models.settings import load_settings
 from models.store import Store
 from notemill import app
@@ -140,4 +142,13 @@ def _answer(made: Reader, store: Store) -> None:
     tasks = ("--task", "entities", "--task", "summary", "--search", "Is there pain?")
     assert made("run", "notes", *tasks, "--quiet") == 0, made.err
     assert made("sql", "SELECT DISTINCT recipe FROM v_jobs WHERE task = 'entities'") == 0
+    for name, word in (("discharge.txt", "Aspirin"), ("ward.txt", "Metoprolol")):
+        store.correct(text_sha256(NOTES[name]), [_added(NOTES[name].index(word), word)])
     made.recipes = re.findall(r"[0-9a-f]{16}", made.out)
+
+
+def _added(start: int, word: str) -> Correction:
+    """A person's word that a medication stands there, which the stand-in never finds."""
+    place = {"start": start, "end": start + len(word)}
+    said = {"label": "medication", "assertion": Assertion.PRESENT, "corrected_by": "ada"}
+    return Correction(verdict=Verdict.ADDED, found=Mention(*place.values(), "medication"), **place, **said)
