@@ -1,4 +1,4 @@
-"""What is in deploy/ and docker-compose.yml: what it runs, sets and asks for is there, with no needless right.
+"""What is in deploy/ and docker-compose.yml: what it runs, sets and asks for is there, and no right too many.
 
 Checked by the tools of its own kind where they are installed: kubernetes-validate (PyPI), promtool (Debian's
 `prometheus`), Compose. Where one is not, the test says so and is skipped.
