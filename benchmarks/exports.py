@@ -2,7 +2,7 @@
 
     python -m benchmarks.exports --to omop,fhir --notes 2500,25000
 
-25,000 notes have a million entities, and so many rows has `note_nlp` of OMOP. Each export is
+25,000 notes have a million entities, and as many rows has `note_nlp` of OMOP. Each export is
 the command in a process of its own on SQLite. Memory is flat where ten times the notes take the same MiB.
 Prints a JSON object an export.
 """
