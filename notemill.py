@@ -11,16 +11,17 @@ from functools import partial
 import typer
 
 from console import options, training_options
-from console.errors import run_to_exit
+from console.errors import MEANINGS, run_to_exit
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Entities, search and summaries over clinical notes, each answer tied to the characters it came"
-    " from.\n\nStart with: `notemill run examples/notes`\n\nExit status: 0 all is well, 1 failed jobs or"
-    " something is out of order, 2 the command is wrong, 130 stopped by Ctrl-C.",
+    " from.\n\nStart with: `notemill run examples/notes`\n\nExit status: "
+    + "; ".join(f"{status} {meaning}" for status, meaning in MEANINGS.items())
+    + ".",
 )
 _work = partial(app.command, rich_help_panel="Work")
 _look = partial(app.command, rich_help_panel="Look")

@@ -70,9 +70,9 @@ def stretch(settings: Settings, *, documents: int, words: int, queries: int, wor
     redis_bytes = client.info("memory")["used_memory"] - empty_bytes
     with _workers(settings, worker_command(settings, app="benchmarks.instant_worker:app"), workers) as pids:
         _until(lambda: queue_length(url).waiting < documents)
-        cpu_before = sum(map(_cpu_seconds, pids))
+        cpu_before = sum(map(cpu_seconds, pids))
         _until(lambda: queue_length(url).total == 0)
-        cpu_seconds = sum(map(_cpu_seconds, pids)) - cpu_before
+        cpu = sum(map(cpu_seconds, pids)) - cpu_before
         worker_mib = max(map(_peak_mib, pids))
     with reading(engine) as connection:
         finished = connection.execute(
@@ -88,7 +88,7 @@ def stretch(settings: Settings, *, documents: int, words: int, queries: int, wor
         submits_per_second=documents / submit_seconds,
         jobs_per_second=finished / float(seconds),
         redis_bytes_per_job=redis_bytes / finished,
-        worker_cpu_ms_per_job=1_000 * cpu_seconds / finished,
+        worker_cpu_ms_per_job=1_000 * cpu / finished,
         producer_mib=producer_mib,
         worker_mib=worker_mib,
     )
@@ -161,7 +161,7 @@ def _peak_mib(pid: int) -> float:
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system, of all its threads (fields 14 and 15 of proc(5)'s stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -27,6 +27,8 @@ from pydantic import SecretStr
 
 from benchmarks.machinery import notes
 from console.embedded import start_redis, with_redis
+from models import schema
+from models.database import connect
 from models.settings import Settings, as_environment
 from worker.command import worker_command
 
@@ -63,6 +65,8 @@ def _night(settings: Settings, plan: Path, *more: str) -> dict[str, Any]:
     began = time.monotonic()
     done = subprocess.run(command, env=as_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603
     seconds = round(time.monotonic() - began, 1)
+    if not done.stdout:
+        sys.stderr.write(done.stderr)
     report = json.loads(done.stdout or "{}")
     names = (
         "notes_new",
@@ -94,6 +98,9 @@ def _served(home: Path) -> Iterator[Settings]:
     )
     redis = start_redis(settings)
     served = with_redis(settings, redis.url)
+    database = connect(served.effective_database_url)
+    schema.upgrade(database)
+    database.dispose()
     command = worker_command(served, app="benchmarks.instant_worker:app")
     environment = as_environment(served) | {"PYTHONPATH": str(ROOT)}
     log = (home / "worker.log").open("wb")

@@ -1,7 +1,5 @@
 """What ends a command: one line that says what happened and what to type, and an exit status.
 
-0: all is well · 1: failed jobs, or something is out of order · 2: the command itself is wrong ·
-75: a night that was over before all was done · 130: stopped by Ctrl-C · 143: stopped by SIGTERM.
 Never a traceback: it could quote a note.
 """
 
@@ -24,8 +22,20 @@ from models.errors import NotemillError, UsageError
 
 PROBLEM = 1
 USAGE = 2
+LEFT = 75
+"""EX_TEMPFAIL of sysexits.h, which schedulers know."""
 INTERRUPTED = 128 + signal.SIGINT
 _CLOSED_PIPE = 128 + signal.SIGPIPE
+MEANINGS = {
+    0: "all is well",
+    PROBLEM: "failed jobs, or something is out of order",
+    USAGE: "the command, a setting or a plan is wrong",
+    LEFT: "of `nightly`: the time was over, the rest is left for the next night",
+    INTERRUPTED: "stopped by Ctrl-C",
+    _CLOSED_PIPE: "who read the output went away",
+    128 + signal.SIGTERM: "stopped by SIGTERM",
+}
+"""Every exit status there is; `--help` and docs/reference.md list them from here."""
 
 
 class Terminated(BaseException):

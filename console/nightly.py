@@ -1,7 +1,6 @@
 """`notemill nightly`: reads what is new, answers it in time, and says how it went.
 
-Exit status: 0 all is done, 1 jobs failed or something is out of order, 2 the plan or the command is wrong,
-75 (EX_TEMPFAIL of sysexits.h) the time was over and the rest is left for the next night.
+Its exit status LEFT is its own; see console.errors.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pathlib import Path
 from console import locks
 from console.database import Database, database
 from console.embedded import make_home
-from console.errors import PROBLEM, Terminated
+from console.errors import LEFT, PROBLEM, Terminated
 from console.forecast import Forecast
 from console.night_intake import Intake
 from console.night_plan import Plan, read_plan
@@ -39,7 +38,6 @@ from models.unanswered import unanswered
 from producer import Submitted, submit
 from producer.questions import questions_for, recipes_for
 
-LEFT = 75
 _DOCUMENTS_A_LOOK = 500
 
 

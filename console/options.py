@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+
+def _among(*words: str) -> Callable[[str], list[str]]:
+    """Completes one of these in the shell."""
+    return lambda incomplete: [word for word in words if word.startswith(incomplete)]
+
 
 Sources = Annotated[
     list[str] | None,
@@ -21,6 +28,7 @@ Tasks = Annotated[
         "--task",
         "-t",
         metavar="TASK",
+        autocompletion=_among("entities", "summary"),
         help="entities or summary; repeat for both. With neither --task nor --search: both.",
     ),
 ]
@@ -40,6 +48,7 @@ Preset = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
+        autocompletion=_among("omop", "mimic"),
         help="omop (the note table of CDM v5.4) or mimic (MIMIC-IV-Note): tables and columns, in --sql or in"
         " files.",
     ),
@@ -68,7 +77,11 @@ Status = Annotated[
 Form = Annotated[
     str | None,
     typer.Option(
-        "--format", "-f", metavar="FORM", help="table, jsonl, csv or parquet; guessed from --output."
+        "--format",
+        "-f",
+        metavar="FORM",
+        autocompletion=_among("table", "jsonl", "csv", "parquet"),
+        help="table, jsonl, csv or parquet; guessed from --output.",
     ),
 ]
 Output = Annotated[
@@ -163,7 +176,12 @@ Name = Annotated[
 ]
 ExportForm = Annotated[
     str,
-    typer.Option("--to", metavar="FORM", help="omop, fhir, parquet, jsonl, csv, brat, labelstudio or spacy."),
+    typer.Option(
+        "--to",
+        metavar="FORM",
+        autocompletion=_among("omop", "fhir", "parquet", "jsonl", "csv", "brat", "labelstudio", "spacy"),
+        help="omop, fhir, parquet, jsonl, csv, brat, labelstudio or spacy.",
+    ),
 ]
 ExportOutput = Annotated[
     str,

@@ -32,6 +32,8 @@ class EntityRow(Base):
         one_of("assertion", Assertion),
         CheckConstraint("probability >= 0 AND probability <= 1", name="probability_in_range"),
         Index(None, "label", "text", "assertion"),
+        # With the job last, what is found lies in the order of jobs, and their notes are not jumped between.
+        Index(None, "label", "assertion", "job_id"),
         CLUSTERED,
     )
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)

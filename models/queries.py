@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
@@ -59,6 +59,18 @@ class Queries:
         if found is None:
             raise _no_run(run_id)
         return found
+
+    def traceparent_of(self, job_ids: Sequence[int]) -> str | None:
+        """Of the newest run that asked for one of these jobs and is traced; none where none is."""
+        newest = (
+            select(RunRow.traceparent)
+            .join(RunJobRow, RunJobRow.run_id == RunRow.id)
+            .where(RunJobRow.job_id.in_(job_ids), RunRow.traceparent.is_not(None))
+            .order_by(RunRow.id.desc())
+            .limit(1)
+        )
+        with reading(self._engine) as connection:
+            return connection.scalars(newest).one_or_none()
 
     def runs(self, limit: int) -> list[RunProgress]:
         """The last runs, newest first."""

@@ -117,6 +117,10 @@ class Settings(BaseSettings):
     actor: str = Field(default="", max_length=200)
     """Who the audit trail says it was; empty: the operating system's user."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["console", "json"] = "console"
+    """A worker's: lines to read, or a JSON object a line."""
+    traces_url: str = Field(default="", pattern=r"^(https?://[^@\s]+)?$")
+    """Where OpenTelemetry traces go, by OTLP over HTTP; empty: nowhere."""
 
     @field_validator("message_key")
     @classmethod

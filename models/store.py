@@ -62,14 +62,21 @@ class Store:
             insert_new(connection, ServingBaseRow, bases)
 
     def open_run(
-        self, *, questions: Sequence[Question], recipes: Sequence[Recipe], sources: Sequence[str]
+        self,
+        *,
+        questions: Sequence[Question],
+        recipes: Sequence[Recipe],
+        sources: Sequence[str],
+        traceparent: str | None = None,
     ) -> int:
-        """The id of a new run. `recipes`: every one that `register` will be given for this run."""
+        """The id of a new run. `recipes`: every one that `register` will be given for this run.
+        `traceparent`: the trace that what is done for this run belongs to."""
         rows = sorted((_recipe_row(recipe) for recipe in recipes), key=lambda row: str(row["id"]))
         run = {
             "questions": [question.model_dump(mode="json") for question in questions],
             "recipe_ids": [row["id"] for row in rows],
             "sources": list(sources),
+            "traceparent": traceparent,
         }
         with writing(self._engine) as connection:
             insert_new(connection, RecipeRow, rows)

@@ -112,6 +112,8 @@ class RunRow(SpentColumns, Base):
     sources: Mapped[list[Any]]
     documents: Mapped[int] = mapped_column(default=0)
     refused: Mapped[int] = mapped_column(default=0)
+    traceparent: Mapped[str | None] = mapped_column(String(55), sort_order=2)
+    """W3C Trace Context of the submission, where it is traced: ids only."""
 
 
 class ServingRow(Base):

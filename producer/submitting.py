@@ -19,6 +19,7 @@ from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings, load_settings
 from models.store import Store
+from models.tracing import Tell, Traces
 from producer.bell import Bell
 from producer.columns import ColumnChoice
 from producer.files import REJECTS_ENDING
@@ -106,11 +107,17 @@ def submit(
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
     key, most = settings.message_key.get_secret_value(), settings.max_queue_messages
     with (
+        _traced(settings) as (traces, tell),
         _database(settings) as (store, queries),
         Bell(redis_url, store, message_key=key, is_urgent=is_urgent, max_waiting=most) as bell,
     ):
         recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
-        run_id = store.open_run(questions=questions, recipes=tuple(recipes.values()), sources=opened.names)
+        run_id = store.open_run(
+            questions=questions,
+            recipes=tuple(recipes.values()),
+            sources=opened.names,
+            traceparent=traces.traceparent,
+        )
         progress = Progress(run_id)
         with RejectsFile(
             Path(rejects or settings.home_folder / "rejects" / f"run-{run_id}.rejects.jsonl")
@@ -129,6 +136,7 @@ def submit(
                 if on_progress is not None:
                     on_progress(progress)
         store.close_run(run_id, documents=progress.documents, refused=progress.refused)
+        tell(run=run_id, documents=progress.documents, refused=progress.refused, jobs=progress.new_jobs)
         bell.wait()
     submitted = Submitted(**asdict(progress), rejects_path=file.path)
     if bell.error is not None:
@@ -156,6 +164,16 @@ def _labels(given: Path | str | Sequence[Label] | None, settings: Settings) -> t
     if given is None:
         return load_labels(settings.labels_file)
     return load_labels(Path(given)) if isinstance(given, str | Path) else tuple(given)
+
+
+@contextmanager
+def _traced(settings: Settings) -> Iterator[tuple[Traces, Tell]]:
+    traces = Traces(settings.traces_url, service="notemill-producer")
+    try:
+        with traces.span("submit") as tell:
+            yield traces, tell
+    finally:
+        traces.close()
 
 
 @contextmanager

@@ -60,6 +60,23 @@ def test_help_imports_nothing_heavy_and_shows_every_verb() -> None:
         assert f"│ {verb} " in words
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("r", ["run", "retry", "results"]),
+        ("export --t", ["--to"]),
+        ("export --to o", ["omop"]),
+        ("db u", ["upgrade"]),
+    ],
+)
+def test_the_shell_completes_verbs_options_and_forms(typed: str, offered: list[str]) -> None:
+    asked = {"COMP_WORDS": f"notemill {typed}", "COMP_CWORD": str(len(typed.split())), "PATH": ""}
+    command = [sys.executable, "notemill.py"]
+    environment = asked | {"_NOTEMILL_COMPLETE": "complete_bash"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == offered
+
+
 @pytest.mark.parametrize("verb", ["run", "submit", "results", "show", "sql", "prompts", "db upgrade"])
 def test_the_help_of_a_verb_ends_with_an_example(notemill: Notemill, verb: str) -> None:
     assert notemill(*verb.split(), "--help") == 0

@@ -1,7 +1,14 @@
-"""The Kubernetes manifests: what they run, set and ask for is there, with no right that is not needed."""
+"""What is in deploy/ and docker-compose.yml: what it runs, sets and asks for is there, and no right too many.
+
+Checked by the tools of its own kind where they are installed: kubernetes-validate (PyPI), promtool (Debian's
+`prometheus`), Compose. Where one is not, the test says so and is skipped.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -60,3 +67,58 @@ def test_the_scaler_counts_what_is_owed(engine: Engine) -> None:
     with reading(engine) as connection:
         assert connection.scalar(text(trigger["metadata"]["query"])) == 0
     assert ("Deployment", scaler["scaleTargetRef"]["name"]) in BY_NAME
+
+
+def test_a_probe_asks_the_worker_itself() -> None:
+    (container,) = BY_NAME["Deployment", "notemill-worker"]["spec"]["template"]["spec"]["containers"]
+    asked = {name: probe["exec"]["command"] for name, probe in container.items() if name.endswith("Probe")}
+    alive, ready = ["notemill", "health"], ["notemill", "health", "--ready"]
+    assert asked == {"startupProbe": alive, "livenessProbe": alive, "readinessProbe": ready}
+
+
+def test_a_worker_cannot_change_the_weights_and_keeps_its_pulse_to_itself() -> None:
+    pod = BY_NAME["Deployment", "notemill-worker"]["spec"]["template"]["spec"]
+    mounts = {one["mountPath"]: one for one in pod["containers"][0]["volumeMounts"]}
+    assert mounts["/var/lib/notemill/weights"]["readOnly"]
+    assert {"name": mounts["/var/lib/notemill"]["name"], "emptyDir": {}} in pod["volumes"]
+
+
+def test_the_manifests_are_what_the_schemas_of_kubernetes_allow() -> None:
+    kubernetes_validate = pytest.importorskip("kubernetes_validate", reason="no kubernetes-validate here")
+    ours = [one for one in MANIFESTS if not one["apiVersion"].startswith("keda.sh/")]
+    assert len(ours) >= 5
+    for one in ours:
+        kubernetes_validate.validate(one, "1.31", strict=True)
+
+
+def test_the_alarms_ring_when_they_shall_and_only_then() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("no promtool here: apt-get install prometheus")
+    command = [promtool, "test", "rules", "alerts_test.yml"]
+    done = subprocess.run(command, cwd=ROOT / "deploy/prometheus", capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alarm_has_a_case_in_which_it_rings_and_one_in_which_it_does_not() -> None:
+    folder = ROOT / "deploy/prometheus"
+    rules = yaml.safe_load((folder / "alerts.yml").read_text("utf-8"))["groups"][0]["rules"]
+    tests = yaml.safe_load((folder / "alerts_test.yml").read_text("utf-8"))["tests"]
+    cases = [
+        (case["alertname"], bool(case["exp_alerts"])) for one in tests for case in one["alert_rule_test"]
+    ]
+    assert set(cases) == {(rule["alert"], rings) for rule in rules for rings in (True, False)}
+
+
+def test_compose_reads_its_file_with_every_profile(tmp_path: Path) -> None:
+    found = shutil.which("docker-compose")
+    if found is None:
+        pytest.skip("no docker-compose here (Compose v2, as Debian 13 has it)")
+    example = (ROOT / ".env.example").read_text("utf-8")
+    (tmp_path / "env").write_text(example.replace("=\n", "=secret\n"))
+    command = [found, "--env-file", str(tmp_path / "env"), "--profile", "*", "config", "--quiet"]
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("NOTEMILL", "COMPOSE"))
+    }
+    done = subprocess.run(command, cwd=ROOT, env=plain, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, and fetches nothing from outside."""
+"""The documentation as a site: it builds without a warning, fetches nothing, and is as the code is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from console.errors import MEANINGS
 
 ROOT = Path(__file__).parents[1]
 FETCHED = re.compile(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"https?:")
@@ -30,4 +32,18 @@ def test_every_page_of_the_docs_is_a_page_of_the_site(site: Path) -> None:
 def test_the_site_fetches_nothing_from_outside(site: Path) -> None:
     assert [
         found for path in site.rglob("*.html") for found in FETCHED.findall(path.read_text("utf-8"))
+    ] == []
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    command = [sys.executable, str(ROOT / "scripts" / "reference"), "--print"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == (ROOT / "docs" / "reference.md").read_text("utf-8"), "type: scripts/reference"
+
+
+def test_the_help_lists_every_exit_status() -> None:
+    done = subprocess.run([sys.executable, "notemill.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    words = " ".join(done.stdout.split())
+    assert [
+        status for status, meaning in MEANINGS.items() if f"{status} {meaning.replace('`', '')}" not in words
     ] == []

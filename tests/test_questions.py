@@ -114,6 +114,10 @@ def test_active_medications_are_told_by_patient_with_their_doses(archive: Engine
 
 INDEXED = {
     "label = 'problem' AND text = 'sepsis'": ("ix_entities_label_text_assertion",) * 2,
+    "label = 'problem' AND assertion = 'possible'": ("ix_entities_label_assertion_job_id",) * 2,
+    "label = 'medication' AND assertion = 'present' AND dosage IS NULL": (
+        *("ix_entities_label_assertion_job_id", "ix_entities_label_assertion_job_id"),
+    ),
     "external_id = 'odd'": ("sqlite_autoindex_documents_1", "uq_documents_external_id_text_sha256"),
     "document_id = 3": ("INTEGER PRIMARY KEY (rowid=?)", "pk_documents"),
 }

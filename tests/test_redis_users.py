@@ -24,7 +24,7 @@ def address(redis_server: RedisServer) -> str:
     """HOST:PORT of a server with the users of the compose file; each has the password `secret`."""
     compose = (ROOT / "docker-compose.yml").read_text("utf-8")
     users = re.findall(r"^ +user (notemill_\w+) on >\S+ (.*)$", compose, re.MULTILINE)
-    assert [name for name, _ in users] == ["notemill_worker", "notemill_producer"]
+    assert [name for name, _ in users] == ["notemill_worker", "notemill_producer", "notemill_flower"]
     for name, rules in users:
         redis_server.client.execute_command("ACL", "SETUSER", name, "on", ">secret", *rules.split())
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -46,10 +46,18 @@ def test_a_producer_sends_and_a_worker_works_off(address: str, workshop: Worksho
     assert "NOPERM" not in worker.log
 
 
-@pytest.mark.parametrize("name", ["notemill_worker", "notemill_producer"])
+@pytest.mark.parametrize("name", ["notemill_worker", "notemill_producer", "notemill_flower"])
 def test_nobody_of_them_can_change_or_empty_the_server(address: str, name: str) -> None:
     client = redis.Redis.from_url(f"redis://{name}:secret@{address}/0")
     for command in ("FLUSHALL", "CONFIG GET *", "ACL LIST", "KEYS *", "SHUTDOWN", "MONITOR", "GET other"):
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.execute_command(*command.split())
+
+
+def test_flower_sees_how_many_wait_and_takes_or_adds_none(address: str) -> None:
+    client = redis.Redis.from_url(f"redis://notemill_flower:secret@{address}/0")
+    assert client.llen("notemill") == 0
+    for command in ("RPOP notemill", "BRPOP notemill 1", "DEL notemill", "LPUSH notemill x", "LPUSH other x"):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*command.split())
 

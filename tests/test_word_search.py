@@ -84,14 +84,25 @@ def test_what_was_stored_before_the_index_is_in_it(stored: Queries, engine: Engi
     assert len(stored.find("pain", limit=10)) == 1
 
 
-def test_the_index_of_words_is_used(stored: Queries, engine: Engine) -> None:
+def test_one_question_is_asked_of_summaries_and_passages_together(store: Store, queries: Queries) -> None:
+    submit(store, documents("Short of breath."), QUESTIONS)
+    work_off(store, 1)
+    found = queries.find("shorts", limit=10)
+    assert sorted((one.kind, one.text) for one in found) == [
+        ("passage", "Short"),
+        ("summary", "A note\nShort."),
+    ]
+
+
+@pytest.mark.parametrize("table", ["passages", "summaries"])
+def test_the_index_of_words_is_used(stored: Queries, engine: Engine, table: str) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("MATCH has no other way on SQLite")
-    asked = "EXPLAIN SELECT 1 FROM passages WHERE to_tsvector('english', text) @@ to_tsquery('pain')"
+    asked = f"EXPLAIN SELECT 1 FROM {table} WHERE to_tsvector('english', text) @@ to_tsquery('pain')"
     with reading(engine) as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = "\n".join(connection.scalars(text(asked)))
-    assert "ix_passages_words" in plan
+    assert f"ix_{table}_words" in plan
 
 
 def test_going_down_takes_the_index_along(stored: Queries, engine: Engine) -> None:

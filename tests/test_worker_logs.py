@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
@@ -9,13 +10,19 @@ from decimal import Decimal
 
 import pytest
 
-from worker.logs import CautiousFormatter
+from worker.logs import CautiousFormatter, JsonFormatter, about
 
 
-def line(logger: str, message: str, *args: object, error: BaseException | None = None) -> str:
+def line(
+    logger: str,
+    message: str,
+    *args: object,
+    error: BaseException | None = None,
+    formatter: type[logging.Formatter] = CautiousFormatter,
+) -> str:
     exc_info = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord(logger, logging.ERROR, __file__, 1, message, args, exc_info)
-    return CautiousFormatter().format(record)
+    return formatter().format(record)
 
 
 def a_crash() -> ValueError:
@@ -66,3 +73,23 @@ def test_an_uncaught_exception_is_not_printed_with_its_text(crash: str) -> None:
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "uncaught ValueError" in ended.stderr
     assert "SECRET" not in ended.stderr
+
+
+def test_a_json_line_has_the_same_words_and_the_ids_of_what_is_in_hand() -> None:
+    with about(document=7, trace=None):
+        written = json.loads(line("worker.tasks", "document %d: let go", 7, formatter=JsonFormatter))
+    assert written.pop("time").endswith("Z")
+    assert written == {
+        "message": "document 7: let go",
+        "document": 7,
+        "level": "error",
+        "logger": "worker.tasks",
+    }
+    assert "document" not in json.loads(line("worker.tasks", "next", formatter=JsonFormatter))
+
+
+def test_a_json_line_of_others_holds_no_value_and_no_exception_text() -> None:
+    written = line("celery", "a body: %s", "SECRET", error=a_crash(), formatter=JsonFormatter)
+    assert json.loads(written)["message"] == "a body: …"
+    assert json.loads(written)["error"].startswith("ValueError at test_worker_logs.py:")
+    assert "SECRET" not in written

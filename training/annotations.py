@@ -48,8 +48,9 @@ def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[
             f" ({', '.join(sorted(known))}), or set NOTEMILL_LABELS_FILE to labels of your own"
         )
     if not found.notes:
+        left_out = "".join(f"; left out: {reason}, {count}" for reason, count in found.left_out.items())
         raise UsageError(
-            f"{source} holds no annotated note: Label Studio JSON, brat .ann with .txt, or JSONL"
+            f"{source} holds no annotated note: Label Studio JSON, brat .ann with .txt, or JSONL{left_out}"
         )
     return found
 
@@ -74,6 +75,9 @@ def _read(source: Path, left_out: Counter[str]) -> Iterator[tuple[str, list[Enti
                 left_out["a task that nobody annotated"] += 1
                 continue
             yield data["text"], entities, str(data.get("document") or row.get("id") or number)
+        elif row.get("is_complete") is False:
+            # What nobody looked at would be learnt as wrong, or as right.
+            left_out["a note of which not every mention was looked at"] += 1
         elif isinstance(row.get("text"), str) and isinstance(row.get("entities"), list):
             entities = [dict(one) for one in row["entities"] if isinstance(one, dict)]
             identity = row.get("id") or row.get("document") or row.get("external_id") or number

@@ -119,7 +119,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logging(**_arguments: Any) -> None:
-    logs.configure(app.settings.log_level)
+    logs.configure(app.settings.log_level, app.settings.log_format)
 
 
 # Celery warns a root user, as in a container, of pickled code from Redis; we take none.

@@ -26,6 +26,7 @@ from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
+from models.tracing import Traces
 from models.waiting import Waiting, waiting
 from worker.accounts import Accounts
 from worker.heartbeat import Heartbeat
@@ -36,6 +37,7 @@ from worker.redis_policy import warn_about_eviction
 from worker.stopping import Stopping, leave_on_signals, stop_on_signals
 from worker.suspects import SuspectDesk
 from worker.sweeping import Sweeper, queue_length, sweep
+from worker.tracing import WorkerTraces
 from worker.urgent import UrgentDesk
 from worker.watchdog import Watchdog
 from worker.workplace import Workplace
@@ -107,6 +109,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("worker %s stops; %d jobs given back", workplace.name, given_back)
         if self._watchdog is not None:
             self._watchdog.forget()
+        workplace.tracing.traces.close()
         self._close_engine()  # waits for the step in progress, at most until the end that comes anyway
 
     terminate = stop
@@ -137,6 +140,10 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             give_up=partial(_end_message_loop, 1),
             meter=meter,
             accounts=accounts,
+            tracing=WorkerTraces(
+                Traces(settings.traces_url, service="notemill-worker", instance=name),
+                Queries(database).traceparent_of,
+            ),
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
         key = settings.message_key.get_secret_value()

@@ -19,7 +19,7 @@ from models.jobs import Job, Work
 from models.outcomes import Failed, Outcome, Reason
 from worker.ledger import Ended
 from worker.limits import LimitedEngine, StoppedError, TimedOutError
-from worker.logs import where
+from worker.logs import about, where
 from worker.pipeline import process
 from worker.workplace import Workplace
 
@@ -47,18 +47,19 @@ def process_document(document_id: int, workplace: Workplace, *, is_alone: bool =
     with workplace.hands.holding(workplace.stopping, is_alone=is_alone) as is_held:
         if not is_held or workplace.stopping.is_asked:
             return  # the document stays owed; the next worker's sweep finds it
-        with workplace.meter.note_in_hand():
+        with workplace.meter.note_in_hand(), about(document=document_id):
             _claim_and_work_off(document_id, claim, workplace)
 
 
 def _claim_and_work_off(document_id: int, claim: Callable[[int], Work | None], workplace: Workplace) -> None:
+    began_ns = time.time_ns()
     try:
         with workplace.meter.timing("store"):
             work = _patiently(lambda: claim(document_id), workplace)
         if work is None:
             log.info("document %d: nothing owed", document_id)
         else:
-            with workplace.accounts.working_on(work.jobs):
+            with workplace.accounts.working_on(work.jobs), workplace.tracing.document(work, began_ns):
                 _work_off(work, workplace)
     except StoppedError:
         log.info("document %d: let go, the worker stops", document_id)
@@ -88,7 +89,8 @@ def _work_off(work: Work, workplace: Workplace) -> None:
 def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
     """The pipeline's; after a first attempt job by job, so that one that crashes takes no other along."""
     seconds = workplace.settings.time_limit_seconds
-    engine = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
+    limited = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
+    engine = workplace.tracing.engine(limited)
     is_first = all(job.attempt == 1 for job in work.jobs)
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
         part = work.model_copy(update={"jobs": jobs})
@@ -104,7 +106,7 @@ def _record(ended: Sequence[Ended], open_jobs: dict[int, Job], workplace: Workpl
     after the others are recorded."""
     if not ended:
         return
-    with workplace.meter.timing("store"):
+    with workplace.meter.timing("store"), workplace.tracing.record(ended):
         results = _patiently(lambda: workplace.ledger.record(ended), workplace)
     for (job, outcome), result in zip(ended, results, strict=True):
         if isinstance(result, Exception):

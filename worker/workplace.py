@@ -19,6 +19,7 @@ from worker.metering import Meter
 from worker.recipes import Ways, ways
 from worker.stopping import Stopping
 from worker.tally import Tally
+from worker.tracing import WorkerTraces
 
 _LOOK_UP_SECONDS = 0.2
 
@@ -112,6 +113,7 @@ class Workplace:
     surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)
     tally: Tally = field(default_factory=Tally)
+    tracing: WorkerTraces = field(default_factory=WorkerTraces)
     how: Ways = field(init=False)
     """Read from the adapter's files once, not for each document."""
     ledger: Ledger = field(init=False)

@@ -1,0 +1,74 @@
+"""Exports of an archive of stored answers: CPU seconds, and the most memory that each ever had.
+
+    python -m benchmarks.exports --to omop,fhir --notes 2500,25000
+
+25,000 notes have a million entities, and as many rows has `note_nlp` of OMOP. Each export is
+the command in a process of its own on SQLite. Memory is flat where ten times the notes take the same MiB.
+Prints a JSON object an export.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks.archive_of_answers import ENTITIES_A_NOTE, fill
+from models import schema
+from models.database import connect
+
+ROOT = Path(__file__).parents[1]
+OUTPUTS = {"omop": "omop/", "fhir": "notes.ndjson", "parquet": "lake/", "jsonl": "answers.jsonl"}
+
+
+def main(given: argparse.Namespace) -> int:
+    for notes in map(int, given.notes.split(",")):
+        with tempfile.TemporaryDirectory(prefix="nm-") as folder:
+            engine = connect(f"sqlite:///{folder}/notemill.db")
+            schema.upgrade(engine)
+            fill(engine, notes)
+            engine.dispose()
+            for form in given.to.split(","):
+                print(json.dumps(_exported(Path(folder), form, notes)), flush=True)
+    return 0
+
+
+def _exported(folder: Path, form: str, notes: int) -> dict[str, object]:
+    output = str(folder / OUTPUTS[form])
+    command = [
+        sys.executable,
+        str(ROOT / "notemill.py"),
+        "export",
+        "--to",
+        form,
+        "--output",
+        output,
+        "--quiet",
+    ]
+    began = time.monotonic()
+    process = subprocess.Popen(command, env=os.environ | {"NOTEMILL_HOME": str(folder)})  # noqa: S603
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        raise RuntimeError(f"the export to {form} ended with {os.waitstatus_to_exitcode(status)}")
+    return {
+        "to": form,
+        "notes": notes,
+        "entities": notes * ENTITIES_A_NOTE,
+        "peak_mib": round(used.ru_maxrss / 1024),
+        "cpu_seconds": round(used.ru_utime + used.ru_stime, 1),
+        "seconds": round(time.monotonic() - began, 1),
+    }
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--to", default="omop,fhir", metavar="LIST", help=", ".join(OUTPUTS))
+    parser.add_argument("--notes", default="2500,25000", metavar="LIST")
+    sys.exit(main(parser.parse_args()))

@@ -1,0 +1,149 @@
+"""One queue, and as many worker processes as asked, all ready before the first note is submitted.
+
+    python -m benchmarks.scaling --workers 1,2,4 --notes 2000
+    python -m benchmarks.scaling --workers 1,2,4 --notes 12 --engine real
+
+`instant`: the engine that answers at once, so that what is left is the machinery. `real`: the default engine
+with the weights of NOTEMILL_HOME, one thread a worker. Processes, Redis and PostgreSQL are real.
+Jobs a second are by the clock, from the first claim to the last row; CPU milliseconds a job of all workers
+together, which a busy machine changes least; `taken` is how many jobs each worker had.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+from sqlalchemy import text
+
+from benchmarks.machinery import cpu_seconds, notes
+from console.embedded import start_redis, with_redis
+from models import schema
+from models.database import connect, reading
+from models.settings import Settings, as_environment, load_settings
+from producer.submitting import submit
+from tests.postgres_server import database_url, execute, postgres_server
+from worker.command import worker_command
+from worker.recipes import serving
+
+ROOT = Path(__file__).parents[1]
+APPS = {"instant": "benchmarks.instant_worker:app", "real": "worker.app:app"}
+SEARCHES = ("Is there a sign of infection?",)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """So many workers, one queue."""
+
+    workers: int
+    jobs: int
+    jobs_per_second: float
+    cpu_ms_per_job: float
+    taken: list[int]
+
+
+def main(given: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="nm-") as folder, postgres_server() as server:
+        for number in map(int, given.workers.split(",")):
+            execute(server, f"CREATE DATABASE with_{number}")
+            settings = _settings(Path(folder), given.engine, database_url(server, f"with_{number}"))
+            measured = _measured(settings, number, given)
+            print(json.dumps(asdict(measured)), flush=True)
+    return 0
+
+
+def _settings(folder: Path, engine: str, url: str) -> Settings:
+    changes = {"database_url": SecretStr(url)}
+    if engine == "real":
+        return load_settings().model_copy(update=changes)
+    weights = folder / "weights"
+    weights.mkdir(exist_ok=True)
+    (weights / "config.json").write_text("{}")
+    return Settings(home=folder, weights=str(weights), adapter="none", **changes)
+
+
+def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Measured:
+    database = connect(settings.effective_database_url)
+    schema.upgrade(database)
+    redis = start_redis(settings)
+    served = with_redis(settings, redis.url)
+    tasks = ("entities", "summary") if given.engine == "real" else ()
+    try:
+        with _ready(served, workers, APPS[given.engine]) as pids:
+            before = sum(map(cpu_seconds, pids))
+            submit(
+                notes(given.notes, given.words),
+                tasks=tasks,
+                searches=SEARCHES,
+                settings=served,
+                serving=serving(served),
+            )
+            while (jobs := _over(served)) is None:
+                time.sleep(0.2)
+            cpu = sum(map(cpu_seconds, pids)) - before
+        with reading(database) as connection:
+            asked = "SELECT EXTRACT(EPOCH FROM MAX(finished_at) - MIN(started_at)) FROM jobs"
+            seconds = float(connection.execute(text(asked)).scalar_one())
+            counted = "SELECT COUNT(DISTINCT job_id) FROM attempts GROUP BY worker ORDER BY 1"
+            taken = list(connection.scalars(text(counted)))
+    finally:
+        redis.stop()
+        database.dispose()
+    return Measured(workers, jobs, round(jobs / seconds, 2), round(1_000 * cpu / jobs, 2), taken)
+
+
+def _over(settings: Settings) -> int | None:
+    """How many jobs there were, once none is left."""
+    database = connect(settings.effective_database_url)
+    with reading(database) as connection:
+        left, jobs = connection.execute(
+            text("SELECT COUNT(*) FILTER (WHERE status IN ('pending', 'running')), COUNT(*) FROM jobs")
+        ).one()
+    database.dispose()
+    return None if left else int(jobs)
+
+
+@contextmanager
+def _ready(settings: Settings, workers: int, app: str) -> Iterator[list[int]]:
+    """Processes that have their engine, and wait for notes."""
+    environment = as_environment(settings) | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with tempfile.NamedTemporaryFile("r") as log, Path(log.name).open("ab") as written:
+        started = [
+            subprocess.Popen(  # noqa: S603
+                worker_command(settings, app=app), env=environment, cwd=ROOT, stdout=written, stderr=written
+            )
+            for _ in range(workers)
+        ]
+        try:
+            while Path(log.name).read_text().count(" serves ") < workers:
+                if any(process.poll() is not None for process in started):
+                    raise RuntimeError(Path(log.name).read_text())
+                time.sleep(0.1)
+            yield [process.pid for process in started]
+        finally:
+            for process in started:
+                process.terminate()
+            for process in started:
+                process.wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--workers", default="1,2,4", metavar="LIST")
+    parser.add_argument("--notes", type=int, default=2_000)
+    parser.add_argument("--words", type=int, default=150, metavar="N", help="of each note at most")
+    parser.add_argument("--engine", choices=sorted(APPS), default="instant")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(main(parser.parse_args()))
