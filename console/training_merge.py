@@ -6,6 +6,7 @@ from pathlib import Path
 
 from console.terminal import stderr, stdout
 from models.settings import load_settings
+from models.trained_on import remember_folder
 from worker.weights import prepared_folder
 
 
@@ -15,6 +16,7 @@ def merge_adapter(adapter: Path, output: Path, weights: str | None) -> int:
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})
+    remember_folder(settings, output)
     console = stderr()
     merge(prepared_folder(settings), adapter, output, lambda step: console.print(step, soft_wrap=True))
     stdout().print(str(output), soft_wrap=True)

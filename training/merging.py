@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.errors import UsageError
+from models.trained_on import read_trained_on, write_trained_on
 from training.networks import frozen_in_bf16
 
 
@@ -38,4 +39,5 @@ def merge(weights: Path, adapter: Path, output: Path, say: Callable[[str], None]
         AutoModelForCausalLM.from_pretrained(
             target, dtype=torch.bfloat16, use_safetensors=True
         )  # what cannot be read is not kept
+        write_trained_on(target, read_trained_on(weights) | read_trained_on(adapter))
         target.rename(output)
