@@ -62,8 +62,12 @@ def _read(source: Path, left_out: Counter[str]) -> Iterator[Row]:
         for path in sorted(source.glob("*.ann")):  # named as `export --to brat` names them
             text_path = path.with_suffix(".txt")
             if text_path.is_file():
-                text = text_path.read_bytes().decode("utf-8")
-                entities = brat_entities(path.read_text("utf-8"), left_out)
+                try:
+                    text, annotations = (one.read_bytes().decode("utf-8") for one in (text_path, path))
+                except UnicodeDecodeError:
+                    left_out["invalid UTF-8"] += 1
+                    continue
+                entities = brat_entities(annotations, left_out)
                 yield _note(text, entities, path.stem, unquote(path.stem))
             else:
                 left_out["an .ann without its .txt"] += 1

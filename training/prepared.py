@@ -2,8 +2,8 @@
 
 `train.jsonl` and `validation.jsonl` hold a record a line, told apart by `kind`; `prepared.json` the counts
 and the sha256 of both; `trained_on.txt` the digests by which a purge finds the folder. A record keeps
-texts and annotations, not prompts: those are made when it is
-trained on, from the templates that serve. Readable by its owner alone, as notes may be in it.
+texts and annotations, not prompts: those are made when it is trained on, from the templates that serve.
+Readable by its owner alone, as notes may be in it.
 """
 
 from __future__ import annotations
