@@ -20,6 +20,7 @@ from celery.worker import state
 from models import schema
 from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
+from models.naming import names_of
 from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings
@@ -132,6 +133,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             give_up=partial(_end_message_loop, 1),
             meter=meter,
             accounts=accounts,
+            names_of=partial(names_of, database),
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
         key = settings.message_key.get_secret_value()

@@ -35,6 +35,7 @@ QUESTIONS = (
     Question(task=Task.SEARCH, parameters={"query": "Is there pain?"}),
     Question(task=Task.SUMMARY, parameters={"max_words": 60}),
 )
+_NAMES = ("Dr. Odell ", "MRN 0048291 ", "03/14/2023 ", "Name: O'NEIL, Bo", " Odell", " 312-555-0184")
 _SERVING = Serving(ingredients={"weights": "erratic", "tasks": {task.value: {} for task in Task}})
 
 
@@ -46,6 +47,7 @@ class _Given:
     seed: int
     is_marked: bool
     is_chosen: bool
+    is_disguised: bool
 
 
 def answering(folder: Path) -> Target:
@@ -55,7 +57,9 @@ def answering(folder: Path) -> Target:
     )
 
 
-def ways(*, is_marked: bool, is_chosen: bool) -> Ways:
+def ways(
+    *, is_marked: bool, is_chosen: bool, is_disguised: bool = False, summary_window_tokens: int = 80
+) -> Ways:
     """One of the ways in which weights may be asked, with small windows."""
     marked = tuple(label.name for label in LABELS) if is_marked else ()
     return Ways(
@@ -64,19 +68,21 @@ def ways(*, is_marked: bool, is_chosen: bool) -> Ways:
         is_always_listed=not is_marked,
         is_summary_chosen=is_chosen and is_marked,
         window_tokens=40,
-        summary_window_tokens=80,
+        summary_window_tokens=summary_window_tokens,
         search_join=SearchJoin(),
+        is_disguised=is_disguised,
     )
 
 
 def _given(chance: random.Random) -> _Given:
-    drawn = [chance.choice((*PIECES, _characters(chance))) for _ in range(chance.randint(1, 40))]
+    drawn = [chance.choice((*PIECES, *_NAMES, _characters(chance))) for _ in range(chance.randint(1, 40))]
     text = "".join(drawn).replace("\x00", "")
     name = "".join(chance.choices((*PIECES, "a", "/", "..", "'"), k=3)).replace("\x00", "").strip() or "a"
     document = Document(
         external_id=name, text=text if text.strip() else "Pain.", metadata={"ward": name, "=cmd()": "\x1b[2J"}
     )
-    return _Given(document, chance.getrandbits(32), chance.random() < 0.5, chance.random() < 0.5)
+    is_marked, is_chosen, is_disguised = (chance.random() < 0.5 for _ in range(3))
+    return _Given(document, chance.getrandbits(32), is_marked, is_chosen, is_disguised)
 
 
 def _characters(chance: random.Random) -> str:
@@ -104,7 +110,7 @@ def _of_work(store: Store, document_id: int, given: _Given) -> bool:
         [document_id], worker="fuzz", serving_id=_SERVING.id, lease_seconds=60.0, max_kills=3
     )
     assert work is not None
-    how = ways(is_marked=given.is_marked, is_chosen=given.is_chosen)
+    how = ways(is_marked=given.is_marked, is_chosen=given.is_chosen, is_disguised=given.is_disguised)
     erratic = Erratic(given.seed, work.text.split())
     with np.errstate(invalid="ignore"):  # infinite scores, added up
         ended = [one for some in process(work, engine=erratic, how=how) for one in some]
