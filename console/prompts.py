@@ -18,17 +18,20 @@ from models.documents import Document
 from models.errors import UsageError
 from models.jobs import Question
 from models.labels import Label, load_labels
+from models.naming import names_of
 from models.settings import Settings, load_settings
 from producer.questions import questions_for
 from producer.sources import open_sources
 from worker.chat import Chat
 from worker.conversation import Conversation
+from worker.disguised import question_under
 from worker.engine import Compare, Decide, Request
 from worker.entities import ask_entities
 from worker.note import Note
 from worker.recipes import Ways, ways
 from worker.search import ask_search
 from worker.summary import ask_summary
+from worker.surrogates import Disguise
 
 
 def show_prompts(
@@ -48,10 +51,17 @@ def show_prompts(
         summary_words=summary_words or settings.summary_words,
     )
     labels = load_labels(labels_file or settings.labels_file)
-    text, how, chat = _text(reference, settings), ways(settings), load_chat(settings)
-    note = Note.of(text, lambda part: len(chat.plain(part)), how.window_tokens, how.summary_window_tokens)
+    (text, names), how, chat = _text(reference, settings), ways(settings), load_chat(settings)
+    disguise = Disguise.of(text, names) if how.is_disguised else None
+    note = Note.of(
+        disguise.shown if disguise else text,
+        lambda part: len(chat.plain(part)),
+        how.window_tokens,
+        how.summary_window_tokens,
+    )
     console = stdout()
     for question in questions:
+        question = question_under(question, disguise) if disguise else question
         requests = list(first_requests(question, note, labels, how))
         for number, request in enumerate(requests, start=1):
             _print(console, question, request, chat, f"{number} of {len(requests)}")
@@ -91,17 +101,18 @@ def _print(console: Console, question: Question, request: Request, chat: Chat, n
     console.print(Text(harmless(chat.tokenizer.decode(encoded.tokens))), soft_wrap=True)
 
 
-def _text(reference: str, settings: Settings) -> str:
-    """Of a file, else of a stored note."""
+def _text(reference: str, settings: Settings) -> tuple[str, tuple[str, ...]]:
+    """Of a file, else of a stored note; and what its metadata calls the patient."""
     if Path(reference).is_file():
         first = next(open_sources([reference]).records, None)
         if not isinstance(first, Document):
             raise UsageError(f"{reference} holds no note: {first.reason if first else 'it is empty'}.")
-        return first.text
+        return first.text, ()
     with database(settings) as opened:
         document = opened.queries.document(reference)
         if document is not None:
             opened.store.note(Action.SHOW, document=document.id)
+            names = names_of(opened.engine, document.id)
     if document is None:
         raise NoSuchNoteError(f"no note goes by that id, and there is no file {reference}.")
-    return document.text
+    return document.text, names

@@ -27,7 +27,7 @@ from models.erasing import PATIENT_COLUMNS, Erased, Erasure
 from models.errors import UsageError
 from models.overwriting import Overwritten, overwrite
 from models.settings import Settings, load_settings
-from models.trained_on import adapters_trained_on
+from models.trained_on import folders_made_of
 
 _BATCH_DOCUMENTS = 500
 
@@ -58,7 +58,7 @@ def purge(
     rejects = settings.home_folder / "rejects"
     refused = forget_refused(rejects, erased.external_ids, erased.runs, erasure.before)
     facts = _receipt(erasure, erased, written, messages, refused)
-    facts["adapters_trained_on_them"] = adapters_trained_on(settings, erased.text_sha256s)
+    facts |= _trained(settings, erased)
     facts["exports_that_may_hold_them"] = [f"{e.at} by {e.actor}: {e.subject}" for e in exports]
     path = receipt or _receipt_path(settings)
     with whole_file(path) as file:
@@ -134,6 +134,15 @@ def _receipt(
     }
 
 
+def _trained(settings: Settings, erased: Erased) -> dict[str, list[str]]:
+    folders = folders_made_of(settings, erased.text_sha256s, erased.external_ids)
+    prepared = [folder for folder in folders if (folder / "prepared.json").exists()]
+    return {
+        "adapters_trained_on_them": [str(folder) for folder in folders if folder not in prepared],
+        "prepared_folders_that_hold_them": [str(folder) for folder in prepared],
+    }
+
+
 def _say(facts: dict[str, Any], path: Path) -> None:
     console = stdout()
     rows = ", ".join(f"{count:,} {table}" for table, count in facts["rows"].items() if count)
@@ -144,4 +153,6 @@ def _say(facts: dict[str, Any], path: Path) -> None:
     console.print(f"The database: {facts['database_files']}.", soft_wrap=True)
     for adapter in facts["adapters_trained_on_them"]:
         console.print(f"Trained on some of it: {adapter}; train it anew without.", soft_wrap=True)
+    for folder in facts["prepared_folders_that_hold_them"]:
+        console.print(f"Prepared to train on, with its text in it: {folder}; remove it.", soft_wrap=True)
     console.print(f"Receipt: {path}", soft_wrap=True)

@@ -14,6 +14,7 @@ from console.terminal import human_duration, stderr, stdout
 from models.errors import UsageError
 from models.labels import load_labels
 from models.settings import Settings, load_settings
+from models.trained_on import remember_folder
 from training.memory_plan import TrainingPlan, gib, plan_training
 from training.recipe import Recipe, load_recipe
 from worker.memory import GIB
@@ -57,6 +58,7 @@ def finetune_weights(wanted: Wanted, *, gib_of_card: float | None, is_plan: bool
         is_restarting=wanted.is_restarting,
         stop_after_steps=wanted.stop_after_steps,
     )
+    remember_folder(settings, wanted.output)
     console = stderr()
     facts = finetune(asked, lambda line: console.print(line, soft_wrap=True))
     if as_json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from console.terminal import stderr, stdout
 from models.settings import load_settings
+from models.trained_on import remember_folder
 from worker.weights import prepared_folder
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def merge_adapter(adapter: Path, output: Path, weights: str | None, gguf: FileTy
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})
+    remember_folder(settings, output)
     console = stderr()
     merge(prepared_folder(settings), adapter, output, lambda step: console.print(step, soft_wrap=True), gguf)
     stdout().print(str(output), soft_wrap=True)

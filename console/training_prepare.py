@@ -12,6 +12,8 @@ from rich.text import Text
 
 from console.terminal import count_of, harmless, human_duration, stdout, typed
 from models.errors import UsageError
+from models.settings import load_settings
+from models.trained_on import remember_folder
 from training.inspecting import Inspection, inspect
 from training.preparing import Asked, prepare, training_files
 
@@ -26,6 +28,7 @@ def prepare_data(asked: Asked, output: Path | None, *, is_inspecting: bool, as_j
         return 0
     if output is None:
         raise UsageError("say where the prepared folder goes: --output FOLDER (or look first: --inspect)")
+    remember_folder(load_settings(), output)
     facts = prepare(asked, output)
     if as_json:
         print(json.dumps({"output": str(output), **facts}))

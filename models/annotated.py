@@ -17,8 +17,8 @@ from models.tables import DocumentRow, TextRow
 
 
 def annotated_notes(engine: Engine) -> Iterator[dict[str, Any]]:
-    """One record a corrected text, in the form of the corpora that training reads: `id`, `text` and
-    `entities` with `start`, `end`, `text`, `label`; beside them `assertion` and `verdict`.
+    """One record a corrected text, in the form of the corpora that training reads: `id`, `document`,
+    `text` and `entities` with `start`, `end`, `text`, `label`; beside them `assertion` and `verdict`.
 
     `entities` is what stands after the corrections, with what nobody has looked at yet (`verdict` '');
     `rejected` is what does not. `is_complete`: every mention was looked at, so that a stretch without
@@ -50,6 +50,7 @@ def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any
     kept = [one for one in shown if one["verdict"] != Verdict.REJECTED]
     return {
         "id": note.external_id,
+        "document": note.external_id,
         "text": note.text,
         "entities": kept,
         "rejected": [one for one in shown if one["verdict"] == Verdict.REJECTED],

@@ -57,6 +57,8 @@ class Settings(BaseSettings):
     """Of the server; the part before `/completions` and `/models`."""
     http_may_leave_machine: bool = False
     """`http_url` may name another machine: the text of notes goes there."""
+    http_deidentified: bool = False
+    """What looks like a name, a date or a number of a person is replaced before it goes there."""
     http_key: SecretStr = SecretStr("")
     """What the server wants as bearer token; empty: none."""
     http_model: str = ""

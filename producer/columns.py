@@ -30,6 +30,9 @@ TEXT_COLUMNS = (
     "transcription",
 )
 
+_NAME = re.compile(r"[\w .:/#%()-]{1,40}")
+_MOST_WORDS = 4
+
 
 class SourceError(UsageError):
     """A source as a whole cannot be read; `reason` is what a rejects file says of it."""
@@ -94,5 +97,9 @@ def _plain(name: str) -> str:
 
 
 def _complaint(source: str, said: str, names: Sequence[str], flag: str) -> str:
-    shown = ", ".join(names[:40]) + (f" and {len(names) - 40} more" if len(names) > 40 else "")
-    return f"{source} has {said}. Its columns: {shown or 'none'}. Say which one: {flag} NAME"
+    named = [name for name in names if _NAME.fullmatch(name) and len(name.split()) <= _MOST_WORDS]
+    shown = ", ".join(named[:40]) + (f" and {len(named) - 40} more" if len(named) > 40 else "")
+    # A file without a header has a note in its first line: that is nobody's to print.
+    others = len(names) - len(named)
+    hint = f" ({others} that cannot be names: is there a header?)" if others else ""
+    return f"{source} has {said}. Its columns: {shown or 'none'}{hint}. Say which one: {flag} NAME"

@@ -151,7 +151,8 @@ class _Writer:
 
 
 def _name(element: Any) -> str:
-    return str(etree.QName(element).localname).lower()
+    # Not etree.QName, which takes no name such as that of `<jane@ward.example>`, and HTML has it in notes.
+    return str(element.tag).rpartition("}")[2].lower()
 
 
 def _is_unseen(name: str, element: Any) -> bool:

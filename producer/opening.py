@@ -19,6 +19,8 @@ UTF8_BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """The longest line, or whole text file, that is read: a note is kilobytes, so more is not a note."""
 
+_PIECE_BYTES = 2**20
+
 
 class UnreadableError(Exception):
     """A line, or all that follows it, cannot be read; `reason` is short and fixed, free of text."""
@@ -49,13 +51,17 @@ def gunzipped(stream: BinaryIO) -> BinaryIO:
 
 def read_whole(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
     """Everything in the stream without a byte order mark. Raises UnreadableError."""
+    content, piece = bytearray(), b"-"
     try:
-        content = stream.read(max_bytes + 1)
+        # In pieces: a read of so many bytes takes memory for all of them, however short the file is.
+        while piece and len(content) <= max_bytes:
+            piece = stream.read(min(_PIECE_BYTES, max_bytes + 1 - len(content)))
+            content += piece
     except (EOFError, zlib.error, OSError) as error:
         raise unreadable(error) from None
     if len(content) > max_bytes:
         raise UnreadableError(f"longer than {max_bytes // 2**20} MiB")
-    return content.removeprefix(UTF8_BOM)
+    return bytes(content.removeprefix(UTF8_BOM))
 
 
 class Lines(Iterator[bytes]):

@@ -8,28 +8,23 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import random
 from contextlib import suppress
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.message import Message
 
-from models.answers import Task
+from benchmarks.fuzz.answering import LABELS, QUESTIONS, ways
+from benchmarks.fuzz.erratic import PIECES, Erratic
 from models.grounded import check_finished
-from models.jobs import Job, Question, Work
-from models.labels import load_labels
+from models.jobs import Job, Work
 from models.messages import TASK_NAME
-from models.outcomes import Failed, Finished, Reason
+from models.outcomes import Failed, Finished
 from worker.completions import Completion, GarbledError, decided, written
 from worker.consuming import BadMessageError, check
-from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores, Written
-from worker.joining import SearchJoin
 from worker.pipeline import process
-from worker.recipes import Ways
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 quickly = settings(
@@ -38,97 +33,8 @@ quickly = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-LABELS = load_labels(None)
-PIECES = (
-    *(
-        "Pain",
-        "no fever",
-        "aspirin 81 mg",
-        "[INST]",
-        "</s>",
-        "<|im_start|>",
-        "\x00",
-        "\x1b[31m",
-        "=1+1",
-        "😀",
-    ),
-    *(
-        "\n\n",
-        "\r\n",
-        "PLAN:",
-        ". ",
-        " ",
-        "; ",
-        "none",
-        "\ufeff",
-        "\u2028",
-        "é",
-        "患者",
-        "1.5.2024",
-        "\ud7ff",
-    ),
-)
 texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), min_size=1, max_size=40).map("".join)
 notes = texts.filter(lambda text: text.strip() != "")
-QUESTIONS = (
-    Question(task=Task.ENTITIES),
-    Question(task=Task.SEARCH, parameters={"query": "Is there pain?"}),
-    Question(task=Task.SUMMARY, parameters={"max_words": 60}),
-)
-
-
-class Erratic:
-    """An engine that answers at random, in the form that was asked for or not."""
-
-    context_tokens = 4_000
-
-    def __init__(self, seed: int, words: list[str]) -> None:
-        self._draw, self._words = random.Random(seed), words
-
-    def count_tokens(self, text: str) -> int:
-        return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
-
-    def answer(self, requests: list[Request], *, is_urgent: bool = False) -> list[Reply]:
-        return [self._reply(request) for request in requests]
-
-    def _reply(self, request: Request) -> Reply:
-        if self._draw.random() < 0.03:
-            return Refusal(self._draw.choice(list(Reason)), "any")
-        if isinstance(request, Compare):
-            return Compared(tuple(self._draw.uniform(-1, 1) for _ in request.texts))
-        return self._decided(request) if isinstance(request, Decide) else self._written(request)
-
-    def _decided(self, request: Decide) -> Decided:
-        scores = tuple(self._scores(choice, request.copy) for choice in request.choices)
-        return Decided(scores, prompt_tokens=1)
-
-    def _scores(self, choice: Choice, copy: str) -> Scores:
-        ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
-        scores = np.array([[self._score() for _ in choice.words] for _ in ends], np.float32)
-        starts = [max(0, end - self._draw.randint(0, 4)) for end in ends]
-        return Scores(tuple(zip(starts, ends, strict=True)), scores.reshape(len(ends), len(choice.words)))
-
-    def _score(self) -> float:
-        kinds = (-self._draw.random() * 20, 0.0, -1e30, float("-inf"), float("nan"), float("inf"))
-        return self._draw.choices(kinds, (50, 10, 2, 1, 0.05, 0.05))[0]
-
-    def _written(self, request: Any) -> Written:
-        drawn = [self._draw.choice([*self._words, *PIECES, request.prompt.document]) for _ in range(5)]
-        text = self._draw.choice(["; ".join(drawn), " ".join(drawn), "", "none", "None.", drawn[0] * 50])
-        return Written(text, self._draw.random() < 0.8, 1, 1)
-
-
-def ways(is_marked: bool, is_chosen: bool) -> Ways:
-    marked = tuple(label.name for label in LABELS) if is_marked else ()
-    return Ways(
-        adapted_tasks=frozenset(Task) if is_marked else frozenset(),
-        marked_labels=marked,
-        is_always_listed=not is_marked,
-        is_summary_chosen=is_chosen and is_marked,
-        window_tokens=40,
-        summary_window_tokens=80,
-        search_join=SearchJoin(),
-    )
 
 
 @quickly
@@ -143,7 +49,9 @@ def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
     work = Work(document_id=1, text=note, jobs=jobs)
     ended = [
         one
-        for some in process(work, engine=Erratic(seed, note.split()), how=ways(is_marked, is_chosen))
+        for some in process(
+            work, engine=Erratic(seed, note.split()), how=ways(is_marked=is_marked, is_chosen=is_chosen)
+        )
         for one in some
     ]
     assert sorted(job.id for job, _ in ended) == [0, 1, 2]

@@ -20,8 +20,10 @@ from tiny import write_tiny_adapter, write_tiny_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from workshop import ROOT
 
+from models.documents import text_sha256
 from models.labels import load_labels
 from models.settings import Settings
+from models.trained_on import read_trained_on, write_trained_on
 from training.fine_tuning import Asked, finetune
 from training.loop import learning_rate
 from training.losses import parts_of
@@ -151,6 +153,19 @@ def test_an_adapters_folder_tells_what_made_it(asked) -> None:
     assert "chest pain" not in card
 
 
+def test_a_folder_lists_what_it_and_its_start_were_trained_on_before_the_first_step(
+    asked, weights: Path, tmp_path: Path
+) -> None:
+    start = write_tiny_adapter(weights, tmp_path / "start", labels=[one.name for one in load_labels()])
+    write_trained_on(start, ["0" * 64])
+    run = asked("listed", load_recipe("mistral-7b-8gb", "", **SIZES, rank=4, alpha=8), start=start)
+    notes = [record(number)["text"] for number in (0, 1, 2, 90)]
+    listed: list[frozenset[str]] = []
+    stopping = Asked(**{**vars(run), "stop_after_steps": 1})
+    finetune(stopping, lambda _line: listed.append(read_trained_on(run.output)))
+    assert listed[0] == {"0" * 64, *map(text_sha256, notes)}
+
+
 def test_another_recipe_does_not_go_on_from_this_ones_checkpoints(notemill, asked) -> None:
     run = asked("other", stop_after_steps=3)
     finetune(run, quiet)
@@ -230,6 +245,7 @@ def test_a_merged_network_computes_what_weights_and_adapter_do(
     notemill, weights: Path, tmp_path: Path
 ) -> None:
     adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
+    write_trained_on(adapter, ["0" * 64])
     command = ("train", "merge", adapter, "--output", tmp_path / "merged", "--weights", weights)
     assert notemill(*command) == 0, notemill.err
     tokens = torch.tensor([[5, 9, 17, 30]])
@@ -239,4 +255,5 @@ def test_a_merged_network_computes_what_weights_and_adapter_do(
     expected = beside.get_base_model().model(input_ids=tokens, **segments).last_hidden_state
     found = merged.model(input_ids=tokens).last_hidden_state
     assert torch.allclose(found, expected, atol=0.15)
+    assert read_trained_on(tmp_path / "merged") == {"0" * 64}
     assert notemill(*command) == 2  # what is there is not overwritten

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from models.errors import UsageError
 from training.brat import brat_entities
@@ -35,12 +36,13 @@ def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[
     Raises UsageError where nothing is in a known form, or a label is neither known nor mapped.
     """
     found = Imported()
-    for text, entities, identity in _read(source, found.left_out):
+    for note in _read(source, found.left_out):
+        text, entities = note["text"], note["entities"]
         kept = [one for one in (_placed(entity, text, found) for entity in entities) if one is not None]
         for one in kept:
             one["label"] = names.get(one["label"], one["label"])
             found.labels[one["label"]] += 1
-        found.notes.append({"id": identity, "text": text, "entities": sorted(kept, key=lambda e: e["start"])})
+        found.notes.append({**note, "entities": sorted(kept, key=lambda e: e["start"])})
     unknown = sorted(set(found.labels) - known)
     if unknown:
         raise UsageError(
@@ -55,13 +57,19 @@ def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[
     return found
 
 
-def _read(source: Path, left_out: Counter[str]) -> Iterator[tuple[str, list[Entity], str]]:
+def _read(source: Path, left_out: Counter[str]) -> Iterator[Row]:
+    """Notes with entities as they were found; with `document`, its name in the store, where that is told."""
     if source.is_dir():
-        for path in sorted(source.glob("*.ann")):
+        for path in sorted(source.glob("*.ann")):  # named as `export --to brat` names them
             text_path = path.with_suffix(".txt")
             if text_path.is_file():
-                text = text_path.read_bytes().decode("utf-8")
-                yield text, brat_entities(path.read_text("utf-8"), left_out), path.stem
+                try:
+                    text, annotations = (one.read_bytes().decode("utf-8") for one in (text_path, path))
+                except UnicodeDecodeError:
+                    left_out["invalid UTF-8"] += 1
+                    continue
+                entities = brat_entities(annotations, left_out)
+                yield _note(text, entities, path.stem, unquote(path.stem))
             else:
                 left_out["an .ann without its .txt"] += 1
         return
@@ -69,21 +77,26 @@ def _read(source: Path, left_out: Counter[str]) -> Iterator[tuple[str, list[Enti
         if isinstance(row, BrokenRow):
             left_out[row.reason] += 1
         elif isinstance(row.get("data"), dict) and isinstance(row["data"].get("text"), str):
-            data = row["data"]
-            entities = _label_studio(row)
-            if entities is None:
+            data, annotated = row["data"], _label_studio(row)
+            if annotated is None:
                 left_out["a task that nobody annotated"] += 1
                 continue
-            yield data["text"], entities, str(data.get("document") or row.get("id") or number)
+            yield _note(data["text"], annotated, row.get("id") or number, data.get("document"))
         elif row.get("is_complete") is False:
             # What nobody looked at would be learnt as wrong, or as right.
             left_out["a note of which not every mention was looked at"] += 1
         elif isinstance(row.get("text"), str) and isinstance(row.get("entities"), list):
             entities = [dict(one) for one in row["entities"] if isinstance(one, dict)]
-            identity = row.get("id") or row.get("document") or row.get("external_id") or number
-            yield row["text"], entities, str(identity)
+            yield _note(
+                row["text"], entities, row.get("id") or number, row.get("document") or row.get("external_id")
+            )
         else:
             left_out["no text with entities"] += 1
+
+
+def _note(text: str, entities: list[Entity], number: object, document: object) -> Row:
+    note: Row = {"id": str(document or number), "text": text, "entities": entities}
+    return note | ({"document": str(document)} if document else {})
 
 
 def _label_studio(task: Row) -> list[Entity] | None:

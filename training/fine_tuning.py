@@ -16,10 +16,12 @@ import torch
 from models.errors import UsageError
 from models.labels import Label
 from models.settings import Settings
+from models.trained_on import read_trained_on, write_trained_on
 from training.cards import write_record, write_served
 from training.checkpoints import Checkpoints, OtherRunError
 from training.curriculum import Curriculum
 from training.curves import draw_curve
+from training.digests import digests_of
 from training.loop import Progress, Run, train
 from training.networks import optimizer_of, save_adapter, trainable
 from training.packing import rows_of
@@ -54,6 +56,9 @@ def finetune(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
     pieces = _checked(curriculum.epoch(1), asked.recipe)
     facts = _facts(asked, data.sha256, pieces, curriculum)
     checkpoints = _checkpoints(asked, facts)
+    # Before the first step: a run that is killed leaves checkpoints that have seen the notes.
+    before = read_trained_on(asked.start) if asked.start else frozenset()
+    write_trained_on(asked.output, before | digests_of([*data.train, *data.validation]))
     say(
         f"{sum(facts['pieces'].values()):,} examples of {sum(len(one.tokens) for one in pieces):,} tokens"
         f" an epoch; left out: {facts['left_out'] or 'none'}"

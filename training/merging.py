@@ -14,6 +14,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.errors import UsageError
+from models.trained_on import read_trained_on, write_trained_on
 from training.gguf_files import FileType, write_gguf
 from training.networks import frozen_in_bf16, quiet_libraries
 
@@ -47,4 +48,5 @@ def merge(
         if gguf is not None:
             say(f"writing GGUF, {gguf} …")
             write_gguf(target, target / f"{output.name}-{gguf}.gguf", gguf)
+        write_trained_on(target, read_trained_on(weights) | read_trained_on(adapter))
         target.rename(output)

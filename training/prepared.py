@@ -1,8 +1,9 @@
 """The folder that `train prepare` writes and `train finetune` reads: records, and what is known of them.
 
 `train.jsonl` and `validation.jsonl` hold a record a line, told apart by `kind`; `prepared.json` the counts
-and the sha256 of both. A record keeps texts and annotations, not prompts: those are made when it is
-trained on, from the templates that serve. Readable by its owner alone, as notes may be in it.
+and the sha256 of both; `trained_on.txt` the digests by which a purge finds the folder. A record keeps
+texts and annotations, not prompts: those are made when it is trained on, from the templates that serve.
+Readable by its owner alone, as notes may be in it.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
 from models.errors import UsageError
+from models.trained_on import write_trained_on
+from training.digests import digests_of
 
 TRAIN, VALIDATION, MANIFEST = "train.jsonl", "validation.jsonl", "prepared.json"
 Record = dict[str, Any]
@@ -32,11 +35,12 @@ class Prepared:
 
 
 def write_prepared(
-    folder: Path, train: Iterable[Record], validation: Iterable[Record], facts: dict[str, Any]
+    folder: Path, train: Sequence[Record], validation: Sequence[Record], facts: dict[str, Any]
 ) -> str:
     """Writes all of it, the manifest last; returns the sha256 of the data."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
+    write_trained_on(folder, digests_of([*train, *validation]))
     for name, records in ((TRAIN, train), (VALIDATION, validation)):
         with open_private(folder / name) as file:
             for record in records:

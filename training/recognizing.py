@@ -87,7 +87,7 @@ def _note(row: Row, path: Path) -> Recognized | BrokenRow:
     ):
         return BrokenRow("an entity is not at its place")
     record = {"kind": NOTE, "corpus": corpus, "text": text, "entities": entities}
-    record |= {name: row[name] for name in ("id", "relations") if name in row}
+    record |= {name: row[name] for name in ("id", "document", "relations") if name in row}
     return Recognized(record, text, text)
 
 

@@ -136,8 +136,9 @@ def _json(path: Path) -> Iterator[Row | BrokenRow]:
             value = value[name]
     if isinstance(value, dict):
         value = _transposed(value)
+    has_escapes = b"\\ud" in content.lower()
     for row in value if isinstance(value, list) else [value]:
-        yield row if isinstance(row, dict) else BrokenRow("not an object")
+        yield _checked(row, has_escapes=has_escapes)
 
 
 def _jsonl(path: Path) -> Iterator[Row | BrokenRow]:
@@ -160,7 +161,19 @@ def _object(line: bytes) -> Row | BrokenRow:
         value = json.loads(line.decode("utf-8"))
     except (ValueError, RecursionError):
         return BrokenRow("malformed JSON")
-    return value if isinstance(value, dict) else BrokenRow("not an object")
+    return _checked(value, has_escapes=b"\\ud" in line.lower())
+
+
+def _checked(value: Any, *, has_escapes: bool) -> Row | BrokenRow:
+    """An object, and no half of a character beyond U+FFFF in it, which JSON can say and UTF-8 cannot."""
+    if not isinstance(value, dict):
+        return BrokenRow("not an object")
+    if has_escapes:
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError:
+            return BrokenRow("invalid UTF-8")
+    return value
 
 
 def _transposed(columns: dict[str, Any]) -> Any:

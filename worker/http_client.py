@@ -178,5 +178,5 @@ def _refusal(response: httpx2.Response) -> Refusal:
 def _json(response: httpx2.Response) -> Any:
     try:
         return response.json()
-    except ValueError:
+    except (ValueError, RecursionError):
         return None

@@ -7,13 +7,14 @@ answer. So tasks know no engine, and the questions of one note reach it together
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from models.answers import Task
 from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
 from worker.conversation import Answered, Conversation, UnansweredError
+from worker.disguised import disguised, revealed
 from worker.engine import Decided, Engine, Refusal, Reply, Request, Written
 from worker.entities import ask_entities
 from worker.metering import Meter
@@ -22,15 +23,26 @@ from worker.ranges import covers, union_of_ranges
 from worker.recipes import Ways
 from worker.search import ask_search
 from worker.summary import ask_summary
+from worker.surrogates import Disguise
 
 
 def process(
-    work: Work, *, engine: Engine, how: Ways, meter: Meter | None = None
+    work: Work, *, engine: Engine, how: Ways, meter: Meter | None = None, known: Iterable[str] = ()
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     """The jobs' outcomes as soon as they are known, those of one round together.
 
+    `known`: what the note's metadata calls the patient, where the note is read under a disguise.
     Expected failures are Failed; surprises raise."""
     meter = meter or Meter()
+    if not how.is_disguised:
+        yield from _processed(work, engine, how, meter)
+        return
+    disguise, jobs = Disguise.of(work.text, known), {job.id: job for job in work.jobs}
+    for ended in _processed(disguised(work, disguise), engine, how, meter):
+        yield revealed(ended, jobs, disguise)
+
+
+def _processed(work: Work, engine: Engine, how: Ways, meter: Meter) -> Iterator[list[tuple[Job, Outcome]]]:
     with meter.timing("read"):
         note = Note.of(work.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
     talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]

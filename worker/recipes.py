@@ -31,6 +31,7 @@ _SHARED_CODE = (
 _ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "attributes", "linking")
 _SEARCH_CODE = ("search", "joining", "aspects", "meaning", "likeness", "abbreviations", "stems")
 _HTTP_CODE = ("http_engine", "completions")
+_DISGUISE_CODE = ("disguised", "surrogates", "identifiers", "identifier_rules")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
     Task.SEARCH: (*_SEARCH_CODE, "decisions"),
@@ -61,6 +62,8 @@ class Ways:
     window_tokens: int
     summary_window_tokens: int
     search_join: SearchJoin
+    is_disguised: bool = False
+    """The network reads surrogates for what looks like it names somebody."""
 
     def are_marked(self, labels: Sequence[Label]) -> bool:
         """Whether entities of just these labels are decided by marks; otherwise they are listed."""
@@ -85,6 +88,7 @@ def ways(settings: Settings) -> Ways:
         window_tokens=settings.window_tokens,
         summary_window_tokens=settings.summary_window_tokens,
         search_join=SearchJoin.of(trained.get("search_join", {})),
+        is_disguised=settings.engine == "http" and settings.http_deidentified,
     )
 
 
@@ -157,6 +161,8 @@ def _of_task(task: Task, how: Ways, engine_code: tuple[str, ...]) -> dict[str, A
     if task is Task.SUMMARY:
         ingredients["form"] = "chosen" if how.is_summary_chosen else "written"
         ingredients["summary_window_tokens"] = how.summary_window_tokens
+    if how.is_disguised:
+        ingredients["disguise"] = _code_sha256(_DISGUISE_CODE)
     return ingredients
 
 

@@ -22,6 +22,7 @@ from celery.worker import state
 from models import schema
 from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
+from models.naming import names_of
 from models.opening import opened_database
 from models.queries import Queries
 from models.settings import Settings
@@ -144,6 +145,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
                 Traces(settings.traces_url, service="notemill-worker", instance=name),
                 Queries(database).traceparent_of,
             ),
+            names_of=partial(names_of, database),
         )
         self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
         key = settings.message_key.get_secret_value()

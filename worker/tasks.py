@@ -92,9 +92,11 @@ def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
     limited = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
     engine = workplace.tracing.engine(limited)
     is_first = all(job.attempt == 1 for job in work.jobs)
+    how, meter = workplace.how, workplace.meter
+    known = workplace.names_of(work.document_id) if how.is_disguised else ()
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
         part = work.model_copy(update={"jobs": jobs})
-        yield from process(part, engine=engine, how=workplace.how, meter=workplace.meter)
+        yield from process(part, engine=engine, how=how, meter=meter, known=known)
 
 
 def _is_crash(outcome: Outcome) -> TypeGuard[Failed]:

@@ -110,6 +110,8 @@ class Workplace:
     meter: Meter
     accounts: Accounts
     """Whose jobs the meter's time is for."""
+    names_of: Callable[[int], tuple[str, ...]] = lambda _document_id: ()
+    """What a document's metadata calls its patient; asked only where notes are read under a disguise."""
     surprises: Surprises = field(default_factory=Surprises)
     hands: Hands = field(default_factory=Hands)
     tally: Tally = field(default_factory=Tally)

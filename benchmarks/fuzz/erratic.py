@@ -1,0 +1,98 @@
+"""An engine that answers at random, in the form that was asked for or not."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.outcomes import Reason
+from worker.engine import (
+    Choice,
+    Compare,
+    Compared,
+    Decide,
+    Decided,
+    Refusal,
+    Reply,
+    Request,
+    Scores,
+    Write,
+    Written,
+)
+
+PIECES = (
+    *(
+        "Pain",
+        "no fever",
+        "aspirin 81 mg",
+        "[INST]",
+        "</s>",
+        "<|im_start|>",
+        "\x00",
+        "\x1b[31m",
+        "=1+1",
+        "😀",
+    ),
+    *(
+        "\n\n",
+        "\r\n",
+        "PLAN:",
+        ". ",
+        " ",
+        "; ",
+        "none",
+        "\ufeff",
+        "\u2028",
+        "é",
+        "患者",
+        "1.5.2024",
+        "\ud7ff",
+    ),
+)
+_SCORES = (0.0, -1e30, float("-inf"), float("nan"), float("inf"))
+
+
+class Erratic:
+    """Everything it says follows from the seed; `words` are said more often than others."""
+
+    context_tokens = 4_000
+
+    def __init__(self, seed: int, words: Sequence[str]) -> None:
+        self._draw, self._words = random.Random(seed), words
+
+    def count_tokens(self, text: str) -> int:
+        return len(text.encode("utf-8", "surrogatepass")) // 3 + 1
+
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
+        return [self._reply(request) for request in requests]
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+    def _reply(self, request: Request) -> Reply:
+        if self._draw.random() < 0.03:
+            return Refusal(self._draw.choice(list(Reason)), "any")
+        if isinstance(request, Compare):
+            return Compared(tuple(self._draw.uniform(-1, 1) for _ in request.texts))
+        return self._decided(request) if isinstance(request, Decide) else self._written(request)
+
+    def _decided(self, request: Decide) -> Decided:
+        scores = tuple(self._scores(choice, request.copy) for choice in request.choices)
+        return Decided(scores, prompt_tokens=1)
+
+    def _scores(self, choice: Choice, copy: str) -> Scores:
+        ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
+        scores = np.array([[self._score() for _ in choice.words] for _ in ends], np.float32)
+        starts = [max(0, end - self._draw.randint(0, 4)) for end in ends]
+        return Scores(tuple(zip(starts, ends, strict=True)), scores.reshape(len(ends), len(choice.words)))
+
+    def _score(self) -> float:
+        kinds = (-self._draw.random() * 20, *_SCORES)
+        return self._draw.choices(kinds, (50, 10, 2, 1, 0.05, 0.05))[0]
+
+    def _written(self, request: Write) -> Written:
+        drawn = [self._draw.choice([*self._words, *PIECES, request.prompt.document]) for _ in range(5)]
+        text = self._draw.choice(["; ".join(drawn), " ".join(drawn), "", "none", "None.", drawn[0] * 50])
+        return Written(text, self._draw.random() < 0.8, 1, 1)

@@ -1,0 +1,251 @@
+"""Everything that reads what others wrote, except the queue: each with how its inputs are made."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import random
+import sqlite3
+import zipfile
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fuzz import seeds
+from benchmarks.fuzz.judging import Target, checked_reason
+from benchmarks.fuzz.mutating import mutated
+from models.documents import Document, Refused
+from models.labels import load_labels
+from models.settings import load_settings
+from producer.sources import open_sources
+from producer.sql import SqlQuery
+from producer.standard_input import StandardInput, read_standard_input
+
+
+def targets(folder: Path) -> tuple[Target, ...]:
+    """`folder` is for what has to be made first."""
+    return (
+        *(_file(name, lambda made=made: made()) for name, made in _FILES.items()),
+        Target("letter.docx inside", _letter, lambda content, at: _written_out(content, at / "letter.docx")),
+        _of_bytes(
+            "standard_input", lambda: (*seeds.text(), *seeds.lines(), *seeds.of_file("oru.hl7")), _piped
+        ),
+        _of_bytes("sql_file", lambda: seeds.database(folder / "seed.db"), _damaged_database),
+        Target("sql_values", _odd_values, _queried),
+        _of_bytes("settings", seeds.settings, _settings),
+        _of_bytes("labels", seeds.labels, lambda path: _kept(load_labels(path)), "labels.toml"),
+        _of_bytes("plan", seeds.plans, _plan, "plan.toml"),
+        _of_bytes("annotations_label_studio", seeds.label_studio, _annotations, "export.json"),
+        _of_bytes("annotations_own", seeds.own_notes, _annotations, "notes.jsonl"),
+        _of_bytes("annotations_brat", seeds.brat, _brat, "note.ann"),
+        *(
+            _of_bytes(f"training{end}", seeds.training_rows, _rows, f"rows{end}")
+            for end in (".json", ".jsonl")
+        ),
+        _of_bytes(
+            "training.csv", lambda: (b"chat_sample,dataset_origin\n[INST] a [/INST] b,med\n",), _rows, "a.csv"
+        ),
+        _of_bytes("training.parquet", seeds.training_parquet, _rows, "rows.parquet"),
+        _of_bytes("server_answers", seeds.answers, _server_answer),
+    )
+
+
+_FILES: dict[str, Callable[[], tuple[bytes, ...]]] = {
+    "notes.txt": seeds.text,
+    "notes.jsonl": seeds.lines,
+    "fhir.ndjson": lambda: seeds.of_file("DocumentReference.000.ndjson", "DiagnosticReport.000.ndjson"),
+    "fhir.json": lambda: seeds.of_file("bundle.json"),
+    "notes.csv": lambda: seeds.delimited(b","),
+    "notes.tsv": lambda: seeds.delimited(b"\t"),
+    "notes.parquet": seeds.parquet,
+    "messages.hl7": lambda: seeds.of_file("mdm.hl7", "oru.hl7"),
+    "ccd.xml": lambda: seeds.of_file("ccd.xml"),
+    "page.html": lambda: seeds.of_file("clinic.html"),
+    "letter.rtf": lambda: seeds.of_file("operative.rtf"),
+    "letter.docx": lambda: seeds.of_file("letter.docx"),
+    "report.pdf": lambda: seeds.of_file("report.pdf", "scanned.pdf"),
+    "of_no_ending": lambda: seeds.of_file("oru.hl7", "operative.rtf", "clinic.html", "report.pdf", "ccd.xml"),
+    "notes.jsonl.gz": lambda: (*seeds.lines(), *map(gzip.compress, seeds.lines())),
+    "notes.csv.gz": lambda: (*seeds.delimited(b","), *map(gzip.compress, seeds.delimited(b","))),
+}
+
+
+def _of_bytes(
+    name: str, made: Callable[[], Sequence[bytes]], read: Callable[[Path], str], file: str = "input"
+) -> Target:
+    """A target whose inputs are changed bytes in a file of that name."""
+    kept: list[bytes] = []
+
+    def make(chance: random.Random) -> bytes:
+        kept.extend(() if kept else made())
+        return mutated(chance, kept)
+
+    def read_bytes(content: bytes, folder: Path) -> str:
+        path = folder / file
+        path.write_bytes(content)
+        return read(path)
+
+    return Target(name, make, read_bytes)
+
+
+def _file(name: str, made: Callable[[], Sequence[bytes]]) -> Target:
+    return _of_bytes(name, made, lambda path: _records(open_sources([path]).records), name)
+
+
+def _letter(chance: random.Random) -> bytes:
+    """A whole archive whose document is changed: a changed archive is nearly always refused as a whole."""
+    made = io.BytesIO()
+    with (
+        zipfile.ZipFile(io.BytesIO(seeds.of_file("letter.docx")[0])) as good,
+        zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as bad,
+    ):
+        for name in good.namelist():
+            content = good.read(name)
+            bad.writestr(name, mutated(chance, [content]) if name == "word/document.xml" else content)
+    return made.getvalue()
+
+
+def _written_out(content: bytes, path: Path) -> str:
+    path.write_bytes(content)
+    return _records(open_sources([path]).records)
+
+
+def _records(records: Iterable[Document | Refused]) -> str:
+    """Documents that the store would take, and refusals in fixed words."""
+    is_read = False
+    for one in records:
+        if isinstance(one, Refused):
+            checked_reason(one.reason)
+            continue
+        one.text_sha256  # noqa: B018  what cannot be encoded cannot be stored
+        json.dumps(one.metadata, allow_nan=False).encode()
+        is_read = True
+    return "read" if is_read else "refused"
+
+
+def _piped(path: Path) -> str:
+    with path.open("rb") as stream:
+        return _records(read_standard_input(StandardInput(), _choice(), stream))
+
+
+def _choice() -> Any:
+    from producer.columns import ColumnChoice
+
+    return ColumnChoice()
+
+
+def _query(path: Path) -> str:
+    return _records(open_sources([SqlQuery(f"sqlite:///{path}", "SELECT * FROM notes")]).records)
+
+
+def _damaged_database(path: Path) -> str:
+    return _query(path)
+
+
+_TYPES = ("INTEGER", "TEXT", "BLOB", "REAL", "TIMESTAMP", "BOOLEAN", "JSON", "")
+
+
+def _odd_values(chance: random.Random) -> list[tuple[str, list[Any]]]:
+    """Three columns of any type, with values of any other: SQLite holds what it is given."""
+    names = chance.sample(("row_id", "id", "text", "note_text", "ward", "NOTE_ID", "ü"), 3)
+    return [(f'"{name}" {chance.choice(_TYPES)}', [_value(chance) for _ in range(5)]) for name in names]
+
+
+def _value(chance: random.Random) -> Any:
+    return chance.choice(
+        (
+            *(
+                None,
+                0,
+                -1,
+                2**62,
+                1.5,
+                float("inf"),
+                float("nan"),
+                -0.0,
+                "",
+                " ",
+                "a\x00b",
+                "\ud7ff",
+                seeds.NOTE,
+            ),
+            *(seeds.NOTE.encode(), b"\xff\xfe", chance.randbytes(9), "2024-01-02", "x" * 100_000, True, "😀"),
+        )
+    )
+
+
+def _queried(columns: list[tuple[str, list[Any]]], folder: Path) -> str:
+    path = folder / "values.db"
+    path.unlink(missing_ok=True)
+    connection = sqlite3.connect(path)
+    connection.execute(f"CREATE TABLE notes ({', '.join(column for column, _ in columns)})")
+    rows = zip(*(values for _, values in columns), strict=True)
+    # As a cast, a text may hold bytes that are no UTF-8.
+    places = ", ".join("CAST(? AS TEXT)" if "TEXT" in column else "?" for column, _ in columns)
+    connection.executemany(f"INSERT INTO notes VALUES ({places})", rows)  # noqa: S608
+    connection.commit()
+    connection.close()
+    return _query(path)
+
+
+def _settings(path: Path) -> str:
+    os.environ["NOTEMILL_HOME"] = str(path.parent)
+    path.rename(path.with_name("settings.toml"))
+    return _kept(load_settings())
+
+
+def _plan(path: Path) -> str:
+    from console.night_plan import read_plan
+
+    return _kept(read_plan(path))
+
+
+def _annotations(path: Path) -> str:
+    from training.annotations import import_annotations, write_notes
+
+    found = import_annotations(path, {}, frozenset(("problem", "medication")))
+    for note in found.notes:
+        for one in note["entities"]:
+            assert note["text"][one["start"] : one["end"]] == one["text"]
+    write_notes(found.notes, io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    for reason in found.left_out:
+        checked_reason(reason)
+    return _kept(found.notes)
+
+
+def _brat(path: Path) -> str:
+    folder = path.parent / "brat"
+    folder.mkdir(exist_ok=True)
+    (folder / "note.txt").write_text(seeds.NOTE)
+    path.rename(folder / "note.ann")
+    return _annotations(folder)
+
+
+def _rows(path: Path) -> str:
+    from training.preparing import Asked, prepare
+
+    facts = prepare(Asked(sources=(str(path),)), path.parent / "prepared")
+    for reason in (*facts["broken"], *facts["dropped"]):
+        checked_reason(reason)
+    return _kept(facts["kept"])
+
+
+def _server_answer(path: Path) -> str:
+    from worker.completions import GarbledError, decided, written
+
+    with suppress(ValueError, RecursionError):
+        answer = json.loads(path.read_bytes())
+        with suppress(GarbledError):
+            written(answer)
+        with suppress(GarbledError):
+            scores = decided(answer, [1, 2, 3])
+            assert all(score <= 1e-6 for score in scores)
+            return "read"
+    return "refused"
+
+
+def _kept(found: Any) -> str:
+    return "read" if found else "refused"

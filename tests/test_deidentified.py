@@ -1,0 +1,268 @@
+"""A note under a disguise: what names somebody does not reach the network, and nothing invented is stored."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import Notemill
+from hypothesis import example, given
+from hypothesis import strategies as st
+from making import submit
+from servers import LlamaServer, http_settings
+
+from benchmarks.fuzz.answering import QUESTIONS, ways
+from benchmarks.fuzz.erratic import Erratic
+from benchmarks.identifiers import _FOLDER, measured
+from models.answers import SearchAnswer, SummaryAnswer, Task
+from models.documents import Document
+from models.grounded import check_finished
+from models.jobs import Job, Question, Work
+from models.labels import load_labels
+from models.naming import names_of
+from models.outcomes import Failed, Finished, Outcome, Reason
+from models.store import Store
+from worker.engine import Reply, Request, Write, Written
+from worker.http_client import Server
+from worker.http_engine import load
+from worker.pipeline import process
+from worker.recipes import serving
+from worker.recipes import ways as ways_of
+from worker.surrogates import Disguise
+
+pytest_plugins = ("commands", "servers")
+NOTE = (
+    "Patient: Margaret Odell, MRN 00482913. Seen on 03/14/2023 by Dr. Lindqvist.\n"
+    "Mrs. Odell is a 94-year-old woman with chest pain. She was given aspirin 81 mg.\n"
+    "Her daughter Rosa can be reached at 312-555-0184. Odell denies fever.\n"
+)
+NAMES = ("Margaret", "Odell", "00482913", "03/14", "Lindqvist", "94", "Rosa", "312-555-0184")
+LABELS = load_labels(None)
+
+
+class Recording(Erratic):
+    """Answers at random, or with given sentences; remembers what it was sent."""
+
+    def __init__(self, seed: int = 1, says: Callable[[str], str] | None = None) -> None:
+        super().__init__(seed, ["none"])
+        self.requests: list[Request] = []
+        self._says, self._title = says, lambda _shown: "Chest pain"
+
+    def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
+        self.requests += requests
+        if self._says is None:
+            return super().answer(requests)
+        return [self._said(one) for one in requests]
+
+    def _said(self, request: Request) -> Reply:
+        assert isinstance(request, Write)
+        says = self._title if request.prompt.answer_start else self._says
+        return Written(says(request.prompt.document), True, 1, 1)
+
+
+def work_on(text: str = NOTE, query: str = "Does Odell or Mr. Pemberton have pain?") -> Work:
+    questions = (QUESTIONS[0], Question(task=Task.SEARCH, parameters={"query": query}), QUESTIONS[2])
+    jobs = (
+        Job(id=n, question=one, recipe_id="", labels=LABELS, attempt=1) for n, one in enumerate(questions)
+    )
+    return Work(document_id=1, text=text, jobs=tuple(jobs))
+
+
+def answered(engine: Any, work: Work, *, is_marked: bool = False, **more: Any) -> dict[Task, Outcome]:
+    how = ways(is_marked=is_marked, is_chosen=is_marked, is_disguised=True)
+    ended = [one for some in process(work, engine=engine, how=how, **more) for one in some]
+    return {job.question.task: outcome for job, outcome in ended}
+
+
+def sent(engine: Recording) -> str:
+    """All of it, the texts in grammars too."""
+    return "\n".join(map(repr, engine.requests))
+
+
+@pytest.mark.parametrize(("name", "recall", "precision"), [("first", 0.9, 0.95), ("second", 0.8, 0.95)])
+def test_the_share_that_is_found_is_what_the_documentation_says(
+    name: str, recall: float, precision: float
+) -> None:
+    figures = measured(_FOLDER / f"identifiers_{name}.txt").figures()
+    assert figures["recall"] >= recall
+    assert figures["precision"] >= precision
+    assert (
+        f"{figures['recall']:.0%}".replace("%", " %")
+        in (_FOLDER.parent / "docs" / "patient-text.md").read_text()
+    )
+
+
+@given(
+    text=st.lists(
+        st.sampled_from(
+            [NOTE, "Dr. Ng", "MRN 12345", "03/14/2023", " ", "\n", "is 95 yo", "Mr. X", "ß", "😀"]
+        )
+        | st.text(max_size=8),
+        max_size=12,
+    ).map("".join)
+)
+@example(text="Dr. İstanbul MRN İ12345, Dr. STRASSE, Dr. Straße")
+def test_a_disguise_is_as_long_as_the_note_and_tells_the_truth_of_every_piece(text: str) -> None:
+    disguise = Disguise.of(text)
+    assert len(disguise.shown) == len(text)
+    for start in range(0, len(text), 7):
+        piece = disguise.shown[start : start + 20]
+        told = disguise.told(piece)
+        assert told is None or told in text or piece == ""
+
+
+@pytest.mark.parametrize("is_marked", [False, True])
+def test_nothing_that_names_somebody_is_in_anything_that_is_sent(is_marked: bool) -> None:
+    engine = Recording()
+    answered(engine, work_on(), is_marked=is_marked)
+    assert len(engine.requests) > 4
+    assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", sent(engine))] == []
+    assert "aspirin 81 mg" in sent(engine)
+
+
+def test_what_the_metadata_calls_the_patient_is_not_sent_either() -> None:
+    engine = Recording()
+    answered(
+        engine,
+        work_on("The lady whom all call bunny has pain, says Quill. Case ZX-1."),
+        known=["Quill", "ZX-1"],
+    )
+    assert "bunny" in sent(engine)
+    assert "Quill" not in sent(engine)
+    assert "ZX-1" not in sent(engine)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_answers_hold_for_the_true_note(seed: int) -> None:
+    work = work_on()
+    outcomes = answered(Recording(seed), work, is_marked=bool(seed % 2))
+    for job in work.jobs:
+        outcome = outcomes[job.question.task]
+        if isinstance(outcome, Finished):
+            check_finished(job, outcome, NOTE)
+            assert surrogates_in(outcome) == set()
+
+
+def surrogates_in(outcome: Finished) -> set[str]:
+    """Words of the disguise that are not the note's."""
+    words = set(re.findall(r"\w+", Disguise.of(NOTE).shown)) - set(re.findall(r"\w+", NOTE))
+    told = outcome.answer.summary.text if isinstance(outcome.answer, SummaryAnswer) else ""
+    return words & set(re.findall(r"\w+", told))
+
+
+def surrogate(original: str, document: str) -> str:
+    """What stands for it in a document that was sent, which has the note with its beginning."""
+    place = NOTE.index(original) - NOTE.index("woman with") + document.index("woman with")
+    return document[place : place + len(original)]
+
+
+def seen_by(shown: str) -> str:
+    return f"Seen by Dr. {surrogate('Lindqvist', shown)} for pain."
+
+
+def on_a_day(shown: str) -> str:
+    return f"On {surrogate('03/14/2023', shown)} there was pain."
+
+
+def cut_short(shown: str) -> str:
+    return f"{surrogate('Lindqvist', shown)[:-2]} has seen her."
+
+
+def derived(shown: str) -> str:
+    return f"The {surrogate('Lindqvist', shown).lower()}ian view was taken."
+
+
+@pytest.mark.parametrize(
+    ("says", "told"),
+    [
+        (seen_by, "Seen by Dr. Lindqvist for pain."),
+        (on_a_day, "On 03/14/2023 there was pain."),
+        (cut_short, None),
+        (derived, None),
+        (lambda _shown: "Seen on day 01 of the month.", None),
+        (lambda _shown: "She was given aspirin.", "She was given aspirin."),
+    ],
+)
+def test_a_written_sentence_is_told_with_the_true_names_or_not_at_all(
+    says: Callable[[str], str], told: str | None
+) -> None:
+    long_window = ways(is_marked=False, is_chosen=False, is_disguised=True, summary_window_tokens=800)
+    engine = Recording(says=says)
+    work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
+    [[(_, outcome)]] = process(work, engine=engine, how=long_window)
+    assert isinstance(outcome, Finished)
+    assert isinstance(outcome.answer, SummaryAnswer)
+    texts = {one.text for one in outcome.answer.summary.sentences}
+    assert texts == {"Chest pain", *([told] if told else [])}
+
+
+def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
+    engine = Recording(says=lambda _shown: "None.")
+    engine._title = lambda shown: f"{surrogate('Lindqvist', shown)}s"
+    work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
+    how = ways(is_marked=False, is_chosen=False, is_disguised=True, summary_window_tokens=800)
+    [[(_, outcome)]] = process(work, engine=engine, how=how)
+    assert isinstance(outcome, Failed)
+    assert outcome.reason is Reason.UNPARSABLE
+
+
+def test_two_that_have_one_surrogate_are_not_mixed_up() -> None:
+    disguise = Disguise.of("Mr. Bo and Mr. Al came. Mr. Bo left.")
+    assert disguise.shown == "Mr. Xx and Mr. Xx came. Mr. Xx left."
+    assert disguise.told("Mr. Xx left.") == "Mr. Bo left."
+    assert disguise.told("Xx is ill.") is None
+
+
+def test_without_the_setting_the_recipe_is_the_one_it_was(tokenizer_folder: Path) -> None:
+    def recipes(**changes: Any) -> dict[str, Any]:
+        usual = {"engine": "http", "http_model": "m", "weights": str(tokenizer_folder)}
+        from models.settings import Settings
+
+        return serving(Settings(**usual, **changes)).ingredients["tasks"]
+
+    assert "disguise" not in recipes()["search"]
+    assert recipes(http_deidentified=True)["search"] == recipes()["search"] | {
+        "disguise": recipes(http_deidentified=True)["search"]["disguise"]
+    }
+
+
+def test_a_real_server_is_sent_no_name_and_the_note_is_answered(
+    llama_server: LlamaServer, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = http_settings(llama_server, tokenizer_folder, http_deidentified=True)
+    engine, bodies = load(settings), []
+    complete = Server.complete
+    monkeypatch.setattr(
+        Server, "complete", lambda self, body, **more: bodies.append(body) or complete(self, body, **more)
+    )
+    work = work_on().model_copy(update={"jobs": work_on().jobs[1:2]})
+    [[(_, outcome)]] = process(work, engine=engine, how=ways_of(settings))
+    engine.close()
+    told = "\n".join(engine._chat.tokenizer.decode(body["prompt"]) for body in bodies)
+    assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", told)] == []
+    assert isinstance(outcome, Finished)
+    assert isinstance(outcome.answer, SearchAnswer)
+
+
+def test_names_come_from_the_columns_that_name_somebody(store: Store, engine: Any) -> None:
+    metadata = {"Patient_Name": "DOE^JANE", "ward": "Cardio", "subject_id": 10032, "type_name": "Discharge"}
+    submit(store, [Document(external_id="n-1", text="Pain.", metadata=metadata)])
+    assert set(names_of(engine, 1)) == {"n-1", "DOE^JANE", "DOE", "JANE", "10032"}
+    assert names_of(engine, 9) == ()
+
+
+def test_prompts_shows_what_would_be_sent(
+    notemill: Notemill, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"ENGINE": "http", "HTTP_MODEL": "m", "WEIGHTS": tokenizer_folder}.items():
+        monkeypatch.setenv(f"NOTEMILL_{name}", str(value))
+    notemill.write(one=NOTE)
+    path = notemill.notes / "one.txt"
+    assert notemill("prompts", path, "--search", "Has Odell pain?") == 0, notemill.err
+    assert "Odell" in notemill.out
+    monkeypatch.setenv("NOTEMILL_HTTP_DEIDENTIFIED", "true")
+    assert notemill("prompts", path, "--search", "Has Odell pain?") == 0, notemill.err
+    assert [name for name in NAMES if re.search(rf"(?<!\d){name}", notemill.out)] == []

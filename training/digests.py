@@ -1,0 +1,22 @@
+"""What is remembered of the notes in a record: digests, so that a purge can name what was trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from models.documents import text_sha256
+from models.trained_on import name_sha256
+
+_TEXTS = ("text", "note", "dialogue", "section_text", "answer")
+"""The fields in which a record of any kind may hold a stored text; conversations hold none."""
+
+
+def digests_of(records: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Of every text, and of every document that a record names."""
+    found = set()
+    for record in records:
+        found |= {text_sha256(record[name]) for name in _TEXTS if isinstance(record.get(name), str)}
+        if isinstance(record.get("document"), str):
+            found.add(name_sha256(record["document"]))
+    return found

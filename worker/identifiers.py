@@ -1,0 +1,79 @@
+"""What in a note looks like it names a person: the eighteen kinds of HIPAA's safe harbour, as far as their
+form or the words beside them give them away (45 CFR 164.514(b)(2)).
+
+Rules, no lists of names and no network: what nothing points to is not found. Knows no surrogate.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from worker.identifier_rules import NOT_NAMES, RULES, UPPER, Kind
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Identifier:
+    """Characters [start, end) of the text."""
+
+    start: int
+    end: int
+    kind: Kind
+
+
+_COMPILED = [(kind, re.compile(pattern, re.MULTILINE)) for kind, pattern in RULES]
+_PIECE = re.compile(rf"[{UPPER}a-zß-öø-ÿčđğłśşšźżž][\w'’]*")
+_KNOWN_LEAST, _KNOWN_LEAST_DIGITS = 3, 5
+"""Characters of a value of the metadata that is looked for; shorter ones are everywhere, as doses are."""
+
+
+def identifiers_in(text: str, known: Iterable[str] = ()) -> list[Identifier]:
+    """In the order of the text, none overlapping another. `known`: what its metadata calls the patient.
+
+    A word found to be of a name once is one wherever it stands with a capital letter.
+    """
+    taken: list[Identifier] = []
+    is_taken = bytearray(len(text))
+
+    def take(found: Iterable[Identifier]) -> None:
+        for one in found:
+            if not any(is_taken[one.start : one.end]):
+                is_taken[one.start : one.end] = b"\1" * (one.end - one.start)
+                taken.append(one)
+
+    take(_of_known(text, known))
+    lower = frozenset(re.findall(r"\b[^\W\d_A-Z][^\W\d_]+", text))
+    for kind, pattern in _COMPILED:
+        for match in pattern.finditer(text):
+            group = match.lastindex if kind is not Kind.DATE else 1
+            start, end = match.span(group or 1)
+            take(_words(text, start, end, lower) if kind is Kind.WORD else [Identifier(start, end, kind)])
+    names = {text[one.start : one.end].casefold() for one in taken if one.kind is Kind.WORD}
+    take(_again(text, {name for name in names if len(name) >= _KNOWN_LEAST}))
+    return sorted(taken)
+
+
+def _words(text: str, start: int, end: int, lower: frozenset[str]) -> Iterator[Identifier]:
+    """The words that can be of a name: none that the note also has in small letters, nor a usual one."""
+    for match in _PIECE.finditer(text, start, end):
+        word = match.group()
+        if word.casefold() not in NOT_NAMES and word[0].isupper() and word.casefold() not in lower:
+            yield Identifier(match.start(), match.end(), Kind.WORD)
+
+
+def _again(text: str, names: set[str]) -> Iterator[Identifier]:
+    for match in _PIECE.finditer(text):
+        bare = match.group().removesuffix("'s").removesuffix("’s")
+        if bare.casefold() in names and bare[0].isupper():
+            yield Identifier(match.start(), match.start() + len(bare), Kind.WORD)
+
+
+def _of_known(text: str, known: Iterable[str]) -> Iterator[Identifier]:
+    for value in sorted({one.strip() for one in known}, key=len, reverse=True):
+        least = _KNOWN_LEAST_DIGITS if value.isdecimal() else _KNOWN_LEAST
+        if len(value) < least or value.casefold() in NOT_NAMES:
+            continue
+        kind = Kind.WORD if value.isalpha() else Kind.NUMBER
+        for match in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE):
+            yield Identifier(match.start(), match.end(), kind)

@@ -1,0 +1,166 @@
+"""A note with other words of the same length where it names somebody, and the way back.
+
+Every offset stays true. Numbers become noughts that are counted, names invented words: nothing that could be
+taken for a fact. One surrogate stands for one word or number, unless there are too many of one length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from worker.identifier_rules import Kind
+from worker.identifiers import Identifier, identifiers_in
+
+_VOWELS, _CONSONANTS = "aeiou", "bdfgjklmnprstvz"
+_TRIES = 40
+_RUN = re.compile(r"[^\W\d_]+|\d+")
+_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+_LEAST_PART = 4
+"""Letters of a surrogate that are recognized in another word, as in its genitive or cut short."""
+
+
+@dataclass
+class Disguise:
+    """One note's."""
+
+    text: str
+    shown: str
+    """As long as the text, character for character."""
+    _surrogates: dict[str, str] = field(default_factory=dict)
+    """By what they stand for: words without case, numbers as they are."""
+    _originals: dict[str, set[str]] = field(default_factory=dict)
+    """The other way, without case."""
+    _parts: set[str] = field(default_factory=set)
+    """Runs of letters or digits in surrogates that are not the note's."""
+
+    @classmethod
+    def of(cls, text: str, known: Iterable[str] = ()) -> Disguise:
+        """`known`: values of its metadata that name the patient."""
+        made = cls(text, text)
+        made.shown = made._replaced(text, identifiers_in(text, known))
+        return made
+
+    def worded(self, query: str) -> str:
+        """A question about the note, with the note's surrogates for its names and others for others'."""
+        names = [
+            Identifier(match.start(), match.end(), Kind.WORD)
+            for match in _RUN.finditer(query)
+            if _without_case(match.group()) in self._surrogates
+        ]
+        own = [one for one in identifiers_in(query) if not any(_overlap(one, name) for name in names)]
+        return self._replaced(query, sorted([*names, *own]))
+
+    def told(self, written: str) -> str | None:
+        """What was written about the shown text, of the true one; None where that cannot be known.
+
+        A piece of the shown text is that piece of the true one. Elsewhere whole surrogates are put back, and
+        if something of one is left over, changed or ambiguous, there is no way back.
+        """
+        if (quoted := self._quoted(written)) is not None:
+            return quoted
+        if not self._originals:
+            return written
+        pattern = "|".join(map(re.escape, sorted(self._originals, key=len, reverse=True)))
+        pieces, end = [], 0
+        for match in re.finditer(rf"(?<!\w)(?:{pattern})(?!\w)", written, re.IGNORECASE):
+            originals = self._originals[match.group().casefold()]
+            if len(originals) > 1 or self._has_parts(written[end : match.start()]):
+                return None
+            pieces += [written[end : match.start()], *originals]
+            end = match.end()
+        return None if self._has_parts(written[end:]) else "".join([*pieces, written[end:]])
+
+    def _quoted(self, written: str) -> str | None:
+        found: set[str] = set()
+        place = self.shown.find(written)
+        while place >= 0 and written:
+            found.add(self.text[place : place + len(written)])
+            place = self.shown.find(written, place + 1)
+        return found.pop() if len(found) == 1 else None
+
+    def _has_parts(self, left: str) -> bool:
+        for run in _RUN.findall(left.casefold()):
+            if run in self._parts:
+                return True
+            if not run.isdigit() and len(run) >= _LEAST_PART:
+                letters = (part for part in self._parts if len(part) >= _LEAST_PART and not part.isdigit())
+                if any(part in run or run in part for part in letters):
+                    return True
+        return False
+
+    def _replaced(self, text: str, identifiers: Iterable[Identifier]) -> str:
+        pieces, end = [], 0
+        for one in identifiers:
+            pieces += [text[end : one.start], self._surrogate(text[one.start : one.end], one.kind)]
+            end = one.end
+        return "".join([*pieces, text[end:]])
+
+    def _surrogate(self, original: str, kind: Kind) -> str:
+        key = _without_case(original) if kind is Kind.WORD else original
+        if key not in self._surrogates:
+            made = self._word(key) if kind is Kind.WORD else self._number(original, kind)
+            self._surrogates[key] = made
+            self._parts.update(_new_runs(original, made))
+        surrogate = self._surrogates[key]
+        if kind is Kind.WORD:
+            surrogate = _as_written(surrogate, original)
+        self._originals.setdefault(surrogate.casefold(), set()).add(original)
+        return surrogate
+
+    def _word(self, key: str) -> str:
+        """Letters in turns, the same for the same word of the same note."""
+        chance = random.Random(hashlib.sha256(f"{key}\n{self.text}".encode("utf-8", "replace")).digest())
+        taken, note = set(self._surrogates.values()), self.text.casefold()
+        for _ in range(_TRIES if len(key) >= _LEAST_PART else 0):
+            first = chance.randrange(2)
+            word = "".join(chance.choice((_VOWELS, _CONSONANTS)[(first + n) % 2]) for n in range(len(key)))
+            if word not in taken and word not in note:
+                return word
+        return "x" * len(key)
+
+    def _number(self, original: str, kind: Kind) -> str:
+        """Noughts, the last of them counted, and letters crossed out; of a date the year stays."""
+        kept = {place for year in _YEAR.finditer(original) for place in range(*year.span())}
+        digits = [
+            n for n, one in enumerate(original) if one.isdigit() and not (kind is Kind.DATE and n in kept)
+        ]
+        made = list(original)
+        for place in range(len(made)):
+            if made[place].isalpha():
+                made[place] = "X" if made[place].isupper() else "x"
+        for count in range(1, 10 ** min(4, len(digits)) if len(digits) > 1 else 1):
+            for place, digit in zip(digits, f"{count:0{len(digits)}d}", strict=True):
+                made[place] = digit
+            if (found := "".join(made)) not in self._surrogates.values() and found not in self.text:
+                return found
+        for place in digits:
+            made[place] = "0"
+        return "".join(made)
+
+
+def _without_case(word: str) -> str:
+    """In small letters, where those are as many: İ becomes two."""
+    small = word.lower()
+    return small if len(small) == len(word) else word
+
+
+def _new_runs(original: str, made: str) -> Iterable[str]:
+    return (
+        match.group().casefold()
+        for match in _RUN.finditer(made)
+        if match.group() != original[match.start() : match.end()]
+    )
+
+
+def _as_written(surrogate: str, original: str) -> str:
+    if len(original) > 1 and original.isupper():
+        return surrogate.upper()
+    return surrogate.capitalize() if original[:1].isupper() else surrogate
+
+
+def _overlap(one: Identifier, other: Identifier) -> bool:
+    return one.start < other.end and other.start < one.end
