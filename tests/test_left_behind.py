@@ -7,13 +7,14 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from commands import Notemill
 from making import NOTE, documents, submit
-from workshop import ROOT
+from workshop import ROOT, until
 
 from exports.scratch import remove_left_behind, scratch_folder
 from exports.whole import whole_file, whole_folder
@@ -109,3 +110,16 @@ def test_a_verb_that_fails_on_the_way_says_nothing_of_a_note(
     assert notemill(*verb) != 0
     assert WORD not in notemill.out + notemill.err
     assert "fever" not in notemill.out + notemill.err
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15])
+def test_an_upgrade_that_was_killed_is_made_whole_by_the_next_one(notemill: Notemill, seconds: float) -> None:
+    database = notemill.home / "notemill.db"
+    process = notemill.start("db", "upgrade")
+    until(lambda: process.poll() is not None or (database.exists() and database.stat().st_size > 0))
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    assert notemill("db", "upgrade") == 0, notemill.err
+    store = Store(connect(load_settings().effective_database_url))
+    assert submit(store, documents(NOTE))[1].documents == 1
