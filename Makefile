@@ -43,11 +43,7 @@ sbom: setup ## What it is all made of, as CycloneDX in build/sbom.json
 	  --output-file build/sbom.json $(BIN)/python && echo 'build/sbom.json'
 
 audit: setup ## Known weaknesses of what it is made of, where pip-audit and its index are reachable
-	@if ! command -v $(BIN)/pip-audit pip-audit > /dev/null; then \
-	  echo 'Skipped: pip-audit is not installed here (pip install pip-audit).'; \
-	else \
-	  $$(command -v $(BIN)/pip-audit pip-audit | head -n 1) --requirement constraints.txt --no-deps; \
-	fi
+	@scripts/audit
 
 types: setup ## mypy, strict, on our packages
 	@echo 'Types:'

@@ -142,7 +142,7 @@ def _print(report: dict[str, Any]) -> None:
     summaries = _table("note", "before", "after")
     for one in report["summaries"]:
         texts = (Text(harmless(one[name])) for name in ("before", "after"))
-        summaries.add_row(shortened(one["note"], 30), *texts)
+        summaries.add_row(Text(shortened(one["note"], 30)), *texts)
     if report["summaries"]:
         console.print(summaries)
     for side, hours, failed in zip(("before", "after"), report["hours"], report["failed"], strict=True):

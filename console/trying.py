@@ -5,11 +5,9 @@ Nothing of it reaches the archive; the folder, patients' words in it, is private
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
@@ -18,6 +16,7 @@ from console.database import Database, database
 from console.mill import Mill
 from console.progress import Voice
 from console.weights import serving_of
+from exports.scratch import scratch_folder
 from models import comparing
 from models.answers import Task
 from models.documents import Document
@@ -45,8 +44,7 @@ def try_out(
     """Raises NotemillError where the weights or the worker are not to be had."""
     home = settings.home_folder
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=home, prefix="compare-") as name:
-        folder = Path(name)
+    with scratch_folder(home, "compare-notes") as folder:
         if (home / "weights").exists():
             (folder / "weights").symlink_to(home / "weights")
         apart = {"home": folder, "database_url": SecretStr(""), "redis_url": SecretStr("")}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from exports.scratch import scratch_folder
 from models.errors import UsageError
 
 MARK = "_notemill.json"
@@ -18,20 +17,16 @@ MARK = "_notemill.json"
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file that appears under its name when the block ends well, and never half written; mode 0600."""
-    try:
-        descriptor, scratch = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
+    """A file that appears under its name when the block ends well, and never half written; mode 0600.
+
+    A process that is killed meanwhile leaves what the next export to this name removes."""
+    with _scratch(path) as folder:
+        scratch = folder / path.name
+        with os.fdopen(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        Path(scratch).replace(path)
-    except BaseException:
-        Path(scratch).unlink(missing_ok=True)
-        raise
+        scratch.replace(path)
 
 
 @contextmanager
@@ -39,23 +34,25 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """A folder of mode 0700, under another name until the block ends well. What an earlier export left
     under this name is replaced. Raises UsageError where somebody else's files are there."""
     _check_is_ours(path)
-    try:
-        scratch = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror}") from None
-    try:
+    with _scratch(path) as folder:
+        scratch = folder / "new"
+        scratch.mkdir(mode=0o700)
         yield scratch
         if path.exists():
             # Not one step, as with a file: for a moment there is neither the old folder nor the new one.
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
-            path.replace(old)
-            scratch.replace(path)
-            shutil.rmtree(old)
-        else:
-            scratch.replace(path)
-    except BaseException:
-        shutil.rmtree(scratch, ignore_errors=True)
-        raise
+            path.replace(folder / "old")
+        scratch.replace(path)
+
+
+@contextmanager
+def _scratch(path: Path) -> Iterator[Path]:
+    """A folder beside it. Raises UsageError where none can be made."""
+    with ExitStack() as stack:
+        try:
+            folder = stack.enter_context(scratch_folder(path.parent, f".{path.name}"))
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
+        yield folder
 
 
 def _check_is_ours(path: Path) -> None:

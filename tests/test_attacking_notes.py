@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pytest
 from commands import Notemill
 from hypothesis import given
 from hypothesis import strategies as st
 from making import QUESTIONS, submit, work_off
+from view_notes import fill
 
+from console.comparing import _print
+from console.night_report import NightReport, write_report
 from console.result_forms import write_csv
 from exports.flat import harmless_cell
 from models.database import connect
@@ -72,6 +78,8 @@ def test_no_verb_prints_what_moves_the_terminal(notemill: Notemill) -> None:
         ("sql", "SELECT external_id, source, text FROM v_entities"),
         ("status", "1"),
         ("audit", "show"),
+        ("find", "pain"),
+        ("status",),
         ("purge", "--document", f"id{ESCAPES}", "--yes"),
     ):
         assert notemill(*arguments) == 0, notemill.err
@@ -91,6 +99,52 @@ def test_no_cell_of_an_export_is_a_formula(notemill: Notemill) -> None:
     cells = [cell for row in csv.reader(io.StringIO(file.getvalue().decode())) for cell in row]
     assert any("HYPERLINK" in cell for cell in cells)
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
+
+
+def test_what_is_compared_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+    change = {"kind": "added", "text": f"[red]Pain{ESCAPES}", "before": "", "after": ESCAPES}
+    note = f"[link=http://evil]id{ESCAPES}"
+    _print(
+        {
+            "before": "a",
+            "after": "b",
+            "notes": 1,
+            "compared": 1,
+            "failed": [0, 0],
+            "archive_notes": 1,
+            "entities": {"added": 1},
+            "passages": {},
+            "hours": [None, None],
+            "changes": [{"note": note, **change}],
+            "summaries": [{"note": note, "before": ESCAPES, "after": "[bold]Pain"}],
+        }
+    )
+    written = capsys.readouterr().out.replace("\n", "")
+    assert not [one for one in written if one in ESCAPES and not one.isprintable()]
+    assert all(word in written for word in ("[red]Pain", "[link=http://evil", "[bold]Pain"))
+
+
+def test_the_page_of_one_note_shows_html_as_text(notemill: Notemill) -> None:
+    assert notemill("db", "upgrade") == 0
+    fill(Store(connect(load_settings().effective_database_url)))
+    page = notemill.home / "page.html"
+    assert notemill("show", "<u>attack</u>", "--html", page) == 0, notemill.err
+    body = page.read_text("utf-8")
+    assert not re.findall(r"<(?:img|u|i|b|em|svg onload)\b", body)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in body
+    assert "{{ 7 * 7 }}" in body
+    assert "\u202e" not in body
+
+
+def test_a_nights_report_shows_html_in_the_name_of_its_plan_as_text(tmp_path: Path) -> None:
+    now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+    given: dict[str, Any] = dict.fromkeys(NightReport.model_fields, 0)
+    given |= {"plan": "<img src=x onerror=alert(1)>", "began": now, "ended": now, "until": None}
+    given |= {"failed_by_reason": {"<b>x</b>": 1}, "refused_by_reason": {"<i>y</i>": 1}}
+    _, page = write_report(NightReport(**given), None, tmp_path)
+    body = page.read_text("utf-8")
+    assert not re.findall(r"<(?:img|i|b)\b", body)
+    assert "&lt;img src=x onerror=alert(1)&gt;" in body
 
 
 @given(st.text() | st.integers() | st.none(), st.sampled_from(["=", "+", "-", "@", "\t", "\r", ""]))

@@ -79,6 +79,7 @@ def test_a_worker_tells_what_it_has_done(workshop: Workshop) -> None:
     assert found["notemill_job_seconds_count", ("search",)] >= 1
     assert found["notemill_spent_seconds_total", ("load",)] > 0
     assert found["process_resident_memory_bytes", ()] > 2**20
+    assert not {word for word in ("Fever", "fever", "Monday") if word in str(found)}
 
 
 def test_figures_are_those_of_the_tally_the_meter_and_the_queue(samples: Samples) -> None:

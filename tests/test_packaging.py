@@ -78,7 +78,7 @@ def verb_of(arguments: list[str]) -> str:
 
 def run_setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """`scripts/setup` of a clone in `folder`, with nothing but the usual tools on the PATH."""
-    for name in ("scripts/setup", "pyproject.toml", "constraints.txt"):
+    for name in ("scripts/setup", "pyproject.toml", "constraints.txt", "hashes/everything.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
     tools = folder / "tools"
@@ -133,6 +133,68 @@ def test_each_dependency_has_an_exact_version() -> None:
     assert all(re.fullmatch(r"[\w.-]+==[\w.+!]+", pin) for pin in pins)
     pinned = {pin.partition("==")[0].lower().replace("_", "-") for pin in pins}
     assert {name.replace("_", "-") for name in asked} <= pinned
+
+
+def test_every_file_that_may_be_installed_is_known_by_its_hash() -> None:
+    """`scripts/hashes` was run after constraints.txt was changed."""
+    pins = set(re.findall(r"^([\w.-]+==\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
+    pins = {plain(pin) for pin in pins}
+    hashed: set[str] = set()
+    for path in sorted((ROOT / "hashes").glob("*.txt")):
+        blocks = re.split(r"\n(?=\S)", path.read_text("utf-8").strip())
+        assert all(re.search(r" --hash=sha256:[0-9a-f]{64}", block) for block in blocks), path.name
+        hashed |= {plain(block.split()[0]) for block in blocks}
+    assert hashed <= pins
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    direct = {plain(re.split(r"[\[;]", name)[0].strip()) for extra in extras for name in extra}
+    assert direct <= {name.partition("==")[0] for name in hashed}
+
+
+def plain(name: str) -> str:
+    return re.sub(r"[-_.]+(?=.*==|[^=]*$)", "-", name.lower())
+
+
+def audited(folder: Path, pip_audit: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
+    """`scripts/audit` with a pip-audit that does as told, or without any."""
+    (folder / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts/audit", folder / "scripts/audit")
+    (folder / ".venv/bin").mkdir(parents=True)
+    (folder / ".venv/bin/python").symlink_to(sys.executable)
+    if pip_audit:
+        (folder / ".venv/bin/pip-audit").write_text(f"#!/bin/sh\n{pip_audit}\n", "utf-8")
+        (folder / ".venv/bin/pip-audit").chmod(0o755)
+    (folder / "hashes").mkdir()
+    (folder / "hashes/everything.txt").write_text("six==1.0\n", "utf-8")
+    return subprocess.run(
+        ["sh", "scripts/audit"], cwd=folder, env=os.environ | environment, capture_output=True, text=True
+    )
+
+
+def test_an_audit_that_cannot_be_had_is_said_and_no_failure(tmp_path: Path) -> None:
+    nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
+    nowhere |= {"PATH": "/usr/bin:/bin", "PIP_FIND_LINKS": "", "PIP_NO_CACHE_DIR": "1"}
+    done = audited(tmp_path, **nowhere)
+    assert (done.returncode, done.stdout.split(":")[0]) == (0, "Skipped"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "words"),
+    [
+        ("echo 'no answer' >&2; exit 1", 0, "Skipped: no index of advisories answers"),
+        ("echo '{\"dependencies\": []}' > build/audit.json", 0, "No known weakness in 1 packages"),
+        (
+            'echo \'{"dependencies": [{"name": "six", "version": "1.0", "vulns":'
+            ' [{"id": "X-1", "fix_versions": ["1.1"]}]}]}\' > build/audit.json; exit 1',
+            1,
+            "six 1.0: X-1, mended in 1.1",
+        ),
+    ],
+)
+def test_an_audit_tells_a_weakness_from_an_index_that_is_away(
+    tmp_path: Path, found: str, status: int, words: str
+) -> None:
+    done = audited(tmp_path, found)
+    assert (done.returncode, words in done.stdout) == (status, True), done
 
 
 def test_a_wheel_has_every_module_and_every_data_file(tmp_path: Path) -> None:
@@ -232,7 +294,15 @@ def test_the_images_are_given_every_package_and_nothing_else() -> None:
     names = {name for line in copied for name in line.split()}
     allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
     assert names == set(allowed)
-    assert names == {*OURS, "LICENSE", "README.md", "constraints.txt", "notemill.py", "pyproject.toml"}
+    assert names == {
+        *OURS,
+        "LICENSE",
+        "README.md",
+        "constraints.txt",
+        "hashes",
+        "notemill.py",
+        "pyproject.toml",
+    }
 
 
 def test_the_examples_are_listed_and_say_that_they_are_synthetic() -> None:

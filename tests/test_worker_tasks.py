@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Thread
 
@@ -17,6 +18,7 @@ from workshop import until
 from models.answers import Task
 from models.database import DatabaseUnavailableError, reading
 from models.jobs import Question, Serving, recipe_for
+from models.naming import names_of
 from models.queries import Queries
 from models.settings import Settings
 from models.store import Store
@@ -77,6 +79,25 @@ def test_every_job_owed_on_the_document_is_answered(workplace: Workplace, engine
     process_document(document_id, workplace)
     assert jobs(engine) == [("finished",)] * 2
     assert workplace.hands.are_empty
+
+
+def test_under_a_disguise_the_engine_does_not_hear_what_the_metadata_calls_the_patient(
+    workplace: Workplace, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (document_id,) = submit(workplace, "Quillfeather has no fever.")
+    with engine.begin() as connection:
+        connection.execute(text("""UPDATE documents SET metadata = '{"patient_name": "Quillfeather"}'"""))
+    heard, answer = [], StandIn.answer
+    monkeypatch.setattr(
+        StandIn, "answer", lambda self, asked, **_: heard.extend(asked) or answer(self, asked)
+    )
+    disguising = replace(workplace, names_of=partial(names_of, engine))
+    object.__setattr__(disguising, "how", replace(workplace.how, is_disguised=True))
+    process_document(document_id, disguising)
+    assert jobs(engine) == [("finished",)] * 2
+    assert "has no fever" in str(heard)
+    assert "Quillfeather" not in str(heard)
+    assert jobs(engine, "(SELECT text FROM texts)")[0] == ("Quillfeather has no fever.",)
 
 
 def test_what_another_serving_owes_is_left_alone(workplace: Workplace, engine: Engine) -> None:

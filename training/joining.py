@@ -85,10 +85,12 @@ def asked_of(path: Path, limit: int) -> list[Asked]:
     records, chance = read_records(path), random.Random(5)
     first = records[0]
     if "note" in first:
-        asked = _made(section_examples([one["note"] for one in records], _WINDOW_CHARACTERS, chance))
+        asked = _made(
+            section_examples([one["note"] for one in records], _WINDOW_CHARACTERS, chance, headings=1.0)
+        )
     elif "section_text" in first:
         notes = notes_of_parts(records, _NOTES_OF_PARTS, chance)
-        asked = _made(section_examples(notes, _WINDOW_CHARACTERS, chance))
+        asked = _made(section_examples(notes, _WINDOW_CHARACTERS, chance, headings=1.0))
     elif "entities" in first and not any("concept" in one for one in first["entities"]):
         asked = _made(_of_kinds(records, path, chance))
     else:

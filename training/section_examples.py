@@ -196,11 +196,16 @@ def _kind(start: int, end: int, parts: Sequence[tuple[int, int, str]]) -> frozen
     return frozenset(SENTENCE_KINDS)
 
 
-def section_examples(notes: Sequence[str], max_characters: int, chance: random.Random) -> list[Example]:
-    """Two a window: the question of a section in it, and that of one that may not be."""
+def section_examples(
+    notes: Sequence[str], max_characters: int, chance: random.Random, *, headings: float = 0.5
+) -> list[Example]:
+    """Two a window: the question of a section in it, and that of one that may not be.
+
+    `headings`: the part of them that stays.
+    """
     examples = []
     for note in notes:
-        text, parts = _with_some_headings(note, chance)
+        text, parts = _with_some_headings(note, chance, headings)
         for start, end in windows_of({"text": text}, max_characters):
             here = [part for part in parts if part[1] > start and part[0] < end]
             for heading in ([chance.choice(here)[2]] if here else []) + [chance.choice(list(QUERIES))]:
@@ -227,13 +232,15 @@ def answer_examples(rows: Sequence[dict[str, Any]], count: int, chance: random.R
     return [example for example in examples if len(example.request.copy) < 3_000]
 
 
-def _with_some_headings(note: str, chance: random.Random) -> tuple[str, list[tuple[int, int, str]]]:
-    """The note with half of its headings left out, and the (start, end, heading) of each section's text."""
+def _with_some_headings(
+    note: str, chance: random.Random, kept: float = 0.5
+) -> tuple[str, list[tuple[int, int, str]]]:
+    """The note with a part of its headings left out, and the (start, end, heading) of each section's text."""
     found = list(_HEADING.finditer(note))
     text, parts = note[: found[0].start()] if found else note, []
     for place, match in enumerate(found):
         stop = found[place + 1].start() if place + 1 < len(found) else len(note)
-        if chance.random() < 0.5:
+        if chance.random() < kept:
             text += match.group()
         parts.append((len(text), len(text) + stop - match.end(), match.group(1)))
         text += note[match.end() : stop]

@@ -93,7 +93,9 @@ def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
     engine = workplace.tracing.engine(limited)
     is_first = all(job.attempt == 1 for job in work.jobs)
     how, meter = workplace.how, workplace.meter
-    known = workplace.names_of(work.document_id) if how.is_disguised else ()
+    known: Sequence[str] = ()
+    if how.is_disguised:
+        known = _patiently(lambda: workplace.names_of(work.document_id), workplace)
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
         part = work.model_copy(update={"jobs": jobs})
         yield from process(part, engine=engine, how=how, meter=meter, known=known)

@@ -1,0 +1,46 @@
+"""Folders for what is not finished, gone after the block, and after a SIGKILL when the next one is made.
+
+Each is locked by its process; a lock ends with the process, so that what is unlocked was left behind.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_ENDING = ".unfinished"
+
+
+@contextmanager
+def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
+    """One of mode 0700 whose name begins with `name`. The block may rename it. Raises OSError."""
+    remove_left_behind(parent, name)
+    made = Path(tempfile.mkdtemp(dir=parent, prefix=f"{name}.", suffix=_ENDING))
+    lock = os.open(made, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(lock)
+
+
+def remove_left_behind(parent: Path, name: str) -> None:
+    """What a process that was killed has left under this name."""
+    for found in parent.glob(f"{_literal(name)}.*{_ENDING}"):
+        with suppress(OSError):
+            lock = os.open(found, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(found)
+            finally:
+                os.close(lock)
+
+
+def _literal(name: str) -> str:
+    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
