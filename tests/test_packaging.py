@@ -217,14 +217,14 @@ def test_setup_without_a_python_says_what_to_type(tmp_path: Path) -> None:
     an_old_python(tmp_path / "tools/python3")
     done = run_setup(tmp_path)
     assert done.returncode == 1
-    assert done.stderr.startswith("No Python 3.11, 3.12 or 3.13 on the PATH.")
+    assert done.stderr.startswith("No Python 3.11 (3.11.5 or later), 3.12 or 3.13 on the PATH.")
     assert "make setup PYTHON=" in done.stderr
 
 
 def test_setup_with_the_wrong_python_names_it(tmp_path: Path) -> None:
     done = run_setup(tmp_path, PYTHON="python9")
     assert done.returncode == 1
-    assert done.stderr.startswith("PYTHON=python9 is not a Python 3.11, 3.12 or 3.13.")
+    assert done.stderr.startswith("PYTHON=python9 is not a Python 3.11 (3.11.5 or later), 3.12 or 3.13.")
 
 
 def test_setup_never_removes_an_environment_that_it_did_not_make(tmp_path: Path) -> None:
