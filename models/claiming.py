@@ -103,6 +103,7 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
     JobRow.recipe_id,
     JobRow.status,
     JobRow.attempts,
+    JobRow.attempts_forgiven,
     JobRow.kills,
     JobRow.is_urgent,
 )
@@ -180,5 +181,11 @@ def _take(
 
 
 def _job(row: Row[*tuple[Any, ...]], labels: tuple[Label, ...]) -> Job:
-    question = Question(task=row.task, parameters=row.parameters)
-    return Job(id=row.id, question=question, recipe_id=row.recipe_id, labels=labels, attempt=row.attempts + 1)
+    return Job(
+        id=row.id,
+        question=Question(task=row.task, parameters=row.parameters),
+        recipe_id=row.recipe_id,
+        labels=labels,
+        attempt=row.attempts + 1,
+        surprises=max(0, row.attempts - row.attempts_forgiven - _kills(row)),
+    )

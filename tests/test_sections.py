@@ -72,3 +72,8 @@ def test_a_query_names_the_section_that_it_asks_for():
     assert kinds_named("What is the patient's past medical history?") == {"past_history"}
     assert kinds_named("Is there a family history?") == {"family_history"}
     assert kinds_named("chest pain") == frozenset()
+
+
+def test_a_heading_after_an_empty_line_is_one_whatever_the_line_before_ends_with() -> None:
+    text = "EXAM\nCHEST: It is clear.\n\nIMPRESSION\n1.  Anemia.\n\nPLAN\nRest."
+    assert [one.kind for one in sections(text)] == ["examination", "examination", "impression", "plan"]

@@ -268,6 +268,16 @@ def test_a_worker_that_was_silent_and_answers_late_had_no_surprise(store: Store,
     assert store.release(jobs, detail="ValueError", max_attempts=2) == len(jobs)
 
 
+def test_a_job_knows_its_earlier_surprises_and_deaths_are_none(store: Store) -> None:
+    submit(store, documents(NOTE))
+    assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].surprises == 0
+    surprised(store, claimed(store, 1).jobs)
+    claimed(store, 1, "stops")
+    store.give_back("stops")
+    assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].surprises == 1
+    assert claimed(store, 1).jobs[0].surprises == 1
+
+
 def test_a_failed_job_stays_failed_until_it_is_retried(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     record(store, claimed(store, 1).jobs[0], CRASHED)

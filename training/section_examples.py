@@ -249,7 +249,9 @@ def _with_some_headings(
 
 def _example(text: str, query: str, spans: list[tuple[int, int]]) -> Example:
     asked = [(one.start, one.end) for one in sentences(text)]
-    relevant = tuple(any(s <= first and last <= e for s, e in spans) for first, last in asked)
+    # A heading that stands on the line before is part of its first sentence.
+    middles = [(first + last) / 2 for first, last in asked]
+    relevant = tuple(any(s <= middle <= e for s, e in spans) for middle in middles)
     choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
     request = Decide(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant, query=query)

@@ -94,7 +94,8 @@ def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
         is_upper = title.isupper() and sum(map(str.isalpha, title)) >= 3
         is_exact = known is not None and " ".join(title.lower().split()) in _kinds()
         is_titled = len(title.split()) <= 6 and title.istitle()
-        at_line = match.start() == 0 or text[match.start() - 1] in "\r\n"
+        before = text[max(0, match.start() - 1) : match.start("title")]
+        at_line = match.start() == 0 or "\n" in before or "\r" in before
         if match.group("colon"):
             is_heading = is_upper or is_exact or (at_line and is_titled)
         elif match.group("numbered"):

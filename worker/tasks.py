@@ -133,12 +133,12 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
     name = f"engine: {error}" if isinstance(error, EngineCrashedError) else type(error).__name__
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
     workplace.tally.surprise()
-    attempt = min(job.attempt for job in jobs)
+    surprises = min(job.surprises for job in jobs)
     pending = _patiently(
         lambda: workplace.store.release(
             jobs,
             detail=name,
-            wait_seconds=min(_BACKOFF_SECONDS * 4 ** (attempt - 1), _LONGEST_BACKOFF_SECONDS),
+            wait_seconds=min(_BACKOFF_SECONDS * 4**surprises, _LONGEST_BACKOFF_SECONDS),
             max_attempts=workplace.settings.max_attempts,
         ),
         workplace,
