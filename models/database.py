@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from json import dumps
 from pathlib import Path
@@ -117,12 +117,19 @@ def _engine(url: URL, **options: Any) -> Engine:
 
 
 def _create_private(path: Path) -> None:
-    """SQLite gives its -wal and -shm files the mode of the database file."""
+    """SQLite gives its -wal and -shm files the mode of the database file.
+
+    One that is there is not opened: closing it would drop the locks that this process's other connections
+    hold on it, by POSIX (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
+    """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     except OSError as error:
         raise DatabaseError(f"cannot open the database file {path}: {error.strerror}. {_FORMS}") from None
+    if not path.is_file() or not os.access(path, os.R_OK | os.W_OK):
+        raise DatabaseError(f"{path} is no file that can be read and written. {_FORMS}")
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -6,6 +6,8 @@ import multiprocessing
 import os
 import signal
 import stat
+import subprocess
+import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -63,6 +65,39 @@ def test_the_sqlite_file_and_its_new_folder_are_the_users_alone(tmp_path: Path) 
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
     assert modes == dict.fromkeys(["notemill.db", "notemill.db-wal", "notemill.db-shm"], 0o600)
     engine.dispose()
+
+
+WRITES_AND_LEAVES = """
+import sqlite3, sys
+one = sqlite3.connect(sys.argv[1])
+one.execute("INSERT INTO t VALUES (1)")
+one.commit()
+one.close()
+"""
+
+
+def test_another_process_that_leaves_takes_nothing_from_one_that_opened_the_file_twice(
+    tmp_path: Path,
+) -> None:
+    """Whoever is the last to close removes the log: it must not think so while others have the file open."""
+    path = tmp_path / "notemill.db"
+    first = connect(f"sqlite:///{path}")
+    with writing(first) as connection:
+        connection.execute(text("CREATE TABLE t (x INTEGER)"))
+    second = connect(f"sqlite:///{path}")
+    for rows in (1, 2):
+        subprocess.run([sys.executable, "-c", WRITES_AND_LEAVES, str(path)], check=True)
+        for engine in (first, second):
+            with reading(engine) as connection:
+                assert connection.scalar(text("SELECT COUNT(*) FROM t")) == rows
+    assert Path(f"{path}-wal").exists()
+    first.dispose()
+    second.dispose()
+
+
+def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match="no file"):
+        connect(f"sqlite:///{tmp_path}")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
