@@ -47,8 +47,10 @@ class Curriculum:
 
     @property
     def tasks(self) -> list[str]:
-        """What an adapter that learnt this can be asked, in the worker's words."""
-        return ["entities", "search"] if self._notes else []
+        """What an adapter that learnt this is asked, in the worker's words: who learnt to write, in
+        conversations or sections, writes the summaries that are written."""
+        is_writing = any(piece.kind in (SUMMARY, CONVERSATION) for piece in self._fixed)
+        return (["entities", "search"] if self._notes else []) + (["summary"] if is_writing else [])
 
     def epoch(self, number: int) -> list[Piece]:
         """In the order they are learnt in."""

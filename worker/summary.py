@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from models.answers import Section, Summary, SummaryAnswer, SummarySentence
+from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
 from worker.chosen import choose
 from worker.conversation import Answered, Conversation
 from worker.note import Note
@@ -21,7 +21,7 @@ def ask_summary(note: Note, max_words: int, how: Ways) -> Conversation:
         sentences = yield from choose(note, max_words, how)
         ranges_read = note.windows_read
     else:
-        sentences = yield from write(note, max_words)
+        sentences = yield from write(note, max_words, is_adapted=Task.SUMMARY in how.adapted_tasks)
         ranges_read = note.long_windows_read
     return Answered(SummaryAnswer(summary=summary_of(sentences)), ranges_read)
 

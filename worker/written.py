@@ -32,17 +32,21 @@ _TITLE_CHARACTERS = 90
 _Writing = Generator[Sequence[Request], list[Reply], list[str]]
 
 
-def write(note: Note, max_words: int) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
-    """The title and the sections' sentences; a section of which the note says nothing is left out."""
+def write(
+    note: Note, max_words: int, *, is_adapted: bool
+) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
+    """The title and the sections' sentences; a section of which the note says nothing is left out.
+
+    `is_adapted`: by the adapter, which has learnt to write; otherwise by the weights as they came.
+    """
     parts = [note.text[window.start : window.end] for window in note.long_windows]
     longest = max(map(len, parts))
     while len(parts) > 1:
-        shortened = yield from _written([_part(part) for part in parts])
+        shortened = yield from _written([_part(part, is_adapted) for part in parts])
         parts = _joined(shortened, longest)
     each = max(1, round(max_words / len(SECTIONS) / _WORDS_A_SENTENCE))
-    title, *answers = yield from _written(
-        [_title(parts[0]), *(section_request(parts[0], question, each) for question in SECTIONS.values())]
-    )
+    sections = [section_request(parts[0], asked, each, is_adapted=is_adapted) for asked in SECTIONS.values()]
+    title, *answers = yield from _written([_title(parts[0], is_adapted), *sections])
     told = [("", title)] + [
         (section, answer[span.start : span.end])
         for section, answer in zip(SECTIONS, answers, strict=True)
@@ -68,26 +72,26 @@ def _written(requests: Sequence[Write]) -> _Writing:
     return texts
 
 
-def _title(text: str) -> Write:
+def _title(text: str, is_adapted: bool) -> Write:
     return Write(
-        prompt("summary_title", text, answer_start="Title:"),
+        prompt("summary_title", text, answer_start="Title:", is_adapted=is_adapted),
         max_tokens=_TITLE_CHARACTERS,
         form=LineOf(text, longest=_TITLE_CHARACTERS),
     )
 
 
-def section_request(text: str, question: str, most: int) -> Write:
+def section_request(text: str, question: str, most: int, *, is_adapted: bool = False) -> Write:
     """One section of the summary of `text`; what is trained to write it asks just so."""
     return Write(
-        prompt("summary_section", text, question=question, sentences=most),
+        prompt("summary_section", text, question=question, sentences=most, is_adapted=is_adapted),
         max_tokens=most * _SENTENCE_CHARACTERS,
         form=Prose(text, sentences=most, longest=_SENTENCE_CHARACTERS, can_be_none=True),
     )
 
 
-def _part(text: str) -> Write:
+def _part(text: str, is_adapted: bool) -> Write:
     return Write(
-        prompt("summary_part", text, sentences=_PART_SENTENCES),
+        prompt("summary_part", text, sentences=_PART_SENTENCES, is_adapted=is_adapted),
         max_tokens=_PART_SENTENCES * _SENTENCE_CHARACTERS,
         form=Prose(text, sentences=_PART_SENTENCES, longest=_SENTENCE_CHARACTERS, can_be_none=False),
     )

@@ -235,6 +235,6 @@ def _database(folder: Path, database: str) -> Iterator[Any]:
     if database == "sqlite":
         yield f"sqlite:///{folder / 'notemill.db'}", None
         return
-    with restartable_server() as server:
+    with restartable_server(is_durable=True) as server:
         execute(str(server.folder), "CREATE DATABASE chaos")
         yield database_url(str(server.folder), "chaos"), server

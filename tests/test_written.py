@@ -1,0 +1,72 @@
+"""Who writes a summary: the adapter where it has learnt to write, otherwise the weights as they came."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tiny import write_tiny_weights
+from transformers import AutoTokenizer
+
+from models.answers import Task
+from models.labels import load_labels
+from models.settings import Settings
+from training.cards import write_served
+from training.curriculum import Curriculum
+from training.recipe import load_recipe
+from worker.chat import Chat
+from worker.engine import Write
+from worker.note import Note
+from worker.recipes import ways
+from worker.summary import ask_summary
+
+LONG = "He takes aspirin every day. He has no fever. " * 30
+CONVERSATION = {"kind": "conversation", "turns": [["human", "What is gout?"], ["assistant", "A disease."]]}
+SECTION = {
+    "kind": "dialogue",
+    "dialogue": "Doctor: What do you take? Patient: Aspirin.",
+    "section": "MEDICATIONS",
+    "section_text": "The patient takes aspirin every day.",
+}
+ANNOTATED = {
+    "kind": "note",
+    "corpus": "own",
+    "text": "He has gout.",
+    "entities": [{"start": 7, "end": 11, "label": "problem"}],
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_weights(tmp_path_factory.mktemp("weights"))
+
+
+@pytest.mark.parametrize(
+    ("records", "tasks"),
+    [
+        ([CONVERSATION], ["summary"]),
+        ([SECTION], ["summary"]),
+        ([ANNOTATED], ["entities", "search"]),
+        ([ANNOTATED, CONVERSATION], ["entities", "search", "summary"]),
+    ],
+)
+def test_what_was_learnt_says_what_is_asked(weights: Path, records: list[dict], tasks: list[str]) -> None:
+    chat = Chat(AutoTokenizer.from_pretrained(weights))
+    recipe = load_recipe("smollm2-135m-cpu", "smollm2-135m")
+    assert Curriculum(records, load_labels(None), chat, recipe).tasks == tasks
+
+
+@pytest.mark.parametrize(("tasks", "is_adapted"), [(["summary"], True), (["search"], False)])
+def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
+    tmp_path: Path, tasks: list[str], is_adapted: bool
+) -> None:
+    write_served(tmp_path, tasks, [], None)
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
+    how = ways(Settings(adapter=str(tmp_path), summary_window_tokens=200))
+    assert (Task.SUMMARY in how.adapted_tasks) is is_adapted
+    for text in (LONG, "He takes aspirin."):
+        note = Note.of(text, lambda part: len(part.split()), how.window_tokens, how.summary_window_tokens)
+        requests = next(ask_summary(note, 120, how))
+        assert requests
+        assert all(isinstance(one, Write) and one.prompt.is_adapted is is_adapted for one in requests)
