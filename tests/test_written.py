@@ -70,3 +70,16 @@ def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
         requests = next(ask_summary(note, 120, how))
         assert requests
         assert all(isinstance(one, Write) and one.prompt.is_adapted is is_adapted for one in requests)
+
+
+def test_an_adapter_that_goes_on_from_another_is_asked_for_what_that_one_knew(tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    write_served(first, ["entities", "search"], ["problem"], None)
+    write_served(second, ["summary"], ["problem", "test"], first)
+    assert json.loads((second / "notemill.json").read_text()) == {
+        "tasks": ["entities", "search", "summary"],
+        "entities_form": "marks",
+        "labels": ["problem"],
+    }

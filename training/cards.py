@@ -12,15 +12,13 @@ from training.recipe import Recipe
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:
-    """`notemill.json`: what the worker may ask of the adapter.
+    """`notemill.json`: what the worker may ask of the adapter: what was learnt now, and what it began with.
 
-    How search joins its decisions is the adapter's that it began from, until `train join` fits its own.
+    How search joins its decisions is the start's, too, until `train join` fits its own.
     """
-    served: dict[str, Any] = {"tasks": list(tasks)}
     begun = start / "notemill.json" if start is not None else None
-    if begun is not None and begun.is_file() and "search" in tasks:
-        before = json.loads(begun.read_text("utf-8"))
-        served |= {name: before[name] for name in ("search_join",) if name in before}
+    served: dict[str, Any] = json.loads(begun.read_text("utf-8")) if begun and begun.is_file() else {}
+    served["tasks"] = sorted({*served.get("tasks", ()), *tasks})
     if "entities" in tasks:
         served |= {"entities_form": "marks", "labels": list(labels)}
     (folder / "notemill.json").write_text(json.dumps(served, indent=1), "utf-8")
