@@ -537,6 +537,7 @@ def train_evaluate(
     baseline: options.Baselines = None,
     summary_words: options.SummaryWords = None,
     errors: options.ErrorsPage = None,
+    calibration: options.CalibrationPlot = None,
     as_json: options.Json = False,
 ) -> int:
     """Measure answers on annotated data, through the worker's own pipeline.
@@ -547,7 +548,8 @@ def train_evaluate(
     from console.evaluating import evaluate
 
     return evaluate(
-        *(task, data, names or [], limit, half, baseline or [], summary_words, errors), as_json=as_json
+        *(task, data, names or [], limit, half, baseline or [], summary_words, errors, calibration),
+        as_json=as_json,
     )
 
 

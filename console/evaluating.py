@@ -11,7 +11,9 @@ from rich.table import Table
 
 from console.results import whole_file
 from console.terminal import count_of, harmless, stderr, stdout
+from models.errors import UsageError
 from models.settings import load_settings
+from training.curves import draw_calibration
 from training.evaluation.evaluating import Plan
 from training.evaluation.evaluating import evaluate as evaluate_plan
 from training.evaluation.pages import errors_page
@@ -41,10 +43,16 @@ def evaluate(
     baselines: Sequence[str],
     summary_words: int | None,
     errors: Path | None,
+    calibration: Path | None,
     *,
     as_json: bool,
 ) -> int:
-    """The table on standard output, or with `as_json` one object on its last line."""
+    """The table on standard output, or with `as_json` one object on its last line.
+
+    Raises UsageError where a picture of probabilities is asked of a task that has none.
+    """
+    if calibration is not None and task != "entities":
+        raise UsageError(f"--calibration goes with --task entities, not with {task}")
     plan = Plan(
         task=task,
         data=data,
@@ -60,6 +68,8 @@ def evaluate(
         with whole_file(errors) as file:
             file.write(errors_page(result.cases, title).encode("utf-8", "replace"))
         stderr().print(f"The page is {errors}; it holds the notes' text.", soft_wrap=True)
+    if calibration is not None:
+        draw_calibration(calibration, result.figures["calibration"])
     if as_json:
         print(json.dumps(result.figures))
     else:

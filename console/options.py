@@ -148,6 +148,10 @@ Baselines = Annotated[
 ErrorsPage = Annotated[
     Path | None, typer.Option("--errors", metavar="FILE.html", help="Errors side by side, the worst first.")
 ]
+CalibrationPlot = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.png", help="Whether probabilities are honest, as a picture (entities)."),
+]
 NightPlan = Annotated[
     Path | None,
     typer.Argument(metavar="[PLAN]", help="The plan (TOML); else nightly.toml in the home folder."),

@@ -11,6 +11,7 @@ import pytest
 
 from models.labels import load_labels
 from models.settings import Settings
+from training.curves import draw_calibration
 from training.evaluation.data import DataError
 from training.evaluation.evaluating import TASKS, Plan, evaluate
 from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
@@ -181,3 +182,15 @@ def test_the_table_names_every_measure_and_its_interval(notemill, tmp_path):
     assert "negation P R F1" in notemill.out
     assert "1.000 1.000 1.000 [" in notemill.out
     assert "3 records" in notemill.out
+
+
+def test_what_was_said_and_what_was_right_is_a_picture(notemill, settings, data, tmp_path):
+    told = figures(settings, data, "entities")["calibration"]
+    assert sum(count for _, _, count in told["bins"]) > 0
+    draw_calibration(tmp_path / "honest.png", told)
+    assert (tmp_path / "honest.png").read_bytes().startswith(b"\x89PNG")
+    path = tmp_path / "s.jsonl"
+    path.write_text(json.dumps({"sentence": "No fever.", "start": 3, "end": 8, "negation": "negated"}) + "\n")
+    command = ["train", "evaluate", "--task", "assertion", "--data", str(path)]
+    assert notemill(*command, "--calibration", str(tmp_path / "x.png")) == 2
+    assert "--task entities" in notemill.err

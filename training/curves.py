@@ -1,4 +1,5 @@
-"""The learning curve as a PNG: each step's loss, their running mean, and the validations."""
+"""Curves as PNG: of learning, each step's loss, their running mean, and the validations; of probabilities,
+how many of those said were right. Needs no display."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ _WINDOW = 20
 
 
 def draw_curve(path: Path, losses: Sequence[float], validations: Sequence[Mapping[str, Any]]) -> None:
-    """Overwrites `path`. Needs no display."""
+    """Overwrites `path`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -30,4 +31,20 @@ def draw_curve(path: Path, losses: Sequence[float], validations: Sequence[Mappin
         )
     axes.set(xlabel="step", ylabel="loss", yscale="log")
     axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+def draw_calibration(path: Path, figures: Mapping[str, Any]) -> None:
+    """Overwrites `path`. `figures` as `training.evaluation.calibration.figures` gives them."""
+    from matplotlib.figure import Figure
+
+    said, right, counts = zip(*figures["bins"], strict=True) if figures["bins"] else ((), (), ())
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot([0, 1], [0, 1], color="0.8", label="honest")
+    axes.plot(said, right, "o-", color="tab:blue", label=f"expected error {figures['expected_error']:.2f}")
+    for one, share, count in zip(said, right, counts, strict=True):
+        axes.annotate(f"{count}", (one, share), xytext=(6, -12), textcoords="offset points", color="0.4")
+    axes.set(xlabel="probability said", ylabel="share strictly right", xlim=(0, 1), ylim=(0, 1))
+    axes.legend(loc="upper left")
     figure.savefig(path, dpi=120)
