@@ -184,13 +184,14 @@ def test_the_table_names_every_measure_and_its_interval(notemill, tmp_path):
     assert "3 records" in notemill.out
 
 
-def test_what_was_said_and_what_was_right_is_a_picture(notemill, settings, data, tmp_path):
+def test_what_was_said_and_what_was_right_is_a_picture(settings, data, tmp_path):
     told = figures(settings, data, "entities")["calibration"]
     assert sum(count for _, _, count in told["bins"]) > 0
     draw_calibration(tmp_path / "honest.png", told)
     assert (tmp_path / "honest.png").read_bytes().startswith(b"\x89PNG")
-    path = tmp_path / "s.jsonl"
-    path.write_text(json.dumps({"sentence": "No fever.", "start": 3, "end": 8, "negation": "negated"}) + "\n")
-    command = ["train", "evaluate", "--task", "assertion", "--data", str(path)]
+
+
+def test_a_picture_of_probabilities_goes_with_entities(notemill, tmp_path):
+    command = ["train", "evaluate", "--task", "search", "--data", str(tmp_path)]
     assert notemill(*command, "--calibration", str(tmp_path / "x.png")) == 2
     assert "--task entities" in notemill.err
