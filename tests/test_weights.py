@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tiny import write_tiny_weights
 
 from models.settings import Settings
 from worker import weights
+from worker.tokenizer import load_tokenizer
 from worker.weights import WeightsError, adapter_folder, is_prepared, prepare, prepared_folder, weights_sha256
 
 
@@ -79,6 +81,14 @@ def test_identity_is_of_contents_and_not_of_time(folder, tmp_path):
     config = folder / "generation_config.json"
     config.write_text(json.dumps({"changed": True}))
     assert weights_sha256(settings) != first
+
+
+def test_weights_without_a_tokenizer_say_what_is_missing(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "bare")
+    for path in (tmp_path / "bare").glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(WeightsError, match="tokenizer.json"):
+        load_tokenizer(Settings(weights=str(tmp_path / "bare")))
 
 
 def test_an_adapter_folder_without_an_adapter_is_refused(tmp_path):

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 from models.settings import Settings
 from worker.chat import Chat
-from worker.weights import prepared_folder
+from worker.weights import WeightsError, prepared_folder
 
 
-def load_chat(settings: Settings) -> Chat:
-    """Prompts as the engine encodes them. Raises WeightsError where the weights are not prepared."""
+def load_tokenizer(settings: Settings) -> Any:
+    """Raises WeightsError where the weights are not prepared, or have none."""
     folder = prepared_folder(settings)
     from transformers import AutoTokenizer
 
-    return Chat(AutoTokenizer.from_pretrained(folder))
+    try:
+        return AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError):
+        raise WeightsError(
+            f"{folder} has no tokenizer that transformers can read: put the weights' tokenizer.json and"
+            " tokenizer_config.json beside its config.json"
+        ) from None
+
+
+def load_chat(settings: Settings) -> Chat:
+    """Prompts as the engine encodes them. Raises WeightsError as `load_tokenizer`."""
+    return Chat(load_tokenizer(settings))
 
 
 def tokenizer_sha256(settings: Settings) -> str:

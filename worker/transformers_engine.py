@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import torch
-from transformers import AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.settings import Settings
@@ -17,6 +16,7 @@ from worker.metering import Meter
 from worker.networks import load_networks
 from worker.planning import plan_memory
 from worker.recipes import ways
+from worker.tokenizer import load_tokenizer
 from worker.transformers_runner import TransformersRunner
 from worker.weights import prepared_folder
 
@@ -33,7 +33,7 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
     if not is_cuda:
         keep_freed_memory()
     plan = plan_memory(settings, device_facts("cuda" if is_cuda else "cpu"))
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = load_tokenizer(settings)
     runner = TransformersRunner(load_networks(folder, settings, device), device)
     return BatchedEngine(
         runner,
