@@ -87,7 +87,7 @@ def test_weights_without_a_tokenizer_say_what_is_missing(folder, tmp_path):
     shutil.copytree(folder, tmp_path / "bare")
     for path in (tmp_path / "bare").glob("tokenizer*"):
         path.unlink()
-    with pytest.raises(WeightsError, match="tokenizer.json"):
+    with pytest.raises(WeightsError, match=r"tokenizer\.json"):
         load_tokenizer(Settings(weights=str(tmp_path / "bare")))
 
 
