@@ -41,11 +41,15 @@ def give_back(connection: Connection, worker: str) -> int:
 
 
 def release(
-    connection: Connection, jobs: Sequence[Job], detail: str, wait_seconds: float, max_attempts: int
+    connection: Connection,
+    jobs: Sequence[Job],
+    failing: dict[str, Any],
+    wait_seconds: float,
+    max_attempts: int,
 ) -> int:
-    """See Store.release."""
+    """See Store.release. `failing`: the columns of those whose last attempt it was."""
     is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
-    last = update(JobRow).where(is_last).values(**failed(Reason.CRASHED, detail))
+    last = update(JobRow).where(is_last).values(**failing)
     given_up = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
     waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
     pending = [job.id for job in jobs if to_pending(connection, is_held(job), waiting)]

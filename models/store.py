@@ -200,15 +200,21 @@ class Store:
             return leases.give_back(connection, worker)
 
     def release(
-        self, jobs: Sequence[Job], *, detail: str, wait_seconds: float = 0.0, max_attempts: int
+        self,
+        jobs: Sequence[Job],
+        *,
+        reason: Reason = Reason.CRASHED,
+        detail: str,
+        wait_seconds: float = 0.0,
+        max_attempts: int,
     ) -> int:
         """After a surprise: these jobs are pending again, to be claimed after `wait_seconds`; the attempt
-        counts, and after the last one they fail (`crashed`). Leaves alone what a later claim owns.
+        counts, and after the last one they fail for `reason`. Leaves alone what a later claim owns.
 
         `detail`: the type of the exception, never its text. Returns how many are pending.
         """
         with writing(self._engine) as connection:
-            return leases.release(connection, jobs, detail, wait_seconds, max_attempts)
+            return leases.release(connection, jobs, leases.failed(reason, detail), wait_seconds, max_attempts)
 
     def abandon(self, worker: str) -> int:
         """This worker is known to be dead: the leases of its jobs are over now. Returns how many."""

@@ -1,9 +1,9 @@
-"""Titles of chosen summaries: what a note is about, not what was done on the way."""
+"""Chosen summaries: what a note says that it is about, and not what it says on the way."""
 
 from __future__ import annotations
 
-from models.answers import Assertion, Entity
-from worker.chosen import _title
+from models.answers import Assertion, Attribute, Entity, Span
+from worker.chosen import _medications, _problems, _sentences, _title
 from worker.note import Note
 
 
@@ -53,3 +53,54 @@ def test_a_step_alone_is_no_title() -> None:
 def test_without_a_mention_the_title_is_the_first_sentence_that_is_no_heading() -> None:
     [title] = _title(note_of("REVIEW OF SYSTEMS\n\nGENERAL: No fatigue was noted. No fever."), [])
     assert title.text.startswith("GENERAL: No fatigue")
+
+
+DISCHARGED = (
+    "DISCHARGE SUMMARY\n\nPATIENT:  Jane Roe.\n\n"
+    "DISCHARGE DIAGNOSES:\n1. Acute heart failure.\n2. Hypokalemia, resolved.\n\n"
+    "HOSPITAL COURSE:  She was given furosemide. A cough was noted on the third day of it.\n\n"
+    "DISCHARGE MEDICATIONS:\n1. Apixaban 5 mg twice daily.\n2. Insulin glargine (Lantus 8 units) at night.\n\n"
+    "STOPPED:  losartan 50 mg daily.\n\n"
+    "Dictated by the attending physician on the ward."
+)
+
+
+def medication(words: str, dose: str) -> Entity:
+    told = entity(DISCHARGED, words, "medication")
+    start = DISCHARGED.index(dose)
+    stated = Attribute(kind="dosage", start=start, end=start + len(dose), text=dose)
+    return told.model_copy(update={"attributes": (stated,)})
+
+
+def test_problems_are_those_that_the_note_lists_and_then_others() -> None:
+    mentions = [
+        entity(DISCHARGED, "cough", "problem"),
+        entity(DISCHARGED, "Hypokalemia", "problem"),
+        entity(DISCHARGED, "heart failure", "problem"),
+    ]
+    assert [one.text for one in _problems(note_of(DISCHARGED), mentions, 40)] == [
+        "Acute heart failure",
+        "Hypokalemia, resolved",
+        "cough",
+    ]
+
+
+def test_medications_are_those_of_the_list_with_their_doses_and_none_that_was_stopped() -> None:
+    mentions = [
+        entity(DISCHARGED, "furosemide", "medication"),
+        medication("Apixaban", "5 mg"),
+        medication("Insulin glargine", "8 units"),
+        medication("losartan", "50 mg"),
+    ]
+    assert [one.text for one in _medications(note_of(DISCHARGED), mentions, 40)] == [
+        "Apixaban 5 mg",
+        "Insulin glargine",
+    ]
+
+
+def test_who_where_and_when_is_no_sentence_of_a_summary() -> None:
+    note = note_of(DISCHARGED)
+    scored = [(Span(start=one.start, end=one.end), 0.5) for one in note.sentences]
+    told = [one.text for one in _sentences(note, scored, 400, taken=())]
+    assert "She was given furosemide." in told
+    assert not any("Jane Roe" in one or "DISCHARGE SUMMARY" in one for one in told)

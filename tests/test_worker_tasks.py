@@ -118,6 +118,15 @@ def test_a_surprise_is_tried_again_later_and_fails_after_the_last_attempt(
     assert jobs(engine, "attempts, reason, detail") == [(3, "crashed", "ValueError")] * 2
 
 
+def test_memory_that_others_may_have_taken_is_asked_for_again(workplace: Workplace, engine: Engine) -> None:
+    (document_id,) = submit(workplace, "Such notes find no MEMORY.")
+    for number, status in enumerate(["pending", "pending", "failed"]):
+        process_document(document_id, workplace, is_alone=number > 0)
+        assert jobs(engine) == [(status,)] * 2
+        end_the_wait(engine)
+    assert jobs(engine, "attempts, reason") == [(3, "out_of_memory")] * 2
+
+
 def test_before_its_next_attempt_a_job_waits(workplace: Workplace, engine: Engine) -> None:
     (document_id,) = submit(workplace, "Such notes CRASH.")
     process_document(document_id, workplace)

@@ -36,8 +36,8 @@ _WINDOW_CHARACTERS = 1_300
 _NOTES_OF_PARTS = 25
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 _RIDGE = 1e-2
-_THING = ("bias", "wordless", "decision", "words", "meaning", "section")
-_ASPECT = ("bias", "decision", "words", "section", "evidence")
+_THING = ("bias", "wordless", "decision", "words", "meaning", "section", "elsewhere")
+_ASPECT = ("bias", "decision", "words", "section", "elsewhere", "evidence")
 """What each regression weighs."""
 
 Floats = npt.NDArray[np.float64]

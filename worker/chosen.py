@@ -27,17 +27,36 @@ from worker.sections import Section
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
 
-_SHARES = {"Problems": 0.25, "Findings": 0.15, "Medications": 0.2, "Follow-up": 0.3}
+_SHARES = {"Problems": 0.25, "Findings": 0.13, "Medications": 0.2, "Follow-up": 0.2}
 """Of the words allowed; what they leave goes to the course."""
 _TITLE_WORDS = 14
 _SHORTEST_SENTENCE_WORDS = 4
 """Fewer are a heading or a fragment."""
+_LEAST_LOWER_WORDS = 2
 _LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
 _Place = TypeVar("_Place", int, Span)
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""
-_DIAGNOSES = frozenset({"diagnoses", "impression", "assessment"})
-_ANY_TITLE = re.compile("")
+_DIAGNOSES = ("diagnoses", "impression", "assessment")
+_EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
+_HAS_WORD = re.compile(r"[^\W\d]{3}")
+_CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
+_MOST_PROBLEMS = 8
+_NOT_TAKEN = frozenset({"allergies", "discontinued", "family_history"})
+_LEAVING = re.compile(r"\bdischarge|\btransfer", re.IGNORECASE)
+_LEAST_LIST = 2
+"""Medications that are a list."""
+_EVERY_ATTRIBUTE = frozenset({"dosage", "frequency", "route", "value"})
+_DOSE_ALONE = frozenset({"dosage"})
+_APART = frozenset(
+    {
+        *("administrative", "allergies", "diagnoses", "discontinued", "examination", "family_history"),
+        *("instructions", "medications", "past_history", "plan", "results", "review_of_systems"),
+        "social_history",
+    }
+)
+"""Kinds of sections that tell of no course."""
+_ENDS = (".", "!", "?", '"')
 _OF_A_PROCEDURE = re.compile(
     r"^(?!.*\b(?:indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
     re.IGNORECASE,
@@ -71,9 +90,9 @@ def choose(
         return _conversation(note, entities, said, max_words)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}
     chosen = {
-        "Problems": _listed(note, entities, "problem", words["Problems"]),
+        "Problems": _problems(note, entities, words["Problems"]),
         "Findings": _listed(note, entities, "test", words["Findings"]),
-        "Medications": _listed(note, entities, "medication", words["Medications"]),
+        "Medications": _medications(note, entities, words["Medications"]),
     }
     planned = _planned(note, [(sentence, of["plan"]) for sentence, of in kinds], how)
     plan = _sentences(note, planned, words["Follow-up"], taken=())
@@ -81,9 +100,9 @@ def choose(
     used = sum(_num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
     told = _sentences(
         note,
-        [(sentence, of["course"]) for sentence, of in kinds],
+        _happened(note, [(sentence, of["course"]) for sentence, of in kinds]),
         max_words - used,
-        taken=[piece.source for piece in plan],
+        taken=[piece.source for pieces in (plan, chosen["Problems"]) for piece in pieces],
     )
     return [
         SummarySentence(
@@ -162,46 +181,104 @@ def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) 
     return [piece for _, piece in sorted(kept, key=lambda one: one[0])]
 
 
-def _piece(note: Note, entity: Entity) -> _Piece:
+def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[_Piece]:
+    """What the note's list of diagnoses says, and of what it does not, the foremost mentions."""
+    told = [piece for _, piece in _within(((piece.source, piece) for piece in _stated(note)), max_words)]
+    whole = " ".join(piece.text for piece in told).lower()
+    left = max_words - sum(map(_num_words, told))
+    others = [one for one in _listed(note, entities, "problem", left) if one.text.lower() not in whole]
+    return [*told, *others[: max(0, _MOST_PROBLEMS - len(told))]]
+
+
+def _medications(note: Note, entities: Sequence[Entity], max_words: int) -> list[_Piece]:
+    """Those of the list of medications, where there is one, as a whole if it fits with doses alone."""
+    taken = [
+        one
+        for one in entities
+        if one.label == "medication" and note.section_at(one.start).kind not in _NOT_TAKEN
+    ]
+    listed = [one for one in taken if note.section_at(one.start).kind == "medications"]
+    discharged = [one for one in listed if _LEAVING.search(note.section_at(one.start).title)]
+    if len(groups := _groups(discharged or listed, "medication")) < _LEAST_LIST:
+        return _listed(note, taken, "medication", max_words)
+    for attributes in (_EVERY_ATTRIBUTE, _DOSE_ALONE):
+        pieces = [_piece(note, group[0], attributes) for group in groups]
+        if sum(map(_num_words, pieces)) <= max_words:
+            break
+    return [piece for _, piece in _within(((piece.source, piece) for piece in pieces), max_words)]
+
+
+def _piece(note: Note, entity: Entity, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> _Piece:
     """The mention with what is stated of it, as far as it follows within the same sentence."""
     sentence = note.sentence_at(entity.start)
-    ends = [one.end for one in entity.attributes if entity.end <= one.start and one.end <= sentence.end]
+    ends = [
+        one.end
+        for one in entity.attributes
+        if one.kind in attributes and entity.end <= one.start and one.end <= sentence.end
+    ]
     end = max([entity.end, *(one for one in ends if one - entity.end <= 60)])
-    return _Piece(_one_line(note.text[entity.start : end]), sentence)
+    text = _one_line(note.text[entity.start : end])
+    is_open = text.count("(") > text.count(")")
+    return _Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)
 
 
 def _sentences(
     note: Note, scored: Sequence[tuple[Span, float]], max_words: int, taken: Sequence[Span]
 ) -> list[_Piece]:
-    """The sentences that answer best and fit, in the note's order."""
+    """The sentences that answer best and fit, in the note's order, without the headings before them."""
     free = [
-        (span, _Piece(_one_line(note.text[span.start : span.end]), span))
+        (span, _Piece(_body(note, span), span))
         for span, score in sorted(scored, key=lambda one: -one[1])
         if span not in taken
     ]
-    long_enough = [one for one in free if _num_words(one[1]) >= _SHORTEST_SENTENCE_WORDS]
-    kept = _within(long_enough, max_words)
+    long_enough = [one for one in free if _is_sentence(one[1].text)]
+    whole = [one for one in long_enough if one[1].text.endswith(_ENDS)]
+    kept = _within(whole or long_enough, max_words)
     return [piece for _, piece in sorted(kept, key=lambda one: one[0].start)]
 
 
+def _body(note: Note, span: Span) -> str:
+    """What a sentence says after its heading, on one line; '' where it tells who, where and when."""
+    section = note.section_at(span.start)
+    start = max(span.start, min(section.body_start, span.end))
+    if section.kind == "administrative" and "\n" not in note.text[section.start : start]:
+        return ""
+    return _one_line(note.text[start : span.end].lstrip(" :,"))
+
+
+def _is_sentence(text: str) -> bool:
+    """No heading, no fragment, and nobody's signature."""
+    words = text.split()
+    return len(words) >= _SHORTEST_SENTENCE_WORDS and sum(map(str.islower, words)) >= _LEAST_LOWER_WORDS
+
+
+def _happened(note: Note, decided: Sequence[tuple[Span, float]]) -> list[tuple[Span, float]]:
+    """Sentences that may tell of the course, those under its own heading first."""
+    kinds = [note.section_at(span.start).kind for span, _ in decided]
+    likely = [
+        (span, score + float(kind == "course"))
+        for (span, score), kind in zip(decided, kinds, strict=True)
+        if kind not in _APART
+    ]
+    return likely or list(decided)
+
+
 def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> list[tuple[Span, float]]:
-    """Sentences that may tell of a follow-up: of a plan's section, or with one of its words."""
+    """Sentences of a plan's section; without one those with a word of a follow-up."""
     sentences = [note.text[span.start : span.end] for span, _ in decided]
     shares = shares_of_words(_FOLLOW_UP_WORDS, sentences, note.text)
     scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, how)
-    return [
-        (span, score)
-        for (span, score), share in zip(scored, shares, strict=True)
-        if share > 0 or note.section_at(span.start).kind in _PLANNING
-    ]
+    kinds = [note.section_at(span.start).kind for span, _ in scored]
+    of_plan = [one for one, kind in zip(scored, kinds, strict=True) if kind in _PLANNING]
+    return of_plan or [one for one, share in zip(scored, shares, strict=True) if share > 0]
 
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
     """The stated diagnosis, else the foremost problem, and the procedure; without any the first words."""
     done = [one for one in entities if _is_told(note, one)]
     title = [
-        *(_stated(note, _DIAGNOSES, _ANY_TITLE) or _foremost(note, entities, "problem", 6)),
-        *(_stated(note, {"procedure"}, _OF_A_PROCEDURE) or _foremost(note, done, "procedure", 8)),
+        *(_stated(note)[:1] or _foremost(note, entities, "problem", 6)),
+        *(_named_procedure(note) or _foremost(note, done, "procedure", 8)),
     ]
     if title:
         return title
@@ -210,15 +287,46 @@ def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
     return [_Piece(" ".join(words[:_TITLE_WORDS]), first)]
 
 
-def _stated(note: Note, kinds: Collection[str], title: re.Pattern[str]) -> list[_Piece]:
-    """What the first short section of these kinds says first, if it is as short as a title."""
+def _stated(note: Note) -> list[_Piece]:
+    """The note's own list of what is the matter: its diagnoses, else its impression, else its assessment.
+
+    What was thought before is left out where what was found is stated, too.
+    """
+    for kind in _DIAGNOSES:
+        found = [one for one in note.sections if one.kind == kind]
+        found = [one for one in found if not _EARLIER.search(one.title)] or found
+        said = {piece.text.lower(): piece for section in found for piece in _said(note, section)}
+        if said:
+            return list(said.values())
+    return []
+
+
+def _said(note: Note, section: Section) -> list[_Piece]:
+    """Each sentence of a section, up to its first comma where it is longer than a title; longer ones not.
+
+    Of a long section only what is numbered: the rest goes into detail.
+    """
+    pieces, is_short = [], _is_short(section)
+    for sentence in note.sentences:
+        start = max(sentence.start, section.body_start)
+        if start < section.end and sentence.end > section.body_start and sentence.start < section.end:
+            text = note.text[start : min(sentence.end, section.end)].lstrip(" :,")
+            is_item = is_short or _LIST_NUMBER.match(text)
+            text = _one_line(text).partition(".,")[0]
+            if len(text.split()) > _TITLE_WORDS:
+                text = _CLAUSE_END.split(text, maxsplit=1)[0]
+            text = text.strip(" ,.")
+            if is_item and _HAS_WORD.search(text) and len(text.split()) <= _TITLE_WORDS:
+                pieces.append(_Piece(text, sentence))
+    return pieces
+
+
+def _named_procedure(note: Note) -> list[_Piece]:
+    """What the first short section that names a procedure says first."""
     for section in note.sections:
-        if section.kind in kinds and title.search(section.title) and _is_short(section):
-            first = note.sentence_at(section.body_start + 1)
-            start = max(first.start, section.body_start)
-            text = _one_line(note.text[start : first.end]).partition(".,")[0].strip(" ,.")
-            if 1 < len(text.split()) <= _TITLE_WORDS:
-                return [_Piece(text, first)]
+        is_naming = section.kind == "procedure" and _OF_A_PROCEDURE.search(section.title)
+        if is_naming and _is_short(section) and (said := _said(note, section)):
+            return said[:1]
     return []
 
 

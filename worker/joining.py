@@ -29,6 +29,8 @@ class Clues(NamedTuple):
     """Its nearness to the query, -1 to 1."""
     section: float
     """1 where it stands in a section that the query names."""
+    elsewhere: float
+    """1 where the note has such a section and it stands in another."""
     evidence: float
     """How probably it tells of the aspect that is asked for, 0 to 1."""
 
@@ -42,6 +44,7 @@ class JoinWeights(NamedTuple):
     words: float = 0.0
     meaning: float = 0.0
     section: float = 0.0
+    elsewhere: float = 0.0
     evidence: float = 0.0
 
 

@@ -89,6 +89,7 @@ def clues(
     shares = shares_of_words(query, [note.text[span.start : span.end] for span, _ in decided], note.text)
     is_wordless = max(shares, default=0.0) < _NAMED_SHARE
     named, told = kinds_named(query), known.evidence or {}
+    is_there = any(section.kind in named for section in note.sections)
     return [
         (
             span,
@@ -98,11 +99,13 @@ def clues(
                 decision=_log_odds(score),
                 words=share,
                 meaning=known.nearness.get(span.start, 0.0),
-                section=float(note.section_at(span.start).kind in named),
+                section=float(is_in),
+                elsewhere=float(is_there and not is_in),
                 evidence=told.get(span.start, 0.0),
             ),
         )
         for (span, score), share in zip(decided, shares, strict=True)
+        for is_in in (note.section_at(span.start).kind in named,)
     ]
 
 

@@ -36,7 +36,12 @@ _T = TypeVar("_T")
 
 
 class EngineCrashedError(NotemillError):
-    """The engine refused because of a surprise of its own; the text is the surprise's type."""
+    """The engine refused because of something that may pass: a surprise of its own, whose type is the text,
+    or memory that others have taken."""
+
+    def __init__(self, failed: Failed) -> None:
+        super().__init__(failed.detail)
+        self.reason = failed.reason
 
 
 def process_document(document_id: int, workplace: Workplace, *, is_alone: bool = False) -> None:
@@ -70,10 +75,10 @@ def _work_off(work: Work, workplace: Workplace) -> None:
     open_jobs = {job.id: job for job in work.jobs}
     try:
         for ended in _outcomes(work, workplace):
-            crashed = [outcome for _, outcome in ended if _is_crash(outcome)]
-            _record([one for one in ended if not _is_crash(one[1])], open_jobs, workplace)
-            if crashed:
-                raise EngineCrashedError(crashed[0].detail)
+            passing = [outcome for _, outcome in ended if _may_pass(outcome)]
+            _record([one for one in ended if not _may_pass(one[1])], open_jobs, workplace)
+            if passing:
+                raise EngineCrashedError(passing[0])
     except StoppedError:
         raise
     except TimedOutError:
@@ -101,8 +106,9 @@ def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
         yield from process(part, engine=engine, how=how, meter=meter, known=known)
 
 
-def _is_crash(outcome: Outcome) -> TypeGuard[Failed]:
-    return isinstance(outcome, Failed) and outcome.reason is Reason.CRASHED
+def _may_pass(outcome: Outcome) -> TypeGuard[Failed]:
+    """Whether another attempt may succeed where nothing about the note has changed."""
+    return isinstance(outcome, Failed) and outcome.reason in (Reason.CRASHED, Reason.OUT_OF_MEMORY)
 
 
 def _record(ended: Sequence[Ended], open_jobs: dict[int, Job], workplace: Workplace) -> None:
@@ -137,6 +143,7 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
     pending = _patiently(
         lambda: workplace.store.release(
             jobs,
+            reason=error.reason if isinstance(error, EngineCrashedError) else Reason.CRASHED,
             detail=name,
             wait_seconds=min(_BACKOFF_SECONDS * 4**surprises, _LONGEST_BACKOFF_SECONDS),
             max_attempts=workplace.settings.max_attempts,
@@ -144,7 +151,7 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
         workplace,
     )
     if pending < len(jobs):
-        log.warning("document %d: %d jobs failed, crashed", document_id, len(jobs) - pending)
+        log.warning("document %d: %d jobs failed, %s", document_id, len(jobs) - pending, name)
     if workplace.surprises.count() >= _SURPRISES_TO_GIVE_UP:
         log.critical("%d surprises and no answer between: the worker gives up", _SURPRISES_TO_GIVE_UP)
         workplace.give_up()

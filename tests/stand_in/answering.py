@@ -14,7 +14,7 @@ from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, S
 class StandIn:
     """Asked about a note that holds the word, it does what a network or a bug may do:
 
-    KILL the process, HANG, CRASH with the note in the exception, or be BROKEN as a GPU after an error.
+    KILL the process, HANG, CRASH with the note in the exception, be BROKEN as a GPU after an error, or find no MEMORY.
     Each call takes `seconds` and leaves a line in the file `answered` of the folder.
     """
 
@@ -36,6 +36,8 @@ class StandIn:
             os.kill(os.getpid(), signal.SIGKILL)
         if "CRASH" in text:
             raise ValueError(f"cannot read {text}")
+        if "MEMORY" in text:
+            return [Refusal("out_of_memory", "a test's") for _ in requests]
         if "BROKEN" in text:
             return [Refusal("crashed", "AcceleratorError") for _ in requests]
         self.is_closed.wait(3600 if "HANG" in text else self.seconds)
