@@ -59,7 +59,7 @@ DISCHARGED = (
     "DISCHARGE SUMMARY\n\nPATIENT:  Jane Roe.\n\n"
     "DISCHARGE DIAGNOSES:\n1. Acute heart failure.\n2. Hypokalemia, resolved.\n\n"
     "HOSPITAL COURSE:  She was given furosemide. A cough was noted on the third day of it.\n\n"
-    "DISCHARGE MEDICATIONS:\n1. Apixaban 5 mg twice daily.\n2. Insulin glargine (Lantus 8 units) at night.\n\n"
+    "DISCHARGE MEDICATIONS:\n1. Apixaban 5 mg twice daily.\n2. Insulin glargine (Lantus 8 units) daily.\n\n"
     "STOPPED:  losartan 50 mg daily.\n\n"
     "Dictated by the attending physician on the ward."
 )

@@ -14,7 +14,8 @@ from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, S
 class StandIn:
     """Asked about a note that holds the word, it does what a network or a bug may do:
 
-    KILL the process, HANG, CRASH with the note in the exception, be BROKEN as a GPU after an error, or find no MEMORY.
+    KILL the process, HANG, CRASH with the note in the exception, be BROKEN as a GPU after an error,
+    or find no MEMORY.
     Each call takes `seconds` and leaves a line in the file `answered` of the folder.
     """
 
