@@ -140,10 +140,11 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
     workplace.tally.surprise()
     surprises = min(job.surprises for job in jobs)
+    reason = error.reason if isinstance(error, EngineCrashedError) else Reason.CRASHED
     pending = _patiently(
         lambda: workplace.store.release(
             jobs,
-            reason=error.reason if isinstance(error, EngineCrashedError) else Reason.CRASHED,
+            reason=reason,
             detail=name,
             wait_seconds=min(_BACKOFF_SECONDS * 4**surprises, _LONGEST_BACKOFF_SECONDS),
             max_attempts=workplace.settings.max_attempts,
@@ -151,7 +152,7 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
         workplace,
     )
     if pending < len(jobs):
-        log.warning("document %d: %d jobs failed, %s", document_id, len(jobs) - pending, name)
+        log.warning("document %d: %d jobs failed, %s", document_id, len(jobs) - pending, reason)
     if workplace.surprises.count() >= _SURPRISES_TO_GIVE_UP:
         log.critical("%d surprises and no answer between: the worker gives up", _SURPRISES_TO_GIVE_UP)
         workplace.give_up()
