@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from models.answers import Assertion, Attribute, Entity, Span
 from worker.chosen import _medications, _problems, _sentences, _title
 from worker.note import Note
@@ -104,3 +106,15 @@ def test_who_where_and_when_is_no_sentence_of_a_summary() -> None:
     told = [one.text for one in _sentences(note, scored, 400, taken=())]
     assert "She was given furosemide." in told
     assert not any("Jane Roe" in one or "DISCHARGE SUMMARY" in one for one in told)
+
+
+@pytest.mark.parametrize(("holds", "problems"), [(True, ["Pulmonary embolism"]), (False, [])])
+def test_what_is_denied_behind_a_comma_is_not_cut_before_it(holds: bool, problems: list[str]) -> None:
+    text = (
+        "IMPRESSION:  Pulmonary embolism, which we thought of for two whole days and then for good reasons "
+        "ruled out by angiography of the chest."
+    )
+    mention = entity(text, "Pulmonary embolism", "problem")
+    assertion = Assertion.PRESENT if holds else Assertion.NEGATED
+    told = _problems(note_of(text), [mention.model_copy(update={"assertion": assertion})], 40)
+    assert [one.text for one in told] == problems

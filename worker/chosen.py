@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Generator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from models.answers import Assertion, Entity, Span, SummarySentence
@@ -22,25 +21,19 @@ from worker.note import Note
 from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
 from worker.search import joined_scores
-from worker.sections import Section
+from worker.stated import TITLE_WORDS, Piece, is_short, named_procedure, one_line, stated
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
 
 _SHARES = {"Problems": 0.25, "Findings": 0.13, "Medications": 0.2, "Follow-up": 0.2}
 """Of the words allowed; what they leave goes to the course."""
-_TITLE_WORDS = 14
 _SHORTEST_SENTENCE_WORDS = 4
 """Fewer are a heading or a fragment."""
 _LEAST_LOWER_WORDS = 2
-_LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
 _Place = TypeVar("_Place", int, Span)
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""
-_DIAGNOSES = ("diagnoses", "impression", "assessment")
-_EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
-_HAS_WORD = re.compile(r"[^\W\d]{3}")
-_CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
 _MOST_PROBLEMS = 8
 _NOT_TAKEN = frozenset({"allergies", "discontinued", "family_history"})
 _LEAVING = re.compile(r"\bdischarge|\btransfer", re.IGNORECASE)
@@ -57,25 +50,10 @@ _APART = frozenset(
 )
 """Kinds of sections that tell of no course."""
 _ENDS = (".", "!", "?", '"')
-_OF_A_PROCEDURE = re.compile(
-    r"^(?!.*\b(?:indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
-    re.IGNORECASE,
-)
-"""Headings over the name of what was done; "ANESTHESIA" and "INDICATIONS FOR SURGERY" are of its kind too."""
-_LONGEST_TELLING = 400
-"""Characters of such a section: the details of a procedure say what was done, not what the note is about."""
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""
 _PLANNING = frozenset({"plan", "instructions"})
 _HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """Some of the note's own words, and the sentence they stand in."""
-
-    text: str
-    source: Span
 
 
 def choose(
@@ -120,8 +98,8 @@ def _conversation(
     note: Note, entities: Sequence[Entity], said: Sequence[Said], max_words: int
 ) -> list[SummarySentence]:
     """Questions with their answers, and statements, as many as fit. Lists would tell what was denied."""
-    stated = [one for one in entities if not is_asked(note, one.start)]
-    title = _foremost(note, stated, "problem", 6)
+    affirmed = [one for one in entities if not is_asked(note, one.start)]
+    title = _foremost(note, affirmed, "problem", 6)
     left, told = max_words - sum(_num_words(piece) for piece in title), []
     for one in said:
         if len(one.text.split()) <= left:
@@ -131,14 +109,14 @@ def _conversation(
     return [SummarySentence(section="", text=heading, sources=_sources(title)), *told]
 
 
-def _foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:
+def _foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
     """The one mention that stands for the note, if there is any of this label."""
     groups = _groups(entities, label)
     fitting = [group for group in groups if len(group[0].text.split()) <= max_words]
     if not fitting:
         return []
     foremost = max(fitting, key=lambda group: sum(_weight(note, one) for one in group))
-    return [_Piece(_one_line(foremost[0].text), note.sentence_at(foremost[0].start))]
+    return [Piece(one_line(foremost[0].text), note.sentence_at(foremost[0].start))]
 
 
 def _weight(note: Note, entity: Entity) -> float:
@@ -150,11 +128,7 @@ def _weight(note: Note, entity: Entity) -> float:
 def _is_told(note: Note, entity: Entity) -> bool:
     """Whether it stands in a short section that says what the note is about."""
     section = note.section_at(entity.start)
-    return section.kind in _TELLING and _is_short(section)
-
-
-def _is_short(section: Section) -> bool:
-    return section.end - section.body_start <= _LONGEST_TELLING
+    return section.kind in _TELLING and is_short(section)
 
 
 def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
@@ -168,7 +142,7 @@ def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
     return list(groups.values())
 
 
-def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[_Piece]:
+def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
     """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
     ranked = sorted(_groups(entities, label), key=lambda group: -sum(_weight(note, one) for one in group))
     names = {group[0].text.lower() for group in ranked}
@@ -181,16 +155,21 @@ def _listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) 
     return [piece for _, piece in sorted(kept, key=lambda one: one[0])]
 
 
-def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[_Piece]:
+def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[Piece]:
     """What the note's list of diagnoses says, and of what it does not, the foremost mentions."""
-    told = [piece for _, piece in _within(((piece.source, piece) for piece in _stated(note)), max_words)]
+    told = [
+        piece
+        for _, piece in _within(
+            ((piece.source, piece) for piece in stated(note, _denied(entities))), max_words
+        )
+    ]
     whole = " ".join(piece.text for piece in told).lower()
     left = max_words - sum(map(_num_words, told))
     others = [one for one in _listed(note, entities, "problem", left) if one.text.lower() not in whole]
     return [*told, *others[: max(0, _MOST_PROBLEMS - len(told))]]
 
 
-def _medications(note: Note, entities: Sequence[Entity], max_words: int) -> list[_Piece]:
+def _medications(note: Note, entities: Sequence[Entity], max_words: int) -> list[Piece]:
     """Those of the list of medications, where there is one, as a whole if it fits with doses alone."""
     taken = [
         one
@@ -208,7 +187,7 @@ def _medications(note: Note, entities: Sequence[Entity], max_words: int) -> list
     return [piece for _, piece in _within(((piece.source, piece) for piece in pieces), max_words)]
 
 
-def _piece(note: Note, entity: Entity, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> _Piece:
+def _piece(note: Note, entity: Entity, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:
     """The mention with what is stated of it, as far as it follows within the same sentence."""
     sentence = note.sentence_at(entity.start)
     ends = [
@@ -217,17 +196,17 @@ def _piece(note: Note, entity: Entity, attributes: Collection[str] = _EVERY_ATTR
         if one.kind in attributes and entity.end <= one.start and one.end <= sentence.end
     ]
     end = max([entity.end, *(one for one in ends if one - entity.end <= 60)])
-    text = _one_line(note.text[entity.start : end])
+    text = one_line(note.text[entity.start : end])
     is_open = text.count("(") > text.count(")")
-    return _Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)
+    return Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)
 
 
 def _sentences(
     note: Note, scored: Sequence[tuple[Span, float]], max_words: int, taken: Sequence[Span]
-) -> list[_Piece]:
+) -> list[Piece]:
     """The sentences that answer best and fit, in the note's order, without the headings before them."""
     free = [
-        (span, _Piece(_body(note, span), span))
+        (span, Piece(_body(note, span), span))
         for span, score in sorted(scored, key=lambda one: -one[1])
         if span not in taken
     ]
@@ -243,7 +222,7 @@ def _body(note: Note, span: Span) -> str:
     start = max(span.start, min(section.body_start, span.end))
     if section.kind == "administrative" and "\n" not in note.text[section.start : start]:
         return ""
-    return _one_line(note.text[start : span.end].lstrip(" :,"))
+    return one_line(note.text[start : span.end].lstrip(" :,"))
 
 
 def _is_sentence(text: str) -> bool:
@@ -273,61 +252,22 @@ def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> li
     return of_plan or [one for one, share in zip(scored, shares, strict=True) if share > 0]
 
 
-def _title(note: Note, entities: Sequence[Entity]) -> list[_Piece]:
+def _denied(entities: Sequence[Entity]) -> list[Entity]:
+    return [one for one in entities if one.assertion not in _HOLDS]
+
+
+def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:
     """The stated diagnosis, else the foremost problem, and the procedure; without any the first words."""
     done = [one for one in entities if _is_told(note, one)]
     title = [
-        *(_stated(note)[:1] or _foremost(note, entities, "problem", 6)),
-        *(_named_procedure(note) or _foremost(note, done, "procedure", 8)),
+        *(stated(note, _denied(entities))[:1] or _foremost(note, entities, "problem", 6)),
+        *(named_procedure(note) or _foremost(note, done, "procedure", 8)),
     ]
     if title:
         return title
     first = _first_said(note)
     words = note.text[first.start : first.end].split()
-    return [_Piece(" ".join(words[:_TITLE_WORDS]), first)]
-
-
-def _stated(note: Note) -> list[_Piece]:
-    """The note's own list of what is the matter: its diagnoses, else its impression, else its assessment.
-
-    What was thought before is left out where what was found is stated, too.
-    """
-    for kind in _DIAGNOSES:
-        found = [one for one in note.sections if one.kind == kind]
-        found = [one for one in found if not _EARLIER.search(one.title)] or found
-        said = {piece.text.lower(): piece for section in found for piece in _said(note, section)}
-        if said:
-            return list(said.values())
-    return []
-
-
-def _said(note: Note, section: Section) -> list[_Piece]:
-    """Each sentence of a section, up to its first comma where it is longer than a title; longer ones not.
-
-    Of a long section only what is numbered: the rest goes into detail.
-    """
-    pieces, is_short = [], _is_short(section)
-    for sentence in note.sentences:
-        start = max(sentence.start, section.body_start)
-        if start < section.end and sentence.end > section.body_start and sentence.start < section.end:
-            text = note.text[start : min(sentence.end, section.end)].lstrip(" :,")
-            is_item = is_short or _LIST_NUMBER.match(text)
-            text = _one_line(text).partition(".,")[0]
-            if len(text.split()) > _TITLE_WORDS:
-                text = _CLAUSE_END.split(text, maxsplit=1)[0]
-            text = text.strip(" ,.")
-            if is_item and _HAS_WORD.search(text) and len(text.split()) <= _TITLE_WORDS:
-                pieces.append(_Piece(text, sentence))
-    return pieces
-
-
-def _named_procedure(note: Note) -> list[_Piece]:
-    """What the first short section that names a procedure says first."""
-    for section in note.sections:
-        is_naming = section.kind == "procedure" and _OF_A_PROCEDURE.search(section.title)
-        if is_naming and _is_short(section) and (said := _said(note, section)):
-            return said[:1]
-    return []
+    return [Piece(" ".join(words[:TITLE_WORDS]), first)]
 
 
 def _first_said(note: Note) -> Span:
@@ -338,7 +278,7 @@ def _first_said(note: Note) -> Span:
     return note.sentences[0]
 
 
-def _within(ranked: Iterable[tuple[_Place, _Piece]], max_words: int) -> list[tuple[_Place, _Piece]]:
+def _within(ranked: Iterable[tuple[_Place, Piece]], max_words: int) -> list[tuple[_Place, Piece]]:
     """The first that fit, one after the other."""
     kept, left = [], max_words
     for one in ranked:
@@ -348,18 +288,18 @@ def _within(ranked: Iterable[tuple[_Place, _Piece]], max_words: int) -> list[tup
     return kept
 
 
-def _one_sentence(section: str, pieces: Sequence[_Piece]) -> list[SummarySentence]:
+def _one_sentence(section: str, pieces: Sequence[Piece]) -> list[SummarySentence]:
     if not pieces:
         return []
     text = _capitalised("; ".join(piece.text for piece in pieces)) + "."
     return [SummarySentence(section=section, text=text, sources=_sources(pieces))]
 
 
-def _each(section: str, pieces: Sequence[_Piece]) -> list[SummarySentence]:
+def _each(section: str, pieces: Sequence[Piece]) -> list[SummarySentence]:
     return [SummarySentence(section=section, text=piece.text, sources=(piece.source,)) for piece in pieces]
 
 
-def _sources(pieces: Iterable[_Piece]) -> tuple[Span, ...]:
+def _sources(pieces: Iterable[Piece]) -> tuple[Span, ...]:
     return tuple(dict.fromkeys(piece.source for piece in pieces))
 
 
@@ -369,13 +309,8 @@ def _owner(name: str) -> str | None:
     )
 
 
-def _num_words(piece: _Piece) -> int:
+def _num_words(piece: Piece) -> int:
     return len(piece.text.split())
-
-
-def _one_line(text: str) -> str:
-    """The words of a piece on one line, without a list's number before them or its comma behind."""
-    return _LIST_NUMBER.sub("", " ".join(text.split())).rstrip(" ,")
 
 
 def _capitalised(text: str) -> str:

@@ -36,7 +36,7 @@ _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
     Task.SEARCH: (*_SEARCH_CODE, "decisions"),
     Task.SUMMARY: (
-        *("summary", "chosen", "dialogue", "written", "checking", "numbers", "medications"),
+        *("summary", "chosen", "stated", "dialogue", "written", "checking", "numbers", "medications"),
         *_SEARCH_CODE,
         *_ENTITIES_CODE,
     ),

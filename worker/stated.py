@@ -1,0 +1,90 @@
+"""What a note's own headings state: its list of what is the matter, and the name of what was done.
+
+In the note's words; a longer item is cut at its first comma, and left out where that could change its sense.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from models.answers import Entity, Span
+from worker.note import Note
+from worker.sections import Section
+
+TITLE_WORDS = 14
+_DIAGNOSES = ("diagnoses", "impression", "assessment")
+_EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
+_HAS_WORD = re.compile(r"[^\W\d]{3}")
+_CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
+_LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
+_OF_A_PROCEDURE = re.compile(
+    r"^(?!.*\b(?:indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
+    re.IGNORECASE,
+)
+"""Headings over the name of what was done; "ANESTHESIA" and "INDICATIONS FOR SURGERY" are of its kind too."""
+_LONGEST_TELLING = 400
+"""Characters of such a section: the details of a procedure say what was done, not what the note is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some of the note's own words, and the sentence they stand in."""
+
+    text: str
+    source: Span
+
+
+def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
+    """The note's own list of what is the matter: its diagnoses, else its impression, else its assessment.
+
+    What was thought before is left out where what was found is stated, too. `denied`: mentions that do not
+    hold; an item with one is not cut, since what denies it may stand behind the comma.
+    """
+    for kind in _DIAGNOSES:
+        found = [one for one in note.sections if one.kind == kind]
+        found = [one for one in found if not _EARLIER.search(one.title)] or found
+        said = {piece.text.lower(): piece for section in found for piece in _said(note, section, denied)}
+        if said:
+            return list(said.values())
+    return []
+
+
+def _said(note: Note, section: Section, denied: Collection[Entity]) -> list[Piece]:
+    """Each sentence of a section, up to its first comma where it is longer than a title; longer ones not.
+
+    Of a long section only what is numbered: the rest goes into detail.
+    """
+    pieces, is_whole = [], is_short(section)
+    for sentence in note.sentences:
+        start = max(sentence.start, section.body_start)
+        if start < section.end and sentence.end > section.body_start and sentence.start < section.end:
+            text = note.text[start : min(sentence.end, section.end)].lstrip(" :,")
+            is_item = is_whole or _LIST_NUMBER.match(text)
+            text = one_line(text).partition(".,")[0]
+            is_denied = any(sentence.start <= one.start < sentence.end for one in denied)
+            if len(text.split()) > TITLE_WORDS and not is_denied:
+                text = _CLAUSE_END.split(text, maxsplit=1)[0]
+            text = text.strip(" ,.")
+            if is_item and _HAS_WORD.search(text) and len(text.split()) <= TITLE_WORDS:
+                pieces.append(Piece(text, sentence))
+    return pieces
+
+
+def named_procedure(note: Note) -> list[Piece]:
+    """What the first short section that names a procedure says first."""
+    for section in note.sections:
+        is_naming = section.kind == "procedure" and _OF_A_PROCEDURE.search(section.title)
+        if is_naming and is_short(section) and (said := _said(note, section, ())):
+            return said[:1]
+    return []
+
+
+def is_short(section: Section) -> bool:
+    return section.end - section.body_start <= _LONGEST_TELLING
+
+
+def one_line(text: str) -> str:
+    """The words of a piece on one line, without a list's number before them or its comma behind."""
+    return _LIST_NUMBER.sub("", " ".join(text.split())).rstrip(" ,")
