@@ -61,7 +61,7 @@ def recognize(row: Row, path: Path, columns: Columns) -> Recognized | BrokenRow:
             return _whole(row, PLAIN, "note", ())
         if {"question", "answer"} <= row.keys():
             return _whole(row, ANSWER, "answer", ("question",))
-    except (TypeError, KeyError, ValueError):
+    except (TypeError, KeyError, ValueError, OverflowError):
         return BrokenRow("a field is missing or of another type")
     return BrokenRow("no known columns")
 

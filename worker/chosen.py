@@ -253,7 +253,7 @@ def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> li
 
 
 def _denied(entities: Sequence[Entity]) -> list[Entity]:
-    return [one for one in entities if one.assertion not in _HOLDS]
+    return [one for one in entities if one.assertion is Assertion.NEGATED]
 
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:

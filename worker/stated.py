@@ -39,8 +39,8 @@ class Piece:
 def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
     """The note's own list of what is the matter: its diagnoses, else its impression, else its assessment.
 
-    What was thought before is left out where what was found is stated, too. `denied`: mentions that do not
-    hold; an item with one is not cut, since what denies it may stand behind the comma.
+    What was thought before is left out where what was found is stated, too. `denied`: negated
+    mentions; before the comma they keep an item from being cut, since what denies them may stand behind it.
     """
     for kind in _DIAGNOSES:
         found = [one for one in note.sections if one.kind == kind]
@@ -63,9 +63,10 @@ def _said(note: Note, section: Section, denied: Collection[Entity]) -> list[Piec
             text = note.text[start : min(sentence.end, section.end)].lstrip(" :,")
             is_item = is_whole or _LIST_NUMBER.match(text)
             text = one_line(text).partition(".,")[0]
-            is_denied = any(sentence.start <= one.start < sentence.end for one in denied)
-            if len(text.split()) > TITLE_WORDS and not is_denied:
-                text = _CLAUSE_END.split(text, maxsplit=1)[0]
+            if len(text.split()) > TITLE_WORDS:
+                kept = _CLAUSE_END.split(text, maxsplit=1)[0]
+                inside = [one for one in denied if sentence.start <= one.start < sentence.end]
+                text = text if any(one_line(one.text) in kept for one in inside) else kept
             text = text.strip(" ,.")
             if is_item and _HAS_WORD.search(text) and len(text.split()) <= TITLE_WORDS:
                 pieces.append(Piece(text, sentence))
