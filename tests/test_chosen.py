@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.answers import Assertion, Attribute, Entity, Span
-from worker.chosen import _medications, _problems, _sentences, _title
+from worker.chosen import _listed, _medications, _problems, _sentences, _title
 from worker.note import Note
 
 
@@ -57,6 +57,22 @@ def test_without_a_mention_the_title_is_the_first_sentence_that_is_no_heading() 
     assert title.text.startswith("GENERAL: No fatigue")
 
 
+def test_a_finding_is_told_with_the_value_on_either_side_of_it() -> None:
+    text = "She had a normal MRI of the head. Hematocrit was 31."
+    values = {"MRI": "normal", "Hematocrit": "31"}
+    mentions = [
+        entity(text, test, "test").model_copy(update={"attributes": (attribute(text, "value", value),)})
+        for test, value in values.items()
+    ]
+    told = [one.text for one in _listed(note_of(text), mentions, "test", 20)]
+    assert told == ["normal MRI", "Hematocrit was 31"]
+
+
+def attribute(text: str, kind: str, words: str) -> Attribute:
+    start = text.index(words)
+    return Attribute(kind=kind, start=start, end=start + len(words), text=words)
+
+
 DISCHARGED = (
     "DISCHARGE SUMMARY\n\nPATIENT:  Jane Roe.\n\n"
     "DISCHARGE DIAGNOSES:\n1. Acute heart failure.\n2. Hypokalemia, resolved.\n\n"
@@ -69,9 +85,7 @@ DISCHARGED = (
 
 def medication(words: str, dose: str) -> Entity:
     told = entity(DISCHARGED, words, "medication")
-    start = DISCHARGED.index(dose)
-    stated = Attribute(kind="dosage", start=start, end=start + len(dose), text=dose)
-    return told.model_copy(update={"attributes": (stated,)})
+    return told.model_copy(update={"attributes": (attribute(DISCHARGED, "dosage", dose),)})
 
 
 def test_problems_are_those_that_the_note_lists_and_then_others() -> None:

@@ -105,6 +105,7 @@ def test_the_share_that_is_found_is_what_the_documentation_says(
     ).map("".join)
 )
 @example(text="Dr. İstanbul MRN İ12345, Dr. STRASSE, Dr. Straße")
+@example(text=f"{NOTE}Mr. Xis 95 yo Dr. Ng")
 def test_a_disguise_is_as_long_as_the_note_and_tells_the_truth_of_every_piece(text: str) -> None:
     disguise = Disguise.of(text)
     assert len(disguise.shown) == len(text)

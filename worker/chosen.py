@@ -50,6 +50,8 @@ _APART = frozenset(
 )
 """Kinds of sections that tell of no course."""
 _ENDS = (".", "!", "?", '"')
+_NEAR = 60
+"""Characters between a mention and what is said of it that are still told in one piece."""
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""
 _PLANNING = frozenset({"plan", "instructions"})
@@ -188,15 +190,14 @@ def _medications(note: Note, entities: Sequence[Entity], max_words: int) -> list
 
 
 def _piece(note: Note, entity: Entity, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:
-    """The mention with what is stated of it, as far as it follows within the same sentence."""
+    """The mention with what is stated of it near by in the same sentence: "normal MRI", "aspirin 81 mg"."""
     sentence = note.sentence_at(entity.start)
-    ends = [
-        one.end
-        for one in entity.attributes
-        if one.kind in attributes and entity.end <= one.start and one.end <= sentence.end
+    near = range(max(sentence.start, entity.start - _NEAR), min(sentence.end, entity.end + _NEAR) + 1)
+    said = [
+        one for one in entity.attributes if one.kind in attributes and one.start in near and one.end in near
     ]
-    end = max([entity.end, *(one for one in ends if one - entity.end <= 60)])
-    text = one_line(note.text[entity.start : end])
+    start = min([entity.start, *(one.start for one in said if one.kind == "value")])
+    text = one_line(note.text[start : max([entity.end, *(one.end for one in said)])])
     is_open = text.count("(") > text.count(")")
     return Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)
 

@@ -57,11 +57,12 @@ class Disguise:
     def told(self, written: str) -> str | None:
         """What was written about the shown text, of the true one; None where that cannot be known.
 
-        A piece of the shown text is that piece of the true one. Elsewhere whole surrogates are put back, and
-        if something of one is left over, changed or ambiguous, there is no way back.
+        A piece of the shown text is that piece of the true one, unless different pieces are shown so.
+        Elsewhere whole surrogates are put back, and if something of one is left over, changed or ambiguous,
+        there is no way back.
         """
-        if (quoted := self._quoted(written)) is not None:
-            return quoted
+        if truths := self._truths(written):
+            return truths.pop() if len(truths) == 1 else None
         if not self._originals:
             return written
         pattern = "|".join(map(re.escape, sorted(self._originals, key=len, reverse=True)))
@@ -74,13 +75,14 @@ class Disguise:
             end = match.end()
         return None if self._has_parts(written[end:]) else "".join([*pieces, written[end:]])
 
-    def _quoted(self, written: str) -> str | None:
+    def _truths(self, written: str) -> set[str]:
+        """What stands in the note wherever the shown text has this."""
         found: set[str] = set()
         place = self.shown.find(written)
         while place >= 0 and written:
             found.add(self.text[place : place + len(written)])
             place = self.shown.find(written, place + 1)
-        return found.pop() if len(found) == 1 else None
+        return found
 
     def _has_parts(self, left: str) -> bool:
         for run in _RUN.findall(left.casefold()):
