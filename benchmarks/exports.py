@@ -4,7 +4,6 @@
 
 25,000 notes have a million entities, and as many rows has `note_nlp` of OMOP. Each export is
 the command in a process of its own on SQLite. Memory is flat where ten times the notes take the same MiB.
-Prints a JSON object an export.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.archive_of_answers import ENTITIES_A_NOTE, fill
@@ -27,6 +27,19 @@ OUTPUTS = {"omop": "omop/", "fhir": "notes.ndjson", "parquet": "lake/", "jsonl":
 
 
 def main(given: argparse.Namespace) -> int:
+    told = sys.stderr if given.json else sys.stdout
+    print(f"{'to':<8} {'notes':>8} {'entities':>9} {'peak MiB':>9} {'CPU s':>7} {'s':>7}", file=told)
+    found = []
+    for one in _all(given):
+        found.append(one)
+        row = "{to:<8} {notes:>8} {entities:>9} {peak_mib:>9} {cpu_seconds:>7} {seconds:>7}"
+        print(row.format_map(one), file=told, flush=True)
+    if given.json:
+        print(json.dumps({"exports": found}))
+    return 0
+
+
+def _all(given: argparse.Namespace) -> Iterator[dict[str, object]]:
     for notes in map(int, given.notes.split(",")):
         with tempfile.TemporaryDirectory(prefix="nm-") as folder:
             engine = connect(f"sqlite:///{folder}/notemill.db")
@@ -34,8 +47,7 @@ def main(given: argparse.Namespace) -> int:
             fill(engine, notes)
             engine.dispose()
             for form in given.to.split(","):
-                print(json.dumps(_exported(Path(folder), form, notes)), flush=True)
-    return 0
+                yield _exported(Path(folder), form, notes)
 
 
 def _exported(folder: Path, form: str, notes: int) -> dict[str, object]:
@@ -71,4 +83,5 @@ if __name__ == "__main__":
     )
     parser.add_argument("--to", default="omop,fhir", metavar="LIST", help=", ".join(OUTPUTS))
     parser.add_argument("--notes", default="2500,25000", metavar="LIST")
+    parser.add_argument("--json", action="store_true", help="one object on the last line")
     sys.exit(main(parser.parse_args()))

@@ -53,13 +53,24 @@ class Measured:
 
 
 def main(given: argparse.Namespace) -> int:
+    told = sys.stderr if given.json else sys.stdout
+    print(f"{'workers':>7} {'jobs':>7} {'jobs/s':>8} {'CPU ms/job':>11}  taken by each", file=told)
+    found = []
+    for one in _all(given):
+        found.append(asdict(one))
+        row = f"{one.workers:>7} {one.jobs:>7} {one.jobs_per_second:>8.2f} {one.cpu_ms_per_job:>11.2f}"
+        print(f"{row}  {', '.join(map(str, one.taken))}", file=told, flush=True)
+    if given.json:
+        print(json.dumps({"engine": given.engine, "measured": found}))
+    return 0
+
+
+def _all(given: argparse.Namespace) -> Iterator[Measured]:
     with tempfile.TemporaryDirectory(prefix="nm-") as folder, postgres_server() as server:
         for number in map(int, given.workers.split(",")):
             execute(server, f"CREATE DATABASE with_{number}")
             settings = _settings(Path(folder), given.engine, database_url(server, f"with_{number}"))
-            measured = _measured(settings, number, given)
-            print(json.dumps(asdict(measured)), flush=True)
-    return 0
+            yield _measured(settings, number, given)
 
 
 def _settings(folder: Path, engine: str, url: str) -> Settings:
@@ -145,5 +156,6 @@ if __name__ == "__main__":
     parser.add_argument("--notes", type=int, default=2_000)
     parser.add_argument("--words", type=int, default=150, metavar="N", help="of each note at most")
     parser.add_argument("--engine", choices=sorted(APPS), default="instant")
+    parser.add_argument("--json", action="store_true", help="one object on the last line")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.exit(main(parser.parse_args()))
