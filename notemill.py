@@ -584,6 +584,21 @@ def train_join(
     return join_search(adapter, data, weights, limit, as_json)
 
 
+@_train.command("lexicon", epilog="Example: `notemill train lexicon adapter --data notes.jsonl`")
+def train_lexicon(
+    adapter: training_options.Adapter,
+    data: training_options.LexiconData,
+    as_json: options.Json = False,
+) -> int:
+    """Let an adapter know the names in annotated notes, wherever they stand.
+
+    What was marked in most of its places is marked more readily from now on. Names are kept as hashes.
+    """
+    from console.training_lexicon import add_names
+
+    return add_names(adapter, data, as_json)
+
+
 @_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")
 def annotate_import(
     source: training_options.AnnotatedSource,

@@ -107,4 +107,13 @@ JoinData = Annotated[
         " `queries`; a folder's dev or valid file. Repeatable.",
     ),
 ]
+LexiconData = Annotated[
+    list[Path],
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Annotated notes, a JSON line each, or a folder with a train.jsonl; never what is evaluated on."
+        " Repeatable.",
+    ),
+]
 JoinLimit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Queries of each data set.")]

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from training.loop import Progress
 from training.recipe import Recipe
+from worker.lexicon import FILE as LEXICON
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:
     """`notemill.json`: what the worker may ask of the adapter: what was learnt now, and what it began with.
 
-    How search joins its decisions is the start's, too, until `train join` fits its own.
+    How search joins its decisions is the start's, too, until `train join` fits its own; so is the lexicon.
     """
+    if start is not None and (start / LEXICON).is_file():
+        shutil.copyfile(start / LEXICON, folder / LEXICON)
     begun = start / "notemill.json" if start is not None else None
     served: dict[str, Any] = json.loads(begun.read_text("utf-8")) if begun and begun.is_file() else {}
     served["tasks"] = sorted({*served.get("tasks", ()), *tasks})

@@ -53,7 +53,8 @@ def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Menti
     for window, reply in zip(note.windows, replies, strict=True):
         assert isinstance(reply, Decided)
         text, marked = note.text[window.start : window.end], reply.scores[0]
-        for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels):
+        known = how.lexicon.found(text)
+        for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels, known):
             if mark.start + window.start >= window.core_start:
                 start, end = mark.start + window.start, mark.end + window.start
                 if mark.label == "medication":

@@ -10,7 +10,7 @@ import ast
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from models.jobs import Serving
 from models.labels import Label
 from models.settings import Settings
 from worker.joining import MEANING_SHA256, SearchJoin
+from worker.lexicon import Lexicon
 from worker.prompts import templates_sha256
 from worker.tokenizer import tokenizer_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
@@ -28,13 +29,22 @@ _SHARED_CODE = (
     *("sentences", "sections", "chunking", "words", "ranges", "reading"),
     *("pipeline", "note", "chat", "prompts"),
 )
-_ENTITIES_CODE = ("entities", "decisions", "forms", "grounding", "assertion", "attributes", "linking")
+_ENTITIES_CODE = (
+    "entities",
+    "decisions",
+    "lexicon",
+    "forms",
+    "grounding",
+    "assertion",
+    "attributes",
+    "linking",
+)
 _SEARCH_CODE = ("search", "joining", "aspects", "meaning", "likeness", "abbreviations", "stems")
 _HTTP_CODE = ("http_engine", "completions")
 _DISGUISE_CODE = ("disguised", "surrogates", "identifiers", "identifier_rules")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
-    Task.SEARCH: (*_SEARCH_CODE, "decisions"),
+    Task.SEARCH: (*_SEARCH_CODE, "decisions", "lexicon"),
     Task.SUMMARY: (
         *("summary", "chosen", "stated", "dialogue", "written", "checking", "numbers", "medications"),
         *_SEARCH_CODE,
@@ -62,6 +72,8 @@ class Ways:
     window_tokens: int
     summary_window_tokens: int
     search_join: SearchJoin
+    lexicon: Lexicon = field(default_factory=Lexicon)
+    """Names that speak for themselves where entities are marked."""
     is_disguised: bool = False
     """The network reads surrogates for what looks like it names somebody."""
 
@@ -73,7 +85,8 @@ class Ways:
 
 def ways(settings: Settings) -> Ways:
     """How a worker with these settings answers. Raises WeightsError for a form its weights do not have."""
-    trained = _trained(_adapter(settings))
+    adapter = _adapter(settings)
+    trained = _trained(adapter)
     marked = tuple(trained.get("labels", ()))
     _check_http_forms(settings)
     if settings.entities_form == "marks" and not marked:
@@ -88,6 +101,7 @@ def ways(settings: Settings) -> Ways:
         window_tokens=settings.window_tokens,
         summary_window_tokens=settings.summary_window_tokens,
         search_join=SearchJoin.of(trained.get("search_join", {})),
+        lexicon=Lexicon.read(adapter),
         is_disguised=settings.engine == "http" and settings.http_deidentified,
     )
 

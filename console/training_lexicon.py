@@ -1,0 +1,27 @@
+"""`notemill train lexicon`: the names of annotated notes, put beside an adapter."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from console.terminal import stdout
+from models.settings import load_settings
+from models.trained_on import remember_folder
+from worker.lexicon import FILE
+
+
+def add_names(adapter: Path, data: Sequence[Path], as_json: bool) -> int:
+    """Prints how many names each label has now. Raises NotemillError."""
+    from training.lexicon import add_lexicon
+
+    remember_folder(load_settings(), adapter)
+    counts = add_lexicon(adapter, data)
+    if as_json:
+        print(json.dumps(counts))
+        return 0
+    told = ", ".join(f"{label} {count:,}" for label, count in counts.items()) or "none"
+    stdout().print(f"names known: {told}", soft_wrap=True)
+    stdout().print(f"written to {adapter / FILE}", soft_wrap=True)
+    return 0
