@@ -45,7 +45,7 @@ def add_lexicon(adapter: Path, data: Sequence[Path]) -> dict[str, int]:
     """Writes lexicon.json beside an adapter's weights; returns how many names each label has.
 
     Names that are there already stay, unless the data names them too. `data`: files of annotated notes, or
-    folders with a train.jsonl, such as a prepared one; never what is evaluated on. Raises UsageError, DataError.
+    folders with a train.jsonl, such as a prepared one; never what is evaluated on. Raises UsageError.
     """
     if not (adapter / "notemill.json").is_file():
         raise UsageError(f"{adapter} holds no notemill.json: name the folder of `train finetune`")
