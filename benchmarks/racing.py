@@ -59,6 +59,7 @@ def race(
 
 
 def _run(name: str, contender: Contender, raced: Race, asked: Sequence[Asked], number: int) -> None:
+    contender.forget()
     started = time.perf_counter()
     answers = contender.answer(asked)
     raced.seconds.append(time.perf_counter() - started)

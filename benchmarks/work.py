@@ -67,6 +67,9 @@ class Contender(Protocol):
         """The answers in the order of what was asked; tokenization and grammars included."""
         ...
 
+    def forget(self) -> None:
+        """Before a round: prompts that it has cached of the round before would be no work."""
+
     def close(self) -> None:
         """Frees what `prepare` took."""
         ...

@@ -60,6 +60,9 @@ class Continuous:
             found = dict(self._results(manager, len(asked)))
         return [found[index] for index in range(len(asked))]
 
+    def forget(self) -> None:
+        """It keeps nothing between rounds."""
+
     def close(self) -> None:
         del self._loaded
 

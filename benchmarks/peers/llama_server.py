@@ -94,6 +94,11 @@ class LlamaServer:
             found = {index: answer for own, some in together for index, answer in zip(own, some, strict=True)}
         return [found[index] for index in range(len(asked))]
 
+    def forget(self) -> None:
+        """Its slots keep whole prompts: it took 33.7 s for a first round and 25.8 s for the same again."""
+        self.close()
+        self._start(_bare(self.tuning))
+
     def close(self) -> None:
         if self._server is not None:
             self._server.communicate()  # closes its standard input
@@ -156,9 +161,8 @@ class _Restarted:
 
     @tuning.setter
     def tuning(self, choice: dict[str, Any]) -> None:
-        self._server.close()
         self._server.tuning = choice
-        self._server._start(choice)
+        self._server.forget()
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         return self._server.answer(asked)

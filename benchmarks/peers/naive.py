@@ -26,5 +26,8 @@ class Naive:
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         return [answer for one in asked for answer in self._loaded.write([one])]
 
+    def forget(self) -> None:
+        """It keeps nothing between rounds."""
+
     def close(self) -> None:
         del self._loaded

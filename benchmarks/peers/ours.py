@@ -45,6 +45,9 @@ class Ours:
             found = {index: reply for own, some in together for index, reply in zip(own, some, strict=True)}
         return [_answer(found[index]) for index in range(len(asked))]
 
+    def forget(self) -> None:
+        """It keeps nothing between rounds."""
+
     def close(self) -> None:
         self.engine.close()
 
@@ -72,6 +75,9 @@ class Deciding:
         for outcome in (one for some in outcomes for one in some if not isinstance(one, Finished)):
             raise RuntimeError(f"ours failed: {outcome.reason}")
         return []
+
+    def forget(self) -> None:
+        """It keeps nothing between rounds."""
 
     def close(self) -> None:
         self.engine.close()

@@ -41,6 +41,9 @@ class StaticBatches:
             answers |= zip(members, written, strict=True)
         return [answers[index] for index in range(len(asked))]
 
+    def forget(self) -> None:
+        """It keeps nothing between rounds."""
+
     def close(self) -> None:
         del self._loaded
 
