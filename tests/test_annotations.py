@@ -45,6 +45,20 @@ def test_label_studio_regions_become_entities_with_their_assertion(
     ]
 
 
+def test_regions_that_a_script_gave_no_ids_are_told_by_their_places(
+    tmp_path: Path, notemill: Notemill
+) -> None:
+    task = studio(value("chest pain", "problem"), value("Aspirin", "medication"))
+    results = task["annotations"][0]["result"]
+    results.append({"type": "choices", "value": {"start": 10, "end": 20, "choices": ["Negated"]}})
+    for result in results:
+        result.pop("id", None)
+    (tmp_path / "export.json").write_text(json.dumps([task]))
+    [note] = imported(notemill, tmp_path / "export.json")
+    told = [(one["text"], one.get("assertion")) for one in note["entities"]]
+    assert told == [("chest pain", "negated"), ("Aspirin", None)]
+
+
 def test_offsets_as_a_browser_counts_them_are_put_right(tmp_path: Path, notemill: Notemill) -> None:
     (tmp_path / "export.json").write_text(json.dumps([studio(value("Aspirin", "medication", move=1))]))
     [note] = imported(notemill, tmp_path / "export.json")

@@ -107,7 +107,8 @@ def _label_studio(task: Row) -> list[Entity] | None:
     by_region: dict[str, Entity] = {}
     for result in done[-1].get("result") or []:
         value = result.get("value") or {}
-        region = by_region.setdefault(str(result.get("id")), {})
+        # What a script made may have no ids; what is said of one place is then of one region.
+        region = by_region.setdefault(str(result.get("id") or (value.get("start"), value.get("end"))), {})
         if value.get("labels"):
             region |= {name: value[name] for name in ("start", "end", "text") if name in value}
             region["label"] = value["labels"][0]
