@@ -43,6 +43,7 @@ APART = {
     r"compare .*(now|other\.toml)": "starts workers of its own: tests/test_comparing.py",
     r"export --to spacy": "spaCy takes 8 s to import: tests/test_exports.py",
     r"train (finetune|merge)": "minutes: tests/test_training_finetune.py",
+    r"train lexicon": "beside what finetune wrote: tests/test_lexicon.py",
     r"train evaluate": "corpora and minutes: tests/test_evaluation.py",
     r"train prepare SOURCE": "no source in particular; tune-on-your-notes.md has one",
     r"purge --expired": "wants a retention in the settings: tests/test_purging.py",

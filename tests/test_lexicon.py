@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -17,6 +18,10 @@ from training.lexicon import add_lexicon, learn
 from worker.decisions import decide_marks, marked_labels
 from worker.lexicon import FILE, Known, Lexicon, key_of
 
+if TYPE_CHECKING:
+    from commands import Notemill
+
+pytest_plugins = ("commands",)
 LABELS = ("problem", "medication")
 
 
@@ -143,6 +148,16 @@ def test_data_that_teaches_nothing_is_told(
 ) -> None:
     with pytest.raises(UsageError, match=told):
         add_lexicon(adapter, [data_file(tmp_path, "first", *records)])
+
+
+def test_the_command_tells_how_many_names_are_known(
+    adapter: Path, tmp_path: Path, notemill: Notemill
+) -> None:
+    data = data_file(tmp_path, "first", GOUT)
+    assert notemill("train", "lexicon", adapter, "--data", data) == 0, notemill.err
+    assert "names known: medication 1, problem 1" in notemill.out
+    assert notemill("train", "lexicon", adapter, "--data", data, "--json") == 0
+    assert json.loads(notemill.out) == {"medication": 1, "problem": 1}
 
 
 def test_a_folder_that_is_no_adapter_is_told(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worker.decisions import NOTHING
 from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Scores
 
 
@@ -62,7 +63,8 @@ def _decided(request: Decide) -> Decided:
 def _scores(choice: Choice, copy: str) -> Scores:
     ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
     shares = np.ones((len(ends), len(choice.words)), np.float32)
-    shares[:, 0] = [2 + end % 3 for end in ends]
+    # Sure that nothing is marked, or the names that the adapter's lexicon knows would be.
+    shares[:, 0] = [9_000 if choice.words[0] == NOTHING else 2 + end % 3 for end in ends]
     return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),
