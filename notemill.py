@@ -588,15 +588,17 @@ def train_join(
 def train_lexicon(
     adapter: training_options.Adapter,
     data: training_options.LexiconData,
+    names: training_options.NamesFiles = None,
     as_json: options.Json = False,
 ) -> int:
     """Let an adapter know the names in annotated notes, wherever they stand.
 
-    What was marked in most of its places is marked more readily from now on. Names are kept as hashes.
+    What was marked in most of its places is marked more readily from now on, and a word that hardly ever was
+    is not marked alone. Names are kept as hashes.
     """
     from console.training_lexicon import add_names
 
-    return add_names(adapter, data, as_json)
+    return add_names(adapter, data, names or [], as_json)
 
 
 @_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")

@@ -7,17 +7,24 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from console.terminal import stdout
+from models.errors import UsageError
 from models.settings import load_settings
 from models.trained_on import remember_folder
 from worker.lexicon import FILE
 
 
-def add_names(adapter: Path, data: Sequence[Path], as_json: bool) -> int:
-    """Prints how many names each label has now. Raises NotemillError."""
+def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json: bool) -> int:
+    """Prints how many names each label has now. `lists`: LABEL=FILE. Raises NotemillError."""
     from training.lexicon import add_lexicon
 
+    files: dict[str, list[Path]] = {}
+    for one in lists:
+        label, given, file = one.partition("=")
+        if not (label and given and file):
+            raise UsageError(f"--names {one}: write LABEL=FILE, such as medication=formulary.txt")
+        files.setdefault(label, []).append(Path(file))
     remember_folder(load_settings(), adapter)
-    counts = add_lexicon(adapter, data)
+    counts = add_lexicon(adapter, data, files)
     if as_json:
         print(json.dumps(counts))
         return 0

@@ -116,4 +116,12 @@ LexiconData = Annotated[
         " Repeatable.",
     ),
 ]
+NamesFiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--names",
+        metavar="LABEL=FILE",
+        help="Names of a label besides, one a line, such as a formulary or a terminology; repeatable.",
+    ),
+]
 JoinLimit = Annotated[int, typer.Option("--limit", metavar="N", min=1, help="Queries of each data set.")]

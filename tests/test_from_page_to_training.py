@@ -19,7 +19,8 @@ from training.pieces import Piece
 from training.prepared import read_prepared
 from training.recipe import load_recipe
 from worker.chat import Chat
-from worker.decisions import decide_marks, marked_labels
+from worker.decisions import marked_labels
+from worker.marks import decide_marks
 
 if TYPE_CHECKING:
     from commands import Notemill

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,8 +16,10 @@ from hypothesis import strategies as st
 from models.errors import UsageError
 from models.trained_on import read_trained_on
 from training.lexicon import add_lexicon, learn
-from worker.decisions import decide_marks, marked_labels
-from worker.lexicon import FILE, Known, Lexicon, key_of
+from worker.decisions import marked_labels
+from worker.lexicon import FILE, Known, Lexicon, WordOdds, key_of
+from worker.marks import decide_marks
+from worker.pieces import Pieces
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -42,13 +45,13 @@ def lexicon(**odds: float) -> Lexicon:
 
 
 def test_a_name_is_found_in_any_case_and_spacing_and_as_whole_words() -> None:
-    found = lexicon(acute_gout=1.0).found("Acute\ngout, acute gouty pain")
+    found = lexicon(acute_gout=1.0).found(Pieces.of("Acute\ngout, acute gouty pain"))
     assert found == [Known(0, 10, "problem", 1.0)]
 
 
 def test_of_names_that_begin_alike_the_longest_counts() -> None:
     text = "acute kidney injury"
-    found = lexicon(acute=1.0, acute_kidney_injury=2.0, injury=3.0).found(text)
+    found = lexicon(acute=1.0, acute_kidney_injury=2.0, injury=3.0).found(Pieces.of(text))
     assert [text[one.start : one.end] for one in found] == [text]
 
 
@@ -56,7 +59,7 @@ def test_of_names_that_begin_alike_the_longest_counts() -> None:
 def test_what_is_found_is_the_name_and_nothing_overlaps(text: str, names: list[str]) -> None:
     keys = {key_of(name): name for name in names}
     known = Lexicon({key: ("problem", 1.0) for key, _ in keys}, max((n for _, n in keys), default=0))
-    found = known.found(text)
+    found = known.found(Pieces.of(text))
     assert all(key_of(text[one.start : one.end])[0] in known.names for one in found)
     assert all(one.end <= other.start for one, other in pairwise(found))
 
@@ -65,13 +68,13 @@ def test_a_word_that_is_seldom_marked_is_no_name() -> None:
     unmarked = {"id": "m", "text": "The gout, gout, gout of it.", "entities": []}
     seldom = record("A gout.", problem="gout")
     learnt = learn([[seldom, unmarked, unmarked]], LABELS)
-    assert learnt.found("gout") == []
-    assert learn([[seldom]], LABELS).found("gout") != []
+    assert learnt.found(Pieces.of("gout")) == []
+    assert learn([[seldom]], LABELS).found(Pieces.of("gout")) != []
 
 
 def test_text_in_which_a_label_is_never_used_says_nothing_against_it() -> None:
     unused = [record("colchicine, colchicine, colchicine for pain", problem="pain")]
-    [known] = learn([[GOUT], unused], LABELS).found("colchicine")
+    [known] = learn([[GOUT], unused], LABELS).found(Pieces.of("colchicine"))
     assert known.label == "medication"
     assert known.log_odds == pytest.approx(np.log(0.6 / 0.4), abs=0.01)
 
@@ -81,9 +84,8 @@ def test_a_known_name_is_marked_from_its_start_to_its_end_where_the_network_doub
     labels = marked_labels(LABELS)
     doubting = np.log(np.array([[0.96, 0.01, 0.01, 0.01, 0.01]] + [[0.6, 0.3, 0.08, 0.01, 0.01]] * 3))
     doubting = doubting.astype(np.float32)
-    known = [Known(4, 14, "problem", 2.5)]
     assert decide_marks(text, spans, doubting, labels) == []
-    [mark] = decide_marks(text, spans, doubting, labels, known)
+    [mark] = decide_marks(text, spans, doubting, labels, lexicon(acute_gout=2.5))
     assert (text[mark.start : mark.end], mark.label) == ("acute gout", "problem")
     assert 0.6 < mark.probability < 1.0
 
@@ -91,8 +93,83 @@ def test_a_known_name_is_marked_from_its_start_to_its_end_where_the_network_doub
 def test_one_that_the_network_is_sure_of_otherwise_stays_what_it_is() -> None:
     labels = marked_labels(LABELS)
     sure = np.log(np.array([[0.002, 0.002, 0.002, 0.992, 0.002]], dtype=np.float32))
-    [mark] = decide_marks("lead", [(0, 4)], sure, labels, [Known(0, 4, "problem", 2.0)])
+    [mark] = decide_marks("lead", [(0, 4)], sure, labels, lexicon(lead=2.0))
     assert mark.label == "medication"
+
+
+def of_words(**odds: WordOdds) -> Lexicon:
+    return Lexicon(words={"problem": {key_of(word)[0]: one for word, one in odds.items()}})
+
+
+def likely(*words: str) -> np.ndarray:
+    """Seven parts of ten on one word a token: '-', 'P' or 'p'."""
+    rows = [[0.7 if one == word else 0.075 for one in ("-", "P", "p", "M", "m")] for word in words]
+    return np.log(np.array(rows, dtype=np.float32))
+
+
+def marks(text: str, lexicon: Lexicon, *words: str) -> list[str]:
+    """What is marked of a text whose tokens are its words."""
+    spans = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
+    found = decide_marks(text, spans, likely(*words), marked_labels(LABELS), lexicon)
+    return [text[one.start : one.end] for one in found]
+
+
+def test_a_word_that_is_hardly_ever_a_mention_by_itself_is_none_but_may_begin_one() -> None:
+    knowing = of_words(renal=WordOdds(alone=-4.0))
+    assert marks("renal pain was renal", Lexicon(), "P", "p", "-", "P") == ["renal pain", "renal"]
+    assert marks("renal pain was renal", knowing, "P", "p", "-", "P") == ["renal pain"]
+
+
+def test_a_border_moves_to_where_mentions_are_known_to_begin_and_end() -> None:
+    knowing = of_words(severe=WordOdds(first=-6.0), failure=WordOdds(last=3.0))
+    assert marks("has severe heart failure now", knowing, "-", "P", "p", "-", "-") == ["heart failure"]
+
+
+def test_what_is_marked_in_most_places_of_a_note_is_marked_in_all() -> None:
+    text = "gout and gout and gout and gouts"
+    found = decide_marks(
+        text,
+        [(found.start(), found.end()) for found in re.finditer(r"\S+", text)],
+        np.vstack([likely("P", "-", "P", "-", "P", "-"), np.log([[0.5, 0.4, 0.05, 0.02, 0.03]])]).astype(
+            np.float32
+        ),
+        marked_labels(LABELS),
+    )
+    assert [text[one.start : one.end] for one in found] == ["gout", "gout", "gout", "gouts"]
+
+
+def test_a_word_is_judged_by_the_corpus_that_is_kindest_to_it_and_only_if_three_notes_have_it() -> None:
+    never = [record(f"The cause was gout {n}.", problem="gout") for n in range(3)]
+    always = [record("The cause.", problem="cause")] * 3
+    [harsh] = [learn([never], LABELS).of_word("problem", "cause")]
+    assert harsh.alone == pytest.approx(np.log(0.5 / 4), abs=0.1)
+    assert learn([never, always], LABELS).of_word("problem", "cause").alone == 0.0
+    assert learn([never[:2]], LABELS).of_word("problem", "cause") == WordOdds()
+
+
+def test_words_at_borders_are_counted_inside_and_outside() -> None:
+    inside = [record("He has acute gout now.", problem="acute gout")] * 3
+    outside = [record("He has severe gout now.", problem="gout")] * 3
+    learnt = learn([inside + outside], LABELS)
+    assert learnt.of_word("problem", "acute").first == pytest.approx(np.log(3.5 / 0.5), abs=0.1)
+    assert learnt.of_word("problem", "severe").first == pytest.approx(np.log(0.5 / 3.5), abs=0.1)
+    assert learnt.of_word("problem", "gout").last == pytest.approx(np.log(3.5 / 0.5), abs=0.1)
+
+
+def test_a_listed_name_that_no_note_has_is_as_likely_as_the_listed_ones_that_they_have() -> None:
+    lists = {"problem": ["gout", "rare disease", "x", "12"], "medication": ["colchicine"]}
+    learnt = learn([[GOUT, record("Has gout.", problem="gout")]], LABELS, lists)
+    [known] = learnt.found(Pieces.of("a Rare disease"))
+    assert known.log_odds == pytest.approx(np.log(0.75 / 0.25), abs=0.01)
+    assert learnt.found(Pieces.of("x 12")) == []
+
+
+def test_what_is_stored_is_read_back(adapter: Path, tmp_path: Path) -> None:
+    notes = [record(f"He has acute gout {n}.", problem="acute gout") for n in range(3)]
+    learnt = learn([notes], LABELS)
+    add_lexicon(adapter, [data_file(tmp_path, "notes", *notes)])
+    assert Lexicon.read(adapter) == learnt
+    assert learnt.words["problem"]
 
 
 @pytest.fixture
@@ -115,7 +192,7 @@ def test_names_come_beside_those_that_are_there_and_a_purge_finds_the_folder(
     add_lexicon(adapter, [data_file(tmp_path, "first", GOUT)])
     counts = add_lexicon(adapter, [data_file(tmp_path, "second", record("Has asthma.", problem="asthma"))])
     assert counts == {"medication": 1, "problem": 2}
-    assert [one.label for one in Lexicon.read(adapter).found("asthma, colchicine")] == [
+    assert [one.label for one in Lexicon.read(adapter).found(Pieces.of("asthma, colchicine"))] == [
         "problem",
         "medication",
     ]
@@ -158,6 +235,23 @@ def test_the_command_tells_how_many_names_are_known(
     assert "names known: medication 1, problem 1" in notemill.out
     assert notemill("train", "lexicon", adapter, "--data", data, "--json") == 0
     assert json.loads(notemill.out) == {"medication": 1, "problem": 1}
+
+
+def test_names_of_a_file_are_known_and_what_is_wrong_with_one_is_told(
+    adapter: Path, tmp_path: Path, notemill: Notemill
+) -> None:
+    data, formulary = data_file(tmp_path, "first", GOUT), tmp_path / "formulary.txt"
+    formulary.write_text("Colchicine\nallopurinol\n\n")
+    command = ("train", "lexicon", adapter, "--data", data, "--names")
+    assert notemill(*command, f"medication={formulary}") == 0, notemill.err
+    assert "names known: medication 2, problem 1" in notemill.out
+    for wrong, told in [
+        (str(formulary), "write LABEL=FILE"),
+        (f"device={formulary}", "marks problem, medication"),
+        (f"medication={tmp_path / 'none.txt'}", "there is no file"),
+    ]:
+        assert notemill(*command, wrong) == 2
+        assert told in notemill.err
 
 
 def test_a_folder_that_is_no_adapter_is_told(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from training.packing import Packed, rows_of
 from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
 from training.targets import piece_of
 from worker.chat import Chat
-from worker.decisions import decide_marks, marked_labels
+from worker.decisions import marked_labels
+from worker.marks import decide_marks
 
 LABELS = marked_labels(["problem", "medication", "test"])
 TEXT = "He has chest pain. Aspirin was given. The chest film was clear."

@@ -1,6 +1,8 @@
-"""A lexicon learnt from annotated notes: of each name, how often it is a mention where it stands.
+"""A lexicon learnt from annotated notes: of each name, how often it is a mention where it stands; of words,
+what `training/words_of_mentions.py` counts.
 
-A corpus counts only for the labels that are used in it: an unannotated drug is not a negative.
+A corpus counts only for the labels that are used in it: an unannotated drug is not a negative. Lists of
+names, such as a hospital's formulary, may be given besides.
 """
 
 from __future__ import annotations
@@ -9,52 +11,69 @@ import json
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from models.errors import UsageError
 from models.trained_on import read_trained_on, write_trained_on
 from training.digests import digests_of
 from training.evaluation.data import KNOWN_NAMES, Record, read_records
+from training.words_of_mentions import Named, word_odds
 from worker.lexicon import FILE, Lexicon, key_of
+from worker.pieces import Pieces, Stretch
 
 _LEAST_SHARE = 0.5
 """Of a name's occurrences, with half a mention and one occurrence more that nobody saw."""
 _LEAST_CHARACTERS = 3
 _MOST_PIECES = 10
 _HAS_LETTER = re.compile(r"[^\W\d_]")
-_Named = tuple[str, list[tuple[str, str]]]
-"""A text, and each mention's words with its label."""
+_Counts = dict[str, Counter[str]]
+"""By the hash of a name, then by label."""
 
 
-def learn(corpora: Iterable[Sequence[Record]], labels: Collection[str]) -> Lexicon:
-    """Of the records of each corpus, and of these labels. A name that is rather no mention is left out."""
+def learn(
+    corpora: Iterable[Sequence[Record]], labels: Collection[str], lists: Mapping[str, Iterable[str]] = {}
+) -> Lexicon:
+    """Of the records of each corpus, and of these labels. A name that is rather no mention is left out.
+
+    `lists`: names by label. One that the records never have is given the log odds of those that they have.
+    """
     named = [[_named(record, labels) for record in corpus] for corpus in corpora]
     mentions, lengths = _mentions(one for records in named for one in records)
-    seen = _seen(named, Lexicon(dict.fromkeys(mentions, ("", 0.0)), max(lengths.values(), default=0)))
+    listed = _listed(lists, lengths)
+    every = dict.fromkeys([*mentions, *listed], ("", 0.0))
+    seen = _seen(named, Lexicon(every, max(lengths.values(), default=0)))
     names = {}
     for key, counts in mentions.items():
         shares = {of: (n + 0.5) / (max(n, seen[key][of]) + 1.5) for of, n in counts.items()}
         label = max(shares, key=shares.__getitem__)
         if shares[label] > _LEAST_SHARE:
-            names[key] = (label, round(math.log(shares[label] / (1 - shares[label])), 2))
-    return Lexicon(names, max((lengths[key] for key in names), default=0))
+            names[key] = (label, _log_odds(shares[label]))
+    names |= _unseen(listed, mentions, seen)
+    return Lexicon(names, max((lengths[key] for key in names), default=0), word_odds(named))
 
 
-def add_lexicon(adapter: Path, data: Sequence[Path]) -> dict[str, int]:
+def add_lexicon(
+    adapter: Path, data: Sequence[Path], lists: Mapping[str, Sequence[Path]] = {}
+) -> dict[str, int]:
     """Writes lexicon.json beside an adapter's weights; returns how many names each label has.
 
     Names that are there already stay, unless the data names them too. `data`: files of annotated notes, or
-    folders with a train.jsonl, such as a prepared one; never what is evaluated on. Raises UsageError.
+    folders with a train.jsonl, such as a prepared one; never what is evaluated on. `lists`: by label, files
+    with a name a line. Raises UsageError.
     """
     if not (adapter / "notemill.json").is_file():
         raise UsageError(f"{adapter} holds no notemill.json: name the folder of `train finetune`")
     marked = json.loads((adapter / "notemill.json").read_text("utf-8")).get("labels", ())
     corpora = [corpus for path in data for corpus in _corpora(path)]
-    learnt, before = learn(corpora, marked), Lexicon.read(adapter)
+    learnt, before = learn(corpora, marked, _read_lists(lists, marked)), Lexicon.read(adapter)
     if not learnt.names:
         raise UsageError(f"no names to learn: {adapter} marks {', '.join(marked) or 'nothing'}")
-    whole = Lexicon({**before.names, **learnt.names}, max(before.longest, learnt.longest))
+    words = {
+        label: {**before.words.get(label, {}), **learnt.words.get(label, {})}
+        for label in {*before.words, *learnt.words}
+    }
+    whole = Lexicon({**before.names, **learnt.names}, max(before.longest, learnt.longest), words)
     stored = whole.stored()
     (adapter / FILE).write_text(json.dumps(stored, separators=(",", ":")) + "\n", "utf-8")
     digests = digests_of(record for corpus in corpora for record in corpus)
@@ -76,30 +95,84 @@ def _corpora(path: Path) -> list[list[Record]]:
     return list(corpora.values())
 
 
-def _named(record: Record, labels: Collection[str]) -> _Named:
+def _read_lists(lists: Mapping[str, Sequence[Path]], marked: Collection[str]) -> dict[str, list[str]]:
+    for label in lists:
+        if label not in marked:
+            raise UsageError(f"names of {label}, but the adapter marks {', '.join(marked) or 'nothing'}")
+    missing = [str(file) for files in lists.values() for file in files if not file.is_file()]
+    if missing:
+        raise UsageError(f"there is no file {missing[0]}: name a text file with a name a line")
+    return {
+        label: [name.strip() for file in files for name in file.read_text("utf-8").splitlines()]
+        for label, files in lists.items()
+    }
+
+
+def _named(record: Record, labels: Collection[str]) -> Named:
     text = record["text"]
-    marked = [(one, KNOWN_NAMES.get(one["label"], one["label"])) for one in record["entities"]]
-    return text, [(text[one["start"] : one["end"]], label) for one, label in marked if label in labels]
+    stretches = [
+        Stretch(one["start"], one["end"], KNOWN_NAMES.get(one["label"], one["label"]))
+        for one in record["entities"]
+    ]
+    return text, Pieces.of(text), [one for one in stretches if one.label in labels]
 
 
-def _mentions(named: Iterable[_Named]) -> tuple[dict[str, Counter[str]], dict[str, int]]:
+def _mentions(named: Iterable[Named]) -> tuple[_Counts, dict[str, int]]:
     """How often each name is marked with each label, and how many pieces it has."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
-    lengths = {}
-    for name, label in (one for _, marked in named for one in marked):
-        key, length = key_of(name)
-        if len(name) >= _LEAST_CHARACTERS and _HAS_LETTER.search(name) and length <= _MOST_PIECES:
-            counts[key][label] += 1
-            lengths[key] = length
+    counts: _Counts = defaultdict(Counter)
+    lengths: dict[str, int] = {}
+    for text, _, marked in named:
+        for start, end, label in marked:
+            key = _key_of_name(text[start:end], lengths)
+            if key is not None:
+                counts[key][label] += 1
     return counts, lengths
 
 
-def _seen(named: Iterable[Sequence[_Named]], every: Lexicon) -> dict[str, Counter[str]]:
+def _listed(lists: Mapping[str, Iterable[str]], lengths: dict[str, int]) -> dict[str, str]:
+    """The label of each listed name; of two lists that have it, the first."""
+    listed: dict[str, str] = {}
+    for label, names in lists.items():
+        for name in names:
+            key = _key_of_name(name, lengths)
+            if key is not None:
+                listed.setdefault(key, label)
+    return listed
+
+
+def _key_of_name(name: str, lengths: dict[str, int]) -> str | None:
+    """None for what is too short, too long or a mere number; else its length is kept in `lengths`."""
+    key, length = key_of(name)
+    if len(name) < _LEAST_CHARACTERS or length > _MOST_PIECES or not _HAS_LETTER.search(name):
+        return None
+    lengths[key] = length
+    return key
+
+
+def _seen(named: Iterable[Sequence[Named]], every: Lexicon) -> _Counts:
     """How often each name stands in text in which a label would have been marked."""
-    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: _Counts = defaultdict(Counter)
     for records in named:
-        annotated = {label for _, marked in records for _, label in marked}
-        for text, _ in records:
-            for one in every.found(text):
+        annotated = {one.label for _, _, marked in records for one in marked}
+        for text, pieces, _ in records:
+            for one in every.found(pieces):
                 counts[key_of(text[one.start : one.end])[0]].update(annotated)
     return counts
+
+
+def _unseen(listed: Mapping[str, str], mentions: _Counts, seen: _Counts) -> dict[str, tuple[str, float]]:
+    """Listed names that stand nowhere in the notes: as likely as the others of their list, each once."""
+    shares: dict[str, list[float]] = defaultdict(list)
+    for key, label in listed.items():
+        if seen[key][label]:
+            shares[label].append(min(1.0, mentions[key][label] / seen[key][label]))
+    odds = {label: _log_odds((sum(some) + 0.5) / (len(some) + 1)) for label, some in shares.items()}
+    return {
+        key: (label, odds.get(label, 0.0))
+        for key, label in listed.items()
+        if not seen[key] and key not in mentions
+    }
+
+
+def _log_odds(share: float) -> float:
+    return round(math.log(share / (1 - share)), 2)

@@ -1,23 +1,23 @@
-"""Names that the training text taught: how likely words are a mention wherever they stand.
+"""What the training text taught of names and words, whatever the network makes of them where they stand.
 
-A network that has seen a name a few times may doubt it in a new sentence; the lexicon remembers. It comes
-with the adapter, as hashes, so that no reader of the file meets words of a note it was learnt from.
-Words and signs are its pieces; case and white space do not count. No torch.
+A network that has seen a name a few times may doubt it in a new sentence, or mark a word that never was a
+mention; the lexicon remembers. It comes with the adapter, as hashes, so that no reader of the file meets
+words of a note it was learnt from. Case and white space do not count. No torch.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from worker.pieces import Pieces
+
 FILE = "lexicon.json"
 """In the adapter's folder."""
-_PIECE = re.compile(r"\w+|[^\w\s]")
 
 
 class Known(NamedTuple):
@@ -30,6 +30,20 @@ class Known(NamedTuple):
     """Of being a mention of this label against anything else."""
 
 
+class WordOdds(NamedTuple):
+    """What is known of one word under one label, in log odds; 0 says nothing."""
+
+    alone: float = 0.0
+    """Of being a whole mention by itself; never above 0, names speak for that."""
+    first: float = 0.0
+    """Of being a longer mention's first word rather than the one before a mention."""
+    last: float = 0.0
+    """Of being a longer mention's last word rather than the one behind a mention."""
+
+
+_NOTHING = WordOdds()
+
+
 @dataclass(frozen=True, slots=True)
 class Lexicon:
     """No name twice; the longest of several that begin at one place counts."""
@@ -38,6 +52,8 @@ class Lexicon:
     """By the hash of a name: its label and log odds."""
     longest: int = 0
     """Pieces of the longest name."""
+    words: Mapping[str, Mapping[str, WordOdds]] = field(default_factory=dict)
+    """By label, then by the hash of a word."""
 
     @classmethod
     def read(cls, adapter: Path | None) -> Lexicon:
@@ -46,7 +62,11 @@ class Lexicon:
             return cls()
         stored = json.loads((adapter / FILE).read_text("utf-8"))
         names = {key: (label, odds) for label, some in stored["names"].items() for key, odds in some.items()}
-        return cls(names, stored["longest"])
+        words = {
+            label: {key: WordOdds(*odds) for key, odds in some.items()}
+            for label, some in stored.get("words", {}).items()
+        }
+        return cls(names, stored["longest"], words)
 
     def stored(self) -> dict[str, Any]:
         """As the file has it, by label."""
@@ -55,29 +75,42 @@ class Lexicon:
             label: {key: odds for key, (of, odds) in sorted(self.names.items()) if of == label}
             for label in labels
         }
-        return {"longest": self.longest, "names": by_label}
+        words = {
+            label: {key: _without_last_zeros(odds) for key, odds in sorted(some.items())}
+            for label, some in sorted(self.words.items())
+        }
+        return {"longest": self.longest, "names": by_label, "words": words}
 
-    def found(self, text: str) -> list[Known]:
-        """From left to right, none overlapping another."""
-        pieces = list(_PIECE.finditer(text)) if self.names else []
-        words = [piece.group().lower() for piece in pieces]
-        known, place = [], 0
-        while place < len(pieces):
-            for length in range(min(self.longest, len(pieces) - place), 0, -1):
-                name = self.names.get(_hash(words[place : place + length]))
+    def found(self, pieces: Pieces) -> list[Known]:
+        """Names from left to right, none overlapping another."""
+        known, place, count = [], 0, len(pieces.words) if self.names else 0
+        while place < count:
+            for length in range(min(self.longest, count - place), 0, -1):
+                name = self.names.get(hash_of(pieces.words[place : place + length]))
                 if name is not None:
-                    known.append(Known(pieces[place].start(), pieces[place + length - 1].end(), *name))
+                    known.append(Known(pieces.starts[place], pieces.ends[place + length - 1], *name))
                     place += length - 1
                     break
             place += 1
         return known
 
+    def of_word(self, label: str, word: str) -> WordOdds:
+        """`word`: one piece, in small letters."""
+        some = self.words.get(label)
+        return some.get(hash_of((word,)), _NOTHING) if some else _NOTHING
+
+
+def _without_last_zeros(odds: WordOdds) -> list[float]:
+    said = max((place for place, one in enumerate(odds, start=1) if one), default=0)
+    return list(odds[:said])
+
 
 def key_of(name: str) -> tuple[str, int]:
     """A name's hash, and how many pieces it has."""
-    words = [piece.lower() for piece in _PIECE.findall(name)]
-    return _hash(words), len(words)
+    words = Pieces.of(name).words
+    return hash_of(words), len(words)
 
 
-def _hash(words: Sequence[str]) -> str:
+def hash_of(words: Sequence[str]) -> str:
+    """Of pieces in small letters."""
     return hashlib.blake2b(" ".join(words).encode("utf-8", "replace"), digest_size=8).hexdigest()

@@ -13,8 +13,9 @@ import numpy.typing as npt
 from models.answers import Span, Task
 from worker.attributes import without_attributes
 from worker.chunking import Window
-from worker.decisions import SENTENCE_KINDS, decide_marks, mark_words, marked_labels
+from worker.decisions import SENTENCE_KINDS, mark_words, marked_labels
 from worker.engine import Choice, Decide, Decided, Reply
+from worker.marks import decide_marks
 from worker.note import Note
 from worker.prompts import prompt
 from worker.recipes import Ways
@@ -48,20 +49,25 @@ def reading_requests(note: Note, how: Ways) -> list[Decide]:
 
 
 def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
-    """The marks of each window's own part of the note."""
-    labels, mentions = marked_labels(how.marked_labels), []
+    """The marks of the whole note, each of its tokens taken from the window whose own part it is in."""
+    spans: list[tuple[int, int]] = []
+    rows: list[npt.NDArray[np.float32]] = []
     for window, reply in zip(note.windows, replies, strict=True):
         assert isinstance(reply, Decided)
-        text, marked = note.text[window.start : window.end], reply.scores[0]
-        known = how.lexicon.found(text)
-        for mark in decide_marks(text, marked.spans, marked.log_probabilities, labels, known):
-            if mark.start + window.start >= window.core_start:
-                start, end = mark.start + window.start, mark.end + window.start
-                if mark.label == "medication":
-                    start = without_attributes(note.text, start, end)
-                if _is_heading(note, start, end) or _is_modifier(note.text[start:end], mark.label):
-                    continue
-                mentions.append(Mention(start, end, mark.label, mark.probability))
+        marked = reply.scores[0]
+        placed = [(start + window.start, end + window.start) for start, end in marked.spans]
+        own = [place for place, (_, end) in enumerate(placed) if end > window.core_start]
+        spans += [placed[place] for place in own]
+        rows.append(marked.log_probabilities[own])
+    labels = marked_labels(how.marked_labels)
+    scores = np.concatenate(rows) if rows else np.zeros((0, len(mark_words(labels))), dtype=np.float32)
+    mentions = []
+    for mark in decide_marks(note.text, spans, scores, labels, how.lexicon):
+        start, end = mark.start, mark.end
+        if mark.label == "medication":
+            start = without_attributes(note.text, start, end)
+        if not (_is_heading(note, start, end) or _is_modifier(note.text[start:end], mark.label)):
+            mentions.append(Mention(start, end, mark.label, mark.probability))
     return mentions
 
 

@@ -32,7 +32,12 @@ _SHARED_CODE = (
 _ENTITIES_CODE = (
     "entities",
     "decisions",
+    "marks",
+    "evidence",
     "lexicon",
+    "recurring",
+    "pieces",
+    "abbreviations",
     "forms",
     "grounding",
     "assertion",
@@ -44,7 +49,7 @@ _HTTP_CODE = ("http_engine", "completions")
 _DISGUISE_CODE = ("disguised", "surrogates", "identifiers", "identifier_rules")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
-    Task.SEARCH: (*_SEARCH_CODE, "decisions", "lexicon"),
+    Task.SEARCH: (*_SEARCH_CODE, "decisions", "marks", "evidence", "lexicon", "recurring", "pieces"),
     Task.SUMMARY: (
         *("summary", "chosen", "stated", "dialogue", "written", "checking", "numbers", "medications"),
         *_SEARCH_CODE,

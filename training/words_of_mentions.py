@@ -1,0 +1,96 @@
+"""Of each word in annotated notes: is it a mention by itself, and on which side of a border does it stand?"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+
+from worker.lexicon import WordOdds, hash_of
+from worker.pieces import Pieces, Stretch
+
+Named = tuple[str, Pieces, Sequence[Stretch]]
+"""A text, its pieces, and what is marked in it."""
+_LEAST_ODDS = 0.3
+"""Log odds nearer to none are not kept."""
+_LEAST_NOTES = 3
+"""A word that fewer notes have is not kept: it says little, and might be somebody's name."""
+
+
+def word_odds(named: Collection[Sequence[Named]]) -> dict[str, dict[str, WordOdds]]:
+    """By label, then by the hash of a word. Each corpus of `named` counts for the labels used in it.
+
+    A word alone is judged by the corpus that is kindest to it, for corpora differ in what they leave out;
+    borders by all.
+    """
+    notes = Counter(word for records in named for _, pieces, _ in records for word in set(pieces.words))
+    common = {word for word, count in notes.items() if count >= _LEAST_NOTES}
+    alone: dict[str, dict[str, float]] = defaultdict(dict)
+    borders: dict[str, _Borders] = defaultdict(_Borders)
+    for records in named:
+        for label in {one.label for _, _, marked in records for one in marked}:
+            for word, odds in _alone(records, label).items():
+                alone[label][word] = max(odds, alone[label].get(word, odds))
+            for _, pieces, marked in records:
+                for one in marked:
+                    if one.label == label:
+                        borders[label].add(pieces, one)
+    return {label: _kept(common, alone[label], borders[label]) for label in alone}
+
+
+class _Borders:
+    """How often each word is the first or last of a mention of several, and how often just outside."""
+
+    def __init__(self) -> None:
+        self.first: Counter[str] = Counter()
+        self.before: Counter[str] = Counter()
+        self.last: Counter[str] = Counter()
+        self.behind: Counter[str] = Counter()
+
+    def add(self, pieces: Pieces, one: Stretch) -> None:
+        first, last = pieces.between(one.start, one.end)
+        self.before.update(pieces.words[max(0, first - 1) : first])
+        self.behind.update(pieces.words[last : last + 1])
+        if last - first > 1:
+            self.first[pieces.words[first]] += 1
+            self.last[pieces.words[last - 1]] += 1
+
+
+def _alone(records: Sequence[Named], label: str) -> dict[str, float]:
+    """Log odds of a word that is in no longer mention being one; with half a mention that nobody saw."""
+    seen: Counter[str] = Counter()
+    marked_alone: Counter[str] = Counter()
+    for _, pieces, marked in records:
+        taken: set[int] = set()
+        for one in marked:
+            first, last = pieces.between(one.start, one.end)
+            if one.label == label and last - first == 1:
+                marked_alone[pieces.words[first]] += 1
+            elif one.label == label:
+                taken.update(range(first, last))
+        seen.update(word for place, word in enumerate(pieces.words) if place not in taken)
+    return {
+        word: math.log((marked_alone[word] + 0.5) / (max(n, marked_alone[word]) - marked_alone[word] + 1))
+        for word, n in seen.items()
+    }
+
+
+def _kept(words: Collection[str], alone: Mapping[str, float], borders: _Borders) -> dict[str, WordOdds]:
+    kept = {}
+    for word in words:
+        odds = WordOdds(
+            alone=_rounded(min(0.0, alone.get(word, 0.0))),
+            first=_rounded(_against(borders.first[word], borders.before[word])),
+            last=_rounded(_against(borders.last[word], borders.behind[word])),
+        )
+        if any(odds):
+            kept[hash_of((word,))] = odds
+    return kept
+
+
+def _against(inside: int, outside: int) -> float:
+    return math.log((inside + 0.5) / (outside + 0.5))
+
+
+def _rounded(odds: float) -> float:
+    return round(odds, 1) if abs(odds) >= _LEAST_ODDS else 0.0
