@@ -101,26 +101,23 @@ class Evidence:
         return self._with(scores)
 
     def bordered(self, mark: Stretch, low: int, high: int, lexicon: Lexicon) -> Stretch:
-        """The likeliest within [low, high) that begins up to two words and ends up to one beside a mark."""
-        pieces, words, label = self.pieces, self.pieces.words, mark.label
+        """The likeliest within [low, high) of a mark and those with one word more or less at either end."""
+        pieces, label = self.pieces, mark.label
         first, last = pieces.between(mark.start, mark.end)
         last -= 1
         if (pieces.starts[first], pieces.ends[last]) != (mark.start, mark.end):
             return mark
-        at_start = {place: lexicon.of_word(label, words[place]).first for place in self._near(first, 2)}
-        at_end = {place: lexicon.of_word(label, words[place]).last for place in self._near(last, 1)}
+        begins = {place: lexicon.of_word(label, pieces.words[place]).first for place in self._near(first)}
+        stops = {place: lexicon.of_word(label, pieces.words[place]).last for place in self._near(last)}
         best, chosen = self.log_odds(mark), mark
-        for begin, stop in product(at_start, at_end):
+        for begin, stop in product(begins, stops):
             other = Stretch(pieces.starts[begin], pieces.ends[stop], label)
-            if not (low <= other.start < other.end <= high and is_whole(self.text, other.start, other.end)):
-                continue
-            odds = self.log_odds(other)
-            odds += sum(at_start[place] for place in range(begin, first))
-            odds -= sum(at_start[place] for place in range(first, begin))
-            odds += sum(at_end[place] for place in range(last + 1, stop + 1))
-            odds -= sum(at_end[place] for place in range(stop + 1, last + 1))
-            if odds > best:
-                best, chosen = odds, other
+            if low <= other.start < other.end <= high and is_whole(self.text, other.start, other.end):
+                odds = self.log_odds(other)
+                odds += begins[begin] if begin < first else -begins[first] if begin > first else 0.0
+                odds += stops[stop] if stop > last else -stops[last] if stop < last else 0.0
+                if odds > best:
+                    best, chosen = odds, other
         return chosen
 
     def against_alone(self, mark: Stretch, lexicon: Lexicon) -> float:
@@ -128,8 +125,11 @@ class Evidence:
         words = self.pieces.read(mark.start, mark.end)
         return lexicon.of_word(mark.label, words[0]).alone if len(words) == 1 else 0.0
 
-    def _near(self, place: int, reach: int) -> range:
-        return range(max(0, place - reach), min(len(self.pieces.words), place + reach + 1))
+    def _near(self, place: int) -> list[int]:
+        """A piece of a text, and its neighbours that are words and no signs."""
+        words = self.pieces.words
+        beside = [one for one in (place - 1, place + 1) if 0 <= one < len(words) and words[one][0].isalnum()]
+        return [place, *beside]
 
     def _with(self, scores: npt.NDArray[np.float32]) -> Evidence:
         normalised = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
