@@ -58,6 +58,16 @@ def test_a_mark_that_cuts_a_word_takes_the_whole_word():
     assert [TEXT[m.start : m.end] for m in marks] == ["aspirin"]
 
 
+def test_what_an_engine_rules_out_is_ruled_out_and_the_rest_has_a_probability():
+    never = np.full((6, 5), -np.inf, dtype=np.float32)
+    never[:, 0] = 0.0
+    never[2] = [-np.inf, 0.0, -np.inf, -np.inf, -np.inf]
+    [mark] = decide_marks(TEXT, TOKENS, never, LABELS)
+    assert (TEXT[mark.start : mark.end], mark.probability) == ("pain", pytest.approx(1.0))
+    never[2] = -np.inf
+    assert all(0 <= one.probability <= 1 for one in decide_marks(TEXT, TOKENS, never, LABELS))
+
+
 def test_letters_are_the_first_free_ones_of_the_names():
     names = ["problem", "procedure", "test", "treatment"]
     assert [(one.start, one.inside) for one in marked_labels(names)] == [

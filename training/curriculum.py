@@ -49,7 +49,9 @@ class Curriculum:
     def tasks(self) -> list[str]:
         """What an adapter that learnt this is asked, in the worker's words: who learnt to write, in
         conversations or sections, writes the summaries that are written."""
-        is_writing = any(piece.kind in (SUMMARY, CONVERSATION) for piece in self._fixed)
+        is_writing = any(
+            piece.kind in (SUMMARY, CONVERSATION) and self._share(piece.kind) for piece in self._fixed
+        )
         return (["entities", "search"] if self._notes else []) + (["summary"] if is_writing else [])
 
     def epoch(self, number: int) -> list[Piece]:

@@ -21,6 +21,8 @@ from worker.pieces import Pieces, Stretch
 from worker.recurring import recurring
 from worker.words import is_whole
 
+_LEAST = -30.0
+"""Log probabilities are not below this, so that odds are numbers even where an engine rules words out."""
 _MOST = 12.0
 """Log odds of one place are cut to this before they are averaged over a note."""
 
@@ -33,11 +35,11 @@ class Evidence:
     pieces: Pieces
     starts: tuple[int, ...]
     ends: tuple[int, ...]
-    """Of each token, in characters."""
+    """Of each token, in characters; no two have one in common."""
     numbers: Mapping[str, int]
     """Each label's k."""
     scores: npt.NDArray[np.float32]
-    """Log probabilities, rows adding up to one."""
+    """Log probabilities."""
 
     @staticmethod
     def of_network(
@@ -49,13 +51,20 @@ class Evidence:
         """`spans`: the token each row follows. Raises ValueError where rows and tokens differ in number."""
         if len(spans) != len(log_probabilities):
             raise ValueError(f"{len(spans)} tokens with {len(log_probabilities)} rows of scores")
-        starts, ends = tuple(start for start, _ in spans), tuple(end for _, end in spans)
+        ends = tuple(end for _, end in spans)
+        starts = tuple(max(start, before) for (start, _), before in zip(spans, (0, *ends), strict=False))
         numbers = {name: number for number, name in enumerate(labels)}
-        return Evidence(text, Pieces.of(text), starts, ends, numbers, log_probabilities)
+        scores = np.clip(np.nan_to_num(log_probabilities, nan=_LEAST), _LEAST, 0.0)
+        return Evidence(text, Pieces.of(text), starts, ends, numbers, scores)
 
     def tokens(self, start: int, end: int) -> tuple[int, int]:
         """[first, last) of those that have any of these characters."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
+
+    def is_read(self, start: int, end: int) -> bool:
+        """Whether any token has any of these characters."""
+        first, last = self.tokens(start, end)
+        return first < last
 
     def log_odds(self, one: Stretch) -> float:
         """Of being a mention from end to end; minus infinity where no token is."""

@@ -73,7 +73,7 @@ def _read(evidence: Evidence) -> list[Stretch]:
         while stop < len(path) and path[stop] == 2 * label + 2:
             stop += 1
         start, end = _whole_words(evidence.text, evidence.starts[place], evidence.ends[stop - 1])
-        if start < end and (not marks or start >= marks[-1].end):
+        if evidence.is_read(start, end) and (not marks or start >= marks[-1].end):
             marks.append(Stretch(start, end, labels[label]))
         place = stop
     return _joined(evidence.text, marks)
