@@ -26,11 +26,12 @@ TEXT = "NECK: Supple.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two
 
 
 def answered(request: Decide, marked: dict[str, str]) -> Decided:
-    """Every word its own token; `marked`: label by word. Sentences with 'back' are of the plan."""
+    """Every word and every sign its own token; `marked`: label by word. Sentences with 'back' are of the plan."""
     marks, kinds = request.choices
     starts = {name: 1 + 2 * place for place, name in enumerate(HOW.marked_labels)}
     ends = [place for place in range(1, len(request.copy) + 1) if not request.copy[place:][:1].isalpha()]
-    spans = [(max(request.copy[:end].rfind(" "), request.copy[:end].rfind("\n")) + 1, end) for end in ends]
+    words = [max(request.copy[:end].rfind(" "), request.copy[:end].rfind("\n")) + 1 for end in ends]
+    spans = [(max(word, before), end) for word, before, end in zip(words, [0, *ends[:-1]], ends, strict=True)]
     of_marks = np.full((len(spans), len(marks.words)), -9.0, np.float32)
     for row, (start, end) in enumerate(spans):
         label = marked.get(request.copy[start:end].strip(" .:"))
