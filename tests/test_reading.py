@@ -26,7 +26,7 @@ TEXT = "NECK: Supple.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two
 
 
 def answered(request: Decide, marked: dict[str, str]) -> Decided:
-    """Every word and every sign its own token; `marked`: label by word. Sentences of weeks are of the plan."""
+    """Every word and every sign its own token; `marked`: label by word. Those of weeks are of the plan."""
     marks, kinds = request.choices
     starts = {name: 1 + 2 * place for place, name in enumerate(HOW.marked_labels)}
     ends = [place for place in range(1, len(request.copy) + 1) if not request.copy[place:][:1].isalpha()]
