@@ -127,3 +127,13 @@ def test_what_is_done_is_negated_by_words_of_its_own(marked, said):
 def test_a_finding_that_went_away_is_negated_and_a_new_clause_is_not(marked, said):
     start, end = marked.index("["), marked.index("]") - 1
     assert assertion(marked.replace("[", "").replace("]", ""), start, end) is said
+
+
+def test_a_list_of_short_items_is_denied_to_its_end_and_a_longer_phrase_ends_it() -> None:
+    items = "chills, weight loss, wheezing, frequent cough, chest pain, varicose veins, joint pain"
+    sentence = f"Negative for tremors, headaches, dizzy spells, numbness, tingling, {items}, ear infections."
+    start = sentence.index("ear infections")
+    assert assertion(sentence, start, start + len("ear infections")) is Assertion.NEGATED
+    going_on = f"{sentence[:-1]}, he has been coming here for a year with gout."
+    start = going_on.index("gout")
+    assert assertion(going_on, start, start + len("gout")) is Assertion.PRESENT

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -35,6 +35,8 @@ _OF_SECTION = {
 _OF_TABLE = {"negated": (Assertion.NEGATED, False), "undone": (Assertion.NEGATED, True)}
 _CLOSING = (",", ".", ")")
 """Right after a phrase they end what it could be said of: "all negative, his cough"."""
+_ITEM_WORDS = 5
+"""The most that an item of a list has: "depressive affect or eye problems"."""
 _Ranges = list[tuple[int, int]]
 
 
@@ -103,7 +105,7 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
     for rule in rules:
         for match in rule.before.finditer(text):
             if match["trigger"] and text[match.end() : match.end() + 1] not in _CLOSING:
-                end = _reach(match.end(), borders, words, rule.scope_words, len(text))
+                end = _reach(text, match.end(), borders, words, rule.scope_words)
                 scopes.append(_Scope(match.start(), match.end(), end, rule.assertion, rule.of_done))
         for match in rule.after.finditer(text):
             if match["trigger"]:
@@ -112,13 +114,28 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
     return tuple(scopes)
 
 
-def _reach(
-    offset: int, borders: list[tuple[int, int]], words: list[tuple[int, int]], limit: int, length: int
-) -> int:
-    """The end of a scope that opens at `offset`: the next border or the limit of words."""
-    following = [end for start, end in words if start >= offset]
-    by_words = following[limit - 1] if len(following) >= limit else length
-    return min([by_words, *(start for start, _ in borders if start >= offset)])
+def _reach(text: str, offset: int, borders: _Ranges, words: _Ranges, limit: int) -> int:
+    """The end of a scope that opens at `offset`: the next border or the limit of words.
+
+    A list of short items is one thing said however long it is: "negative for tremors, headaches, …".
+    """
+    following = [span for span in words if span[0] >= offset]
+    by_words = following[limit - 1][1] if len(following) >= limit else len(text)
+    return min(
+        [max(by_words, _list_end(text, following)), *(start for start, _ in borders if start >= offset)]
+    )
+
+
+def _list_end(text: str, following: Sequence[tuple[int, int]]) -> int:
+    """Where the last item ends of those that commas part, up to the first that is too long for one."""
+    reached, item = 0, 0
+    for _, end in following:
+        item += 1
+        if item > _ITEM_WORDS:
+            break
+        if text[end - 1] in ",.":
+            reached, item = end, 0
+    return reached
 
 
 def _reach_back(offset: int, borders: _Ranges, words: _Ranges, limit: int) -> int:
