@@ -99,20 +99,43 @@ def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.Data
 
 
 @pytest.mark.parametrize(
-    ("marked", "said"),
+    ("marked", "label", "said"),
     [
-        ("[Aspirin] was discontinued.", Assertion.NEGATED),
-        ("He refused further [chemotherapy].", Assertion.NEGATED),
-        ("A [lumbar puncture] was not performed.", Assertion.NEGATED),
-        ("[Blood cultures] were negative.", Assertion.PRESENT),
-        ("The cough did not respond to [antibiotics].", Assertion.PRESENT),
-        ("After starting [diuretics] the symptoms resolved.", Assertion.PRESENT),
+        ("[Aspirin] was discontinued.", "medication", Assertion.NEGATED),
+        ("He refused further [chemotherapy].", "medication", Assertion.NEGATED),
+        ("He was on no [diuretics].", "medication", Assertion.NEGATED),
+        ("A [lumbar puncture] was not performed.", "test", Assertion.NEGATED),
+        ("[Blood cultures] were negative.", "test", Assertion.PRESENT),
+        ("There was no expression of [cytokeratin].", "test", Assertion.PRESENT),
+        ("The [chest tube] was removed.", "procedure", Assertion.NEGATED),
+        ("The tumor could not be [resected].", "procedure", Assertion.NEGATED),
+        ("The [tumor] was removed.", "problem", Assertion.PRESENT),
+        ("The cough did not respond to [antibiotics].", "medication", Assertion.PRESENT),
+        ("After starting [diuretics] the symptoms resolved.", "medication", Assertion.PRESENT),
     ],
 )
-def test_what_is_done_is_negated_by_words_of_its_own(marked, said):
+def test_what_is_done_is_negated_by_words_of_its_own(marked, label, said):
     start, end = marked.index("["), marked.index("]") - 1
     sentence = marked.replace("[", "").replace("]", "")
-    assert assertion(sentence, start, end, is_done=True) is said
+    assert assertion(sentence, start, end, label=label) is said
+
+
+@pytest.mark.parametrize(
+    ("marked", "said"),
+    [
+        ("The abdomen was [no masses], soft.", Assertion.NEGATED),
+        ("She noticed an [absence of appetite].", Assertion.PRESENT),
+        ("The abdomen is non-[tender].", Assertion.NEGATED),
+        ("A non-scarring [alopecia] was seen.", Assertion.PRESENT),
+        ("Because of [gout] he was denied a transplant.", Assertion.PRESENT),
+        ("There was a [lesion] with free air.", Assertion.PRESENT),
+        ("Stones were ruled out and the diagnosis of [gout] was made.", Assertion.PRESENT),
+    ],
+)
+def test_a_trigger_within_a_mention_or_a_word_says_no_more_than_it_does(marked, said):
+    start, end = marked.index("["), marked.index("]") - 1
+    sentence = marked.replace("[", "").replace("]", "")
+    assert assertion(sentence, start, end) is said
 
 
 @pytest.mark.parametrize(

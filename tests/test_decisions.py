@@ -53,9 +53,11 @@ def test_what_a_comma_parts_stays_two_mentions():
     assert len(marks) == 2
 
 
-def test_a_mark_that_cuts_a_word_takes_the_whole_word():
-    marks = decide_marks(TEXT, TOKENS, scores("-", "-", "-", "-", "-", "M"), LABELS)
-    assert [TEXT[m.start : m.end] for m in marks] == ["aspirin"]
+@pytest.mark.parametrize(("goes_on", "marked"), [(-2.0, ["aspirin"]), (-7.0, [])])
+def test_a_mark_that_cuts_a_word_takes_the_whole_word_if_that_is_likelier_than_nothing(goes_on, marked):
+    found = scores("-", "-", "-", "-", "M", "-")
+    found[5, 4] = goes_on
+    assert [TEXT[m.start : m.end] for m in decide_marks(TEXT, TOKENS, found, LABELS)] == marked
 
 
 def test_what_an_engine_rules_out_is_ruled_out_and_the_rest_has_a_probability():

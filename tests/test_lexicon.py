@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from models.errors import UsageError
 from models.trained_on import read_trained_on
-from training.lexicon import add_lexicon, learn
+from training.lexicon import add_lexicon, learn, merged
 from worker.decisions import marked_labels
 from worker.lexicon import FILE, Known, Lexicon, WordOdds, key_of
 from worker.marks import decide_marks
@@ -123,6 +123,28 @@ def test_a_word_that_is_hardly_ever_a_mention_by_itself_is_none_but_may_begin_on
 def test_a_border_moves_to_where_mentions_are_known_to_begin_and_end() -> None:
     knowing = of_words(severe=WordOdds(first=-6.0), failure=WordOdds(last=3.0))
     assert marks("has severe heart failure now", knowing, "-", "P", "p", "-", "-") == ["heart failure"]
+
+
+def test_a_word_that_no_note_had_is_judged_by_how_it_ends() -> None:
+    verbs = ("washed", "pushed", "rushed", "fished", "crushed")
+    learnt = learn([[record(f"He {verb} for gout.", problem="gout") for verb in verbs]], ("problem",))
+    assert learnt.endings["problem"].keys() == {"hed", "shed"}
+    assert learnt.alone("problem", "dashed") == learnt.endings["problem"]["shed"] < 0.0
+    assert learnt.alone("problem", "arthritis") == learnt.alone("problem", "gout") == 0.0
+    assert marks("he dashed", Lexicon(), "-", "P") == ["dashed"]
+    assert marks("he dashed", Lexicon(endings={"problem": {"hed": -3.0}}), "-", "P") == []
+    assert Lexicon.read(None).endings == {}
+
+
+@pytest.mark.parametrize(("before", "learnt", "kinder"), [(-4.0, -1.0, -1.0), (-1.0, -4.0, -1.0)])
+def test_of_two_lexicons_the_kinder_judges_a_word_alone(before: float, learnt: float, kinder: float) -> None:
+    word = key_of("opioids")[0]
+    first, second = (
+        Lexicon(words={"problem": {word: WordOdds(alone=odds)}}, endings={"problem": {"ids": odds}})
+        for odds in (before, learnt)
+    )
+    both = merged(first, second)
+    assert (both.words["problem"][word].alone, both.endings["problem"]["ids"]) == (kinder, kinder)
 
 
 def test_what_is_marked_in_most_places_of_a_note_is_marked_in_all() -> None:

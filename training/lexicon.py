@@ -18,7 +18,7 @@ from models.errors import UsageError
 from models.trained_on import read_trained_on, write_trained_on
 from training.digests import digests_of
 from training.evaluation.data import KNOWN_NAMES, Record, read_records
-from training.words_of_mentions import Named, word_odds
+from training.words_of_mentions import Named, ending_odds, word_odds
 from worker.lexicon import FILE, Lexicon, key_of
 from worker.pieces import Pieces, Stretch
 
@@ -50,7 +50,8 @@ def learn(
         if shares[label] > _LEAST_SHARE:
             names[key] = (label, _log_odds(shares[label]))
     names |= _unseen(listed, mentions, seen)
-    return Lexicon(names, max((lengths[key] for key in names), default=0), word_odds(named))
+    longest = max((lengths[key] for key in names), default=0)
+    return Lexicon(names, longest, word_odds(named), ending_odds(named))
 
 
 def add_lexicon(
@@ -69,16 +70,26 @@ def add_lexicon(
     learnt, before = learn(corpora, marked, _read_lists(lists, marked)), Lexicon.read(adapter)
     if not learnt.names:
         raise UsageError(f"no names to learn: {adapter} marks {', '.join(marked) or 'nothing'}")
-    words = {
-        label: {**before.words.get(label, {}), **learnt.words.get(label, {})}
-        for label in {*before.words, *learnt.words}
-    }
-    whole = Lexicon({**before.names, **learnt.names}, max(before.longest, learnt.longest), words)
-    stored = whole.stored()
+    stored = merged(before, learnt).stored()
     (adapter / FILE).write_text(json.dumps(stored, separators=(",", ":")) + "\n", "utf-8")
     digests = digests_of(record for corpus in corpora for record in corpus)
     write_trained_on(adapter, read_trained_on(adapter) | digests)
     return {label: len(names) for label, names in stored["names"].items()}
+
+
+def merged(before: Lexicon, learnt: Lexicon) -> Lexicon:
+    """Names as they were learnt last; of what speaks against a word alone, the kinder."""
+    words = {label: dict(some) for label, some in before.words.items()}
+    for label, some in learnt.words.items():
+        of_label = words.setdefault(label, {})
+        for key, odds in some.items():
+            of_label[key] = odds._replace(alone=max(odds.alone, of_label.get(key, odds).alone))
+    endings = {label: dict(some) for label, some in before.endings.items()}
+    for label, hints in learnt.endings.items():
+        of_ending = endings.setdefault(label, {})
+        of_ending |= {ending: max(odds, of_ending.get(ending, odds)) for ending, odds in hints.items()}
+    longest = max(before.longest, learnt.longest)
+    return Lexicon({**before.names, **learnt.names}, longest, words, endings)
 
 
 def _corpora(path: Path) -> list[list[Record]]:

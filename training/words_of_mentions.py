@@ -1,4 +1,7 @@
-"""Of each word in annotated notes: is it a mention by itself, and on which side of a border does it stand?"""
+"""Of each word in annotated notes: is it a mention by itself, and on which side of a border does it stand?
+
+And of words by their endings: a word that no note had is judged by those that end as it does.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from worker.lexicon import WordOdds, hash_of
+from worker.lexicon import WordOdds, endings_of, hash_of
 from worker.pieces import Pieces, Stretch
 
 Named = tuple[str, Pieces, Sequence[Stretch]]
@@ -15,6 +18,40 @@ _LEAST_ODDS = 0.3
 """Log odds nearer to none are not kept."""
 _LEAST_NOTES = 3
 """A word that fewer notes have is not kept: it says little, and might be somebody's name."""
+
+
+_LEAST_WORDS = 5
+"""That end alike."""
+_ENDINGS_SHARE, _LEAST_ENDING_ODDS = 0.5, -3.0
+"""Of an ending's odds as much is taken, and never less: it is a hint."""
+
+
+def ending_odds(named: Collection[Sequence[Named]]) -> dict[str, dict[str, float]]:
+    """By label, then by ending: log odds of a word being a mention by itself, each word counting once.
+
+    As for words, the corpus that is kindest to an ending judges it.
+    """
+    kindest: dict[str, dict[str, float]] = defaultdict(dict)
+    for records in named:
+        for label in {one.label for _, _, marked in records for one in marked}:
+            words: Counter[str] = Counter()
+            mentions: dict[str, float] = defaultdict(float)
+            for word, (marked_alone, seen) in _counted(records, label).items():
+                for ending in endings_of(word):
+                    words[ending] += 1
+                    mentions[ending] += marked_alone / seen
+            of_label = kindest[label]
+            for ending, n in words.items():
+                if n >= _LEAST_WORDS:
+                    odds = math.log((mentions[ending] + 0.5) / (n - mentions[ending] + 1))
+                    of_label[ending] = max(odds, of_label.get(ending, odds))
+    return {
+        label: {ending: _as_hint(odds) for ending, odds in some.items()} for label, some in kindest.items()
+    }
+
+
+def _as_hint(odds: float) -> float:
+    return round(max(_LEAST_ENDING_ODDS, min(0.0, _ENDINGS_SHARE * odds)), 1)
 
 
 def word_odds(named: Collection[Sequence[Named]]) -> dict[str, dict[str, WordOdds]]:
@@ -58,6 +95,14 @@ class _Borders:
 
 def _alone(records: Sequence[Named], label: str) -> dict[str, float]:
     """Log odds of a word that is in no longer mention being one; with half a mention that nobody saw."""
+    return {
+        word: math.log((marked_alone + 0.5) / (seen - marked_alone + 1))
+        for word, (marked_alone, seen) in _counted(records, label).items()
+    }
+
+
+def _counted(records: Sequence[Named], label: str) -> dict[str, tuple[int, int]]:
+    """Of each word, where it is in no longer mention: times it is one, and times it stands there."""
     seen: Counter[str] = Counter()
     marked_alone: Counter[str] = Counter()
     for _, pieces, marked in records:
@@ -69,10 +114,7 @@ def _alone(records: Sequence[Named], label: str) -> dict[str, float]:
             elif one.label == label:
                 taken.update(range(first, last))
         seen.update(word for place, word in enumerate(pieces.words) if place not in taken)
-    return {
-        word: math.log((marked_alone[word] + 0.5) / (max(n, marked_alone[word]) - marked_alone[word] + 1))
-        for word, n in seen.items()
-    }
+    return {word: (marked_alone[word], max(n, marked_alone[word])) for word, n in seen.items()}
 
 
 def _kept(words: Collection[str], alone: Mapping[str, float], borders: _Borders) -> dict[str, WordOdds]:

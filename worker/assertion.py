@@ -32,9 +32,15 @@ _OF_SECTION = {
 }
 
 
-_OF_TABLE = {"negated": (Assertion.NEGATED, False), "undone": (Assertion.NEGATED, True)}
+_TREATMENTS = frozenset({"medication", "procedure"})
+_DONE = _TREATMENTS | {"test"}
+"""Labels of what is done to a patient; the others are found."""
+_DENIALS = {"undone": _DONE, "untreated": _TREATMENTS, "prefixed": None}
+"""Tables that negate beside that of what is not found, and the labels that they speak of."""
 _CLOSING = (",", ".", ")")
 """Right after a phrase they end what it could be said of: "all negative, his cough"."""
+_WITHIN = re.compile(r"(?:no|not|without|never|did not)\b")
+"""A finding may hold such a trigger ("no fever"); an "absence of appetite" is one of its own."""
 _ITEM_WORDS = 5
 """The most that an item of a list has: "depressive affect or eye problems"."""
 _Ranges = list[tuple[int, int]]
@@ -45,13 +51,19 @@ class _Rules:
     """The phrases of one assertion."""
 
     assertion: Assertion
-    of_done: bool | None
-    """Whether they tell of what is done, or of what is found; None: of both."""
+    labels: frozenset[str] | None
+    """Of what they tell; None: of all but what is done where they negate, else of everything."""
     before: re.Pattern[str]
     """What precedes a finding, as the group `trigger`, or a pseudo-trigger, without the group."""
     after: re.Pattern[str]
     scope_words: int
     scope_words_after: int
+
+    def are_of(self, label: str) -> bool:
+        """Whether they tell of a mention with this label."""
+        if self.labels is not None:
+            return label in self.labels
+        return self.assertion is not Assertion.NEGATED or label not in _DONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +71,28 @@ class _Scope:
     """[start, end) of a sentence in which a finding is what a trigger says."""
 
     trigger_start: int
-    """Where the trigger begins if it stands before: a finding may hold it ("no fever")."""
+    """Where the trigger begins if it stands before and a finding may hold it, else as `start`."""
     start: int
     end: int
-    assertion: Assertion
-    of_done: bool | None
+    rules: _Rules
 
 
 def assertion(
-    sentence: str, start: int, end: int, section_kind: str | None = None, *, is_done: bool = False
+    sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> Assertion:
-    """The assertion of the finding sentence[start:end]; `section_kind` as in worker.sections.
-
-    `is_done`: it is a medication, a test or a procedure."""
-    held = assertions(sentence, start, end, section_kind, is_done=is_done)
+    """The assertion of the mention sentence[start:end]; `section_kind` as in worker.sections."""
+    held = assertions(sentence, start, end, section_kind, label)
     return next((one for one in _ORDER if one in held), Assertion.PRESENT)
 
 
 def assertions(
-    sentence: str, start: int, end: int, section_kind: str | None = None, *, is_done: bool = False
+    sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> frozenset[Assertion]:
     """Every assertion that holds of sentence[start:end]; empty: present."""
     held = {
-        scope.assertion
+        scope.rules.assertion
         for scope in _scopes(sentence)
-        if scope.trigger_start <= start
-        and scope.start < end <= scope.end
-        and scope.of_done in (None, is_done)
+        if scope.trigger_start <= start and scope.start < end <= scope.end and scope.rules.are_of(label)
     }
     if section_kind in _OF_SECTION:
         held.add(_OF_SECTION[section_kind])
@@ -106,19 +113,22 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
         for match in rule.before.finditer(text):
             if match["trigger"] and text[match.end() : match.end() + 1] not in _CLOSING:
                 end = _reach(text, match.end(), borders, words, rule.scope_words)
-                scopes.append(_Scope(match.start(), match.end(), end, rule.assertion, rule.of_done))
+                first = match.start() if _WITHIN.match(match.group()) else match.end()
+                scopes.append(_Scope(first, match.end(), end, rule))
         for match in rule.after.finditer(text):
             if match["trigger"]:
                 start = _reach_back(match.start(), borders, words, rule.scope_words_after)
-                scopes.append(_Scope(start, start, match.start(), rule.assertion, rule.of_done))
+                scopes.append(_Scope(start, start, match.start(), rule))
     return tuple(scopes)
 
 
 def _reach(text: str, offset: int, borders: _Ranges, words: _Ranges, limit: int) -> int:
-    """The end of a scope that opens at `offset`: the next border or the limit of words.
+    """The end of a scope that opens at `offset`: the next border or the limit of words; 0: its own word.
 
     A list of short items is one thing said however long it is: "negative for tremors, headaches, …".
     """
+    if not limit:
+        return next((end for _, end in words if end > offset), offset)
     following = [span for span in words if span[0] >= offset]
     by_words = following[limit - 1][1] if len(following) >= limit else len(text)
     return min(
@@ -151,8 +161,9 @@ def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
     rules = []
     for name, table in tables.items():
         before, after = (_triggers(table[side], table["pseudo"]) for side in ("before", "after"))
-        told, of_done = _OF_TABLE.get(name) or (Assertion(name), None)
-        rules.append(_Rules(told, of_done, before, after, table["scope"], table["scope_after"]))
+        told = Assertion.NEGATED if name in _DENIALS else Assertion(name)
+        labels = _DENIALS.get(name)
+        rules.append(_Rules(told, labels, before, after, table["scope"], table["scope_after"]))
     return ends, tuple(rules)
 
 

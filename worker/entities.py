@@ -27,8 +27,6 @@ LIST_ITEMS = 16
 """The most that a list may name of one label in one window."""
 LIST_TOKENS = 24 * LIST_ITEMS
 """Room for that many of the longest spans, so that a list is never cut."""
-_DONE = frozenset({"medication", "test", "procedure"})
-"""Labels of what is done to a patient; the others are found."""
 
 
 def ask_entities(note: Note, labels: Sequence[Label], how: Ways) -> Conversation:
@@ -66,7 +64,7 @@ def _entity(note: Note, mention: Mention) -> Entity:
             mention.start - sentence.start,
             end - sentence.start,
             note.section_at(mention.start).kind,
-            is_done=mention.label in _DONE,
+            mention.label,
         ),
         probability=mention.probability,
     )

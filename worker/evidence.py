@@ -132,7 +132,7 @@ class Evidence:
     def against_alone(self, mark: Stretch, lexicon: Lexicon) -> float:
         """What the lexicon says against one word being a whole mention; 0 for several."""
         words = self.pieces.read(mark.start, mark.end)
-        return lexicon.of_word(mark.label, words[0]).alone if len(words) == 1 else 0.0
+        return lexicon.alone(mark.label, words[0]) if len(words) == 1 else 0.0
 
     def _near(self, place: int) -> list[int]:
         """A piece of a text, and its neighbours that are words and no signs."""

@@ -42,6 +42,8 @@ class WordOdds(NamedTuple):
 
 
 _NOTHING = WordOdds()
+LEAST_ENDING, MOST_ENDING = 3, 5
+"""Letters of an ending by which a word that is not known is judged; a word has more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,8 @@ class Lexicon:
     """Pieces of the longest name."""
     words: Mapping[str, Mapping[str, WordOdds]] = field(default_factory=dict)
     """By label, then by the hash of a word."""
+    endings: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By label, then by a word's last letters: log odds of a whole mention, never above 0."""
 
     @classmethod
     def read(cls, adapter: Path | None) -> Lexicon:
@@ -66,7 +70,7 @@ class Lexicon:
             label: {key: WordOdds(*odds) for key, odds in some.items()}
             for label, some in stored.get("words", {}).items()
         }
-        return cls(names, stored["longest"], words)
+        return cls(names, stored["longest"], words, stored.get("endings", {}))
 
     def stored(self) -> dict[str, Any]:
         """As the file has it, by label."""
@@ -79,7 +83,8 @@ class Lexicon:
             label: {key: _without_last_zeros(odds) for key, odds in sorted(some.items())}
             for label, some in sorted(self.words.items())
         }
-        return {"longest": self.longest, "names": by_label, "words": words}
+        endings = {label: dict(sorted(some.items())) for label, some in sorted(self.endings.items())}
+        return {"longest": self.longest, "names": by_label, "words": words, "endings": endings}
 
     def found(self, pieces: Pieces) -> list[Known]:
         """Names from left to right, none overlapping another."""
@@ -98,6 +103,21 @@ class Lexicon:
         """`word`: one piece, in small letters."""
         some = self.words.get(label)
         return some.get(hash_of((word,)), _NOTHING) if some else _NOTHING
+
+    def alone(self, label: str, word: str) -> float:
+        """What is known against one word being a whole mention: of itself, else of how it ends."""
+        key = hash_of((word,))
+        known = self.words.get(label, {}).get(key)
+        if known is not None or key in self.names:
+            return known.alone if known is not None else 0.0
+        endings = self.endings.get(label, {})
+        return next((endings[ending] for ending in endings_of(word) if ending in endings), 0.0)
+
+
+def endings_of(word: str) -> list[str]:
+    """The longest first; none of what is no word, or hardly longer."""
+    longest = min(MOST_ENDING, len(word) - 1) if word.isalpha() else 0
+    return [word[-length:] for length in range(longest, LEAST_ENDING - 1, -1)]
 
 
 def _without_last_zeros(odds: WordOdds) -> list[float]:

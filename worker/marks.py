@@ -54,7 +54,7 @@ def decide_marks(
     for mark, behind in zip(marks, begins[1:], strict=True):
         found = evidence.bordered(mark, settled[-1].end if settled else 0, behind, lexicon)
         against = evidence.against_alone(found, lexicon)
-        if not against or evidence.log_odds(found) + against > 0:
+        if max(evidence.log_odds(mark), evidence.log_odds(found)) + against > 0:
             settled.append(Mark(*found, _probability(evidence, found, against)))
     return settled
 
