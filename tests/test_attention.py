@@ -1,0 +1,34 @@
+"""Attention of a piece over its sequence: both ways say what plain softmax says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from worker import attention
+
+
+def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """In 64 bits, head by head; shapes as worker.attention.causal."""
+    tokens, heads, size = query.shape
+    shared, past = heads // len(keys), keys.shape[1] - tokens
+    out = torch.empty(tokens, heads, size, dtype=torch.float64)
+    for head in range(heads):
+        scores = query[:, head].double() @ keys[head // shared].double().T / size**0.5
+        seen = torch.ones_like(scores, dtype=torch.bool).tril(past)
+        weights = scores.masked_fill(~seen, float("-inf")).softmax(-1)
+        out[:, head] = weights @ values[head // shared].double()
+    return out
+
+
+@pytest.mark.parametrize("is_fused", [True, False])
+@pytest.mark.parametrize(("tokens", "all_tokens"), [(1, 1), (1, 70), (60, 60), (200, 200), (150, 333)])
+def test_each_token_attends_to_all_up_to_itself(
+    monkeypatch: pytest.MonkeyPatch, is_fused: bool, tokens: int, all_tokens: int
+) -> None:
+    monkeypatch.setattr(attention, "is_fused_faster", lambda: is_fused)
+    chance = torch.Generator().manual_seed(tokens)
+    query = torch.randn(tokens, 6, 16, generator=chance)
+    keys, values = torch.randn(2, 2, all_tokens, 16, generator=chance)
+    found = attention.causal(query, keys, values)
+    torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
