@@ -160,3 +160,9 @@ def test_a_list_of_short_items_is_denied_to_its_end_and_a_longer_phrase_ends_it(
     going_on = f"{sentence[:-1]}, he has been coming here for a year with gout."
     start = going_on.index("gout")
     assert assertion(going_on, start, start + len("gout")) is Assertion.PRESENT
+
+
+def test_what_opens_a_scope_closes_none_behind_it():
+    sentence = "He stayed dizzy and free of pain."
+    assert assertion(sentence, 10, 15) is Assertion.PRESENT
+    assert assertion(sentence, 28, 32) is Assertion.NEGATED

@@ -132,3 +132,20 @@ def test_what_is_denied_behind_a_comma_is_not_cut_before_it(holds: bool, problem
     assertion = Assertion.PRESENT if holds else Assertion.NEGATED
     told = _problems(note_of(text), [mention.model_copy(update={"assertion": assertion})], 40)
     assert [one.text for one in told] == problems
+
+
+def test_what_is_said_far_behind_a_medication_is_not_told_with_it() -> None:
+    text = "He got fludrocortisone 0.05 mg BID and within a day, despite the end of IV fluids, was well."
+    said = [
+        Attribute(kind=kind, start=text.index(words), end=text.index(words) + len(words), text=words)
+        for kind, words in (("dosage", "0.05 mg"), ("frequency", "BID"), ("route", "IV"))
+    ]
+    mention = entity(text, "fludrocortisone", "medication").model_copy(update={"attributes": tuple(said)})
+    [told] = _medications(note_of(text), [mention], 20)
+    assert told.text == "fludrocortisone 0.05 mg BID"
+
+
+def test_what_is_normal_is_no_problem_to_tell() -> None:
+    text = "He was afebrile and hemodynamically stable with gout."
+    mentions = [entity(text, words, "problem") for words in ("afebrile", "hemodynamically stable", "gout")]
+    assert [one.text for one in _problems(note_of(text), mentions, 20)] == ["gout"]

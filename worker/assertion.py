@@ -110,13 +110,16 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
     words = [match.span() for match in re.finditer(r"[^\s]+", text)]
     scopes: list[_Scope] = []
     for rule in rules:
+        openings = {}
         for match in rule.before.finditer(text):
+            openings[match.start()] = match.end()
             if match["trigger"] and text[match.end() : match.end() + 1] not in _CLOSING:
                 end = _reach(text, match.end(), borders, words, rule.scope_words)
                 first = match.start() if _WITHIN.match(match.group()) else match.end()
                 scopes.append(_Scope(first, match.end(), end, rule))
         for match in rule.after.finditer(text):
-            if match["trigger"]:
+            # "free of pain" tells of what follows, and nothing before is free.
+            if match["trigger"] and openings.get(match.start(), 0) <= match.end():
                 start = _reach_back(match.start(), borders, words, rule.scope_words_after)
                 scopes.append(_Scope(start, start, match.start(), rule))
     return tuple(scopes)

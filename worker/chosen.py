@@ -52,6 +52,10 @@ _APART = frozenset(
 _ENDS = (".", "!", "?", '"')
 _NEAR = 60
 """Characters between a mention and what is said of it that are still told in one piece."""
+_MOST_BETWEEN = 4
+"""Words between two things that are told in one piece: "heart rate in the 100s"; more is another matter."""
+_NORMAL = frozenset({"afebrile", "asymptomatic", "negative", "normal", "stable", "unremarkable", "wnl"})
+"""Last words of what was found and is no problem to tell."""
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""
 _PLANNING = frozenset({"plan", "instructions"})
@@ -139,6 +143,8 @@ def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
     for entity in entities:
         is_sure = entity.probability is None or entity.probability >= _LEAST_MENTION
         is_told = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
+        if label == "problem" and entity.text.split()[-1].lower() in _NORMAL:
+            continue
         if entity.label == label and is_sure and is_told:
             groups.setdefault(" ".join(entity.text.lower().split()), []).append(entity)
     return list(groups.values())
@@ -197,7 +203,12 @@ def _piece(note: Note, entity: Entity, attributes: Collection[str] = _EVERY_ATTR
         one for one in entity.attributes if one.kind in attributes and one.start in near and one.end in near
     ]
     start = min([entity.start, *(one.start for one in said if one.kind == "value")])
-    text = one_line(note.text[start : max([entity.end, *(one.end for one in said)])])
+    end = entity.end
+    for one in sorted(said, key=lambda one: one.start):
+        if len(note.text[end : one.start].split()) > _MOST_BETWEEN:
+            break
+        end = max(end, one.end)
+    text = one_line(note.text[start:end])
     is_open = text.count("(") > text.count(")")
     return Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)
 

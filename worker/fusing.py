@@ -72,12 +72,9 @@ class FusedMlp(nn.Module):
 
 def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
     """Rotary positions (arXiv 2104.09864) as transformers applies them; heads: [tokens, heads, size]."""
-    half = heads.shape[-1] // 2
-    sine = sine[0, :, None]
-    turned = heads * cosine[0, :, None]
-    turned[..., :half] -= heads[..., half:] * sine[..., :half]
-    turned[..., half:] += heads[..., :half] * sine[..., half:]
-    return turned
+    one, other = heads.chunk(2, dim=-1)
+    half_turned = torch.cat((-other, one), dim=-1)
+    return heads * cosine[0, :, None] + half_turned * sine[0, :, None]
 
 
 def _are_plain(module: Any, *names: str) -> bool:
