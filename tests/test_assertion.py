@@ -10,10 +10,10 @@ from models.answers import Assertion
 from worker.assertion import assertion, assertions
 
 
-def told(marked: str, section_kind: str | None = None) -> Assertion:
+def told(marked: str, section_kind: str | None = None, label: str = "problem") -> Assertion:
     """The assertion of the finding that is written in [brackets]."""
     start, end = marked.index("["), marked.index("]") - 1
-    return assertion(marked.replace("[", "").replace("]", ""), start, end, section_kind)
+    return assertion(marked.replace("[", "").replace("]", ""), start, end, section_kind, label)
 
 
 @pytest.mark.parametrize(
@@ -111,13 +111,13 @@ def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.Data
         ("The tumor could not be [resected].", "procedure", Assertion.NEGATED),
         ("The [tumor] was removed.", "problem", Assertion.PRESENT),
         ("The cough did not respond to [antibiotics].", "medication", Assertion.PRESENT),
+        ("She could not walk after [surgery].", "procedure", Assertion.PRESENT),
+        ("It did not show [stents].", "procedure", Assertion.PRESENT),
         ("After starting [diuretics] the symptoms resolved.", "medication", Assertion.PRESENT),
     ],
 )
 def test_what_is_done_is_negated_by_words_of_its_own(marked, label, said):
-    start, end = marked.index("["), marked.index("]") - 1
-    sentence = marked.replace("[", "").replace("]", "")
-    assert assertion(sentence, start, end, label=label) is said
+    assert told(marked, label=label) is said
 
 
 @pytest.mark.parametrize(
@@ -133,9 +133,7 @@ def test_what_is_done_is_negated_by_words_of_its_own(marked, label, said):
     ],
 )
 def test_a_trigger_within_a_mention_or_a_word_says_no_more_than_it_does(marked, said):
-    start, end = marked.index("["), marked.index("]") - 1
-    sentence = marked.replace("[", "").replace("]", "")
-    assert assertion(sentence, start, end) is said
+    assert told(marked) is said
 
 
 @pytest.mark.parametrize(
@@ -148,8 +146,7 @@ def test_a_trigger_within_a_mention_or_a_word_says_no_more_than_it_does(marked, 
     ],
 )
 def test_a_finding_that_went_away_is_negated_and_a_new_clause_is_not(marked, said):
-    start, end = marked.index("["), marked.index("]") - 1
-    assert assertion(marked.replace("[", "").replace("]", ""), start, end) is said
+    assert told(marked) is said
 
 
 def test_a_list_of_short_items_is_denied_to_its_end_and_a_longer_phrase_ends_it() -> None:
@@ -163,6 +160,5 @@ def test_a_list_of_short_items_is_denied_to_its_end_and_a_longer_phrase_ends_it(
 
 
 def test_what_opens_a_scope_closes_none_behind_it():
-    sentence = "He stayed dizzy and free of pain."
-    assert assertion(sentence, 10, 15) is Assertion.PRESENT
-    assert assertion(sentence, 28, 32) is Assertion.NEGATED
+    assert told("He stayed [dizzy] and free of pain.") is Assertion.PRESENT
+    assert told("He stayed dizzy and free of [pain].") is Assertion.NEGATED

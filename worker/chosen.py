@@ -143,9 +143,8 @@ def _groups(entities: Sequence[Entity], label: str) -> list[list[Entity]]:
     for entity in entities:
         is_sure = entity.probability is None or entity.probability >= _LEAST_MENTION
         is_told = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
-        if label == "problem" and entity.text.split()[-1].lower() in _NORMAL:
-            continue
-        if entity.label == label and is_sure and is_told:
+        is_normal = label == "problem" and entity.text.split()[-1].lower() in _NORMAL
+        if entity.label == label and is_sure and is_told and not is_normal:
             groups.setdefault(" ".join(entity.text.lower().split()), []).append(entity)
     return list(groups.values())
 

@@ -1,8 +1,9 @@
 """What the training text taught of names and words, whatever the network makes of them where they stand.
 
 A network that has seen a name a few times may doubt it in a new sentence, or mark a word that never was a
-mention; the lexicon remembers. It comes with the adapter, as hashes, so that no reader of the file meets
-words of a note it was learnt from. Case and white space do not count. No torch.
+mention; the lexicon remembers. It comes with the adapter, names and words as hashes, so that no reader of the
+file meets words of a note it was learnt from; endings, which many words share, as they are. Case and white
+space do not count. No torch.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class WordOdds(NamedTuple):
 
 
 _NOTHING = WordOdds()
-LEAST_ENDING, MOST_ENDING = 3, 5
+_LEAST_ENDING, _MOST_ENDING = 3, 5
 """Letters of an ending by which a word that is not known is judged; a word has more."""
 
 
@@ -116,8 +117,8 @@ class Lexicon:
 
 def endings_of(word: str) -> list[str]:
     """The longest first; none of what is no word, or hardly longer."""
-    longest = min(MOST_ENDING, len(word) - 1) if word.isalpha() else 0
-    return [word[-length:] for length in range(longest, LEAST_ENDING - 1, -1)]
+    longest = min(_MOST_ENDING, len(word) - 1) if word.isalpha() else 0
+    return [word[-length:] for length in range(longest, _LEAST_ENDING - 1, -1)]
 
 
 def _without_last_zeros(odds: WordOdds) -> list[float]:
