@@ -7,7 +7,7 @@ pieces of more than a few tokens are attended with those, block by block; only w
 
 from __future__ import annotations
 
-from functools import cache, lru_cache
+from functools import cache
 
 import torch
 
@@ -39,17 +39,11 @@ def _fused(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> tor
     # A key head stands for all that share it: a step of no width, nothing is copied.
     seen_keys, seen_values = (one[:, None].expand(-1, shared, -1, -1) for one in (keys, values))
     is_whole = tokens == all_tokens
-    mask = None if is_whole else _unseen(tokens, all_tokens, query.dtype)
+    mask = None if is_whole else _later_than(query, all_tokens)
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
     out, _ = attend(grouped, seen_keys, seen_values, 0.0, is_whole, attn_mask=mask)
     packed: torch.Tensor = out.permute(2, 0, 1, 3).reshape(tokens, heads, size)
     return packed
-
-
-@lru_cache(maxsize=1)
-def _unseen(tokens: int, all_tokens: int, dtype: torch.dtype) -> torch.Tensor:
-    """[tokens, all tokens], to be added: one layer after the other asks for the same."""
-    return torch.full((tokens, all_tokens), float("-inf"), dtype=dtype).triu(1 + all_tokens - tokens)
 
 
 def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -108,5 +102,11 @@ def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
 
 def _later(tokens: int, shared: int, like: torch.Tensor) -> torch.Tensor:
     """[tokens x shared, tokens]: minus infinity where a key comes after its query."""
-    mask = torch.full((tokens, tokens), float("-inf"), dtype=like.dtype, device=like.device).triu(1)
-    return mask.repeat_interleave(shared, 0)
+    return _later_than(like[:tokens], tokens).repeat_interleave(shared, 0)
+
+
+def _later_than(query: torch.Tensor, all_tokens: int) -> torch.Tensor:
+    """[tokens, all tokens], the query's at the end: minus infinity where a key comes after its query."""
+    tokens = len(query)
+    mask = torch.full((tokens, all_tokens), float("-inf"), dtype=query.dtype, device=query.device)
+    return mask.triu(1 + all_tokens - tokens)
