@@ -1,6 +1,8 @@
-"""Attention of a piece over its sequence: both ways say what plain softmax says."""
+"""Attention of a piece over its sequence: every way says what plain softmax says."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -21,14 +23,13 @@ def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> to
     return out
 
 
-@pytest.mark.parametrize("is_fused", [True, False])
+@pytest.mark.parametrize("attend", [attention._fused, attention._by_blocks, attention._on_gpu])
 @pytest.mark.parametrize(("tokens", "all_tokens"), [(1, 1), (1, 70), (60, 60), (200, 200), (150, 333)])
 def test_each_token_attends_to_all_up_to_itself(
-    monkeypatch: pytest.MonkeyPatch, is_fused: bool, tokens: int, all_tokens: int
+    attend: Callable[..., torch.Tensor], tokens: int, all_tokens: int
 ) -> None:
-    monkeypatch.setattr(attention, "is_fused_faster", lambda: is_fused)
     chance = torch.Generator().manual_seed(tokens)
     query = torch.randn(tokens, 6, 16, generator=chance)
     keys, values = torch.randn(2, 2, all_tokens, 16, generator=chance)
-    found = attention.causal(query, keys, values)
+    found = attend(query, keys, values)
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)

@@ -211,7 +211,7 @@ def test_out_of_memory_halves_the_batch_and_every_request_is_still_answered(engi
 
     def starved(step):
         if len(step.pieces) > 1 and next(failures, False):
-            raise OutOfMemoryError
+            raise OutOfMemoryError(step)
         return run(step)
 
     monkeypatch.setattr(engine._runner, "run", starved)
@@ -220,12 +220,49 @@ def test_out_of_memory_halves_the_batch_and_every_request_is_still_answered(engi
     assert engine._scheduler.max_rows < 4
 
 
+def test_what_never_fits_is_refused_and_what_waits_beside_it_is_answered(weights, monkeypatch):
+    engine = load(Settings(weights=str(weights), quantization="none"))
+    run = engine._runner.run
+
+    def starved(step):
+        if step.num_tokens > 300:
+            raise OutOfMemoryError(step)
+        return run(step)
+
+    monkeypatch.setattr(engine._runner, "run", starved)
+    documents = [NOTE, NOTE * 40, "Note 2.", "Note 3."]
+    asked = [Write(asking(document=one), max_tokens=4) for one in documents]
+    long = engine.context_tokens
+    replies = engine.answer([*asked, Write(asking("Q2?", document=NOTE * 40), max_tokens=4)])
+    assert [getattr(one, "reason", "") for one in replies] == ["", "out_of_memory", "", "", "out_of_memory"]
+    assert "tokens alone do not fit" in replies[1].detail
+    assert engine.context_tokens == long
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "out_of_memory"),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), "out_of_memory"),
+        (RuntimeError("shapes do not match"), "crashed"),
+    ],
+)
+def test_what_says_that_memory_ran_out_is_taken_for_it(engine, monkeypatch, error, reason):
+    def fails(*_, **__):
+        raise error
+
+    monkeypatch.setattr(engine._runner, "_pass", fails)
+    [refusal] = engine.answer([Write(asking(), max_tokens=4)])
+    assert refusal.reason == reason
+
+
 def test_what_was_urgent_is_urgent_after_the_memory_ran_out(engine, monkeypatch):
     run, failures, orders = engine._runner.run, iter([True]), []
 
     def starved(step):
         if len(step.pieces) > 1 and next(failures, False):
-            raise OutOfMemoryError
+            raise OutOfMemoryError(step)
         return run(step)
 
     add = engine._scheduler.add

@@ -35,7 +35,11 @@ Logits = Mapping[Branch, npt.NDArray[np.float32]]
 
 
 class OutOfMemoryError(Exception):
-    """The network ran out of memory in a step."""
+    """The network ran out of memory in a step, and keeps nothing of what it had read."""
+
+    def __init__(self, step: Step) -> None:
+        super().__init__(f"a step of {step.num_tokens} tokens")
+        self.step = step
 
 
 class Runner(Protocol):
@@ -90,7 +94,7 @@ class BatchedEngine:
 
     @property
     def context_tokens(self) -> int:
-        return min(self._runner.context_tokens, self._scheduler.max_tokens)
+        return min(self._runner.context_tokens, self._budget.max_tokens)
 
     def count_tokens(self, text: str) -> int:
         return len(self._chat.plain(text))
@@ -142,9 +146,9 @@ class BatchedEngine:
         while self._wait():
             try:
                 self._step()
-            except OutOfMemoryError:
+            except OutOfMemoryError as error:
                 log.warning("out of memory with %d branches writing", len(self._scheduler.writing))
-                self._after_out_of_memory()
+                self._after_out_of_memory(error.step)
             except Exception as error:  # noqa: BLE001  one bad batch must not end the thread all others wait for
                 log.error("the engine's step failed: %s", type(error).__name__)
                 self._refuse_all(Refusal("crashed", type(error).__name__))
@@ -231,19 +235,29 @@ class BatchedEngine:
             some = [b for b, one in zip(branches, asked, strict=True) if one.is_urgent is is_urgent]
             self._scheduler.add(some, is_urgent=is_urgent)
 
-    def _after_out_of_memory(self) -> None:
-        """Halves the budget; everything begins again, and what was alone is refused."""
+    def _after_out_of_memory(self, step: Step) -> None:
+        """Halves the budget and begins again; what had the memory to itself, twice, is refused instead."""
         with self._changed:
-            asked = list(self._asked.values())
+            hopeless = self._alone_in(step) if self._budget.is_just_halved else []
+            refused = [self._asked.pop(branch) for branch in hopeless]
+            others = list(self._asked.values())
             self._asked = {}
             self._scheduler.drop_all()
-            if len(asked) > 1:
+            if refused:
+                self._budget.is_just_halved = False
+            else:
                 self._budget.halve(self._scheduler)
-                self._add(asked)
-                return
-        for one in asked:
+            self._add(others)
+        for one in refused:
             detail = f"{one.planned_tokens} tokens alone do not fit into memory"
             one.reply.set_result(Refusal("out_of_memory", detail))
+
+    def _alone_in(self, step: Step) -> list[Branch]:
+        """The branches that need what a step computed, where nothing else was in memory; else none."""
+        beginnings = {piece.beginning for piece in step.pieces}
+        if len(beginnings) > 1 or len(step.branches) > 1 or self._scheduler.beginnings.num_placed > 1:
+            return []
+        return step.branches or [branch for branch in self._asked if branch.beginning in beginnings]
 
     def _refuse_all(self, refusal: Refusal) -> None:
         with self._changed:

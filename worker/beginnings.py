@@ -25,6 +25,11 @@ class Beginnings:
         """Length of the shared cache that holds them all."""
         return self._stretches.end
 
+    @property
+    def num_placed(self) -> int:
+        """How many have a place in it, needed or resting."""
+        return sum(one.offset != NOWHERE for one in self._known.values())
+
     def find(self, tokens: Sequence[int], *, is_adapted: bool) -> Beginning:
         """The one with these tokens, read already or new."""
         key = (is_adapted, tuple(tokens))

@@ -22,16 +22,20 @@ class Budget:
     max_tokens: int
     steps: int = 0
     """Since the last change."""
+    is_just_halved: bool = False
+    """No step went well since."""
 
     def halve(self, scheduler: Scheduler) -> None:
         """After the memory ran out."""
         scheduler.max_rows = max(1, scheduler.max_rows // 2)
         scheduler.max_tokens = max(1, scheduler.max_tokens // 2)
         self.steps = 0
+        self.is_just_halved = True
 
     def went_well(self, scheduler: Scheduler) -> None:
         """After a step that did not run out of memory."""
         self.steps += 1
+        self.is_just_halved = False
         if self.steps % STEPS_UNTIL_MORE == 0:
             scheduler.max_rows = min(self.max_rows, scheduler.max_rows * 2)
             scheduler.max_tokens = min(self.max_tokens, scheduler.max_tokens * 2)

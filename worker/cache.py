@@ -5,6 +5,8 @@ A branch sees its beginning where it lies; nothing is copied. Knows no scheduler
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from worker import attention
@@ -22,33 +24,59 @@ class Cache:
     Shared: [key heads, tokens, size]. Branches: [slots, key heads, tokens, size].
     """
 
-    def __init__(self, *, num_layers: int, key_heads: int, size: int, device: torch.device) -> None:
+    def __init__(
+        self, *, num_layers: int, key_heads: int, size: int, device: torch.device, max_tokens: int
+    ) -> None:
+        """`max_tokens`: of both together, as far as a step does not need more."""
         self._num_layers = num_layers
         self._key_heads = key_heads
         self._size = size
         self._device = device
+        self._max_tokens = max_tokens
         self.clear()
 
     def clear(self) -> None:
         """Gives the memory back."""
-        self._shared = self._tensors(0)
-        self._own = self._tensors(0, 0)
+        self._shared = [self._pair(0) for _ in range(self._num_layers)]
+        self._own = [self._pair(0, slots=0) for _ in range(self._num_layers)]
+
+    @property
+    def num_tokens(self) -> int:
+        """For which there is memory now, used or not."""
+        slots, _, tokens, _ = self._own[0][0].shape
+        return int(self._shared[0][0].shape[1] + slots * tokens)
 
     def make_room(self, *, shared_tokens: int, num_slots: int, slot_tokens: int) -> None:
-        """Grows, keeping what is there; it never shrinks but by `clear`."""
+        """Grows, keeping what is there. Where that would be more than it may have, it is made to measure:
+        what lies beyond the asked room is no longer needed."""
         have = self._shared[0][0].shape[1]
-        if shared_tokens > have:
-            grown = self._tensors(_rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING))
-            for new, old in zip(_flat(grown), _flat(self._shared), strict=True):
-                new[:, :have] = old
-            self._shared = grown
         have_slots, _, have_tokens, _ = self._own[0][0].shape
-        if num_slots > have_slots or slot_tokens > have_tokens:
-            slots = max(_rounded_up(num_slots, SHELF_SLOTS), have_slots)
-            grown = self._tensors(max(_rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens), slots)
-            for new, old in zip(_flat(grown), _flat(self._own), strict=True):
-                new[:have_slots, :, :have_tokens] = old
-            self._own = grown
+        if shared_tokens <= have and num_slots <= have_slots and slot_tokens <= have_tokens:
+            return
+        asked = _Room(
+            _rounded_up(shared_tokens, _SHARED_ROUNDING), num_slots, _rounded_up(slot_tokens, _SLOT_ROUNDING)
+        )
+        wished = _Room(
+            have
+            if shared_tokens <= have
+            else max(asked.shared, _rounded_up(have * 3 // 2, _SHARED_ROUNDING)),
+            max(_rounded_up(num_slots, SHELF_SLOTS), have_slots),
+            max(asked.slot_tokens, have_tokens),
+        )
+        room = wished if wished.tokens <= self._max_tokens else asked
+        self._resize(self._shared, room.shared)
+        self._resize(self._own, room.slot_tokens, room.slots)
+
+    def _resize(self, layers: list[Caches], tokens: int, slots: int | None = None) -> None:
+        """A layer after the other, so that only one is there twice."""
+        for number, (keys, values) in enumerate(layers):
+            if keys.shape[-2] == tokens and slots in (None, keys.shape[0]):
+                return
+            grown = self._pair(tokens, slots=slots)
+            kept = tuple(slice(0, min(pair)) for pair in zip(keys.shape, grown[0].shape, strict=True))
+            for new, old in zip(grown, (keys, values), strict=True):
+                new[kept] = old[kept]
+            layers[number] = grown
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
@@ -115,17 +143,24 @@ class Cache:
         whole = attention.joined(torch.cat(beginnings), torch.cat(weights), own, own_weights)
         return whole.reshape(tokens, heads, size)
 
-    def _tensors(self, tokens: int, slots: int | None = None) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        """A pair a layer, of zeros: what was never written must not be infinite or not a number."""
+    def _pair(self, tokens: int, slots: int | None = None) -> Caches:
+        """Of zeros: what was never written must not be infinite or not a number."""
         one = (self._key_heads, tokens, self._size)
         shape = one if slots is None else (slots, *one)
-        return [
-            (
-                torch.zeros(shape, dtype=torch.bfloat16, device=self._device),
-                torch.zeros(shape, dtype=torch.bfloat16, device=self._device),
-            )
-            for _ in range(self._num_layers)
-        ]
+        keys, values = (torch.zeros(shape, dtype=torch.bfloat16, device=self._device) for _ in range(2))
+        return keys, values
+
+
+class _Room(NamedTuple):
+    """Of the cache, in tokens and slots."""
+
+    shared: int
+    slots: int
+    slot_tokens: int
+
+    @property
+    def tokens(self) -> int:
+        return self.shared + self.slots * self.slot_tokens
 
 
 def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
@@ -133,10 +168,6 @@ def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Ten
         shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
     if store.index is not None:
         own[store.slots, :, store.places] = new[store.index]
-
-
-def _flat(pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> list[torch.Tensor]:
-    return [tensor for pair in pairs for tensor in pair]
 
 
 def _rounded_up(number: int, step: int) -> int:

@@ -23,10 +23,10 @@ from worker.shapes import Shape
 
 GIB = 2**30
 
-CUDA_CONTEXT_BYTES = 450 * 2**20
-"""Driver context, loaded kernels of torch and bitsandbytes, cuBLAS workspace (8 MiB, torch's default
-`:4096:2:16:8`). Reported at 300 to 500 MiB a process on consumer cards; not measured
-here, for want of a card."""
+CUDA_CONTEXT_BYTES = 700 * 2**20
+"""Driver context, loaded kernels of torch and bitsandbytes, cuBLAS workspace. Measured on an H100: 615 MiB at
+the start, 691 after every kind of step (docs/performance.md); 300 to 500 are reported of consumer cards, which
+have fewer processors to keep buffers for."""
 CPU_PROCESS_BYTES = 700 * 2**20
 """Python with torch and transformers imported, before any weights: 0.40 GiB resident here; the rest is for
 threads' buffers and grammars."""

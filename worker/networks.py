@@ -34,7 +34,9 @@ def load_networks(folder: Path, settings: Settings, device: torch.device) -> Net
         return Networks(network)
     from peft import PeftModel
 
-    return Networks(network, switch=PeftModel.from_pretrained(network, adapter).eval().base_model)
+    # Its values stay as wide as they are stored: peft's default of fp32 widens each layer's input as well.
+    adapted = PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False)
+    return Networks(network, switch=adapted.eval().base_model)
 
 
 def _on_cpu(folder: Path, settings: Settings) -> Networks:

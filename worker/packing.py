@@ -151,7 +151,7 @@ def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.d
         stop = beginning.offset + len(beginning.tokens)
         groups.append((slice(first, len(index)), beginning.offset, stop))
     width = max(piece.num_tokens for piece, _ in placed)
-    num_slots = _rounded_up(max(rows) + 1)
+    num_slots = max(rows) + 1
     # Slots and places without a token see their first key: a softmax over nothing would not be a number.
     seen = torch.ones((num_slots, width), dtype=torch.long)
     for members in by_beginning.values():
@@ -178,11 +178,7 @@ def _shelf(first: int, seen: torch.Tensor, shared_heads: int, device: torch.devi
     hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
     mask = mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device)
-    return Shelf(slice(first, first + SHELF_SLOTS), reach, mask)
-
-
-def _rounded_up(slots: int) -> int:
-    return -(-slots // SHELF_SLOTS) * SHELF_SLOTS
+    return Shelf(slice(first, first + len(seen)), reach, mask)
 
 
 def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, list[int]]]]:

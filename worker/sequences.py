@@ -70,8 +70,13 @@ class Piece:
         return self.stop - self.start
 
     @property
+    def beginning(self) -> Beginning:
+        """That it is of, or follows."""
+        return self.of if isinstance(self.of, Beginning) else self.of.beginning
+
+    @property
     def is_adapted(self) -> bool:
-        return self.of.is_adapted if isinstance(self.of, Beginning) else self.of.beginning.is_adapted
+        return self.beginning.is_adapted
 
 
 @dataclass(frozen=True, slots=True)

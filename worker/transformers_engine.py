@@ -34,13 +34,14 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
         keep_freed_memory()
     plan = plan_memory(settings, device_facts("cuda" if is_cuda else "cpu"))
     tokenizer = load_tokenizer(settings)
-    runner = TransformersRunner(load_networks(folder, settings, device), device)
+    max_tokens = settings.max_batch_tokens or plan.cached_tokens
+    runner = TransformersRunner(load_networks(folder, settings, device), device, max_tokens=max_tokens)
     return BatchedEngine(
         runner,
         Chat(tokenizer),
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
-        max_tokens=settings.max_batch_tokens or plan.cached_tokens,
+        max_tokens=max_tokens,
         meaning=Meaning.load(device) if ways(settings).search_join.is_comparing else None,
         meter=meter,
     )

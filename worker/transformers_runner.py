@@ -6,6 +6,7 @@ Knows no text, no prompts and no grammar.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -30,7 +31,8 @@ Logits = dict[Branch, npt.NDArray[np.float32]]
 class TransformersRunner:
     """Runs steps."""
 
-    def __init__(self, networks: Networks, device: torch.device) -> None:
+    def __init__(self, networks: Networks, device: torch.device, *, max_tokens: int = sys.maxsize) -> None:
+        """`max_tokens`: the cached ones that the memory plan has room for."""
         _register_attention()
         config = networks.plain.config
         heads: int = config.num_attention_heads
@@ -43,6 +45,7 @@ class TransformersRunner:
             key_heads=config.num_key_value_heads,
             size=getattr(config, "head_dim", None) or config.hidden_size // heads,
             device=device,
+            max_tokens=max_tokens,
         )
         self.vocabulary_size: int = self._head.weight.shape[0]
         # Within its window a sliding attention is the plain one, so that is how far a row may go.
@@ -57,11 +60,13 @@ class TransformersRunner:
                 )
                 adapted, plain = in_order(step)
                 return self._pass(adapted, is_adapted=True) | self._pass(plain, is_adapted=False)
-        except (torch.OutOfMemoryError, MemoryError):
+        except (RuntimeError, MemoryError) as error:
+            if not _is_of_memory(error):
+                raise
             self._cache.clear()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            raise OutOfMemoryError from None
+            raise OutOfMemoryError(step) from None
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
@@ -101,6 +106,13 @@ class TransformersRunner:
     def _whole_head(self) -> Product:
         """Made when something is first written: a copy of the embeddings on a CPU."""
         return Product(self._head.weight)
+
+
+def _is_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    )
 
 
 def _places(piece: Piece) -> range:
