@@ -93,7 +93,7 @@ def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]
         before = resident_bytes()
         loaded = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16, quantization_config=nf4())
         if rank:
-            loaded = PeftModel.from_pretrained(loaded, adapter)
+            loaded = PeftModel.from_pretrained(loaded, adapter, autocast_adapter_dtype=False)
         _given_back()
         return stored_bytes(loaded), resident_bytes() - before
 

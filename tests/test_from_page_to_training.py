@@ -54,7 +54,7 @@ def test_a_correction_in_the_page_becomes_a_training_example(corrected: Path, no
     assert notemill("train", "prepare", notes, "--output", folder, "--validation-share", 0.01) == 0
     prepared = read_prepared(folder)
     chat = Chat(AutoTokenizer.from_pretrained(write_tiny_weights(corrected.with_name("tiny"))))
-    recipe = load_recipe("smollm2-135m-cpu", "smollm2-135m")
+    recipe = load_recipe("smollm2-135m-further", "smollm2-135m")
     curriculum = Curriculum(prepared.train + prepared.validation, load_labels(None), chat, recipe)
     found = {text: trained_on(curriculum.epoch(0), text, chat) for text in (WARD, ATTACK)}
     assert found == {

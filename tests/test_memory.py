@@ -61,9 +61,11 @@ def test_4_bit_weights_take_what_the_arithmetic_says(weights):
 
 def test_4_bit_weights_with_an_adapter_take_what_the_arithmetic_says(weights, adapter):
     told = nf4_bytes(shape_of_folder(weights)) + Adapter.of_folder(adapter).total_bytes
-    measured = stored_bytes(PeftModel.from_pretrained(quantized(weights), adapter))
+    measured = stored_bytes(
+        PeftModel.from_pretrained(quantized(weights), adapter, autocast_adapter_dtype=False)
+    )
     assert measured == pytest.approx(told, rel=0.03)
-    assert measured > 1.2 * nf4_bytes(shape_of_folder(weights))
+    assert measured > 1.1 * nf4_bytes(shape_of_folder(weights))
 
 
 def test_bf16_weights_take_what_the_arithmetic_says(weights):

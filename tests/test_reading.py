@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from models.answers import Task
-from worker.decisions import SENTENCE_KINDS, mark_words, marked_labels
+from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, marked_labels
 from worker.engine import Decide, Decided, Scores
 from worker.joining import SearchJoin
 from worker.note import Note
@@ -27,7 +27,7 @@ TEXT = "NECK: Supple.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two
 
 def answered(request: Decide, marked: dict[str, str]) -> Decided:
     """Every word and every sign its own token; `marked`: label by word. Those of weeks are of the plan."""
-    marks, kinds = request.choices
+    marks, kinds, assertions = request.choices
     starts = {name: 1 + 2 * place for place, name in enumerate(HOW.marked_labels)}
     ends = [place for place in range(1, len(request.copy) + 1) if not request.copy[place:][:1].isalpha()]
     words = [max(request.copy[:end].rfind(" "), request.copy[:end].rfind("\n")) + 1 for end in ends]
@@ -41,7 +41,9 @@ def answered(request: Decide, marked: dict[str, str]) -> Decided:
         is_plan = "weeks" in request.copy[max(0, end - 8) : end]
         of_kinds[row, SENTENCE_KINDS.index("plan" if is_plan else "other")] = 0.0
     own = tuple((max(0, end - 1), end) for end in kinds.ends)
-    return Decided((Scores(tuple(spans), of_marks), Scores(own, of_kinds)), 1)
+    of_assertions = np.full((len(spans), len(assertions.words)), np.log(0.2), np.float32)
+    scores = Scores(tuple(spans), of_marks), Scores(own, of_kinds), Scores(tuple(spans), of_assertions)
+    return Decided(scores, 1)
 
 
 @pytest.fixture
@@ -53,10 +55,11 @@ def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) 
     requests = reading_requests(note, HOW)
     assert len(requests) == len(note.windows)
     for request in requests:
-        marks, kinds = request.choices
+        marks, kinds, assertions = request.choices
         assert marks.words == mark_words(marked_labels(HOW.marked_labels))
         assert kinds.words == SENTENCE_KINDS
-        assert all(word in request.prompt.question for word in SENTENCE_KINDS)
+        assert assertions.words == tuple(ASSERTION_WORDS)
+        assert all(word in request.prompt.question for word in (*SENTENCE_KINDS, *ASSERTION_WORDS))
 
 
 def test_the_name_of_a_section_is_no_mention_and_a_part_of_the_body_is(note: Note) -> None:

@@ -12,7 +12,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoTokenizer
 
 from training.examples import marks_examples, search_examples, windows_of
-from training.packed_attention import attend
+from training.packed_attention import attend, seen_in
 from training.packing import Packed, rows_of
 from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
 from training.targets import piece_of
@@ -148,5 +148,11 @@ def test_a_branch_sees_its_beginning_and_itself_and_nothing_else():
         for stretch in (document.beginning, *document.branches):
             mask[stretch, document.beginning] = mask[stretch, stretch] = True
     mask &= torch.ones(16, 16).tril().bool()
+    seen = seen_in([documents, documents[:1]], 16)
+    assert torch.equal(seen[0, 0, :14], mask[:14])
+    both = (torch.cat((one, one)) for one in (query, key, value))
+    under_mask, _ = attend(None, *both, None, seen=seen, scaling=0.5)
+    assert torch.allclose(found[0, :14], under_mask[0, :14], atol=1e-5)
+    assert torch.allclose(found[0, :9], under_mask[1, :9], atol=1e-5)
     expected = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.5).transpose(1, 2)
     assert torch.allclose(found[:, :14], expected[:, :14], atol=1e-5)

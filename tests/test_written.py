@@ -53,7 +53,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_what_was_learnt_says_what_is_asked(weights: Path, records: list[dict], tasks: list[str]) -> None:
     chat = Chat(AutoTokenizer.from_pretrained(weights))
-    recipe = load_recipe("smollm2-135m-cpu", "smollm2-135m")
+    recipe = load_recipe("smollm2-135m-further", "smollm2-135m")
     assert Curriculum(records, load_labels(None), chat, recipe).tasks == tasks
 
 

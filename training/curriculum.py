@@ -10,18 +10,19 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from models.labels import Label
-from training.examples import Example, marks_examples, search_examples
+from training.examples import Example, assertion_examples, marks_examples, search_examples
 from training.pieces import Piece
 from training.prepared import Record
 from training.recipe import Recipe
-from training.recognizing import ANSWER, CONVERSATION, DIALOGUE, NOTE, OWN, PLAIN
+from training.recognizing import ANSWER, ASSERTION, CONVERSATION, DIALOGUE, NOTE, OWN, PLAIN
 from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
 from training.targets import piece_of
 from training.written_examples import WrittenPieces, list_answers, section_answers
 from worker.chat import Chat
 from worker.decisions import marked_labels
 
-MARKS, KINDS, SEARCH, SUMMARY, LISTS = "entities", "kinds", "search", "summary", "lists"
+MARKS, KINDS, ASSERTIONS, SEARCH = "entities", "kinds", "assertions", "search"
+SUMMARY, LISTS = "summary", "lists"
 _NOTES_OF_PARTS = 80
 """Put together of dialogues' sections, where there are any."""
 _MOST_ANSWER_CHARACTERS = 3_000
@@ -85,6 +86,8 @@ class Curriculum:
         notes = [record["note"] for record in self._by_kind[PLAIN]]
         notes += notes_of_parts(self._by_kind[DIALOGUE], _NOTES_OF_PARTS, chance)
         pieces += [self._piece(one, KINDS) for one in kind_examples(notes, self._marked, size, chance)]
+        told = assertion_examples(self._by_kind[ASSERTION], self._marked)
+        pieces += [self._piece(one, ASSERTIONS) for one in told]
         for record in self._by_kind[CONVERSATION]:
             pieces.append(written.conversation(record["turns"], CONVERSATION))
         sections = section_answers(self._by_kind[DIALOGUE], self.refused)

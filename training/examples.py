@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from worker.decisions import SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words
+from models.answers import Assertion
+from training.asserted import assertion_of, is_told
+from worker.decisions import ASSERTION_WORDS, SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words
+from worker.denial import ASKED
 from worker.engine import Choice, Decide
 from worker.prompts import prompt
 from worker.sentences import sentences
@@ -49,6 +52,8 @@ class Example:
     """Labels that this corpus does not annotate."""
     kinds: tuple[frozenset[str], ...] | None = None
     """For each sentence what it may be said to tell of; none where nobody said it."""
+    asserted: tuple[tuple[int, Assertion], ...] = ()
+    """Where mentions end, ascending, and what is said of them there, as far as somebody said it."""
     is_relevant: tuple[bool, ...] = ()
     """Search only: for each asked sentence."""
     query: str = ""
@@ -94,19 +99,49 @@ def marks_examples(
         mentions = [
             (e["start"], e["end"], names[e["label"]]) for e in record["entities"] if e["label"] in names
         ]
+        said = _asserted(record["entities"], names)
         for start, end in windows_of(record, max_characters):
             inside = [(s - start, e - start, name) for s, e, name in mentions if start <= s and e <= end]
             text = record["text"][start:end]
-            request = reading(text, labels)
-            examples.append(Example(request, tuple(_without_overlaps(inside)), unknown))
+            kept = tuple(_without_overlaps(inside))
+            asserted = tuple(
+                (e, said[s + start, e + start]) for s, e, _ in kept if (s + start, e + start) in said
+            )
+            examples.append(Example(reading(text, labels), kept, unknown, asserted=asserted))
     return examples
+
+
+def assertion_examples(records: Sequence[dict[str, Any]], labels: Sequence[MarkedLabel]) -> list[Example]:
+    """Sentences of which only one mention's assertion is known, as NegEx's."""
+    return [
+        Example(reading(record["text"], labels), asserted=((end, Assertion(said)),))
+        for record in records
+        for _, end, said in record["spans"]
+    ]
+
+
+def _asserted(
+    entities: Sequence[dict[str, Any]], names: Mapping[str, str]
+) -> dict[tuple[int, int], Assertion]:
+    """By mention what is said of it; nothing where a record says it of none."""
+    if not is_told(entities):
+        return {}
+    return {
+        (one["start"], one["end"]): assertion_of(one, entities)
+        for one in entities
+        if names.get(one["label"]) in ASKED
+    }
 
 
 def reading(text: str, labels: Sequence[MarkedLabel]) -> Decide:
     """What the worker asks of a window for entities and summary."""
     ends = tuple(one.end for one in sentences(text))
-    question = prompt("entities_marks", text, labels=labels, kinds=SENTENCE_KINDS)
-    return Decide(question, text, (Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends)))
+    question = prompt("entities_marks", text, labels=labels, kinds=SENTENCE_KINDS, assertions=ASSERTION_WORDS)
+    return Decide(
+        question,
+        text,
+        (Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends), Choice(tuple(ASSERTION_WORDS))),
+    )
 
 
 def search_examples(

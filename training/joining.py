@@ -19,10 +19,12 @@ import numpy.typing as npt
 
 from models.errors import UsageError
 from models.settings import Settings
+from training.denials import fit_denials
 from training.evaluation import ranking
 from training.evaluation.data import Record, file_of, read_records
 from training.evaluation.queries import Asked, queries_of
 from training.examples import Example, search_examples
+from training.logistic import logistic, sigmoid
 from training.section_examples import notes_of_parts, section_examples
 from worker.engine import Engine, Reply, Request
 from worker.engines import load
@@ -35,7 +37,6 @@ from worker.sentences import sentences
 _WINDOW_CHARACTERS = 1_300
 _NOTES_OF_PARTS = 25
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-_RIDGE = 1e-2
 _THING = ("bias", "wordless", "decision", "words", "meaning", "section", "elsewhere")
 _ASPECT = ("bias", "decision", "words", "section", "elsewhere", "evidence")
 """What each regression weighs."""
@@ -58,6 +59,7 @@ def join(
     adapter: Path, data: Sequence[Path], settings: Settings, limit: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
     """Writes `search_join` into the adapter's notemill.json; returns the weights and how good they are there.
+    And `denial_join`, where records say which of their mentions are denied.
 
     At most `limit` queries of each data set. Raises UsageError where a kind of query is missing.
     """
@@ -72,10 +74,15 @@ def join(
         for name, some in asked.items():
             say(f"{name}: {len(some)} queries")
             queried[name] = _queried(some, engine, _all_clues(ways(settings)), settings.worker_threads)
+        denials = fit_denials(
+            [one for path in data for one in read_records(file_of(path))], engine, ways(settings)
+        )
     finally:
         engine.close()
     found = fit([one for some in queried.values() for one in some])
     stored = json.loads(served.read_text("utf-8")) | {"search_join": found.stored()}
+    if denials is not None:
+        stored["denial_join"] = denials._asdict()
     served.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
     return found.stored() | {"dev": {name: measured(some, found) for name, some in queried.items()}}
 
@@ -174,26 +181,17 @@ def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engi
 
 
 def _regression(queried: Sequence[Queried], names: Sequence[str]) -> JoinWeights:
-    """Newton's method on the log-likelihood less a small ridge."""
     columns = [Clues._fields.index(name) for name in names]
     given = np.concatenate([one.clues[:, columns] for one in queried])
     right = np.concatenate([np.array(one.relevant, dtype=np.float64) for one in queried])
-    weights = np.zeros(len(columns))
-    for _ in range(100):
-        told = _sigmoid(given @ weights)
-        slope = given.T @ (right - told) - _RIDGE * weights
-        bend = (given * (told * (1 - told))[:, None]).T @ given + _RIDGE * np.eye(len(columns))
-        step = np.linalg.solve(bend, slope)
-        weights += step
-        if np.abs(step).max() < 1e-6:
-            break
+    weights = logistic(given, right)
     rounded = {name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)}
     return JoinWeights(**({"decision": 0.0} | rounded))
 
 
 def _scores(one: Queried, found: SearchJoin) -> Floats:
     weights = found.aspect if one.is_of_aspect and found.aspect is not None else found.thing
-    return _sigmoid(one.clues @ np.array(weights))
+    return sigmoid(one.clues @ np.array(weights))
 
 
 def _set_f1(queried: Sequence[Queried], found: SearchJoin, threshold: float) -> float:
@@ -201,7 +199,3 @@ def _set_f1(queried: Sequence[Queried], found: SearchJoin, threshold: float) -> 
     chosen = np.concatenate([_scores(one, found) >= threshold for one in queried])
     right = np.concatenate([np.array(one.relevant) for one in queried])
     return float(2 * (chosen & right).sum() / max(1, chosen.sum() + right.sum()))
-
-
-def _sigmoid(log_odds: Floats) -> Floats:
-    return 1 / (1 + np.exp(-log_odds))

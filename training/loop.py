@@ -18,7 +18,7 @@ import torch
 
 from training.checkpoints import Checkpoints
 from training.losses import Part, parts_of
-from training.packing import Row, rows_of, steps_of
+from training.packing import Row, rows_of, runs_of
 from training.pieces import Piece
 from training.recipe import Recipe
 
@@ -90,7 +90,7 @@ def learning_rate(recipe: Recipe, step: int, total: int) -> float:
     return recipe.learning_rate * warm * max(_FLOOR, 0.5 * (1 + math.cos(math.pi * step / max(1, total))))
 
 
-def _numbered(run: Run, done: int) -> Iterator[tuple[int, list[Row]]]:
+def _numbered(run: Run, done: int) -> Iterator[tuple[int, Sequence[Row]]]:
     """Steps from the one after `done`, counted from 1 over all epochs."""
     number = 0
     for epoch in range(1, run.recipe.epochs + 2):  # a later epoch may have a row less than the first
@@ -100,8 +100,8 @@ def _numbered(run: Run, done: int) -> Iterator[tuple[int, list[Row]]]:
         number += len(steps)
 
 
-def _steps(run: Run, epoch: int) -> list[list[Row]]:
-    return steps_of(rows_of(run.epoch(epoch), run.recipe.row_tokens), run.recipe.rows_a_step)
+def _steps(run: Run, epoch: int) -> list[Sequence[Row]]:
+    return runs_of(rows_of(run.epoch(epoch), run.recipe.row_tokens), run.recipe.rows_a_step)
 
 
 def _one_step(run: Run, step: Sequence[Row], progress: Progress, rate: float) -> None:
@@ -110,11 +110,11 @@ def _one_step(run: Run, step: Sequence[Row], progress: Progress, rate: float) ->
         group["lr"] = rate
     parts, loss = sum(row.parts for row in step), 0.0
     run.network.train()
-    for row in step:
-        row_loss = torch.stack([part.loss for part in parts_of(run.network, row)]).sum() / parts
-        row_loss.backward()  # type: ignore[no-untyped-call]
-        loss += float(row_loss.detach())
-        progress.tokens += len(row.tokens)
+    for rows in runs_of(step, _rows_a_pass(run)):
+        found = torch.stack([part.loss for part in parts_of(run.network, rows)]).sum() / parts
+        found.backward()  # type: ignore[no-untyped-call]
+        loss += float(found.detach())
+        progress.tokens += sum(len(row.tokens) for row in rows)
     torch.nn.utils.clip_grad_norm_(
         [one for one in run.network.parameters() if one.requires_grad], run.recipe.max_gradient_norm
     )
@@ -124,11 +124,16 @@ def _one_step(run: Run, step: Sequence[Row], progress: Progress, rate: float) ->
     progress.seconds += time.monotonic() - began
 
 
+def _rows_a_pass(run: Run) -> int:
+    """A CPU gains nothing by rows side by side, and would hold all that they computed at once."""
+    return 1 if run.network.device.type == "cpu" else run.recipe.rows_a_pass
+
+
 def _validate(run: Run, progress: Progress, number: int) -> None:
     """Notes the figures; keeps the adapter where they are the best, stops where they were not for long."""
     if not run.validation:
         return
-    found = validated(run.network, run.validation)
+    found = validated(run.network, run.validation, _rows_a_pass(run))
     progress.validations.append({"step": number, **found})
     shown = ", ".join(
         f"{kind} {one['loss']:.3f} ({one['right']:.1%} right)" for kind, one in found["kinds"].items()
@@ -144,12 +149,12 @@ def _validate(run: Run, progress: Progress, number: int) -> None:
         run.say(f"stopped: no better for {progress.worse_in_a_row} validations")
 
 
-def validated(network: Any, rows: Sequence[Row]) -> dict[str, Any]:
+def validated(network: Any, rows: Sequence[Row], rows_a_pass: int = 1) -> dict[str, Any]:
     """Mean loss of all parts; by kind the loss and the share of places decided or predicted rightly."""
     by_kind: dict[str, list[Part]] = defaultdict(list)
     with torch.no_grad(), _without_dropout(network):
-        for row in rows:
-            for part in parts_of(network, row):
+        for side_by_side in runs_of(rows, rows_a_pass):
+            for part in parts_of(network, side_by_side):
                 by_kind[part.kind].append(part)
     everything = [part for some in by_kind.values() for part in some]
     return {
@@ -157,7 +162,7 @@ def validated(network: Any, rows: Sequence[Row]) -> dict[str, Any]:
         "kinds": {
             kind: {
                 "loss": _mean_loss(some),
-                "right": sum(part.right for part in some) / sum(part.places for part in some),
+                "right": sum(int(part.right) for part in some) / sum(part.places for part in some),
             }
             for kind, some in by_kind.items()
         },

@@ -5,7 +5,8 @@ Every choice and every answer of a step counts the same, however long it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
+from training.packed_attention import seen_in
 from training.packing import Row
 from training.pieces import Right
 
@@ -26,35 +28,54 @@ _SHAPE_TOKENS = 256
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The loss of one choice or answer, and how many of its places were right."""
+    """The loss of one choice or answer, and how many of its places were right, both without dimensions: a GPU
+    goes on until they are asked for."""
 
     kind: str
     loss: torch.Tensor
-    right: int
+    right: torch.Tensor
     places: int
 
 
-def parts_of(network: Any, row: Row) -> Iterator[Part]:
-    """The network reads the row once; its output layer sees the places that count only."""
+def parts_of(network: Any, rows: Sequence[Row]) -> Iterator[Part]:
+    """The network reads rows side by side, once; its output layer sees the places that count only.
+
+    A CPU takes one row, and attends document by document.
+    """
     device = network.device
-    unused = [0] * (-len(row.tokens) % _SHAPE_TOKENS)
+    length = _SHAPE_TOKENS * math.ceil(max(len(row.tokens) for row in rows) / _SHAPE_TOKENS)
+    unused = [[0] * (length - len(row.tokens)) for row in rows]
+    attended: dict[str, Any] = (
+        {"documents": rows[0].documents}
+        if device.type == "cpu"
+        else {"seen": seen_in([row.documents for row in rows], length).to(device)}
+    )
     with torch.autocast(device.type, dtype=torch.bfloat16):
         hidden = (
             network.get_base_model()
             .model(
-                input_ids=torch.tensor([row.tokens + unused], device=device),
-                position_ids=torch.tensor([row.positions + unused], device=device),
-                documents=row.documents,
+                input_ids=_tensor(
+                    [row.tokens + fill for row, fill in zip(rows, unused, strict=True)], device
+                ),
+                position_ids=_tensor(
+                    [r.positions + fill for r, fill in zip(rows, unused, strict=True)], device
+                ),
                 use_cache=False,
+                **attended,
             )
-            .last_hidden_state[0]
+            .last_hidden_state
         )
     weight = network.get_output_embeddings().weight
-    for kind, right in row.rights:
-        yield _decided(kind, hidden, weight, right)
-    tokens = torch.tensor(row.tokens, device=device)
-    for kind, places in row.answers:
-        yield _written(kind, hidden, weight, tokens, torch.tensor(places, device=device))
+    for row, states in zip(rows, hidden, strict=True):
+        for kind, right in row.rights:
+            yield _decided(kind, states, weight, right)
+        tokens = _tensor(row.tokens, device)
+        for kind, places in row.answers:
+            yield _written(kind, states, weight, tokens, _tensor(places, device))
+
+
+def _tensor(numbers: Sequence[Any], device: torch.device) -> torch.Tensor:
+    return torch.tensor(numbers, device=device)
 
 
 def _decided(kind: str, hidden: torch.Tensor, weight: torch.Tensor, right: Right) -> Part:
@@ -63,20 +84,20 @@ def _decided(kind: str, hidden: torch.Tensor, weight: torch.Tensor, right: Right
     is_right = torch.from_numpy(right.is_right).to(scores.device)
     loss = -scores.masked_fill(~is_right, float("-inf")).logsumexp(-1).mean()
     hits = is_right.gather(1, scores.argmax(-1, keepdim=True)).sum()
-    return Part(kind, loss, int(hits), len(right.places))
+    return Part(kind, loss, hits, len(right.places))
 
 
 def _written(
     kind: str, hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor
 ) -> Part:
-    losses, hits = [], 0
+    losses, hits = [], []
     for some in torch.split(places, HEAD_TOKENS):
         before, wanted = hidden[some - 1], tokens[some]
         # Recomputed on the way back: logits of a long answer would be the largest thing on the card.
         loss, found = checkpoint(_head, before, weight, wanted, use_reentrant=False)
         losses.append(loss)
-        hits += int(found)
-    return Part(kind, torch.stack(losses).sum() / len(places), hits, len(places))
+        hits.append(found)
+    return Part(kind, torch.stack(losses).sum() / len(places), torch.stack(hits).sum(), len(places))
 
 
 def _head(

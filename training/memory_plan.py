@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.recipe import Recipe
 from worker.footprint import (
@@ -44,7 +44,7 @@ class TrainingPlan:
 def plan_training(shape: Shape, recipe: Recipe, *, budget_bytes: int, is_cuda: bool) -> TrainingPlan:
     """With gradient checkpointing one bf16 hidden state a layer is kept, else all that a layer computes."""
     tokens = recipe.row_tokens
-    adapter = Adapter.of_rank(recipe.rank, shape)
+    adapter = replace(Adapter.of_rank(recipe.rank, shape), bytes_each=FP32)
     layer = step_bytes(shape, tokens, rows=0) + adapter_step_bytes(shape, adapter, tokens)
     kept = BF16 * tokens * shape.hidden if recipe.has_gradient_checkpointing else layer
     is_8bit = recipe.optimizer == "paged_adamw_8bit" and is_cuda

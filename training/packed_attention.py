@@ -24,16 +24,20 @@ def attend(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
-    attention_mask: None,  # noqa: ARG001  by the interface; `documents` takes its place
+    attention_mask: None,  # noqa: ARG001  by the interface; `documents` or `seen` take its place
     *,
     documents: Sequence[Packed] = (),
+    seen: torch.Tensor | None = None,
     scaling: float,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """Shapes as transformers has them: query [1, heads, tokens, size]; out [1, tokens, heads, size].
-    Without documents the whole is one."""
+    """Shapes as transformers has them: query [rows, heads, tokens, size]; out [rows, tokens, heads, size].
+    `seen`: as `seen_in` makes it. Without it there is one row, and without documents it is one."""
     groups = query.shape[1] // key.shape[1]
     key, value = (some.repeat_interleave(groups, dim=1) for some in (key, value))
+    if seen is not None:
+        own = scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling)
+        return own.transpose(1, 2), None
     documents = documents or (Packed(slice(0, 0), (slice(0, query.shape[2]),)),)
     found = []
     for document in documents:
@@ -46,6 +50,18 @@ def attend(
             found.append(own if number == 0 else own[:, :, length:])
     whole = torch.cat(found, dim=2).transpose(1, 2)
     return pad(whole, (0, 0, 0, 0, 0, query.shape[2] - whole.shape[1])), None
+
+
+def seen_in(rows: Sequence[Sequence[Packed]], tokens: int) -> torch.Tensor:
+    """Which token sees which, [rows, 1, tokens, tokens], for a GPU, where one kernel under a mask costs less
+    than many small ones. What fills a row up sees itself."""
+    seen = torch.eye(tokens, dtype=torch.bool).repeat(len(rows), 1, 1, 1)
+    for row, documents in zip(seen[:, 0], rows, strict=True):
+        for document in documents:
+            for stretch in (document.beginning, *document.branches):
+                row[stretch, document.beginning] = True
+                row[stretch, stretch] = True
+    return seen.tril_()
 
 
 AttentionInterface.register(NAME, attend)

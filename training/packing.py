@@ -78,6 +78,6 @@ def rows_of(pieces: Iterable[Piece], length: int) -> list[Row]:
     return rows
 
 
-def steps_of(rows: list[Row], rows_a_step: int) -> list[list[Row]]:
-    """Runs of rows whose gradients are added up."""
-    return [rows[start : start + rows_a_step] for start in range(0, len(rows), rows_a_step)]
+def runs_of(rows: Sequence[Row], length: int) -> list[Sequence[Row]]:
+    """So many rows each, in their order; the last run may have fewer."""
+    return [rows[start : start + length] for start in range(0, len(rows), length)]

@@ -43,6 +43,8 @@ class Recipe(BaseModel):
     """Examples are packed into rows of at most so many tokens; a longer example is left out, and counted."""
     rows_a_step: int = Field(default=8, ge=1)
     """Rows whose gradients are added up before a step."""
+    rows_a_pass: int = Field(default=1, ge=1)
+    """Of a step's rows, how many a GPU reads side by side, which fills a large one; the same losses."""
     window_characters: int = Field(default=1_300, ge=100)
     """How notes are cut for entities and search: about 320 tokens."""
     shares: dict[str, float] = Field(default_factory=dict)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from training.examples import Example
 from training.pieces import Piece, Right
 from worker.chat import Chat
-from worker.decisions import SENTENCE_KINDS, MarkedLabel
+from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel
 from worker.engine import Choice
 from worker.places import places_of
 
@@ -37,13 +37,17 @@ def _known(
     if example.is_relevant:
         [choice] = example.request.choices
         return [(choice, np.array([[yes, not yes] for yes in example.is_relevant], dtype=np.bool_))]
-    marks, kinds = example.request.choices
+    marks, kinds, _ = example.request.choices
     known = []
     if example.spans is not None:
         known.append((marks, _right_marks(example, offsets, labels)))
     if example.kinds is not None:
         rows = [[kind in some for kind in SENTENCE_KINDS] for some in example.kinds]
         known.append((kinds, np.array(rows, dtype=np.bool_)))
+    if example.asserted:
+        ends = tuple(end for end, _ in example.asserted)
+        rows = [[said is one for one in ASSERTION_WORDS.values()] for _, said in example.asserted]
+        known.append((Choice(tuple(ASSERTION_WORDS), ends), np.array(rows, dtype=np.bool_)))
     return known
 
 

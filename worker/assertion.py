@@ -81,7 +81,11 @@ def assertion(
     sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> Assertion:
     """The assertion of the mention sentence[start:end]; `section_kind` as in worker.sections."""
-    held = assertions(sentence, start, end, section_kind, label)
+    return foremost(assertions(sentence, start, end, section_kind, label))
+
+
+def foremost(held: frozenset[Assertion]) -> Assertion:
+    """Of several that hold the one that is told."""
     return next((one for one in _ORDER if one in held), Assertion.PRESENT)
 
 

@@ -16,6 +16,8 @@ Caches = tuple[torch.Tensor, torch.Tensor]
 
 _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
+_LEAST_ROUNDING = 16
+"""Where there is no room to spare."""
 
 
 class Cache:
@@ -53,17 +55,17 @@ class Cache:
         have_slots, _, have_tokens, _ = self._own[0][0].shape
         if shared_tokens <= have and num_slots <= have_slots and slot_tokens <= have_tokens:
             return
-        asked = _Room(
-            _rounded_up(shared_tokens, _SHARED_ROUNDING), num_slots, _rounded_up(slot_tokens, _SLOT_ROUNDING)
-        )
         wished = _Room(
             have
             if shared_tokens <= have
-            else max(asked.shared, _rounded_up(have * 3 // 2, _SHARED_ROUNDING)),
+            else _rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING),
             max(_rounded_up(num_slots, SHELF_SLOTS), have_slots),
-            max(asked.slot_tokens, have_tokens),
+            max(_rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens),
         )
-        room = wished if wished.tokens <= self._max_tokens else asked
+        measured = _Room(
+            _rounded_up(shared_tokens, _LEAST_ROUNDING), num_slots, _rounded_up(slot_tokens, _LEAST_ROUNDING)
+        )
+        room = wished if wished.tokens <= self._max_tokens else measured
         self._resize(self._shared, room.shared)
         self._resize(self._own, room.slot_tokens, room.slots)
 

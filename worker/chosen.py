@@ -69,7 +69,7 @@ def choose(
     replies = yield reading_requests(note, how)
     kinds = kinds_read(note, replies)
     labels = tuple(Label(name=name, definition=name, attribute_of=_owner(name)) for name in how.marked_labels)
-    entities = entities_of(note, mentions_read(note, replies, how), labels)
+    entities = entities_of(note, mentions_read(note, replies, how), labels, how.denial_join)
     if said := exchanges(note):
         return _conversation(note, entities, said, max_words)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}

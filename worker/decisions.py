@@ -9,11 +9,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.answers import Assertion
+
 NOTHING = "-"
 SEARCH_WORDS = ("yes", "no")
 SENTENCE_KINDS = ("course", "findings", "assessment", "plan", "other")
 """What a sentence of a note tells of: how it came and went on, what was seen and measured, what it is
 taken for, what is to be done; `other` is all the rest."""
+
+ASSERTION_WORDS = {
+    "yes": Assertion.PRESENT,
+    "no": Assertion.NEGATED,
+    "maybe": Assertion.POSSIBLE,
+    "before": Assertion.HISTORICAL,
+    "family": Assertion.FAMILY,
+}
+"""What is said of a mention at its end: that it is so, is not, may be, was long ago, or is a relative's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from models.answers import EntitiesAnswer, Entity, Span
+from models.answers import Assertion, EntitiesAnswer, Entity, Span
 from models.labels import Label
 from models.outcomes import Reason
-from worker.assertion import assertion
+from worker.assertion import assertions, foremost
 from worker.attributes import PATTERNED
 from worker.conversation import Answered, Conversation, UnansweredError
+from worker.denial import DenialJoin
 from worker.engine import Reply, Write, Written
 from worker.forms import EntityList
 from worker.grounding import Item, place, spread
@@ -38,34 +39,43 @@ def ask_entities(note: Note, labels: Sequence[Label], how: Ways) -> Conversation
         listed = [label for label in labels if label.name not in PATTERNED]
         replies = yield _list_requests(note, listed)
         mentions = _listed(note, replies, listed)
-    answer = EntitiesAnswer(entities=entities_of(note, mentions, labels))
+    answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, how.denial_join))
     return Answered(answer, note.windows_read)
 
 
-def entities_of(note: Note, mentions: Iterable[Mention], labels: Sequence[Label]) -> tuple[Entity, ...]:
+def entities_of(
+    note: Note, mentions: Iterable[Mention], labels: Sequence[Label], denials: DenialJoin | None = None
+) -> tuple[Entity, ...]:
     """Mentions with their assertion, attributes attached to the entities they belong to."""
     owners = {label.name for label in labels if label.attribute_of is None}
     ordered = sorted(mentions, key=lambda one: (one.start, one.end))
-    entities = [_entity(note, mention) for mention in ordered if mention.label in owners]
+    entities = [_entity(note, mention, denials) for mention in ordered if mention.label in owners]
     decided = [mention for mention in ordered if mention.label not in owners]
     return with_attributes(note, entities, [(one.start, one.end, one.label) for one in decided], labels)
 
 
-def _entity(note: Note, mention: Mention) -> Entity:
+def held_by_rules(note: Note, mention: Mention) -> frozenset[Assertion]:
+    """Every assertion that the rules find to hold of it."""
     sentence = note.sentence_at(mention.start)
-    end = min(mention.end, sentence.end)
+    return assertions(
+        note.text[sentence.start : sentence.end],
+        mention.start - sentence.start,
+        min(mention.end, sentence.end) - sentence.start,
+        note.section_at(mention.start).kind,
+        mention.label,
+    )
+
+
+def _entity(note: Note, mention: Mention, denials: DenialJoin | None) -> Entity:
+    held = held_by_rules(note, mention)
+    if denials is not None and mention.denied is not None:
+        held = denials.corrected(held, mention.denied)
     return Entity(
         start=mention.start,
         end=mention.end,
         text=note.text[mention.start : mention.end],
         label=mention.label,
-        assertion=assertion(
-            note.text[sentence.start : sentence.end],
-            mention.start - sentence.start,
-            end - sentence.start,
-            note.section_at(mention.start).kind,
-            mention.label,
-        ),
+        assertion=foremost(held),
         probability=mention.probability,
     )
 

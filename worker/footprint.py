@@ -24,8 +24,8 @@ class Adapter:
     """A LoRA adapter beside the weights: in and out matrices of rank r a layer (arXiv 2106.09685)."""
 
     parameters: int
-    bytes_each: int = FP32
-    """peft loads them in fp32 beside bf16 weights, unless `autocast_adapter_dtype=False`."""
+    bytes_each: int = BF16
+    """As it is served; where it is trained peft holds it in fp32."""
 
     @property
     def total_bytes(self) -> int:

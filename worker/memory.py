@@ -24,9 +24,9 @@ from worker.shapes import Shape
 GIB = 2**30
 
 CUDA_CONTEXT_BYTES = 700 * 2**20
-"""Driver context, loaded kernels of torch and bitsandbytes, cuBLAS workspace. Measured on an H100: 615 MiB at
-the start, 691 after every kind of step (docs/performance.md); 300 to 500 are reported of consumer cards, which
-have fewer processors to keep buffers for."""
+"""Driver context, loaded kernels of torch and bitsandbytes, cuBLAS workspace. Measured on an H100: 615 MiB
+at the start, 691 after steps of every kind (docs/performance.md); 300 to 500 are reported of consumer cards,
+which have fewer processors to keep buffers for."""
 CPU_PROCESS_BYTES = 700 * 2**20
 """Python with torch and transformers imported, before any weights: 0.40 GiB resident here; the rest is for
 threads' buffers and grammars."""

@@ -34,7 +34,7 @@ def load_networks(folder: Path, settings: Settings, device: torch.device) -> Net
         return Networks(network)
     from peft import PeftModel
 
-    # Its values stay as wide as they are stored: peft's default of fp32 widens each layer's input as well.
+    # In bf16 as the rest: peft's default of fp32 widens each layer's input as well, and takes twice the time.
     adapted = PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False)
     return Networks(network, switch=adapted.eval().base_model)
 

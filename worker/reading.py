@@ -4,16 +4,18 @@ of its sentences tells of. Entities and the chosen summary ask the same, so it i
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from models.answers import Span, Task
+from models.answers import Assertion, Span, Task
 from worker.attributes import without_attributes
 from worker.chunking import Window
-from worker.decisions import SENTENCE_KINDS, mark_words, marked_labels
+from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, marked_labels
+from worker.denial import ASKED
 from worker.engine import Choice, Decide, Decided, Reply
 from worker.marks import decide_marks
 from worker.note import Note
@@ -21,6 +23,9 @@ from worker.prompts import prompt
 from worker.recipes import Ways
 from worker.sections import kind_of_title
 from worker.words import word_set
+
+_LOG_PROBABILITIES = (-14.0, -1e-6)
+"""Between them odds are numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +36,8 @@ class Mention:
     end: int
     label: str
     probability: float | None
+    denied: float | None = None
+    """Log odds that it is, as the network has it; none where it was not asked."""
 
 
 def reading_requests(note: Note, how: Ways) -> list[Decide]:
@@ -39,9 +46,20 @@ def reading_requests(note: Note, how: Ways) -> list[Decide]:
     is_adapted = Task.ENTITIES in how.adapted_tasks
     return [
         Decide(
-            prompt=prompt("entities_marks", text, labels=labels, kinds=SENTENCE_KINDS, is_adapted=is_adapted),
+            prompt=prompt(
+                "entities_marks",
+                text,
+                labels=labels,
+                kinds=SENTENCE_KINDS,
+                assertions=ASSERTION_WORDS,
+                is_adapted=is_adapted,
+            ),
             copy=text,
-            choices=(Choice(mark_words(labels)), Choice(SENTENCE_KINDS, sentence_ends(window))),
+            choices=(
+                Choice(mark_words(labels)),
+                Choice(SENTENCE_KINDS, sentence_ends(window)),
+                Choice(tuple(ASSERTION_WORDS)),
+            ),
         )
         for window in note.windows
         for text in (note.text[window.start : window.end],)
@@ -49,26 +67,58 @@ def reading_requests(note: Note, how: Ways) -> list[Decide]:
 
 
 def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
-    """The marks of the whole note, each of its tokens taken from the window whose own part it is in."""
-    spans: list[tuple[int, int]] = []
-    rows: list[npt.NDArray[np.float32]] = []
-    for window, reply in zip(note.windows, replies, strict=True):
-        assert isinstance(reply, Decided)
-        marked = reply.scores[0]
-        placed = [(start + window.start, end + window.start) for start, end in marked.spans]
-        own = [place for place, (_, end) in enumerate(placed) if end > window.core_start]
-        spans += [placed[place] for place in own]
-        rows.append(marked.log_probabilities[own])
+    """The marks of the whole note, with what the network says of each."""
     labels = marked_labels(how.marked_labels)
-    scores = np.concatenate(rows) if rows else np.zeros((0, len(mark_words(labels))), dtype=np.float32)
+    spans, scores = _tokens_read(note, replies, choice=0)
+    denied = denied_read(note, replies) if how.denial_join is not None else None
+    if not spans:
+        return []
     mentions = []
     for mark in decide_marks(note.text, spans, scores, labels, how.lexicon):
         start, end = mark.start, mark.end
         if mark.label == "medication":
             start = without_attributes(note.text, start, end)
         if not (_is_heading(note, start, end) or _is_modifier(note.text[start:end], mark.label)):
-            mentions.append(Mention(start, end, mark.label, mark.probability))
+            said = denied.at(end) if denied is not None and mark.label in ASKED else None
+            mentions.append(Mention(start, end, mark.label, mark.probability, said))
     return mentions
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """How far the network takes for denied what ends where."""
+
+    ends: tuple[int, ...]
+    """Of the note's tokens, in characters."""
+    log_odds: npt.NDArray[np.float32]
+    """[tokens]."""
+
+    def at(self, end: int) -> float:
+        """For a mention that ends there."""
+        return float(self.log_odds[min(bisect_left(self.ends, end), len(self.ends) - 1)])
+
+
+def denied_read(note: Note, replies: Sequence[Reply]) -> Denied:
+    """Of a note with one token at least."""
+    spans, scores = _tokens_read(note, replies, choice=2)
+    said = scores[:, list(ASSERTION_WORDS.values()).index(Assertion.NEGATED)].clip(*_LOG_PROBABILITIES)
+    return Denied(tuple(end for _, end in spans), said - np.log1p(-np.exp(said)))
+
+
+def _tokens_read(
+    note: Note, replies: Sequence[Reply], choice: int
+) -> tuple[list[tuple[int, int]], npt.NDArray[np.float32]]:
+    """A choice's decisions after each token of the note, taken from the window whose own part it is in."""
+    spans: list[tuple[int, int]] = []
+    rows: list[npt.NDArray[np.float32]] = []
+    for window, reply in zip(note.windows, replies, strict=True):
+        assert isinstance(reply, Decided)
+        found = reply.scores[choice]
+        placed = [(start + window.start, end + window.start) for start, end in found.spans]
+        own = [place for place, (_, end) in enumerate(placed) if end > window.core_start]
+        spans += [placed[place] for place in own]
+        rows.append(found.log_probabilities[own])
+    return spans, np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
 def _is_heading(note: Note, start: int, end: int) -> bool:

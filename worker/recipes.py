@@ -19,6 +19,7 @@ from models.answers import Task
 from models.jobs import Serving
 from models.labels import Label
 from models.settings import Settings
+from worker.denial import DenialJoin
 from worker.joining import MEANING_SHA256, SearchJoin
 from worker.lexicon import Lexicon
 from worker.prompts import templates_sha256
@@ -41,6 +42,7 @@ _ENTITIES_CODE = (
     "forms",
     "grounding",
     "assertion",
+    "denial",
     "attributes",
     "linking",
 )
@@ -79,6 +81,8 @@ class Ways:
     search_join: SearchJoin
     lexicon: Lexicon = field(default_factory=Lexicon)
     """Names that speak for themselves where entities are marked."""
+    denial_join: DenialJoin | None = None
+    """None: rules alone say what is denied."""
     is_disguised: bool = False
     """The network reads surrogates for what looks like it names somebody."""
 
@@ -107,6 +111,7 @@ def ways(settings: Settings) -> Ways:
         summary_window_tokens=settings.summary_window_tokens,
         search_join=SearchJoin.of(trained.get("search_join", {})),
         lexicon=Lexicon.read(adapter),
+        denial_join=DenialJoin.of(trained.get("denial_join")),
         is_disguised=settings.engine == "http" and settings.http_deidentified,
     )
 
@@ -174,6 +179,8 @@ def _of_task(task: Task, how: Ways, engine_code: tuple[str, ...]) -> dict[str, A
     if task is Task.ENTITIES:
         marked = [] if how.is_always_listed else list(how.marked_labels)
         ingredients["forms"] = {"marks": marked, "list": "every other set of labels"}
+    if task is not Task.SEARCH:
+        ingredients["denial_join"] = how.denial_join and how.denial_join._asdict()
     if task is not Task.ENTITIES:
         ingredients["search_join"] = how.search_join.stored()
         ingredients["meaning"] = MEANING_SHA256 if how.search_join.is_comparing else None

@@ -1,37 +1,33 @@
 """Assertions of given spans: what the worker says of a gold mention once it is found.
 
 Reads three forms: `sentence` with NegEx's three answers, MACCROBAT's polarity on entities, and our own
-`assertion` on entities. No network: assertions are rules on the note.
+`assertion` on entities. The network reads the note where an adapter's denials join it; else rules say it all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from models.answers import Assertion
 from models.labels import Label
+from training.asserted import assertion_of, is_told
 from training.evaluation import negex
+from training.evaluation.asking import Asking
 from training.evaluation.cases import Case, Mark, Side
 from training.evaluation.counts import Counts, figures, mean_interval
 from training.evaluation.data import KNOWN_NAMES, DataError, Record, wants
 from training.evaluation.result import Result
+from worker.denial import ASKED
 from worker.entities import entities_of
 from worker.note import Note
-from worker.reading import Mention
+from worker.reading import Mention, denied_read, reading_requests
 
-_POLARITY = {
-    "NEG": Assertion.NEGATED,
-    "UNCERTAIN": Assertion.POSSIBLE,
-    "MAYBE_POS": Assertion.POSSIBLE,
-    "MAYBE_NEG": Assertion.POSSIBLE,
-}
-_COVERING = {"Family_history": Assertion.FAMILY, "History": Assertion.HISTORICAL}
-"""MACCROBAT marks these as spans; a mention inside one is so."""
-_TOLD_OF = frozenset({"problem", "medication", "procedure", "test"})
 _FACETS = {
     "negation": Assertion.NEGATED,
     "possible": Assertion.POSSIBLE,
@@ -51,15 +47,22 @@ class _Asked:
     label: str = "problem"
 
 
-def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str]) -> Result:
-    """One figure a facet: the share of mentions of which the worker rightly says that it holds, or not."""
+def evaluate(
+    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking | None = None
+) -> Result:
+    """One figure a facet: the share of mentions of which the worker rightly says that it holds, or not.
+
+    `asking`: with a network whose word counts; none: the rules alone.
+    """
     wants(records, path, "sentence start end negation", "text entities")
     texts: list[str] = [record["sentence" if "sentence" in record else "text"] for record in records]
     asked = [list(_asked(record)) for record in records]
     if not any(asked):
         raise DataError(f"{path}: no entity has a polarity or an assertion, so there is nothing to compare.")
     told = {one.gold for some in asked for one in some}
-    ours = [_known(_of_worker(text, some), told) for text, some in zip(texts, asked, strict=True)]
+    with ThreadPoolExecutor(asking.threads if asking else 1) as pool:
+        said_of = pool.map(partial(_of_worker, asking=asking), texts, asked)
+        ours = [_known(said, told) for said in said_of]
     measured = _measure(asked, ours)
     if "negex" in baselines:
         theirs = [
@@ -80,13 +83,11 @@ def _asked(record: Record) -> Iterable[_Asked]:
             yield _Asked(record["start"], record["end"], _of_negex(record))
         return
     entities = record["entities"]
-    is_polar = any("polarity" in one or one["label"] in _COVERING for one in entities)
+    is_polar = is_told(entities)
     for one in entities:
         label = KNOWN_NAMES.get(one["label"], one["label"].lower())
-        if "assertion" in one:
-            yield _Asked(one["start"], one["end"], Assertion(one["assertion"]), label)
-        elif is_polar and label in _TOLD_OF:
-            yield _Asked(one["start"], one["end"], _of_maccrobat(one, entities), label)
+        if "assertion" in one or (is_polar and label in ASKED):
+            yield _Asked(one["start"], one["end"], assertion_of(one, entities), label)
 
 
 def _of_negex(record: Record) -> Assertion:
@@ -102,26 +103,25 @@ def _of_negex(record: Record) -> Assertion:
     return Assertion.HISTORICAL if record.get("temporality") == "historical" else Assertion.PRESENT
 
 
-def _of_maccrobat(entity: Record, entities: Sequence[Record]) -> Assertion:
-    covering = {
-        _COVERING[one["label"]]
-        for one in entities
-        if one["label"] in _COVERING and one["start"] <= entity["start"] and entity["end"] <= one["end"]
-    }
-    polarity = _POLARITY.get(entity.get("polarity", ""))
-    if polarity is Assertion.NEGATED:
-        return polarity
-    if Assertion.FAMILY in covering:
-        return Assertion.FAMILY
-    return polarity or next(iter(covering), Assertion.PRESENT)
-
-
-def _of_worker(text: str, asked: Sequence[_Asked]) -> list[Assertion]:
-    """As the pipeline makes entities of marks; windows are not needed, so tokens are not counted."""
-    note = Note.of(text, len, 1, 1)
-    mentions = [Mention(one.start, one.end, one.label, None) for one in asked]
+def _of_worker(text: str, asked: Sequence[_Asked], asking: Asking | None) -> list[Assertion]:
+    """As the pipeline makes entities of marks."""
+    denied = None
+    if asking is None:  # windows are not needed, so tokens are not counted
+        note = Note.of(text, len, 1, 1)
+    else:
+        how = asking.how
+        note = Note.of(text, asking.engine.count_tokens, how.window_tokens, how.summary_window_tokens)
+        denied = denied_read(note, asking.engine.answer(reading_requests(note, how)))
+    mentions = [
+        Mention(
+            *(one.start, one.end, one.label, None),
+            denied=denied.at(one.end) if denied is not None and one.label in ASKED else None,
+        )
+        for one in asked
+    ]
     labels = [Label(name=one, definition="any") for one in {one.label for one in asked}]
-    said = {(one.start, one.end): one.assertion for one in entities_of(note, mentions, labels)}
+    entities = entities_of(note, mentions, labels, asking.how.denial_join if asking else None)
+    said = {(one.start, one.end): one.assertion for one in entities}
     return [said[one.start, one.end] for one in asked]
 
 

@@ -42,7 +42,7 @@ def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) 
     path = file_of(plan.data)
     records = read_records(path, limit=plan.limit, half=half)
     told = {"task": task, "data": str(path), "records": len(records), "half": half}
-    if task == "assertion":
+    if task == "assertion" and ways(settings).denial_join is None:
         found = assertion.evaluate(records, path, plan.baselines)
     else:
         with _asking(settings, load_engine) as asking:
@@ -54,6 +54,8 @@ def _asked(
     task: TaskName, records: Sequence[Record], path: Path, plan: Plan, asking: Asking, settings: Settings
 ) -> Result:
     match task:
+        case "assertion":
+            return assertion.evaluate(records, path, plan.baselines, asking)
         case "entities":
             return entities.evaluate(records, path, parsed_map(plan.map), plan.baselines, asking)
         case "links":

@@ -1,0 +1,149 @@
+"""The device with what several parts share: its budget, what it can do at most, and weights of random values.
+
+Keeps weights, never caches: those go with the network that a part was given.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+
+from benchmarks.card.figures import short
+from benchmarks.card.limited_memory import bytes_in_use, freed
+from benchmarks.card.networks import Form, random_networks, short_tokenizer
+from benchmarks.card.sizes import Sizes
+from benchmarks.counted_work import note_of
+from benchmarks.probes import Probe, usual
+from benchmarks.real_steps import Network
+from benchmarks.stored_bytes import stored_bytes
+from models.answers import Task
+from models.labels import load_labels
+from models.settings import Settings
+from worker.chat import Chat
+from worker.grammar import Grammars
+from worker.memory import GIB, MemoryPlan, plan_on_cuda
+from worker.networks import Networks
+from worker.recipes import Ways, ways
+from worker.scheduling import STEP_TOKENS
+from worker.sequences import Step
+from worker.shapes import Shape
+from worker.transformers_runner import TransformersRunner
+
+BUDGET_BYTES = 8 * GIB
+
+
+@dataclass
+class Card:
+    """Of a rehearsal it is the CPU."""
+
+    device: torch.device
+    settings: Settings
+    sizes: Sizes
+    bytes_before: int
+    """In use on the card before this process had a context."""
+    peaks: list[Probe] = field(default_factory=list)
+    copies: list[Probe] = field(default_factory=list)
+    weights: dict[Form, Networks] = field(default_factory=dict)
+    _layer_bytes: dict[Form, int] = field(default_factory=dict)
+    """As they were made: on a CPU bitsandbytes lays weights out anew when they are first used."""
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def shape(self) -> Shape:
+        return Shape.of(self.sizes.config)
+
+    @property
+    def how(self) -> Ways:
+        """The decided forms, with the labels as they are where the settings' weights have no adapter."""
+        how = ways(self.settings)
+        if how.marked_labels:
+            return how
+        names = tuple(label.name for label in load_labels(self.settings.labels_file))
+        tasks = frozenset((Task.ENTITIES, Task.SEARCH))
+        return replace(how, marked_labels=names, adapted_tasks=tasks, is_summary_chosen=True)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        return short_tokenizer(self.settings, self.shape.vocabulary)
+
+    @cached_property
+    def _grammars(self) -> Grammars:
+        return Grammars(self._tokenizer, self.shape.vocabulary)
+
+    def network(self, form: Form, *, max_tokens: int | None = None) -> Network:
+        """The weights, made once, behind a runner that holds nothing yet.
+
+        `max_tokens`: the cached ones that are planned with, where they are not those of the sizes.
+        """
+        if form not in self.weights:
+            self.weights[form] = made = random_networks(self.sizes.config, form, self.device)
+            self._layer_bytes[form] = stored_bytes(made.plain.model.layers)
+        freed()
+        most = max_tokens or self.sizes.cached_tokens
+        return Network(
+            TransformersRunner(self.weights[form], self.device, max_tokens=most),
+            Chat(self._tokenizer),
+            self._grammars,
+            self.shape,
+            self.device,
+            self._layer_bytes[form],
+        )
+
+    def forget(self, *forms: Form) -> None:
+        for form in forms:
+            self.weights.pop(form, None)
+        freed()
+
+    def texts(self, network: Network, number: int) -> list[str]:
+        """Of different lengths: no two are the same."""
+        sizes = range(self.sizes.note_tokens, self.sizes.note_tokens + number)
+        return [note_of(network.chat, size, number=place) for place, size in enumerate(sizes)]
+
+    def plan(self) -> MemoryPlan:
+        """Without an adapter."""
+        return plan_on_cuda(
+            self.shape,
+            is_quantized=True,
+            adapter=None,
+            budget_bytes=BUDGET_BYTES,
+            step_tokens=STEP_TOKENS,
+            rows=32,
+        )
+
+    def context_bytes(self) -> int:
+        """What this process has on the card beside torch's allocator; others' changes are in it."""
+        # By the tool that said what was there before; torch's own count has the driver's reserve in it.
+        now = bytes_in_use(is_without_context=True) or bytes_in_use()
+        return now - self.bytes_before - torch.cuda.memory_reserved()
+
+    def timed(self, run: Callable[[], Any]) -> Probe:
+        """Twice to warm up, then some rounds."""
+        probe = Probe("", 1.0, run)
+        for _ in range(2 if self.is_cuda else 1):
+            probe.time(self.device)
+        probe.seconds.clear()
+        for _ in range(self.sizes.rounds):
+            probe.time(self.device)
+        return probe
+
+    def ms(self, run: Callable[[], Any]) -> float:
+        return short(statistics.median(self.timed(run).seconds) * 1e3)
+
+    def under_the_roof(self, network: Network, step: Step) -> dict[str, float]:
+        """A step's figures beside what product and memory allow; without `limits` no fraction."""
+        seconds = statistics.median(self.timed(lambda: network.runner.run(step)).seconds)
+        found = {"ms": short(seconds * 1e3), "tokens_per_second": round(step.num_tokens / seconds)}
+        if self.peaks:
+            flops, num_bytes = network.step_flops(step), network.step_bytes(step)
+            allowed = max(flops / usual(self.peaks), num_bytes / usual(self.copies))
+            found["of_product"] = short(flops / seconds / usual(self.peaks))
+            found["of_roof"] = short(allowed / seconds)
+        return found

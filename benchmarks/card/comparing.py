@@ -1,0 +1,58 @@
+"""How far replies to the same requests are from each other: decisions by probability, texts by character."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import takewhile
+from typing import Any
+
+import numpy as np
+
+from benchmarks.card.figures import short
+from worker.engine import Decided, Refusal, Reply, Written
+
+Pairs = Sequence[tuple[Reply, Reply]]
+
+
+def compared(pairs: Pairs) -> dict[str, Any]:
+    """Of each pair the other one is what is right."""
+    found = _decided(pairs) | _written(pairs)
+    if refused := sum(isinstance(one, Refusal) or isinstance(other, Refusal) for one, other in pairs):
+        found["refused"] = refused
+    return found
+
+
+def _decided(pairs: Pairs) -> dict[str, Any]:
+    scores = [
+        (a.log_probabilities, b.log_probabilities)
+        for one, other in pairs
+        if isinstance(one, Decided) and isinstance(other, Decided)
+        for a, b in zip(one.scores, other.scores, strict=True)
+    ]
+    if not scores:
+        return {}
+    same = np.concatenate([a.argmax(1) == b.argmax(1) for a, b in scores])
+    ordered = np.concatenate([np.sort(b, 1)[:, -2:] for _, b in scores])
+    margins = (ordered[:, 1] - ordered[:, 0])[~same]
+    in_log = max(float(np.abs(a - b).max(initial=0.0)) for a, b in scores)
+    in_probability = max(float(np.abs(np.exp(a) - np.exp(b)).max(initial=0.0)) for a, b in scores)
+    return {
+        "decided": len(same),
+        "same": round(float(same.mean()), 5),
+        "widest_margin_that_flipped": short(float(margins.max(initial=0.0))),
+        "greatest_in_log": short(in_log),
+        "greatest_in_probability": short(in_probability),
+    }
+
+
+def _written(pairs: Pairs) -> dict[str, Any]:
+    texts = [(a.text, b.text) for a, b in pairs if isinstance(a, Written) and isinstance(b, Written)]
+    if not texts:
+        return {}
+    differing = [f"{_same_until(a, b)} of {len(b)} characters" for a, b in texts if a != b]
+    return {"written": len(texts), "same_texts": len(texts) - len(differing), "same_until": differing}
+
+
+def _same_until(one: str, other: str) -> int:
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

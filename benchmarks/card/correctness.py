@@ -1,0 +1,109 @@
+"""The settings' own weights: the same questions on the card, on the CPU, and to transformers itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from contextlib import closing, nullcontext
+from dataclasses import replace
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from benchmarks.card.card import Card
+from benchmarks.card.comparing import compared
+from benchmarks.card.figures import Found, short
+from benchmarks.counted_work import note_of
+from benchmarks.work import QUERY, written_work
+from worker.engine import Decide, Decided, Reply, Request, Scores, Write
+from worker.engines import load
+from worker.note import Note
+from worker.places import places_of
+from worker.reading import reading_requests
+from worker.search import search_requests
+from worker.tokenizer import load_chat
+from worker.weights import adapter_folder, prepared_folder
+
+
+def correctness(card: Card) -> Found:
+    """The settings' own weights: the card's answers beside the CPU's, adapted and plain in one call."""
+    questions = _questions(card)
+    devices = {"card": "cuda", "cpu": "cpu"} if card.is_cuda else {"card": "cpu"}
+    replies: dict[str, dict[str, Reply]] = {}
+    for name, device in devices.items():
+        began = time.perf_counter()
+        with closing(load(card.settings.model_copy(update={"device": device}))) as engine:
+            loaded = time.perf_counter()
+            replies[name] = dict(zip(questions, engine.answer(list(questions.values())), strict=True))
+            answered = time.perf_counter()
+            if name == "card":
+                alone = {one: engine.answer([questions[one]])[0] for one in questions if one.endswith(" 1")}
+        yield f"{name}_seconds", {"load": short(loaded - began), "answer": short(answered - loaded)}
+    replies.setdefault("cpu", replies["card"])  # a rehearsal has one device
+    for kind in dict.fromkeys(name.rpartition(" ")[0] for name in questions):
+        own = [name for name in questions if name.rpartition(" ")[0] == kind]
+        yield kind, compared([(replies["card"][one], replies["cpu"][one]) for one in own])
+    yield "alone_and_mixed", compared([(one, replies["card"][name]) for name, one in alone.items()])
+    if not card.is_cuda and card.settings.quantization == "nf4":
+        return  # 4-bit products take seconds a window there
+    few = {
+        name: one
+        for name, one in questions.items()
+        if isinstance(one, Decide) and name.endswith((" 1", " 2"))
+    }
+    plain = _by_transformers(card, few)
+    for name, some in replies.items():
+        yield f"{name}_and_transformers", compared([(some[one], plain[one]) for one in few])
+
+
+def _questions(card: Card) -> dict[str, Request]:
+    """Of the example notes' windows, by kind and number: decided and written, adapted and plain."""
+    chat, how, size = load_chat(card.settings), card.how, 600 if card.is_cuda else 60
+    texts = [note_of(chat, size, number=number) for number in range(4 if card.is_cuda else 1)]
+    found: dict[str, Request] = {}
+    number = 0
+    for text in texts:
+        note = Note.of(
+            text, lambda piece: len(chat.plain(piece)), how.window_tokens, how.summary_window_tokens
+        )
+        for marks, search in zip(reading_requests(note, how), search_requests(note, QUERY, how), strict=True):
+            number += 1
+            for kind, one in (("marks", marks), ("search", search)):
+                for name, is_adapted in (("adapted", True), ("plain", False)):
+                    asked = replace(one, prompt=replace(one.prompt, is_adapted=is_adapted))
+                    found[f"{kind} {name} {number}"] = asked
+            free = Write(replace(search.prompt, question="Summarize the note.", is_adapted=False), 48)
+            found[f"written {number}"] = free
+            found[f"written adapted {number}"] = replace(free, prompt=replace(free.prompt, is_adapted=True))
+    lists = [one.request for one in written_work(texts[:1], chat, card.settings) if one.request is not None]
+    found |= {
+        f"written in a form {place + 1}": one for place, one in enumerate(lists[: 6 if card.is_cuda else 2])
+    }
+    return found
+
+
+def _by_transformers(card: Card, asked: Mapping[str, Decide]) -> dict[str, Reply]:
+    """Each alone through transformers' own attention and peft's switch, the weights as the card has them.
+
+    The adapter is as peft has it unless told otherwise, in fp32.
+    """
+    folder, adapter = prepared_folder(card.settings), adapter_folder(card.settings)
+    chat, where = load_chat(card.settings), {"": card.device}
+    network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map=where).eval()
+    if adapter is not None:
+        network = PeftModel.from_pretrained(network, adapter).eval()
+    found: dict[str, Reply] = {}
+    for name, one in asked.items():
+        tokens, (copied, offsets) = chat.encode(one.prompt).tokens, chat.plain_with_offsets(one.copy)
+        is_off = adapter is not None and not one.prompt.is_adapted
+        with torch.inference_mode(), network.disable_adapter() if is_off else nullcontext():
+            logits = network(torch.tensor([tokens + copied], device=card.device)).logits[0, len(tokens) :]
+        scores = []
+        for choice in one.choices:
+            columns = [chat.plain(word)[0] for word in choice.words]
+            own = logits[list(places_of(choice, offsets))][:, columns].float().log_softmax(-1)
+            scores.append(Scores((), own.cpu().numpy()))
+        found[name] = Decided(tuple(scores), len(tokens) + len(copied))
+    return found

@@ -1,0 +1,147 @@
+"""Windows and whole notes through the engine, with memory enough and without."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from benchmarks.card.card import Card
+from benchmarks.card.figures import Found, short
+from benchmarks.card.limited_memory import Starved, memory_limit
+from benchmarks.card.networks import Form
+from benchmarks.card.steps import adapted
+from benchmarks.counted_work import note_of
+from benchmarks.real_steps import Network
+from models.answers import Task
+from models.jobs import Job, Question, Work
+from models.labels import load_labels
+from models.outcomes import Finished
+from worker.batching import BatchedEngine
+from worker.engine import Decide, Prompt, Refusal, Request, Write
+from worker.meaning import Meaning, MeaningError
+from worker.memory import GIB
+from worker.metering import Meter
+from worker.note import Note
+from worker.pipeline import process
+from worker.reading import reading_requests
+from worker.recipes import ways
+
+_STARVED_BYTES = 1.5 * GIB
+"""Beside the weights: some 9,000 cached tokens of Mistral's and a step."""
+_STARVED_ROWS = 64
+
+
+def decides(card: Card) -> Found:
+    """Steps that decide, without an adapter and with one; windows an hour through the engine."""
+    forms: tuple[Form, ...] = ("nf4", "nf4 adapter")
+    for form in forms:
+        network = card.network(form)
+        step = network.deciding(card.texts(network, card.sizes.step_notes), card.settings)
+        figures = card.under_the_roof(network, adapted(step, is_adapted="adapter" in form))
+        yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(step.branches)}
+    switched = card.weights["nf4 adapter"]
+    yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(is_adapted=one) for one in (False, True)])
+    network = card.network("nf4 adapter")
+    asked = _readings(card, network, card.texts(network, card.sizes.notes))[: card.sizes.windows]
+    with closing(_engine(card, network)) as engine:
+        began = time.perf_counter()
+        engine.answer(asked)
+        seconds = time.perf_counter() - began
+    yield "windows_asked", len(asked)
+    yield "windows_an_hour", round(len(asked) * 3_600 / seconds)
+
+
+def notes(card: Card) -> Found:
+    """Whole notes through the pipeline, entities and a summary decided with the adapter on."""
+    network = card.network("nf4 adapter")
+    labels = tuple(load_labels(card.settings.labels_file))
+    meter, how = Meter(), replace(card.how, marked_labels=tuple(label.name for label in labels))
+    summary = Question(task=Task.SUMMARY, parameters={"max_words": card.settings.summary_words})
+    jobs = tuple(
+        Job(id=number, question=one, recipe_id="", labels=labels if number == 0 else (), attempt=1)
+        for number, one in enumerate((Question(task=Task.ENTITIES), summary))
+    )
+
+    def answered(text: str) -> int:
+        rounds = process(Work(document_id=0, text=text, jobs=jobs), engine=engine, how=how, meter=meter)
+        return sum(isinstance(outcome, Finished) for ended in rounds for _, outcome in ended)
+
+    texts = card.texts(network, card.sizes.notes)
+    # The engine is closed first: where time is over, notes that wait are refused and not answered.
+    with ThreadPoolExecutor(card.sizes.threads) as pool, closing(_engine(card, network, meter)) as engine:
+        began = time.perf_counter()
+        finished = sum(pool.map(answered, texts))
+        seconds = time.perf_counter() - began
+    yield "notes_an_hour", round(len(texts) * 3_600 / seconds)
+    yield "jobs_finished", f"{finished} of {2 * len(texts)}"
+    spent = meter.spent
+    yield "tokens_read_a_note", round(spent.prefill_tokens / len(texts))
+    accounts = ("prefill", "decode", "schedule", "constrain", "idle_queued", "idle_empty")
+    yield "engine_seconds", {one: short(getattr(spent, f"{one}_seconds")) for one in accounts}
+
+
+def oom(card: Card) -> Found:
+    """A real lack of memory: what is alone is refused with numbers, what is many is answered by and by."""
+    network = card.network("nf4")
+    held = torch.cuda.memory_reserved() if card.is_cuda else 0
+    runner = Starved(network.runner, None if card.is_cuda else 1_024)
+    starved = replace(network, runner=runner)  # type: ignore[arg-type]
+    with memory_limit(card.device, held + _STARVED_BYTES):
+        with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
+            text = note_of(network.chat, 24_000 if card.is_cuda else 1_500, number=0)
+            [reply] = engine.answer([Write(Prompt(text, "What?"), 8)])
+            yield "alone", f"{reply.reason}: {reply.detail}" if isinstance(reply, Refusal) else "was answered"
+            yield "alone_ran_out", runner.ran_out
+        runner.ran_out = 0
+        with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
+            asked = _many(card, network)
+            replies = engine.answer(asked)
+            scheduler = engine._scheduler
+            yield "many_ran_out", runner.ran_out
+            yield "many_answered", f"{sum(not isinstance(r, Refusal) for r in replies)} of {len(asked)}"
+            yield "refusals", sorted({f"{r.reason}: {r.detail}" for r in replies if isinstance(r, Refusal)})
+            yield "budget_after", {"rows": scheduler.max_rows, "tokens": scheduler.max_tokens}
+            yield "budget_before", {"rows": _STARVED_ROWS, "tokens": card.sizes.cached_tokens}
+
+
+def _many(card: Card, network: Network) -> list[Request]:
+    """Together more than there is memory for. Few: in so little of it they are answered four at a time."""
+    size, number = (900, 16) if card.is_cuda else (200, 12)
+    texts = [note_of(network.chat, size + one, number=one) for one in range(number)]
+    return [*(Write(Prompt(one, "What?"), 16) for one in texts), *_readings(card, network, texts[:8])[:8]]
+
+
+def _engine(card: Card, network: Network, meter: Meter | None = None, max_rows: int = 32) -> BatchedEngine:
+    meaning: Any = Nowhere()
+    if ways(card.settings).search_join.is_comparing:
+        with suppress(MeaningError):
+            meaning = Meaning.load(card.device)
+    return BatchedEngine(
+        network.runner,
+        network.chat,
+        network.grammars,
+        max_rows=max_rows,
+        max_tokens=card.sizes.cached_tokens,
+        meaning=meaning,
+        meter=meter,
+    )
+
+
+class Nowhere:
+    """In the place of what compares, where that is not installed: nothing is near."""
+
+    def nearness(self, _query: str, texts: Sequence[str]) -> tuple[float, ...]:
+        return (0.0,) * len(texts)
+
+
+def _readings(card: Card, network: Network, texts: Sequence[str]) -> list[Decide]:
+    how = card.how
+    sizes = how.window_tokens, how.summary_window_tokens
+    read = [Note.of(text, network.count_tokens, *sizes) for text in texts]
+    return [one for note in read for one in reading_requests(note, how)]

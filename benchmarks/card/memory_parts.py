@@ -1,0 +1,111 @@
+"""What weights, steps and caches take on the card, against the plan's arithmetic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+
+from benchmarks.card.card import BUDGET_BYTES, Card
+from benchmarks.card.figures import Found, mib, short
+from benchmarks.card.limited_memory import memory_limit
+from benchmarks.card.steps import ROOM_TOKENS, beside_branches, grown, one_row, reading
+from benchmarks.real_steps import Network
+from benchmarks.roofline import windows
+from benchmarks.stored_bytes import stored_bytes
+from worker.batching import OutOfMemoryError
+from worker.memory import CUDA_CONTEXT_BYTES
+from worker.sequences import Beginning, Piece, Step
+
+_BRANCH_TOKENS = 512
+
+
+def memory(card: Card) -> Found:
+    """Weights, context and the largest steps against the plan's arithmetic."""
+    plan, held = card.plan(), 0
+    if card.is_cuda:
+        torch.zeros(1, device=card.device)
+        held = torch.cuda.memory_allocated()
+        yield "in_use_mib_before", mib(card.bytes_before)
+        yield "context_mib_at_start", mib(card.context_bytes())
+    began = time.perf_counter()
+    network = card.network("nf4")
+    yield "made_in_seconds", short(time.perf_counter() - began)
+    yield "weights_mib_planned", mib(plan.weights_bytes)
+    yield "weights_mib_stored", mib(stored_bytes(card.weights["nf4"].plain))
+    yield "activations_mib_planned", mib(plan.activation_bytes)
+    if card.is_cuda:
+        yield "weights_mib_allocated", mib(torch.cuda.memory_allocated() - held)
+        yield "weights_mib_reserved", mib(torch.cuda.memory_reserved())
+    for name, step in _largest_steps(card, network).items():
+        reach = plan.attention_bytes_a_token * max(_reach(piece) for piece in step.pieces)
+        planned = {"tokens": step.num_tokens, "planned": mib(plan.activation_bytes + reach)}
+        yield f"{name}_mib", planned | _peak(card, network, step)
+    if card.is_cuda:
+        yield "context_mib_planned", mib(CUDA_CONTEXT_BYTES)
+        yield "context_mib_after_steps", mib(card.context_bytes())
+
+
+def fits(card: Card) -> Found:
+    """The plan's cached tokens in 8 GiB: all at once, beside 32 branches, and grown step by step."""
+    tokens = card.plan().cached_tokens if card.is_cuda else card.sizes.cached_tokens
+    context = max(card.context_bytes(), 0) if card.is_cuda else 0
+    yield "cached_tokens_planned", tokens
+    rows = min(32, card.sizes.branches[-1])
+    tries: dict[str, Iterable[Step]] = {
+        "one_row_of_all": [one_row(tokens, card.sizes.full_step)],
+        "half_a_row_of_all": [one_row(tokens // 2, card.sizes.full_step)],
+        f"{rows}_branches_and_the_rest_shared": [beside_branches(tokens, rows, _BRANCH_TOKENS)],
+        "grown_note_by_note": [grown(stop) for stop in range(ROOM_TOKENS, tokens + 1, ROOM_TOKENS)],
+    }
+    card.forget("nf4 adapter")
+    card.network("nf4")  # made while there is memory
+    with memory_limit(card.device, BUDGET_BYTES - context):
+        for name, steps in tries.items():
+            yield name, _fitted(card, steps, tokens)
+
+
+def _fitted(card: Card, steps: Iterable[Step], max_tokens: int) -> dict[str, Any]:
+    """How far one runner got. Its caches are gone when this returns, before the next try has any."""
+    network = card.network("nf4", max_tokens=max_tokens)
+    found: dict[str, Any] = {"fitted_tokens": 0}
+    for step in steps:
+        tokens = step.shared_tokens + step.num_slots * step.slot_tokens
+        try:
+            found = {"fitted_tokens": tokens} | _peak(card, network, step)
+        except OutOfMemoryError:
+            return {"fitted_tokens": found["fitted_tokens"], "ran_out_at_tokens": tokens}
+    return found
+
+
+def _largest_steps(card: Card, network: Network) -> dict[str, Step]:
+    return {
+        "windows_read": reading(network, card.sizes.full_step),
+        "one_row_read": one_row(card.sizes.full_step, card.sizes.full_step),
+        "32_branches_write": network.writing(windows(network, 32), 32, card.settings),
+        "decides": network.deciding(card.texts(network, card.sizes.step_notes), card.settings),
+    }
+
+
+def _peak(card: Card, network: Network, step: Step) -> dict[str, float]:
+    """Twice: what the caches grow by is not of the step. MiB above what was held before."""
+    network.runner.run(step)
+    if not card.is_cuda:
+        return {}
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    held = torch.cuda.memory_allocated()
+    network.runner.run(step)
+    torch.cuda.synchronize()
+    return {
+        "step": mib(torch.cuda.max_memory_allocated() - held),
+        "held": mib(held),
+        "reserved": mib(torch.cuda.memory_reserved()),
+    }
+
+
+def _reach(piece: Piece) -> int:
+    before = 0 if isinstance(piece.of, Beginning) else len(piece.of.beginning.tokens)
+    return before + piece.stop

@@ -1,0 +1,71 @@
+"""How much of everything is run: on a card, and to rehearse on a CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.memory import SMALL
+from benchmarks.probes import ARRAY_BYTES
+from benchmarks.roofline import NOTE_TOKENS, NOTES
+from worker.scheduling import STEP_TOKENS
+from worker.shapes import MISTRAL_7B
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    config: Mapping[str, Any]
+    """Of the network, as transformers has it."""
+    step_tokens: tuple[int, ...]
+    branches: tuple[int, ...]
+    full_step: int
+    """Tokens of the largest step."""
+    rounds: int
+    """Runs of each step; the median counts."""
+    notes: int
+    step_notes: int
+    """Whose first step is timed; they fill a step."""
+    note_tokens: int
+    windows: int
+    """At most, of those decided on by an engine: an H100 took four a second."""
+    threads: int
+    square: int
+    array_bytes: int
+    cached_tokens: int
+    """With which engines plan; the plan's for a budget where that is what is measured."""
+
+
+REAL = Sizes(
+    config=MISTRAL_7B,
+    step_tokens=(512, 1_024, 2_048, 4_096),
+    branches=(1, 2, 4, 8, 16, 32, 64),
+    full_step=STEP_TOKENS,
+    rounds=7,
+    notes=32,
+    step_notes=NOTES,
+    note_tokens=NOTE_TOKENS,
+    windows=40,
+    threads=16,
+    square=8_192,
+    array_bytes=2**31,
+    cached_tokens=65_536,
+)
+SHRUNKEN = Sizes(
+    config=SMALL
+    | {"vocab_size": 32_768, "hidden_size": 128, "intermediate_size": 448, "num_hidden_layers": 1}
+    | {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 64},
+    step_tokens=(64, 128),
+    branches=(1, 8),
+    full_step=256,
+    rounds=1,
+    notes=1,
+    step_notes=1,
+    note_tokens=60,
+    windows=1,
+    threads=2,
+    square=256,
+    array_bytes=ARRAY_BYTES // 64,
+    cached_tokens=6_144,
+)
+"""4-bit products are slow on a CPU."""

@@ -1,0 +1,80 @@
+"""Seconds of steps and of attention, and what the card can do at most."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
+from torch.nn.attention.bias import causal_lower_right
+
+from benchmarks.card.card import Card
+from benchmarks.card.figures import Found, short
+from benchmarks.card.limited_memory import freed
+from benchmarks.card.steps import guessing, reading
+from benchmarks.probes import fastest, products, traffic
+from benchmarks.roofline import windows
+from worker import attention
+from worker.scheduling import STEP_TOKENS
+
+
+def limits(card: Card) -> Found:
+    """The card's own bf16 products and memory; fractions of the other parts are of these medians."""
+    peaks = products(card.shape, STEP_TOKENS, torch.bfloat16, card.device, card.sizes.square)
+    copies = traffic(card.shape, torch.bfloat16, card.device, card.sizes.array_bytes)
+    for probe in (*peaks, *copies):
+        probe.seconds = card.timed(probe.run).seconds
+    # Kept only as rates: their arrays take gigabytes.
+    card.peaks, card.copies = [[replace(p, run=bool) for p in some] for some in (peaks, copies)]
+    yield "tflops", {one.name: short(one.median / 1e12) for one in peaks}
+    yield "gb_per_second", {one.name: round(one.median / 1e9) for one in copies}
+    yield "best_tflops", short(fastest(peaks) / 1e12)
+    del peaks, copies, probe
+    freed()
+
+
+def prefill(card: Card) -> Found:
+    """Tokens a second of steps that read windows of about 500 tokens."""
+    network = card.network("nf4")
+    for size in card.sizes.step_tokens:
+        yield f"{size}_tokens", card.under_the_roof(network, reading(network, size))
+
+
+def decode(card: Card) -> Found:
+    """Tokens a second of steps with so many branches; with six guesses each, which is what one adds."""
+    network = card.network("nf4")
+    for number in card.sizes.branches:
+        step = network.writing(windows(network, number), number, card.settings)
+        yield f"{number}_branches", card.under_the_roof(network, step)
+    for number in (1, 8):
+        step = guessing(network.writing(windows(network, number), number, card.settings), 6)
+        yield f"{number}_branches_with_6_guesses", card.under_the_roof(network, step)
+
+
+def kernels(card: Card) -> Found:
+    """Attention by blocks, as on a CPU without AMX, beside the fused kernel of CUDA, at Mistral's heads."""
+    for tokens, keys in ((470, 470), (470, 1_000), (2_048, 2_048)):
+        yield f"{tokens}_tokens_over_{keys}", _kernels(card, tokens, keys)
+
+
+def _kernels(card: Card, tokens: int, keys: int) -> dict[str, float]:
+    shape, device = card.shape, card.device
+    query = torch.randn(tokens, shape.heads, shape.head_size, device=device).bfloat16()
+    key, value = torch.randn(2, shape.key_value_heads, keys, shape.head_size, device=device).bfloat16()
+
+    def ours() -> torch.Tensor:
+        return attention._by_blocks(query, key, value)
+
+    def fused() -> torch.Tensor:
+        mask = causal_lower_right(tokens, keys)
+        heads = query.transpose(0, 1)[None]
+        out = F.scaled_dot_product_attention(heads, key[None], value[None], mask, enable_gqa=True)
+        return out[0].transpose(0, 1)
+
+    with torch.inference_mode():
+        found = {"ours_ms": card.ms(ours)}
+        with suppress(RuntimeError, TypeError):
+            found["fused_ms"] = card.ms(fused)
+            found["greatest_difference"] = short(float((ours() - fused()).abs().max()))
+    return found

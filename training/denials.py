@@ -1,0 +1,46 @@
+"""How far the network's word on what is denied counts beside the rules', fitted on annotated notes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.answers import Assertion
+from training.asserted import assertion_of, is_told
+from training.evaluation.data import KNOWN_NAMES, Record
+from training.logistic import logistic
+from worker.denial import ASKED, DenialJoin
+from worker.engine import Engine
+from worker.entities import held_by_rules
+from worker.note import Note
+from worker.reading import Mention, denied_read, reading_requests
+from worker.recipes import Ways
+
+
+def fit_denials(records: Sequence[Record], engine: Engine, how: Ways) -> DenialJoin | None:
+    """None where no record says of its mentions whether they are denied."""
+    rows = [row for record in records for row in _rows(record, engine, how)]
+    if not any(is_denied for *_, is_denied in rows):
+        return None
+    given = np.array([[1.0, is_ruled, log_odds] for is_ruled, log_odds, _ in rows])
+    weights = logistic(given, np.array([float(is_denied) for *_, is_denied in rows]))
+    return DenialJoin(*(round(float(one), 2) for one in weights))
+
+
+def _rows(record: Record, engine: Engine, how: Ways) -> Iterator[tuple[float, float, bool]]:
+    """Of each mention: whether the rules take it for denied, the network's log odds, and what it is."""
+    entities: list[dict[str, Any]] = record.get("entities", [])
+    if not is_told(entities):
+        return
+    text = record["text"]
+    note = Note.of(text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
+    denied = denied_read(note, engine.answer(reading_requests(note, how)))
+    for one in entities:
+        label = KNOWN_NAMES.get(one["label"], one["label"].lower())
+        if label in ASKED:
+            mention = Mention(one["start"], one["end"], label, None)
+            is_ruled = Assertion.NEGATED in held_by_rules(note, mention)
+            is_denied = assertion_of(one, entities) is Assertion.NEGATED
+            yield float(is_ruled), denied.at(mention.end), is_denied
