@@ -16,10 +16,11 @@ from typing import Any
 
 from models.answers import Assertion
 from training.asserted import assertion_of, is_told
-from worker.decisions import ASSERTION_WORDS, SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words
+from worker.decisions import SEARCH_WORDS, MarkedLabel
 from worker.denial import ASKED
 from worker.engine import Choice, Decide
 from worker.prompts import prompt
+from worker.reading import reading_request
 from worker.sentences import sentences
 
 LABELS_OF = {
@@ -135,13 +136,7 @@ def _asserted(
 
 def reading(text: str, labels: Sequence[MarkedLabel]) -> Decide:
     """What the worker asks of a window for entities and summary."""
-    ends = tuple(one.end for one in sentences(text))
-    question = prompt("entities_marks", text, labels=labels, kinds=SENTENCE_KINDS, assertions=ASSERTION_WORDS)
-    return Decide(
-        question,
-        text,
-        (Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends), Choice(tuple(ASSERTION_WORDS))),
-    )
+    return reading_request(text, tuple(one.end for one in sentences(text)), labels)
 
 
 def search_examples(

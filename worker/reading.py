@@ -7,6 +7,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,7 @@ import numpy.typing as npt
 from models.answers import Assertion, Span, Task
 from worker.attributes import without_attributes
 from worker.chunking import Window
-from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, marked_labels
+from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words, marked_labels
 from worker.denial import ASKED
 from worker.engine import Choice, Decide, Decided, Reply
 from worker.marks import decide_marks
@@ -41,38 +42,37 @@ class Mention:
 
 
 def reading_requests(note: Note, how: Ways) -> list[Decide]:
-    """One a window: after each token what begins, goes on, or nothing; after each sentence its kind."""
+    """One a window."""
     labels = marked_labels(how.marked_labels)
     is_adapted = Task.ENTITIES in how.adapted_tasks
     return [
-        Decide(
-            prompt=prompt(
-                "entities_marks",
-                text,
-                labels=labels,
-                kinds=SENTENCE_KINDS,
-                assertions=ASSERTION_WORDS,
-                is_adapted=is_adapted,
-            ),
-            copy=text,
-            choices=(
-                Choice(mark_words(labels)),
-                Choice(SENTENCE_KINDS, sentence_ends(window)),
-                Choice(tuple(ASSERTION_WORDS)),
-            ),
+        reading_request(
+            note.text[window.start : window.end], sentence_ends(window), labels, is_adapted=is_adapted
         )
         for window in note.windows
-        for text in (note.text[window.start : window.end],)
     ]
+
+
+def reading_request(
+    text: str, ends: tuple[int, ...], labels: Sequence[MarkedLabel], *, is_adapted: bool = False
+) -> Decide:
+    """After each token what begins, goes on, or nothing, and whether what ends there is so; after each
+    sentence, whose `ends` are given, its kind. What is trained to read asks just so."""
+    parameters: dict[str, Any] = {"labels": labels, "kinds": SENTENCE_KINDS, "assertions": ASSERTION_WORDS}
+    return Decide(
+        prompt=prompt("entities_marks", text, is_adapted=is_adapted, **parameters),
+        copy=text,
+        choices=(Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends), Choice(tuple(ASSERTION_WORDS))),
+    )
 
 
 def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
     """The marks of the whole note, with what the network says of each."""
     labels = marked_labels(how.marked_labels)
     spans, scores = _tokens_read(note, replies, choice=0)
-    denied = denied_read(note, replies) if how.denial_join is not None else None
     if not spans:
         return []
+    denied = denied_read(note, replies) if how.denial_join is not None else None
     mentions = []
     for mark in decide_marks(note.text, spans, scores, labels, how.lexicon):
         start, end = mark.start, mark.end
