@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("redis_server", "reader")
 
+pytestmark = pytest.mark.xdist_group("pages")
+"""In one process: a page may go on from what an earlier one had written."""
 COMMANDS = list(dict.fromkeys(commands()))
 PAGES = list(dict.fromkeys(command.page for command in COMMANDS))
 VERBS: Any = get_command(app)

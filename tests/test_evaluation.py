@@ -14,6 +14,7 @@ from models.settings import Settings
 from training.curves import draw_calibration
 from training.evaluation.data import DataError
 from training.evaluation.evaluating import TASKS, Plan, evaluate
+from worker.decisions import ASSERTION_WORDS
 from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
 
 pytest_plugins = ("commands",)
@@ -70,9 +71,10 @@ def _scores(choice: Choice, copy: str) -> Scores:
         right = np.array(["stopped" not in copy[end - 12 : end] for end in ends], dtype=int)
     else:
         right = np.zeros(len(ends), dtype=int)
+        is_of_marks = len(choice.words) > len(ASSERTION_WORDS)
         for part, label in MARKS.items():
             start = copy.find(part)
-            if start >= 0:
+            if is_of_marks and start >= 0:
                 word = 1 + 2 * [one.name for one in load_labels()].index(label)
                 right[start : start + len(part)] = [word] + [word + 1] * (len(part) - 1)
     scores = np.full((len(ends), len(choice.words)), 0.01, np.float32)
