@@ -574,10 +574,11 @@ def train_join(
     limit: training_options.JoinLimit = 120,
     as_json: options.Json = False,
 ) -> int:
-    """Fit how search joins an adapter's decisions with words, meaning, sections and entities.
+    """Fit how search joins an adapter's decisions with words, meaning, sections and entities, and how far
+    its word on what is denied counts beside the rules'.
 
     An adapter that was never joined decides searches alone. Give what asks for things (annotated concepts)
-    and what asks for whole aspects (notes with headings).
+    and what asks for whole aspects (notes with headings); notes that say what is denied fit that as well.
     """
     from console.training_join import join_search
 

@@ -1,4 +1,4 @@
-"""The weights of search's join: two logistic regressions over what a worker knows of a sentence.
+"""The weights of search's join: two logistic regressions over what a worker knows of a sentence; and denials'.
 
 Queries are those of `training.evaluation.queries`, and those that training makes: sections of notes asked for
 by their headings' questions, and mentions by their kind. Fit on dev data, never on what is evaluated on.
@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from models.errors import UsageError
 from models.settings import Settings
@@ -24,7 +23,7 @@ from training.evaluation import ranking
 from training.evaluation.data import Record, file_of, read_records
 from training.evaluation.queries import Asked, queries_of
 from training.examples import Example, search_examples
-from training.logistic import logistic, sigmoid
+from training.logistic import Floats, logistic, sigmoid
 from training.section_examples import notes_of_parts, section_examples
 from worker.engine import Engine, Reply, Request
 from worker.engines import load
@@ -41,7 +40,6 @@ _THING = ("bias", "wordless", "decision", "words", "meaning", "section", "elsewh
 _ASPECT = ("bias", "decision", "words", "section", "elsewhere", "evidence")
 """What each regression weighs."""
 
-Floats = npt.NDArray[np.float64]
 _Found = TypeVar("_Found")
 
 

@@ -244,7 +244,7 @@ class BatchedEngine:
             self._asked = {}
             self._scheduler.drop_all()
             if refused:
-                self._budget.is_just_halved = False
+                self._budget.refused()
             else:
                 self._budget.halve(self._scheduler)
             self._add(others)

@@ -32,6 +32,10 @@ class Budget:
         self.steps = 0
         self.is_just_halved = True
 
+    def refused(self) -> None:
+        """What did not fit is gone; the next lack of memory is another one's."""
+        self.is_just_halved = False
+
     def went_well(self, scheduler: Scheduler) -> None:
         """After a step that did not run out of memory."""
         self.steps += 1
