@@ -1,4 +1,4 @@
-"""The weights of search's join, two logistic regressions over what a worker knows of a sentence; denials' too.
+"""The weights of search's join: two logistic regressions over what is known of a sentence; denials' too.
 
 Queries are those of `training.evaluation.queries`, and those that training makes: sections of notes asked for
 by their headings' questions, and mentions by their kind. Fit on dev data, never on what is evaluated on.
