@@ -23,7 +23,11 @@ def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> to
     return out
 
 
-@pytest.mark.parametrize("attend", [attention._fused, attention._by_blocks, attention._on_gpu])
+def fused(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return attention._packed(attention._fused(query, keys, values)[0])
+
+
+@pytest.mark.parametrize("attend", [fused, attention._by_blocks, attention._on_gpu])
 @pytest.mark.parametrize(("tokens", "all_tokens"), [(1, 1), (1, 70), (60, 60), (200, 200), (150, 333)])
 def test_each_token_attends_to_all_up_to_itself(
     attend: Callable[..., torch.Tensor], tokens: int, all_tokens: int
@@ -32,4 +36,21 @@ def test_each_token_attends_to_all_up_to_itself(
     query = torch.randn(tokens, 6, 16, generator=chance)
     keys, values = torch.randn(2, 2, all_tokens, 16, generator=chance)
     found = attend(query, keys, values)
+    torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "own_tokens", "seen"), [(1, 1, 70), (60, 60, 64), (200, 200, 333), (9, 41, 50)]
+)
+def test_what_follows_a_beginning_attends_to_it_and_to_its_own(
+    tokens: int, own_tokens: int, seen: int
+) -> None:
+    chance = torch.Generator().manual_seed(tokens)
+    query = torch.randn(tokens, 6, 16, generator=chance)
+    keys, values = torch.randn(2, 2, seen + own_tokens, 16, generator=chance)
+    behind = torch.full((2, -seen % 32, 16), 1e6)  # what lies behind a beginning in the cache
+    mask = torch.zeros(1, 1, 1, seen + behind.shape[1])
+    mask[..., seen:] = float("-inf")
+    beginning = (torch.cat((keys[:, :seen], behind), 1), torch.cat((values[:, :seen], behind), 1))
+    found = attention.after(query, beginning, mask, (keys[:, seen:], values[:, seen:]))
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from worker.cache import Cache
+from worker.sequences import Copy
 
 
 def cache(max_tokens: int) -> Cache:
@@ -48,3 +49,14 @@ def test_what_is_asked_beyond_it_is_had_all_the_same() -> None:
     assert one.num_tokens >= 5_100
     one.clear()
     assert one.num_tokens == 0
+
+
+def test_copies_are_made_one_after_another() -> None:
+    one = cache(1_000_000)
+    one.make_room(shared_tokens=100, num_slots=1, slot_tokens=1)
+    shared, _ = fill(one)
+    one.copy([Copy(source=0, target=50, num_tokens=20), Copy(source=60, target=5, num_tokens=10)])
+    keys = one._shared[-1][0]
+    assert torch.equal(keys[:, 50:70], shared[:, :20])
+    assert torch.equal(keys[:, 5:15], shared[:, 10:20])
+    assert torch.equal(keys[:, 70:], shared[:, 70:])

@@ -182,11 +182,24 @@ def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
     grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
     first, second = (grammars.matcher('start: "ab" "c"') for _ in range(2))
     assert first.consume_token(chat.plain("a")[0])
-    [one], [other] = grammars.allowed([(first, []), (second, [])])
-    assert not np.array_equal(one.tokens, other.tokens)
+    logits = np.zeros(len(chat.tokenizer), dtype=np.float32)
+    assert grammars.likeliest(first, logits) != grammars.likeliest(second, logits)
     for number in range(300):
         grammars.matcher(f'start: "{number}"')
     assert len(grammars._compiled) == 256
+
+
+@pytest.mark.parametrize("rank", [0, 5, 5_000], ids=["likeliest", "among the next", "far behind"])
+def test_the_likeliest_that_the_grammar_allows_is_chosen_wherever_it_stands(chat, rank):
+    grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+    allowed = [chat.plain(one)[0] for one in ("a", "b")]
+    logits = -np.arange(len(chat.tokenizer), dtype=np.float32)
+    others = [token for token in range(len(logits)) if token not in allowed]
+    logits[others] = -np.arange(len(others), dtype=np.float32)
+    logits[allowed] = [-rank + 0.5, -rank + 0.25]
+    assert grammars.likeliest(grammars.matcher('start: "a" | "b"'), logits) == allowed[0]
+    logits[allowed] = logits[allowed[0]]
+    assert grammars.likeliest(grammars.matcher('start: "a" | "b"'), logits) == min(allowed)
 
 
 def test_a_prompt_over_the_context_is_refused_with_the_numbers_and_the_others_are_answered(engine):

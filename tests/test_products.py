@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch.nn.functional import linear
+from torch.nn.functional import linear, silu
 
-from worker.products import Product, can_lay_out
+from worker.products import Product, can_lay_out, whole_rows
 
 
 @pytest.mark.parametrize("rows", [1, 7, 32, 129, 700])
@@ -18,10 +18,25 @@ def test_a_product_is_torchs_own(rows: int, outputs: int, inputs: int) -> None:
     assert found.shape == (rows, outputs)
 
 
-def test_leading_dimensions_stay() -> None:
-    weight = torch.randn(8, 16, dtype=torch.bfloat16)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["laid out", "as it is"])
+def test_what_follows_a_product_is_done_with_it(dtype: torch.dtype) -> None:
+    weight, given = torch.randn(96, 64, dtype=dtype) / 8, torch.randn(33, 64, dtype=dtype)
+    other = torch.randn(33, 96, dtype=dtype)
     with torch.inference_mode():
-        assert Product(weight)(torch.randn(2, 5, 16, dtype=torch.bfloat16)).shape == (2, 5, 8)
+        product, plain = Product(weight), linear(given, weight)
+        for found, expected in (
+            (product.silu(given), silu(plain)),
+            (product.times(given, other), plain * other),
+            (product.plus(given, other), plain + other),
+        ):
+            torch.testing.assert_close(found, expected, rtol=3e-2, atol=3e-2)
+
+
+def test_numbers_of_rows_come_again() -> None:
+    cpu = torch.device("cpu")
+    assert [whole_rows(one, cpu) for one in (1, 32, 33, 256, 257, 2_048)] == [1, 32, 48, 256, 320, 2_048]
+    assert whole_rows(1_001, torch.device("cuda")) == 1_001
+    assert len({whole_rows(one, cpu) for one in range(1, 2_049)}) * 5 < 1_024
 
 
 def test_what_cannot_be_laid_out_is_multiplied_as_it_is() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from worker.beginnings import RESTING_TOKENS
 from worker.fair_queue import TURN_TOKENS
 from worker.scheduling import STEP_TOKENS, Scheduler
-from worker.sequences import Beginning, Branch, Step
+from worker.sequences import Beginning, Branch, Copy, Step
 
 
 def branch(scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0) -> Branch:
@@ -44,6 +44,31 @@ def test_a_later_question_on_a_note_finds_its_beginning_read():
     run(scheduler)
     scheduler.add([branch(scheduler)])
     assert read(run(scheduler)) == 0
+
+
+def starting(scheduler: Scheduler, tokens: list[int], *, is_adapted: bool = False) -> Branch:
+    beginning = scheduler.beginnings.find(tokens, is_adapted=is_adapted)
+    return Branch(beginning, [1] * 10, wanted=(9,))
+
+
+def test_a_beginning_that_starts_as_another_takes_over_what_is_read_of_it():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([starting(scheduler, [5] * 40 + [6] * 60)])
+    assert run(scheduler).copies == ()
+    scheduler.add([other := starting(scheduler, [5] * 40 + [7] * 30)])
+    step = run(scheduler)
+    assert step.copies == (Copy(source=0, target=other.beginning.offset, num_tokens=40),)
+    assert read(step) == 30
+    assert run(scheduler).copies == ()
+
+
+def test_nothing_is_taken_over_from_what_is_not_read_or_read_with_the_adapter_or_hardly_alike():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([starting(scheduler, [5] * 40 + [one]) for one in (6, 7)])
+    scheduler.add([starting(scheduler, [5] * 40, is_adapted=True), starting(scheduler, [5] * 15 + [8] * 25)])
+    step = run(scheduler)
+    assert step.copies == ()
+    assert read(step) == 2 * 41 + 2 * 40
 
 
 def test_beginnings_that_nobody_needs_are_forgotten_before_the_cache_is_full_of_them():

@@ -11,9 +11,9 @@ from functools import cache
 
 import torch
 from torch.nn.attention.bias import causal_lower_right
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
-from worker.footprint import ATTENDED_TOGETHER
+from worker.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER
 
 
 def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -24,13 +24,34 @@ def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> tor
     """
     if query.device.type != "cpu":
         return _on_gpu(query, keys, values)
-    return _fused(query, keys, values) if is_fused_faster() else _by_blocks(query, keys, values)
+    if is_fused_faster(query.device):
+        return _packed(_fused(query, keys, values)[0])
+    return _by_blocks(query, keys, values)
+
+
+def after(
+    query: torch.Tensor,
+    beginning: tuple[torch.Tensor, torch.Tensor],
+    mask: torch.Tensor | None,
+    own: tuple[torch.Tensor, torch.Tensor],
+) -> torch.Tensor:
+    """`causal` in two parts, where the fused kernel is the faster: of a beginning everything is seen.
+
+    query: [tokens, heads, size]; keys and values of the beginning and of the query's own sequence:
+    [key heads, tokens, size]; mask: [1, 1, 1, tokens of the beginning], to be added. Returns as query.
+    """
+    tokens, heads, size = query.shape
+    key_heads = len(own[0])
+    keys, values = beginning
+    whole, weights = seen(by_key_head(query, key_heads)[None], keys[None], values[None], mask)
+    shape = (key_heads, tokens, heads // key_heads)
+    return _packed(joined(whole.view(*shape, size), weights.view(shape), *_fused(query, *own)))
 
 
 @cache
-def is_fused_faster() -> bool:
-    """Whether this processor has AMX: torch's kernel took 0.4 to 0.9 of the time of products by blocks."""
-    return bool(torch.cpu._is_amx_tile_supported())
+def is_fused_faster(device: torch.device) -> bool:
+    """Whether it has AMX: torch's kernel took 0.4 to 0.9 of the time of products by blocks."""
+    return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
 def _on_gpu(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -40,19 +61,35 @@ def _on_gpu(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> to
     return scaled_dot_product_attention(*grouped, attn_mask=mask, enable_gqa=True)[0].transpose(0, 1)
 
 
-def _fused(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def _fused(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """[key heads, tokens, heads that share a key head, size]; logarithms of sums of weights, without size.
+
+    Without a mask where the query's tokens are all that there is: what fills up a block of keys comes after
+    them and is not seen.
+    """
     tokens, heads, size = query.shape
     key_heads, all_tokens, _ = keys.shape
     shared = heads // key_heads
-    grouped = query.view(tokens, key_heads, shared, size).permute(1, 2, 0, 3)
+    mask = None
+    if tokens == all_tokens:
+        missing = -tokens % KEYS_TOGETHER
+        query = pad(query, (0, 0, 0, 0, 0, missing))
+        keys, values = pad(keys, (0, 0, 0, missing)), pad(values, (0, 0, 0, missing))
+    else:
+        mask = _later_than(query, all_tokens)
+    grouped = query.view(len(query), key_heads, shared, size).permute(1, 2, 0, 3)
     # A key head stands for all that share it: a step of no width, nothing is copied.
     seen_keys, seen_values = (one[:, None].expand(-1, shared, -1, -1) for one in (keys, values))
-    is_whole = tokens == all_tokens
-    mask = None if is_whole else _later_than(query, all_tokens)
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    out, _ = attend(grouped, seen_keys, seen_values, 0.0, is_whole, attn_mask=mask)
-    packed: torch.Tensor = out.permute(2, 0, 1, 3).reshape(tokens, heads, size)
-    return packed
+    out, weights = attend(grouped, seen_keys, seen_values, 0.0, mask is None, attn_mask=mask)
+    return out[:, :, :tokens].transpose(1, 2), weights[:, :, :tokens].transpose(1, 2)
+
+
+def _packed(by_key_heads: torch.Tensor) -> torch.Tensor:
+    """[key heads, tokens, heads that share a key head, size] as [tokens, heads, size]."""
+    return by_key_heads.transpose(0, 1).flatten(1, 2)
 
 
 def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -79,10 +116,13 @@ def seen(
     """Queries over keys that they may all see, or as the mask says, and the logarithm of their weights' sum.
 
     query: [rows, heads, tokens, size]; keys, values: [rows, heads, all tokens, size]; mask, to be added:
-    [rows, 1, tokens, all tokens]. Returns [rows, heads, tokens, size] and [rows, heads, tokens].
+    [rows, 1, tokens, all tokens], or of one for all tokens. Returns [rows, heads, tokens, size] and
+    [rows, heads, tokens].
     """
     if query.device.type == "cpu":
         attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        if mask is not None:
+            mask = mask.expand(-1, -1, query.shape[2], -1)
         out, weights = attend(query, keys, values, 0.0, False, attn_mask=mask)
         return out, weights
     scores = (query @ keys.transpose(-1, -2)).float() * query.shape[-1] ** -0.5

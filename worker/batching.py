@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import numpy as np
@@ -19,7 +18,7 @@ from worker.asking import Asked, ask
 from worker.budget import Budget
 from worker.chat import Chat
 from worker.engine import Compare, Compared, Decide, Refusal, Reply, Request
-from worker.grammar import Allowed, Grammars
+from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.scheduling import Scheduler
 from worker.sequences import Beginning, Branch, Step
@@ -88,7 +87,6 @@ class BatchedEngine:
         self._asked: dict[Branch, Asked] = {}
         self._changed = threading.Condition()
         self._is_closed = False
-        self._masks = ThreadPoolExecutor(1, "masks")
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
         self._thread.start()
 
@@ -126,7 +124,6 @@ class BatchedEngine:
             self._is_closed = True
             self._changed.notify_all()
         self._thread.join()
-        self._masks.shutdown()
 
     def _replied(self, one: Asked | Compare | Refusal) -> Reply:
         """What is compared, is so while the engine's thread works on the rest."""
@@ -155,8 +152,8 @@ class BatchedEngine:
 
     def _step(self) -> None:
         step = self._schedule()
-        logits, allowed = self._run(step)
-        self._conclude(step, logits, allowed)
+        logits = self._run(step)
+        self._conclude(step, logits)
 
     def _wait(self) -> bool:
         """Until there is something to do; False once the engine is closed."""
@@ -174,34 +171,24 @@ class BatchedEngine:
         with self._changed:
             return self._scheduler.schedule()
 
-    def _run(self, step: Step) -> tuple[Logits, dict[Branch, list[Allowed]]]:
-        """The network, and beside it what the grammars allow at the places that are computed."""
-        bound = [branch for branch in step.branches if self._asked[branch].matcher is not None]
-        masks: Future[list[list[Allowed]]] | None = None
-        if bound:
-            places = [(self._asked[one].matcher, _guesses(self._asked[one])) for one in bound]
-            masks = self._masks.submit(self._grammars.allowed, places)
+    def _run(self, step: Step) -> Logits:
         self._watch.lap("schedule")
-        try:
-            logits = self._runner.run(step)
-            self._count(step)
-        finally:  # also after a step that failed: nobody else may touch a grammar meanwhile
-            found = masks.result() if masks is not None else []
-        self._watch.lap("constrain")
-        return logits, dict(zip(bound, found, strict=True))
+        logits = self._runner.run(step)
+        self._count(step)
+        return logits
 
-    def _conclude(self, step: Step, logits: Logits, allowed: Mapping[Branch, list[Allowed]]) -> None:
+    def _conclude(self, step: Step, logits: Logits) -> None:
         """Advances what the step computed by what the network said, and lets the finished go."""
         for piece in step.pieces:
             piece.of.computed_tokens = piece.stop
-        finished = [one for one in step.branches if self._goes(one, logits[one], allowed.get(one, []))]
+        finished = [one for one in step.branches if self._goes(one, logits[one])]
         with self._changed:
             self._scheduler.leave(finished)
         for branch in finished:
             self._asked.pop(branch).conclude(logits[branch], self._chat)
         self._budget.went_well(self._scheduler)
 
-    def _goes(self, branch: Branch, logits: npt.NDArray[np.float32], allowed: list[Allowed]) -> bool:
+    def _goes(self, branch: Branch, logits: npt.NDArray[np.float32]) -> bool:
         """Whether it is answered now."""
         asked = self._asked[branch]
         if isinstance(asked.request, Decide):
@@ -209,7 +196,7 @@ class BatchedEngine:
             return True
         self._watch.lap("schedule")
         try:
-            self._meter.add(**advance(asked, logits, allowed))
+            self._meter.add(**advance(asked, logits, self._grammars))
         except UnsatisfiableError:
             asked.refusal = Refusal("unparsable", "the grammar cannot be satisfied")
             return True
@@ -266,8 +253,3 @@ class BatchedEngine:
             self._scheduler.drop_all()
         for one in asked:
             one.reply.set_result(refusal)
-
-
-def _guesses(asked: Asked) -> list[int]:
-    assert asked.branch is not None
-    return asked.branch.tokens[len(asked.branch.tokens) - asked.num_guesses :]

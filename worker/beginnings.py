@@ -1,16 +1,20 @@
 """The documents in the cache: each is there once, stays while a branch needs it, and then as long as
-there is room, for questions that come later. Knows no torch and no text.
+there is room, for questions that come later. One that starts as another takes its keys and values over
+(as RadixAttention, arXiv 2312.07104, shares them; here by a copy). Knows no torch and no text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import takewhile
 
-from worker.sequences import NOWHERE, Beginning
+from worker.sequences import NOWHERE, Beginning, Copy
 from worker.stretches import Stretches
 
 RESTING_TOKENS = 8_192
 """Tokens kept for questions that may come later; the second round of a long summary comes at once."""
+_WORTH_COPYING = 16
+"""Tokens that two beginnings have in common: at least what our templates have before the document, 28."""
 
 
 class Beginnings:
@@ -19,6 +23,7 @@ class Beginnings:
     def __init__(self) -> None:
         self._known: dict[tuple[bool, tuple[int, ...]], Beginning] = {}
         self._stretches = Stretches()
+        self._copies: list[Copy] = []
 
     @property
     def end(self) -> int:
@@ -45,8 +50,17 @@ class Beginnings:
             pass
         if self._end_with(needed) > max_end and not is_forced:
             return False
+        like, num_tokens = self._most_alike(beginning)
         beginning.offset = self._stretches.take(needed)
+        if like is not None and num_tokens >= _WORTH_COPYING:
+            self._copies.append(Copy(like.offset, beginning.offset, num_tokens))
+            beginning.computed_tokens = num_tokens
         return True
+
+    def take_copies(self) -> tuple[Copy, ...]:
+        """What was taken over since the last call, in order."""
+        taken, self._copies = tuple(self._copies), []
+        return taken
 
     def rest(self, beginning: Beginning) -> None:
         """A branch left it; where it was the last, the beginning is the next but newest to be forgotten."""
@@ -64,6 +78,17 @@ class Beginnings:
         """All that no branch needs now."""
         while self._forget_one():
             pass
+
+    def _most_alike(self, beginning: Beginning) -> tuple[Beginning | None, int]:
+        """One in the cache that starts as this one, and how many tokens that are read already they share."""
+        found: tuple[Beginning | None, int] = None, 0
+        for other in self._known.values():
+            if other.offset != NOWHERE and other.is_adapted == beginning.is_adapted:
+                read = other.tokens[: other.computed_tokens]
+                pairs = zip(read, beginning.tokens, strict=False)
+                shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                found = max(found, (other, shared), key=lambda one: one[1])
+        return found
 
     def _end_with(self, num_tokens: int) -> int:
         return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)

@@ -5,18 +5,21 @@ A branch sees its beginning where it lies; nothing is copied. Knows no scheduler
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 
 from worker import attention
+from worker.footprint import KEYS_TOGETHER
 from worker.packing import SHELF_SLOTS, Long, Plan, Short, Store
+from worker.sequences import Copy
 
 Caches = tuple[torch.Tensor, torch.Tensor]
 
 _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
-_LEAST_ROUNDING = 16
+_LEAST_ROUNDING = KEYS_TOGETHER
 """Where there is no room to spare."""
 
 
@@ -80,6 +83,14 @@ class Cache:
                 new[kept] = old[kept]
             layers[number] = grown
 
+    def copy(self, copies: Iterable[Copy]) -> None:
+        """Within the shared cache, one after another."""
+        for one in copies:
+            source = slice(one.source, one.source + one.num_tokens)
+            target = slice(one.target, one.target + one.num_tokens)
+            for tensor in (tensor for pair in self._shared for tensor in pair):
+                tensor[:, target] = tensor[:, source]
+
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
     ) -> torch.Tensor:
@@ -91,10 +102,11 @@ class Cache:
             _store(plan.store, *kept, new)
         out = torch.empty_like(query)
         for piece in plan.long:
-            keys, values = self._of_long(layer, piece, key), self._of_long(layer, piece, value, is_value=True)
-            out[piece.here] = attention.causal(query[piece.here], keys, values)
-        if plan.short is not None:
-            out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
+            out[piece.here] = self._of_long(
+                layer, query[piece.here], key[piece.here], value[piece.here], piece
+            )
+        for short in plan.short:
+            out[short.index] = self._of_short(layer, query[short.index], short)
         return out
 
     def _both(self, layer: int) -> tuple[Caches, Caches]:
@@ -102,31 +114,40 @@ class Cache:
         (shared_keys, shared_values), (keys, values) = self._shared[layer], self._own[layer]
         return (shared_keys, keys), (shared_values, values)
 
-    def _of_long(self, layer: int, piece: Long, new: torch.Tensor, *, is_value: bool = False) -> torch.Tensor:
-        shared, own = self._both(layer)[is_value]
-        beginning = shared[:, piece.shared_start : piece.shared_stop]
+    def _of_long(
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, piece: Long
+    ) -> torch.Tensor:
+        shared, past = self._shared[layer], piece.past
+        beginning = (shared[0][:, past.start : past.stop], shared[1][:, past.start : past.stop])
         if piece.is_beginning:
-            return beginning
-        parts = [beginning, new[piece.here].transpose(0, 1)]
+            return attention.causal(query, *beginning)
+        own = (key.transpose(0, 1), value.transpose(0, 1))
         if piece.slot_tokens:
-            parts.insert(1, own[piece.slot, :, : piece.slot_tokens])
-        return torch.cat(parts, dim=1)
+            kept = (one[piece.slot, :, : piece.slot_tokens] for one in self._own[layer])
+            own = _one_after_another(kept, own)
+        if attention.is_fused_faster(self._device):
+            reached = (shared[0][:, past.start : past.reach], shared[1][:, past.start : past.reach])
+            return attention.after(query, reached, past.mask, own)
+        return attention.causal(query, *_one_after_another(beginning, own))
 
     def _of_short(self, layer: int, query: torch.Tensor, short: Short) -> torch.Tensor:
         (shared_keys, keys), (shared_values, values) = self._both(layer)
         tokens, heads, size = query.shape
         each = heads // self._key_heads
         beginnings, weights = [], []
-        for members, start, stop in short.groups:
+        for members, past in short.groups:
             asked = attention.by_key_head(query[members], self._key_heads)[None]
             found, sums = attention.seen(
-                asked, shared_keys[None, :, start:stop], shared_values[None, :, start:stop]
+                asked,
+                shared_keys[None, :, past.start : past.reach],
+                shared_values[None, :, past.start : past.reach],
+                past.mask,
             )
             num_members = members.stop - members.start
             beginnings.append(found.view(self._key_heads, num_members, each, size).transpose(0, 1))
             weights.append(sums.view(self._key_heads, num_members, each).transpose(0, 1))
         shape = (short.num_slots, self._key_heads, short.width, each)
-        padded = query.new_zeros((*shape, size))
+        padded = query.new_empty((*shape, size))
         padded[short.rows, :, short.columns] = query.view(tokens, self._key_heads, each, size)
         own, own_weights = torch.empty_like(padded), query.new_empty(shape, dtype=torch.float32)
         for shelf in short.shelves:
@@ -163,6 +184,12 @@ class _Room(NamedTuple):
     @property
     def tokens(self) -> int:
         return self.shared + self.slots * self.slot_tokens
+
+
+def _one_after_another(first: Iterable[torch.Tensor], then: Iterable[torch.Tensor]) -> Caches:
+    """Keys and values, each [key heads, tokens, size]."""
+    keys, values = (torch.cat(parts, dim=1) for parts in zip(first, then, strict=True))
+    return keys, values
 
 
 def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:

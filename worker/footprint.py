@@ -17,6 +17,8 @@ BF16 = 2
 FP32 = 4
 ATTENDED_TOGETHER = 128
 """Queries in one product of attention."""
+KEYS_TOGETHER = 32
+"""In one block of attention on a CPU: 375 keys take up to 1.7 times what 384 take (docs/performance.md)."""
 
 
 @dataclass(frozen=True, slots=True)

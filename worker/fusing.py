@@ -1,8 +1,7 @@
-"""Layers of a Llama or Mistral network in fewer, larger products: what a CPU in bf16 gains from.
+"""Layers of a Llama or Mistral network in fewer, larger steps: what a CPU in bf16 gains from.
 
-The same arithmetic in the same order as transformers' own modules, with the projections that share an
-input joined, and weights laid out for the processor. Weights that are not plain (4 bits wide, or with an
-adapter beside them) stay as they are.
+The same arithmetic as transformers' own modules: projections that share an input joined, weights laid out for
+the processor, and what follows a product done on its numbers before they are rounded and written.
 """
 
 from __future__ import annotations
@@ -14,70 +13,81 @@ from torch import nn
 
 from worker.products import Product
 
+_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
+_MLP = ("gate_proj", "up_proj", "down_proj")
+_LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
+
 
 def fuse(network: Any) -> None:
-    """Replaces the attention and MLP of each layer whose weights are plain, in place."""
-    for layer in network.model.layers:
-        attention, mlp = layer.self_attn, layer.mlp
-        if _are_plain(attention, "q_proj", "k_proj", "v_proj", "o_proj"):
-            layer.self_attn = FusedAttention(attention)
-        if _are_plain(mlp, "gate_proj", "up_proj", "down_proj"):
-            layer.mlp = FusedMlp(mlp)
+    """Replaces the layers, in place, where all weights are plain: not 4 bits wide, no adapter beside them."""
+    body = network.model
+    if all(_is_plain(layer) for layer in body.layers):
+        body.rotary_emb = _Turns(body.rotary_emb)
+        body.layers = nn.ModuleList(FusedLayer(layer) for layer in body.layers)
 
 
-class FusedAttention(nn.Module):
-    """One product for queries, keys and values; attention is the runner's, handed down as an argument."""
+class FusedLayer(nn.Module):
+    """Attention and MLP, each added to what came in; attention is the runner's, handed down."""
 
-    def __init__(self, attention: Any) -> None:
+    def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.layer_idx: int = attention.layer_idx
+        attention, mlp = layer.self_attn, layer.mlp
+        self._number: int = attention.layer_idx
         self._size: int = attention.head_dim
-        self._key_heads: int = attention.k_proj.out_features // self._size
         self._heads: int = attention.q_proj.out_features // self._size
+        self._key_heads: int = attention.k_proj.out_features // self._size
+        self._before_attention = layer.input_layernorm
         projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._in = Product(torch.cat([one.weight for one in projections]))
+        self._projections = Product(torch.cat([one.weight for one in projections]))
         self._out = Product(attention.o_proj.weight)
+        self._before_mlp = layer.post_attention_layernorm
+        self._gate = Product(mlp.gate_proj.weight)
+        self._up = Product(mlp.up_proj.weight)
+        self._down = Product(mlp.down_proj.weight)
 
     def forward(
         self,
         hidden_states: torch.Tensor,
-        position_embeddings: tuple[torch.Tensor, torch.Tensor],
         *,
+        position_embeddings: tuple[torch.Tensor, torch.Tensor],
         notemill_runner: Any,
         notemill_plan: Any,
         **_options: Any,
-    ) -> tuple[torch.Tensor, None]:
-        """hidden_states: [1, tokens, size of the network]."""
-        together = self._in(hidden_states[0]).view(hidden_states.shape[1], -1, self._size)
+    ) -> torch.Tensor:
+        """hidden_states: [1, tokens, size of the network]; returned as it."""
+        rows = hidden_states[0]
+        together = self._projections(self._before_attention(rows)).view(len(rows), -1, self._size)
         turned = _turned(together[:, : self._heads + self._key_heads], *position_embeddings)
         query, key = turned[:, : self._heads], turned[:, self._heads :]
         value = together[:, self._heads + self._key_heads :]
-        found = notemill_runner.attend(self.layer_idx, query, key, value, notemill_plan)
-        return self._out(found.flatten(1))[None], None
+        found = notemill_runner.attend(self._number, query, key, value, notemill_plan)
+        rows = self._out.plus(found.flatten(1), rows)
+        normed = self._before_mlp(rows)
+        return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)[None]
 
 
-class FusedMlp(nn.Module):
-    """Gate and up in one product."""
+class _Turns(nn.Module):
+    """Cosines and sines of transformers, the sines of each first half negated: half a head is turned back."""
 
-    def __init__(self, mlp: Any) -> None:
+    def __init__(self, rotary: nn.Module) -> None:
         super().__init__()
-        self._in = Product(torch.cat([mlp.gate_proj.weight, mlp.up_proj.weight]))
-        self._down = Product(mlp.down_proj.weight)
-        self._activation = mlp.act_fn
+        self._rotary = rotary
 
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        gate, up = self._in(hidden_states).chunk(2, dim=-1)
-        return self._down(self._activation(gate).mul_(up))  # type: ignore[no-any-return]
+    def forward(self, *given: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        cosine, sine = self._rotary(*given, **options)
+        sine[..., : sine.shape[-1] // 2].neg_()
+        return cosine, sine
 
 
 def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotary positions (arXiv 2104.09864) as transformers applies them; heads: [tokens, heads, size]."""
-    one, other = heads.chunk(2, dim=-1)
-    half_turned = torch.cat((-other, one), dim=-1)
-    return heads * cosine[0, :, None] + half_turned * sine[0, :, None]
+    """Rotary positions (arXiv 2104.09864); heads: [tokens, heads, size], the sines as `_Turns` has them."""
+    halves_changed = heads.roll(heads.shape[-1] // 2, -1)
+    return torch.addcmul(heads * cosine[0, :, None], halves_changed, sine[0, :, None])
 
 
-def _are_plain(module: Any, *names: str) -> bool:
-    """Linear layers without bias that are neither quantized nor wrapped by peft."""
-    found = [getattr(module, name, None) for name in names]
-    return all(type(one) is nn.Linear and one.bias is None for one in found)
+def _is_plain(layer: Any) -> bool:
+    """Norm, attention, norm and MLP, nothing else, of linear layers without bias that nothing wraps."""
+    named = {name for name, _ in layer.named_children()}
+    linear = [getattr(layer.self_attn, one, None) for one in _PROJECTIONS]
+    linear += [getattr(layer.mlp, one, None) for one in _MLP]
+    return named == _LAYER and all(type(one) is nn.Linear and one.bias is None for one in linear)

@@ -1,6 +1,6 @@
 """How the pieces of a step lie in one packed sequence and in the caches: geometry, made once a step.
 
-Pieces of more than a few tokens are attended one by one; the short ones, which write, side by side.
+Pieces of many tokens are attended one by one; those of branches that write, or are read for it, side by side.
 """
 
 from __future__ import annotations
@@ -10,20 +10,48 @@ from dataclasses import dataclass
 
 import torch
 
+from worker import attention
+from worker.footprint import KEYS_TOGETHER
 from worker.sequences import NOWHERE, Beginning, Branch, Piece, Step
 
+_Placed = list[tuple[Piece, slice]]
+"""Pieces, and where each lies among the packed tokens."""
+
 LONGEST_SHORT = 8
-"""Tokens of a piece that is still attended side by side with others."""
+"""Tokens of a piece that writes, next to others."""
+_LONGEST_QUESTION = 128
+"""Tokens of a piece that is read for writing, next to others where that is faster than one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """Where a beginning lies in the shared cache: [start, stop); what attends to it reaches further."""
+
+    start: int
+    stop: int
+    reach: int
+    """On a CPU a whole number of blocks of keys from the start, else `stop`."""
+    mask: torch.Tensor | None
+    """[1, 1, 1, reach - start], to be added: minus infinity from `stop` on; none where nothing is there."""
+
+    @staticmethod
+    def of(start: int, stop: int, device: torch.device) -> Past:
+        together = KEYS_TOGETHER if device.type == "cpu" else 1
+        reach = start + -(-(stop - start) // together) * together
+        if reach == stop:
+            return Past(start, stop, reach, None)
+        mask = torch.zeros((1, 1, 1, reach - start), dtype=torch.bfloat16)
+        mask[..., stop - start :] = float("-inf")
+        return Past(start, stop, reach, mask)
 
 
 @dataclass(frozen=True, slots=True)
 class Long:
-    """One piece over the beginning's keys [shared_start, shared_stop), its slot's first and its own."""
+    """One piece over its beginning's keys, its slot's first and its own."""
 
     here: slice
     """Its tokens among the packed ones."""
-    shared_start: int
-    shared_stop: int
+    past: Past
     """For a beginning this is up to and with its own tokens: it lies in the shared cache itself."""
     is_beginning: bool
     slot: int = NOWHERE
@@ -53,7 +81,7 @@ class Shelf:
 
     slots: slice
     reach: int
-    """Most own tokens of a piece in one of them, the newest included."""
+    """Most own tokens of a piece in one of them, the newest included; as whole blocks of keys."""
     mask: torch.Tensor
     """[slots, 1, width x query heads that share a key head, reach], to be added: 0 or minus infinity."""
 
@@ -64,8 +92,8 @@ class Short:
 
     index: torch.Tensor
     """[tokens]: which packed tokens they are, those of one beginning after another."""
-    groups: tuple[tuple[slice, int, int], ...]
-    """For each beginning its tokens in `index`, and [start, stop) in the shared cache."""
+    groups: tuple[tuple[slice, Past], ...]
+    """For each beginning its tokens in `index`."""
     rows: torch.Tensor
     """[tokens]: the slot of each."""
     columns: torch.Tensor
@@ -82,20 +110,24 @@ class Plan:
     """A step's geometry."""
 
     long: tuple[Long, ...]
-    short: Short | None
+    short: tuple[Short, ...]
+    """Those of a few tokens, and those of a question's: apart, since all are as wide as the widest."""
     store: Store
 
     @staticmethod
     def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device) -> Plan:
         """`pieces` in the order in which their tokens are packed; so many query heads share a key head."""
-        placed, offset = [], 0
+        placed: _Placed = []
+        offset = 0
         for piece in pieces:
             placed.append((piece, slice(offset, offset + piece.num_tokens)))
             offset += piece.num_tokens
-        short = [one for one in placed if _is_short(one[0])]
-        long = [_long(piece, here) for piece, here in placed if not _is_short(piece)]
-        side_by_side = _short(short, shared_heads, device) if short else None
-        return Plan(tuple(long), side_by_side, _store(placed, device))
+        few, question, many = _by_width(placed, device)
+        return Plan(
+            tuple(_long(piece, here, device) for piece, here in many),
+            tuple(_short(some, shared_heads, device) for some in (few, question) if some),
+            _store(placed, device),
+        )
 
 
 def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
@@ -104,19 +136,28 @@ def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
     return [one for one in ordered if one.is_adapted], [one for one in ordered if not one.is_adapted]
 
 
-def _is_short(piece: Piece) -> bool:
-    return isinstance(piece.of, Branch) and piece.of.is_written and piece.num_tokens <= LONGEST_SHORT
+def _by_width(placed: _Placed, device: torch.device) -> tuple[_Placed, _Placed, _Placed]:
+    """Pieces that write, those of questions for writing, and all others."""
+    longest = _LONGEST_QUESTION if attention.is_fused_faster(device) else LONGEST_SHORT
+    written = [one for one in placed if isinstance(one[0].of, Branch) and one[0].of.is_written]
+    few = [one for one in written if one[0].num_tokens <= LONGEST_SHORT]
+    question = [one for one in written if LONGEST_SHORT < one[0].num_tokens <= longest]
+    side_by_side = {here.start for _, here in (*few, *question)}
+    return few, question, [one for one in placed if one[1].start not in side_by_side]
 
 
-def _long(piece: Piece, here: slice) -> Long:
+def _long(piece: Piece, here: slice, device: torch.device) -> Long:
     if isinstance(piece.of, Beginning):
-        return Long(here, piece.of.offset, piece.of.offset + piece.stop, is_beginning=True)
-    beginning = piece.of.beginning
-    stop = beginning.offset + len(beginning.tokens)
-    return Long(here, beginning.offset, stop, False, piece.of.slot, piece.start)
+        past = Past.of(piece.of.offset, piece.of.offset + piece.stop, device)
+        return Long(here, past, is_beginning=True)
+    return Long(here, _past(piece.of.beginning, device), False, piece.of.slot, piece.start)
 
 
-def _store(placed: Sequence[tuple[Piece, slice]], device: torch.device) -> Store:
+def _past(beginning: Beginning, device: torch.device) -> Past:
+    return Past.of(beginning.offset, beginning.offset + len(beginning.tokens), device)
+
+
+def _store(placed: _Placed, device: torch.device) -> Store:
     shared: list[tuple[slice, int]] = []
     index: list[int] = []
     slots: list[int] = []
@@ -133,7 +174,7 @@ def _store(placed: Sequence[tuple[Piece, slice]], device: torch.device) -> Store
     return Store(tuple(shared), *(torch.tensor(some, device=device) for some in (index, slots, places)))
 
 
-def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.device) -> Short:
+def _short(placed: _Placed, shared_heads: int, device: torch.device) -> Short:
     by_beginning: dict[Beginning, list[tuple[Branch, Piece, slice]]] = {}
     for piece, here in placed:
         assert isinstance(piece.of, Branch)
@@ -148,8 +189,7 @@ def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.d
             index += range(here.start, here.stop)
             rows += [branch.slot] * piece.num_tokens
             columns += range(piece.num_tokens)
-        stop = beginning.offset + len(beginning.tokens)
-        groups.append((slice(first, len(index)), beginning.offset, stop))
+        groups.append((slice(first, len(index)), _past(beginning, device)))
     width = max(piece.num_tokens for piece, _ in placed)
     num_slots = max(rows) + 1
     # Slots and places without a token see their first key: a softmax over nothing would not be a number.
@@ -174,7 +214,7 @@ def _short(placed: list[tuple[Piece, slice]], shared_heads: int, device: torch.d
 
 
 def _shelf(first: int, seen: torch.Tensor, shared_heads: int, device: torch.device) -> Shelf:
-    reach = int(seen.max())
+    reach = -(-int(seen.max()) // KEYS_TOGETHER) * KEYS_TOGETHER
     hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
     mask = mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device)

@@ -17,14 +17,20 @@ from torch import nn
 _ROWS = 128
 """For which the layout is asked; those for 1 to 1,024 rows were equally fast on all of them."""
 
+_FEW = 32
+_SOME = 256
+
 
 class Product(nn.Module):
-    """`rows @ weight.T`; takes the weight [outputs, inputs] over where it can lay it out."""
+    """`rows @ weight.T`, and what may follow, before anything is rounded to bf16 where oneDNN does it.
+
+    rows: [number, inputs]; found: [number, outputs].
+    """
 
     def __init__(self, weight: torch.Tensor) -> None:
+        """Takes the weight [outputs, inputs] over where it can lay it out."""
         super().__init__()
         self.nbytes: int = weight.nbytes
-        self._outputs: int = weight.shape[0]
         self._is_laid_out = can_lay_out(weight)
         # No parameter and no buffer: what is laid out can neither be moved nor saved.
         self._weight: Any = weight.detach()
@@ -32,12 +38,42 @@ class Product(nn.Module):
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), _ROWS)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """rows: [..., inputs]; out: [..., outputs]."""
+        """The product alone."""
         if not self._is_laid_out:
             return F.linear(rows, self._weight)
-        flat = rows.reshape(-1, rows.shape[-1])
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(flat, self._weight, None, "none", [], "")
-        return found.view(*rows.shape[:-1], self._outputs)
+        return self._then(rows, "none")
+
+    def silu(self, rows: torch.Tensor) -> torch.Tensor:
+        """x * sigmoid(x) of the product."""
+        return self._then(rows, "swish") if self._is_laid_out else F.silu(F.linear(rows, self._weight))
+
+    def times(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """The product times `factor`, [number, outputs]."""
+        return self._with(rows, factor, "mul") if self._is_laid_out else F.linear(rows, self._weight) * factor
+
+    def plus(self, rows: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The product plus `other`, [number, outputs]."""
+        return self._with(rows, other, "add") if self._is_laid_out else F.linear(rows, self._weight) + other
+
+    def _then(self, rows: torch.Tensor, name: str) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, name, [], "")
+        return found
+
+    def _with(self, rows: torch.Tensor, other: torch.Tensor, name: str) -> torch.Tensor:
+        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, other, self._weight, None, name)
+        return found
+
+
+def whole_rows(number: int, device: torch.device) -> int:
+    """So many rows or a few more: a number that comes again.
+
+    oneDNN makes a kernel for each new number of rows, and keeps 1,024: of 1,500 rows of 576 by 1,536 the
+    first product took 26 ms, the next 4, of 40 rows 2.2 and 0.2 (docs/performance.md).
+    """
+    if device.type != "cpu" or number <= _FEW:
+        return number
+    together = 16 if number <= _SOME else 64
+    return -(-number // together) * together
 
 
 def can_lay_out(weight: torch.Tensor) -> bool:

@@ -64,6 +64,7 @@ class Scheduler:
             shared_tokens=self.beginnings.end,
             num_slots=max((branch.slot + 1 for branch in self.writing), default=0),
             slot_tokens=max((branch.kept_tokens for branch in self.writing), default=0),
+            copies=self.beginnings.take_copies(),
         )
 
     def leave(self, branches: Iterable[Branch]) -> None:

@@ -80,6 +80,15 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """Keys and values of so many tokens of the shared cache, taken over to another place in it."""
+
+    source: int
+    target: int
+    num_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One pass of the network."""
 
@@ -91,6 +100,8 @@ class Step:
     """How many rows the cache of branches needs."""
     slot_tokens: int = 0
     """How many tokens each of its rows holds."""
+    copies: tuple[Copy, ...] = ()
+    """To be made in this order before anything is computed."""
 
     @property
     def branches(self) -> list[Branch]:

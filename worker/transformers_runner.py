@@ -20,9 +20,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from worker.batching import OutOfMemoryError
 from worker.cache import Cache
+from worker.footprint import KEYS_TOGETHER
 from worker.networks import ATTENTION, Networks
 from worker.packing import Plan, by_columns, in_order
-from worker.products import Product
+from worker.products import Product, whole_rows
 from worker.sequences import Branch, Piece, Step
 
 Logits = dict[Branch, npt.NDArray[np.float32]]
@@ -47,6 +48,8 @@ class TransformersRunner:
             device=device,
             max_tokens=max_tokens,
         )
+        # As far as the block of keys may reach that the end of the last beginning lies in.
+        self._beyond = KEYS_TOGETHER if device.type == "cpu" else 0
         self.vocabulary_size: int = self._head.weight.shape[0]
         # Within its window a sliding attention is the plain one, so that is how far a row may go.
         self.context_tokens: int = getattr(config, "sliding_window", None) or config.max_position_embeddings
@@ -56,8 +59,11 @@ class TransformersRunner:
         try:
             with torch.inference_mode():
                 self._cache.make_room(
-                    shared_tokens=step.shared_tokens, num_slots=step.num_slots, slot_tokens=step.slot_tokens
+                    shared_tokens=step.shared_tokens + self._beyond,
+                    num_slots=step.num_slots,
+                    slot_tokens=step.slot_tokens,
                 )
+                self._cache.copy(step.copies)
                 adapted, plain = in_order(step)
                 return self._pass(adapted, is_adapted=True) | self._pass(plain, is_adapted=False)
         except (RuntimeError, MemoryError) as error:
@@ -80,9 +86,11 @@ class TransformersRunner:
         body = self._networks.body(is_adapted=is_adapted and self._networks.has_adapter)
         tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
         places = [place for piece in pieces for place in _places(piece)]
+        # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
+        added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
         hidden = body(
-            input_ids=torch.tensor([tokens], device=self._device),
-            position_ids=torch.tensor([places], device=self._device),
+            input_ids=torch.tensor([tokens + added], device=self._device),
+            position_ids=torch.tensor([places + added], device=self._device),
             use_cache=False,
             notemill_runner=self,
             notemill_plan=Plan.of(pieces, self._shared_heads, self._device),

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from worker.asking import Asked
 from worker.engine import Write
-from worker.grammar import Allowed
+from worker.grammar import Grammars
 
 MOST_GUESSES = 6
 """Looked up for one branch in one step."""
@@ -25,11 +25,10 @@ class UnsatisfiableError(Exception):
     """The grammar allows no token where one has to come."""
 
 
-def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[Allowed]) -> dict[str, int]:
+def advance(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -> dict[str, int]:
     """Takes what the network says into the branch; returns how many tokens of which kind, as models.spending.
 
-    logits: [guesses + 1, vocabulary], after the last token that is sure and after each guess;
-    allowed: what the grammar allows at these places, as far as the guesses keep to it; empty without one.
+    logits: [guesses + 1, vocabulary], after the last token that is sure and after each guess.
     Raises UnsatisfiableError.
     """
     branch = asked.branch
@@ -39,10 +38,7 @@ def advance(asked: Asked, logits: npt.NDArray[np.float32], allowed: Sequence[All
     del branch.tokens[start:]
     asked.num_guesses = taken = chosen = 0
     while not asked.is_over and taken <= len(guesses) and branch.tokens[start:] == guesses[:taken]:
-        # Where no token is allowed, llguidance is in an error and its mask has the end token alone.
-        if asked.matcher is not None and (asked.matcher.is_error() or len(allowed) <= taken):
-            raise UnsatisfiableError
-        token = _likeliest(logits[taken], allowed[taken] if allowed else None)
+        token = _likeliest(asked, logits[taken], grammars)
         chosen += 1
         _take(asked, token)
         taken = len(branch.tokens) - start
@@ -103,14 +99,13 @@ def _take(asked: Asked, token: int) -> None:
     asked.is_complete = matcher.is_stopped() and not matcher.is_error()
 
 
-def _likeliest(logits: npt.NDArray[np.float32], allowed: Allowed | None) -> int:
-    best = int(logits.argmax())
-    if allowed is None or allowed.has(best):
-        return best
-    tokens = allowed.tokens
-    if not len(tokens):
+def _likeliest(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -> int:
+    if asked.matcher is None:
+        return int(logits.argmax())
+    token = None if asked.matcher.is_error() else grammars.likeliest(asked.matcher, logits)
+    if token is None:
         raise UnsatisfiableError
-    return int(tokens[logits[tokens].argmax()])
+    return token
 
 
 def _following(tokens: Sequence[int], most: int) -> list[int]:
