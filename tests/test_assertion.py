@@ -58,6 +58,8 @@ def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(marked: str
         ("Status post [stroke].", Assertion.HISTORICAL),
         ("Past medical history is significant for asthma and [gout].", Assertion.HISTORICAL),
         ("He had [hepatitis] ten years ago.", Assertion.HISTORICAL),
+        ("HISTORY: The patient is a boy with [Down syndrome].", Assertion.PRESENT),
+        ("Surgical history: [appendectomy].", Assertion.HISTORICAL),
         ("Return if there is any [fever].", Assertion.CONDITIONAL),
         ("Tylenol as needed for [pain].", Assertion.CONDITIONAL),
         ("Mother died of [breast cancer].", Assertion.FAMILY),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.answers import Assertion, Attribute, Entity, Span
-from worker.chosen import _listed, _medications, _problems, _sentences, _title
+from worker.chosen import Piece, _listed, _medications, _one_sentence, _problems, _sentences, _title
 from worker.note import Note
 
 
@@ -149,3 +149,8 @@ def test_what_is_normal_is_no_problem_to_tell() -> None:
     text = "He was afebrile and hemodynamically stable with gout."
     mentions = [entity(text, words, "problem") for words in ("afebrile", "hemodynamically stable", "gout")]
     assert [one.text for one in _problems(note_of(text), mentions, 20)] == ["gout"]
+
+
+def test_a_list_that_ends_in_an_abbreviation_ends_in_one_period() -> None:
+    piece = Piece("warfarin 2.5 mg q.d.", Span(start=0, end=20))
+    assert [one.text for one in _one_sentence("Medications", [piece])] == ["Warfarin 2.5 mg q.d."]

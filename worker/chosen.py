@@ -302,7 +302,7 @@ def _within(ranked: Iterable[tuple[_Place, Piece]], max_words: int) -> list[tupl
 def _one_sentence(section: str, pieces: Sequence[Piece]) -> list[SummarySentence]:
     if not pieces:
         return []
-    text = _capitalised("; ".join(piece.text for piece in pieces)) + "."
+    text = _capitalised("; ".join(piece.text for piece in pieces)).removesuffix(".") + "."  # "2.5 mg q.d."
     return [SummarySentence(section=section, text=text, sources=_sources(pieces))]
 
 
