@@ -24,7 +24,7 @@ class Spent:
     decode_seconds: float = 0.0
     """Of the engine's thread: the network goes on writing."""
     constrain_seconds: float = 0.0
-    """Of the engine's thread: it waits for token masks, and advances grammars."""
+    """Of the engine's thread: it asks grammars what may come next, and advances them."""
     schedule_seconds: float = 0.0
     """Of the engine's thread: between steps it chooses rows, takes tokens, hands out replies."""
     idle_queued_seconds: float = 0.0
