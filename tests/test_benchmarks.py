@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 import torch
@@ -76,9 +77,10 @@ def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(
     assert network.step_flops(step) - 2 * 4 * 4 * 16 * keys_seen == products
 
 
-def _operations(rows: tuple[int, int], weight: tuple[int, int], *_others: object, **_more: object) -> int:
-    """By shapes."""
-    return 2 * rows[0] * rows[1] * weight[0]
+def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
+    """By shapes; what a product is joined with stands before its weight, else nothing stands behind that."""
+    weight = others[1] or others[0]
+    return 2 * rows[0] * rows[1] * int(weight[0])
 
 
 def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(network, settings):
