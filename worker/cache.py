@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 
 from worker import attention
-from worker.footprint import KEYS_TOGETHER
+from worker.footprint import KEYS_TOGETHER, rounded_up
 from worker.packing import SHELF_SLOTS, Long, Plan, Short, Store
 from worker.sequences import Copy
 
@@ -61,12 +61,12 @@ class Cache:
         wished = _Room(
             have
             if shared_tokens <= have
-            else _rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING),
-            max(_rounded_up(num_slots, SHELF_SLOTS), have_slots),
-            max(_rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens),
+            else rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING),
+            max(rounded_up(num_slots, SHELF_SLOTS), have_slots),
+            max(rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens),
         )
         measured = _Room(
-            _rounded_up(shared_tokens, _LEAST_ROUNDING), num_slots, _rounded_up(slot_tokens, _LEAST_ROUNDING)
+            rounded_up(shared_tokens, _LEAST_ROUNDING), num_slots, rounded_up(slot_tokens, _LEAST_ROUNDING)
         )
         room = wished if wished.tokens <= self._max_tokens else measured
         self._resize(self._shared, room.shared)
@@ -197,7 +197,3 @@ def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Ten
         shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
     if store.index is not None:
         own[store.slots, :, store.places] = new[store.index]
-
-
-def _rounded_up(number: int, step: int) -> int:
-    return -(-number // step) * step

@@ -21,6 +21,11 @@ KEYS_TOGETHER = 32
 """In one block of attention on a CPU: 375 keys take up to 1.7 times what 384 take (docs/performance.md)."""
 
 
+def rounded_up(number: int, step: int) -> int:
+    """The next multiple of `step`."""
+    return -(-number // step) * step
+
+
 @dataclass(frozen=True, slots=True)
 class Adapter:
     """A LoRA adapter beside the weights: in and out matrices of rank r a layer (arXiv 2106.09685)."""

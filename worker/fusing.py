@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers.activations import SiLUActivation
 
 from worker.products import Product
 
@@ -86,8 +87,11 @@ def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> to
 
 
 def _is_plain(layer: Any) -> bool:
-    """Norm, attention, norm and MLP, nothing else, of linear layers without bias that nothing wraps."""
-    named = {name for name, _ in layer.named_children()}
-    linear = [getattr(layer.self_attn, one, None) for one in _PROJECTIONS]
-    linear += [getattr(layer.mlp, one, None) for one in _MLP]
-    return named == _LAYER and all(type(one) is nn.Linear and one.bias is None for one in linear)
+    """Norm, attention, norm, MLP with SiLU, no more, of linear layers without bias that nothing wraps."""
+    attention, mlp = layer.self_attn, layer.mlp
+    expected = ((layer, _LAYER), (attention, set(_PROJECTIONS)), (mlp, {*_MLP, "act_fn"}))
+    if any({name for name, _ in part.named_children()} != names for part, names in expected):
+        return False
+    linear = [getattr(attention, one) for one in _PROJECTIONS] + [getattr(mlp, one) for one in _MLP]
+    is_silu = isinstance(mlp.act_fn, nn.SiLU | SiLUActivation)
+    return is_silu and all(type(one) is nn.Linear and one.bias is None for one in linear)

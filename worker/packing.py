@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from worker import attention
-from worker.footprint import KEYS_TOGETHER
+from worker.footprint import KEYS_TOGETHER, rounded_up
 from worker.sequences import NOWHERE, Beginning, Branch, Piece, Step
 
 _Placed = list[tuple[Piece, slice]]
@@ -37,7 +37,7 @@ class Past:
     @staticmethod
     def of(start: int, stop: int, device: torch.device) -> Past:
         together = KEYS_TOGETHER if device.type == "cpu" else 1
-        reach = start + -(-(stop - start) // together) * together
+        reach = start + rounded_up(stop - start, together)
         if reach == stop:
             return Past(start, stop, reach, None)
         mask = torch.zeros((1, 1, 1, reach - start), dtype=torch.bfloat16)
@@ -214,7 +214,7 @@ def _short(placed: _Placed, shared_heads: int, device: torch.device) -> Short:
 
 
 def _shelf(first: int, seen: torch.Tensor, shared_heads: int, device: torch.device) -> Shelf:
-    reach = -(-int(seen.max()) // KEYS_TOGETHER) * KEYS_TOGETHER
+    reach = rounded_up(int(seen.max()), KEYS_TOGETHER)
     hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
     mask = mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device)
