@@ -2,6 +2,7 @@
 
 Where greedy answers part, both next tokens are looked at once more in float32: when their logits there lie
 nearer together than bf16 gets logits wrong at that place, either choice is bf16's, and the rest follows.
+Places are those of the reference's own tokens: a text spelled anew can hide the one where they parted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from benchmarks.work import Answer, Asked
 LEADERS = 50
 """Over how many of the most likely tokens bf16's error is measured."""
 
-IsRounding = Callable[[Asked, str, str], bool]
+IsRounding = Callable[[Asked, Answer, Answer], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ def agreement(
     """Compares texts; `is_rounding` is asked only of those that differ."""
     same = [one.text == other.text for one, other in zip(ours, reference, strict=True)]
     near = [
-        equal or is_rounding(one, answer.text, other.text)
+        equal or is_rounding(one, answer, other)
         for equal, one, answer, other in zip(same, asked, ours, reference, strict=True)
     ]
     return Agreement(sum(same) / len(same), _of_jobs(asked, same), _of_jobs(asked, near))
@@ -53,23 +54,36 @@ class Rounding:
         self._network = network
         self._exact = copy.deepcopy(network).float()
         self._chat = chat
+        self._token_of = {chat.decode([token]): token for token in range(network.config.vocab_size)}
 
-    def __call__(self, asked: Asked, text: str, other: str) -> bool:
-        tokens, others = self._chat.plain(text), self._chat.plain(other)
-        place = next(
-            (i for i, (one, two) in enumerate(zip(tokens, others, strict=False)) if one != two),
-            min(len(tokens), len(others)),
-        )
+    def __call__(self, asked: Asked, answer: Answer, reference: Answer) -> bool:
+        """Whether at one of the reference's tokens the answer may have taken its own way by rounding.
+
+        `reference.tokens` are needed. The answer's own token is the likeliest that its text goes on with.
+        """
         end = self._chat.tokenizer.eos_token_id
-        first, second = ((some[place] if place < len(some) else end) for some in (tokens, others))
-        prompt = self._chat.encode(asked.prompt).tokens + tokens[:place]
+        prompt, written = self._chat.encode(asked.prompt).tokens, [*reference.tokens, end]
+        ids = torch.tensor([[*prompt, *written[:-1]]])
         with torch.inference_mode():
-            ids = torch.tensor([prompt])
-            rounded = self._network(ids, logits_to_keep=1).logits[0, -1].float()
-            exact = self._exact(ids, logits_to_keep=1).logits[0, -1]
-        leaders = exact.topk(min(LEADERS, len(exact))).indices
-        error = float((rounded - exact)[leaders].abs().max())
-        return float((exact[first] - exact[second]).abs()) <= 2 * error
+            rounded = self._network(ids, logits_to_keep=len(written)).logits[0].float()
+            exact = self._exact(ids, logits_to_keep=len(written)).logits[0]
+        for place, token in enumerate(written):
+            before = self._chat.decode(written[:place])
+            if not answer.text.startswith(before):
+                return False
+            others = self._beginning(answer.text[len(before) :], end) - {token}
+            if not others:
+                continue
+            leaders = exact[place].topk(min(LEADERS, exact.shape[1])).indices
+            error = float((rounded[place] - exact[place])[leaders].abs().max())
+            if float(exact[place, token] - exact[place, list(others)].max()) <= 2 * error:
+                return True
+        return False
+
+    def _beginning(self, text: str, end: int) -> set[int]:
+        """The tokens that a text may begin with; the end token for none."""
+        starts = (text[:length] for length in range(1, len(text) + 1))
+        return {self._token_of[start] for start in starts if start in self._token_of} or {end}
 
 
 def _of_jobs(asked: Sequence[Asked], same: Sequence[bool]) -> float:

@@ -50,6 +50,8 @@ class Answer:
 
     text: str
     num_tokens: int
+    tokens: tuple[int, ...] = ()
+    """Where the engine tells them: the same text can be spelled in tokens in many ways."""
 
 
 class Contender(Protocol):

@@ -129,7 +129,7 @@ def _table(first: str, *numbers: str) -> Table:
 
 
 def _written(spent: Spent) -> int:
-    return spent.decoded_tokens + spent.forced_tokens + spent.accepted_tokens
+    return spent.decoded_tokens + spent.forced_tokens
 
 
 def _rate(tokens: int, seconds: float) -> str:

@@ -56,13 +56,13 @@ class Spent:
     decided_places: int = 0
     """Places at which label words were compared instead of anything being written."""
     decoded_tokens: int = 0
-    """Written tokens that were chosen one by one, a step each."""
+    """Written tokens that the network chose, one by one."""
     forced_tokens: int = 0
     """Written tokens that a grammar left no choice about."""
     proposed_tokens: int = 0
     """Tokens looked up in the prompt as a guess at what comes next."""
     accepted_tokens: int = 0
-    """Of the proposed: those that the network would have written; each saved a step."""
+    """Of the proposed: those that the network chose as well; each saved a step."""
 
     def __add__(self, other: Spent) -> Spent:
         return Spent(**dict(zip(NAMES, map(add, astuple(self), astuple(other)), strict=True)))

@@ -10,7 +10,8 @@ import torch
 from tiny import write_tiny_weights
 
 from benchmarks import plots, sweep
-from benchmarks.agreement import agreement
+from benchmarks.agreement import Rounding, agreement
+from benchmarks.peers.loaded import Loaded
 from benchmarks.peers.naive import Naive
 from benchmarks.peers.ours import Ours
 from benchmarks.probes import Probe
@@ -122,9 +123,24 @@ def test_a_job_agrees_when_all_of_its_answers_do_and_rounding_is_asked_only_wher
     reference = [Answer(text, 1) for text in "abcdef"]
     differing = [Answer(text, 1) for text in "abcdXY"]
     compared = []
-    found = agreement(asked(), differing, reference, lambda _one, *texts: compared.append(texts) or True)
+    found = agreement(asked(), differing, reference, lambda _one, *two: compared.append(two) or True)
     assert (found.requests, found.jobs, found.jobs_but_rounding) == (4 / 6, 0.5, 1.0)
-    assert compared == [("X", "e"), ("Y", "f")]
+    assert [(one.text, other.text) for one, other in compared] == [("X", "e"), ("Y", "f")]
+
+
+def test_parting_is_rounding_where_two_tokens_are_as_likely_and_not_where_one_is_not(weights):
+    naive, prompt, loaded = Naive(weights), asked()[0], Loaded.of(weights)
+    naive.prepare([prompt])
+    [reference] = naive.answer([prompt])
+    with torch.no_grad():
+        ids = torch.tensor([loaded.chat.encode(prompt.prompt).tokens])
+        unlikely_first = loaded.network(ids).logits[0, -1].argsort().tolist()
+        texts = {token: loaded.chat.decode([token]) for token in unlikely_first}
+        other = next(token for token in unlikely_first if len(texts[token]) > 1 and texts[token].isalpha())
+        answer = Answer(texts[other], 1)
+        assert not Rounding(loaded.network, loaded.chat)(prompt, answer, reference)
+        loaded.network.lm_head.weight[other] = loaded.network.lm_head.weight[reference.tokens[0]]
+        assert Rounding(loaded.network, loaded.chat)(prompt, answer, reference)
 
 
 def test_a_sweep_has_a_point_for_each_number_of_branches_and_becomes_a_plot(settings, tmp_path):

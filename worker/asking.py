@@ -48,7 +48,9 @@ class Asked:
     branch: Branch | None = None
     """Set by `start`."""
     num_guesses: int = 0
-    """Tokens at the branch's end that were looked up and are yet to be verified."""
+    """Tokens at the branch's end that are yet to be verified."""
+    num_forced: int = 0
+    """How many of them, the first, the grammar forces; the others were looked up."""
     is_complete: bool = False
     refusal: Refusal | None = None
     """Why it ends without an answer, where it does."""

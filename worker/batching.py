@@ -21,13 +21,13 @@ from worker.engine import Compare, Compared, Decide, Refusal, Reply, Request
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.scheduling import Scheduler
-from worker.sequences import Beginning, Branch, Step
-from worker.writing import MOST_GUESSES, UnsatisfiableError, advance, guess
+from worker.sequences import MOST_GUESSES, Beginning, Branch, Step
+from worker.writing import UnsatisfiableError, advance, guess
 
 log = logging.getLogger(__name__)
 
 _GUESSING_TOKENS = 96
-"""Tokens of a step up to which guesses are added: where weights are what a step waits for, verifying one
+"""Tokens of a step up to which tokens are looked up: where weights are what a step waits for, verifying one
 costs a tenth of the step that it saves, and nine of ten are right (docs/performance.md)."""
 
 Logits = Mapping[Branch, npt.NDArray[np.float32]]
@@ -166,7 +166,7 @@ class BatchedEngine:
     def _schedule(self) -> Step:
         writing = self._scheduler.writing
         most = min(MOST_GUESSES, _GUESSING_TOKENS // len(writing) - 1) if writing else 0
-        for branch in writing if most > 0 else ():
+        for branch in writing:
             self._meter.add(proposed_tokens=guess(self._asked[branch], most))
         with self._changed:
             return self._scheduler.schedule()

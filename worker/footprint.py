@@ -100,7 +100,8 @@ def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
     (In attention it would be where heads together are wider than the MLP, as in no network we know.)
 
     Four hidden states (embeddings, the layer's input, residual, normed), three of the MLP's width, rotary
-    tables; and the output layer's logits for `rows`, in bf16 and fp32. A traced pass of transformers
+    tables; and the output layer's logits for `rows`, in bf16 and fp32 (a branch that writes has one and one
+    more for each guess). A traced pass of transformers
     5.23 through layers of Mistral 7B's size held just that (`benchmarks.memory`).
     """
     layer = step_tokens * BF16 * (4 * shape.hidden + 3 * shape.intermediate + 2 * shape.head_size)

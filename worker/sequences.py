@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 NOWHERE = -1
+MOST_GUESSES = 6
+"""Tokens of a branch in one step that are yet to be verified."""
 
 
 @dataclass(slots=True, eq=False)

@@ -1,7 +1,7 @@
-"""The next tokens of what is written: the likeliest that the grammar allows, and those it forces.
+"""The next tokens of what is written: the likeliest that the grammar allows.
 
-Tokens that were looked up in the prompt are verified here: the text is the same token for token as
-without them. Knows no torch and no scheduler.
+What the grammar forces and what is looked up in the prompt are guesses, verified here: the text is the same
+token for token as without them. Knows no torch and no scheduler.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ import numpy.typing as npt
 from worker.asking import Asked
 from worker.engine import Write
 from worker.grammar import Grammars
+from worker.sequences import MOST_GUESSES
 
-MOST_GUESSES = 6
-"""Looked up for one branch in one step."""
 _NGRAM = 2
 
 
@@ -36,42 +35,49 @@ def advance(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -
     start = len(branch.tokens) - asked.num_guesses
     guesses = branch.tokens[start:]
     del branch.tokens[start:]
-    asked.num_guesses = taken = chosen = 0
-    while not asked.is_over and taken <= len(guesses) and branch.tokens[start:] == guesses[:taken]:
-        token = _likeliest(asked, logits[taken], grammars)
-        chosen += 1
-        _take(asked, token)
+    asked.num_guesses = taken = 0
+    while not asked.is_over and branch.tokens[start:] == guesses[:taken]:
+        _take(asked, _likeliest(asked, logits[taken], grammars))
         taken = len(branch.tokens) - start
-        if asked.is_complete:
-            break
     agreeing = _num_equal(branch.tokens[start:], guesses)
     branch.computed_tokens = start + agreeing
     branch.wanted = (len(branch.tokens) - 1,)
+    forced = min(agreeing, asked.num_forced)
     return {
-        "decoded_tokens": chosen,
-        "forced_tokens": taken - chosen,
-        "accepted_tokens": min(agreeing, max(chosen - 1, 0)),
+        "decoded_tokens": taken - forced,
+        "forced_tokens": forced,
+        "accepted_tokens": agreeing - forced,
     }
 
 
 def guess(asked: Asked, most: int) -> int:
-    """Appends tokens that followed the last ones where they stood before; returns how many.
+    """Appends what is likely to come: what the grammar forces, then, up to `most` in all, what is looked up.
 
-    Prompt lookup (Saxena 2023, as in transformers' `prompt_lookup_num_tokens`): what copies from the note
-    often goes on as the note does.
+    Returns how many were looked up. Forced is the text and not its spelling in tokens, which is the
+    network's; llguidance's is most often the same.
     """
     branch = asked.branch
     assert branch is not None
     assert isinstance(asked.request, Write)
     room = asked.request.max_tokens - asked.num_written - 1
-    found = _following((*asked.beginning, *branch.tokens), min(most, room))
-    if asked.matcher is not None and found:
-        found = found[: asked.matcher.validate_tokens(found)]
-    branch.tokens.extend(found)
-    asked.num_guesses = len(found)
-    first = len(branch.tokens) - len(found) - 1
+    forced = _forced(asked)[: min(MOST_GUESSES, room)]
+    found = _following((*asked.beginning, *branch.tokens, *forced), min(most, room) - len(forced))
+    ahead = [*forced, *found]
+    if asked.matcher is not None and ahead:
+        ahead = ahead[: asked.matcher.validate_tokens(ahead)]
+    first = len(branch.tokens) - 1
+    branch.tokens.extend(ahead)
     branch.wanted = tuple(range(first, len(branch.tokens)))
-    return len(found)
+    asked.num_guesses = len(ahead)
+    asked.num_forced = min(len(forced), len(ahead))
+    return asked.num_guesses - asked.num_forced
+
+
+def _forced(asked: Asked) -> list[int]:
+    """The tokens of the text that the grammar leaves no choice about, up to the end."""
+    if asked.matcher is None:
+        return []
+    return list(takewhile(lambda token: token != asked.end_token, asked.matcher.compute_ff_tokens()))
 
 
 def _num_equal(one: Sequence[int], other: Sequence[int]) -> int:
@@ -81,22 +87,15 @@ def _num_equal(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _take(asked: Asked, token: int) -> None:
-    """The chosen token, and those that the grammar forces after it."""
     branch, matcher = asked.branch, asked.matcher
     assert branch is not None
-    assert isinstance(asked.request, Write)
     if token == asked.end_token:
         asked.is_complete = True
         return
     branch.tokens.append(token)
-    if matcher is None:
-        return
-    matcher.consume_token(token)
-    room = asked.request.max_tokens - asked.num_written
-    forced = matcher.compute_ff_tokens()[:room]
-    matcher.try_consume_tokens(forced)
-    branch.tokens.extend(one for one in forced if one != asked.end_token)
-    asked.is_complete = matcher.is_stopped() and not matcher.is_error()
+    if matcher is not None:
+        matcher.consume_token(token)
+        asked.is_complete = matcher.is_stopped() and not matcher.is_error()
 
 
 def _likeliest(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -> int:
@@ -109,9 +108,13 @@ def _likeliest(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars
 
 
 def _following(tokens: Sequence[int], most: int) -> list[int]:
-    """What follows the latest earlier place of the last two tokens."""
+    """What followed the last two tokens at their latest earlier place, none where `most` is not above 0.
+
+    Prompt lookup (Saxena 2023, as in transformers' `prompt_lookup_num_tokens`): what copies from the note
+    often goes on as the note does.
+    """
     last = tuple(tokens[-_NGRAM:])
-    for place in range(len(tokens) - _NGRAM - 1, -1, -1):
+    for place in range(len(tokens) - _NGRAM - 1, -1, -1) if most > 0 else ():
         if tokens[place] == last[0] and tuple(tokens[place : place + _NGRAM]) == last:
             return list(tokens[place + _NGRAM : place + _NGRAM + most])
     return []

@@ -56,4 +56,4 @@ class Loaded:
 
     def _answer(self, tokens: list[int]) -> Answer:
         own = tokens[: tokens.index(self.end_token)] if self.end_token in tokens else tokens
-        return Answer(self.chat.decode(own), len(own))
+        return Answer(self.chat.decode(own), len(own), tuple(own))

@@ -1,0 +1,82 @@
+"""Guesses that the grammar forces: a step for all of them; the spelling in tokens is the network's."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import numpy as np
+import pytest
+from tiny import write_tiny_weights
+from transformers import AutoTokenizer
+
+from worker.asking import Asked, ask
+from worker.beginnings import Beginnings
+from worker.chat import Chat
+from worker.engine import Prompt, Write
+from worker.forms import Form
+from worker.grammar import Grammars
+from worker.metering import Meter
+from worker.sequences import MOST_GUESSES
+from worker.writing import advance, guess
+
+TEXT = "Denies fever and cough."
+
+
+class OneAnswer:
+    """A form of which an engine wants no more than its grammar."""
+
+    def lark(self) -> str:
+        return f'start: "{TEXT}"'
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory):
+    return Chat(AutoTokenizer.from_pretrained(write_tiny_weights(tmp_path_factory.mktemp("weights"))))
+
+
+@pytest.fixture(scope="module")
+def grammars(chat):
+    return Grammars(chat.tokenizer, len(chat.tokenizer))
+
+
+def begun(chat: Chat, grammars: Grammars) -> Asked:
+    request = Write(Prompt("Denies fever.", "Why?"), max_tokens=60, form=cast(Form, OneAnswer()))
+    asked = ask(request, chat, grammars, context_tokens=1_000, meter=Meter())
+    assert isinstance(asked, Asked)
+    asked.start(Beginnings())
+    return asked
+
+
+def step(asked: Asked, spelling: list[int], chat: Chat, grammars: Grammars) -> dict[str, int]:
+    """One pass of a network that would spell the answer so."""
+    guess(asked, 0)
+    start = asked.num_written
+    logits = np.zeros((asked.num_guesses + 1, len(chat.tokenizer)), np.float32)
+    for row, token in enumerate(spelling[start : start + len(logits)]):
+        logits[row, token] = 1.0
+    return advance(asked, logits, grammars)
+
+
+def written(asked: Asked) -> list[int]:
+    assert asked.branch is not None
+    return asked.branch.tokens[len(asked.prompt) :]
+
+
+def test_forced_tokens_take_one_step_for_all(chat, grammars):
+    asked, spelling, steps, forced = begun(chat, grammars), chat.plain(TEXT), 0, 0
+    while not asked.is_over:
+        forced += step(asked, spelling, chat, grammars)["forced_tokens"]
+        steps += 1
+    assert written(asked) == spelling
+    assert steps <= -(-len(spelling) // MOST_GUESSES) + 1
+    assert forced >= len(spelling) - steps
+
+
+def test_the_spelling_in_tokens_is_the_networks(chat, grammars):
+    spelling = [chat.plain(letter)[0] for letter in TEXT]
+    assert chat.decode(spelling) == TEXT
+    assert spelling != chat.plain(TEXT)
+    asked = begun(chat, grammars)
+    while not asked.is_over:
+        step(asked, spelling, chat, grammars)
+    assert written(asked) == spelling
