@@ -22,7 +22,7 @@ HOW = Ways(
     summary_window_tokens=200,
     search_join=SearchJoin(),
 )
-TEXT = "NECK: Supple.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two weeks."
+TEXT = "NECK: Supple.\nPSYCHIATRIC: Calm.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two weeks."
 
 
 def answered(request: Decide, marked: dict[str, str]) -> Decided:
@@ -63,7 +63,7 @@ def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) 
 
 
 def test_the_name_of_a_section_is_no_mention_and_a_part_of_the_body_is(note: Note) -> None:
-    marked = {"NECK": "anatomy", "DIAGNOSIS": "problem", "Gout": "problem", "toe": "anatomy"}
+    marked = {"NECK": "anatomy", "PSYCHIATRIC": "problem", "DIAGNOSIS": "problem", "Gout": "problem", "toe": "anatomy"}
     replies = [answered(request, marked) for request in reading_requests(note, HOW)]
     found = [(TEXT[one.start : one.end], one.label) for one in mentions_read(note, replies, HOW)]
     assert found == [("NECK", "anatomy"), ("Gout", "problem"), ("toe", "anatomy")]

@@ -78,7 +78,9 @@ def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Menti
         start, end = mark.start, mark.end
         if mark.label == "medication":
             start = without_attributes(note.text, start, end)
-        if not (_is_heading(note, start, end) or _is_modifier(note.text[start:end], mark.label)):
+        if not (
+            _is_heading(note, start, end, mark.label) or _is_modifier(note.text[start:end], mark.label)
+        ):
             said = denied.at(end) if denied is not None and mark.label in ASKED else None
             mentions.append(Mention(start, end, mark.label, mark.probability, said))
     return mentions
@@ -121,10 +123,14 @@ def _tokens_read(
     return spans, np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def _is_heading(note: Note, start: int, end: int) -> bool:
-    """DIAGNOSIS, IMPRESSION: the name of a section is not a mention; NECK and CHEST stay what they are."""
+def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
+    """DIAGNOSIS, IMPRESSION: the name of a section is not a mention. NECK stays anatomy and BP a test, but
+    PSYCHIATRIC is no problem."""
     section = note.section_at(start)
-    return end <= section.body_start and kind_of_title(section.title) not in (None, "inherited")
+    if end > section.body_start:
+        return False
+    kind = kind_of_title(section.title)
+    return label == "problem" if kind == "inherited" else kind is not None
 
 
 _MODIFIERS = word_set(
