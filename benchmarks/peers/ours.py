@@ -64,6 +64,7 @@ class Deciding:
 
     def prepare(self, _sample: Sequence[Asked]) -> None:
         self.engine = load(self._settings)
+        self._how = ways(self._settings)  # once, as a worker does
         self._process(self._texts[0])
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
@@ -94,7 +95,7 @@ class Deciding:
             for number, one in enumerate(questions)
         )
         work = Work(document_id=0, text=text, jobs=jobs)
-        rounds = process(work, engine=self.engine, how=ways(self._settings))
+        rounds = process(work, engine=self.engine, how=self._how)
         return [outcome for ended in rounds for _, outcome in ended]
 
 
