@@ -62,7 +62,10 @@ def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(marked: str
         ("Surgical history: [appendectomy].", Assertion.HISTORICAL),
         ("Return if there is any [fever].", Assertion.CONDITIONAL),
         ("Tylenol as needed for [pain].", Assertion.CONDITIONAL),
+        ("Risks included but were not limited to bleeding and [infection].", Assertion.CONDITIONAL),
+        ("The potential complications of bleeding and [perforation] were told.", Assertion.CONDITIONAL),
         ("Mother died of [breast cancer].", Assertion.FAMILY),
+        ("Discharged in the care of his mother with [contusions].", Assertion.PRESENT),
         ("No family history of [breast cancer].", Assertion.NEGATED),
     ],
 )

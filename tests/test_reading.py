@@ -63,7 +63,13 @@ def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) 
 
 
 def test_the_name_of_a_section_is_no_mention_and_a_part_of_the_body_is(note: Note) -> None:
-    marked = {"NECK": "anatomy", "PSYCHIATRIC": "problem", "DIAGNOSIS": "problem", "Gout": "problem", "toe": "anatomy"}
+    marked = {
+        "NECK": "anatomy",
+        "PSYCHIATRIC": "problem",
+        "DIAGNOSIS": "problem",
+        "Gout": "problem",
+        "toe": "anatomy",
+    }
     replies = [answered(request, marked) for request in reading_requests(note, HOW)]
     found = [(TEXT[one.start : one.end], one.label) for one in mentions_read(note, replies, HOW)]
     assert found == [("NECK", "anatomy"), ("Gout", "problem"), ("toe", "anatomy")]
@@ -84,3 +90,13 @@ def test_an_adjective_alone_is_no_mention() -> None:
     marked = {"severe": "problem", "soft": "problem", "gout": "problem", "mild": "anatomy"}
     replies = [answered(request, marked) for request in reading_requests(note, HOW)]
     assert [text[one.start : one.end] for one in mentions_read(note, replies, HOW)] == ["gout"]
+
+
+def test_the_same_replies_are_settled_once_and_others_anew(note: Note) -> None:
+    first, second = (
+        [answered(request, marked) for request in reading_requests(note, HOW)]
+        for marked in ({"Gout": "problem"}, {"toe": "anatomy"})
+    )
+    mentions = mentions_read(note, first, HOW)
+    assert mentions_read(note, list(first), HOW) is mentions
+    assert [one.label for one in mentions_read(note, second, HOW)] == ["anatomy"]

@@ -22,6 +22,7 @@ from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
 from worker.search import joined_scores
 from worker.stated import TITLE_WORDS, Piece, is_short, named_procedure, one_line, stated
+from worker.words import word_set
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 """A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly."""
@@ -54,7 +55,12 @@ _NEAR = 60
 """Characters between a mention and what is said of it that are still told in one piece."""
 _MOST_BETWEEN = 4
 """Words between two things that are told in one piece: "heart rate in the 100s"; more is another matter."""
-_NORMAL = frozenset({"afebrile", "asymptomatic", "negative", "normal", "stable", "unremarkable", "wnl"})
+_NORMAL = word_set(
+    """
+    afebrile alert anicteric asymptomatic clear intact moist negative nondistended nonicteric nontender normal
+    stable supple unremarkable wnl
+    """
+)
 """Last words of what was found and is no problem to tell."""
 _LEAST_MENTION = 0.5
 """A doubtful mention is a row among the entities, but nothing to tell a reader first."""

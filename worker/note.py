@@ -6,11 +6,14 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any, TypeVar
 
 from models.answers import Span
 from worker.chunking import Window, windows
 from worker.sections import Section, sections
 from worker.sentences import sentences
+
+_Made = TypeVar("_Made")
 
 OVERLAP_SENTENCES = 1
 """Sentences before a window's own that are read with it."""
@@ -61,6 +64,18 @@ class Note:
     def long_windows_read(self) -> tuple[Span, ...]:
         """What the windows for written summaries hold."""
         return tuple(Span(start=window.start, end=window.end) for window in self.long_windows)
+
+    def once(self, make: Callable[[], _Made], *of: object) -> _Made:
+        """What `make` made of these very objects before, or makes now: the tasks on a note share replies."""
+        key = tuple(map(id, of))
+        if key not in self._made:
+            self._made[key] = (of, make())  # kept with the objects, whose ids are theirs as long as they live
+        made: _Made = self._made[key][1]
+        return made
+
+    @cached_property
+    def _made(self) -> dict[tuple[int, ...], tuple[tuple[object, ...], Any]]:
+        return {}
 
     def sentence_at(self, offset: int) -> Span:
         """The sentence that a character of the text lies in, or follows."""

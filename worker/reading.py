@@ -68,6 +68,10 @@ def reading_request(
 
 def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
     """The marks of the whole note, with what the network says of each."""
+    return note.once(lambda: _mentions(note, replies, how), how, *replies)
+
+
+def _mentions(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
     labels = marked_labels(how.marked_labels)
     spans, scores = _tokens_read(note, replies, choice=0)
     if not spans:
@@ -78,9 +82,7 @@ def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Menti
         start, end = mark.start, mark.end
         if mark.label == "medication":
             start = without_attributes(note.text, start, end)
-        if not (
-            _is_heading(note, start, end, mark.label) or _is_modifier(note.text[start:end], mark.label)
-        ):
+        if not (_is_heading(note, start, end, mark.label) or _is_modifier(note.text[start:end], mark.label)):
             said = denied.at(end) if denied is not None and mark.label in ASKED else None
             mentions.append(Mention(start, end, mark.label, mark.probability, said))
     return mentions
