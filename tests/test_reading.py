@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -100,3 +102,12 @@ def test_the_same_replies_are_settled_once_and_others_anew(note: Note) -> None:
     mentions = mentions_read(note, first, HOW)
     assert mentions_read(note, list(first), HOW) is mentions
     assert [one.label for one in mentions_read(note, second, HOW)] == ["anatomy"]
+
+
+def test_how_often_a_medication_is_taken_is_no_medication() -> None:
+    text = "He takes Humulin before breakfast, or qAM."
+    how = replace(HOW, marked_labels=("problem", "medication"))
+    note = Note.of(text, lambda piece: len(piece.split()), HOW.window_tokens, HOW.summary_window_tokens)
+    marked = dict.fromkeys(("Humulin", "qAM"), "anatomy")  # the second label
+    replies = [answered(request, marked) for request in reading_requests(note, how)]
+    assert [text[one.start : one.end] for one in mentions_read(note, replies, how)] == ["Humulin"]

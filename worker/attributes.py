@@ -111,6 +111,11 @@ def attributes(
     return tuple(found)
 
 
+def is_attribute(text: str) -> bool:
+    """Whether it is a dose, a frequency or a route and nothing else: "qAM"."""
+    return any(_COMPILED[kind].fullmatch(text) for kind in ("dosage", "frequency", "route"))
+
+
 def without_attributes(text: str, start: int, end: int) -> int:
     """Where a medication's name begins: after the routes and strengths that a mark took in with it.
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.answers import Assertion, Span, Task
-from worker.attributes import without_attributes
+from worker.attributes import is_attribute, without_attributes
 from worker.chunking import Window
 from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words, marked_labels
 from worker.denial import ASKED
@@ -146,7 +146,9 @@ _MODIFIERS = word_set(
 
 
 def _is_modifier(text: str, label: str) -> bool:
-    """Nothing but adjectives: what they go with was not marked."""
+    """Nothing but adjectives, or how much of a medication and how often: what they go with was not marked."""
+    if label == "medication" and is_attribute(text):
+        return True
     return label != "value" and _MODIFIERS.issuperset(text.lower().split())
 
 
