@@ -18,7 +18,7 @@ from models.errors import NotemillError
 
 LIMIT_SECONDS = 20
 MEMORY_BYTES = 2 * 2**30
-"""Of a target's process, that of its libraries among it."""
+"""More than a target's process has when it begins: it is a fork, of a test run say that holds gigabytes."""
 _MOST_CHARACTERS = 2_000
 """Of what an operator is told, who may have forty columns; a reason has fewer."""
 NOTE_WORDS = f"{CANARY.decode()} has chest pain"
@@ -54,7 +54,8 @@ class LeakError(AssertionError):
 
 def try_out(target: Target, seed: int, numbers: range, folder: Path) -> Figures:
     """All of these inputs. The one in hand is beside, for when the process dies of it."""
-    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    most = _held_bytes() + MEMORY_BYTES
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     signal.signal(signal.SIGALRM, _too_slow)
     figures = Figures()
     for number in numbers:
@@ -67,6 +68,13 @@ def try_out(target: Target, seed: int, numbers: range, folder: Path) -> Figures:
     target.close()
     figures.peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return figures
+
+
+def _held_bytes() -> int:
+    """What RLIMIT_DATA counts of this process; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    told = status.read_text().partition("VmData:")[2].split() if status.exists() else []
+    return 1024 * int(told[0]) if told else 0
 
 
 def _tried(target: Target, given: Any, folder: Path, figures: Figures, number: int) -> str:
