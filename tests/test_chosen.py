@@ -68,6 +68,25 @@ def test_a_finding_is_told_with_the_value_on_either_side_of_it() -> None:
     assert told == ["normal MRI", "Hematocrit was 31"]
 
 
+def test_a_test_far_from_its_result_is_no_finding() -> None:
+    text = "An examination that was done shortly before the procedure was unremarkable."
+    mention = entity(text, "examination", "test").model_copy(
+        update={"attributes": (attribute(text, "value", "unremarkable"),)}
+    )
+    assert _listed(note_of(text), [mention], "test", 20) == []
+
+
+def test_the_title_has_the_fuller_of_two_names() -> None:
+    text = "HISTORY:  Foot pain. Now the pain is in his toes, much pain, and more pain at night."
+    pain = entity(text, "pain", "problem")
+    others = [
+        pain.model_copy(update={"start": start, "end": start + 4})
+        for start in (text.index("pain is"), text.index("pain, and"), text.index("pain at"))
+    ]
+    told = _title(note_of(text), [entity(text, "Foot pain", "problem"), *others])
+    assert [one.text for one in told] == ["Foot pain"]
+
+
 def attribute(text: str, kind: str, words: str) -> Attribute:
     start = text.index(words)
     return Attribute(kind=kind, start=start, end=start + len(words), text=words)
