@@ -76,14 +76,16 @@ class Rounding:
                 continue
             leaders = exact[place].topk(min(LEADERS, exact.shape[1])).indices
             error = float((rounded[place] - exact[place])[leaders].abs().max())
-            if float(exact[place, token] - exact[place, list(others)].max()) <= 2 * error:
+            if float((exact[place, token] - exact[place, list(others)].max()).abs()) <= 2 * error:
                 return True
         return False
 
     def _beginning(self, text: str, end: int) -> set[int]:
         """The tokens that a text may begin with; the end token for none."""
+        if not text:
+            return {end}
         starts = (text[:length] for length in range(1, len(text) + 1))
-        return {self._token_of[start] for start in starts if start in self._token_of} or {end}
+        return {self._token_of[start] for start in starts if start in self._token_of}
 
 
 def _of_jobs(asked: Sequence[Asked], same: Sequence[bool]) -> float:

@@ -21,14 +21,13 @@ from typing import Any
 from worker.footprint import BF16, Adapter, keys_values_bytes, nf4_bytes, step_bytes
 from worker.memory import GIB, MemoryPlan, plan_on_cuda
 from worker.scheduling import STEP_TOKENS
-from worker.sequences import MOST_GUESSES
 from worker.shapes import MISTRAL_7B, Shape
 
 MOST_WEIGHTS_GIB = 4.2
 LEAST_TOKENS = 16_000
 CLOSE = 0.03
 RANK = 16
-ROWS = 32 * (1 + MOST_GUESSES)
+ROWS = 32
 SMALL = MISTRAL_7B | {
     "vocab_size": 8_192,
     "hidden_size": 1_024,

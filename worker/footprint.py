@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
+from worker.sequences import MOST_GUESSES
 from worker.shapes import Shape
 
 BF16 = 2
@@ -100,12 +101,12 @@ def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
     (In attention it would be where heads together are wider than the MLP, as in no network we know.)
 
     Four hidden states (embeddings, the layer's input, residual, normed), three of the MLP's width, rotary
-    tables; and the output layer's logits for `rows`, in bf16 and fp32 (a branch that writes has one and one
-    more for each guess). A traced pass of transformers
-    5.23 through layers of Mistral 7B's size held just that (`benchmarks.memory`).
+    tables; and for each of `rows`, the branches that write, the output layer's logits of a sure token and of
+    all its guesses, in bf16 and fp32. A traced pass of transformers 5.23 through layers of Mistral 7B's size
+    held just that (`benchmarks.memory`).
     """
     layer = step_tokens * BF16 * (4 * shape.hidden + 3 * shape.intermediate + 2 * shape.head_size)
-    return layer + rows * shape.vocabulary * (BF16 + FP32)
+    return layer + rows * (1 + MOST_GUESSES) * shape.vocabulary * (BF16 + FP32)
 
 
 def largest_layer_bytes(shape: Shape) -> int:

@@ -65,16 +65,17 @@ class Note:
         """What the windows for written summaries hold."""
         return tuple(Span(start=window.start, end=window.end) for window in self.long_windows)
 
-    def once(self, make: Callable[[], _Made], *of: object) -> _Made:
-        """What `make` made of these very objects before, or makes now: the tasks on a note share replies."""
-        key = tuple(map(id, of))
+    def once(self, make: Callable[..., _Made], *of: Any) -> _Made:
+        """`make(note, *of)`, once for the same function and objects: the tasks on a note share replies."""
+        key = (make, *map(id, of))
         if key not in self._made:
-            self._made[key] = (of, make())  # kept with the objects, whose ids are theirs as long as they live
+            # Kept with the objects: an id is theirs only as long as they live.
+            self._made[key] = (of, make(self, *of))
         made: _Made = self._made[key][1]
         return made
 
     @cached_property
-    def _made(self) -> dict[tuple[int, ...], tuple[tuple[object, ...], Any]]:
+    def _made(self) -> dict[tuple[object, ...], tuple[tuple[Any, ...], Any]]:
         return {}
 
     def sentence_at(self, offset: int) -> Span:

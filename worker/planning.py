@@ -11,7 +11,6 @@ from worker.device import DeviceFacts
 from worker.footprint import Adapter
 from worker.memory import GIB, MemoryPlan, plan_on_cpu, plan_on_cuda
 from worker.scheduling import STEP_TOKENS
-from worker.sequences import MOST_GUESSES
 from worker.shapes import CONFIGS, Shape, shape_of_folder
 from worker.weights import adapter_folder, is_prepared, prepared_folder
 
@@ -63,7 +62,7 @@ def plan_of(shape: Shape, adapter: Adapter | None, settings: Settings, device: D
             adapter=adapter,
             budget_bytes=min(asked, free) if asked else free,
             step_tokens=STEP_TOKENS,
-            rows=settings.max_batch_rows * (1 + MOST_GUESSES),
+            rows=settings.max_batch_rows,
             is_context_counted=not device.has_context or 0 < asked < free,
         )
     return plan_on_cpu(
@@ -71,7 +70,7 @@ def plan_of(shape: Shape, adapter: Adapter | None, settings: Settings, device: D
         copies=2 if adapter else 1,
         budget_bytes=asked or int(device.free_bytes * CPU_SHARE),
         step_tokens=STEP_TOKENS,
-        rows=settings.max_batch_rows * (1 + MOST_GUESSES),
+        rows=settings.max_batch_rows,
         most_cache_bytes=asked or CPU_CACHE_BYTES,
     )
 

@@ -68,10 +68,10 @@ def reading_request(
 
 def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
     """The marks of the whole note, with what the network says of each."""
-    return note.once(lambda: _mentions(note, replies, how), how, *replies)
+    return note.once(_mentions, how, *replies)
 
 
-def _mentions(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
+def _mentions(note: Note, how: Ways, *replies: Reply) -> list[Mention]:
     labels = marked_labels(how.marked_labels)
     spans, scores = _tokens_read(note, replies, choice=0)
     if not spans:
