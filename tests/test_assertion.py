@@ -87,6 +87,11 @@ def test_the_section_says_what_the_sentence_does_not(section_kind: str | None, e
     assert told("[Diabetes].", section_kind) is expected
 
 
+def test_what_is_given_after_its_dangers_were_told_is_given() -> None:
+    told_of = "After potential complications of bleeding, the patient was given [fentanyl]."
+    assert told(told_of, label="medication") is Assertion.PRESENT
+
+
 def test_a_finding_can_be_negated_and_of_the_family_at_once() -> None:
     text = "No family history of cancer."
     assert assertions(text, 21, 27) == {Assertion.NEGATED, Assertion.FAMILY}

@@ -35,8 +35,14 @@ _OF_SECTION = {
 _TREATMENTS = frozenset({"medication", "procedure"})
 _DONE = _TREATMENTS | {"test"}
 """Labels of what is done to a patient; the others are found."""
-_DENIALS = {"undone": _DONE, "untreated": _TREATMENTS, "prefixed": None}
-"""Tables that negate beside that of what is not found, and the labels that they speak of."""
+_BESIDE: dict[str, tuple[Assertion, frozenset[str] | None]] = {
+    "undone": (Assertion.NEGATED, _DONE),
+    "untreated": (Assertion.NEGATED, _TREATMENTS),
+    "prefixed": (Assertion.NEGATED, None),
+    "danger": (Assertion.CONDITIONAL, frozenset({"problem"})),
+}
+"""Tables that are not named after an assertion: theirs, and the labels that they speak of. Dangers are told
+before something is done or given, often in the same sentence."""
 _CLOSING = (",", ".", ")")
 """Right after a phrase they end what it could be said of: "all negative, his cough"."""
 _WITHIN = re.compile(r"(?:no|not|without|never|did not)\b")
@@ -168,8 +174,7 @@ def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
     rules = []
     for name, table in tables.items():
         before, after = (_triggers(table[side], table["pseudo"]) for side in ("before", "after"))
-        told = Assertion.NEGATED if name in _DENIALS else Assertion(name)
-        labels = _DENIALS.get(name)
+        told, labels = _BESIDE[name] if name in _BESIDE else (Assertion(name), None)
         rules.append(_Rules(told, labels, before, after, table["scope"], table["scope_after"]))
     return ends, tuple(rules)
 
