@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from models.answers import Span
 from models.labels import Label, load_labels
-from worker.attributes import attributes, without_attributes
+from worker.attributes import attributes, name_within
 from worker.grounding import Item, place
 
 NAMES = {"m": "medication", "t": "test"}
@@ -108,7 +108,17 @@ def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -
         ("oral", "oral"),
         ("IV fluids", "fluids"),
         ("ivermectin cream", "ivermectin cream"),
+        ("oral contraceptives", "oral contraceptives"),
+        ("Percocet 5 #40", "Percocet"),
+        ("Tylenol #3", "Tylenol #3"),
+        ("aspirin 81 mg", "aspirin"),
     ],
 )
-def test_a_medication_is_named_without_the_route_and_strength_before_it(mention, name):
-    assert mention[without_attributes(mention, 0, len(mention)) :] == name
+def test_a_medication_is_named_without_what_is_said_of_it(mention, name):
+    start, end = name_within(mention, 0, len(mention))
+    assert mention[start:end] == name
+
+
+def test_a_mark_that_stops_in_an_abbreviation_ends_before_it():
+    text = "Tylenol p.r.n. pain"
+    assert name_within(text, 0, len("Tylenol p.r")) == (0, len("Tylenol"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from models.answers import Assertion, Attribute, Entity, Span
-from worker.chosen import Piece, _listed, _medications, _one_sentence, _problems, _sentences, _title
+from worker.chosen import _FOLLOWING_UP, Piece, _one_sentence, _problems, _sentences, _title
+from worker.listed import listed, medications
 from worker.note import Note
 
 
@@ -54,7 +55,7 @@ def test_a_step_alone_is_no_title() -> None:
 
 def test_without_a_mention_the_title_is_the_first_sentence_that_is_no_heading() -> None:
     [title] = _title(note_of("REVIEW OF SYSTEMS\n\nGENERAL: No fatigue was noted. No fever."), [])
-    assert title.text.startswith("GENERAL: No fatigue")
+    assert title.text == "No fatigue was noted."
 
 
 def test_a_finding_is_told_with_the_value_on_either_side_of_it() -> None:
@@ -64,7 +65,7 @@ def test_a_finding_is_told_with_the_value_on_either_side_of_it() -> None:
         entity(text, test, "test").model_copy(update={"attributes": (attribute(text, "value", value),)})
         for test, value in values.items()
     ]
-    told = [one.text for one in _listed(note_of(text), mentions, "test", 20)]
+    told = [one.text for one in listed(note_of(text), mentions, "test", 20)]
     assert told == ["normal MRI", "Hematocrit was 31"]
 
 
@@ -73,7 +74,7 @@ def test_a_test_far_from_its_result_is_no_finding() -> None:
     mention = entity(text, "examination", "test").model_copy(
         update={"attributes": (attribute(text, "value", "unremarkable"),)}
     )
-    assert _listed(note_of(text), [mention], "test", 20) == []
+    assert listed(note_of(text), [mention], "test", 20) == []
 
 
 def test_the_title_has_the_fuller_of_two_names() -> None:
@@ -127,7 +128,7 @@ def test_medications_are_those_of_the_list_with_their_doses_and_none_that_was_st
         medication("Insulin glargine", "8 units"),
         medication("losartan", "50 mg"),
     ]
-    assert [one.text for one in _medications(note_of(DISCHARGED), mentions, 40)] == [
+    assert [one.text for one in medications(note_of(DISCHARGED), mentions, 40)] == [
         "Apixaban 5 mg",
         "Insulin glargine",
     ]
@@ -160,14 +161,23 @@ def test_what_is_said_far_behind_a_medication_is_not_told_with_it() -> None:
         for kind, words in (("dosage", "0.05 mg"), ("frequency", "BID"), ("route", "IV"))
     ]
     mention = entity(text, "fludrocortisone", "medication").model_copy(update={"attributes": tuple(said)})
-    [told] = _medications(note_of(text), [mention], 20)
+    [told] = medications(note_of(text), [mention], 20)
     assert told.text == "fludrocortisone 0.05 mg BID"
 
 
-def test_what_is_normal_is_no_problem_to_tell() -> None:
-    text = "He was afebrile and hemodynamically stable with gout."
-    mentions = [entity(text, words, "problem") for words in ("afebrile", "hemodynamically stable", "gout")]
-    assert [one.text for one in _problems(note_of(text), mentions, 20)] == ["gout"]
+def test_a_problem_is_told_with_its_place() -> None:
+    text = "He has acute left knee pain. There is weakness in the right arm, and dilated ducts."
+    mentions = [
+        *(entity(text, words, "problem") for words in ("pain", "weakness", "dilated")),
+        *(entity(text, words, "anatomy") for words in ("knee", "arm", "ducts")),
+    ]
+    told = [one.text for one in listed(note_of(text), mentions, "problem", 20)]
+    assert told == ["acute left knee pain", "weakness in the right arm"]
+
+
+def test_following_an_irrigation_is_no_follow_up() -> None:
+    assert not _FOLLOWING_UP.search("Following an irrigation, the testicle was returned to the scrotum.")
+    assert _FOLLOWING_UP.search("He will return in two weeks for removal of the sutures.")
 
 
 def test_a_list_that_ends_in_an_abbreviation_ends_in_one_period() -> None:

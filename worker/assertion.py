@@ -29,6 +29,7 @@ _OF_SECTION = {
     "family_history": Assertion.FAMILY,
     "past_history": Assertion.HISTORICAL,
     "differential": Assertion.POSSIBLE,
+    "allergies": Assertion.CONDITIONAL,
 }
 
 
@@ -40,6 +41,7 @@ _BESIDE: dict[str, tuple[Assertion, frozenset[str] | None]] = {
     "untreated": (Assertion.NEGATED, _TREATMENTS),
     "prefixed": (Assertion.NEGATED, None),
     "danger": (Assertion.CONDITIONAL, frozenset({"problem"})),
+    "allergy": (Assertion.CONDITIONAL, frozenset({"medication"})),
 }
 """Tables that are not named after an assertion: theirs, and the labels that they speak of. Dangers are told
 before something is done or given, often in the same sentence."""

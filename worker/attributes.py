@@ -38,13 +38,14 @@ _PATTERNS = {
         |q\.?\s?\d+(?:\s?(?:-|–|to)\s?\d+)?\s?(?:hours?|hrs?|h|days?|d|weeks?|wks?|minutes?|min)\b\.?|q\s?(?:day|week|month|shift|meals?)\b
         |every\s(?:other\s)?(?:{_RANGE}\s)?(?:hours?|h|days?|weeks?|months?|minutes?|morning|evening|night|other\sday)\b
         |(?:once|twice|thrice|{_RANGE}\s?(?:times|x))(?:\s(?:a|per|each|every)\s(?:day|week|month|night|hour)|\s?(?:/|per\s)day|[\s-](?:daily|weekly|monthly|nightly))
-        |once\b|nightly|daily|weekly|monthly|hourly|at\sbedtime|h\.s\.|per\sday|(?:before|with|after)\s(?:meals|breakfast|dinner)|a\.c\.
+        |once\b(?!\s(?:the|he|she|they|it|we|his|her|a|an|this|that)\b)|nightly|daily|weekly|monthly|hourly|at\sbedtime|h\.s\.|per\sday|(?:before|with|after)\s(?:meals|breakfast|dinner)|a\.c\.
         )(?:[,\s]+(?:p\.?r\.?n\b\.?|as\sneeded))?|p\.?r\.?n\b\.?|as\sneeded)""",
     "route": r"""(?:p\.\s?o\b\.?|po\b|by\smouth|oral(?:ly)?\b|i\.\s?v\b\.?|iv\b
         |intra-?(?:venous|muscular|nasal|thecal|arterial|vitreal|dermal|peritoneal|articular)(?:ly)?\b
         |i\.\s?m\b\.?|im\b|s\.\s?[cq]\b\.?|s[cq]\b|subq\b|sub-?cutaneous(?:ly)?\b|sublingual(?:ly)?\b|s\.\s?l\b\.?|topical(?:ly)?\b|inhaled\b|inhalation\b|nebuliz(?:ed|er)\b
         |rectal(?:ly)?\b|per\srectum|transdermal(?:ly)?\b|epidural(?:ly)?\b|parenteral(?:ly)?\b|(?:per|via)\s(?:g-?tube|ng\stube|peg)\b|by\svein|continuous\sinfusion\b)""",
-    "value": rf"""(?:(?:[<>≤≥±+]\s?|approximately\s|about\s)?{_RANGE}(?:\s?(?:/|per)\s?{_NUMBER})?
+    "value": rf"""(?:(?<!\w-)(?:[<>≤≥±+]\s?|approximately\s|about\s)?{_RANGE}(?:\s?(?:/|per)\s?{_NUMBER})?
+        (?:\+(?!\w))?
         (?:{_SPACE}\s?(?:%|‰|°\s?[CF]?|mm\s?hg|mg/dl|g/dl|[mµμnp]?(?:g|mol|eq|iu|u)/(?:d?l|ml|min|h|24\s?h)|iu/l|bpm|beats(?:\s?(?:/|per)\s?min(?:ute)?)?|/?min\b|[cm]m\b|ms\b|kg\b|lbs?\b|degrees|[/×x]\s?10\^?\d+\s?/l|×\s?10\^?\d+(?:/[µμ]?l)?|k/ul|cells/\S{{1,6}}|/[µμ]l|/mm3))?
         (?![\s-]?(?:days?|weeks?|months?|years?|hours?|hrs?|minutes?|times|sized|fold)\b)
         |(?<![(\[-])(?:slightly\s|mildly\s|markedly\s|strongly\s|weakly\s|within\s(?:the\s)?)?(?:positive|negative|elevated|increased|decreased|reduced|raised|low|high|abnormal|unremarkable|intact|prolonged|nonreactive|trace
@@ -57,8 +58,13 @@ _COMPILED = {
     for kind, pattern in _PATTERNS.items()
 }
 _BEFORE_A_NAME = re.compile(
-    rf"(?:{_PATTERNS['route']}|{_PATTERNS['dosage']})[\s-]+(?:of\s+)?", re.IGNORECASE | re.VERBOSE
+    rf"(?:{_PATTERNS['route']}|{_PATTERNS['dosage']})[\s-]+(?:of\s+)?(?!contracepti)",
+    re.IGNORECASE | re.VERBOSE,
 )
+_REST = 8
+"""Characters of an attribute that may stand before or behind a mark of a part of it."""
+_COUNT = re.compile(r"\s(?:\d+\s)?#\d{2,}\Z")
+"""How many tablets are to be given out."""
 LEADS_ON = re.compile(
     r"[\s(\[-]*(?:(?:of|the|a|an|dose|doses|bolus|infusion|injection|in|for|with)\s+)*[\s(\[-]*"
 )
@@ -111,18 +117,30 @@ def attributes(
     return tuple(found)
 
 
-def is_attribute(text: str) -> bool:
-    """Whether it is a dose, a frequency or a route and nothing else: "qAM"."""
-    return any(_COMPILED[kind].fullmatch(text) for kind in ("dosage", "frequency", "route"))
+def is_attribute(text: str, start: int, end: int) -> bool:
+    """Whether [start, end) is a dose, a frequency or a route, or within one, and nothing else: "qAM"."""
+    return any(
+        match.start() <= start and end <= match.end()
+        for kind in ("dosage", "frequency", "route")
+        for match in _COMPILED[kind].finditer(text, max(0, start - _REST), end + _REST)
+    )
 
 
-def without_attributes(text: str, start: int, end: int) -> int:
-    """Where a medication's name begins: after the routes and strengths that a mark took in with it.
+def name_within(text: str, start: int, end: int) -> tuple[int, int]:
+    """Where a medication's name begins and ends: without the routes, strengths and frequencies that a mark
+    took in with it or stopped in the middle of.
 
-    "intravenous methylprednisolone" and "5% lignocaine" are a name each, with an attribute before it."""
+    "intravenous methylprednisolone" and "5% lignocaine" hold one name each, and so does "Tylenol p.r" of
+    "Tylenol p.r.n."."""
     while (match := _BEFORE_A_NAME.match(text, start, end)) and match.end() < end:
         start = match.end()
-    return start
+    for kind in ("dosage", "frequency"):
+        for match in _COMPILED[kind].finditer(text, start, end + _REST):
+            if start < match.start() < end <= match.end():
+                end = match.start()
+    if count := _COUNT.search(text, start, end):
+        end = count.start()
+    return start, start + len(text[start:end].rstrip(" ,"))
 
 
 _Owned = list[tuple[int, int, int]]

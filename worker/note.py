@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from models.answers import Span
 from worker.chunking import Window, windows
-from worker.sections import Section, sections
+from worker.sections import INDEX_TERMS, Section, sections
 from worker.sentences import sentences
 
 _Made = TypeVar("_Made")
@@ -87,3 +87,7 @@ class Note:
         """The section that a character of the text lies in."""
         place = bisect_right(self.sections, offset, key=lambda one: one.start)
         return self.sections[max(0, place - 1)]
+
+    def is_index_term(self, offset: int) -> bool:
+        """Whether a character belongs to what an archive has put behind the text."""
+        return self.section_at(offset).kind == INDEX_TERMS

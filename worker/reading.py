@@ -13,17 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from models.answers import Assertion, Span, Task
-from worker.attributes import is_attribute, without_attributes
 from worker.chunking import Window
 from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words, marked_labels
 from worker.denial import ASKED
 from worker.engine import Choice, Decide, Decided, Reply
 from worker.marks import decide_marks
+from worker.mistaken import meant_label, name_of
 from worker.note import Note
 from worker.prompts import prompt
 from worker.recipes import Ways
-from worker.sections import kind_of_title
-from worker.words import word_set
 
 _LOG_PROBABILITIES = (-14.0, -1e-6)
 """Between them odds are numbers."""
@@ -79,12 +77,11 @@ def _mentions(note: Note, how: Ways, *replies: Reply) -> list[Mention]:
     denied = denied_read(note, replies) if how.denial_join is not None else None
     mentions = []
     for mark in decide_marks(note.text, spans, scores, labels, how.lexicon):
-        start, end = mark.start, mark.end
-        if mark.label == "medication":
-            start = without_attributes(note.text, start, end)
-        if not (_is_heading(note, start, end, mark.label) or _is_modifier(note.text[start:end], mark.label)):
-            said = denied.at(end) if denied is not None and mark.label in ASKED else None
-            mentions.append(Mention(start, end, mark.label, mark.probability, said))
+        start, end = name_of(note, mark.start, mark.end, mark.label)
+        label = meant_label(note, start, end, mark.label)
+        if label is not None and label in how.marked_labels:
+            said = denied.at(end) if denied is not None and label in ASKED else None
+            mentions.append(Mention(start, end, label, mark.probability, said))
     return mentions
 
 
@@ -125,38 +122,11 @@ def _tokens_read(
     return spans, np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
-    """DIAGNOSIS, IMPRESSION: the name of a section is not a mention. NECK stays anatomy and BP a test, but
-    PSYCHIATRIC is no problem."""
-    section = note.section_at(start)
-    if end > section.body_start:
-        return False
-    kind = kind_of_title(section.title)
-    return label == "problem" if kind == "inherited" else kind is not None
-
-
-_MODIFIERS = word_set(
-    """
-    soft hard mild moderate severe acute subacute chronic recurrent left right bilateral upper lower
-    anterior posterior medial lateral proximal distal superior inferior small large significant
-    minimal marked diffuse multiple early late new old positive negative
-    """
-)
-"""Adjectives that say how or where something is; a value may be one of them."""
-
-
-def _is_modifier(text: str, label: str) -> bool:
-    """Nothing but adjectives, or how much of a medication and how often: what they go with was not marked."""
-    if label == "medication" and is_attribute(text):
-        return True
-    return label != "value" and _MODIFIERS.issuperset(text.lower().split())
-
-
 def kinds_read(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:
     """Each sentence of the note in order, with the probability of each kind."""
     return [
         (sentence, dict(zip(SENTENCE_KINDS, map(float, row), strict=True)))
-        for sentence, row in sentence_probabilities(note.windows, replies, choice=1)
+        for sentence, row in sentence_probabilities(note, replies, choice=1)
     ]
 
 
@@ -166,16 +136,17 @@ def sentence_ends(window: Window) -> tuple[int, ...]:
 
 
 def sentence_probabilities(
-    windows: Sequence[Window], replies: Sequence[Reply], *, choice: int = 0
+    note: Note, replies: Sequence[Reply], *, choice: int = 0
 ) -> list[tuple[Span, npt.NDArray[np.float32]]]:
-    """Each sentence of the note once, in order, with the probabilities of the choice's words at its end."""
+    """Each sentence of the note once, in order, with the probabilities of the choice's words at its end; none
+    of the index terms behind it."""
     found: list[tuple[Span, npt.NDArray[np.float32]]] = []
-    for window, reply in zip(windows, replies, strict=True):
+    for window, reply in zip(note.windows, replies, strict=True):
         assert isinstance(reply, Decided)
         rows = np.exp(reply.scores[choice].log_probabilities)
         found += [
             (sentence, row)
             for sentence, row in zip(window.sentences, rows, strict=True)
-            if sentence.start >= window.core_start
+            if sentence.start >= window.core_start and not note.is_index_term(sentence.start)
         ]
     return found

@@ -124,7 +124,7 @@ def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:
 
 def sentence_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
     """Each sentence of the note, in order, with the probability that it answers."""
-    rows = sentence_probabilities(note.windows, replies)
+    rows = sentence_probabilities(note, replies)
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]
 
 

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from worker.index_terms import index_terms_start
 from worker.stems import content_stems
 
 OTHER = "other"
 """The kind of a heading whose name is not known, and of the text before the first one."""
+INDEX_TERMS = "index_terms"
+"""The kind of what an archive has put behind the text; it has no heading and tells of no patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +29,7 @@ class Section:
     title: str
     """As written, without its colon; '' before the first heading."""
     kind: str
-    """A key of sections.toml, or 'other'."""
+    """A key of sections.toml, 'other' or 'index_terms'."""
     start: int
     body_start: int
     end: int
@@ -47,9 +50,12 @@ _MODIFIER = re.compile(r"^(?:the|patient's|current|brief|pertinent|relevant|\d+\
 
 def sections(text: str) -> tuple[Section, ...]:
     """The sections in order; they follow each other without a gap from 0 to the text's end."""
-    found = list(_headings(text))
+    behind = index_terms_start(text)
+    found = [one for one in _headings(text) if one[1] < behind]
     if not found or found[0][1] > 0:
         found.insert(0, ("", 0, 0, OTHER))
+    if 0 < behind < len(text):
+        found.append(("", behind, behind, INDEX_TERMS))
     ends = [start for _, start, _, _ in found[1:]] + [len(text)]
     return tuple(
         Section(title=title, kind=kind, start=start, body_start=body_start, end=end)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from models.answers import Span
+from worker.index_terms import index_terms_start
 from worker.words import word_set
 
 MAX_SENTENCE_CHARACTERS = 1_000
@@ -76,8 +77,10 @@ _GLUED_SUFFIXES = word_set(
 
 def sentences(text: str, max_characters: int = MAX_SENTENCE_CHARACTERS) -> tuple[Span, ...]:
     """The sentences in order: disjoint, without white space at either end, none longer than
-    `max_characters`; together they hold every character that is not white space."""
-    starts = [0, *_starts(text), len(text)]
+    `max_characters`; together they hold every character that is not white space. What an archive has put
+    behind the text is one of its own."""
+    behind = index_terms_start(text)
+    starts = [0, *(start for start in _starts(text) if start < behind), behind, len(text)]
     found = []
     for start, end in pairwise(starts):
         for piece in _short_enough(text, *_trimmed(text, start, end), max_characters):

@@ -6,7 +6,7 @@ In the note's words; a longer item is cut at its first comma, and left out where
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from models.answers import Entity, Span
@@ -17,6 +17,7 @@ TITLE_WORDS = 14
 _DIAGNOSES = ("diagnoses", "impression", "assessment")
 _EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
 _HAS_WORD = re.compile(r"[^\W\d]{3}")
+_NOTHING = re.compile(r"(?:none|nil|n/a|not applicable|unknown)\b", re.IGNORECASE)
 _CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
 _LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
 _OF_A_PROCEDURE = re.compile(
@@ -47,8 +48,19 @@ def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
         found = [one for one in found if not _EARLIER.search(one.title)] or found
         said = {piece.text.lower(): piece for section in found for piece in _said(note, section, denied)}
         if said:
-            return list(said.values())
+            names = in_full([piece.text for piece in said.values()])
+            return [piece for piece in said.values() if piece.text in names]
     return []
+
+
+def in_full(names: Sequence[str]) -> frozenset[str]:
+    """Those that are no part of another: "pain" is told by "foot pain"."""
+    lower = {name: f" {name.lower()} " for name in names}
+    return frozenset(
+        name
+        for name, own in lower.items()
+        if not any(own in other and own != other for other in lower.values())
+    )
 
 
 def _said(note: Note, section: Section, denied: Collection[Entity]) -> list[Piece]:
@@ -68,7 +80,8 @@ def _said(note: Note, section: Section, denied: Collection[Entity]) -> list[Piec
                 inside = [one for one in denied if sentence.start <= one.start < sentence.end]
                 text = text if any(one_line(one.text) in kept for one in inside) else kept
             text = text.strip(" ,.")
-            if is_item and _HAS_WORD.search(text) and len(text.split()) <= TITLE_WORDS:
+            is_said = _HAS_WORD.search(text) and not _NOTHING.match(text)
+            if is_item and is_said and len(text.split()) <= TITLE_WORDS:
                 pieces.append(Piece(text, sentence))
     return pieces
 

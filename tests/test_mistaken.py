@@ -1,0 +1,81 @@
+"""Marks that are no mentions: what a reader would not call a problem, a medication or a test."""
+
+from __future__ import annotations
+
+import pytest
+
+from worker.mistaken import meant_label, name_of
+from worker.note import Note
+
+
+def meant(text: str, words: str, label: str) -> str | None:
+    note = Note.of(text, lambda piece: len(piece.split()), 400, 400)
+    start = text.index(words)
+    return meant_label(note, start, start + len(words), label)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("The patient is afebrile.", "afebrile"),
+        ("Neck veins not distended.", "veins not distended"),
+        ("There is good turgor.", "turgor"),
+        ("It has a full range of motion.", "range of motion"),
+        ("Scope advanced without difficulty.", "difficulty"),
+        ("EXAM:  Normal lids, OU.", "lids"),
+        ("ANESTHESIA:  LMA.", "LMA"),
+        ("IMPRESSION:  Gout.", "IMPRESSION"),
+        ("He was well.surgery, hernia, sac, testicle, cord,", "hernia"),
+        ("The area was acute.", "acute"),
+    ],
+)
+def test_no_problem(text: str, words: str) -> None:
+    assert meant(text, words, "problem") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "label"),
+    [
+        ("There is limited range of motion.", "range of motion", "problem"),
+        ("She ambulates with difficulty.", "difficulty", "problem"),
+        ("Normal pressure hydrocephalus was found.", "Normal pressure hydrocephalus", "problem"),
+        ("Bilateral inguinal herniorrhaphy was done.", "inguinal herniorrhaphy", "procedure"),
+    ],
+)
+def test_what_is_marked_a_problem_and_is_something(text: str, words: str, label: str) -> None:
+    assert meant(text, words, "problem") == label
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "label"),
+    [
+        ("Skin was closed with 4-0 Vicryl.", "Vicryl", None),
+        ("She does have a couple of sodas a day.", "sodas", None),
+        ("SOCIAL HISTORY:  Cocaine in the past.", "Cocaine", None),
+        ("He got topical cocaine solution.", "cocaine", "medication"),
+        ("Insulin is given qAM.", "qAM", None),
+        ("Take aspirin t.i.d. for pain.", "t.i", None),
+        ("The creatinine is 0.92.", "creatinine", "test"),
+        ("Sodium 136, potassium 4.2.", "potassium", "test"),
+        ("Potassium 20 mEq daily.", "Potassium", "medication"),
+        ("She takes calcium with D.", "calcium", "medication"),
+        ("Dispense #40 of these.", "#40", None),
+    ],
+)
+def test_what_is_marked_a_medication(text: str, words: str, label: str | None) -> None:
+    assert meant(text, words, "medication") == label
+
+
+@pytest.mark.parametrize(
+    ("text", "marked", "label", "name"),
+    [
+        ("Tylenol p.r.n. pain", "Tylenol p.r", "medication", "Tylenol"),
+        ("a mass of the neck", "mass of the", "problem", "mass"),
+        ("some deformity of it", "deformity of", "problem", "deformity"),
+    ],
+)
+def test_a_name_ends_before_what_is_no_part_of_it(text: str, marked: str, label: str, name: str) -> None:
+    note = Note.of(text, len, 400, 400)
+    start = text.index(marked)
+    first, last = name_of(note, start, start + len(marked), label)
+    assert text[first:last] == name

@@ -1,0 +1,201 @@
+"""Mentions as a summary lists them: what holds, each once, in its fullest name, with what is stated of it.
+
+Names are the note's own characters: "pain" is told as "right upper quadrant pain" where that is written.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from models.answers import Assertion, Entity, Span
+from worker.note import Note
+from worker.stated import Piece, in_full, is_short, one_line
+from worker.words import word_set
+
+_TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
+"""Kinds of sections that say what the note is about."""
+_NOT_TAKEN = frozenset({"allergies", "discontinued", "family_history"})
+_LEAVING = re.compile(r"\bdischarge|\btransfer", re.IGNORECASE)
+_LEAST_LIST = 2
+"""Medications that are a list."""
+_EVERY_ATTRIBUTE = frozenset({"dosage", "frequency", "route", "value"})
+_DOSE_ALONE = frozenset({"dosage"})
+_NEAR = 60
+"""Characters between a mention and what is said of it that are still told in one piece."""
+_MOST_BETWEEN = 4
+"""Words between two things that are told in one piece: "heart rate in the 100s"; more is another matter."""
+_LINKS = word_set("are at been from in is measured of on only remained remains the to today was were")
+"""Words between a test and its result: "had a 0.9 cm cyst" is none of an ultrasound."""
+_LEAST_MENTION, _LEAST_IN_A_LIST = 0.5, 0.2
+"""A doubtful mention is a row among the entities, but nothing to tell a reader first; in the note's own list
+of medications hardly any is doubtful."""
+_HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
+_UNNAMED = word_set(
+    """
+    dilated distended edematous enlarged hypertrophic inflammatory narrowed osteophytic ruptured thickened
+    """
+)
+"""Words that say how something was found, and not what; alone they name no problem."""
+_SIDES = word_set("acute bilateral chronic left lower right severe upper")
+_IN_A_PLACE = re.compile(
+    r"\s(?:in|of|at|to)\s(?:(?:the|his|her|both)\s)?(?:(?:left|right|bilateral|upper|lower)\s)*",
+    re.IGNORECASE,
+)
+_ARTICLES = word_set("a an her his the")
+_LEAST_PLURAL = 4
+"""Letters; a shorter word that ends in s is no plural: "gas"."""
+_LONGEST_NAME = 8
+"""Words."""
+_Place = TypeVar("_Place", int, Span)
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    """A mention and its name in the note, [start, end): the mention with its place."""
+
+    entity: Entity
+    start: int
+    end: int
+    name: str
+    """On one line."""
+
+
+def foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
+    """The one mention that stands for the note, if there is any of this label."""
+    groups = _groups(note, entities, label)
+    fitting = [group for group in _fullest(groups) if len(group[0].name.split()) <= max_words]
+    if not fitting:
+        return []
+    first = max(fitting, key=lambda group: _weight(note, group))[0]
+    return [Piece(first.name, note.sentence_at(first.start))]
+
+
+def listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
+    """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
+    groups = _fullest(_groups(note, entities, label))
+    ranked = sorted(groups, key=lambda group: -_weight(note, group))
+    pieces = [
+        (group[0].start, _piece(note, max(group, key=lambda one: len(one.entity.attributes))))
+        for group in ranked
+    ]
+    if label == "test":  # without its result, which stands too far from it, it tells nothing
+        names = {group[0].name.lower() for group in ranked}
+        pieces = [one for one in pieces if one[1].text.lower() not in names]
+    return [piece for _, piece in sorted(within(pieces, max_words), key=lambda one: one[0])]
+
+
+def medications(note: Note, entities: Sequence[Entity], max_words: int) -> list[Piece]:
+    """Those of the list of medications, where there is one, as a whole if it fits with doses alone."""
+    taken = [
+        one
+        for one in entities
+        if one.label == "medication" and note.section_at(one.start).kind not in _NOT_TAKEN
+    ]
+    stated = [one for one in taken if note.section_at(one.start).kind == "medications"]
+    discharged = [one for one in stated if _LEAVING.search(note.section_at(one.start).title)]
+    if len(groups := _groups(note, discharged or stated, "medication")) < _LEAST_LIST:
+        return listed(note, taken, "medication", max_words)
+    for attributes in (_EVERY_ATTRIBUTE, _DOSE_ALONE):
+        pieces = [_piece(note, group[0], attributes) for group in groups]
+        if sum(map(num_words, pieces)) <= max_words:
+            break
+    return [piece for _, piece in within(((piece.source, piece) for piece in pieces), max_words)]
+
+
+def is_told(note: Note, entity: Entity) -> bool:
+    """Whether it stands in a short section that says what the note is about."""
+    section = note.section_at(entity.start)
+    return section.kind in _TELLING and is_short(section)
+
+
+def within(ranked: Iterable[tuple[_Place, Piece]], max_words: int) -> list[tuple[_Place, Piece]]:
+    """The first that fit, one after the other."""
+    kept, left = [], max_words
+    for one in ranked:
+        if num_words(one[1]) <= left:
+            kept.append(one)
+            left -= num_words(one[1])
+    return kept
+
+
+def num_words(piece: Piece) -> int:
+    return len(piece.text.split())
+
+
+def _groups(note: Note, entities: Sequence[Entity], label: str) -> list[list[_Named]]:
+    """Mentions of the same name that hold, in the order of their first."""
+    anatomy = [one for one in entities if one.label == "anatomy"] if label == "problem" else []
+    groups: dict[str, list[_Named]] = {}
+    for entity in entities:
+        is_listed = note.section_at(entity.start).kind == "medications"
+        least = _LEAST_IN_A_LIST if is_listed and label == "medication" else _LEAST_MENTION
+        is_sure = entity.probability is None or entity.probability >= least
+        is_said = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
+        is_named = label != "problem" or entity.text.lower() not in _UNNAMED
+        if entity.label == label and is_sure and is_said and is_named:
+            named = _with_place(note, entity, anatomy)
+            groups.setdefault(_key(named.name), []).append(named)
+    return list(groups.values())
+
+
+def _key(name: str) -> str:
+    """The same for "tear of the meniscus" and "tears of meniscus"."""
+    words = [word for word in name.lower().split() if word not in _ARTICLES]
+    return " ".join(word.removesuffix("s") if len(word) > _LEAST_PLURAL else word for word in words)
+
+
+def _with_place(note: Note, entity: Entity, anatomy: Sequence[Entity]) -> _Named:
+    """The mention with the part of the body before it, its side, or the part that it is said to be in."""
+    start, end = entity.start, entity.end
+    for place in reversed(anatomy):
+        if place.end < start and not note.text[place.end : start].strip():
+            start = place.start
+    if behind := _IN_A_PLACE.match(note.text, end):
+        end = next((place.end for place in anatomy if place.start == behind.end()), end)
+    sentence = note.sentence_at(entity.start)
+    before = note.text[sentence.start : start]
+    while (words := before.split()) and words[-1].lower() in _SIDES:
+        before = before[: before.rindex(words[-1])]
+        start = sentence.start + len(before)
+    name = one_line(note.text[start:end])
+    if len(name.split()) > _LONGEST_NAME or start < sentence.start or end > sentence.end:
+        start, end, name = entity.start, entity.end, one_line(entity.text)
+    return _Named(entity, start, end, name)
+
+
+def _fullest(groups: Sequence[list[_Named]]) -> list[list[_Named]]:
+    kept = in_full([group[0].name for group in groups])
+    return [group for group in groups if group[0].name in kept]
+
+
+def _weight(note: Note, group: Sequence[_Named]) -> float:
+    """How much it says what the note is about: more if named often, in a diagnosis, in full words."""
+    told = [(one.entity.probability or 0.5) * (3.0 if is_told(note, one.entity) else 1.0) for one in group]
+    return sum(told) * math.sqrt(len(group[0].entity.text.split()))
+
+
+def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:
+    """The name with what is stated of it near by in the same sentence: "normal MRI", "aspirin 81 mg"."""
+    sentence = note.sentence_at(named.start)
+    near = range(max(sentence.start, named.start - _NEAR), min(sentence.end, named.end + _NEAR) + 1)
+    said = [
+        one
+        for one in named.entity.attributes
+        if one.kind in attributes and one.start in near and one.end in near
+    ]
+    start, end = named.start, named.end
+    for one in said:
+        if one.kind == "value" and one.end < start and not note.text[one.end : start].strip():
+            start = one.start
+    for one in sorted(said, key=lambda one: one.start):
+        between = note.text[end : one.start].lower().strip(" :,=()-").split()
+        if len(between) > _MOST_BETWEEN or (one.kind == "value" and not _LINKS.issuperset(between)):
+            break
+        end = max(end, one.end)
+    text = one_line(note.text[start:end])
+    is_open = text.count("(") > text.count(")")
+    return Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)

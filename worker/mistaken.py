@@ -1,0 +1,114 @@
+"""Marks that are no mentions, or of another label than they were marked with: what a mark stands for.
+
+The network knows how a mention looks in its sentence. What a heading names, what is normal, what a wound was
+closed with, and what a laboratory measures is known here, by the lists of mistaken.toml.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from pathlib import Path
+
+from worker.attributes import is_attribute, name_within
+from worker.note import Note
+from worker.sections import kind_of_title
+
+_HAS_LETTERS = re.compile(r"[^\W\d_]")
+_OPEN_END = re.compile(r"\s+(?:of|in|with|and|to)(?:\s+(?:the|his|her|a|an))?$", re.IGNORECASE)
+_PRAISED = re.compile(r"(?:\b(?:normal|good|adequate|appropriate|excellent)\s+)+$", re.IGNORECASE)
+_NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!pressure)", re.IGNORECASE)
+_WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
+_HINDRANCES = frozenset({"difficulty", "difficulties"})
+_DONE = re.compile(r"\w(?:ectomy|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
+_OF_HABIT = re.compile(
+    r"\b(?:abstain|avoidance|consum|couple|deni|drinks?\b|drank|illegal|illicit|occasional|quit|rare|recreational"
+    r"|smok|tobacco)",
+    re.IGNORECASE,
+)
+_MEASURED_AFTER = re.compile(
+    r"\s*(?:\([^)]{1,20}\)\s*)?(?:(?:is|was|were|of|at|has ranged between)\b|:)?\s*"
+    r"(?:[<>]?\s*\d(?![\d.,-]*\s*(?:mg|mcg|g|grams?|units?|tablets?|meq)\b(?!/))"
+    r"|(?:normal|stable|within)\b|level\s+\d|stores\b)",
+    re.IGNORECASE,
+)
+_MEASURED_BEFORE = re.compile(r"\b(?:ionized|bun and|u-?tox positive for)\s+$", re.IGNORECASE)
+
+
+def name_of(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
+    """The part of the mark [start, end) that is the name: "Tylenol" of "Tylenol p.r", "mass" of "mass of"."""
+    if label == "medication":
+        start, end = name_within(note.text, start, end)
+    if open_end := _OPEN_END.search(note.text, start, end):
+        end = open_end.start()
+    return start, end
+
+
+def meant_label(note: Note, start: int, end: int, label: str) -> str | None:
+    """The label of what is marked; none where it is no mention."""
+    text = " ".join(note.text[start:end].lower().split())
+    if not text or note.is_index_term(start) or _is_heading(note, start, end, label):
+        return None
+    if label != "value" and _words("adjectives").issuperset(text.split()):
+        return None
+    if label == "problem":
+        return _meant_problem(note, start, text)
+    if label == "medication":
+        return _meant_medication(note, start, end, text)
+    is_untested = text in _words("untested") or not _HAS_LETTERS.search(text)
+    return None if label == "test" and is_untested else label
+
+
+def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
+    """DIAGNOSIS, IMPRESSION: the name of a section is not a mention. NECK stays anatomy and BP a test, but
+    PSYCHIATRIC is no problem."""
+    section = note.section_at(start)
+    if end > section.body_start:
+        return False
+    kind = kind_of_title(section.title)
+    return label == "problem" if kind == "inherited" else kind is not None
+
+
+def _meant_problem(note: Note, start: int, text: str) -> str | None:
+    """What is done to a patient ends like a procedure."""
+    if _is_no_problem(note, start, text):
+        return None
+    return "procedure" if _DONE.search(text) else "problem"
+
+
+def _is_no_problem(note: Note, start: int, text: str) -> bool:
+    """What is normal, what everybody has, or how it went; under ANESTHESIA stands what was given."""
+    before = note.text[max(0, start - 40) : start]
+    if _PRAISED.search(before) or _NORMAL.match(text):
+        return True
+    words = text.split()
+    if words[-1] in _words("normal") or " ".join(words[-2:]) in _words("normal"):
+        return True
+    if text in _words("common") and not note.text.startswith("LID", start):
+        return not _words("lacking").intersection(before.lower().split()[-3:])
+    if text in _HINDRANCES and _WITHOUT.search(before):
+        return True
+    return "anesthesia" in note.section_at(start).title.lower()
+
+
+def _meant_medication(note: Note, start: int, end: int, text: str) -> str | None:
+    """What a laboratory measures is a test; what a patient drinks or a wound is closed with is nothing."""
+    if text in _words("materials") or not _HAS_LETTERS.search(text) or is_attribute(note.text, start, end):
+        return None
+    sentence = note.sentence_at(start)
+    if text in _words("analytes") and (
+        _MEASURED_AFTER.match(note.text, end) or _MEASURED_BEFORE.search(note.text[sentence.start : start])
+    ):
+        return "test"
+    if text in _words("substances"):
+        is_social = note.section_at(start).kind == "social_history"
+        if is_social or _OF_HABIT.search(note.text, sentence.start, sentence.end):
+            return None
+    return "medication"
+
+
+@cache
+def _words(name: str) -> frozenset[str]:
+    tables = tomllib.loads(Path(__file__).with_name("mistaken.toml").read_text("utf-8"))
+    return frozenset(tables[name])
