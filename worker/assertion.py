@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -40,6 +40,7 @@ _BESIDE: dict[str, tuple[Assertion, frozenset[str] | None]] = {
     "undone": (Assertion.NEGATED, _DONE),
     "untreated": (Assertion.NEGATED, _TREATMENTS),
     "prefixed": (Assertion.NEGATED, None),
+    "needed": (Assertion.CONDITIONAL, None),
     "danger": (Assertion.CONDITIONAL, frozenset({"problem"})),
     "allergy": (Assertion.CONDITIONAL, frozenset({"medication"})),
 }
@@ -51,6 +52,9 @@ _WITHIN = re.compile(r"(?:no|not|without|never|did not)\b")
 """A finding may hold such a trigger ("no fever"); an "absence of appetite" is one of its own."""
 _ITEM_WORDS = 5
 """The most that an item of a list has: "depressive affect or eye problems"."""
+_ANOTHER_DOSE = r"\band\s+(?=\d)"
+"""Ends a scope: "lidocaine without epinephrine and 0.5% bupivacaine"."""
+_SOME_WORDS = r"(?:[^\s.;]+\s+){0,12}?"
 _Ranges = list[tuple[int, int]]
 
 
@@ -125,7 +129,8 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
         openings = {}
         for match in rule.before.finditer(text):
             openings[match.start()] = match.end()
-            if match["trigger"] and text[match.end() : match.end() + 1] not in _CLOSING:
+            is_closed = rule.assertion is Assertion.NEGATED and text.startswith(_CLOSING, match.end())
+            if match["trigger"] and not is_closed:
                 end = _reach(text, match.end(), borders, words, rule.scope_words)
                 first = match.start() if _WITHIN.match(match.group()) else match.end()
                 scopes.append(_Scope(first, match.end(), end, rule))
@@ -172,13 +177,21 @@ def _reach_back(offset: int, borders: _Ranges, words: _Ranges, limit: int) -> in
 @cache
 def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
     tables: dict[str, Any] = tomllib.loads(Path(__file__).with_name("triggers.toml").read_text("utf-8"))
-    ends = re.compile(_alternatives(tables.pop("ends")) + f"|[{tables.pop('ends_at')}]")
+    ends = re.compile(_alternatives(tables.pop("ends")) + f"|[{tables.pop('ends_at')}]|{_ANOTHER_DOSE}")
     rules = []
     for name, table in tables.items():
-        before, after = (_triggers(table[side], table["pseudo"]) for side in ("before", "after"))
+        pseudo = [*table["pseudo"], *_of_relatives(table)]
+        before, after = (_triggers(table[side], pseudo) for side in ("before", "after"))
         told, labels = _BESIDE[name] if name in _BESIDE else (Assertion(name), None)
         rules.append(_Rules(told, labels, before, after, table["scope"], table["scope_after"]))
     return ends, tuple(rules)
+
+
+def _of_relatives(table: dict[str, Any]) -> Iterator[str]:
+    """ "her husband noted", "in the care of his mother": whoever tells is not told of."""
+    for who in table.get("relatives", []):
+        yield from (f"{who} {telling}" for telling in table["telling"])
+        yield from (f"{beside} {who}" for beside in table["beside"])
 
 
 def _triggers(phrases: list[str], pseudo: list[str]) -> re.Pattern[str]:
@@ -192,7 +205,8 @@ def _alternatives(phrases: Iterable[str]) -> str:
 
 
 def _phrase(phrase: str) -> str:
-    escaped = r"\s+".join(re.escape(word) for word in phrase.split())
+    """As a pattern; "…" stands for some words of the same clause."""
+    escaped = r"\s+".join(re.escape(word) for word in phrase.split()).replace(r"…\s+", _SOME_WORDS)
     return (
         (r"(?<![\w-])" if phrase[0].isalnum() else "") + escaped + (r"(?!\w)" if phrase[-1].isalnum() else "")
     )

@@ -19,14 +19,14 @@ from worker.note import Note
 from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
 from worker.search import joined_scores
-from worker.stated import TITLE_WORDS, Piece, named_procedure, one_line, stated
+from worker.stated import TITLE_WORDS, Piece, named_procedure, one_line, stated, stated_problems
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 _FOLLOWING_UP = re.compile(
     r"""\b(?:follow(?:ed)?[ -]?up\b|appointments?\b|clinic\b|continue\b|instructed\b|plan(?:s|ned)?\b
     |discharged\b|discharge\s(?:home|instructions|plan|to)\b|recheck|recommend
     |returns?\s(?:to|in|for|if|visit)\b|to\sbe\s(?:followed|seen)\b
-    |should\s(?:be|call|continue|follow|have|return|take)\b
+    |should\s(?:be\s(?:continued|followed|obtained|repeated|scheduled|seen)|call|continue|follow|return)\b
     |will\s(?:be\s)?(?:also\s)?(?:admit|arrange|check|continue|discharge|follow|give|have|keep|need|obtain
         |order|place|plan|proceed|refer|return|schedule|see|send|sent|start|undergo)
     )""",
@@ -117,7 +117,7 @@ def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[Pi
     told = [
         piece
         for _, piece in within(
-            ((piece.source, piece) for piece in stated(note, _denied(entities))), max_words
+            ((piece.source, piece) for piece in stated_problems(note, _denied(entities))), max_words
         )
     ]
     whole = " ".join(piece.text for piece in told).lower()
@@ -180,8 +180,10 @@ def _denied(entities: Sequence[Entity]) -> list[Entity]:
 def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:
     """The stated diagnosis, else the foremost problem, and the procedure; without any the first words."""
     done = [one for one in entities if is_told(note, one)]
+    denied = _denied(entities)
+    found = stated_problems(note, denied) or stated(note, denied) or foremost(note, entities, "problem", 6)
     title = [
-        *(stated(note, _denied(entities))[:1] or foremost(note, entities, "problem", 6)),
+        *found[:1],
         *(named_procedure(note) or foremost(note, done, "procedure", 8)),
     ]
     if title:

@@ -30,9 +30,9 @@ _MOST_BETWEEN = 4
 """Words between two things that are told in one piece: "heart rate in the 100s"; more is another matter."""
 _LINKS = word_set("are at been from in is measured of on only remained remains the to today was were")
 """Words between a test and its result: "had a 0.9 cm cyst" is none of an ultrasound."""
-_LEAST_MENTION, _LEAST_IN_A_LIST = 0.5, 0.2
-"""A doubtful mention is a row among the entities, but nothing to tell a reader first; in the note's own list
-of medications hardly any is doubtful."""
+_LEAST_MENTION, _LEAST_IN_FULL = 0.5, 0.25
+"""A doubtful mention is a row among the entities, but nothing to tell a reader first. A name of several words
+is as probable as its least word, and in the note's own list of medications hardly any is doubtful."""
 _HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
 _UNNAMED = word_set(
     """
@@ -40,6 +40,9 @@ _UNNAMED = word_set(
     """
 )
 """Words that say how something was found, and not what; alone they name no problem."""
+_GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
+_OF_A_GENERAL = 0.4
+"""What a general word is worth beside one that says which: "tumor" beside "carcinoma"."""
 _SIDES = word_set("acute bilateral chronic left lower right severe upper")
 _IN_A_PLACE = re.compile(
     r"\s(?:in|of|at|to)\s(?:(?:the|his|her|both)\s)?(?:(?:left|right|bilateral|upper|lower)\s)*",
@@ -132,7 +135,8 @@ def _groups(note: Note, entities: Sequence[Entity], label: str) -> list[list[_Na
     groups: dict[str, list[_Named]] = {}
     for entity in entities:
         is_listed = note.section_at(entity.start).kind == "medications"
-        least = _LEAST_IN_A_LIST if is_listed and label == "medication" else _LEAST_MENTION
+        is_in_full = len(entity.text.split()) > 1 or (is_listed and label == "medication")
+        least = _LEAST_IN_FULL if is_in_full else _LEAST_MENTION
         is_sure = entity.probability is None or entity.probability >= least
         is_said = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
         is_named = label != "problem" or entity.text.lower() not in _UNNAMED
@@ -175,7 +179,8 @@ def _fullest(groups: Sequence[list[_Named]]) -> list[list[_Named]]:
 def _weight(note: Note, group: Sequence[_Named]) -> float:
     """How much it says what the note is about: more if named often, in a diagnosis, in full words."""
     told = [(one.entity.probability or 0.5) * (3.0 if is_told(note, one.entity) else 1.0) for one in group]
-    return sum(told) * math.sqrt(len(group[0].entity.text.split()))
+    said = group[0].entity.text
+    return sum(told) * math.sqrt(len(said.split())) * (_OF_A_GENERAL if said.lower() in _GENERAL else 1.0)
 
 
 def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:

@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from worker.words import is_hyphened
+
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]{2,40}[A-Za-z]")
 _BEFORE_A_DOSE = re.compile(
     r"([A-Za-z][A-Za-z-]{2,40}[A-Za-z])\s+(?:\d+(?:[.,]\d+)*)\s?-?(?:mg|mcg|µg|units?|meq|iu|puffs?)\b",
@@ -26,6 +28,13 @@ def medications_in(text: str) -> Iterator[str]:
         word = match.group().lower()
         if is_medication(word) or (match.start() in dosed and word not in _lists()["before_doses"]):
             yield word
+
+
+def names_in(text: str) -> Iterator[tuple[int, int]]:
+    """Where names of medications stand, [start, end), in order; none that only a dose tells of."""
+    for match in _WORD.finditer(text):
+        if is_medication(match.group().lower()) and not is_hyphened(text, *match.span()):
+            yield match.span()
 
 
 def is_medication(word: str) -> bool:

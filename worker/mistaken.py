@@ -21,7 +21,10 @@ _PRAISED = re.compile(r"(?:\b(?:normal|good|adequate|appropriate|excellent)\s+)+
 _NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!pressure)", re.IGNORECASE)
 _WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
 _HINDRANCES = frozenset({"difficulty", "difficulties"})
-_DONE = re.compile(r"\w(?:ectomy|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
+_DONE = re.compile(r"\w(?:ectomy|desis|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
+_DEVICE = re.compile(
+    r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
+)
 _OF_HABIT = re.compile(
     r"\b(?:abstain|avoidance|consum|couple|deni|drinks?\b|drank|illegal|illicit|occasional|quit|rare|recreational"
     r"|smok|tobacco)",
@@ -33,7 +36,7 @@ _MEASURED_AFTER = re.compile(
     r"|(?:normal|stable|within)\b|level\s+\d|stores\b)",
     re.IGNORECASE,
 )
-_MEASURED_BEFORE = re.compile(r"\b(?:ionized|bun and|u-?tox positive for)\s+$", re.IGNORECASE)
+_MEASURED_BEFORE = re.compile(r"\b(?:ionized|decreased|bun and|u-?tox positive for)\s+$", re.IGNORECASE)
 
 
 def name_of(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
@@ -71,9 +74,13 @@ def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
 
 
 def _meant_problem(note: Note, start: int, text: str) -> str | None:
-    """What is done to a patient ends like a procedure."""
-    if _is_no_problem(note, start, text):
+    """What is done to a patient ends like a procedure, and tests are in a list."""
+    if _is_no_problem(note, start, text) or text in _words("substances") or text in _words("untested"):
         return None
+    if text == "bipolar" and _DEVICE.match(note.text, start + len(text)):
+        return None
+    if text in _words("tests"):
+        return "test"
     return "procedure" if _DONE.search(text) else "problem"
 
 
@@ -85,7 +92,7 @@ def _is_no_problem(note: Note, start: int, text: str) -> bool:
     words = text.split()
     if words[-1] in _words("normal") or " ".join(words[-2:]) in _words("normal"):
         return True
-    if text in _words("common") and not note.text.startswith("LID", start):
+    if (text in _words("common") or words[-1] == "pulses") and not note.text.startswith("LID", start):
         return not _words("lacking").intersection(before.lower().split()[-3:])
     if text in _HINDRANCES and _WITHOUT.search(before):
         return True

@@ -5,7 +5,7 @@ of its sentences tells of. Entities and the chosen summary ask the same, so it i
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel, mark_
 from worker.denial import ASKED
 from worker.engine import Choice, Decide, Decided, Reply
 from worker.marks import decide_marks
+from worker.medications import names_in
 from worker.mistaken import meant_label, name_of
 from worker.note import Note
 from worker.prompts import prompt
@@ -35,6 +36,7 @@ class Mention:
     end: int
     label: str
     probability: float | None
+    """None where it was not marked but known: a list's item, a medication by its name."""
     denied: float | None = None
     """Log odds that it is, as the network has it; none where it was not asked."""
 
@@ -82,7 +84,18 @@ def _mentions(note: Note, how: Ways, *replies: Reply) -> list[Mention]:
         if label is not None and label in how.marked_labels:
             said = denied.at(end) if denied is not None and label in ASKED else None
             mentions.append(Mention(start, end, label, mark.probability, said))
-    return mentions
+    return [*mentions, *_known_medications(note, mentions, how)]
+
+
+def _known_medications(note: Note, mentions: Sequence[Mention], how: Ways) -> Iterator[Mention]:
+    """Names of medications where nothing was marked. Of 19 in 249 notes of MTSamples all were given or taken,
+    or somebody was allergic to them."""
+    if "medication" in how.marked_labels:
+        taken = [(one.start, one.end) for one in mentions]
+        for start, end in names_in(note.text):
+            is_free = all(end <= first or last <= start for first, last in taken)
+            if is_free and meant_label(note, start, end, "medication") == "medication":
+                yield Mention(start, end, "medication", None)
 
 
 @dataclass(frozen=True, slots=True)

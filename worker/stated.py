@@ -17,9 +17,15 @@ TITLE_WORDS = 14
 _DIAGNOSES = ("diagnoses", "impression", "assessment")
 _EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
 _HAS_WORD = re.compile(r"[^\W\d]{3}")
-_NOTHING = re.compile(r"(?:none|nil|n/a|not applicable|unknown)\b", re.IGNORECASE)
+_NOTHING = re.compile(r"(?:as above|none|nil|n/a|not applicable|same|see above|unknown)\b", re.IGNORECASE)
+_NO_PROBLEM = re.compile(
+    r"(?:clinical correlation|essentially normal|grossly normal|he|i|if|it|negative|no|normal|please|she|status post"
+    r"|successful(?:ly)?|the patient|the report|this|unremarkable|we)\b",
+    re.IGNORECASE,
+)
+"""How what is no problem begins, in a note's own list of what it found: "Normal appendix"."""
 _CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
-_LIST_NUMBER = re.compile(r"^\d{1,2}[.)]\s+")
+_LIST_NUMBER = re.compile(r"^\d{1,2}[.)](?:\s+|(?=[A-Z]))")
 _OF_A_PROCEDURE = re.compile(
     r"^(?!.*\b(?:indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
     re.IGNORECASE,
@@ -51,6 +57,11 @@ def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
             names = in_full([piece.text for piece in said.values()])
             return [piece for piece in said.values() if piece.text in names]
     return []
+
+
+def stated_problems(note: Note, denied: Collection[Entity]) -> list[Piece]:
+    """Of what is stated all that is a problem: of "Normal appendix" and "Small hernia" the second."""
+    return [piece for piece in stated(note, denied) if not _NO_PROBLEM.match(piece.text)]
 
 
 def in_full(names: Sequence[str]) -> frozenset[str]:
