@@ -36,10 +36,11 @@ is as probable as its least word, and in the note's own list of medications hard
 _HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
 _UNNAMED = word_set(
     """
-    dilated distended edematous enlarged hypertrophic inflammatory narrowed osteophytic ruptured thickened
+    dilated distended edematous enlarged hypertrophic inflammatory medication medications narrowed osteophytic
+    ruptured thickened
     """
 )
-"""Words that say how something was found, and not what; alone they name no problem."""
+"""Words that say how something was found, and not what; alone they name no problem and no medication."""
 _GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
 _OF_A_GENERAL = 0.4
 """What a general word is worth beside one that says which: "tumor" beside "carcinoma"."""
@@ -139,7 +140,7 @@ def _groups(note: Note, entities: Sequence[Entity], label: str) -> list[list[_Na
         least = _LEAST_IN_FULL if is_in_full else _LEAST_MENTION
         is_sure = entity.probability is None or entity.probability >= least
         is_said = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
-        is_named = label != "problem" or entity.text.lower() not in _UNNAMED
+        is_named = entity.text.lower() not in _UNNAMED
         if entity.label == label and is_sure and is_said and is_named:
             named = _with_place(note, entity, anatomy)
             groups.setdefault(_key(named.name), []).append(named)

@@ -22,6 +22,7 @@ _NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!press
 _WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
 _HINDRANCES = frozenset({"difficulty", "difficulties"})
 _DONE = re.compile(r"\w(?:ectomy|desis|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
+_VACCINE = re.compile(r"(?:\s+(?:and|or)\s+\w+)?\s+(?:vaccin|immuni[sz]|shot\b)", re.IGNORECASE)
 _DEVICE = re.compile(
     r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
 )
@@ -76,6 +77,8 @@ def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
 def _meant_problem(note: Note, start: int, text: str) -> str | None:
     """What is done to a patient ends like a procedure, and tests are in a list."""
     if _is_no_problem(note, start, text) or text in _words("substances") or text in _words("untested"):
+        return None
+    if _VACCINE.match(note.text, start + len(text)):
         return None
     if text == "bipolar" and _DEVICE.match(note.text, start + len(text)):
         return None

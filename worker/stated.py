@@ -19,8 +19,9 @@ _EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
 _HAS_WORD = re.compile(r"[^\W\d]{3}")
 _NOTHING = re.compile(r"(?:as above|none|nil|n/a|not applicable|same|see above|unknown)\b", re.IGNORECASE)
 _NO_PROBLEM = re.compile(
-    r"(?:clinical correlation|essentially normal|grossly normal|he|i|if|it|negative|no|normal|please|she|status post"
-    r"|successful(?:ly)?|the patient|the report|this|unremarkable|we)\b",
+    r"(?:clinical correlation|essentially normal|grossly normal|he|i|if|improved|it|negative|no|normal"
+    r"|otherwise normal|please|she|status post|successful(?:ly)?|the patient|the report|this|unremarkable"
+    r"|we)\b",
     re.IGNORECASE,
 )
 """How what is no problem begins, in a note's own list of what it found: "Normal appendix"."""
