@@ -64,6 +64,16 @@ def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(marked: str
         ("Tylenol as needed for [pain].", Assertion.CONDITIONAL),
         ("Risks included but were not limited to bleeding and [infection].", Assertion.CONDITIONAL),
         ("The potential complications of bleeding and [perforation] were told.", Assertion.CONDITIONAL),
+        ("Risks of the surgery were told to include, among others, [infection].", Assertion.CONDITIONAL),
+        ("She was told of complications which might occur: [bleeding].", Assertion.CONDITIONAL),
+        ("One tablet p.r.n. [pain], and he has gout.", Assertion.CONDITIONAL),
+        ("One tablet p.r.n. pain, and he has [gout].", Assertion.PRESENT),
+        ("She is well; if she develops any [vomiting] she should return.", Assertion.CONDITIONAL),
+        ("She has a three-year history of [small cell lung cancer].", Assertion.PRESENT),
+        ("Her husband noted mild [dysarthria].", Assertion.PRESENT),
+        ("An area of relative sparing and [inflammation].", Assertion.PRESENT),
+        ("[Swelling] with questionable early disease.", Assertion.PRESENT),
+        ("[Swelling] is questionable.", Assertion.POSSIBLE),
         ("Mother died of [breast cancer].", Assertion.FAMILY),
         ("Discharged in the care of his mother with [contusions].", Assertion.PRESENT),
         ("No family history of [breast cancer].", Assertion.NEGATED),
@@ -124,6 +134,9 @@ def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.Data
         ("She could not walk after [surgery].", "procedure", Assertion.PRESENT),
         ("It did not show [stents].", "procedure", Assertion.PRESENT),
         ("After starting [diuretics] the symptoms resolved.", "medication", Assertion.PRESENT),
+        ("She is allergic to [penicillin].", "medication", Assertion.CONDITIONAL),
+        ("Lidocaine without [epinephrine] and 0.5% bupivacaine.", "medication", Assertion.NEGATED),
+        ("Lidocaine without epinephrine and 0.5% [bupivacaine].", "medication", Assertion.PRESENT),
     ],
 )
 def test_what_is_done_is_negated_by_words_of_its_own(marked, label, said):
@@ -172,3 +185,10 @@ def test_a_list_of_short_items_is_denied_to_its_end_and_a_longer_phrase_ends_it(
 def test_what_opens_a_scope_closes_none_behind_it():
     assert told("He stayed [dizzy] and free of pain.") is Assertion.PRESENT
     assert told("He stayed dizzy and free of [pain].") is Assertion.NEGATED
+
+
+def test_what_stands_under_allergies_is_not_given_and_what_stands_under_a_history_may_be() -> None:
+    assert told("[Sulfa], causes nausea.", "allergies", "medication") is Assertion.CONDITIONAL
+    assert told("No known [allergies].", "allergies") is Assertion.NEGATED
+    assert told("Gout, on [allopurinol].", "past_history", "medication") is Assertion.PRESENT
+    assert told("[Gout], on allopurinol.", "past_history") is Assertion.HISTORICAL

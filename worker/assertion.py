@@ -33,6 +33,8 @@ _OF_SECTION = {
 }
 
 
+_STILL = frozenset({("past_history", "medication")})
+"""What is taken for an old disease is mostly taken still."""
 _TREATMENTS = frozenset({"medication", "procedure"})
 _DONE = _TREATMENTS | {"test"}
 """Labels of what is done to a patient; the others are found."""
@@ -110,7 +112,7 @@ def assertions(
         for scope in _scopes(sentence)
         if scope.trigger_start <= start and scope.start < end <= scope.end and scope.rules.are_of(label)
     }
-    if section_kind in _OF_SECTION:
+    if section_kind in _OF_SECTION and (section_kind, label) not in _STILL:
         held.add(_OF_SECTION[section_kind])
     return frozenset(held)
 

@@ -32,7 +32,7 @@ _OF_HABIT = re.compile(
     re.IGNORECASE,
 )
 _MEASURED_AFTER = re.compile(
-    r"\s*(?:\([^)]{1,20}\)\s*)?(?:(?:is|was|were|of|at|has ranged between)\b|:)?\s*"
+    r"\s*(?:\([^)]{1,20}\)\s*)?(?:(?:at that time\s+)?(?:is|was|were|of|at|has ranged between)\b|:)?\s*"
     r"(?:[<>]?\s*\d(?![\d.,-]*\s*(?:mg|mcg|g|grams?|units?|tablets?|meq)\b(?!/))"
     r"|(?:normal|stable|within)\b|level\s+\d|stores\b)",
     re.IGNORECASE,
