@@ -26,6 +26,7 @@ _VACCINE = re.compile(r"(?:\s+(?:and|or)\s+\w+)?\s+(?:vaccin|immuni[sz]|shot\b)"
 _DEVICE = re.compile(
     r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
 )
+_GERM = re.compile(r"(?:coccus|virus|bacter\w*|coli)$")
 _OF_HABIT = re.compile(
     r"\b(?:abstain|avoidance|consum|couple|deni|drinks?\b|drank|illegal|illicit|occasional|quit|rare|recreational"
     r"|smok|tobacco)",
@@ -37,7 +38,9 @@ _MEASURED_AFTER = re.compile(
     r"|(?:normal|stable|within)\b|level\s+\d|stores\b)",
     re.IGNORECASE,
 )
-_MEASURED_BEFORE = re.compile(r"\b(?:ionized|decreased|bun and|u-?tox positive for)\s+$", re.IGNORECASE)
+_MEASURED_BEFORE = re.compile(
+    r"\b(?:ionized|decreased|elevated|bun and|u-?tox positive for)\s+$", re.IGNORECASE
+)
 
 
 def name_of(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
@@ -75,7 +78,7 @@ def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
 
 
 def _meant_problem(note: Note, start: int, text: str) -> str | None:
-    """What is done to a patient ends like a procedure, and tests are in a list."""
+    """What is done to a patient ends like a procedure; tests and regimens are in lists."""
     if _is_no_problem(note, start, text) or text in _words("substances") or text in _words("untested"):
         return None
     if _VACCINE.match(note.text, start + len(text)):
@@ -84,6 +87,8 @@ def _meant_problem(note: Note, start: int, text: str) -> str | None:
         return None
     if text in _words("tests"):
         return "test"
+    if text in _words("regimens"):
+        return "medication"
     return "procedure" if _DONE.search(text) else "problem"
 
 
@@ -104,7 +109,12 @@ def _is_no_problem(note: Note, start: int, text: str) -> bool:
 
 def _meant_medication(note: Note, start: int, end: int, text: str) -> str | None:
     """What a laboratory measures is a test; what a patient drinks or a wound is closed with is nothing."""
-    if text in _words("materials") or not _HAS_LETTERS.search(text) or is_attribute(note.text, start, end):
+    if (
+        text in _words("materials")
+        or _GERM.search(text)
+        or not _HAS_LETTERS.search(text)
+        or is_attribute(note.text, start, end)
+    ):
         return None
     sentence = note.sentence_at(start)
     if text in _words("analytes") and (
