@@ -19,7 +19,7 @@ from worker.note import Note
 from worker.reading import kinds_read, mentions_read, reading_requests
 from worker.recipes import Ways
 from worker.search import joined_scores
-from worker.stated import TITLE_WORDS, Piece, named_procedure, one_line, stated, stated_problems
+from worker.stated import TITLE_WORDS, Piece, named_procedure, one_line, stated, stated_problems, stated_well
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 _FOLLOWING_UP = re.compile(
@@ -181,7 +181,9 @@ def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:
     """The stated diagnosis, else the foremost problem, and the procedure; without any the first words."""
     done = [one for one in entities if is_told(note, one)]
     denied = _denied(entities)
-    found = stated_problems(note, denied) or stated(note, denied) or foremost(note, entities, "problem", 6)
+    found = (
+        stated_problems(note, denied) or stated_well(note, denied) or foremost(note, entities, "problem", 6)
+    )
     title = [
         *found[:1],
         *(named_procedure(note) or foremost(note, done, "procedure", 8)),

@@ -17,15 +17,21 @@ from worker.sections import kind_of_title
 
 _HAS_LETTERS = re.compile(r"[^\W\d_]")
 _OPEN_END = re.compile(r"\s+(?:of|in|with|and|to)(?:\s+(?:the|his|her|a|an))?$", re.IGNORECASE)
+
+# What a problem is no problem beside, and what it then is.
 _PRAISED = re.compile(r"(?:\b(?:normal|good|adequate|appropriate|excellent)\s+)+$", re.IGNORECASE)
 _NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!pressure)", re.IGNORECASE)
 _WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
 _HINDRANCES = frozenset({"difficulty", "difficulties"})
-_DONE = re.compile(r"\w(?:ectomy|desis|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
 _VACCINE = re.compile(r"(?:\s+(?:and|or)\s+\w+)?\s+(?:vaccin|immuni[sz]|shot\b)", re.IGNORECASE)
 _DEVICE = re.compile(
     r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
 )
+_DONE = re.compile(r"\w(?:ectomy|desis|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
+_RENAMED = {"tests": "test", "regimens": "medication"}
+"""Lists of what is marked a problem and is something else."""
+
+# What a medication is none beside.
 _GERM = re.compile(r"(?:coccus|virus|bacter\w*|coli)$")
 _OF_HABIT = re.compile(
     r"\b(?:abstain|avoidance|consum|couple|deni|drinks?\b|drank|illegal|illicit|occasional|quit|rare|recreational"
@@ -35,7 +41,7 @@ _OF_HABIT = re.compile(
 _MEASURED_AFTER = re.compile(
     r"\s*(?:\([^)]{1,20}\)\s*)?(?:(?:at that time\s+)?(?:is|was|were|of|at|has ranged between)\b|:)?\s*"
     r"(?:[<>]?\s*\d(?![\d.,-]*\s*(?:mg|mcg|g|grams?|units?|tablets?|meq)\b(?!/))"
-    r"|(?:normal|stable|within)\b|level\s+\d|stores\b)",
+    r"|(?:normal|stable|within)\b|levels?,|level\s+\d|stores\b)",
     re.IGNORECASE,
 )
 _MEASURED_BEFORE = re.compile(
@@ -60,7 +66,7 @@ def meant_label(note: Note, start: int, end: int, label: str) -> str | None:
     if label != "value" and _words("adjectives").issuperset(text.split()):
         return None
     if label == "problem":
-        return _meant_problem(note, start, text)
+        return _meant_problem(note, start, end, text)
     if label == "medication":
         return _meant_medication(note, start, end, text)
     is_untested = text in _words("untested") or not _HAS_LETTERS.search(text)
@@ -77,44 +83,43 @@ def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
     return label == "problem" if kind == "inherited" else kind is not None
 
 
-def _meant_problem(note: Note, start: int, text: str) -> str | None:
-    """What is done to a patient ends like a procedure; tests and regimens are in lists."""
-    if _is_no_problem(note, start, text) or text in _words("substances") or text in _words("untested"):
+def _meant_problem(note: Note, start: int, end: int, text: str) -> str | None:
+    """Tests and regimens are in lists; what is done to a patient ends like a procedure."""
+    if text in _words("substances") | _words("untested") or _is_well(note, start, text):
         return None
-    if _VACCINE.match(note.text, start + len(text)):
+    if _VACCINE.match(note.text, end) or (text == "bipolar" and _DEVICE.match(note.text, end)):
         return None
-    if text == "bipolar" and _DEVICE.match(note.text, start + len(text)):
-        return None
-    if text in _words("tests"):
-        return "test"
-    if text in _words("regimens"):
-        return "medication"
+    for name, label in _RENAMED.items():
+        if text in _words(name):
+            return label
     return "procedure" if _DONE.search(text) else "problem"
 
 
-def _is_no_problem(note: Note, start: int, text: str) -> bool:
+def _is_well(note: Note, start: int, text: str) -> bool:
     """What is normal, what everybody has, or how it went; under ANESTHESIA stands what was given."""
-    before = note.text[max(0, start - 40) : start]
+    before, words = note.text[max(0, start - 40) : start], text.split()
     if _PRAISED.search(before) or _NORMAL.match(text):
         return True
-    words = text.split()
     if words[-1] in _words("normal") or " ".join(words[-2:]) in _words("normal"):
         return True
-    if (text in _words("common") or words[-1] == "pulses") and not note.text.startswith("LID", start):
-        return not _words("lacking").intersection(before.lower().split()[-3:])
+    if _is_common(text) and not note.text.startswith("LID", start):
+        return not _words("lacking").intersection([*before.lower().split()[-3:], *words])
     if text in _HINDRANCES and _WITHOUT.search(before):
         return True
     return "anesthesia" in note.section_at(start).title.lower()
 
 
+def _is_common(text: str) -> bool:
+    """Whether it is what everybody has, wherever: "full range of motion", "peripheral pulses"."""
+    first, _, rest = text.partition(" ")
+    return text in _words("common") or (first in _words("anywhere") and rest in _words("common"))
+
+
 def _meant_medication(note: Note, start: int, end: int, text: str) -> str | None:
     """What a laboratory measures is a test; what a patient drinks or a wound is closed with is nothing."""
-    if (
-        text in _words("materials")
-        or _GERM.search(text)
-        or not _HAS_LETTERS.search(text)
-        or is_attribute(note.text, start, end)
-    ):
+    if text in _words("materials") or _GERM.search(text) or not _HAS_LETTERS.search(text):
+        return None
+    if is_attribute(note.text, start, end):
         return None
     sentence = note.sentence_at(start)
     if text in _words("analytes") and (

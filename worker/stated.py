@@ -18,10 +18,15 @@ _DIAGNOSES = ("diagnoses", "impression", "assessment")
 _EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
 _HAS_WORD = re.compile(r"[^\W\d]{3}")
 _NOTHING = re.compile(r"(?:as above|none|nil|n/a|not applicable|same|see above|unknown)\b", re.IGNORECASE)
+_FOUND_WELL = re.compile(
+    r"(?:essentially |grossly |otherwise )?"
+    r"(?:improved|negative|no|normal|status post|successful(?:ly)?|unremarkable)\b",
+    re.IGNORECASE,
+)
 _NO_PROBLEM = re.compile(
-    r"(?:clinical correlation|essentially normal|grossly normal|he|i|if|improved|it|negative|no|normal"
-    r"|otherwise normal|please|she|status post|successful(?:ly)?|the patient|the report|this|unremarkable"
-    r"|we)\b",
+    _FOUND_WELL.pattern
+    + r"|(?:clinical correlation|he|i|if|it|please|she|the patient|the report"
+    + r"|there (?:is|are|was|were) no|this|we)\b",
     re.IGNORECASE,
 )
 """How what is no problem begins, in a note's own list of what it found: "Normal appendix"."""
@@ -63,6 +68,11 @@ def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
 def stated_problems(note: Note, denied: Collection[Entity]) -> list[Piece]:
     """Of what is stated all that is a problem: of "Normal appendix" and "Small hernia" the second."""
     return [piece for piece in stated(note, denied) if not _NO_PROBLEM.match(piece.text)]
+
+
+def stated_well(note: Note, denied: Collection[Entity]) -> list[Piece]:
+    """Of what is stated what was found to be well, or done."""
+    return [piece for piece in stated(note, denied) if _FOUND_WELL.match(piece.text)]
 
 
 def in_full(names: Sequence[str]) -> frozenset[str]:
