@@ -20,7 +20,10 @@ def meant(text: str, words: str, label: str) -> str | None:
         ("The patient is afebrile.", "afebrile"),
         ("Neck veins not distended.", "veins not distended"),
         ("There is good turgor.", "turgor"),
-        ("It has a full range of motion.", "range of motion"),
+        ("It has a full range of motion.", "full range of motion"),
+        ("There was minimal blood loss.", "blood loss"),
+        ("He had hepatitis A and B vaccines.", "hepatitis A"),
+        ("A bipolar hemiarthroplasty was done.", "bipolar"),
         ("Scope advanced without difficulty.", "difficulty"),
         ("EXAM:  Normal lids, OU.", "lids"),
         ("ANESTHESIA:  LMA.", "LMA"),
@@ -38,6 +41,10 @@ def test_no_problem(text: str, words: str) -> None:
     [
         ("There is limited range of motion.", "range of motion", "problem"),
         ("She ambulates with difficulty.", "difficulty", "problem"),
+        ("She has bipolar disorder.", "bipolar", "problem"),
+        ("Levodopa caused LID in half.", "LID", "problem"),
+        ("The MMSE was 27/30.", "MMSE", "test"),
+        ("She refused CMF therapy.", "CMF", "medication"),
         ("Normal pressure hydrocephalus was found.", "Normal pressure hydrocephalus", "problem"),
         ("Bilateral inguinal herniorrhaphy was done.", "inguinal herniorrhaphy", "procedure"),
     ],
@@ -60,6 +67,7 @@ def test_what_is_marked_a_problem_and_is_something(text: str, words: str, label:
         ("Potassium 20 mEq daily.", "Potassium", "medication"),
         ("She takes calcium with D.", "calcium", "medication"),
         ("Dispense #40 of these.", "#40", None),
+        ("Prophylaxis for Group B Streptococcus.", "Group B Streptococcus", None),
     ],
 )
 def test_what_is_marked_a_medication(text: str, words: str, label: str | None) -> None:

@@ -103,7 +103,7 @@ def _is_well(note: Note, start: int, text: str) -> bool:
     if words[-1] in _words("normal") or " ".join(words[-2:]) in _words("normal"):
         return True
     if _is_common(text) and not note.text.startswith("LID", start):
-        return not _words("lacking").intersection([*before.lower().split()[-3:], *words])
+        return not _words("lacking").intersection(before.lower().split()[-3:])
     if text in _HINDRANCES and _WITHOUT.search(before):
         return True
     return "anesthesia" in note.section_at(start).title.lower()
