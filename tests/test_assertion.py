@@ -192,3 +192,8 @@ def test_what_stands_under_allergies_is_not_given_and_what_stands_under_a_histor
     assert told("No known [allergies].", "allergies") is Assertion.NEGATED
     assert told("Gout, on [allopurinol].", "past_history", "medication") is Assertion.PRESENT
     assert told("[Gout], on allopurinol.", "past_history") is Assertion.HISTORICAL
+
+
+def test_a_part_of_the_body_is_there_whatever_is_said_of_it() -> None:
+    assert told("No lesion of the [liver].", label="anatomy") is Assertion.PRESENT
+    assert told("Her mother's [liver] was large.", label="anatomy") is Assertion.PRESENT

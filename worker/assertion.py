@@ -38,6 +38,8 @@ _STILL = frozenset({("past_history", "medication")})
 _TREATMENTS = frozenset({"medication", "procedure"})
 _DONE = _TREATMENTS | {"test"}
 """Labels of what is done to a patient; the others are found."""
+_ALWAYS_THERE = "anatomy"
+"""Of 2,208 in MACCROBAT's training and dev halves none is negated."""
 _BESIDE: dict[str, tuple[Assertion, frozenset[str] | None]] = {
     "undone": (Assertion.NEGATED, _DONE),
     "untreated": (Assertion.NEGATED, _TREATMENTS),
@@ -106,7 +108,9 @@ def foremost(held: frozenset[Assertion]) -> Assertion:
 def assertions(
     sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> frozenset[Assertion]:
-    """Every assertion that holds of sentence[start:end]; empty: present."""
+    """Every assertion that holds of sentence[start:end]; empty: present, as a part of the body always is."""
+    if label == _ALWAYS_THERE:
+        return frozenset()
     held = {
         scope.rules.assertion
         for scope in _scopes(sentence)
