@@ -175,6 +175,15 @@ def test_a_problem_is_told_with_its_place() -> None:
     assert told == ["acute left knee pain", "weakness in the right arm"]
 
 
+def test_what_is_denied_in_the_end_is_not_told() -> None:
+    text = "Referred for glaucoma and gout. He does not have glaucoma."
+    denied = entity(text, "glaucoma.", "problem").model_copy(
+        update={"text": "glaucoma", "end": len(text) - 1, "assertion": Assertion.NEGATED}
+    )
+    mentions = [entity(text, "glaucoma", "problem"), entity(text, "gout", "problem"), denied]
+    assert [one.text for one in listed(note_of(text), mentions, "problem", 20)] == ["gout"]
+
+
 def test_following_an_irrigation_is_no_follow_up() -> None:
     assert not _FOLLOWING_UP.search("Following an irrigation, the testicle was returned to the scrotum.")
     assert _FOLLOWING_UP.search("He will return in two weeks for removal of the sutures.")

@@ -131,20 +131,31 @@ def num_words(piece: Piece) -> int:
 
 
 def _groups(note: Note, entities: Sequence[Entity], label: str) -> list[list[_Named]]:
-    """Mentions of the same name that hold, in the order of their first."""
+    """Mentions of the same name that hold, in the order of their first; none that is denied in the end."""
     anatomy = [one for one in entities if one.label == "anatomy"] if label == "problem" else []
-    groups: dict[str, list[_Named]] = {}
+    said: dict[str, list[_Named]] = {}
     for entity in entities:
-        is_listed = note.section_at(entity.start).kind == "medications"
-        is_in_full = len(entity.text.split()) > 1 or (is_listed and label == "medication")
-        least = _LEAST_IN_FULL if is_in_full else _LEAST_MENTION
-        is_sure = entity.probability is None or entity.probability >= least
-        is_said = entity.assertion in _HOLDS and (label != "test" or bool(entity.attributes))
-        is_named = entity.text.lower() not in _UNNAMED
-        if entity.label == label and is_sure and is_said and is_named:
+        if entity.label == label and entity.text.lower() not in _UNNAMED:
             named = _with_place(note, entity, anatomy)
-            groups.setdefault(_key(named.name), []).append(named)
-    return list(groups.values())
+            said.setdefault(_key(named.name), []).append(named)
+    groups = [[one for one in some if _holds(note, one.entity)] for some in said.values() if _lasts(some)]
+    return [group for group in groups if group]
+
+
+def _lasts(said: Sequence[_Named]) -> bool:
+    """Whether it is not denied by its last mention, and by at least every second: "referred for glaucoma",
+    and "does not have glaucoma"."""
+    denied = [one.entity.assertion is Assertion.NEGATED for one in said]
+    return not denied[-1] or 2 * sum(denied) < len(denied)
+
+
+def _holds(note: Note, entity: Entity) -> bool:
+    """Whether it is sure and said to be so; a test is told with its result only."""
+    is_listed = note.section_at(entity.start).kind == "medications"
+    is_in_full = len(entity.text.split()) > 1 or (is_listed and entity.label == "medication")
+    least = _LEAST_IN_FULL if is_in_full else _LEAST_MENTION
+    is_sure = entity.probability is None or entity.probability >= least
+    return is_sure and entity.assertion in _HOLDS and (entity.label != "test" or bool(entity.attributes))
 
 
 def _key(name: str) -> str:

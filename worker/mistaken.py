@@ -24,6 +24,7 @@ _NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!press
 _WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
 _HINDRANCES = frozenset({"difficulty", "difficulties"})
 _VACCINE = re.compile(r"(?:\s+(?:and|or)\s+\w+)?\s+(?:vaccin|immuni[sz]|shot\b)", re.IGNORECASE)
+_SERVICE = re.compile(r"\s+(?:consult|clinic|department|management|service|specialist|team)", re.IGNORECASE)
 _DEVICE = re.compile(
     r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
 )
@@ -87,7 +88,11 @@ def _meant_problem(note: Note, start: int, end: int, text: str) -> str | None:
     """Tests and regimens are in lists; what is done to a patient ends like a procedure."""
     if text in _words("substances") | _words("untested") or _is_well(note, start, text):
         return None
-    if _VACCINE.match(note.text, end) or (text == "bipolar" and _DEVICE.match(note.text, end)):
+    if (
+        _VACCINE.match(note.text, end)
+        or _SERVICE.match(note.text, end)
+        or (text == "bipolar" and _DEVICE.match(note.text, end))
+    ):
         return None
     for name, label in _RENAMED.items():
         if text in _words(name):

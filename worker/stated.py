@@ -25,8 +25,9 @@ _FOUND_WELL = re.compile(
 )
 _NO_PROBLEM = re.compile(
     _FOUND_WELL.pattern
-    + r"|(?:clinical correlation|he|i|if|it|please|she|the patient|the report"
-    + r"|there (?:is|are|was|were) no|this|we)\b",
+    + r"|(?:clinical correlation|discuss|follow|he|however|i|if|it|please|recommend|she|the patient"
+    + r"|the report|there (?:is|are|was|were) no|this|we)\b"
+    + r"|.*\b(?:(?:is|are) (?:advised|necessary|needed|recommended|required)|must be)\b",
     re.IGNORECASE,
 )
 """How what is no problem begins, in a note's own list of what it found: "Normal appendix"."""
