@@ -23,6 +23,7 @@ def meant(text: str, words: str, label: str) -> str | None:
         ("It has a full range of motion.", "full range of motion"),
         ("There was minimal blood loss.", "blood loss"),
         ("He had hepatitis A and B vaccines.", "hepatitis A"),
+        ("Infectious disease consultation was obtained.", "Infectious disease"),
         ("A bipolar hemiarthroplasty was done.", "bipolar"),
         ("Scope advanced without difficulty.", "difficulty"),
         ("EXAM:  Normal lids, OU.", "lids"),

@@ -23,8 +23,12 @@ _PRAISED = re.compile(r"(?:\b(?:normal|good|adequate|appropriate|excellent)\s+)+
 _NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!pressure)", re.IGNORECASE)
 _WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
 _HINDRANCES = frozenset({"difficulty", "difficulties"})
-_VACCINE = re.compile(r"(?:\s+(?:and|or)\s+\w+)?\s+(?:vaccin|immuni[sz]|shot\b)", re.IGNORECASE)
-_SERVICE = re.compile(r"\s+(?:consult|clinic|department|management|service|specialist|team)", re.IGNORECASE)
+_OF_ANOTHER = re.compile(
+    r"(?:\s+(?:and|or)\s+\w+)?\s+(?:vaccin|immuni[sz]|shot\b)"
+    r"|\s+(?:consult|clinic|department|management|service|specialist|team)",
+    re.IGNORECASE,
+)
+"""A vaccine or a department that is named after it."""
 _DEVICE = re.compile(
     r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
 )
@@ -88,11 +92,7 @@ def _meant_problem(note: Note, start: int, end: int, text: str) -> str | None:
     """Tests and regimens are in lists; what is done to a patient ends like a procedure."""
     if text in _words("substances") | _words("untested") or _is_well(note, start, text):
         return None
-    if (
-        _VACCINE.match(note.text, end)
-        or _SERVICE.match(note.text, end)
-        or (text == "bipolar" and _DEVICE.match(note.text, end))
-    ):
+    if _OF_ANOTHER.match(note.text, end) or (text == "bipolar" and _DEVICE.match(note.text, end)):
         return None
     for name, label in _RENAMED.items():
         if text in _words(name):
