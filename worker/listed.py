@@ -42,6 +42,8 @@ _UNNAMED = word_set(
 )
 """Words that say how something was found, and not what; alone they name no problem and no medication."""
 _GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
+_IN_A_DIAGNOSIS, _OF_A_DOUBT = 3.0, 0.5
+_DOUBTED = frozenset({Assertion.POSSIBLE})
 _OF_A_GENERAL = 0.4
 """What a general word is worth beside one that says which: "tumor" beside "carcinoma"."""
 _SIDES = word_set("acute bilateral chronic left lower right severe upper")
@@ -190,9 +192,14 @@ def _fullest(groups: Sequence[list[_Named]]) -> list[list[_Named]]:
 
 def _weight(note: Note, group: Sequence[_Named]) -> float:
     """How much it says what the note is about: more if named often, in a diagnosis, in full words."""
-    told = [(one.entity.probability or 0.5) * (3.0 if is_told(note, one.entity) else 1.0) for one in group]
+    told = sum(_weight_of_one(note, one.entity) for one in group)
     said = group[0].entity.text
-    return sum(told) * math.sqrt(len(said.split())) * (_OF_A_GENERAL if said.lower() in _GENERAL else 1.0)
+    return told * math.sqrt(len(said.split())) * (_OF_A_GENERAL if said.lower() in _GENERAL else 1.0)
+
+
+def _weight_of_one(note: Note, entity: Entity) -> float:
+    telling = _IN_A_DIAGNOSIS if is_told(note, entity) else 1.0
+    return (entity.probability or 0.5) * telling * (_OF_A_DOUBT if entity.assertion in _DOUBTED else 1.0)
 
 
 def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:

@@ -34,7 +34,7 @@ _NO_PROBLEM = re.compile(
 _CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
 _LIST_NUMBER = re.compile(r"^\d{1,2}[.)](?:\s+|(?=[A-Z]))")
 _OF_A_PROCEDURE = re.compile(
-    r"^(?!.*\b(?:indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
+    r"^(?!.*\b(?:codes?|indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
     re.IGNORECASE,
 )
 """Headings over the name of what was done; "ANESTHESIA" and "INDICATIONS FOR SURGERY" are of its kind too."""
