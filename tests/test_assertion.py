@@ -22,6 +22,7 @@ def told(marked: str, section_kind: str | None = None, label: str = "problem") -
         "She denies [chest pain] or fever.",
         "She denies chest pain or [fever].",
         "No evidence of [pneumonia].",
+        "This is not consistent with [pericarditis].",
         "[Pneumothorax] was ruled out.",
         "The wound is clean without\nany [erythema].",
         "Guaiac [blood] not seen.",
