@@ -54,7 +54,8 @@ def evidence(
     for mention in mentions:
         if mention.label in asked:
             start = note.sentence_at(mention.start).start
-            found[start] = max(found[start], mention.probability or 0.0)
+            known = 1.0 if mention.probability is None else mention.probability
+            found[start] = max(found[start], known)
     for sentence, of in kinds:
         told = [probability for kind, probability in of.items() if kind in asked]
         found[sentence.start] = max([found[sentence.start], *told])

@@ -42,10 +42,10 @@ _UNNAMED = word_set(
 )
 """Words that say how something was found, and not what; alone they name no problem and no medication."""
 _GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
-_IN_A_DIAGNOSIS, _OF_A_DOUBT = 3.0, 0.5
-_DOUBTED = frozenset({Assertion.POSSIBLE})
 _OF_A_GENERAL = 0.4
 """What a general word is worth beside one that says which: "tumor" beside "carcinoma"."""
+_IN_A_DIAGNOSIS, _OF_A_DOUBT = 3.0, 0.5
+"""What a mention is worth beside one in passing, and one that is said to be possible beside one that holds."""
 _SIDES = word_set("acute bilateral chronic left lower right severe upper")
 _IN_A_PLACE = re.compile(
     r"\s(?:in|of|at|to)\s(?:(?:the|his|her|both)\s)?(?:(?:left|right|bilateral|upper|lower)\s)*",
@@ -199,7 +199,8 @@ def _weight(note: Note, group: Sequence[_Named]) -> float:
 
 def _weight_of_one(note: Note, entity: Entity) -> float:
     telling = _IN_A_DIAGNOSIS if is_told(note, entity) else 1.0
-    return (entity.probability or 0.5) * telling * (_OF_A_DOUBT if entity.assertion in _DOUBTED else 1.0)
+    doubt = _OF_A_DOUBT if entity.assertion is Assertion.POSSIBLE else 1.0
+    return (entity.probability or 0.5) * telling * doubt
 
 
 def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:

@@ -18,7 +18,7 @@ from worker.sections import kind_of_title
 _HAS_LETTERS = re.compile(r"[^\W\d_]")
 _OPEN_END = re.compile(r"\s+(?:of|in|with|and|to)(?:\s+(?:the|his|her|a|an))?$", re.IGNORECASE)
 
-# What a problem is no problem beside, and what it then is.
+# Beside these, or so called, what is marked is no problem.
 _PRAISED = re.compile(r"(?:\b(?:normal|good|adequate|appropriate|excellent)\s+)+$", re.IGNORECASE)
 _NORMAL = re.compile(r"(?:normal|good|adequate|appropriate|excellent)\s+(?!pressure)", re.IGNORECASE)
 _WITHOUT = re.compile(r"\bwithout\s+(?:any\s+|much\s+)?$", re.IGNORECASE)
@@ -36,7 +36,7 @@ _DONE = re.compile(r"\w(?:ectomy|desis|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$
 _RENAMED = {"tests": "test", "regimens": "medication"}
 """Lists of what is marked a problem and is something else."""
 
-# What a medication is none beside.
+# Beside these, or so called, what is marked is no medication.
 _GERM = re.compile(r"(?:coccus|virus|bacter\w*|coli)$")
 _OF_HABIT = re.compile(
     r"\b(?:abstain|avoidance|consum|couple|deni|drinks?\b|drank|illegal|illicit|occasional|quit|rare|recreational"

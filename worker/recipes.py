@@ -27,7 +27,7 @@ from worker.tokenizer import tokenizer_sha256
 from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
 
 _SHARED_CODE = (
-    *("sentences", "sections", "chunking", "words", "ranges", "reading"),
+    *("sentences", "sections", "index_terms", "stems", "chunking", "words", "ranges", "reading"),
     *("pipeline", "note", "chat", "prompts"),
 )
 _ENTITIES_CODE = (
@@ -44,16 +44,19 @@ _ENTITIES_CODE = (
     "assertion",
     "denial",
     "attributes",
+    "mistaken",
+    "medications",
     "linking",
 )
-_SEARCH_CODE = ("search", "joining", "aspects", "meaning", "likeness", "abbreviations", "stems")
+_SEARCH_CODE = ("search", "joining", "aspects", "meaning", "likeness", "abbreviations")
 _HTTP_CODE = ("http_engine", "completions")
 _DISGUISE_CODE = ("disguised", "surrogates", "identifiers", "identifier_rules")
 _CODE = {
     Task.ENTITIES: _ENTITIES_CODE,
-    Task.SEARCH: (*_SEARCH_CODE, "decisions", "marks", "evidence", "lexicon", "recurring", "pieces"),
+    # A question about a whole aspect is answered from what is marked, so with all that settles a mark.
+    Task.SEARCH: (*_SEARCH_CODE, *_ENTITIES_CODE),
     Task.SUMMARY: (
-        *("summary", "chosen", "stated", "dialogue", "written", "checking", "numbers", "medications"),
+        *("summary", "chosen", "stated", "dialogue", "written", "checking", "numbers", "listed"),
         *_SEARCH_CODE,
         *_ENTITIES_CODE,
     ),
