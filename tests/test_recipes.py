@@ -100,7 +100,7 @@ LOADED_AND_RUN = {
     ),
     *("shapes", "tokenizer", "weights"),
 }
-"""Modules that say how the network is loaded and run: whatever they do, an answer is the same but for rounding."""
+"""Modules that load and run the network: whatever they do, an answer is the same but for rounding."""
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ _GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
 _OF_A_GENERAL = 0.4
 """What a general word is worth beside one that says which: "tumor" beside "carcinoma"."""
 _IN_A_DIAGNOSIS, _OF_A_DOUBT = 3.0, 0.5
-"""What a mention is worth beside one in passing, and one that is said to be possible beside one that holds."""
+"""What a mention is worth beside one in passing, and what is possible beside what holds."""
 _SIDES = word_set("acute bilateral chronic left lower right severe upper")
 _IN_A_PLACE = re.compile(
     r"\s(?:in|of|at|to)\s(?:(?:the|his|her|both)\s)?(?:(?:left|right|bilateral|upper|lower)\s)*",
