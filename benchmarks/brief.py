@@ -1,7 +1,8 @@
 """The peers' short forms of the three questions, for engines that cannot decide without writing.
 
-All labels in one answer, a line a label; the answering parts quoted; one short summary. Asked of pieces of
-a note: `windows` of a summary's length is the fastest; `sentences` one by one is slower and answers better.
+All labels in one answer, a line for each that has mentions; the answering parts quoted, or of a sentence
+whether it answers; one short summary. Asked of pieces of a note: `windows` of a summary's length, which are
+few, or `sentences` one by one, which answers better. benchmarks.tuned_to_write tunes weights to the latter.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def brief_work(
             whole = text[window.start : window.end]
             for piece in pieces_of(whole, pieces):
                 part = whole[piece.start : piece.end]
-                asked += [entities_asked(index, part, names), search_asked(index, part, query)]
+                asked += [entities_asked(index, part, names), search_asked(index, part, query, pieces)]
             asked.append(_summary_asked(index, whole))
     return asked
 
@@ -55,20 +56,35 @@ def pieces_of(text: str, pieces: Pieces) -> list[Span]:
 
 
 def entities_asked(note: int, text: str, names: Sequence[str]) -> Asked:
-    """A line a label: `problem: a; b`, or `problem: none`."""
+    """A line a label that has mentions, `problem: a; b`; or `none`."""
     question = (
-        f"List every {', '.join(names)} that the clinical note above names, in its own words, a line each, "
-        "separated by semicolons. Write none where it names none."
+        f"List each {', '.join(names)} that the clinical note names, in its own words, "
+        "separated by semicolons, a line each, or none."
     )
-    lines = " ".join(f'"{name}:" LIST "\\n"' for name in names)
-    lark = f"start: {lines}\n{_list_of(text)}"
+    lines = " | ".join(f'"{name}:"' for name in names)
+    lark = f'start: "none\\n" | line{{1,{len(names)}}}\nline: ({lines}) LIST "\\n"\n{_list_of(text)}'
     return Asked(note, "entities", Prompt(_document(text), question), len(names) * ITEMS * 24, lark)
 
 
-def search_asked(note: int, text: str, query: str) -> Asked:
-    """The answering parts of the text, in its own words."""
-    asking = Prompt(_document(text), SEARCH_QUESTION.format(query=query), answer_start="Answer:")
-    return Asked(note, "search", asking, ITEMS * 24, f'start: LIST "\\n"\n{_list_of(text)}')
+def entities_answer(items: Sequence[Item]) -> str:
+    """What is to be written where these are the mentions, in the order of their labels' lines."""
+    by_label: dict[str, list[str]] = {}
+    for one in items:
+        by_label.setdefault(one.label, []).append(one.surface)
+    return "".join(f"{label}: {'; '.join(some[:ITEMS])}\n" for label, some in by_label.items()) or "none\n"
+
+
+def search_asked(note: int, text: str, query: str, pieces: Pieces = "windows") -> Asked:
+    """The answering parts of a window, in its own words; of a sentence, which is one part, whether it is."""
+    document = _document(text)
+    if pieces == "sentences":
+        question = f"Does the clinical note answer the query? Write yes or no.\nQuery: {query}"
+        return Asked(
+            note, "search", Prompt(document, question, answer_start="Answer:"), 2, 'start: " yes" | " no"\n'
+        )
+    asking = Prompt(document, SEARCH_QUESTION.format(query=query), answer_start="Answer:")
+    lark = f'start: LIST "\\n"\n{_list_of(text, or_none=True)}'
+    return Asked(note, "search", asking, ITEMS * 24, lark)
 
 
 def items_of(answer: str) -> list[Item]:
@@ -86,6 +102,13 @@ def quoted(answer: str) -> list[str]:
     return [] if written in ("", "none") else [one.strip() for one in written.split(";") if one.strip()]
 
 
+def answering(text: str, answer: str, pieces: Pieces) -> list[str]:
+    """The parts of a piece that answer, by what was written of it."""
+    if pieces == "sentences":
+        return [text] if answer.strip() == "yes" else []
+    return quoted(answer)
+
+
 def _summary_asked(note: int, text: str) -> Asked:
     asking = prompt("summary_part", text, sentences=SUMMARY_SENTENCES)
     lark = (
@@ -99,10 +122,10 @@ def _document(text: str) -> str:
     return prompt("summary_part", text, sentences=1).document
 
 
-def _list_of(text: str) -> str:
+def _list_of(text: str, *, or_none: bool = False) -> str:
     words = json.dumps({"substring_words": text}, ensure_ascii=False)
     return (
-        f'LIST: " none" | " " SPAN ("; " SPAN){{0,{ITEMS - 1}}}\n'
+        f'LIST: {""" " none" | """ if or_none else ""}" " SPAN ("; " SPAN){{0,{ITEMS - 1}}}\n'
         "SPAN: SUBSTRING & /[\\p{L}\\p{N}]([^\\n;|]{0,58}[\\p{L}\\p{N})%+])?/\n"
         f"SUBSTRING: %regex {words}\n"
     )

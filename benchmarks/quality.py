@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.brief import Pieces, entities_asked, items_of, pieces_of, quoted, search_asked
+from benchmarks.brief import Pieces, answering, entities_asked, items_of, pieces_of, search_asked
 from benchmarks.work import Answer, Asked
 from models.answers import Span
 from models.labels import load_labels
@@ -51,24 +51,30 @@ def of_decided(engine: Engine, settings: Settings, data: Path, limit: int) -> Qu
 def of_written(
     answers: Answers, settings: Settings, data: Path, limit: int, pieces: Pieces = "windows"
 ) -> Quality:
-    """A peer, in its brief form; what it wrote is put back in its places as the worker does it."""
+    """A peer, in its brief form, asked for the labels that the data has.
+
+    What it wrote is put back in its places as the worker does it.
+    """
     labels = [one.name for one in load_labels(settings.labels_file)]
     (_, records), (other, notes) = _records(data, limit)
     names, queries = names_here(records, {}, labels), queries_of(notes, other)
-    listed = [one for one in labels if one not in PATTERNED]
+    listed = [one for one in labels if one in names.values() and one not in PATTERNED]
     of_records = [
         (i, one["text"], s) for i, one in enumerate(records) for s in pieces_of(one["text"], pieces)
     ]
     of_queries = [(i, one.text, s) for i, one in enumerate(queries) for s in pieces_of(one.text, pieces)]
     lists = answers([entities_asked(i, text[s.start : s.end], listed) for i, text, s in of_records])
-    quotes = answers([search_asked(i, text[s.start : s.end], queries[i].query) for i, text, s in of_queries])
+    quotes = answers(
+        [search_asked(i, text[s.start : s.end], queries[i].query, pieces) for i, text, s in of_queries]
+    )
     found: list[list[Marked]] = [[] for _ in records]
     for (i, text, piece), one in zip(of_records, lists, strict=True):
         found[i] += _placed(text, piece, one.text, set(names.values()))
     marked = [strict(some, entities.gold_spans(one, names)) for some, one in zip(found, records, strict=True)]
     parts: list[list[tuple[Span, str]]] = [[] for _ in queries]
-    for (i, _, piece), one in zip(of_queries, quotes, strict=True):
-        parts[i] += [(piece, part) for part in quoted(one.text)]
+    for (i, text, piece), one in zip(of_queries, quotes, strict=True):
+        found_here = answering(text[piece.start : piece.end], one.text, pieces)
+        parts[i] += [(piece, part) for part in found_here]
     chosen = [_quoted(one, some) for one, some in zip(queries, parts, strict=True)]
     return Quality(_f1(marked), _f1(chosen), len(records))
 

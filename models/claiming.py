@@ -7,22 +7,27 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ColumnElement,
     Connection,
+    Float,
     Row,
     Select,
+    String,
     TextClause,
     and_,
+    bindparam,
     case,
-    insert,
     or_,
     select,
     update,
 )
 
+from models.bulk import insert_each, is_among
 from models.cancelling import cancel_unwanted, is_wanted
 from models.clock import epoch_now, utc_now
 from models.jobs import Job, JobStatus, Question, Work
@@ -58,7 +63,7 @@ def has_suspicion(is_suspect: bool | None) -> tuple[ColumnElement[bool] | TextCl
     return (IS_SUSPECT,) if is_suspect else (JobRow.attempts == JobRow.attempts_forgiven,)
 
 
-def is_served_by(serving_id: str) -> ColumnElement[bool]:
+def is_served_by(serving_id: str | BindParameter[str]) -> ColumnElement[bool]:
     """Of a row of jobs: the serving, once announced, answers under its recipe."""
     bases = select(ServingBaseRow.base_id).where(ServingBaseRow.serving_id == serving_id)
     return JobRow.recipe_id.in_(select(RecipeRow.id).where(RecipeRow.base_id.in_(bases)))
@@ -76,7 +81,8 @@ def claim(
 ) -> list[Work | None]:
     """See Store.claim."""
     shas = _text_of_documents(connection, document_ids)
-    owed = connection.execute(owed_jobs(list(shas), serving_id, is_suspect)).all()
+    of_texts = {"shas": list(shas), "serving_id": serving_id}
+    owed = connection.execute(owed_jobs(is_suspect), of_texts).all()
     end_attempts(
         connection, [row.id for row in owed if row.status == JobStatus.RUNNING], AttemptEnd.LEASE_EXPIRED
     )
@@ -90,9 +96,14 @@ def claim(
 
 def _text_of_documents(connection: Connection, document_ids: Sequence[int]) -> dict[str, int]:
     """By the sha256 of its text the first of the documents that have it."""
-    statement = select(DocumentRow.id, DocumentRow.text_sha256).where(DocumentRow.id.in_(document_ids))
-    found = {row.id: row.text_sha256 for row in connection.execute(statement)}
+    rows = connection.execute(_TEXT_OF_DOCUMENTS, {"document_ids": list(document_ids)})
+    found = {row.id: row.text_sha256 for row in rows}
     return {found[id_]: id_ for id_ in reversed(document_ids) if id_ in found}
+
+
+_TEXT_OF_DOCUMENTS = select(DocumentRow.id, DocumentRow.text_sha256).where(
+    is_among(DocumentRow.id, "document_ids")
+)
 
 
 _CLAIMED_COLUMNS: tuple[Any, ...] = (
@@ -109,13 +120,13 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
 )
 
 
-def owed_jobs(
-    shas: Sequence[str], serving_id: str, is_suspect: bool | None = None
-) -> Select[*tuple[Any, ...]]:
-    """What `claim` looks at: the jobs owed on these texts that the serving can answer, locked."""
+@cache
+def owed_jobs(is_suspect: bool | None = None) -> Select[*tuple[Any, ...]]:
+    """What `claim` looks at: the jobs owed on texts of these `shas` that the serving can answer, locked."""
+    is_served = is_served_by(bindparam("serving_id", type_=String()))
     return (
         select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
-        .where(JobRow.text_sha256.in_(shas), is_owed(), is_served_by(serving_id), *has_suspicion(is_suspect))
+        .where(is_among(JobRow.text_sha256, "shas"), is_owed(), is_served, *has_suspicion(is_suspect))
         .order_by(JobRow.id)
         # PostgreSQL: what another worker is claiming at this moment is not ours. KEY SHARE leaves room
         # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.
@@ -156,28 +167,36 @@ def _take(
     lease_seconds: float,
 ) -> dict[int, Work]:
     """By document. `shas`: by its text's sha256 the document that is worked on."""
-    values = {
-        "status": JobStatus.RUNNING.value,
-        "attempts": JobRow.attempts + 1,
-        "kills": _KILLS,
-        "worker": worker,
-        "lease_until_epoch": epoch_now() + lease_seconds,
-        "started_at": utc_now(),
-    }
-    connection.execute(update(JobRow).where(JobRow.id.in_([row.id for row in rows])).values(**values))
+    taken = {"job_ids": [row.id for row in rows], "by_worker": worker, "lease_seconds": lease_seconds}
+    connection.execute(_TAKE, taken)
     attempts = [{"job_id": row.id, "attempt": row.attempts + 1, "worker": worker} for row in rows]
-    connection.execute(insert(AttemptRow), attempts)
-    recipes = select(RecipeRow.id, RecipeRow.labels).where(RecipeRow.id.in_({row.recipe_id for row in rows}))
-    labels = {id_: tuple(Label(**label) for label in stored) for id_, stored in connection.execute(recipes)}
+    insert_each(connection, AttemptRow, attempts)
+    recipes = connection.execute(_LABELS, {"recipe_ids": list({row.recipe_id for row in rows})})
+    labels = {id_: tuple(Label(**label) for label in stored) for id_, stored in recipes}
     urgent = {row.text_sha256 for row in rows if row.is_urgent}
     jobs: dict[str, list[Job]] = defaultdict(list)
     for row in rows:
         jobs[row.text_sha256].append(_job(row, labels[row.recipe_id]))
-    texts = select(TextRow.sha256, TextRow.text).where(TextRow.sha256.in_(list(jobs)))
     return {
         shas[sha]: Work(document_id=shas[sha], text=text, jobs=tuple(jobs[sha]), is_urgent=sha in urgent)
-        for sha, text in connection.execute(texts)
+        for sha, text in connection.execute(_TEXTS, {"shas": list(jobs)})
     }
+
+
+_TAKE = (
+    update(JobRow)
+    .where(is_among(JobRow.id, "job_ids"))
+    .values(
+        status=JobStatus.RUNNING.value,
+        attempts=JobRow.attempts + 1,
+        kills=_KILLS,
+        worker=bindparam("by_worker"),
+        lease_until_epoch=epoch_now() + bindparam("lease_seconds", type_=Float()),
+        started_at=utc_now(),
+    )
+)
+_LABELS = select(RecipeRow.id, RecipeRow.labels).where(is_among(RecipeRow.id, "recipe_ids"))
+_TEXTS = select(TextRow.sha256, TextRow.text).where(is_among(TextRow.sha256, "shas"))
 
 
 def _job(row: Row[*tuple[Any, ...]], labels: tuple[Label, ...]) -> Job:

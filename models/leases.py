@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, and_, select, update
 
+from models.bulk import is_among
 from models.clock import epoch_now, utc_now
 from models.jobs import Job, JobStatus
 from models.outcomes import Reason
@@ -74,10 +75,16 @@ def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, i
 
     In the order of the jobs, as in `renewal`: two transactions that lock many must not wait for each other.
     """
-    chosen = and_(JobRow.id.in_([job.id for job in jobs]), JobRow.status == JobStatus.RUNNING.value)
-    locked = select(JobRow.id, JobRow.attempts).where(chosen).order_by(JobRow.id)
-    found = connection.execute(locked.with_for_update(key_share=True)).all()
+    found = connection.execute(_HELD, {"job_ids": [job.id for job in jobs]}).all()
     return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
+
+
+_HELD = (
+    select(JobRow.id, JobRow.attempts)
+    .where(is_among(JobRow.id, "job_ids"), JobRow.status == JobStatus.RUNNING.value)
+    .order_by(JobRow.id)
+    .with_for_update(key_share=True)
+)
 
 
 def take_deaths_back(connection: Connection, late: Sequence[Job]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.orm import DeclarativeBase
 
 from models.answer_tables import (
@@ -17,6 +17,7 @@ from models.answer_tables import (
     SummarySourceRow,
 )
 from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
+from models.bulk import insert_each, is_among, update_each
 from models.clock import utc_now
 from models.jobs import Job, JobStatus
 from models.leases import held_claims, take_deaths_back
@@ -29,9 +30,15 @@ Ended = tuple[Job, Outcome]
 
 def texts_of(connection: Connection, job_ids: Collection[int]) -> dict[int, str]:
     """By job the text it is about; jobs that have been deleted since are not there."""
-    statement = select(JobRow.id, TextRow.text).join(TextRow, JobRow.text_sha256 == TextRow.sha256)
-    found = connection.execute(statement.where(JobRow.id.in_(job_ids))).all()
+    found = connection.execute(_TEXTS, {"job_ids": list(job_ids)})
     return {row.id: row.text for row in found}
+
+
+_TEXTS = (
+    select(JobRow.id, TextRow.text)
+    .join(TextRow, JobRow.text_sha256 == TextRow.sha256)
+    .where(is_among(JobRow.id, "job_ids"))
+)
 
 
 def record(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
@@ -45,24 +52,17 @@ def record(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
     )
     for kind in (Finished, Failed):
         of_kind = [(job, outcome) for job, outcome in recorded if isinstance(outcome, kind)]
-        if of_kind:
-            connection.execute(_END_OF_JOB, [_end_of_job(job, outcome) for job, outcome in of_kind])
-            connection.execute(_END_OF_CLAIM, [_end_of_claim(job, outcome) for job, outcome in of_kind])
+        jobs = [_end_of_job(job, outcome) for job, outcome in of_kind]
+        update_each(connection, JobRow, jobs, ("id",), _JOB_ENDS)
+        claims = [_end_of_claim(job, outcome) for job, outcome in of_kind]
+        update_each(connection, AttemptRow, claims, ("job_id", "attempt"), _CLAIM_ENDS)
     for table, rows in _rows_of(recorded).items():
-        connection.execute(insert(table), rows)
+        insert_each(connection, table, rows)
     return is_recorded
 
 
-_END_OF_JOB = (
-    update(JobRow)
-    .where(JobRow.id == bindparam("of_job"))
-    .values(worker=None, lease_until_epoch=None, finished_at=utc_now())
-)
-_END_OF_CLAIM = (
-    update(AttemptRow)
-    .where(AttemptRow.job_id == bindparam("of_job"), AttemptRow.attempt == bindparam("of_attempt"))
-    .values(ended_at=utc_now())
-)
+_JOB_ENDS = (("worker", None), ("lease_until_epoch", None), ("finished_at", utc_now()))
+_CLAIM_ENDS = (("ended_at", utc_now()),)
 
 
 def _taken(held: set[tuple[int, int]], claim: tuple[int, int]) -> bool:
@@ -73,7 +73,7 @@ def _taken(held: set[tuple[int, int]], claim: tuple[int, int]) -> bool:
 
 
 def _end_of_job(job: Job, outcome: Outcome) -> dict[str, Any]:
-    ended = {"of_job": job.id, "duration_seconds": outcome.duration_seconds}
+    ended = {"id": job.id, "duration_seconds": outcome.duration_seconds}
     if isinstance(outcome, Failed):
         failed = {"reason": outcome.reason.value, "detail": outcome.detail}
         return {**ended, **failed, "status": JobStatus.FAILED.value}
@@ -88,7 +88,7 @@ def _end_of_job(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 def _end_of_claim(job: Job, outcome: Outcome) -> dict[str, Any]:
     end = AttemptEnd.FINISHED if isinstance(outcome, Finished) else AttemptEnd.FAILED
-    return {"of_job": job.id, "of_attempt": job.attempt, "ended_as": end.value}
+    return {"job_id": job.id, "attempt": job.attempt, "ended_as": end.value}
 
 
 def _rows_of(recorded: Sequence[Ended]) -> dict[type[DeclarativeBase], Rows]:

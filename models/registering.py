@@ -13,9 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, and_, select, update
 
 from models.answers import Task
+from models.bulk import insert_new
 from models.cancelling import hold_registration
 from models.documents import Document, Refused
-from models.inserting import insert_new
 from models.jobs import JobStatus, Question, Recipe
 from models.leaving import leave_run
 from models.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow

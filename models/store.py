@@ -26,13 +26,13 @@ from models import (
 )
 from models.answers import Task
 from models.audit import Action
+from models.bulk import insert_new, put
 from models.clock import epoch_now, utc_now
 from models.corrections import Correction, Mention
 from models.database import reading, writing
 from models.documents import Document
 from models.erasing import Erased, Erasure
 from models.grounded import UngroundedAnswerError, check_finished
-from models.inserting import insert_new, put
 from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
 from models.nights import FileState
 from models.outcomes import Finished, Outcome, Reason

@@ -6,6 +6,7 @@ import pytest
 
 from worker.abbreviations import abbreviations, wordings
 from worker.likeness import shares_of_words
+from worker.stems import content_stems
 
 NOTE = "Ataxia telangiectasia (A-T) is rare. The A-T gene. Others have Emery-Dreifuss muscular dystrophy."
 
@@ -46,15 +47,19 @@ def test_a_sentence_is_found_by_another_name_of_what_it_says(query, best):
         "No deficiency.",
     ]
     note = NOTE + " ".join(sentences)
-    shares = shares_of_words(query, sentences, note)
+    shares = _shares(query, sentences, note)
     assert max(range(5), key=shares.__getitem__) == best
     assert shares[0] == 0
 
 
 def test_the_word_itself_is_worth_more_than_a_synonym():
-    [word, synonym] = shares_of_words("tumor", ["A tumor.", "A carcinoma."], "")
+    [word, synonym] = _shares("tumor", ["A tumor.", "A carcinoma."], "")
     assert word > synonym > 0
 
 
 def test_a_query_without_content_words_has_nothing_in_common():
-    assert shares_of_words("what is it", ["It is what it is."], "") == [0.0]
+    assert _shares("what is it", ["It is what it is."], "") == [0.0]
+
+
+def _shares(query, sentences, note):
+    return shares_of_words(query, [content_stems(one) for one in sentences], note, abbreviations(note))

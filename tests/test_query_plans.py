@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from making import QUESTIONS, a_serving, documents, submit
-from sqlalchemy import Engine, Select, Update, text
+from sqlalchemy import Connection, Engine, Select, Update, event, text
 
 from models import results
 from models.browsing import answered_statement
@@ -20,7 +20,10 @@ from models.queries import owed_statement
 from models.store import Store
 
 STATEMENTS = {
-    "claim": (owed_jobs(["one", "two"], a_serving().id), ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"]),
+    "claim": (
+        owed_jobs().params(shas=["one", "two"], serving_id=a_serving().id),
+        ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"],
+    ),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
     "suspects": (owed_statement(a_serving().id, 0.0, 20, is_suspect=True), ["ix_jobs_suspect"]),
     "charge": (paying_runs([1, 2]), ["ix_run_jobs_job_id_run_id"]),
@@ -60,10 +63,24 @@ def _plan(
 ) -> str:
     """PostgreSQL would read tables of one page in one go, so it is told not to: what is asked is
     whether the indexes allow the better way."""
-    compiled = statement.compile(engine, compile_kwargs={"literal_binds": True})
     is_sqlite = engine.dialect.name == "sqlite"
     with reading(engine) as connection:
         for way in () if is_sqlite else ("seqscan", "bitmapscan", *also_off):
             connection.execute(text(f"SET LOCAL enable_{way} = off"))
-        rows = connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{compiled}").all()
+        words, parameters = _sent(connection, statement)
+        explain = f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{words}"
+        rows = connection.exec_driver_sql(explain, parameters).all()
     return "\n".join(str(row[-1]) for row in rows)
+
+
+def _sent(connection: Connection, statement: Select[*tuple[Any, ...]] | Update) -> tuple[str, Any]:
+    """The statement and its parameters as the driver gets them."""
+    seen: list[tuple[str, Any]] = []
+
+    def see(_connection: Any, _cursor: Any, words: str, parameters: Any, *_more: Any) -> None:
+        seen.append((words, parameters))
+
+    event.listen(connection, "before_cursor_execute", see)
+    connection.execute(statement)
+    event.remove(connection, "before_cursor_execute", see)
+    return seen[-1]

@@ -138,6 +138,17 @@ def test_a_message_that_was_rejected_and_whose_task_is_done_all_the_same_ends_no
     assert not workshop.redis.exists("unacked")
 
 
+def test_a_channel_keeps_one_client_as_long_as_its_connections(redis_url: str) -> None:
+    with CheckedAMQP.Connection(redis_url) as connection:
+        channel = connection.default_channel
+        with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
+            assert one is other
+        channel._disconnect_pools()
+        with channel.conn_or_acquire() as after:
+            assert after is not one
+            assert after.ping()
+
+
 def test_a_document_that_is_not_there_is_nothing_owed(workshop: Workshop) -> None:
     worker = workshop.start()
     workshop.send(document_id=10**12)

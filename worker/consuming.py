@@ -135,6 +135,16 @@ class _Channel(redis.Channel):  # type: ignore[misc]
     """
 
     Message = Message
+    _kept: Any = None
+
+    def _create_client(self, asynchronous: bool = False) -> Any:
+        """Kombu makes a client for each thing that it asks of Redis, a sixth of what its loop did; here one
+        is kept as long as its connections are."""
+        if asynchronous:
+            return super()._create_client(asynchronous=True)
+        if self._kept is None or self._kept.connection_pool is not self.pool:
+            self._kept = super()._create_client()
+        return self._kept
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

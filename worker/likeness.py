@@ -9,11 +9,11 @@ import math
 import re
 import tomllib
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-from worker.abbreviations import abbreviations, wordings
+from worker.abbreviations import wordings
 from worker.stems import content_stems
 
 _SAME_BEGINNING, _SAME_PART, _SYNONYM = 0.7, 0.6, 0.6
@@ -25,10 +25,14 @@ _ENDING = 7
 _SHORT_FORM = re.compile(r"[a-z][a-z0-9-]{1,6}")
 
 
-def shares_of_words(query: str, sentences: Sequence[str], note: str) -> list[float]:
-    """For each sentence of the note the part of the query it has, 0 to 1; of several wordings the best."""
-    found = [content_stems(sentence) for sentence in sentences]
-    ways = [*wordings(query, abbreviations(note)), *_by_initials(query, note)]
+def shares_of_words(
+    query: str, found: Sequence[Sequence[str]], note: str, explained: Mapping[str, str]
+) -> list[float]:
+    """For each sentence of the note the part of the query it has, 0 to 1; of several wordings the best.
+
+    `found`: the content stems of each sentence; `explained`: the note's abbreviations.
+    """
+    ways = [*wordings(query, explained), *_by_initials(query, note)]
     shares = [_shares(content_stems(way), found) for way in ways]
     return [max(some) for some in zip(*shares, strict=True)]
 
@@ -36,7 +40,9 @@ def shares_of_words(query: str, sentences: Sequence[str], note: str) -> list[flo
 def _shares(wanted: Sequence[str], found: Sequence[Sequence[str]]) -> list[float]:
     if not wanted:
         return [0.0] * len(found)
-    likeness = [[max((_like(one, stem) for stem in some), default=0.0) for one in wanted] for some in found]
+    stems = frozenset().union(*found)
+    like = [{stem: _like(one, stem) for stem in stems} for one in wanted]
+    likeness = [[max(map(of_one.__getitem__, some), default=0.0) for of_one in like] for some in found]
     weights = [
         math.log(1 + len(found) / max(0.5, sum(row[place] for row in likeness)))
         for place in range(len(wanted))

@@ -7,10 +7,12 @@ in, and, where the query asks for a whole aspect of the note, with what was mark
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 from models.answers import Passage, SearchAnswer, Span, Task
+from worker.abbreviations import abbreviations
 from worker.aspects import evidence, evidence_asked, ways_to_ask
 from worker.conversation import Answered, Conversation
 from worker.decisions import SEARCH_WORDS
@@ -22,6 +24,7 @@ from worker.prompts import prompt
 from worker.reading import kinds_read, mentions_read, reading_requests, sentence_ends, sentence_probabilities
 from worker.recipes import Ways
 from worker.sections import kinds_named
+from worker.stems import content_stems
 
 _NAMED_SHARE = 0.25
 """A query is in the note's own words where some sentence has this part of it: "What happened?" never is."""
@@ -86,7 +89,9 @@ def clues(
     note: Note, query: str, decided: Sequence[tuple[Span, float]], known: Known
 ) -> list[tuple[Span, Clues]]:
     """What a join weighs, sentence by sentence."""
-    shares = shares_of_words(query, [note.text[span.start : span.end] for span, _ in decided], note.text)
+    stems, explained = note.once(_stems), note.once(_explained)
+    found = [stems(span.start, span.end) for span, _ in decided]
+    shares = shares_of_words(query, found, note.text, explained)
     is_wordless = max(shares, default=0.0) < _NAMED_SHARE
     named, told = kinds_named(query), known.evidence or {}
     is_there = any(section.kind in named for section in note.sections)
@@ -107,6 +112,15 @@ def clues(
         for (span, score), share in zip(decided, shares, strict=True)
         for is_in in (note.section_at(span.start).kind in named,)
     ]
+
+
+def _stems(note: Note) -> Callable[[int, int], list[str]]:
+    """Of the sentence from start to end: found for the first query, and there for the others."""
+    return cache(lambda start, end: content_stems(note.text[start:end]))
+
+
+def _explained(note: Note) -> dict[str, str]:
+    return abbreviations(note.text)
 
 
 def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:

@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from worker.index_terms import index_terms_start
@@ -81,6 +81,7 @@ def kind_of_title(title: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=1_024)
 def kinds_named(query: str) -> frozenset[str]:
     """The kinds of sections whose names stand in a query, by its longest: "discharge medications?"."""
     asked = frozenset(content_stems(query))

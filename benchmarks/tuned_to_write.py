@@ -1,0 +1,156 @@
+"""Weights tuned to write the peers' short form sentence by sentence: what a user of theirs would train.
+
+    python -m benchmarks.tuned_to_write --data ../shared/data -o /tmp/tuned
+    python -m benchmarks.engines --notes notes.jsonl --peers-weights /tmp/tuned --quality ../shared/data
+
+Untuned weights list hardly a mention, so no speed of theirs is at equal quality. The same LoRA, loop and
+corpora as the served adapter's (training/), but what is learnt is written: entities of bc5cdr and maccrobat,
+search of these and ncbi_disease, of their training halves only. About an hour and a half on two processor
+cores; what was stopped goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.brief import entities_answer, entities_asked, search_asked
+from benchmarks.work import Asked
+from models.labels import load_labels
+from models.settings import load_settings
+from training.checkpoints import Checkpoints
+from training.examples import LABELS_OF, read_corpus, search_examples
+from training.loop import Run, train
+from training.merging import merge
+from training.networks import optimizer_of, save_adapter, trainable
+from training.pieces import Piece
+from training.recipe import load_recipe
+from worker.chat import Chat
+from worker.entities import PATTERNED
+from worker.grammar import Grammars
+from worker.grounding import Item
+from worker.sentences import sentences
+from worker.tokenizer import load_chat
+from worker.weights import prepared_folder
+
+LISTED, SEARCHED = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
+SEARCHES = 2_500
+"""Sentences that a query is put to, half of which answer it."""
+WINDOW_CHARACTERS = 1_300
+
+
+def main(options: argparse.Namespace) -> None:
+    """Trains, then merges into a folder that transformers loads."""
+    torch.set_num_threads(options.threads)
+    settings = load_settings()
+    chat = load_chat(settings)
+    recipe = load_recipe(None, settings.weights, rows_a_step=2, shares={}, max_steps=options.steps, epochs=1)
+    names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
+    pieces = pieces_of_corpora(options.data, names, chat)
+    _tell(f"{len(pieces):,} examples of {sum(len(one.tokens) for one in pieces):,} tokens")
+    network = trainable(prepared_folder(settings), recipe, torch.device("cpu"))
+    adapter = options.output.with_name(f"{options.output.name}-adapter")
+    train(
+        Run(
+            network=network,
+            optimizer=optimizer_of(network, recipe)[0],
+            recipe=recipe,
+            epoch=lambda number: random.Random(number).sample(pieces, len(pieces)),
+            validation=(),
+            checkpoints=Checkpoints(adapter / "checkpoints", recipe.sha256),
+            keep_best=lambda: None,
+            say=_tell,
+        )
+    )
+    save_adapter(network, adapter)
+    merge(prepared_folder(settings), adapter, options.output, _tell)
+
+
+def pieces_of_corpora(data: Path, names: Sequence[str], chat: Chat) -> list[Piece]:
+    """All examples, in the order of the corpora."""
+    asked: list[tuple[str, Asked, str]] = []
+    for corpus in LISTED:
+        records = read_corpus(data, corpus, "train")
+        asked += [("entities", *one) for one in _lists(corpus, records, names)]
+    searched = [one for corpus in SEARCHED for one in _searches(data, corpus)]
+    asked += [("search", *one) for one in _balanced(searched)]
+    made = _Pieces(chat)
+    return [piece for kind, one, answer in asked if (piece := made.of(kind, one, answer))]
+
+
+def _lists(
+    corpus: str, records: Sequence[dict[str, Any]], names: Sequence[str]
+) -> Iterator[tuple[Asked, str]]:
+    here = LABELS_OF[corpus]
+    listed = [one for one in names if one in here.values()]
+    for record in records:
+        for span in sentences(record["text"]):
+            mentions = [
+                Item(here[one["label"]], record["text"][one["start"] : one["end"]])
+                for one in sorted(record["entities"], key=lambda one: int(one["start"]))
+                if here.get(one["label"]) in listed and span.start <= one["start"] and one["end"] <= span.end
+            ]
+            each_once = sorted(dict.fromkeys(mentions), key=lambda one: listed.index(one.label))
+            yield entities_asked(0, record["text"][span.start : span.end], listed), entities_answer(each_once)
+
+
+def _searches(data: Path, corpus: str) -> Iterator[tuple[Asked, str]]:
+    chance = random.Random(corpus)
+    for example in search_examples(corpus, read_corpus(data, corpus, "train"), WINDOW_CHARACTERS, chance):
+        text = example.request.copy
+        for span, is_hit in zip(sentences(text), example.is_relevant, strict=True):
+            asked = search_asked(0, text[span.start : span.end], example.query, "sentences")
+            yield asked, " yes" if is_hit else " no"
+
+
+def _balanced(searched: Sequence[tuple[Asked, str]]) -> Iterator[tuple[Asked, str]]:
+    chance = random.Random(1)
+    for answer in (" yes", " no"):
+        some = [one for one in searched if one[1] == answer]
+        yield from chance.sample(some, min(SEARCHES // 2, len(some)))
+
+
+class _Pieces:
+    """Examples in tokens; what its grammar would not let be written is left out."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat, self._grammars = chat, Grammars(chat.tokenizer, len(chat.tokenizer))
+        self.refused: Counter[str] = Counter()
+
+    def of(self, kind: str, asked: Asked, answer: str) -> Piece | None:
+        written = self._chat.plain(answer)
+        matcher = self._grammars.matcher(asked.lark)
+        if matcher.try_consume_tokens(written) != len(written) or not matcher.is_accepting():
+            self.refused[kind] += 1
+            return None
+        before = self._chat.encode(asked.prompt).tokens
+        tokens = [*before, *written, self._chat.tokenizer.eos_token_id]
+        return Piece(kind, tokens, answers=tuple(range(len(before), len(tokens))))
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.tuned_to_write",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="corpora, a folder each")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="weights, merged")
+    parser.add_argument("--steps", type=int, metavar="N", help="at most; default: all examples once")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (all)")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    main(_options())
