@@ -3,6 +3,9 @@
     python -m benchmarks.engines --notes notes.jsonl --limit 4 --rounds 3 --json
     python -m benchmarks.engines --notes notes.jsonl --only ours,static --questions no
 
+In the second table the peers write with the plain weights or with the adapter merged, whichever answers
+better; or with weights that were tuned to write it (benchmarks.tuned_to_write), which are at equal quality.
+
 The naive loop takes minutes a note on a laptop; leave it out with --only while trying. Loading, tuning and
 warming up are outside of the measured time; tokenization and grammars are inside, for everyone.
 """
@@ -49,10 +52,12 @@ def main(options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="notemill-engines-") as folder:
         scratch = Path(folder)
         plain = save_plain(settings, scratch / "plain")
-        prompts = _same_prompts(options, settings, texts, plain, scratch)
-        questions = {}
-        if options.questions == "yes":
-            questions = _same_questions(options, settings, texts, plain, scratch, prompts["engines"])
+        prompts, questions = {}, {}
+        if options.questions != "only":
+            prompts = _same_prompts(options, settings, texts, plain, scratch)
+        if options.questions != "no":
+            tuned = prompts.get("engines", {})
+            questions = _same_questions(options, settings, texts, plain, scratch, tuned)
     return prompts | questions | {"notes": len(texts), "rounds": options.rounds, **machine(options.threads)}
 
 
@@ -127,9 +132,16 @@ def _best_form(
 ) -> tuple[Path, Pieces, dict[str, Any]]:
     """Weights and pieces that answer best on dev data; the fastest where that is not measured."""
     if options.quality is None:
-        return plain, "windows", {}
+        return (
+            (plain, "windows", {})
+            if options.peers_weights is None
+            else (options.peers_weights, "sentences", {})
+        )
     measured: dict[tuple[Path, Pieces], quality.Quality] = {}
-    for folder in (plain, save_merged(settings, plain, scratch / "merged")):
+    folders = [options.peers_weights]
+    if options.peers_weights is None:
+        folders = [plain, save_merged(settings, plain, scratch / "merged")]
+    for folder in folders:
         peer = StaticBatches(folder)
         peer.load()
         for pieces in get_args(Pieces):
@@ -170,7 +182,13 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--only", type=_names, default=list(NAMES), help=f"some of {','.join(NAMES)}")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="for everyone")
-    parser.add_argument("--questions", choices=("yes", "no"), default="yes", help="the second table too")
+    parser.add_argument("--questions", choices=("yes", "no", "only"), default="yes", help="the second table")
+    parser.add_argument(
+        "--peers-weights",
+        type=Path,
+        metavar="DIR",
+        help="what the second table's peers write with, tuned to it",
+    )
     parser.add_argument("--quality", type=Path, metavar="DIR", help="corpora: bc5cdr/ and ncbi_disease/")
     parser.add_argument("--quality-limit", type=int, default=20, help="records of each (default: 20)")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line")

@@ -53,7 +53,8 @@ def table(figures: Mapping[str, Any]) -> str:
     """Both tables."""
     head = f"{figures['date']}, {figures['processor']}, {figures['threads']} threads"
     lines = [f"{head}, {figures['notes']} notes, medians of {figures['rounds']}", ""]
-    lines += ["same prompts", *_rows(figures), _ratios(figures)]
+    if "engines" in figures:
+        lines += ["same prompts", *_rows(figures), _ratios(figures)]
     if "questions" in figures:
         questions = figures["questions"]
         lines += ["", f"same questions, each in its fastest form (peers: {questions['weights']} weights)"]

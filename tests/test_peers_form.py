@@ -1,0 +1,77 @@
+"""The short form in which the comparison's peers write: what is taught can be written, and is read back."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny import write_tiny_weights
+from transformers import AutoTokenizer
+
+from benchmarks.brief import answering, entities_answer, entities_asked, items_of, pieces_of, search_asked
+from benchmarks.tuned_to_write import LISTED, SEARCHED, pieces_of_corpora
+from worker.chat import Chat
+from worker.grammar import Grammars
+from worker.grounding import Item
+
+NOTE = "Asthma and gout; takes aspirin. No other complaints."
+LABELS = ["problem", "medication", "test"]
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Chat:
+    return Chat(AutoTokenizer.from_pretrained(write_tiny_weights(tmp_path_factory.mktemp("weights"))))
+
+
+def is_allowed(chat: Chat, lark: str, answer: str) -> bool:
+    tokens = chat.plain(answer)
+    matcher = Grammars(chat.tokenizer, len(chat.tokenizer)).matcher(lark)
+    return bool(matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting())
+
+
+@pytest.mark.parametrize(
+    "items",
+    [[], [Item("problem", "Asthma"), Item("problem", "gout"), Item("medication", "aspirin")]],
+    ids=["none", "some"],
+)
+def test_a_list_may_be_written_and_is_read_back(chat: Chat, items: list[Item]) -> None:
+    answer = entities_answer(items)
+    assert is_allowed(chat, entities_asked(0, NOTE, LABELS).lark, answer)
+    assert items_of(answer) == items
+
+
+def test_what_is_not_in_the_note_may_not_be_written(chat: Chat) -> None:
+    lark = entities_asked(0, NOTE, LABELS).lark
+    assert not is_allowed(chat, lark, "problem: angina\n")
+    assert not is_allowed(chat, lark, "disease: gout\n")
+
+
+def test_a_sentence_is_asked_whether_it_answers_and_a_window_which_parts_do(chat: Chat) -> None:
+    first, second = [NOTE[one.start : one.end] for one in pieces_of(NOTE, "sentences")]
+    assert is_allowed(chat, search_asked(0, first, "joints?", "sentences").lark, " yes")
+    assert answering(first, " yes", "sentences") == [first]
+    assert answering(second, " no", "sentences") == []
+    assert is_allowed(chat, search_asked(0, NOTE, "joints?").lark, " gout; aspirin\n")
+    assert answering(NOTE, " gout; aspirin\n", "windows") == ["gout", "aspirin"]
+
+
+def test_what_is_taught_is_asked_as_the_comparison_asks_it(chat: Chat, tmp_path: Path) -> None:
+    for name in {*LISTED, *SEARCHED}:
+        (tmp_path / name).mkdir()
+        label = "Disease" if name != "maccrobat" else "Disease_disorder"
+        record = {"id": "1", "text": NOTE, "entities": [_entity("gout", label)]}
+        (tmp_path / name / "train.jsonl").write_text(json.dumps(record) + "\n")
+    pieces = pieces_of_corpora(tmp_path, LABELS, chat)
+    written = [chat.decode([one.tokens[place] for place in one.answers]).strip() for one in pieces]
+    lists = [text for text, one in zip(written, pieces, strict=True) if one.kind == "entities"]
+    assert lists == ["problem: gout", "none"] * 2
+    assert {"yes", "no"} == set(written[len(lists) :])
+    asked = chat.encode(entities_asked(0, NOTE[:31], ["problem", "medication"]).prompt).tokens
+    assert list(pieces[0].tokens[: len(asked)]) == asked
+
+
+def _entity(text: str, label: str) -> dict[str, Any]:
+    start = NOTE.index(text)
+    return {"start": start, "end": start + len(text), "text": text, "label": label, "concept": "C1"}
