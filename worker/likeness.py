@@ -51,7 +51,7 @@ def _shares(wanted: Sequence[str], found: Sequence[Sequence[str]]) -> list[float
     return [sum(a * b for a, b in zip(row, weights, strict=True)) / total for row in likeness]
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _like(one: str, other: str) -> float:
     if one == other:
         return 1.0

@@ -28,12 +28,14 @@ def content_stems(text: str) -> list[str]:
         word = match.group().replace("’", "'").removesuffix("'s")
         if _HAN.search(word):
             found.update(dict.fromkeys(word[i : i + 2] for i in range(max(1, len(word) - 1))))
-        elif word not in _STOP and (len(word) > 1 or word.isdigit()):
+        elif word.isdigit():
+            found[word] = None
+        elif word not in _STOP and len(word) > 1:
             found[_stem(word)] = None
     return list(found)
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=16_384)
 def _stem(word: str) -> str:
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= 4:
