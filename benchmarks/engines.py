@@ -4,7 +4,7 @@
     python -m benchmarks.engines --notes notes.jsonl --only ours,static --questions no
 
 In the second table the peers write with the plain weights or with the adapter merged, whichever answers
-better; or with weights that were tuned to write it (benchmarks.tuned_to_write), which are at equal quality.
+better; or with weights that were tuned to write it (benchmarks.tuned_to_write), which answer best of all.
 
 The naive loop takes minutes a note on a laptop; leave it out with --only while trying. Loading, tuning and
 warming up are outside of the measured time; tokenization and grammars are inside, for everyone.
@@ -131,17 +131,11 @@ def _best_form(
     options: argparse.Namespace, settings: Settings, plain: Path, scratch: Path
 ) -> tuple[Path, Pieces, dict[str, Any]]:
     """Weights and pieces that answer best on dev data; the fastest where that is not measured."""
+    tuned: Path | None = options.peers_weights
     if options.quality is None:
-        return (
-            (plain, "windows", {})
-            if options.peers_weights is None
-            else (options.peers_weights, "sentences", {})
-        )
+        return (tuned, "sentences", {}) if tuned else (plain, "windows", {})
     measured: dict[tuple[Path, Pieces], quality.Quality] = {}
-    folders = [options.peers_weights]
-    if options.peers_weights is None:
-        folders = [plain, save_merged(settings, plain, scratch / "merged")]
-    for folder in folders:
+    for folder in [tuned] if tuned else [plain, save_merged(settings, plain, scratch / "merged")]:
         peer = StaticBatches(folder)
         peer.load()
         for pieces in get_args(Pieces):

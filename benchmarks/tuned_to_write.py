@@ -5,8 +5,8 @@
 
 Untuned weights list hardly a mention, so no speed of theirs is at equal quality. The same LoRA, loop and
 corpora as the served adapter's (training/), but what is learnt is written: entities of bc5cdr and maccrobat,
-search of these and ncbi_disease, of their training halves only. About an hour and a half on two processor
-cores; what was stopped goes on.
+search of these and ncbi_disease, of their training halves only. 280 steps, half of the examples, took nearly
+an hour on two processor cores; what was stopped goes on.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import random
 import sys
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,9 +31,9 @@ from training.merging import merge
 from training.networks import optimizer_of, save_adapter, trainable
 from training.pieces import Piece
 from training.recipe import load_recipe
+from training.written_examples import WrittenPieces
 from worker.chat import Chat
 from worker.entities import PATTERNED
-from worker.grammar import Grammars
 from worker.grounding import Item
 from worker.sentences import sentences
 from worker.tokenizer import load_chat
@@ -43,7 +42,6 @@ from worker.weights import prepared_folder
 LISTED, SEARCHED = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
 SEARCHES = 2_500
 """Sentences that a query is put to, half of which answer it."""
-WINDOW_CHARACTERS = 1_300
 
 
 def main(options: argparse.Namespace) -> None:
@@ -53,7 +51,7 @@ def main(options: argparse.Namespace) -> None:
     chat = load_chat(settings)
     recipe = load_recipe(None, settings.weights, rows_a_step=2, shares={}, max_steps=options.steps, epochs=1)
     names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
-    pieces = pieces_of_corpora(options.data, names, chat)
+    pieces = pieces_of_corpora(options.data, names, chat, recipe.window_characters)
     _tell(f"{len(pieces):,} examples of {sum(len(one.tokens) for one in pieces):,} tokens")
     network = trainable(prepared_folder(settings), recipe, torch.device("cpu"))
     adapter = options.output.with_name(f"{options.output.name}-adapter")
@@ -73,16 +71,18 @@ def main(options: argparse.Namespace) -> None:
     merge(prepared_folder(settings), adapter, options.output, _tell)
 
 
-def pieces_of_corpora(data: Path, names: Sequence[str], chat: Chat) -> list[Piece]:
+def pieces_of_corpora(data: Path, names: Sequence[str], chat: Chat, window_characters: int) -> list[Piece]:
     """All examples, in the order of the corpora."""
     asked: list[tuple[str, Asked, str]] = []
     for corpus in LISTED:
         records = read_corpus(data, corpus, "train")
         asked += [("entities", *one) for one in _lists(corpus, records, names)]
-    searched = [one for corpus in SEARCHED for one in _searches(data, corpus)]
+    searched = [one for corpus in SEARCHED for one in _searches(data, corpus, window_characters)]
     asked += [("search", *one) for one in _balanced(searched)]
-    made = _Pieces(chat)
-    return [piece for kind, one, answer in asked if (piece := made.of(kind, one, answer))]
+    made = WrittenPieces(chat)
+    pieces = [made.of(one.prompt, one.lark, answer, kind) for kind, one, answer in asked]
+    _tell(f"left out: {dict(made.refused) or 'none'}")
+    return [piece for piece in pieces if piece is not None]
 
 
 def _lists(
@@ -101,9 +101,9 @@ def _lists(
             yield entities_asked(0, record["text"][span.start : span.end], listed), entities_answer(each_once)
 
 
-def _searches(data: Path, corpus: str) -> Iterator[tuple[Asked, str]]:
+def _searches(data: Path, corpus: str, window_characters: int) -> Iterator[tuple[Asked, str]]:
     chance = random.Random(corpus)
-    for example in search_examples(corpus, read_corpus(data, corpus, "train"), WINDOW_CHARACTERS, chance):
+    for example in search_examples(corpus, read_corpus(data, corpus, "train"), window_characters, chance):
         text = example.request.copy
         for span, is_hit in zip(sentences(text), example.is_relevant, strict=True):
             asked = search_asked(0, text[span.start : span.end], example.query, "sentences")
@@ -115,24 +115,6 @@ def _balanced(searched: Sequence[tuple[Asked, str]]) -> Iterator[tuple[Asked, st
     for answer in (" yes", " no"):
         some = [one for one in searched if one[1] == answer]
         yield from chance.sample(some, min(SEARCHES // 2, len(some)))
-
-
-class _Pieces:
-    """Examples in tokens; what its grammar would not let be written is left out."""
-
-    def __init__(self, chat: Chat) -> None:
-        self._chat, self._grammars = chat, Grammars(chat.tokenizer, len(chat.tokenizer))
-        self.refused: Counter[str] = Counter()
-
-    def of(self, kind: str, asked: Asked, answer: str) -> Piece | None:
-        written = self._chat.plain(answer)
-        matcher = self._grammars.matcher(asked.lark)
-        if matcher.try_consume_tokens(written) != len(written) or not matcher.is_accepting():
-            self.refused[kind] += 1
-            return None
-        before = self._chat.encode(asked.prompt).tokens
-        tokens = [*before, *written, self._chat.tokenizer.eos_token_id]
-        return Piece(kind, tokens, answers=tuple(range(len(before), len(tokens))))
 
 
 def _tell(line: str) -> None:

@@ -63,7 +63,7 @@ def test_what_is_taught_is_asked_as_the_comparison_asks_it(chat: Chat, tmp_path:
         label = "Disease" if name != "maccrobat" else "Disease_disorder"
         record = {"id": "1", "text": NOTE, "entities": [_entity("gout", label)]}
         (tmp_path / name / "train.jsonl").write_text(json.dumps(record) + "\n")
-    pieces = pieces_of_corpora(tmp_path, LABELS, chat)
+    pieces = pieces_of_corpora(tmp_path, LABELS, chat, 1_300)
     written = [chat.decode([one.tokens[place] for place in one.answers]).strip() for one in pieces]
     lists = [text for text, one in zip(written, pieces, strict=True) if one.kind == "entities"]
     assert lists == ["problem: gout", "none"] * 2

@@ -17,7 +17,7 @@ from training.examples import LABELS_OF, windows_of
 from training.pieces import Piece
 from worker.attributes import PATTERNED
 from worker.chat import Chat
-from worker.engine import Write
+from worker.engine import Prompt, Write
 from worker.entities import LIST_ITEMS, list_request
 from worker.forms import FormError
 from worker.grammar import Grammars
@@ -102,15 +102,20 @@ class WrittenPieces:
 
     def answer(self, written: Written, kind: str) -> Piece | None:
         """None, and counted, where the grammar does not allow the answer."""
-        answer = self._chat.plain(written.answer)
-        if written.request.form is not None:
-            matcher = self._grammars.matcher(written.request.form.lark())
+        form = written.request.form
+        return self.of(written.request.prompt, form.lark() if form else None, written.answer, kind)
+
+    def of(self, prompt: Prompt, lark: str | None, text: str, kind: str) -> Piece | None:
+        """The same, of a prompt with its grammar as Lark text, if it has one."""
+        answer = self._chat.plain(text)
+        if lark is not None:
+            matcher = self._grammars.matcher(lark)
             if matcher.try_consume_tokens(answer) != len(answer) or not matcher.is_accepting():
                 self.refused[f"{kind}: not as its grammar has it"] += 1
                 return None
-        prompt = self._chat.encode(written.request.prompt).tokens
-        tokens = [*prompt, *answer, *self._end]
-        return Piece(kind, tokens, answers=tuple(range(len(prompt), len(tokens))))
+        before = self._chat.encode(prompt).tokens
+        tokens = [*before, *answer, *self._end]
+        return Piece(kind, tokens, answers=tuple(range(len(before), len(tokens))))
 
     def conversation(self, turns: Sequence[Sequence[str]], kind: str) -> Piece:
         """Every answer of it is learnt, with the token that ends it."""
