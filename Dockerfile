@@ -43,6 +43,10 @@ ENTRYPOINT ["notemill"]
 CMD ["--help"]
 
 FROM base AS worker
+# Triton compiles the kernel of what writes on a GPU when a worker first starts.
+USER root
+RUN apt-get update && apt-get install --yes --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+USER 10001
 COPY --from=build-worker /opt/notemill /opt/notemill
 # Loading 4 GiB of weights takes a while, and counts as alive.
 HEALTHCHECK --interval=30s --timeout=20s --start-period=10m --retries=3 CMD ["notemill", "health", "--ready"]

@@ -100,6 +100,7 @@ def _result(
         **{f"{name.replace(' ', '_')}_gib": round(size / GIB, 4) for name, size in parts.items()},
         "adapter_gib": round(plan.adapter_bytes / GIB, 3),
         "step_gib": round(plan.activation_bytes / GIB, 3),
+        "recorded_gib": round(plan.recorded_bytes / GIB, 3),
         "context_gib": round(plan.overhead_bytes / GIB, 3),
         "slack_gib": round(plan.slack_bytes / GIB, 3),
         "left_gib": round(plan.left_bytes / GIB, 3),

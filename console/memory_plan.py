@@ -78,6 +78,7 @@ def _table(plan: MemoryPlan, device: DeviceFacts) -> Table:
         ("weights", plan.weights_bytes),
         ("adapter", plan.adapter_bytes),
         (f"largest step, {plan.step_tokens:,} tokens", plan.activation_bytes),
+        *([("recorded steps", plan.recorded_bytes)] if plan.recorded_bytes else []),
         ("CUDA context" if device.kind == "cuda" else "process", plan.overhead_bytes),
         ("slack of the allocator", plan.slack_bytes),
         ("left for cached tokens", plan.left_bytes),

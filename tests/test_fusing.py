@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
+from worker.adapting import Adapted, Switch
 from worker.fusing import FusedLayer, Norm, fuse
+from worker.networks import Networks, beside
+from worker.transformers_runner import _register_attention
 
 
 def network(**settings: object) -> LlamaForCausalLM:
@@ -33,3 +40,51 @@ def test_a_norm_is_transformers_own(rows: int, dtype: torch.dtype) -> None:
     with torch.inference_mode():
         torch.testing.assert_close(Norm(norm)(given), norm(given))
     assert torch.equal(given, before)
+
+
+class Plainly:
+    """A runner whose tokens are one sequence."""
+
+    def attend(
+        self, _layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _plan: None
+    ) -> torch.Tensor:
+        heads = (one.transpose(0, 1)[None] for one in (query, key, value))
+        return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
+
+
+def hidden(networks: Networks, tokens: torch.Tensor, *, is_adapted: bool) -> torch.Tensor:
+    _register_attention()
+    found: torch.Tensor = networks.body(is_adapted=is_adapted)(
+        input_ids=tokens,
+        position_ids=torch.arange(tokens.shape[1])[None],
+        use_cache=False,
+        notemill_runner=Plainly(),
+        notemill_plan=None,
+    ).last_hidden_state
+    return found
+
+
+def adapted_network(**settings: Any) -> tuple[LlamaForCausalLM, PeftModel]:
+    torch.manual_seed(0)
+    made = network(initializer_range=0.3).eval()
+    lora = LoraConfig(r=4, lora_alpha=12, target_modules="all-linear", init_lora_weights=False, **settings)
+    return made, get_peft_model(made, lora).eval()
+
+
+@pytest.mark.parametrize(("settings", "is_ours"), [({}, True), ({"use_dora": True}, False)])
+def test_an_adapter_beside_the_weights_does_what_peft_does(
+    settings: dict[str, object], is_ours: bool
+) -> None:
+    made, around = adapted_network(**settings)
+    tokens = torch.randint(0, 64, (1, 20))
+    with torch.inference_mode():
+        on = made.model(tokens, use_cache=False).last_hidden_state.clone()
+        with around.disable_adapter():
+            off = made.model(tokens, use_cache=False).last_hidden_state.clone()
+        networks = beside(made, around)
+        assert isinstance(networks._switch, Switch) is is_ours
+        assert any(isinstance(one, Adapted) for one in made.modules()) is is_ours
+        assert all(isinstance(one, FusedLayer) is is_ours for one in made.model.layers)
+        assert not torch.allclose(on, off, atol=0.1)
+        for is_adapted, expected in ((True, on), (False, off), (True, on)):
+            torch.testing.assert_close(hidden(networks, tokens, is_adapted=is_adapted), expected)

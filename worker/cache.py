@@ -38,10 +38,13 @@ class Cache:
         self._size = size
         self._device = device
         self._max_tokens = max_tokens
+        self.generation = 0
+        """Another one where keys and values lie elsewhere than before."""
         self.clear()
 
     def clear(self) -> None:
         """Gives the memory back."""
+        self.generation += 1
         self._shared = [self._pair(0) for _ in range(self._num_layers)]
         self._own = [self._pair(0, slots=0) for _ in range(self._num_layers)]
 
@@ -82,6 +85,7 @@ class Cache:
             for new, old in zip(grown, (keys, values), strict=True):
                 new[kept] = old[kept]
             layers[number] = grown
+        self.generation += 1
 
     def copy(self, copies: Iterable[Copy]) -> None:
         """Within the shared cache, one after another."""
@@ -107,6 +111,10 @@ class Cache:
             )
         for short in plan.short:
             out[short.index] = self._of_short(layer, query[short.index], short)
+        if plan.listed is not None:
+            from worker import branch_kernel
+
+            branch_kernel.attend(query, self._shared[layer], self._own[layer], plan.listed, out)
         return out
 
     def _both(self, layer: int) -> tuple[Caches, Caches]:
@@ -195,5 +203,5 @@ def _one_after_another(first: Iterable[torch.Tensor], then: Iterable[torch.Tenso
 def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
     for here, start in store.shared:
         shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
-    if store.index is not None:
-        own[store.slots, :, store.places] = new[store.index]
+    if store.slots is not None:
+        own[store.slots, :, store.places] = new if store.index is None else new[store.index]

@@ -18,6 +18,11 @@ BF16 = 2
 FP32 = 4
 ATTENDED_TOGETHER = 128
 """Queries in one product of attention."""
+MOST_RECORDED = 256
+"""Tokens of a step that is recorded for a GPU."""
+RECORDINGS_BYTES = 280 * 2**20
+"""Kernels by the thousand with their places, and workspaces: of all sizes with and without an adapter, on an
+H200, whose workspaces are four times those of a consumer's card (docs/performance.md)."""
 KEYS_TOGETHER = 32
 """In one block of attention on a CPU: 375 keys take up to 1.7 times what 384 take (docs/performance.md)."""
 
@@ -85,14 +90,24 @@ def keys_values_bytes(shape: Shape) -> int:
     return 2 * shape.layers * shape.key_value_heads * shape.head_size * BF16
 
 
-def attention_bytes(shape: Shape, step_tokens: int) -> int:
-    """For each token that the step's row can look at: what one layer's attention holds of it in bf16.
+def joined_bytes(shape: Shape) -> int:
+    """For each token that a step's row can look at: its key and value of one layer once more, beginning and
+    own put together. It is all that a fused kernel needs of it."""
+    return BF16 * 2 * shape.key_value_heads * shape.head_size
 
-    Its scores and their softmax for a block of queries and all heads (`worker.attention`), and its key and
-    value once more, beginning and own put together.
-    """
+
+def attention_bytes(shape: Shape, step_tokens: int) -> int:
+    """The same where attention is computed by blocks (`worker.attention`): scores and their softmax for a
+    block of queries and all heads as well, in bf16."""
     queries = min(ATTENDED_TOGETHER, step_tokens)
-    return BF16 * (2 * queries * shape.heads + 2 * shape.key_value_heads * shape.head_size)
+    return BF16 * 2 * queries * shape.heads + joined_bytes(shape)
+
+
+def recorded_bytes(shape: Shape, *, is_quantized: bool) -> int:
+    """What the recorded steps of a GPU keep (`worker.graphs`): memory of their own for the largest of them, a
+    matrix unpacked in it, and the recordings."""
+    unpacked = largest_layer_bytes(shape) if is_quantized else 0
+    return step_bytes(shape, MOST_RECORDED, rows=0) + unpacked + RECORDINGS_BYTES
 
 
 def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
@@ -115,5 +130,5 @@ def largest_layer_bytes(shape: Shape) -> int:
 
 
 def adapter_step_bytes(shape: Shape, adapter: Adapter, step_tokens: int) -> int:
-    """Input cast to the adapter's dtype, output, and that scaled, at the widest matrix (peft's `Linear`)."""
+    """In training: input cast to the adapter's dtype, output, and that scaled, at the widest matrix."""
     return step_tokens * adapter.bytes_each * (shape.hidden + 2 * shape.intermediate)

@@ -1,7 +1,8 @@
-"""Layers of a Llama or Mistral network in fewer, larger steps: what a CPU in bf16 gains from.
+"""Layers of a Llama or Mistral network in fewer, larger steps.
 
-The same arithmetic as transformers' own modules: projections that share an input joined, weights laid out for
-the processor, and what follows a product done on its numbers before they are rounded and written.
+The same arithmetic as transformers' own modules. On a CPU projections that share an input are joined, weights
+laid out for the processor, and what follows a product is done on its numbers before they are rounded and
+written; on a GPU half as many kernels are launched.
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 from transformers.activations import SiLUActivation
 
-from worker.products import Product
+from worker.adapting import Adapted
+from worker.products import Product, is_plain, product_of
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
@@ -20,9 +23,9 @@ _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 
 
 def fuse(network: Any) -> None:
-    """Replaces the layers, in place, where all weights are plain: not 4 bits wide, no adapter beside them."""
+    """Replaces the layers, in place, where all are made of what ours compute; else none."""
     body = network.model
-    if all(_is_plain(layer) for layer in body.layers):
+    if all(_is_usual(layer) for layer in body.layers):
         body.rotary_emb = _Turns(body.rotary_emb)
         body.norm = Norm(body.norm)
         body.layers = nn.ModuleList(FusedLayer(layer) for layer in body.layers)
@@ -39,13 +42,12 @@ class FusedLayer(nn.Module):
         self._heads: int = attention.q_proj.out_features // self._size
         self._key_heads: int = attention.k_proj.out_features // self._size
         self._before_attention = Norm(layer.input_layernorm)
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._projections = Product(torch.cat([one.weight for one in projections]))
-        self._out = Product(attention.o_proj.weight)
+        self._projections = _Projections(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out = product_of(attention.o_proj)
         self._before_mlp = Norm(layer.post_attention_layernorm)
-        self._gate = Product(mlp.gate_proj.weight)
-        self._up = Product(mlp.up_proj.weight)
-        self._down = Product(mlp.down_proj.weight)
+        self._gate = product_of(mlp.gate_proj)
+        self._up = product_of(mlp.up_proj)
+        self._down = product_of(mlp.down_proj)
 
     def forward(
         self,
@@ -68,11 +70,26 @@ class FusedLayer(nn.Module):
         return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)[None]
 
 
+class _Projections(nn.Module):
+    """Queries, keys and values next to each other, in one product where all three are plain weights."""
+
+    def __init__(self, *linear: nn.Module) -> None:
+        super().__init__()
+        plain = [one.weight for one in linear if is_plain(one)]
+        parts = [Product(torch.cat(plain))] if len(plain) == len(linear) else [*map(product_of, linear)]
+        self._parts = nn.ModuleList(parts)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        found = [part(rows) for part in self._parts]
+        return found[0] if len(found) == 1 else torch.cat(found, -1)
+
+
 class Norm(nn.Module):
     """RMSNorm (arXiv 1910.07467), with transformers' numbers but for rounding, in two thirds of the time.
 
-    Rows are divided by batch norm's kernel, as if each were a channel: it reads and writes bf16 and computes
-    in fp32 between, where transformers' own has the rows in fp32 three times in memory.
+    On a CPU rows are divided by batch norm's kernel, as if each were a channel: it reads and writes bf16 and
+    computes in fp32 between, where transformers' own has the rows in fp32 three times in memory. On a GPU
+    torch has a kernel for it.
     """
 
     def __init__(self, norm: Any) -> None:
@@ -83,6 +100,8 @@ class Norm(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """rows: [..., size]; returned as they are."""
+        if rows.device.type != "cpu":
+            return F.rms_norm(rows, self.weight.shape, self.weight, self._epsilon)
         flat = rows.view(-1, rows.shape[-1])
         squares = torch.linalg.vector_norm(flat, dim=-1, dtype=torch.float32).square_() / flat.shape[-1]
         none = torch.zeros_like(squares)
@@ -109,12 +128,12 @@ def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> to
     return torch.addcmul(heads * cosine[0, :, None], halves_changed, sine[0, :, None])
 
 
-def _is_plain(layer: Any) -> bool:
-    """Norm, attention, norm, MLP with SiLU, no more, of linear layers without bias that nothing wraps."""
+def _is_usual(layer: Any) -> bool:
+    """Norm, attention, norm, MLP with SiLU, no more, of linear layers without bias."""
     attention, mlp = layer.self_attn, layer.mlp
     expected = ((layer, _LAYER), (attention, set(_PROJECTIONS)), (mlp, {*_MLP, "act_fn"}))
     if any({name for name, _ in part.named_children()} != names for part, names in expected):
         return False
     linear = [getattr(attention, one) for one in _PROJECTIONS] + [getattr(mlp, one) for one in _MLP]
     is_silu = isinstance(mlp.act_fn, nn.SiLU | SiLUActivation)
-    return is_silu and all(type(one) is nn.Linear and one.bias is None for one in linear)
+    return is_silu and all(isinstance(one, nn.Linear | Adapted) and one.bias is None for one in linear)

@@ -11,12 +11,13 @@ from dataclasses import asdict, dataclass, replace
 from models.errors import NotemillError
 from worker.footprint import (
     Adapter,
-    adapter_step_bytes,
     attention_bytes,
     bf16_bytes,
+    joined_bytes,
     keys_values_bytes,
     largest_layer_bytes,
     nf4_bytes,
+    recorded_bytes,
     step_bytes,
 )
 from worker.shapes import Shape
@@ -45,7 +46,8 @@ class DoesNotFitError(NotemillError):
         self.needed_bytes = int((plan.needed_bytes(least_tokens) - plan.slack_bytes) / (1 - SLACK_SHARE))
         super().__init__(
             f"does not fit: {_gib(self.needed_bytes)} are needed (weights {_gib(plan.weights_bytes)},"
-            f" adapter {_gib(plan.adapter_bytes)}, largest step {_gib(plan.activation_bytes)},"
+            f" adapter {_gib(plan.adapter_bytes)},"
+            f" largest step {_gib(plan.activation_bytes + plan.recorded_bytes)},"
             f" {least_tokens:,} cached tokens {_gib(least_tokens * plan.bytes_a_token)},"
             f" process {_gib(plan.overhead_bytes)}, slack) and the budget is {_gib(plan.budget_bytes)}:"
             f" set NOTEMILL_MEMORY_GIB={math.ceil(self.needed_bytes / GIB * 10) / 10} or more where there is"
@@ -63,13 +65,15 @@ class MemoryPlan:
     adapter_bytes: int
     activation_bytes: int
     """What the largest step takes besides its row's attention."""
+    recorded_bytes: int
+    """What steps that are recorded for a GPU keep; 0 on a CPU."""
     overhead_bytes: int
     """The CUDA context, or the process without any weights."""
     slack_bytes: int
     """What the allocator rounds up and splits."""
     keys_values_bytes_a_token: int
     attention_bytes_a_token: int
-    """What a step takes for each token of its longest row: a block's scores, one layer's key and value.
+    """What a step takes for each token of its longest row: one layer's key and value, on a CPU also scores.
 
     A row may be as long as the cache, so it is counted for every cached token."""
     step_tokens: int
@@ -90,8 +94,8 @@ class MemoryPlan:
 
     def needed_bytes(self, tokens: int) -> int:
         """A budget in which so many tokens can be cached."""
-        fixed = self.weights_bytes + self.adapter_bytes + self.activation_bytes + self.overhead_bytes
-        return fixed + self.slack_bytes + tokens * self.bytes_a_token
+        fixed = self.weights_bytes + self.adapter_bytes + self.activation_bytes + self.recorded_bytes
+        return fixed + self.overhead_bytes + self.slack_bytes + tokens * self.bytes_a_token
 
     def checked(self, *, least_tokens: int) -> MemoryPlan:
         """The plan itself. Raises DoesNotFitError where fewer than `least_tokens` could be cached."""
@@ -125,12 +129,12 @@ def plan_on_cuda(
         weights_bytes=nf4_bytes(shape) if is_quantized else bf16_bytes(shape),
         adapter_bytes=adapter.total_bytes if adapter else 0,
         activation_bytes=step_bytes(shape, step_tokens, rows=rows)
-        + (largest_layer_bytes(shape) if is_quantized else 0)
-        + (adapter_step_bytes(shape, adapter, step_tokens) if adapter else 0),
+        + (largest_layer_bytes(shape) if is_quantized else 0),
+        recorded_bytes=recorded_bytes(shape, is_quantized=is_quantized),
         overhead_bytes=context,
         slack_bytes=int(budget_bytes * SLACK_SHARE),
         keys_values_bytes_a_token=keys_values_bytes(shape),
-        attention_bytes_a_token=attention_bytes(shape, step_tokens),
+        attention_bytes_a_token=joined_bytes(shape),
         step_tokens=step_tokens,
     )
 
@@ -147,6 +151,7 @@ def plan_on_cpu(
         weights_bytes=copies * bf16_bytes(shape),
         adapter_bytes=0,
         activation_bytes=step_bytes(shape, step_tokens, rows=rows),
+        recorded_bytes=0,
         overhead_bytes=CPU_PROCESS_BYTES,
         slack_bytes=int(budget_bytes * SLACK_SHARE),
         keys_values_bytes_a_token=keys_values_bytes(shape),

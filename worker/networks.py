@@ -31,12 +31,22 @@ def load_networks(folder: Path, settings: Settings, device: torch.device) -> Net
     network = _read(folder, settings, device)
     adapter = adapter_folder(settings)
     if adapter is None:
-        return Networks(network)
+        return beside(network)
     from peft import PeftModel
 
     # In bf16 as the rest: peft's default of fp32 widens each layer's input as well, and takes twice the time.
-    adapted = PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False)
-    return Networks(network, switch=adapted.eval().base_model)
+    return beside(network, PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False).eval())
+
+
+def beside(network: Any, adapted: Any = None) -> Networks:
+    """As a GPU has them: the adapter beside the weights. `adapted`: peft's model around the network."""
+    switch = None
+    if adapted is not None:
+        from worker.adapting import joined
+
+        switch = joined(adapted) or adapted.base_model
+    fuse(network)
+    return Networks(network, switch=switch)
 
 
 def _on_cpu(folder: Path, settings: Settings) -> Networks:
@@ -101,7 +111,7 @@ class Networks:
     """One network, or two that share nothing, or one with an adapter that is switched on and off."""
 
     def __init__(self, plain: Any, *, adapted: Any = None, switch: Any = None) -> None:
-        """`adapted`: with the adapter merged; `switch`: peft's model around `plain`, which has it on."""
+        """`adapted`: with the adapter merged; `switch`: of the one beside `plain`, which is on."""
         self.plain = plain
         self._adapted = adapted
         self._switch = switch

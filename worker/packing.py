@@ -19,6 +19,9 @@ _Placed = list[tuple[Piece, slice]]
 
 LONGEST_SHORT = 8
 """Tokens of a piece that writes, next to others."""
+PIECE_COLUMNS = 6
+"""Of a piece for worker.branch_kernel: its first packed token and how many it has; its beginning's start and
+stop; its slot, and how many tokens of its own come before."""
 _LONGEST_QUESTION = 128
 """Tokens of a piece that is read for writing, next to others where that is faster than one by one."""
 
@@ -66,7 +69,7 @@ class Store:
     shared: tuple[tuple[slice, int], ...]
     """Tokens of beginnings, and the place in the shared cache where each run of them starts."""
     index: torch.Tensor | None
-    """Packed tokens of branches that write; their slots and places in them."""
+    """Packed tokens of branches that write, where they are not all; their slots and places in them."""
     slots: torch.Tensor | None
     places: torch.Tensor | None
 
@@ -113,21 +116,38 @@ class Plan:
     short: tuple[Short, ...]
     """Those of a few tokens, and those of a question's: apart, since all are as wide as the widest."""
     store: Store
+    listed: torch.Tensor | None = None
+    """[pieces, PIECE_COLUMNS]: those of a few tokens, where one kernel attends to them all."""
 
     @staticmethod
-    def of(pieces: Sequence[Piece], shared_heads: int, device: torch.device) -> Plan:
-        """`pieces` in the order in which their tokens are packed; so many query heads share a key head."""
+    def of(
+        pieces: Sequence[Piece], shared_heads: int, device: torch.device, *, has_kernel: bool = False
+    ) -> Plan:
+        """`pieces` in the order in which their tokens are packed; so many query heads share a key head.
+
+        `has_kernel`: worker.branch_kernel attends those of a few tokens.
+        """
         placed: _Placed = []
         offset = 0
         for piece in pieces:
             placed.append((piece, slice(offset, offset + piece.num_tokens)))
             offset += piece.num_tokens
         few, question, many = _by_width(placed, device)
+        listed = [listed_piece(piece, here.start) for piece, here in few] if has_kernel else []
         return Plan(
             tuple(_long(piece, here, device) for piece, here in many),
-            tuple(_short(some, shared_heads, device) for some in (few, question) if some),
+            tuple(_short(some, shared_heads, device) for some in ([] if listed else few, question) if some),
             _store(placed, device),
+            torch.tensor(listed, device=device) if listed else None,
         )
+
+
+def listed_piece(piece: Piece, first: int) -> tuple[int, ...]:
+    """PIECE_COLUMNS numbers of a piece that writes, whose tokens are packed from `first` on."""
+    assert isinstance(piece.of, Branch)
+    start = piece.beginning.offset
+    stop = start + len(piece.beginning.tokens)
+    return first, piece.num_tokens, start, stop, piece.of.slot, piece.start
 
 
 def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
@@ -136,11 +156,16 @@ def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
     return [one for one in ordered if one.is_adapted], [one for one in ordered if not one.is_adapted]
 
 
+def is_few(piece: Piece) -> bool:
+    """One that writes, of a few tokens."""
+    return isinstance(piece.of, Branch) and piece.of.is_written and piece.num_tokens <= LONGEST_SHORT
+
+
 def _by_width(placed: _Placed, device: torch.device) -> tuple[_Placed, _Placed, _Placed]:
     """Pieces that write, those of questions for writing, and all others."""
     longest = _LONGEST_QUESTION if attention.is_fused_faster(device) else LONGEST_SHORT
     written = [one for one in placed if isinstance(one[0].of, Branch) and one[0].of.is_written]
-    few = [one for one in written if one[0].num_tokens <= LONGEST_SHORT]
+    few = [one for one in written if is_few(one[0])]
     question = [one for one in written if LONGEST_SHORT < one[0].num_tokens <= longest]
     side_by_side = {here.start for _, here in (*few, *question)}
     return few, question, [one for one in placed if one[1].start not in side_by_side]

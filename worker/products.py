@@ -1,14 +1,14 @@
-"""Linear layers for a CPU in bf16, their weights laid out for its instructions once, at load.
+"""Linear layers, each with what may follow it.
 
-torch lays a plain weight out anew for each product of few rows: 0.30 against 0.12 ms for 4 rows of 576 by
-1,536, 0.46 against 0.33 for 32, 19.4 against 18.0 for 2,048, with the same numbers to the last bit. The
-operators are those that torch.compile puts in the place of linear layers when it freezes a network
-(torch/_inductor/fx_passes/mkldnn_fusion.py, torch 2.13).
+Their weights are laid out for a CPU in bf16 once, at load. torch lays a plain weight out anew for each
+product of few rows: 0.30 against 0.12 ms for 4 rows of 576 by 1,536, 0.46 against 0.33 for 32, 19.4 against
+18.0 for 2,048, with the same numbers to the last bit. The operators are those that torch.compile puts in the
+place of linear layers when it freezes a network (torch/_inductor/fx_passes/mkldnn_fusion.py, torch 2.13).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
@@ -66,6 +66,43 @@ class Product(nn.Module):
     def _with(self, rows: torch.Tensor, other: torch.Tensor, name: str) -> torch.Tensor:
         found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, other, self._weight, None, name)
         return found
+
+
+class Around(nn.Module):
+    """The same of a linear layer that is more than its weight: 4 bits wide, or with an adapter beside it."""
+
+    def __init__(self, linear: nn.Module) -> None:
+        super().__init__()
+        self._linear = linear
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        """The product alone."""
+        found: torch.Tensor = self._linear(rows)
+        return found
+
+    def silu(self, rows: torch.Tensor) -> torch.Tensor:
+        """x * sigmoid(x) of the product."""
+        return F.silu(self(rows), inplace=True)
+
+    def times(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+        """The product times `factor`, [number, outputs]."""
+        found: torch.Tensor = self(rows)
+        return found.mul_(factor)
+
+    def plus(self, rows: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        """The product plus `other`, [number, outputs]."""
+        found: torch.Tensor = self(rows)
+        return found.add_(other)
+
+
+def product_of(linear: nn.Module) -> Product | Around:
+    """Of a linear layer without bias, whatever it is made of."""
+    return Product(linear.weight) if is_plain(linear) else Around(linear)
+
+
+def is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
+    """Nothing but a weight, in the numbers that are computed with."""
+    return type(linear) is nn.Linear
 
 
 def whole_rows(number: int, device: torch.device) -> int:

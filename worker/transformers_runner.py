@@ -18,9 +18,11 @@ import torch.nn.functional as F  # noqa: N812  the name all of torch's own docum
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from worker.attention import has_branch_kernel
 from worker.batching import OutOfMemoryError
 from worker.cache import Cache
 from worker.footprint import KEYS_TOGETHER
+from worker.graphs import Graphs, is_of_memory
 from worker.networks import ATTENTION, Networks
 from worker.packing import Plan, by_columns, in_order
 from worker.products import Product, whole_rows
@@ -41,10 +43,13 @@ class TransformersRunner:
         self._head = networks.plain.get_output_embeddings()
         self._device = device
         self._shared_heads: int = heads // config.num_key_value_heads
+        size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
+        self._has_kernel = has_branch_kernel(device, heads, config.num_key_value_heads, size)
+        self._graphs = Graphs(device) if self._has_kernel else None
         self._cache = Cache(
             num_layers=config.num_hidden_layers,
             key_heads=config.num_key_value_heads,
-            size=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            size=size,
             device=device,
             max_tokens=max_tokens,
         )
@@ -67,9 +72,11 @@ class TransformersRunner:
                 adapted, plain = in_order(step)
                 return self._pass(adapted, is_adapted=True) | self._pass(plain, is_adapted=False)
         except (RuntimeError, MemoryError) as error:
-            if not _is_of_memory(error):
+            if not is_of_memory(error):
                 raise
             self._cache.clear()
+            if self._graphs is not None:
+                self._graphs.clear()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
             raise OutOfMemoryError(step) from None
@@ -83,18 +90,7 @@ class TransformersRunner:
     def _pass(self, pieces: Sequence[Piece], *, is_adapted: bool) -> Logits:
         if not pieces:
             return {}
-        body = self._networks.body(is_adapted=is_adapted and self._networks.has_adapter)
-        tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
-        places = [place for piece in pieces for place in _places(piece)]
-        # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
-        added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
-        hidden = body(
-            input_ids=torch.tensor([tokens + added], device=self._device),
-            position_ids=torch.tensor([places + added], device=self._device),
-            use_cache=False,
-            notemill_runner=self,
-            notemill_plan=Plan.of(pieces, self._shared_heads, self._device),
-        ).last_hidden_state[0]
+        hidden = self._hidden(pieces, is_adapted=is_adapted)
         found: Logits = {}
         for columns, members in by_columns(pieces).items():
             # One product for all branches that ask for the same columns: the output layer is read once.
@@ -103,6 +99,36 @@ class TransformersRunner:
             parts = np.split(self._logits(together, columns), np.cumsum(counts)[:-1])
             found |= zip((branch for branch, _ in members), parts, strict=True)
         return found
+
+    def _hidden(self, pieces: Sequence[Piece], *, is_adapted: bool) -> torch.Tensor:
+        """[tokens, size of the network]: of the pieces' tokens one after another, and of some behind them."""
+        body = self._networks.body(is_adapted=is_adapted and self._networks.has_adapter)
+
+        def forward(tokens: torch.Tensor, positions: torch.Tensor, plan: Plan) -> torch.Tensor:
+            whole = body(
+                input_ids=tokens,
+                position_ids=positions,
+                use_cache=False,
+                notemill_runner=self,
+                notemill_plan=plan,
+            )
+            hidden: torch.Tensor = whole.last_hidden_state[0]
+            return hidden
+
+        if self._graphs is not None:
+            generation = self._cache.generation
+            known = self._graphs.run(pieces, is_adapted=is_adapted, generation=generation, forward=forward)
+            if known is not None:
+                return known
+        tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
+        places = [place for piece in pieces for place in _places(piece)]
+        # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
+        added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
+        return forward(
+            torch.tensor([tokens + added], device=self._device),
+            torch.tensor([places + added], device=self._device),
+            Plan.of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel),
+        )
 
     def _logits(self, hidden: torch.Tensor, columns: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """The output layer, a fifth of a small network's work, for the asked columns only."""
@@ -114,13 +140,6 @@ class TransformersRunner:
     def _whole_head(self) -> Product:
         """Made when something is first written: a copy of the embeddings on a CPU."""
         return Product(self._head.weight)
-
-
-def _is_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
-    )
 
 
 def _places(piece: Piece) -> range:

@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from models.settings import Settings
-from worker.networks import Networks, nf4
+from worker.networks import Networks, beside, nf4
 from worker.tokenizer import load_tokenizer
 
 Form = Literal["nf4", "nf4 adapter"]
@@ -32,13 +32,13 @@ def random_networks(config: Mapping[str, Any], form: Form, device: torch.device)
         network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16).eval()
     _materialise(network, device)
     if form == "nf4":
-        return Networks(network)
+        return beside(network)
     lora = LoraConfig(r=RANK, target_modules="all-linear", init_lora_weights=False)
     around = get_peft_model(network, lora).eval()
     for name, parameter in around.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(torch.bfloat16)
-    return Networks(network, switch=around.base_model)
+    return beside(network, around)
 
 
 def short_tokenizer(settings: Settings, vocabulary: int) -> Any:

@@ -49,6 +49,7 @@ class Run:
         for name, part in parts.items():
             self._one(name, part)
         timer.cancel()
+        timer.join()  # its thread holds this run, and must not be the last to let it go
         self._conclude()
         return 1 if self._result["failed"] else 0
 

@@ -1,0 +1,113 @@
+"""The kernel of branches that write, by Triton's interpreter where it is, and what is recorded for a GPU."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+import torch
+
+from worker.cache import Cache, _store
+from worker.graphs import SIZES, _numbers, _step
+from worker.packing import Plan
+from worker.sequences import Beginning, Branch, Piece
+
+CPU = torch.device("cpu")
+HEADS, KEY_HEADS, SIZE = 6, 2, 16
+IS_CUDA = torch.cuda.is_available()
+Pair = torch.Tensor
+"""Keys and values."""
+
+
+def pieces(widths: tuple[int, ...], seed: int = 0) -> list[Piece]:
+    """Branches of two beginnings in slots of their own, each with some tokens already computed."""
+    chance = torch.Generator().manual_seed(seed)
+    beginnings = (Beginning((7,) * 70, offset=0), Beginning((7,) * 131, offset=70))
+    found = []
+    for slot, width in enumerate(widths):
+        before = int(torch.randint(0, 90, (), generator=chance))
+        tokens = torch.randint(0, 60, (before + width,), generator=chance).tolist()
+        branch = Branch(beginnings[slot % 2], tokens, (before,), kept_tokens=128, slot=slot)
+        found.append(Piece(branch, before, before + width))
+    return found
+
+
+def filled() -> Cache:
+    one = Cache(num_layers=2, key_heads=KEY_HEADS, size=SIZE, device=CPU, max_tokens=100_000)
+    one.make_room(shared_tokens=300, num_slots=8, slot_tokens=128)
+    chance = torch.Generator().manual_seed(1)
+    for tensor in (t for layers in (one._shared, one._own) for pair in layers for t in pair):
+        tensor.copy_(torch.randn(tensor.shape, generator=chance))
+    return one
+
+
+def plainly(written: list[Piece], query: torch.Tensor, shared: Pair, own: Pair) -> torch.Tensor:
+    """In 64 bits, token by token and head by head."""
+    out = torch.empty(query.shape, dtype=torch.float64)
+    packed = [(piece, place) for piece in written for place in range(piece.start, piece.stop)]
+    for row, (piece, place) in enumerate(packed):
+        start, slot = piece.beginning.offset, piece.of.slot
+        stop = start + len(piece.beginning.tokens)
+        for head in range(HEADS):
+            by = head * KEY_HEADS // HEADS
+            keys, values = (
+                torch.cat((one[by, start:stop], two[slot, by, : place + 1])).double()
+                for one, two in zip(shared, own, strict=True)
+            )
+            weights = (keys @ query[row, head].double() / SIZE**0.5).softmax(-1)
+            out[row, head] = weights @ values
+    return out
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with torch for CUDA")
+@pytest.mark.skipif(IS_CUDA, reason="the next one runs on the card")
+def test_the_kernel_finds_what_plain_attention_finds() -> None:
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    test = f"{__file__}::test_each_token_attends_to_its_beginning_and_its_own"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", test]
+    subprocess.run(command, env=environment, check=True, timeout=300)
+
+
+@pytest.mark.skipif(not (IS_CUDA or "TRITON_INTERPRET" in os.environ), reason="run by the test above")
+@pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2)])
+def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]) -> None:
+    from worker import branch_kernel
+
+    written, chance = pieces(widths), torch.Generator().manual_seed(2)
+    # Triton's interpreter multiplies bf16 as if it were whole numbers.
+    device, dtype, off = ("cuda", torch.bfloat16, 0.02) if IS_CUDA else ("cpu", torch.float32, 1e-5)
+    shapes = ((sum(widths), HEADS, SIZE), (2, KEY_HEADS, 300, SIZE), (2, 8, KEY_HEADS, 128, SIZE))
+    query, shared, own = (torch.randn(shape, generator=chance).to(device, dtype) for shape in shapes)
+    listed = Plan.of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).listed
+    assert listed is not None
+    padded = torch.cat((listed, torch.zeros_like(listed)))  # pieces without a token write nothing
+    out = torch.full_like(query, float("nan"))
+    branch_kernel.attend(query, (shared[0], shared[1]), (own[0], own[1]), padded, out)
+    assert branch_kernel.is_working(torch.device(device), HEADS, KEY_HEADS, SIZE)
+    expected = plainly(written, query.cpu(), shared.cpu(), own.cpu())
+    torch.testing.assert_close(out.double().cpu(), expected, atol=off, rtol=off)
+
+
+@pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (8, 8, 8, 8)])
+def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -> None:
+    written = pieces(widths)
+    tokens = sum(widths)
+    size = next(one for one in SIZES if one >= tokens)
+    step = _step(torch.tensor(_numbers(written, size)), size)
+    plan = Plan.of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
+    assert step.tokens.shape == step.positions.shape == (1, size)
+    assert plan.listed is not None
+    assert step.plan.listed is not None
+    assert torch.equal(step.plan.listed[: len(widths)], plan.listed)
+    assert step.tokens[0, :tokens].tolist() == [
+        token for piece in written for token in piece.of.tokens[piece.start : piece.stop]
+    ]
+    new = torch.randn(tokens, KEY_HEADS, SIZE).bfloat16()
+    added = torch.cat((new, new[-1:].expand(size - tokens, -1, -1)))
+    caches = [filled(), filled()]
+    for cache, some, given in zip(caches, (plan, step.plan), (new, added), strict=True):
+        _store(some.store, cache._shared[0][0], cache._own[0][0], given)
+    assert torch.equal(caches[0]._own[0][0], caches[1]._own[0][0])

@@ -1,0 +1,148 @@
+"""Steps that only write, on a GPU: recorded once for each number of tokens, then launched as one.
+
+In a step of a few tokens a GPU waits for Python, which launches a thousand kernels one by one. A CUDA graph
+(https://docs.nvidia.com/cuda/cuda-c-programming-guide/#cuda-graphs) launches all of them at once, with the
+addresses that they had: so what changes from step to step is copied to one place, and what is recorded holds
+as long as keys and values lie where they lay. Knows no scheduler.
+"""
+
+from __future__ import annotations
+
+import logging
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+
+from worker.footprint import MOST_RECORDED
+from worker.packing import PIECE_COLUMNS, Plan, Store, is_few, listed_piece
+from worker.sequences import Branch, Piece
+
+log = logging.getLogger(__name__)
+
+SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, MOST_RECORDED)
+"""Tokens of a recorded step: the last stand for those that are missing to the next size."""
+_OFTEN = 3
+"""Steps of a size before it is recorded, which takes as long as two of them."""
+
+Forward = Callable[[torch.Tensor, torch.Tensor, Plan], torch.Tensor]
+"""Tokens and their positions, [1, number], with the plan; hidden states, [number, size]."""
+
+
+class Graphs:
+    """Those of one network, while its cache stays where it is."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        # One for all: memory freed on one stream is not given to another, and each has a workspace.
+        self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+        self._generation = 0
+        self._is_able = True
+        self.clear()
+
+    def clear(self) -> None:
+        """Gives the memory back."""
+        self._recorded: dict[tuple[int, bool], _Recorded] = {}
+        self._seen: Counter[tuple[int, bool]] = Counter()
+        self._pool = torch.cuda.graph_pool_handle()
+
+    def run(
+        self, pieces: Sequence[Piece], *, is_adapted: bool, generation: int, forward: Forward
+    ) -> torch.Tensor | None:
+        """Hidden states of the packed tokens, and behind them of those that were added; until the next run.
+
+        None where the step is to be computed in the ordinary way. `generation`: of the cache; what was
+        recorded with another one is forgotten.
+        """
+        if generation != self._generation:
+            self.clear()
+            self._generation = generation
+        tokens = sum(piece.num_tokens for piece in pieces)
+        if not self._is_able or tokens > SIZES[-1] or not all(map(is_few, pieces)):
+            return None
+        key = (SIZES[bisect_left(SIZES, tokens)], is_adapted)
+        self._seen[key] += 1
+        if self._seen[key] <= _OFTEN:
+            return None
+        given = torch.tensor(_numbers(pieces, key[0]))
+        if key not in self._recorded:
+            try:
+                self._recorded[key] = self._record(given.to(self._device), key[0], forward)
+            except RuntimeError as error:
+                if is_of_memory(error):
+                    raise
+                log.warning("steps that write are not recorded: %s", type(error).__name__)
+                self._is_able = False
+                return None
+        recorded = self._recorded[key]
+        recorded.given.copy_(given)
+        recorded.graph.replay()
+        return recorded.hidden
+
+    def _record(self, given: torch.Tensor, size: int, forward: Forward) -> _Recorded:
+        step = _step(given, size)
+        current = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(current)
+        with torch.cuda.stream(self._stream):
+            forward(*step)  # kernels are chosen and compiled before anything is recorded
+        current.wait_stream(self._stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            hidden = forward(*step)
+        return _Recorded(given, graph, hidden)
+
+
+def is_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Recorded:
+    given: torch.Tensor
+    """What the step reads: see `_numbers`."""
+    graph: torch.cuda.CUDAGraph
+    hidden: torch.Tensor
+
+
+class _Step(NamedTuple):
+    tokens: torch.Tensor
+    positions: torch.Tensor
+    plan: Plan
+
+
+def _numbers(pieces: Sequence[Piece], size: int) -> list[int]:
+    """Of so many tokens one after another: token, position, slot, place in it, each for all; then the pieces.
+
+    The last token comes again until there are `size`: it is a piece of its own each time, and what is stored
+    of it is the same. Pieces of no token fill up.
+    """
+    tokens: list[int] = []
+    positions: list[int] = []
+    slots: list[int] = []
+    places: list[int] = []
+    listed: list[int] = []
+    missing = size - sum(piece.num_tokens for piece in pieces)
+    last = Piece(pieces[-1].of, pieces[-1].stop - 1, pieces[-1].stop)
+    for piece in (*pieces, *[last] * missing):
+        assert isinstance(piece.of, Branch)
+        before = len(piece.of.beginning.tokens)
+        listed += listed_piece(piece, len(tokens))
+        tokens += piece.of.tokens[piece.start : piece.stop]
+        positions += range(before + piece.start, before + piece.stop)
+        slots += [piece.of.slot] * piece.num_tokens
+        places += range(piece.start, piece.stop)
+    listed += [0] * (size * PIECE_COLUMNS - len(listed))
+    return [*tokens, *positions, *slots, *places, *listed]
+
+
+def _step(given: torch.Tensor, size: int) -> _Step:
+    """The same numbers by their names; nothing is copied."""
+    tokens, positions, slots, places, listed = torch.split(given, [size] * 4 + [size * PIECE_COLUMNS])
+    plan = Plan((), (), Store((), None, slots, places), listed.view(size, PIECE_COLUMNS))
+    return _Step(tokens[None], positions[None], plan)
