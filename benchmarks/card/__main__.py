@@ -30,7 +30,7 @@ from benchmarks.card.limited_memory import bytes_in_use
 from benchmarks.card.memory_parts import fits, memory
 from benchmarks.card.running import Part, Run
 from benchmarks.card.sizes import REAL, SHRUNKEN
-from benchmarks.card.speed_parts import decode, kernels, limits, prefill
+from benchmarks.card.speed_parts import decode, kernels, limits, prefill, recorded
 from benchmarks.report import machine
 from models.settings import load_settings
 
@@ -41,6 +41,7 @@ PARTS: Mapping[str, Part] = {
     "limits": Part(limits, 12),
     "prefill": Part(prefill, 12),
     "decode": Part(decode, 20),
+    "recorded": Part(recorded, 30),
     "correctness": Part(correctness, 50),
     "oom": Part(oom, 40),
     "decides": Part(decides, 25),

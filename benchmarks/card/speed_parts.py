@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from itertools import product
 
 import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch.nn.attention.bias import causal_lower_right
 
 from benchmarks.card.card import Card
-from benchmarks.card.figures import Found, short
-from benchmarks.card.limited_memory import freed
-from benchmarks.card.steps import guessing, reading
+from benchmarks.card.figures import Found, mib, short
+from benchmarks.card.limited_memory import bytes_in_use, freed
+from benchmarks.card.steps import adapted, guessing, of_tokens, reading
 from benchmarks.probes import fastest, products, traffic
 from benchmarks.roofline import windows
 from worker import attention
+from worker.footprint import recorded_bytes
+from worker.graphs import SIZES
 from worker.scheduling import STEP_TOKENS
 
 
@@ -50,6 +54,42 @@ def decode(card: Card) -> Found:
     for number in (1, 8):
         step = guessing(network.writing(windows(network, number), number, card.settings), 6)
         yield f"{number}_branches_with_6_guesses", card.under_the_roof(network, step)
+
+
+def recorded(card: Card) -> Found:
+    """Steps that write, recorded beside the same computed in the ordinary way; what all recordings keep."""
+    network = card.network("nf4 adapter")
+    runner, most = network.runner, card.sizes.branches[-1]
+    graphs = runner._graphs
+    for number, is_adapted in product((1, 8, 32), (False, True)):
+        if number <= most:
+            step = network.writing(windows(network, number), number, card.settings)
+            run = partial(runner.run, adapted(step, is_adapted=is_adapted))
+            runner._graphs = None
+            ordinary, ordinary_ms = run(), card.ms(run)
+            runner._graphs = graphs
+            found = [run() for _ in range(5)][-1]
+            differences = [float(abs(found[one] - ordinary[one]).max()) for one in ordinary]
+            yield (
+                f"{number}_branches{'_adapter' * is_adapted}",
+                {
+                    "ordinary_ms": ordinary_ms,
+                    "recorded_ms": card.ms(run),
+                    "greatest_difference": short(max(differences)),
+                },
+            )
+    if graphs is None:
+        return
+    graphs.clear()
+    freed()
+    before = bytes_in_use()
+    step = network.writing(windows(network, most), most, card.settings)
+    for size, is_adapted in product(SIZES, (False, True)):
+        for _ in range(5):
+            runner.run(adapted(of_tokens(step, size), is_adapted=is_adapted))
+    freed()
+    yield "recordings_mib_planned", mib(recorded_bytes(card.shape, is_quantized=True))
+    yield "recordings_mib", mib(bytes_in_use() - before)
 
 
 def kernels(card: Card) -> Found:

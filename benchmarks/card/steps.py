@@ -72,6 +72,16 @@ def guessing(step: Step, guesses: int) -> Step:
     return replace(step, pieces=tuple(pieces))
 
 
+def of_tokens(step: Step, num_tokens: int) -> Step:
+    """Of a step that writes as many as it has, four for each branch, the last branch's fewer."""
+    pieces = []
+    for piece in guessing(step, 3).pieces:
+        taken = min(piece.num_tokens, num_tokens - sum(one.num_tokens for one in pieces))
+        if taken:
+            pieces.append(replace(piece, stop=piece.start + taken))
+    return replace(step, pieces=tuple(pieces))
+
+
 def adapted(step: Step, *, is_adapted: bool) -> Step:
     """The same with the adapter in effect for all of it, or for none."""
     for piece in step.pieces:
