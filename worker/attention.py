@@ -8,17 +8,12 @@ pieces of more than a few tokens are attended with those, block by block; only w
 from __future__ import annotations
 
 from functools import cache
-from importlib.util import find_spec
 
 import torch
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import pad, scaled_dot_product_attention
 
 from worker.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER
-
-_AMPERE = (8, 0)
-_LEAST_SIZE = 16
-"""Of a head, in a product on a GPU's tensor cores."""
 
 
 def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -57,18 +52,6 @@ def after(
 def is_fused_faster(device: torch.device) -> bool:
     """Whether it has AMX: torch's kernel took 0.4 to 0.9 of the time of products by blocks."""
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
-
-
-@cache
-def has_branch_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> bool:
-    """Whether worker.branch_kernel runs: Triton, a GPU that multiplies bf16, heads of a power of two."""
-    if device.type != "cuda" or size < _LEAST_SIZE or size & (size - 1) or find_spec("triton") is None:
-        return False
-    if torch.cuda.get_device_capability(device) < _AMPERE:
-        return False
-    from worker import branch_kernel
-
-    return branch_kernel.is_working(device, heads, key_heads, size)
 
 
 def _on_gpu(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,6 @@
 """Attention of branches that write, one kernel of a GPU: each over its beginning, then over its own tokens.
 
-Written in Triton, which comes with torch for CUDA: import it where `attention.has_branch_kernel` says so.
+Written in Triton, which comes with torch for CUDA: import it only where Triton is.
 A softmax in one pass over the keys, as in FlashAttention (arXiv 2205.14135). Knows no scheduler.
 """
 
@@ -23,7 +23,8 @@ _LEAST_ROWS = 16
 
 
 def is_working(device: torch.device, heads: int, key_heads: int, size: int) -> bool:
-    """Tries it, which compiles it: that takes a C compiler and a home to keep what was made."""
+    """Tries it, which compiles it: that takes a GPU that multiplies bf16, heads of a power of two, a C
+    compiler, and a home to keep what was made."""
     query = torch.zeros((1, heads, size), dtype=torch.bfloat16, device=device)
     keys = torch.zeros((1, key_heads, 1, size), dtype=torch.bfloat16, device=device)
     pieces = torch.tensor([[0, 1, 0, 1, 0, 0]], device=device)
@@ -33,7 +34,9 @@ def is_working(device: torch.device, heads: int, key_heads: int, size: int) -> b
         out.cpu()  # waits for it
     except Exception as error:  # noqa: BLE001  whatever compiler, driver or disk have to say
         log.warning("no kernel for branches that write (%s): writing is slower", type(error).__name__)
-        log.warning("Triton compiles it with a C compiler such as gcc, and keeps it in ~/.triton")
+        log.warning(
+            "Triton needs a GPU of Ampere or later, a C compiler such as gcc, and ~/.triton to write to"
+        )
         return False
     return True
 

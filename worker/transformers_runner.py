@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cached_property
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ import torch.nn.functional as F  # noqa: N812  the name all of torch's own docum
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from worker.attention import has_branch_kernel
 from worker.batching import OutOfMemoryError
 from worker.cache import Cache
 from worker.footprint import KEYS_TOGETHER
@@ -44,7 +44,7 @@ class TransformersRunner:
         self._device = device
         self._shared_heads: int = heads // config.num_key_value_heads
         size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
-        self._has_kernel = has_branch_kernel(device, heads, config.num_key_value_heads, size)
+        self._has_kernel = _has_kernel(device, heads, config.num_key_value_heads, size)
         self._graphs = Graphs(device) if self._has_kernel else None
         self._cache = Cache(
             num_layers=config.num_hidden_layers,
@@ -140,6 +140,15 @@ class TransformersRunner:
     def _whole_head(self) -> Product:
         """Made when something is first written: a copy of the embeddings on a CPU."""
         return Product(self._head.weight)
+
+
+def _has_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> bool:
+    """Whether branches that write are attended by worker.branch_kernel."""
+    if device.type != "cuda" or find_spec("triton") is None:
+        return False
+    from worker import branch_kernel
+
+    return branch_kernel.is_working(device, heads, key_heads, size)
 
 
 def _places(piece: Piece) -> range:
