@@ -42,14 +42,10 @@ def test_a_norm_is_transformers_own(rows: int, dtype: torch.dtype) -> None:
     assert torch.equal(given, before)
 
 
-class Plainly:
-    """A runner whose tokens are one sequence."""
-
-    def attend(
-        self, _layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _plan: None
-    ) -> torch.Tensor:
-        heads = (one.transpose(0, 1)[None] for one in (query, key, value))
-        return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
+def plainly(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
+    """Attention of tokens that are one sequence; query, key and value."""
+    heads = (one.transpose(0, 1)[None] for one in packed)
+    return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
 
 
 def hidden(networks: Networks, tokens: torch.Tensor, *, is_adapted: bool) -> torch.Tensor:
@@ -58,8 +54,7 @@ def hidden(networks: Networks, tokens: torch.Tensor, *, is_adapted: bool) -> tor
         input_ids=tokens,
         position_ids=torch.arange(tokens.shape[1])[None],
         use_cache=False,
-        notemill_runner=Plainly(),
-        notemill_plan=None,
+        notemill_attend=plainly,
     ).last_hidden_state
     return found
 

@@ -95,15 +95,18 @@ class Cache:
             for tensor in (tensor for pair in self._shared for tensor in pair):
                 tensor[:, target] = tensor[:, source]
 
+    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: Plan) -> None:
+        """Keeps keys and values of the packed tokens, as the plan says; both: [tokens, key heads, size]."""
+        for kept, new in zip(self._both(layer), (key, value), strict=True):
+            _store(plan.store, *kept, new)
+
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
     ) -> torch.Tensor:
-        """Stores the packed tokens' keys and values, then attends each piece as the plan says.
+        """Each piece as the plan says, over what is stored.
 
         query: [tokens, heads, size]; key, value: [tokens, key heads, size]. Returns [tokens, heads, size].
         """
-        for kept, new in zip(self._both(layer), (key, value), strict=True):
-            _store(plan.store, *kept, new)
         out = torch.empty_like(query)
         for piece in plan.long:
             out[piece.here] = self._of_long(

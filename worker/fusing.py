@@ -32,7 +32,7 @@ def fuse(network: Any) -> None:
 
 
 class FusedLayer(nn.Module):
-    """Attention and MLP, each added to what came in; attention is the runner's, handed down."""
+    """Attention and MLP, each added to what came in; attention is handed down."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -54,8 +54,7 @@ class FusedLayer(nn.Module):
         hidden_states: torch.Tensor,
         *,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
-        notemill_runner: Any,
-        notemill_plan: Any,
+        notemill_attend: Any,
         **_options: Any,
     ) -> torch.Tensor:
         """hidden_states: [1, tokens, size of the network]; returned as it."""
@@ -64,7 +63,7 @@ class FusedLayer(nn.Module):
         turned = _turned(together[:, : self._heads + self._key_heads], *position_embeddings)
         query, key = turned[:, : self._heads], turned[:, self._heads :]
         value = together[:, self._heads + self._key_heads :]
-        found = notemill_runner.attend(self._number, query, key, value, notemill_plan)
+        found = notemill_attend(self._number, query, key, value)
         rows = self._out.plus(found.flatten(1), rows)
         normed = self._before_mlp(rows)
         return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)[None]

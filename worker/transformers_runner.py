@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -23,6 +23,7 @@ from worker.batching import OutOfMemoryError
 from worker.cache import Cache
 from worker.footprint import KEYS_TOGETHER
 from worker.graphs import Graphs, is_of_memory
+from worker.lanes import Lanes, Meet, halves
 from worker.networks import ATTENTION, Networks
 from worker.packing import Plan, by_columns, in_order
 from worker.products import Product, whole_rows
@@ -46,6 +47,8 @@ class TransformersRunner:
         size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
         self._has_kernel = _has_kernel(device, heads, config.num_key_value_heads, size)
         self._graphs = Graphs(device) if self._has_kernel else None
+        cores = torch.get_num_threads()
+        self._lanes = Lanes(cores) if device.type == "cpu" and cores > 1 else None
         self._cache = Cache(
             num_layers=config.num_hidden_layers,
             key_heads=config.num_key_value_heads,
@@ -81,54 +84,66 @@ class TransformersRunner:
                 torch.cuda.empty_cache()
             raise OutOfMemoryError(step) from None
 
-    def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
-    ) -> torch.Tensor:
-        """Called by each layer; all tensors are [tokens, heads, size]."""
-        return self._cache.attend(layer, query, key, value, plan)
-
     def _pass(self, pieces: Sequence[Piece], *, is_adapted: bool) -> Logits:
         if not pieces:
             return {}
-        hidden = self._hidden(pieces, is_adapted=is_adapted)
+        parts = [pieces] if self._lanes is None else halves(pieces)
+        packed = [piece for part in parts for piece in part]
+        hidden = self._hidden(parts, is_adapted=is_adapted)
         found: Logits = {}
-        for columns, members in by_columns(pieces).items():
+        for columns, members in by_columns(packed).items():
             # One product for all branches that ask for the same columns: the output layer is read once.
             together = hidden[[place for _, inside in members for place in inside]]
             counts = [len(inside) for _, inside in members]
-            parts = np.split(self._logits(together, columns), np.cumsum(counts)[:-1])
-            found |= zip((branch for branch, _ in members), parts, strict=True)
+            each = np.split(self._logits(together, columns), np.cumsum(counts)[:-1])
+            found |= zip((branch for branch, _ in members), each, strict=True)
         return found
 
-    def _hidden(self, pieces: Sequence[Piece], *, is_adapted: bool) -> torch.Tensor:
-        """[tokens, size of the network]: of the pieces' tokens one after another, and of some behind them."""
+    def _hidden(self, parts: Sequence[Sequence[Piece]], *, is_adapted: bool) -> torch.Tensor:
+        """[tokens, size of the network]: of the parts' tokens one after another, and of some behind them."""
         body = self._networks.body(is_adapted=is_adapted and self._networks.has_adapter)
-
-        def forward(tokens: torch.Tensor, positions: torch.Tensor, plan: Plan) -> torch.Tensor:
-            whole = body(
-                input_ids=tokens,
-                position_ids=positions,
-                use_cache=False,
-                notemill_runner=self,
-                notemill_plan=plan,
-            )
-            hidden: torch.Tensor = whole.last_hidden_state[0]
-            return hidden
-
         if self._graphs is not None:
             generation = self._cache.generation
-            known = self._graphs.run(pieces, is_adapted=is_adapted, generation=generation, forward=forward)
+            forward = partial(self._forward, body)
+            known = self._graphs.run(parts[0], is_adapted=is_adapted, generation=generation, forward=forward)
             if known is not None:
                 return known
+        if self._lanes is None or len(parts) == 1:
+            return self._computed(body, parts[0])
+        found = self._lanes.run(parts, partial(self._computed, body))
+        counts = [sum(piece.num_tokens for piece in part) for part in parts]
+        return torch.cat([one[:count] for one, count in zip(found, counts, strict=True)])
+
+    def _computed(self, body: Any, pieces: Sequence[Piece], meet: Meet | None = None) -> torch.Tensor:
         tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
         places = [place for piece in pieces for place in _places(piece)]
         # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
         added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
-        return forward(
+        return self._forward(
+            body,
             torch.tensor([tokens + added], device=self._device),
             torch.tensor([places + added], device=self._device),
             Plan.of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel),
+            meet,
         )
+
+    def _forward(
+        self, body: Any, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan, meet: Meet | None = None
+    ) -> torch.Tensor:
+        """tokens, positions: [1, number]; returns [number, size of the network].
+
+        `meet`: another part of the step is computed beside this one, over the same caches.
+        """
+
+        def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+            self._cache.store(layer, key, value, plan)
+            if meet is not None:
+                meet()
+            return self._cache.attend(layer, query, key, value, plan)
+
+        whole = body(input_ids=tokens, position_ids=positions, use_cache=False, notemill_attend=attend)
+        hidden: torch.Tensor = whole.last_hidden_state[0]
+        return hidden
 
     def _logits(self, hidden: torch.Tensor, columns: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """The output layer, a fifth of a small network's work, for the asked columns only."""
@@ -157,14 +172,13 @@ def _places(piece: Piece) -> range:
 
 
 def _register_attention() -> None:
-    """Makes ours an attention of transformers: the runner, handed down as an argument, does it."""
+    """Makes ours an attention of transformers: a function, handed down as an argument, does it."""
 
     def attention(
         module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: None, **options: Any
     ) -> tuple[torch.Tensor, None]:
-        runner: TransformersRunner = options["notemill_runner"]
         packed = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
-        found = runner.attend(module.layer_idx, packed[0], packed[1], packed[2], options["notemill_plan"])
+        found: torch.Tensor = options["notemill_attend"](module.layer_idx, *packed)
         return found[None], None
 
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)

@@ -1,0 +1,85 @@
+"""A step in halves: of as many tokens as can be, each layer's keys and values stored before they are read."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+import torch
+
+from worker.lanes import Lanes, Meet, halves
+from worker.sequences import Beginning, Branch, Piece
+
+
+def read(num_tokens: int) -> Piece:
+    return Piece(Beginning((1,) * num_tokens, offset=0), 0, num_tokens)
+
+
+def decided(num_tokens: int, *, kept_tokens: int = 0) -> Piece:
+    branch = Branch(Beginning((1,) * 5, offset=0), [1] * num_tokens, (0,), kept_tokens=kept_tokens, slot=0)
+    return Piece(branch, 0, num_tokens)
+
+
+def tokens(half: Sequence[Piece]) -> int:
+    return sum(piece.num_tokens for piece in half)
+
+
+def test_both_halves_have_about_as_much_to_do_and_nothing_is_left_out() -> None:
+    pieces = [read(450), decided(540), decided(130), read(430), decided(520), decided(110)]
+    both = halves(pieces)
+    assert len(both) == 2
+    assert sorted(map(id, both[0] + both[1])) == sorted(map(id, pieces))
+    assert max(map(tokens, both)) <= 0.55 * tokens(pieces)
+
+
+def test_a_long_beginning_is_cut_and_a_long_branch_is_not() -> None:
+    both = halves([read(2_048)])
+    assert [(piece.start, piece.stop) for half in both for piece in half] == [(0, 1_024), (1_024, 2_048)]
+    assert len(halves([decided(2_000)])) == 1
+
+
+@pytest.mark.parametrize("pieces", [[read(180), read(180)], [read(400), decided(400, kept_tokens=500)]])
+def test_few_tokens_and_branches_that_write_stay_together(pieces: list[Piece]) -> None:
+    assert halves(pieces) == [pieces]
+
+
+def test_halves_wait_for_each_other_and_cores_are_shared_out() -> None:
+    lanes, met = Lanes(4), []
+
+    def compute(half: Sequence[Piece], meet: Meet) -> tuple[str, int]:
+        for layer in range(20):
+            met.append((layer, "before"))
+            meet()
+            met.append((layer, "after"))
+        return threading.current_thread().name, torch.get_num_threads()
+
+    before = torch.get_num_threads()
+    try:
+        found = lanes.run([[read(1)], [read(2)]], compute)
+    finally:
+        torch.set_num_threads(before)
+    assert len({name for name, _ in found}) == 2
+    assert [cores for _, cores in found] == [2, 2]
+    for layer in range(20):
+        places = [place for place, one in enumerate(met) if one == (layer, "before")]
+        assert max(places) < met.index((layer, "after"))
+
+
+def test_what_one_half_raises_ends_the_other_and_the_next_step_runs() -> None:
+    cores = torch.get_num_threads()
+    lanes = Lanes(2)
+
+    def compute(half: Sequence[Piece], meet: Meet) -> int:
+        meet()
+        if half[0].num_tokens == 1:
+            raise MemoryError
+        meet()
+        return tokens(half)
+
+    try:
+        with pytest.raises(MemoryError):
+            lanes.run([[read(2)], [read(1)]], compute)
+        assert lanes.run([[read(2)], [read(3)]], compute) == [2, 3]
+    finally:
+        torch.set_num_threads(cores)
