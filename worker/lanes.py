@@ -38,7 +38,7 @@ class Lanes:
         ready = threading.Barrier(2)
 
         def begin() -> None:
-            torch.set_num_threads(cores // 2)
+            torch.set_num_threads(-(-cores // 2))
             torch.get_num_threads()  # by which a thread takes the number over as its own
             ready.wait()
 
