@@ -18,8 +18,6 @@ from worker.sequences import Beginning, Branch, Piece
 CPU = torch.device("cpu")
 HEADS, KEY_HEADS, SIZE = 6, 2, 16
 IS_CUDA = torch.cuda.is_available()
-Pair = torch.Tensor
-"""Keys and values."""
 
 
 def pieces(widths: tuple[int, ...], seed: int = 0) -> list[Piece]:
@@ -44,8 +42,10 @@ def filled() -> Cache:
     return one
 
 
-def plainly(written: list[Piece], query: torch.Tensor, shared: Pair, own: Pair) -> torch.Tensor:
-    """In 64 bits, token by token and head by head."""
+def plainly(
+    written: list[Piece], query: torch.Tensor, shared: torch.Tensor, own: torch.Tensor
+) -> torch.Tensor:
+    """In 64 bits, token by token and head by head; `shared`, `own`: keys, then values."""
     out = torch.empty(query.shape, dtype=torch.float64)
     packed = [(piece, place) for piece in written for place in range(piece.start, piece.stop)]
     for row, (piece, place) in enumerate(packed):

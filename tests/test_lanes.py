@@ -5,11 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
+from transformers import MistralConfig, MistralForCausalLM
 
 from worker.lanes import Lanes, Meet, halves
-from worker.sequences import Beginning, Branch, Piece
+from worker.networks import Networks
+from worker.sequences import Beginning, Branch, Piece, Step
+from worker.transformers_runner import TransformersRunner
 
 
 def read(num_tokens: int) -> Piece:
@@ -83,3 +87,45 @@ def test_what_one_half_raises_ends_the_other_and_the_next_step_runs() -> None:
         assert lanes.run([[read(2)], [read(3)]], compute) == [2, 3]
     finally:
         torch.set_num_threads(cores)
+
+
+@pytest.mark.parametrize("sizes", [(900, 300), (450, 400)])
+def test_a_step_in_halves_finds_what_the_whole_finds(sizes: tuple[int, int]) -> None:
+    """The longer beginning of the first is cut; of the second a branch and its beginning may be apart."""
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=96,
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=16,
+        initializer_range=0.3,
+    )
+    network = MistralForCausalLM(config).to(torch.bfloat16).eval()
+    runner = TransformersRunner(Networks(network), torch.device("cpu"))
+    chance, pieces, offset = np.random.default_rng(0), [], 0
+    for size in sizes:
+        beginning = Beginning(tuple(map(int, chance.integers(0, 96, size))), offset=offset)
+        offset += size
+        pieces.append(Piece(beginning, 0, size))
+        for length in (120, 90):
+            tokens = [int(one) for one in chance.integers(0, 96, length)]
+            wanted = tuple(range(0, length, 7))
+            pieces.append(Piece(Branch(beginning, tokens, wanted, columns=(1, 2, 3)), 0, length))
+    step, cores = Step(tuple(pieces), shared_tokens=offset), torch.get_num_threads()
+    assert len(halves(step.pieces)) == 2
+    try:
+        found = []
+        for lanes in (None, Lanes(2)):
+            runner._lanes = lanes
+            runner._cache.clear()
+            found.append(runner.run(step))
+    finally:
+        torch.set_num_threads(cores)
+    whole, halved = found
+    assert set(whole) == set(halved) == set(step.branches)
+    for branch in whole:
+        np.testing.assert_allclose(halved[branch], whole[branch], atol=0.15)
+        assert np.abs(whole[branch]).max() > 1

@@ -9,7 +9,6 @@ from worker.footprint import (
     BF16,
     FP32,
     Adapter,
-    adapter_step_bytes,
     bf16_bytes,
     largest_layer_bytes,
     nf4_bytes,
@@ -45,7 +44,7 @@ def plan_training(shape: Shape, recipe: Recipe, *, budget_bytes: int, is_cuda: b
     """With gradient checkpointing one bf16 hidden state a layer is kept, else all that a layer computes."""
     tokens = recipe.row_tokens
     adapter = replace(Adapter.of_rank(recipe.rank, shape), bytes_each=FP32)
-    layer = step_bytes(shape, tokens, rows=0) + adapter_step_bytes(shape, adapter, tokens)
+    layer = step_bytes(shape, tokens, rows=0) + _adapter_step_bytes(shape, adapter, tokens)
     kept = BF16 * tokens * shape.hidden if recipe.has_gradient_checkpointing else layer
     is_8bit = recipe.optimizer == "paged_adamw_8bit" and is_cuda
     parts = {
@@ -66,3 +65,8 @@ def plan_training(shape: Shape, recipe: Recipe, *, budget_bytes: int, is_cuda: b
 def gib(size: float) -> str:
     """e.g. '3.85'."""
     return f"{size / GIB:.2f}"
+
+
+def _adapter_step_bytes(shape: Shape, adapter: Adapter, step_tokens: int) -> int:
+    """Input cast to the adapter's dtype, output, and that scaled, at the widest matrix."""
+    return step_tokens * adapter.bytes_each * (shape.hidden + 2 * shape.intermediate)

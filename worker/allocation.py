@@ -1,9 +1,11 @@
-"""How this process asks the system for memory."""
+"""How this process asks the system for memory, and what is said where there is none."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+
+import torch
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of glibc's mallopt (malloc.h)."""
@@ -22,3 +24,10 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, _LARGE)
         mallopt(_TRIM_THRESHOLD, 2 * _LARGE - 1)
+
+
+def is_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    )

@@ -127,8 +127,3 @@ def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
 def largest_layer_bytes(shape: Shape) -> int:
     """A 4-bit matrix is unpacked to bf16 as a whole for large steps; one at a time."""
     return BF16 * max(inputs * outputs for inputs, outputs in shape.linear_layers)
-
-
-def adapter_step_bytes(shape: Shape, adapter: Adapter, step_tokens: int) -> int:
-    """In training: input cast to the adapter's dtype, output, and that scaled, at the widest matrix."""
-    return step_tokens * adapter.bytes_each * (shape.hidden + 2 * shape.intermediate)

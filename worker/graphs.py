@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import torch
 
+from worker.allocation import is_of_memory
 from worker.footprint import MOST_RECORDED
 from worker.packing import PIECE_COLUMNS, Plan, Store, is_few, listed_piece
 from worker.sequences import Branch, Piece
@@ -93,13 +94,6 @@ class Graphs:
         with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
             hidden = forward(*step)
         return _Recorded(given, graph, hidden)
-
-
-def is_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
-    )
 
 
 @dataclass(frozen=True, slots=True)
