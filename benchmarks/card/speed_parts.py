@@ -80,10 +80,11 @@ def recorded(card: Card) -> Found:
             )
     if graphs is None:
         return
+    step = network.writing(windows(network, most), most, card.settings)
+    runner.run(of_tokens(step, SIZES[-1]))  # keys and values have all their room before memory is read
     graphs.clear()
     freed()
     before = bytes_in_use()
-    step = network.writing(windows(network, most), most, card.settings)
     for size, is_adapted in product(SIZES, (False, True)):
         for _ in range(5):
             runner.run(adapted(of_tokens(step, size), is_adapted=is_adapted))
