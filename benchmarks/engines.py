@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks import quality
 from benchmarks.agreement import Rounding, agreement
+from benchmarks.apart import Apart
 from benchmarks.brief import Pieces, brief_work
 from benchmarks.peers.llama_server import FEWER_BITS, SAME_VALUES, LlamaServer
 from benchmarks.peers.loaded import Loaded
@@ -67,13 +69,14 @@ def _same_prompts(
     loaded = Loaded.of(plain)
     asked = written_work(texts, loaded.chat, settings)
     makers = {
-        "ours": lambda: Ours(settings),
-        "naive": lambda: Naive(plain),
-        "static": lambda: StaticBatches(plain),
-        "continuous": lambda: _continuous(plain),
-        "llama.cpp": lambda: LlamaServer(plain, scratch, files=SAME_VALUES, threads=options.threads),
+        "ours": partial(Ours, settings),
+        "naive": partial(Naive, plain),
+        "static": partial(StaticBatches, plain),
+        "continuous": partial(_continuous, plain),
+        "llama.cpp": partial(LlamaServer, plain, scratch, files=SAME_VALUES, threads=options.threads),
     }
-    raced = race({name: makers[name] for name in options.only}, asked, asked[::3][:SAMPLE], options.rounds)
+    chosen = {name: partial(Apart, makers[name], options.threads) for name in options.only}
+    raced = race(chosen, asked, asked[::3][:SAMPLE], options.rounds)
     agreed = {}
     if "naive" in raced and raced["naive"].answers:
         rounding = Rounding(loaded.network, loaded.chat)
@@ -100,21 +103,20 @@ def _same_questions(
     start = before.get("llama.cpp", {}).get("tuning")
     files = (start["file"] if start else SAME_VALUES[0], *FEWER_BITS)
     makers = {
-        "ours": lambda: Deciding(settings, texts),
-        "static": lambda: StaticBatches(folder),
-        "continuous": lambda: _continuous(folder),
-        "llama.cpp": lambda: LlamaServer(folder, scratch, files=files, threads=options.threads, start=start),
+        "ours": partial(Deciding, settings, texts),
+        "static": partial(StaticBatches, folder),
+        "continuous": partial(_continuous, folder),
+        "llama.cpp": partial(LlamaServer, folder, scratch, files=files, threads=options.threads, start=start),
     }
-    chosen = {name: makers[name] for name in options.only if name in makers}
+    chosen = {name: partial(Apart, makers[name], options.threads) for name in options.only if name in makers}
     found: dict[str, quality.Quality] = {}
 
-    def measure(name: str, contender: Contender) -> None:
+    def measure(name: str, contender: Apart) -> None:
         if options.quality is not None:
-            found[name] = (
-                quality.of_decided(contender.engine, settings, options.quality, options.quality_limit)
-                if isinstance(contender, Deciding)
-                else quality.of_written(
-                    contender.answer, settings, options.quality, options.quality_limit, pieces
+            limit = options.quality_limit
+            found[name] = contender.of(
+                partial(
+                    quality.of_contender, settings=settings, data=options.quality, limit=limit, pieces=pieces
                 )
             )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from benchmarks.brief import Pieces, answering, entities_asked, items_of, pieces_of, search_asked
+from benchmarks.peers.ours import Deciding
 from benchmarks.work import Answer, Asked
 from models.answers import Span
 from models.labels import load_labels
@@ -36,6 +38,13 @@ class Quality:
     entities_f1: float
     search_f1: float
     records: int
+
+
+def of_contender(one: Any, *, settings: Settings, data: Path, limit: int, pieces: Pieces) -> Quality:
+    """Of ours, which decides, or of a peer, which writes."""
+    if isinstance(one, Deciding):
+        return of_decided(one.engine, settings, data, limit)
+    return of_written(one.answer, settings, data, limit, pieces)
 
 
 def of_decided(engine: Engine, settings: Settings, data: Path, limit: int) -> Quality:

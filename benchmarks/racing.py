@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.work import Answer, Asked, Contender
+
+_Contender = TypeVar("_Contender", bound=Contender)
 
 
 @dataclass(slots=True)
@@ -30,15 +32,15 @@ class Race:
 
 
 def race(
-    makers: Mapping[str, Callable[[], Contender]],
+    makers: Mapping[str, Callable[[], _Contender]],
     asked: Sequence[Asked],
     sample: Sequence[Asked],
     rounds: int,
-    at_end: Callable[[str, Contender], None] = lambda _name, _contender: None,
+    at_end: Callable[[str, _Contender], None] = lambda _name, _contender: None,
 ) -> dict[str, Race]:
     """Prepares all, then lets them answer in turn. `at_end` is called with each, outside of the time."""
     raced = {name: Race() for name in makers}
-    contenders: dict[str, Contender] = {}
+    contenders: dict[str, _Contender] = {}
     for name, make in makers.items():
         _tell(f"{name}: loads, tunes on {len(sample)} prompts, warms up")
         with _Kept(raced[name]):

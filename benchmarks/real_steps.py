@@ -21,14 +21,13 @@ from worker.allocation import keep_freed_memory
 from worker.asking import Asked, ask
 from worker.chat import Chat
 from worker.engine import Request, Write
-from worker.entities import LIST_TOKENS
+from worker.entities import list_request
 from worker.footprint import BF16, keys_values_bytes
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.networks import load_networks
 from worker.note import Note
 from worker.products import Product
-from worker.prompts import prompt
 from worker.reading import reading_requests
 from worker.recipes import ways
 from worker.scheduling import Scheduler
@@ -120,11 +119,7 @@ class Network:
     def writing(self, texts: Sequence[str], num_branches: int, settings: Settings) -> Step:
         """One token more for each of so many lists, four of each text, over the text's keys and values."""
         labels = load_labels(settings.labels_file)[:BRANCHES_OF_A_BEGINNING]
-        requests = [
-            Write(prompt("entities_list", text, label=label, answer_start=f"{label.name}:"), LIST_TOKENS)
-            for text in texts
-            for label in labels
-        ][:num_branches]
+        requests = [list_request(text, label) for text in texts for label in labels][:num_branches]
         asked = self._asked(requests)
         if len(asked) < num_branches:
             raise ValueError(f"{len(texts)} texts ask for {len(asked)} lists, not for {num_branches}")

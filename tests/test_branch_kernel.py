@@ -1,4 +1,5 @@
-"""The kernel of branches that write, by Triton's interpreter where it is, and what is recorded for a GPU."""
+"""Attention of branches that write: by a kernel (Triton's interpreter, where it is) or without, and what is
+recorded for a GPU."""
 
 from __future__ import annotations
 
@@ -89,6 +90,20 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
     assert branch_kernel.is_working(torch.device(device), HEADS, KEY_HEADS, SIZE)
     expected = plainly(written, query.cpu(), shared.cpu(), own.cpu())
     torch.testing.assert_close(out.double().cpu(), expected, atol=off, rtol=off)
+
+
+@pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2), (2, 100)])
+def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...]) -> None:
+    """By the way that a CPU has always; the last are wider than what writes."""
+    written, chance, cache = pieces(widths), torch.Generator().manual_seed(3), filled()
+    cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
+    heads = (HEADS, KEY_HEADS, KEY_HEADS)
+    query, key, value = (torch.randn(sum(widths), one, SIZE, generator=chance).bfloat16() for one in heads)
+    plan = Plan.of(written, HEADS // KEY_HEADS, CPU)
+    cache.store(0, key, value, plan)
+    expected = plainly(written, query, torch.stack(cache._shared[0]), torch.stack(cache._own[0]))
+    found = cache.attend(0, query, key, value, plan)
+    torch.testing.assert_close(found.double(), expected, atol=0.02, rtol=0.02)
 
 
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (8, 8, 8, 8)])

@@ -88,7 +88,10 @@ def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, n
         logits = network(torch.tensor([prompt + copied])).logits[0, len(prompt) :].float()
     columns = [chat.plain(word)[0] for word in ("P", "p", "-")]
     expected = logits[:, columns].log_softmax(-1).numpy()
-    assert np.abs(decided.scores[0].log_probabilities - expected).max() < 0.2
+    differences = np.abs(decided.scores[0].log_probabilities - expected)
+    # What bf16 rounds of these weights: both are up to 0.5 from fp32's, by processor.
+    assert differences.max() < 0.5
+    assert differences.mean() < 0.1
     assert decided.prompt_tokens == len(prompt) + len(copied)
 
 

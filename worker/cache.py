@@ -12,13 +12,14 @@ import torch
 
 from worker import attention
 from worker.footprint import KEYS_TOGETHER, rounded_up
-from worker.packing import SHELF_SLOTS, Long, Plan, Short, Store
+from worker.packing import Long, Plan, Short, Store
 from worker.sequences import Copy
 
 Caches = tuple[torch.Tensor, torch.Tensor]
 
 _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
+_SLOTS_ROUNDING = 8
 _LEAST_ROUNDING = KEYS_TOGETHER
 """Where there is no room to spare."""
 
@@ -65,7 +66,7 @@ class Cache:
             have
             if shared_tokens <= have
             else rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING),
-            max(rounded_up(num_slots, SHELF_SLOTS), have_slots),
+            max(rounded_up(num_slots, _SLOTS_ROUNDING), have_slots),
             max(rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens),
         )
         measured = _Room(
@@ -112,8 +113,8 @@ class Cache:
             out[piece.here] = self._of_long(
                 layer, query[piece.here], key[piece.here], value[piece.here], piece
             )
-        for short in plan.short:
-            out[short.index] = self._of_short(layer, query[short.index], short)
+        if plan.short is not None:
+            out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
         if plan.listed is not None:
             from worker import branch_kernel
 
@@ -144,38 +145,28 @@ class Cache:
     def _of_short(self, layer: int, query: torch.Tensor, short: Short) -> torch.Tensor:
         (shared_keys, keys), (shared_values, values) = self._both(layer)
         tokens, heads, size = query.shape
-        each = heads // self._key_heads
-        beginnings, weights = [], []
-        for members, past in short.groups:
-            asked = attention.by_key_head(query[members], self._key_heads)[None]
-            found, sums = attention.seen(
-                asked,
+        asked = attention.by_key_head(query, self._key_heads)[None]
+        whole = [
+            attention.seen(
+                asked[:, :, here],
                 shared_keys[None, :, past.start : past.reach],
                 shared_values[None, :, past.start : past.reach],
                 past.mask,
             )
-            num_members = members.stop - members.start
-            beginnings.append(found.view(self._key_heads, num_members, each, size).transpose(0, 1))
-            weights.append(sums.view(self._key_heads, num_members, each).transpose(0, 1))
-        shape = (short.num_slots, self._key_heads, short.width, each)
-        padded = query.new_empty((*shape, size))
-        padded[short.rows, :, short.columns] = query.view(tokens, self._key_heads, each, size)
-        own, own_weights = torch.empty_like(padded), query.new_empty(shape, dtype=torch.float32)
-        for shelf in short.shelves:
-            found, sums = attention.seen(
-                padded[shelf.slots].flatten(2, 3),
-                keys[shelf.slots, :, : shelf.reach],
-                values[shelf.slots, :, : shelf.reach],
-                shelf.mask,
+            for here, past in short.groups
+        ]
+        own = [
+            attention.seen(
+                asked[:, :, one.queries],
+                keys[one.slot : one.slot + 1, :, : one.reach],
+                values[one.slot : one.slot + 1, :, : one.reach],
+                one.mask,
             )
-            own[shelf.slots], own_weights[shelf.slots] = (
-                found.view(-1, *shape[1:], size),
-                sums.view(-1, *shape[1:]),
-            )
-        own = own[short.rows, :, short.columns]
-        own_weights = own_weights[short.rows, :, short.columns]
-        whole = attention.joined(torch.cat(beginnings), torch.cat(weights), own, own_weights)
-        return whole.reshape(tokens, heads, size)
+            for one in short.own
+        ]
+        found = attention.joined(*_in_a_row(whole), *_in_a_row(own))
+        each = heads // self._key_heads
+        return found.view(tokens, each, self._key_heads, size).transpose(1, 2).reshape(tokens, heads, size)
 
     def _pair(self, tokens: int, slots: int | None = None) -> Caches:
         """Of zeros: what was never written must not be infinite or not a number."""
@@ -201,6 +192,15 @@ def _one_after_another(first: Iterable[torch.Tensor], then: Iterable[torch.Tenso
     """Keys and values, each [key heads, tokens, size]."""
     keys, values = (torch.cat(parts, dim=1) for parts in zip(first, then, strict=True))
     return keys, values
+
+
+def _in_a_row(found: Iterable[Caches]) -> Caches:
+    """Attentions and their weights' sums, by query: [queries, key heads, size] and [queries, key heads]."""
+    attended, sums = zip(*found, strict=True)
+    return (
+        torch.cat([one[0].transpose(0, 1) for one in attended]),
+        torch.cat([one[0].transpose(0, 1) for one in sums]),
+    )
 
 
 def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:

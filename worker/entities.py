@@ -91,7 +91,13 @@ def _list_requests(note: Note, labels: Sequence[Label]) -> list[Write]:
 def list_request(text: str, label: Label) -> Write:
     """Every mention of one label in a window; what is trained to list asks just so."""
     return Write(
-        prompt=prompt("entities_list", text, label=label, answer_start=f"{label.name.capitalize()}:"),
+        prompt=prompt(
+            "entities_list",
+            text,
+            task="entities_list_task",
+            label=label,
+            answer_start=f"{label.name.capitalize()}:",
+        ),
         max_tokens=LIST_TOKENS,
         form=EntityList(text, LIST_ITEMS),
     )

@@ -138,5 +138,5 @@ def _numbers(pieces: Sequence[Piece], size: int) -> list[int]:
 def _step(given: torch.Tensor, size: int) -> _Step:
     """The same numbers by their names; nothing is copied."""
     tokens, positions, slots, places, listed = torch.split(given, [size] * 4 + [size * PIECE_COLUMNS])
-    plan = Plan((), (), Store((), None, slots, places), listed.view(size, PIECE_COLUMNS))
+    plan = Plan((), None, Store((), None, slots, places), listed.view(size, PIECE_COLUMNS))
     return _Step(tokens[None], positions[None], plan)

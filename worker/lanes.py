@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from dataclasses import replace
 from typing import TypeVar
 
 import torch
 
+from worker.cores import threads
 from worker.sequences import Beginning, Branch, Piece
 
 _LEAST_TOKENS = 384
@@ -34,16 +35,7 @@ class Lanes:
 
     def __init__(self, cores: int) -> None:
         """`cores`: torch's threads, two at least."""
-        self._pool = ThreadPoolExecutor(2, "lane")
-        ready = threading.Barrier(2)
-
-        def begin() -> None:
-            torch.set_num_threads(-(-cores // 2))
-            torch.get_num_threads()  # by which a thread takes the number over as its own
-            ready.wait()
-
-        wait([self._pool.submit(begin) for _ in range(2)])
-        torch.set_num_threads(cores)
+        self._pool = threads(2, -(-cores // 2), "lane")
 
     def run(
         self, halves: Sequence[Sequence[Piece]], compute: Callable[[Sequence[Piece], Meet], _Found]

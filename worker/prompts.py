@@ -25,11 +25,21 @@ _templates = Environment(  # noqa: S701  prompts are text, not HTML
 
 
 def prompt(
-    template: str, text: str, *, answer_start: str = "", is_adapted: bool = False, **parameters: Any
+    template: str,
+    text: str,
+    *,
+    task: str | None = None,
+    answer_start: str = "",
+    is_adapted: bool = False,
+    **parameters: Any,
 ) -> Prompt:
-    """The prompt that asks `template`'s question, with its parameters, of a window's text."""
+    """The prompt that asks `template`'s question, with its parameters, of a window's text.
+
+    `task`: a template of what several questions on the window begin with, read with it for all of them.
+    """
+    shared = ["document.jinja", *([f"{task}.jinja"] if task else [])]
     return Prompt(
-        document=_templates.get_template("document.jinja").render(text=text),
+        document="".join(_templates.get_template(one).render(text=text) for one in shared),
         question=_templates.get_template(f"{template}.jinja").render(**parameters),
         answer_start=answer_start,
         is_adapted=is_adapted,

@@ -9,6 +9,7 @@ from models.settings import Settings
 from worker.allocation import keep_freed_memory
 from worker.batching import BatchedEngine
 from worker.chat import Chat
+from worker.cores import apart
 from worker.device import device_facts
 from worker.grammar import Grammars
 from worker.meaning import Meaning
@@ -35,13 +36,15 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
     plan = plan_memory(settings, device_facts("cuda" if is_cuda else "cpu"))
     tokenizer = load_tokenizer(settings)
     max_tokens = settings.max_batch_tokens or plan.cached_tokens
-    runner = TransformersRunner(load_networks(folder, settings, device), device, max_tokens=max_tokens)
+    runner = apart(
+        lambda: TransformersRunner(load_networks(folder, settings, device), device, max_tokens=max_tokens)
+    )
     return BatchedEngine(
         runner,
         Chat(tokenizer),
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=max_tokens,
-        meaning=Meaning.load(device) if ways(settings).search_join.is_comparing else None,
+        meaning=apart(lambda: Meaning.load(device)) if ways(settings).search_join.is_comparing else None,
         meter=meter,
     )

@@ -7,7 +7,7 @@ token for token as without them. Knows no torch and no scheduler.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import takewhile
+from itertools import cycle, islice, takewhile
 
 import numpy as np
 import numpy.typing as npt
@@ -111,10 +111,12 @@ def _following(tokens: Sequence[int], most: int) -> list[int]:
     """What followed the last two tokens at their latest earlier place, none where `most` is not above 0.
 
     Prompt lookup (Saxena 2023, as in transformers' `prompt_lookup_num_tokens`): what copies from the note
-    often goes on as the note does.
+    often goes on as the note does. Where the end is reached it goes on with what was just found, as a copy of
+    LZ77 does (Ziv and Lempel 1977): what repeats itself goes on repeating.
     """
     last = tuple(tokens[-_NGRAM:])
     for place in range(len(tokens) - _NGRAM - 1, -1, -1) if most > 0 else ():
         if tokens[place] == last[0] and tuple(tokens[place : place + _NGRAM]) == last:
-            return list(tokens[place + _NGRAM : place + _NGRAM + most])
+            found = tokens[place + _NGRAM : place + _NGRAM + most]
+            return list(islice(cycle(found), most))
     return []
