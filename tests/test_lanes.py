@@ -48,8 +48,9 @@ def test_few_tokens_and_branches_that_write_stay_together(pieces: list[Piece]) -
     assert halves(pieces) == [pieces]
 
 
-def test_halves_wait_for_each_other_and_cores_are_shared_out() -> None:
-    lanes, met = Lanes(4), []
+def test_halves_wait_for_each_other_and_have_a_core_each() -> None:
+    before = torch.get_num_threads()
+    lanes, met = Lanes(), []
 
     def compute(half: Sequence[Piece], meet: Meet) -> tuple[str, int]:
         for layer in range(20):
@@ -58,13 +59,10 @@ def test_halves_wait_for_each_other_and_cores_are_shared_out() -> None:
             met.append((layer, "after"))
         return threading.current_thread().name, torch.get_num_threads()
 
-    before = torch.get_num_threads()
-    try:
-        found = lanes.run([[read(1)], [read(2)]], compute)
-    finally:
-        torch.set_num_threads(before)
+    found = lanes.run([[read(1)], [read(2)]], compute)
     assert len({name for name, _ in found}) == 2
-    assert [cores for _, cores in found] == [2, 2]
+    assert [cores for _, cores in found] == [1, 1]
+    assert torch.get_num_threads() == before
     for layer in range(20):
         places = [place for place, one in enumerate(met) if one == (layer, "before")]
         assert max(places) < met.index((layer, "after"))
@@ -72,7 +70,7 @@ def test_halves_wait_for_each_other_and_cores_are_shared_out() -> None:
 
 def test_what_one_half_raises_ends_the_other_and_the_next_step_runs() -> None:
     cores = torch.get_num_threads()
-    lanes = Lanes(2)
+    lanes = Lanes()
 
     def compute(half: Sequence[Piece], meet: Meet) -> int:
         meet()
@@ -118,7 +116,7 @@ def test_a_step_in_halves_finds_what_the_whole_finds(sizes: tuple[int, int]) -> 
     assert len(halves(step.pieces)) == 2
     try:
         found = []
-        for lanes in (None, Lanes(2)):
+        for lanes in (None, Lanes()):
             runner._lanes = lanes
             runner._cache.clear()
             found.append(runner.run(step))

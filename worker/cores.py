@@ -1,4 +1,4 @@
-"""Which threads compute with which cores: one with all of them, others with a part, no team left over.
+"""Which threads compute with which cores: one with all of them, others with one, no team left over.
 
 libgomp, by which torch and oneDNN share a product among cores, lets the threads of a team wait awake for
 their next part while all teams together have no more threads than there are cores; else the system wakes them
@@ -25,14 +25,14 @@ def apart(compute: Callable[[], _Found]) -> _Found:
         return one.submit(compute).result()
 
 
-def threads(number: int, cores: int, name: str) -> ThreadPoolExecutor:
-    """So many threads, each with so many cores of its own; the caller's stay as they were."""
+def of_one_core(number: int, name: str) -> ThreadPoolExecutor:
+    """So many threads that compute with a core each, and so without a team; the caller's cores stay."""
     pool = ThreadPoolExecutor(number, name)
     before = torch.get_num_threads()
     ready = threading.Barrier(number)
 
     def begin() -> None:
-        torch.set_num_threads(cores)
+        torch.set_num_threads(1)
         torch.get_num_threads()  # by which a thread takes the number over as its own
         ready.wait()
 

@@ -1,7 +1,8 @@
-"""A step's pieces side by side on a CPU: in halves, each with its own thread and half of the cores.
+"""A step's pieces side by side on two cores: in halves, each with its own thread and one of them.
 
-Where all cores share each product they wait for each other some thousand times a step, and oneDNN gives some
+Where both cores share each product they wait for each other some thousand times a step, and oneDNN gives some
 products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one (docs/performance.md).
+With more cores a half would need a team of threads, which counts beside the whole's (worker/cores.py).
 Knows no network: what a half does is handed down.
 """
 
@@ -15,7 +16,7 @@ from typing import TypeVar
 
 import torch
 
-from worker.cores import threads
+from worker.cores import of_one_core
 from worker.sequences import Beginning, Branch, Piece
 
 _LEAST_TOKENS = 384
@@ -33,9 +34,8 @@ Meet = Callable[[], object]
 class Lanes:
     """Two threads that halve the work of a step."""
 
-    def __init__(self, cores: int) -> None:
-        """`cores`: torch's threads, two at least."""
-        self._pool = threads(2, -(-cores // 2), "lane")
+    def __init__(self) -> None:
+        self._pool = of_one_core(2, "lane")
 
     def run(
         self, halves: Sequence[Sequence[Piece]], compute: Callable[[Sequence[Piece], Meet], _Found]

@@ -18,7 +18,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.errors import NotemillError
-from worker.cores import threads
+from worker.cores import of_one_core
 from worker.joining import MEANING_SHA256
 
 _LONGEST_TOKENS = 256
@@ -38,7 +38,7 @@ class Meaning:
     def __init__(self, tokenizer: Any, network: Any) -> None:
         self._tokenizer, self._network = tokenizer, network
         # Of many askers each would have a team of threads for as long as it lives.
-        self._thread = threads(1, 1, "meaning")
+        self._thread = of_one_core(1, "meaning")
         self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     @staticmethod

@@ -48,8 +48,7 @@ class TransformersRunner:
         size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
         self._has_kernel = _has_kernel(device, heads, config.num_key_value_heads, size)
         self._graphs = Graphs(device) if self._has_kernel else None
-        cores = torch.get_num_threads()
-        self._lanes = Lanes(cores) if device.type == "cpu" and cores > 1 else None
+        self._lanes = Lanes() if device.type == "cpu" and torch.get_num_threads() == 2 else None
         self._cache = Cache(
             num_layers=config.num_hidden_layers,
             key_heads=config.num_key_value_heads,

@@ -1,0 +1,72 @@
+"""Which threads have a team beside them: counted in processes of their own, as the system lists them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import write_tiny_weights
+
+from worker.cores import apart, of_one_core
+
+COUNTING = """
+import os
+import time
+
+import torch
+from worker.cores import apart
+
+torch.set_num_threads(2)
+
+def product():
+    return float((torch.ones(512, 512) @ torch.ones(512, 512))[0, 0])
+
+def more_threads(compute):
+    before = len(os.listdir("/proc/self/task"))
+    assert compute() == 512
+    time.sleep(1)  # a thread's end is not waited for
+    return len(os.listdir("/proc/self/task")) - before
+"""
+linux = pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+
+
+def counted(script: str) -> None:
+    subprocess.run(
+        [sys.executable, "-c", COUNTING + script], cwd=Path(__file__).parents[1], check=True, timeout=300
+    )
+
+
+@linux
+def test_what_is_computed_apart_leaves_no_thread_and_what_is_not_does() -> None:
+    counted("assert [more_threads(lambda: apart(product)), more_threads(product)] == [0, 1]")
+
+
+@linux
+def test_the_thread_that_loads_an_engine_has_no_team(tmp_path: Path) -> None:
+    weights = write_tiny_weights(tmp_path)
+    counted(f"""
+from models.settings import Settings
+from worker.engine import Prompt, Write, Written
+from worker.transformers_engine import load
+
+engine = load(Settings(weights={str(weights)!r}, quantization="none"))
+[reply] = engine.answer([Write(Prompt("A note.", "What?"), max_tokens=3)])
+assert isinstance(reply, Written)
+assert more_threads(product) == 1  # a team that would not be new if loading had made one
+engine.close()
+""")
+
+
+def test_an_error_apart_is_raised_here() -> None:
+    with pytest.raises(ZeroDivisionError):
+        apart(lambda: 1 / 0)
+
+
+def test_threads_of_one_core_leave_the_callers_cores() -> None:
+    before = torch.get_num_threads()
+    with of_one_core(2, "one") as pool:
+        assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1, 1, 1, 1]
+    assert torch.get_num_threads() == before
