@@ -80,3 +80,22 @@ def test_the_spelling_in_tokens_is_the_networks(chat, grammars):
     while not asked.is_over:
         step(asked, spelling, chat, grammars)
     assert written(asked) == spelling
+
+
+@pytest.mark.parametrize(
+    ("tail", "found"),
+    [((3, 1, 2), (3, 1, 2, 3, 1)), ((7, 7, 7), (7, 7, 7, 7, 7)), ((9, 4, 5), (6, 1, 2, 9, 4))],
+)
+def test_what_repeats_itself_is_guessed_to_go_on(chat, tail, found):
+    """A look that reaches the end of what there is begins again where it began."""
+    document = (4, 5, 6, 1, 2)
+    request = Write(Prompt("A note.", "Why?"), max_tokens=60)
+    asked = ask(
+        request, chat, Grammars(chat.tokenizer, len(chat.tokenizer)), context_tokens=1_000, meter=Meter()
+    )
+    assert isinstance(asked, Asked)
+    asked.start(Beginnings())
+    assert asked.branch is not None
+    asked.branch.tokens.extend((*document, *tail))
+    assert guess(asked, 5) == 5
+    assert tuple(asked.branch.tokens[-5:]) == found
