@@ -89,8 +89,7 @@ def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, n
     columns = [chat.plain(word)[0] for word in ("P", "p", "-")]
     expected = logits[:, columns].log_softmax(-1).numpy()
     differences = np.abs(decided.scores[0].log_probabilities - expected)
-    # What bf16 rounds of these weights: both are up to 0.5 from fp32's, by processor.
-    assert differences.max() < 0.5
+    assert differences.max() < 0.25  # bf16: 0.22 on a processor without AMX
     assert differences.mean() < 0.1
     assert decided.prompt_tokens == len(prompt) + len(copied)
 

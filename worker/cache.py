@@ -20,6 +20,7 @@ Caches = tuple[torch.Tensor, torch.Tensor]
 _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
 _SLOTS_ROUNDING = 8
+"""Growing copies all that is there, so not a slot at a time."""
 _LEAST_ROUNDING = KEYS_TOGETHER
 """Where there is no room to spare."""
 

@@ -22,7 +22,7 @@ class Prompt:
     """One chat turn. The document comes first, so that every question on it shares the beginning."""
 
     document: str
-    """A window of the note, as the template words it."""
+    """A window of the note, as the template words it, and what several questions on it begin with."""
     question: str
     """The instruction, after the document."""
     answer_start: str = ""

@@ -94,7 +94,7 @@ def list_request(text: str, label: Label) -> Write:
         prompt=prompt(
             "entities_list",
             text,
-            task="entities_list_task",
+            instruction="entities_list_instruction",
             label=label,
             answer_start=f"{label.name.capitalize()}:",
         ),

@@ -28,16 +28,16 @@ def prompt(
     template: str,
     text: str,
     *,
-    task: str | None = None,
+    instruction: str | None = None,
     answer_start: str = "",
     is_adapted: bool = False,
     **parameters: Any,
 ) -> Prompt:
     """The prompt that asks `template`'s question, with its parameters, of a window's text.
 
-    `task`: a template of what several questions on the window begin with, read with it for all of them.
+    `instruction`: a template of what several questions on the window begin with, read once for all of them.
     """
-    shared = ["document.jinja", *([f"{task}.jinja"] if task else [])]
+    shared = ["document.jinja", *([f"{instruction}.jinja"] if instruction else [])]
     return Prompt(
         document="".join(_templates.get_template(one).render(text=text) for one in shared),
         question=_templates.get_template(f"{template}.jinja").render(**parameters),

@@ -62,7 +62,7 @@ _CODE = {
     ),
 }
 _TEMPLATES = {
-    Task.ENTITIES: ("entities_marks", "entities_list_task", "entities_list"),
+    Task.ENTITIES: ("entities_marks", "entities_list_instruction", "entities_list"),
     Task.SEARCH: ("search", "entities_marks"),
     Task.SUMMARY: ("entities_marks", "summary_section", "summary_title", "summary_part"),
 }
