@@ -17,7 +17,9 @@ from models.settings import Settings
 from worker.chat import Chat
 from worker.engine import Prompt, Write
 from worker.entities import ask_entities
+from worker.forms import EntityList
 from worker.note import Note
+from worker.prompts import prompt
 from worker.recipes import ways
 from worker.summary import ask_summary
 
@@ -112,9 +114,12 @@ def _asked(note: int, job: str, request: Write) -> Asked:
 
 def _quotations(lists: Sequence[Write]) -> list[Write]:
     """A search of each window: the constraint of a list of entities, under another question."""
-    by_document = {request.prompt.document: request for request in lists}
+    by_window = {request.form.text: request for request in lists if isinstance(request.form, EntityList)}
     question = SEARCH_QUESTION.format(query=QUERY)
     return [
-        replace(request, prompt=Prompt(request.prompt.document, question, answer_start="Answer:"))
-        for request in by_document.values()
+        replace(
+            request,
+            prompt=replace(prompt("search", text, query=QUERY), question=question, answer_start="Answer:"),
+        )
+        for text, request in by_window.items()
     ]

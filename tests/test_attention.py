@@ -54,3 +54,21 @@ def test_what_follows_a_beginning_attends_to_it_and_to_its_own(
     beginning = (torch.cat((keys[:, :seen], behind), 1), torch.cat((values[:, :seen], behind), 1))
     found = attention.after(query, beginning, mask, (keys[:, seen:], values[:, seen:]))
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
+
+
+def test_questions_side_by_side_attend_to_their_beginning_and_each_to_its_own() -> None:
+    chance = torch.Generator().manual_seed(3)
+    lengths, seen = (9, 1, 40), 70
+    query = torch.randn(sum(lengths), 6, 16, generator=chance)
+    keys, values = torch.randn(2, 2, seen + sum(lengths), 16, generator=chance)
+    of = torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths))
+    place = torch.arange(sum(lengths))
+    hidden = (of[:, None] != of[None]) | (place[None] > place[:, None])
+    mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf")).repeat_interleave(3, 0)
+    found = attention.side_by_side(query, keys, values, mask).double()
+    first = 0
+    for length in lengths:
+        here = slice(first, first + length)
+        own = [torch.cat((one[:, :seen], one[:, seen:][:, here]), 1) for one in (keys, values)]
+        torch.testing.assert_close(found[here], plainly(query[here], *own), atol=1e-5, rtol=1e-5)
+        first += length

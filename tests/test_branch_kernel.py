@@ -21,15 +21,17 @@ HEADS, KEY_HEADS, SIZE = 6, 2, 16
 IS_CUDA = torch.cuda.is_available()
 
 
-def pieces(widths: tuple[int, ...], seed: int = 0) -> list[Piece]:
-    """Branches of two beginnings in slots of their own, each with some tokens already computed."""
+def pieces(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> list[Piece]:
+    """Branches of two beginnings in slots of their own, each with some tokens already computed or, new, all
+    but the last on the first of the beginnings, with none."""
     chance = torch.Generator().manual_seed(seed)
     beginnings = (Beginning((7,) * 70, offset=0), Beginning((7,) * 131, offset=70))
     found = []
     for slot, width in enumerate(widths):
-        before = int(torch.randint(0, 90, (), generator=chance))
+        before = 0 if are_new else int(torch.randint(0, 90, (), generator=chance))
         tokens = torch.randint(0, 60, (before + width,), generator=chance).tolist()
-        branch = Branch(beginnings[slot % 2], tokens, (before,), kept_tokens=128, slot=slot)
+        of = beginnings[slot == len(widths) - 1] if are_new else beginnings[slot % 2]
+        branch = Branch(of, tokens, (before,), kept_tokens=128, slot=slot)
         found.append(Piece(branch, before, before + width))
     return found
 
@@ -92,10 +94,12 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
     torch.testing.assert_close(out.double().cpu(), expected, atol=off, rtol=off)
 
 
-@pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2), (2, 100)])
-def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...]) -> None:
-    """By the way that a CPU has always; the last are wider than what writes."""
-    written, chance, cache = pieces(widths), torch.Generator().manual_seed(3), filled()
+@pytest.mark.parametrize("are_new", [False, True])
+@pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2), (2, 100), (30, 40, 3, 60, 50)])
+def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_new: bool) -> None:
+    """By the way that a CPU has always; the last are wider than what writes: new are questions, in runs."""
+    written = pieces(widths, are_new=are_new)
+    chance, cache = torch.Generator().manual_seed(3), filled()
     cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
     query, key, value = (torch.randn(sum(widths), one, SIZE, generator=chance).bfloat16() for one in heads)

@@ -62,6 +62,16 @@ def test_a_beginning_that_starts_as_another_takes_over_what_is_read_of_it():
     assert run(scheduler).copies == ()
 
 
+def test_a_beginning_waits_a_step_for_what_is_being_read_of_it():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([starting(scheduler, [5] * 200 + [one] * 60) for one in (6, 7)])
+    scheduler.add([starting(scheduler, [8] * 30)])
+    first, then = run(scheduler), run(scheduler)
+    assert [read(step) for step in (first, then)] == [260, 60 + 30]
+    assert [one.num_tokens for one in then.copies] == [200]
+    assert scheduler.is_idle
+
+
 def test_nothing_is_taken_over_from_what_is_not_read_or_read_with_the_adapter_or_hardly_alike():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
     scheduler.add([starting(scheduler, [5] * 40 + [one]) for one in (6, 7)])

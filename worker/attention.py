@@ -29,6 +29,19 @@ def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> tor
     return _by_blocks(query, keys, values)
 
 
+def side_by_side(
+    query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Tokens of several sequences that share a beginning, each over that and over its own, by one product.
+
+    query: [tokens, heads, size]; keys, values: [key heads, the beginning's and its tokens, size]; mask, to be
+    added where these tokens are the keys: [tokens x heads that share a key head, tokens]. Returns as query.
+    """
+    tokens, heads, size = query.shape
+    found = _masked(by_key_head(query * size**-0.5, len(keys)), keys, values, mask)
+    return _packed(found.view(len(keys), tokens, heads // len(keys), size))
+
+
 def after(
     query: torch.Tensor,
     beginning: tuple[torch.Tensor, torch.Tensor],
@@ -99,15 +112,22 @@ def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) ->
     shared = heads // key_heads
     grouped = by_key_head(query * size**-0.5, key_heads)
     out = torch.empty_like(grouped)
-    later = _later(min(ATTENDED_TOGETHER, tokens), shared, query)
+    later = _later(shared, query.dtype)
     for start in range(0, tokens, ATTENDED_TOGETHER):
         stop = min(tokens, start + ATTENDED_TOGETHER)
-        rows = slice(start * shared, stop * shared)
-        past, reach = all_tokens - tokens + start, all_tokens - tokens + stop
-        scores = torch.bmm(grouped[:, rows], keys[:, :reach].transpose(1, 2))
-        scores[:, :, past:] += later[: (stop - start) * shared, : stop - start]
-        out[:, rows] = torch.bmm(scores.softmax(-1), values[:, :reach])
-    return out.view(key_heads, tokens, shared, size).transpose(0, 1).reshape(tokens, heads, size)
+        rows, reach = slice(start * shared, stop * shared), all_tokens - tokens + stop
+        mask = later[: (stop - start) * shared, : stop - start]
+        out[:, rows] = _masked(grouped[:, rows], keys[:, :reach], values[:, :reach], mask)
+    return _packed(out.view(key_heads, tokens, shared, size))
+
+
+def _masked(
+    grouped: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """grouped: [key heads, queries, size], scaled; the mask is added to the scores of the last keys."""
+    scores = torch.bmm(grouped, keys.transpose(1, 2))
+    scores[:, :, -mask.shape[1] :] += mask
+    return torch.bmm(scores.softmax(-1), values)
 
 
 def seen(
@@ -149,9 +169,12 @@ def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
     )
 
 
-def _later(tokens: int, shared: int, like: torch.Tensor) -> torch.Tensor:
-    """[tokens x shared, tokens]: minus infinity where a key comes after its query."""
-    return _later_than(like[:tokens], tokens).repeat_interleave(shared, 0)
+@cache
+def _later(shared: int, dtype: torch.dtype) -> torch.Tensor:
+    """[tokens x shared, tokens] of a block: minus infinity where a key comes after its query."""
+    together = ATTENDED_TOGETHER
+    mask = torch.full((together, together), float("-inf"), dtype=dtype).triu(1)
+    return mask.repeat_interleave(shared, 0)
 
 
 def _later_than(query: torch.Tensor, all_tokens: int) -> torch.Tensor:

@@ -5,8 +5,9 @@ there is room, for questions that come later. One that starts as another takes i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
+from types import MappingProxyType
 
 from worker.sequences import NOWHERE, Beginning, Copy
 from worker.stretches import Stretches
@@ -15,6 +16,9 @@ RESTING_TOKENS = 8_192
 """Tokens kept for questions that may come later; the second round of a long summary comes at once."""
 _WORTH_COPYING = 16
 """Tokens that two beginnings have in common: at least what our templates have before the document, 28."""
+_WORTH_WAITING = 128
+"""Tokens that are read in this step and need not be read again in the next, which may hold fewer for it."""
+_NOTHING: Mapping[Beginning, int] = MappingProxyType({})
 
 
 class Beginnings:
@@ -40,17 +44,27 @@ class Beginnings:
         key = (is_adapted, tuple(tokens))
         return self._known.setdefault(key, Beginning(key[1], is_adapted))
 
-    def admit(self, beginning: Beginning, max_end: int, *, is_forced: bool = False) -> bool:
-        """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none.
+    def admit(
+        self,
+        beginning: Beginning,
+        max_end: int,
+        *,
+        is_forced: bool = False,
+        reached: Mapping[Beginning, int] = _NOTHING,
+    ) -> bool:
+        """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none,
+        or where much of it is being read.
 
-        `is_forced`: it gets a place anyway.
+        `is_forced`: it gets a place anyway; `reached`: how far beginnings will be read after this step.
         """
         needed = len(beginning.tokens)
         while self._end_with(needed) > max_end and self._forget_one():
             pass
         if self._end_with(needed) > max_end and not is_forced:
             return False
-        like, num_tokens = self._most_alike(beginning)
+        like, num_tokens, soon = self._most_alike(beginning, reached)
+        if soon - num_tokens >= _WORTH_WAITING and not is_forced:
+            return False
         beginning.offset = self._stretches.take(needed)
         if like is not None and num_tokens >= _WORTH_COPYING:
             self._copies.append(Copy(like.offset, beginning.offset, num_tokens))
@@ -79,16 +93,20 @@ class Beginnings:
         while self._forget_one():
             pass
 
-    def _most_alike(self, beginning: Beginning) -> tuple[Beginning | None, int]:
-        """One in the cache that starts as this one, and how many tokens that are read already they share."""
-        found: tuple[Beginning | None, int] = None, 0
+    def _most_alike(
+        self, beginning: Beginning, reached: Mapping[Beginning, int]
+    ) -> tuple[Beginning | None, int, int]:
+        """One in the cache that starts as this one, how many tokens that are read already they share, and how
+        many tokens of this one will have been read after this step."""
+        like, most, soon = None, 0, 0
         for other in self._known.values():
             if other.offset != NOWHERE and other.is_adapted == beginning.is_adapted:
-                read = other.tokens[: other.computed_tokens]
-                pairs = zip(read, beginning.tokens, strict=False)
+                pairs = zip(other.tokens, beginning.tokens, strict=False)
                 shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-                found = max(found, (other, shared), key=lambda one: one[1])
-        return found
+                read = min(shared, other.computed_tokens)
+                like, most = (other, read) if read > most else (like, most)
+                soon = max(soon, min(shared, reached.get(other, read)))
+        return like, most, soon
 
     def _end_with(self, num_tokens: int) -> int:
         return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)

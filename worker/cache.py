@@ -138,6 +138,8 @@ class Cache:
         if piece.slot_tokens:
             kept = (one[piece.slot, :, : piece.slot_tokens] for one in self._own[layer])
             own = _one_after_another(kept, own)
+        if piece.mask is not None:
+            return attention.side_by_side(query, *_one_after_another(beginning, own), piece.mask)
         if attention.is_fused_faster(self._device):
             reached = (shared[0][:, past.start : past.reach], shared[1][:, past.start : past.reach])
             return attention.after(query, reached, past.mask, own)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 
 from worker import attention
-from worker.footprint import KEYS_TOGETHER, rounded_up
+from worker.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER, rounded_up
 from worker.sequences import NOWHERE, Beginning, Branch, Piece, Step
 
 _Placed = list[tuple[Piece, slice]]
@@ -60,6 +60,9 @@ class Long:
     slot: int = NOWHERE
     slot_tokens: int = 0
     """Tokens of its own that are in its slot from earlier steps."""
+    mask: torch.Tensor | None = None
+    """[tokens x query heads that share a key head, tokens], where they are of several questions on one
+    beginning: to be added, minus infinity where a token is another question's or comes later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +125,21 @@ class Plan:
         for piece in pieces:
             placed.append((piece, slice(offset, offset + piece.num_tokens)))
             offset += piece.num_tokens
-        few, question, many = _by_width(placed, device)
+        few, question, many = _by_width(placed)
         listed = [listed_piece(piece, here.start) for piece, here in few] if has_kernel else []
-        short = question if listed else [*few, *question]
+        short = [] if listed else few
+        runs: list[_Placed] = []
+        if attention.is_fused_faster(device):
+            short = [*short, *question]
+        elif device.type == "cpu":
+            runs = _runs(question)
+        else:
+            many = [*many, *question]
         return Plan(
-            tuple(_long(piece, here, device) for piece, here in many),
+            (
+                *(_long(piece, here, device) for piece, here in many),
+                *(_run(run, shared_heads, device) for run in runs),
+            ),
             _short(short, shared_heads, device) if short else None,
             _store(placed, device),
             torch.tensor(listed, device=device) if listed else None,
@@ -152,14 +165,40 @@ def is_few(piece: Piece) -> bool:
     return isinstance(piece.of, Branch) and piece.of.is_written and piece.num_tokens <= LONGEST_SHORT
 
 
-def _by_width(placed: _Placed, device: torch.device) -> tuple[_Placed, _Placed, _Placed]:
+def _by_width(placed: _Placed) -> tuple[_Placed, _Placed, _Placed]:
     """Pieces that write, those of questions for writing, and all others."""
-    longest = _LONGEST_QUESTION if attention.is_fused_faster(device) else LONGEST_SHORT
     written = [one for one in placed if isinstance(one[0].of, Branch) and one[0].of.is_written]
     few = [one for one in written if is_few(one[0])]
-    question = [one for one in written if LONGEST_SHORT < one[0].num_tokens <= longest]
+    question = [one for one in written if not is_few(one[0]) and _is_question(one[0])]
     side_by_side = {here.start for _, here in (*few, *question)}
     return few, question, [one for one in placed if one[1].start not in side_by_side]
+
+
+def _is_question(piece: Piece) -> bool:
+    return piece.start == 0 and piece.num_tokens <= _LONGEST_QUESTION
+
+
+def _runs(placed: _Placed) -> list[_Placed]:
+    """Questions that are packed next to each other and on one beginning, as many as are attended together."""
+    runs: list[_Placed] = []
+    for piece, here in placed:
+        last = runs[-1] if runs else []
+        follows = bool(last) and last[-1][0].beginning is piece.beginning and last[-1][1].stop == here.start
+        if follows and here.stop - last[0][1].start <= ATTENDED_TOGETHER:
+            last.append((piece, here))
+        else:
+            runs.append([(piece, here)])
+    return runs
+
+
+def _run(run: _Placed, shared_heads: int, device: torch.device) -> Long:
+    first, last = run[0][1].start, run[-1][1].stop
+    of = torch.tensor([number for number, (piece, _) in enumerate(run) for _ in range(piece.num_tokens)])
+    place = torch.arange(last - first)
+    hidden = (of[:, None] != of[None]) | (place[None] > place[:, None])
+    mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
+    past = _past(run[0][0].beginning, device)
+    return Long(slice(first, last), past, False, mask=mask.repeat_interleave(shared_heads, 0).to(device))
 
 
 def _long(piece: Piece, here: slice, device: torch.device) -> Long:

@@ -113,7 +113,7 @@ def whole_rows(number: int, device: torch.device) -> int:
     """
     if device.type != "cpu" or number <= _FEW:
         return number
-    return rounded_up(number, 16 if number <= _SOME else 64)
+    return rounded_up(number, 8 if number <= _SOME else 64)
 
 
 def can_lay_out(weight: torch.Tensor) -> bool:

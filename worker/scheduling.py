@@ -6,7 +6,7 @@ every branch that writes and fills up with beginnings and branches that start, u
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from worker.beginnings import Beginnings
 from worker.fair_queue import FairQueue
@@ -44,7 +44,7 @@ class Scheduler:
         reached: dict[Beginning, int] = {}
         while left > 0 and (branch := self._queue.first()) is not None:
             # Where nothing else goes on, the first goes on whatever the budget says.
-            if not self._has_room_for(branch, is_forced=not pieces):
+            if not self._has_room_for(branch, reached, is_forced=not pieces):
                 break
             beginning = branch.beginning
             start = reached.get(beginning, beginning.computed_tokens)
@@ -88,13 +88,16 @@ class Scheduler:
             self.writing.append(branch)
         return Piece(branch, 0, len(branch.tokens))
 
-    def _has_room_for(self, branch: Branch, *, is_forced: bool) -> bool:
-        """Makes sure that its beginning has a place and its own tokens would have one."""
+    def _has_room_for(self, branch: Branch, reached: Mapping[Beginning, int], *, is_forced: bool) -> bool:
+        """Makes sure that its beginning has a place and its own tokens would have one.
+
+        `reached`: how far beginnings will be read after this step.
+        """
         rows = len(self.writing) + branch.is_written
         own_tokens = rows * max((other.kept_tokens for other in (*self.writing, branch)), default=0)
         if rows > self.max_rows and not is_forced:
             return False
         most = self.max_tokens - own_tokens
         if branch.beginning.offset == NOWHERE:
-            return self.beginnings.admit(branch.beginning, most, is_forced=is_forced)
+            return self.beginnings.admit(branch.beginning, most, is_forced=is_forced, reached=reached)
         return is_forced or self.beginnings.end <= most

@@ -30,7 +30,7 @@ class Ours:
 
     def prepare(self, sample: Sequence[Asked]) -> None:
         self.engine = load(self._settings)
-        self.answer(sample[:2])
+        self.answer(sample)
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         self.engine.forget()
