@@ -110,7 +110,10 @@ class Cache:
         query: [tokens, heads, size]; key, value: [tokens, key heads, size]. Returns [tokens, heads, size].
         """
         out = torch.empty_like(query)
+        is_last = layer == self._num_layers - 1
         for piece in plan.long:
+            if piece.is_beginning and is_last and plan.wanted is not None:
+                continue  # what follows sees its keys and values, and nothing is asked of it
             out[piece.here] = self._of_long(
                 layer, query[piece.here], key[piece.here], value[piece.here], piece
             )

@@ -28,14 +28,18 @@ def fuse(network: Any) -> None:
     if all(_is_usual(layer) for layer in body.layers):
         body.rotary_emb = _Turns(body.rotary_emb)
         body.norm = Norm(body.norm)
-        body.layers = nn.ModuleList(FusedLayer(layer) for layer in body.layers)
+        last = len(body.layers) - 1
+        body.layers = nn.ModuleList(
+            FusedLayer(layer, is_last=number == last) for number, layer in enumerate(body.layers)
+        )
 
 
 class FusedLayer(nn.Module):
     """Attention and MLP, each added to what came in; attention is handed down."""
 
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, *, is_last: bool) -> None:
         super().__init__()
+        self._is_last = is_last
         attention, mlp = layer.self_attn, layer.mlp
         self._number: int = attention.layer_idx
         self._size: int = attention.head_dim
@@ -55,15 +59,19 @@ class FusedLayer(nn.Module):
         *,
         position_embeddings: tuple[torch.Tensor, torch.Tensor],
         notemill_attend: Any,
+        notemill_wanted: torch.Tensor | None = None,
         **_options: Any,
     ) -> torch.Tensor:
-        """hidden_states: [1, tokens, size of the network]; returned as it."""
+        """hidden_states: [1, tokens, size of the network]; returned as it, by the last layer of the wanted
+        tokens only, where not all are."""
         rows = hidden_states[0]
         together = self._projections(self._before_attention(rows)).view(len(rows), -1, self._size)
         turned = _turned(together[:, : self._heads + self._key_heads], *position_embeddings)
         query, key = turned[:, : self._heads], turned[:, self._heads :]
         value = together[:, self._heads + self._key_heads :]
         found = notemill_attend(self._number, query, key, value)
+        if self._is_last and notemill_wanted is not None:
+            rows, found = rows[notemill_wanted], found[notemill_wanted]
         rows = self._out.plus(found.flatten(1), rows)
         normed = self._before_mlp(rows)
         return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)[None]

@@ -111,6 +111,8 @@ class Plan:
     store: Store
     listed: torch.Tensor | None = None
     """[pieces, PIECE_COLUMNS]: those of a few tokens, where one kernel attends to them all."""
+    wanted: torch.Tensor | None = None
+    """The packed tokens for which the last layer is computed to its end; none: all."""
 
     @staticmethod
     def of(
@@ -262,14 +264,29 @@ def _own(piece: Piece, queries: slice, shared_heads: int, device: torch.device) 
     return Own(queries, piece.of.slot, reach, mask[None, None].to(device))
 
 
-def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, list[int]]]]:
-    """By asked columns: the branches, and the places in the packed tokens of what each wants."""
-    groups: dict[tuple[int, ...], list[tuple[Branch, list[int]]]] = {}
+def wanted_places(pieces: Sequence[Piece]) -> list[int]:
+    """The places in the packed tokens of what their branches want, in order."""
+    found: list[int] = []
     offset = 0
     for piece in pieces:
-        if isinstance(piece.of, Branch):
-            wanted = [place for place in piece.of.wanted if piece.start <= place < piece.stop]
-            inside = [offset + place - piece.start for place in wanted]
-            groups.setdefault(piece.of.columns, []).append((piece.of, inside))
+        found += [offset + place - piece.start for place in _wanted(piece)]
         offset += piece.num_tokens
+    return found
+
+
+def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, range]]]:
+    """By asked columns: the branches, and which of the wanted places are its own."""
+    groups: dict[tuple[int, ...], list[tuple[Branch, range]]] = {}
+    first = 0
+    for piece in pieces:
+        if isinstance(piece.of, Branch):
+            own = range(first, first + len(_wanted(piece)))
+            groups.setdefault(piece.of.columns, []).append((piece.of, own))
+            first = own.stop
     return groups
+
+
+def _wanted(piece: Piece) -> list[int]:
+    if isinstance(piece.of, Beginning):
+        return []
+    return [place for place in piece.of.wanted if piece.start <= place < piece.stop]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property, partial
 from importlib.util import find_spec
 from typing import Any
@@ -26,7 +27,7 @@ from worker.footprint import KEYS_TOGETHER
 from worker.graphs import Graphs
 from worker.lanes import Lanes, Meet, halves
 from worker.networks import ATTENTION, Networks
-from worker.packing import Plan, by_columns, in_order
+from worker.packing import Plan, by_columns, in_order, wanted_places
 from worker.products import Product, whole_rows
 from worker.sequences import Branch, Piece, Step
 
@@ -93,44 +94,43 @@ class TransformersRunner:
         found: Logits = {}
         for columns, members in by_columns(packed).items():
             # One product for all branches that ask for the same columns: the output layer is read once.
-            together = hidden[[place for _, inside in members for place in inside]]
-            counts = [len(inside) for _, inside in members]
+            together = hidden[[place for _, own in members for place in own]]
+            counts = [len(own) for _, own in members]
             each = np.split(self._logits(together, columns), np.cumsum(counts)[:-1])
             found |= zip((branch for branch, _ in members), each, strict=True)
         return found
 
     def _hidden(self, parts: Sequence[Sequence[Piece]], *, is_adapted: bool) -> torch.Tensor:
-        """[tokens, size of the network]: of the parts' tokens one after another, and of some behind them."""
+        """[wanted, size of the network]: of the parts' wanted tokens one after another."""
         body = self._networks.body(is_adapted=is_adapted and self._networks.has_adapter)
         if self._graphs is not None:
             generation = self._cache.generation
             forward = partial(self._forward, body)
             known = self._graphs.run(parts[0], is_adapted=is_adapted, generation=generation, forward=forward)
             if known is not None:
-                return known
+                return known[wanted_places(parts[0])]
         if self._lanes is None or len(parts) == 1:
             return self._computed(body, parts[0])
-        found = self._lanes.run(parts, partial(self._computed, body))
-        counts = [sum(piece.num_tokens for piece in part) for part in parts]
-        return torch.cat([one[:count] for one, count in zip(found, counts, strict=True)])
+        return torch.cat(self._lanes.run(parts, partial(self._computed, body)))
 
     def _computed(self, body: Any, pieces: Sequence[Piece], meet: Meet | None = None) -> torch.Tensor:
         tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
         places = [place for piece in pieces for place in _places(piece)]
         # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
         added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
-        return self._forward(
-            body,
-            torch.tensor([tokens + added], device=self._device),
-            torch.tensor([places + added], device=self._device),
-            Plan.of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel),
-            meet,
-        )
+        wanted = wanted_places(pieces)
+        some = wanted + [0] * (whole_rows(max(1, len(wanted)), self._device) - len(wanted))
+        plan = Plan.of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel)
+        if len(some) < len(tokens + added):
+            plan = replace(plan, wanted=torch.tensor(some, device=self._device))
+        ids, positions = (torch.tensor([one + added], device=self._device) for one in (tokens, places))
+        hidden = self._forward(body, ids, positions, plan, meet)
+        return hidden[: len(wanted)] if plan.wanted is not None else hidden[wanted]
 
     def _forward(
         self, body: Any, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan, meet: Meet | None = None
     ) -> torch.Tensor:
-        """tokens, positions: [1, number]; returns [number, size of the network].
+        """tokens, positions: [1, number]; returns [number, size of the network], of what the plan wants.
 
         `meet`: another part of the step is computed beside this one, over the same caches.
         """
@@ -141,9 +141,11 @@ class TransformersRunner:
                 meet()
             return self._cache.attend(layer, query, key, value, plan)
 
-        whole = body(input_ids=tokens, position_ids=positions, use_cache=False, notemill_attend=attend)
+        ours = {"notemill_attend": attend, "notemill_wanted": plan.wanted}
+        whole = body(input_ids=tokens, position_ids=positions, use_cache=False, **ours)
         hidden: torch.Tensor = whole.last_hidden_state[0]
-        return hidden
+        is_of_all = len(hidden) == tokens.shape[1]  # as layers that are not ours compute it
+        return hidden if plan.wanted is None or not is_of_all else hidden[plan.wanted]
 
     def _logits(self, hidden: torch.Tensor, columns: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """The output layer, a fifth of a small network's work, for the asked columns only."""
