@@ -13,7 +13,7 @@ import torch
 
 from worker.cache import Cache, _store
 from worker.graphs import SIZES, _numbers, _step
-from worker.packing import Plan
+from worker.packing import plan_of
 from worker.sequences import Beginning, Branch, Piece
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
     device, dtype, off = ("cuda", torch.bfloat16, 0.02) if IS_CUDA else ("cpu", torch.float32, 1e-5)
     shapes = ((sum(widths), HEADS, SIZE), (2, KEY_HEADS, 300, SIZE), (2, 8, KEY_HEADS, 128, SIZE))
     query, shared, own = (torch.randn(shape, generator=chance).to(device, dtype) for shape in shapes)
-    listed = Plan.of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).listed
+    listed = plan_of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).listed
     assert listed is not None
     padded = torch.cat((listed, torch.zeros_like(listed)))  # pieces without a token write nothing
     out = torch.full_like(query, float("nan"))
@@ -97,13 +97,13 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
 @pytest.mark.parametrize("are_new", [False, True])
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2), (2, 100), (30, 40, 3, 60, 50)])
 def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_new: bool) -> None:
-    """By the way that a CPU has always; the last are wider than what writes: new are questions, in runs."""
+    """By the way that a CPU has always; the last are wider than what writes: new are questions."""
     written = pieces(widths, are_new=are_new)
     chance, cache = torch.Generator().manual_seed(3), filled()
     cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
     query, key, value = (torch.randn(sum(widths), one, SIZE, generator=chance).bfloat16() for one in heads)
-    plan = Plan.of(written, HEADS // KEY_HEADS, CPU)
+    plan = plan_of(written, HEADS // KEY_HEADS, CPU)
     cache.store(0, key, value, plan)
     expected = plainly(written, query, torch.stack(cache._shared[0]), torch.stack(cache._own[0]))
     found = cache.attend(0, query, key, value, plan)
@@ -116,7 +116,7 @@ def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -
     tokens = sum(widths)
     size = next(one for one in SIZES if one >= tokens)
     step = _step(torch.tensor(_numbers(written, size)), size)
-    plan = Plan.of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
+    plan = plan_of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
     assert step.tokens.shape == step.positions.shape == (1, size)
     assert plan.listed is not None
     assert step.plan.listed is not None

@@ -48,15 +48,32 @@ def plainly(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
     return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
 
 
-def hidden(networks: Networks, tokens: torch.Tensor, *, is_adapted: bool) -> torch.Tensor:
+def hidden(networks: Networks, tokens: torch.Tensor, *, is_adapted: bool, **more: Any) -> torch.Tensor:
     _register_attention()
     found: torch.Tensor = networks.body(is_adapted=is_adapted)(
         input_ids=tokens,
         position_ids=torch.arange(tokens.shape[1])[None],
         use_cache=False,
         notemill_attend=plainly,
+        **more,
     ).last_hidden_state
     return found
+
+
+def test_the_last_layer_is_computed_to_its_end_where_something_is_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    torch.manual_seed(0)
+    fuse(made := network(initializer_range=0.3).eval())
+    tokens, wanted, rows = torch.randint(0, 64, (1, 20)), torch.tensor([3, 4, 19]), []
+    gate = made.model.layers[-1]._gate
+    activated = gate.silu
+    monkeypatch.setattr(gate, "silu", lambda given: (rows.append(len(given)), activated(given))[1])
+    with torch.inference_mode():
+        whole = hidden(Networks(made), tokens, is_adapted=False)
+        some = hidden(Networks(made), tokens, is_adapted=False, notemill_wanted=wanted)
+    assert rows == [20, 3]
+    torch.testing.assert_close(some, whole[:, wanted])
 
 
 def adapted_network(**settings: Any) -> tuple[LlamaForCausalLM, PeftModel]:

@@ -12,7 +12,7 @@ import torch
 
 from worker import attention
 from worker.footprint import KEYS_TOGETHER, rounded_up
-from worker.packing import Long, Plan, Short, Store
+from worker.geometry import Long, Plan, Short, Store
 from worker.sequences import Copy
 
 Caches = tuple[torch.Tensor, torch.Tensor]

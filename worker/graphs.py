@@ -19,7 +19,8 @@ import torch
 
 from worker.allocation import is_of_memory
 from worker.footprint import MOST_RECORDED
-from worker.packing import PIECE_COLUMNS, Plan, Store, is_few, listed_piece
+from worker.geometry import PIECE_COLUMNS, Plan, Store
+from worker.packing import is_few, listed_piece
 from worker.sequences import Branch, Piece
 
 log = logging.getLogger(__name__)

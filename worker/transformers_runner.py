@@ -24,10 +24,11 @@ from worker.allocation import is_of_memory
 from worker.batching import OutOfMemoryError
 from worker.cache import Cache
 from worker.footprint import KEYS_TOGETHER
+from worker.geometry import Plan
 from worker.graphs import Graphs
 from worker.lanes import Lanes, Meet, halves
 from worker.networks import ATTENTION, Networks
-from worker.packing import Plan, by_columns, in_order, wanted_places
+from worker.packing import by_columns, in_order, plan_of, wanted_places
 from worker.products import Product, whole_rows
 from worker.sequences import Branch, Piece, Step
 
@@ -120,7 +121,7 @@ class TransformersRunner:
         added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
         wanted = wanted_places(pieces)
         some = wanted + [0] * (whole_rows(max(1, len(wanted)), self._device) - len(wanted))
-        plan = Plan.of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel)
+        plan = plan_of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel)
         if len(some) < len(tokens + added):
             plan = replace(plan, wanted=torch.tensor(some, device=self._device))
         ids, positions = (torch.tensor([one + added], device=self._device) for one in (tokens, places))
