@@ -79,13 +79,17 @@ class Network:
         """2 a weight and token, 4 x heads x size a layer and key that a token sees, 2 a logit and input.
 
         The usual count of a forward pass (Kaplan et al. 2020, arXiv 2001.08361, table 1), with causal
-        attention counted by the keys really seen: a product for the scores, one for the values.
+        attention counted by the keys really seen: a product for the scores, one for the values. Of the last
+        layer what is computed: attention of branches, and what follows it for the tokens asked about.
         """
         shape = self.shape
-        matrices = shape.layers * sum(inputs * outputs for inputs, outputs in shape.linear_layers)
-        attention = shape.layers * 4 * shape.heads * shape.head_size * sum(map(_keys_seen, step.pieces))
+        sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
+        unasked = step.num_tokens - sum(map(_num_wanted, step.pieces))
+        products = shape.layers * sum(sizes) * step.num_tokens - sum(sizes[3:]) * unasked
+        seen = [(shape.layers - isinstance(piece.of, Beginning)) * _keys_seen(piece) for piece in step.pieces]
+        attention = 4 * shape.heads * shape.head_size * sum(seen)
         logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.pieces)
-        return 2.0 * matrices * step.num_tokens + attention + 2.0 * shape.hidden * logits
+        return 2.0 * products + attention + 2.0 * shape.hidden * logits
 
     def step_bytes(self, step: Step) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
@@ -162,11 +166,16 @@ def _keys_seen(piece: Piece) -> int:
     return sum(range(before + piece.start + 1, before + piece.stop + 1))
 
 
-def _num_logits(piece: Piece, vocabulary: int) -> int:
+def _num_wanted(piece: Piece) -> int:
     if isinstance(piece.of, Beginning):
         return 0
-    wanted = sum(piece.start <= place < piece.stop for place in piece.of.wanted)
-    return wanted * (len(piece.of.columns) or vocabulary)
+    return sum(piece.start <= place < piece.stop for place in piece.of.wanted)
+
+
+def _num_logits(piece: Piece, vocabulary: int) -> int:
+    return (
+        0 if isinstance(piece.of, Beginning) else _num_wanted(piece) * (len(piece.of.columns) or vocabulary)
+    )
 
 
 def _bytes_of_layers(layers: Any) -> int:
