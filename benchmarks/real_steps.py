@@ -173,9 +173,9 @@ def _num_wanted(piece: Piece) -> int:
 
 
 def _num_logits(piece: Piece, vocabulary: int) -> int:
-    return (
-        0 if isinstance(piece.of, Beginning) else _num_wanted(piece) * (len(piece.of.columns) or vocabulary)
-    )
+    if isinstance(piece.of, Beginning):
+        return 0
+    return _num_wanted(piece) * (len(piece.of.columns) or vocabulary)
 
 
 def _bytes_of_layers(layers: Any) -> int:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from types import MappingProxyType
 
 from worker.sequences import NOWHERE, Beginning, Copy
 from worker.stretches import Stretches
@@ -18,7 +17,6 @@ _WORTH_COPYING = 16
 """Tokens that two beginnings have in common: at least what our templates have before the document, 28."""
 _WORTH_WAITING = 128
 """Tokens that are read in this step and need not be read again in the next, which may hold fewer for it."""
-_NOTHING: Mapping[Beginning, int] = MappingProxyType({})
 
 
 class Beginnings:
@@ -45,17 +43,12 @@ class Beginnings:
         return self._known.setdefault(key, Beginning(key[1], is_adapted))
 
     def admit(
-        self,
-        beginning: Beginning,
-        max_end: int,
-        *,
-        is_forced: bool = False,
-        reached: Mapping[Beginning, int] = _NOTHING,
+        self, beginning: Beginning, max_end: int, reached: Mapping[Beginning, int], *, is_forced: bool
     ) -> bool:
         """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none,
         or where much of it is being read.
 
-        `is_forced`: it gets a place anyway; `reached`: how far beginnings will be read after this step.
+        `reached`: how far beginnings will be read after this step; `is_forced`: it gets a place anyway.
         """
         needed = len(beginning.tokens)
         while self._end_with(needed) > max_end and self._forget_one():

@@ -99,5 +99,5 @@ class Scheduler:
             return False
         most = self.max_tokens - own_tokens
         if branch.beginning.offset == NOWHERE:
-            return self.beginnings.admit(branch.beginning, most, is_forced=is_forced, reached=reached)
+            return self.beginnings.admit(branch.beginning, most, reached, is_forced=is_forced)
         return is_forced or self.beginnings.end <= most
