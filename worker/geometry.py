@@ -54,7 +54,7 @@ class Long:
     """Tokens of its own that are in its slot from earlier steps."""
     mask: torch.Tensor | None = None
     """Of questions: [tokens x query heads that share a key head, tokens], to be added: minus infinity where
-    a token is another question's or comes later."""
+    a token is another question's or comes later. Only on a CPU without AMX, see `worker.packing`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ class Plan:
 
     long: tuple[Long, ...]
     short: Short | None
-    """Those of a few tokens, and those of a question's."""
+    """Those of a few tokens; with AMX those of questions as well."""
     store: Store
     listed: torch.Tensor | None = None
     """[pieces, PIECE_COLUMNS]: those of a few tokens, where one kernel attends to them all."""

@@ -39,6 +39,7 @@ def plan_of(
     listed = [listed_piece(piece, here.start) for piece, here in few] if has_kernel else []
     short = [] if listed else few
     neighbours: list[_Placed] = []
+    # Under one mask where plain products attend; where fused kernels do it has not been measured.
     if attention.is_fused_faster(device):
         short = [*short, *question]
     elif device.type == "cpu":
@@ -85,6 +86,7 @@ def _by_width(placed: _Placed) -> tuple[_Placed, _Placed, _Placed]:
 
 
 def _is_question(piece: Piece) -> bool:
+    """One whose keys are all in this step, none in its slot."""
     return piece.start == 0 and piece.num_tokens <= _LONGEST_QUESTION
 
 
