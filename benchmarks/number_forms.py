@@ -2,10 +2,10 @@
 
     python -m benchmarks.number_forms --json
 
-The same network in bf16, laid out as we serve it, in fp32, in NF4 by bitsandbytes, in int8 by torch's dynamic
-quantization, and bf16 through torch.compile; passes over 512 tokens and over one token of 1 and 32 rows,
-without a cache. Rounds alternate, medians are told. `largest_difference` is of the last position's
-log-probabilities to fp32's.
+The same network in bf16, laid out as we serve it, in 8 bits as we serve it with an adapter, with and
+without smoothing, in fp32, in NF4 by bitsandbytes, in int8 by torch's dynamic quantization, and bf16 through
+torch.compile; passes over 512 tokens and over one token of 1 and 32 rows, without a cache. Rounds alternate,
+medians are told. `largest_difference` is of the last position's log-probabilities to fp32's.
 """
 
 from __future__ import annotations
@@ -23,12 +23,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import AutoTokenizer
 
 from benchmarks.plain_weights import save_plain
 from benchmarks.report import machine
 from models.settings import load_settings
-from worker.networks import nf4
+from worker import eight_bits
+from worker.networks import SAMPLE, nf4
 from worker.products import Product
+from worker.smoothing import smooth
 
 SHAPES = {"read_512": (1, 512), "write_1": (1, 1), "write_32": (32, 1)}
 
@@ -61,6 +64,8 @@ def _forms(plain: Path) -> tuple[dict[str, Any], dict[str, str]]:
     makers: dict[str, Callable[[], Any]] = {
         "bf16": lambda: bf16,
         "bf16, laid out": lambda: _laid_out(copy.deepcopy(bf16)),
+        "8 bits": lambda: _in_eight_bits(copy.deepcopy(bf16)),
+        "8 bits, smoothed": lambda: _in_eight_bits(_smoothed(copy.deepcopy(bf16), plain)),
         "fp32": lambda: copy.deepcopy(bf16).float(),
         "nf4": lambda: _load(plain, torch.bfloat16, quantization_config=nf4()),
         "int8": lambda: torch.ao.quantization.quantize_dynamic(copy.deepcopy(bf16).float(), {nn.Linear}),
@@ -83,12 +88,40 @@ def _load(plain: Path, dtype: torch.dtype, **more: Any) -> Any:
     return AutoModelForCausalLM.from_pretrained(plain, dtype=dtype, **more).eval()
 
 
+class _EightBits(nn.Module):
+    """A product alone; where an adapter is served, what comes before and after is part of it."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self._product = eight_bits.Product(weight)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        given = eight_bits.Rounded.of(rows.flatten(0, -2).float())
+        found = self._product(given.numbers).mul_(given.scales)
+        return found.to(rows.dtype).unflatten(0, rows.shape[:-1])
+
+
 def _laid_out(network: Any) -> Any:
     """Every linear layer as we serve it."""
+    return _replaced(network, lambda _name, weight: Product(weight))
+
+
+def _in_eight_bits(network: Any) -> Any:
+    bf16 = ("down_proj", "lm_head")
+    return _replaced(network, lambda name, weight: (Product if name in bf16 else _EightBits)(weight))
+
+
+def _smoothed(network: Any, plain: Path) -> Any:
+    text = SAMPLE.read_text("utf-8")
+    smooth(network, AutoTokenizer.from_pretrained(plain)(text, return_tensors="pt").input_ids)
+    return network
+
+
+def _replaced(network: Any, make: Callable[[str, torch.Tensor], nn.Module]) -> Any:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.Linear:
-                setattr(module, name, Product(child.weight))
+                setattr(module, name, make(name, child.weight))
     return network
 
 

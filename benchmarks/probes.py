@@ -15,6 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 
+from worker import eight_bits
 from worker.shapes import Shape
 
 SQUARE = 2_048
@@ -55,15 +56,12 @@ def products(
     shape: Shape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
 ) -> list[Probe]:
     """The big square, and one layer's products joined as ours are: 2 x tokens x inputs x outputs FLOP."""
-    query, keys = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
-    sizes = {
-        f"{square} x {square} x {square}": (square, square, square),
-        "queries, keys and values": (num_tokens, shape.hidden, query + 2 * keys),
-        "attention's output": (num_tokens, query, shape.hidden),
-        "gate and up": (num_tokens, shape.hidden, 2 * shape.intermediate),
-        "down": (num_tokens, shape.intermediate, shape.hidden),
-    }
-    return [_product(name, *size, dtype, device) for name, size in sizes.items()]
+    return [_product(name, *size, dtype, device) for name, size in _sizes(shape, num_tokens, square).items()]
+
+
+def products_in_eight_bits(shape: Shape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
+    """The same as `worker.eight_bits` multiplies, on a CPU: rounding and scaling rows is no part of it."""
+    return [_of_eight_bits(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
 def traffic(
@@ -103,3 +101,20 @@ def _product(
     tokens = torch.randn(rows, inputs, device=device).to(dtype)
     weight = torch.randn(outputs, inputs, device=device).to(dtype)
     return Probe(name, 2.0 * rows * inputs * outputs, lambda: F.linear(tokens, weight))
+
+
+def _of_eight_bits(name: str, rows: int, inputs: int, outputs: int) -> Probe:
+    numbers = torch.randint(256, (rows, inputs), dtype=torch.uint8)
+    product = eight_bits.Product(torch.randn(outputs, inputs))
+    return Probe(name, 2.0 * rows * inputs * outputs, lambda: product(numbers))
+
+
+def _sizes(shape: Shape, num_tokens: int, square: int) -> dict[str, tuple[int, int, int]]:
+    query, keys = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
+    return {
+        f"{square} x {square} x {square}": (square, square, square),
+        "queries, keys and values": (num_tokens, shape.hidden, query + 2 * keys),
+        "attention's output": (num_tokens, query, shape.hidden),
+        "gate and up": (num_tokens, shape.hidden, 2 * shape.intermediate),
+        "down": (num_tokens, shape.intermediate, shape.hidden),
+    }

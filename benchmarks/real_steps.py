@@ -35,7 +35,7 @@ from worker.search import search_requests
 from worker.sequences import Beginning, Branch, Piece, Step
 from worker.shapes import Shape, shape_of_folder
 from worker.transformers_runner import TransformersRunner
-from worker.weights import prepared_folder
+from worker.weights import is_in_eight_bits, prepared_folder
 
 NO_LIMIT = 1_000_000
 """Cached tokens that the scheduler may plan with: memory is not what is measured."""
@@ -54,6 +54,8 @@ class Network:
     device: torch.device
     layer_bytes: int
     """Of all layers' weights as they lie in memory; the output layer and the embeddings are beside them."""
+    is_in_eight_bits: bool = False
+    """Where the adapter takes part."""
 
     @staticmethod
     def load(settings: Settings) -> Network:
@@ -73,6 +75,7 @@ class Network:
             shape_of_folder(folder),
             device,
             _bytes_of_layers(networks.plain.model.layers),
+            is_in_eight_bits=not is_cuda and is_in_eight_bits(settings),
         )
 
     def step_flops(self, step: Step) -> float:
@@ -83,13 +86,16 @@ class Network:
         layer what is computed: attention of branches, and what follows it for the tokens asked about.
         """
         shape = self.shape
-        sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
-        unasked = step.num_tokens - sum(map(_num_wanted, step.pieces))
-        products = shape.layers * sum(sizes) * step.num_tokens - sum(sizes[3:]) * unasked
+        products = sum(_products(shape, step))
         seen = [(shape.layers - isinstance(piece.of, Beginning)) * _keys_seen(piece) for piece in step.pieces]
         attention = 4 * shape.heads * shape.head_size * sum(seen)
         logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.pieces)
         return 2.0 * products + attention + 2.0 * shape.hidden * logits
+
+    def eight_bits_flops(self, step: Step) -> float:
+        """Those made in 8 bits: of an adapted step on a CPU all products of weights but down."""
+        is_in_eight_bits = self.is_in_eight_bits and all(piece.is_adapted for piece in step.pieces)
+        return 2.0 * sum(_products(self.shape, step)[:-1]) if is_in_eight_bits else 0.0
 
     def step_bytes(self, step: Step) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
@@ -159,6 +165,14 @@ def _go_on(step: Step) -> None:
     for branch in step.branches:
         branch.tokens.append(branch.tokens[-1])
         branch.wanted = (len(branch.tokens) - 1,)
+
+
+def _products(shape: Shape, step: Step) -> list[int]:
+    """Numbers multiplied with each kind of weight, all layers; of the last what is computed."""
+    unasked = step.num_tokens - sum(map(_num_wanted, step.pieces))
+    sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
+    whole = [shape.layers * size * step.num_tokens for size in sizes]
+    return [*whole[:3], *(one - size * unasked for one, size in zip(whole[3:], sizes[3:], strict=True))]
 
 
 def _keys_seen(piece: Piece) -> int:

@@ -8,8 +8,9 @@ processor multiplies and than memory brings what is multiplied. Both are measure
 steps of the engine on its own prompts over the example notes, and the best run of each counts (medians
 stand beside it: what others take of a shared machine is in them).
 
-prefill_fraction: floating-point operations a second of steps that read about 2,048 tokens (one that decides
-with the adapter, one that asks for writing) over the best bf16 product's. decode_fraction: the time that
+prefill_fraction: of steps that read about 2,048 tokens (one that decides with the adapter, one that asks for
+writing) the time that their operations take at the pace of the best product, in bf16 or, where products are
+made in 8 bits, in those, over the time that they took. decode_fraction: the time that
 weights, keys and values take at the measured bandwidth, or the operations at the measured peak, whichever
 is longer, over a step's time with 32 branches writing; also with 1 and 8. Steps are the network's part:
 grammars and scheduling run beside it and are in `notemill run --explain`.
@@ -30,7 +31,16 @@ from typing import Any
 import torch
 
 from benchmarks.counted_work import note_of
-from benchmarks.probes import ARRAY_BYTES, SQUARE, Probe, fastest, products, traffic, usual
+from benchmarks.probes import (
+    ARRAY_BYTES,
+    SQUARE,
+    Probe,
+    fastest,
+    products,
+    products_in_eight_bits,
+    traffic,
+    usual,
+)
 from benchmarks.real_steps import BRANCHES_OF_A_BEGINNING, Network
 from benchmarks.report import machine
 from models.settings import Settings, load_settings
@@ -53,8 +63,12 @@ class Measured:
     bf16: Sequence[Probe]
     fp32: Sequence[Probe]
     memory: Sequence[Probe]
+    eight_bits: Sequence[Probe]
+    """None on a GPU."""
     reading: Sequence[Probe]
     """Work: floating-point operations."""
+    reading_in_eight_bits: Mapping[str, float]
+    """How much of that is done in 8 bits, by name."""
     writing: Mapping[int, Probe]
     """By the number of branches; work: floating-point operations."""
     writing_bytes: Mapping[int, float]
@@ -75,18 +89,14 @@ def measure(
     notes = [note_of(network.chat, NOTE_TOKENS, number=number) for number in range(NOTES)]
     texts = windows(network, max(branches))
     steps = {number: network.writing(texts, number, settings) for number in branches}
-    reading = [
-        _probe(network, name, step)
-        for name, step in (
-            ("decides", network.deciding(notes, settings)),
-            ("asks", network.asking(notes, settings)),
-        )
-    ]
+    reading = {"decides": network.deciding(notes, settings), "asks": network.asking(notes, settings)}
     measured = Measured(
         bf16=products(shape, STEP_TOKENS, torch.bfloat16, device, square),
         fp32=products(shape, STEP_TOKENS, torch.float32, device, square),
         memory=traffic(shape, torch.bfloat16, device, array_bytes),
-        reading=reading,
+        eight_bits=products_in_eight_bits(shape, STEP_TOKENS, square) if device.type == "cpu" else (),
+        reading=[_probe(network, name, step) for name, step in reading.items()],
+        reading_in_eight_bits={name: network.eight_bits_flops(step) for name, step in reading.items()},
         writing={number: _probe(network, f"writes {number}", step) for number, step in steps.items()},
         writing_bytes={number: network.step_bytes(step) for number, step in steps.items()},
     )
@@ -101,19 +111,18 @@ def result(measured: Measured) -> dict[str, Any]:
         for number in measured.writing
     }
     headline = HEADLINE if HEADLINE in found else max(found)
-    best, median = (_read(measured.reading, measured.bf16, is_best=one) for one in (True, False))
+    best, median = (_read(measured, measured.reading, is_best=one) for one in (True, False))
     return {
         "prefill_fraction": best,
         "prefill_fraction_median": median,
-        "prefill_fractions": {
-            one.name: _read([one], measured.bf16, is_best=True) for one in measured.reading
-        },
+        "prefill_fractions": {one.name: _read(measured, [one], is_best=True) for one in measured.reading},
         "decode_fraction": found[headline][0],
         "decode_fraction_median": found[headline][1],
         "decode_fractions": {str(number): one for number, (one, _) in found.items()},
         "decode_fractions_median": {str(number): one for number, (_, one) in found.items()},
         "rounds": len(measured.reading[0].seconds),
         "bf16_gflops": _rates(measured.bf16),
+        "8-bit_gflops": _rates(measured.eight_bits),
         "fp32_gflops": _rates(measured.fp32),
         "memory_gb_per_second": _rates(measured.memory),
         "step_gflops": _rates([*measured.reading, *measured.writing.values()]),
@@ -136,6 +145,7 @@ def table(found: Mapping[str, Any]) -> str:
     ]
     for name, unit in (
         ("bf16_gflops", "GFLOP/s"),
+        ("8-bit_gflops", "GFLOP/s"),
         ("fp32_gflops", "GFLOP/s"),
         ("memory_gb_per_second", "GB/s"),
     ):
@@ -153,7 +163,7 @@ def table(found: Mapping[str, Any]) -> str:
     )
     lines += [
         "",
-        f"prefill {prefill[0]:.2f} of the bf16 peak (of medians {prefill[1]:.2f}; wanted: {TARGET})",
+        f"prefill {prefill[0]:.2f} of the products' peak (of medians {prefill[1]:.2f}; wanted: {TARGET})",
         f"decode {decode[0]:.2f} of what memory and processor allow (of medians {decode[1]:.2f})",
     ]
     return "\n".join(lines)
@@ -171,7 +181,7 @@ def _probe(network: Network, name: str, step: Any) -> Probe:
 
 
 def _run(measured: Measured, device: torch.device, seconds: float) -> None:
-    limits = [*measured.bf16, *measured.fp32, *measured.memory]
+    limits = [*measured.bf16, *measured.eight_bits, *measured.fp32, *measured.memory]
     steps = [*measured.reading, *measured.writing.values()]
     for one in (*limits, *steps):
         one.run()
@@ -184,11 +194,15 @@ def _run(measured: Measured, device: torch.device, seconds: float) -> None:
         _tell(f"round {rounds}, {time.monotonic() - began:.0f} s")
 
 
-def _read(reading: Sequence[Probe], peaks: Sequence[Probe], *, is_best: bool) -> float:
-    """(FLOP of the steps / their seconds) / peak."""
+def _read(measured: Measured, reading: Sequence[Probe], *, is_best: bool) -> float:
+    """Seconds that the steps' operations take at the peaks, over the steps' seconds."""
+    rate = fastest if is_best else usual
     seconds = sum(one.work / (one.best if is_best else one.median) for one in reading)
-    peak = fastest(peaks) if is_best else usual(peaks)
-    return round(sum(one.work for one in reading) / seconds / peak, 4)
+    eight = {one.name: measured.reading_in_eight_bits[one.name] for one in reading}
+    least = sum(one.work - eight[one.name] for one in reading) / rate(measured.bf16)
+    if any(eight.values()):
+        least += sum(eight.values()) / rate(measured.eight_bits)
+    return round(least / seconds, 4)
 
 
 def _decoded(measured: Measured, number: int, *, is_best: bool) -> float:

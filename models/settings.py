@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     adapter: str = "auto"
     """A folder with a peft adapter for these weights; `auto`: the one that comes with them; `none`."""
     quantization: Literal["nf4", "none"] = "nf4"
-    """`nf4`: 4 bits a weight with double quantization; `none`: bf16 as stored."""
+    """`nf4`: 4 bits a weight with double quantization, on a CPU with an adapter 8; `none`: bf16 as stored."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     entities_form: Literal["auto", "list", "marks"] = "auto"
     """`marks` decides, `list` writes; `auto`: marks where the adapter was trained for the labels."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -60,7 +61,7 @@ def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
     fractions += [found["decode_fraction"], *found["decode_fractions"].values()]
     assert all(0 < one < 1.5 for one in fractions)
     assert found["decode_fraction"] == found["decode_fractions"]["8"]
-    assert "of the bf16 peak" in table(found)
+    assert "of the products' peak" in table(found)
 
 
 def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(network):
@@ -77,6 +78,18 @@ def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(
     of_beginning, of_all = 40 * 41 // 2, 64 * 65 // 2
     keys_seen = 2 * of_all - of_beginning  # in the last of both layers nothing is asked of it
     assert network.step_flops(step) - 4 * 4 * 16 * keys_seen == products
+
+
+def test_of_an_adapted_step_all_products_but_down_are_made_in_eight_bits(network):
+    def eight_bits_flops(*, is_adapted: bool) -> float:
+        step = Step((Piece(Beginning(tuple(range(40)), is_adapted, offset=0), 0, 40),), 40, 0, 0)
+        return replace(network, is_in_eight_bits=True).eight_bits_flops(step)
+
+    *eight, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
+    of_the_last = sum(eight[:3])  # nothing is asked of it
+    layers = network.shape.layers
+    assert eight_bits_flops(is_adapted=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
+    assert eight_bits_flops(is_adapted=False) == 0
 
 
 def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:

@@ -11,6 +11,7 @@ import sys
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 import pytest
 from making import documents, submit
@@ -55,6 +56,20 @@ def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match="cannot open"):
         connect(f"sqlite:///{tmp_path / 'file' / 'notemill.db'}")
+
+
+def test_what_a_large_transaction_needed_of_the_disk_is_given_back(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(database, "WRITE_AHEAD_BYTES", 100_000)
+    engine = connect(f"sqlite:///{tmp_path / 'notemill.db'}")
+    log = tmp_path / "notemill.db-wal"
+    with writing(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE numbers (n BLOB)")
+        connection.exec_driver_sql("INSERT INTO numbers VALUES (randomblob(5000000))")
+    assert log.stat().st_size > 5_000_000
+    for _ in range(2):  # the first brings all of it into the database, the second begins anew
+        with writing(engine) as connection:
+            connection.exec_driver_sql("INSERT INTO numbers VALUES (1)")
+    assert log.stat().st_size <= 100_000
 
 
 def test_the_sqlite_file_and_its_new_folder_are_the_users_alone(tmp_path: Path) -> None:

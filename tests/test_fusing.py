@@ -12,8 +12,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
 from worker.adapting import Adapted, Switch
-from worker.fusing import FusedLayer, Norm, fuse
+from worker.fusing import FusedLayer, fuse
 from worker.networks import Networks, beside
+from worker.parts import Norm
 from worker.transformers_runner import _register_attention
 
 
@@ -66,7 +67,7 @@ def test_the_last_layer_is_computed_to_its_end_where_something_is_asked(
     torch.manual_seed(0)
     fuse(made := network(initializer_range=0.3).eval())
     tokens, wanted, rows = torch.randint(0, 64, (1, 20)), torch.tensor([3, 4, 19]), []
-    gate = made.model.layers[-1]._gate
+    gate = made.model.layers[-1]._mlp._gate
     activated = gate.silu
     monkeypatch.setattr(gate, "silu", lambda given: (rows.append(len(given)), activated(given))[1])
     with torch.inference_mode():

@@ -112,7 +112,7 @@ def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) ->
     shared = heads // key_heads
     grouped = by_key_head(query * size**-0.5, key_heads)
     out = torch.empty_like(grouped)
-    later = _later(shared, query.dtype)
+    later = _later(shared, query.dtype, query.device)
     for start in range(0, tokens, ATTENDED_TOGETHER):
         stop = min(tokens, start + ATTENDED_TOGETHER)
         rows, reach = slice(start * shared, stop * shared), all_tokens - tokens + stop
@@ -170,10 +170,10 @@ def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
 
 
 @cache
-def _later(shared: int, dtype: torch.dtype) -> torch.Tensor:
+def _later(shared: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """[tokens x shared, tokens] of a block: minus infinity where a key comes after its query."""
     together = ATTENDED_TOGETHER
-    mask = torch.full((together, together), float("-inf"), dtype=dtype).triu(1)
+    mask = torch.full((together, together), float("-inf"), dtype=dtype, device=device).triu(1)
     return mask.repeat_interleave(shared, 0)
 
 

@@ -64,6 +64,13 @@ def bf16_bytes(shape: Shape) -> int:
     return BF16 * (shape.layers * matrices + shape.values_beside)
 
 
+def eight_bits_bytes(shape: Shape) -> int:
+    """As `worker.eight_bits` holds them: a byte a weight, a scale an output; down and the rest in bf16."""
+    *eight, down = shape.linear_layers
+    layer = sum(inputs * outputs + FP32 * outputs for inputs, outputs in eight) + BF16 * math.prod(down)
+    return shape.layers * layer + BF16 * shape.values_beside
+
+
 def nf4_bytes(shape: Shape) -> int:
     """Linear layers as bitsandbytes stores them; embeddings, output layer and norms stay in bf16.
 

@@ -10,48 +10,52 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 from transformers.activations import SiLUActivation
 
+from worker import eight_bits
 from worker.adapting import Adapted
-from worker.products import Product, is_plain, product_of
+from worker.parts import Norm, Parts
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 
 
-def fuse(network: Any) -> None:
-    """Replaces the layers, in place, where all are made of what ours compute; else none."""
+def fuse(network: Any, *, in_eight_bits: bool = False) -> None:
+    """Replaces the layers, in place, where all are made of what ours compute; else none.
+
+    `in_eight_bits`: of plain weights on a CPU, their products (`worker.eight_bits`).
+    """
+    make = eight_bits.parts if in_eight_bits else Parts.of
     body = network.model
-    if all(_is_usual(layer) for layer in body.layers):
+    if can_fuse(network):
         body.rotary_emb = _Turns(body.rotary_emb)
         body.norm = Norm(body.norm)
         last = len(body.layers) - 1
         body.layers = nn.ModuleList(
-            FusedLayer(layer, is_last=number == last) for number, layer in enumerate(body.layers)
+            FusedLayer(layer, make(layer), is_last=number == last) for number, layer in enumerate(body.layers)
         )
+
+
+def can_fuse(network: Any) -> bool:
+    """Whether all layers are made of what ours compute."""
+    return all(_is_usual(layer) for layer in network.model.layers)
 
 
 class FusedLayer(nn.Module):
     """Attention and MLP, each added to what came in; attention is handed down."""
 
-    def __init__(self, layer: Any, *, is_last: bool) -> None:
+    def __init__(self, layer: Any, parts: Parts, *, is_last: bool) -> None:
+        """`parts`: of the layer's weights."""
         super().__init__()
         self._is_last = is_last
-        attention, mlp = layer.self_attn, layer.mlp
+        attention = layer.self_attn
         self._number: int = attention.layer_idx
         self._size: int = attention.head_dim
         self._heads: int = attention.q_proj.out_features // self._size
         self._key_heads: int = attention.k_proj.out_features // self._size
-        self._before_attention = Norm(layer.input_layernorm)
-        self._projections = _Projections(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._out = product_of(attention.o_proj)
-        self._before_mlp = Norm(layer.post_attention_layernorm)
-        self._gate = product_of(mlp.gate_proj)
-        self._up = product_of(mlp.up_proj)
-        self._down = product_of(mlp.down_proj)
+        self._projections, self._out, self._mlp = parts
 
     def forward(
         self,
@@ -65,55 +69,15 @@ class FusedLayer(nn.Module):
         """hidden_states: [1, tokens, size of the network]; returned as it, by the last layer of the wanted
         tokens only, where not all are."""
         rows = hidden_states[0]
-        together = self._projections(self._before_attention(rows)).view(len(rows), -1, self._size)
+        together = self._projections(rows).view(len(rows), -1, self._size)
         turned = _turned(together[:, : self._heads + self._key_heads], *position_embeddings)
         query, key = turned[:, : self._heads], turned[:, self._heads :]
         value = together[:, self._heads + self._key_heads :]
         found = notemill_attend(self._number, query, key, value)
         if self._is_last and notemill_wanted is not None:
             rows, found = rows[notemill_wanted], found[notemill_wanted]
-        rows = self._out.plus(found.flatten(1), rows)
-        normed = self._before_mlp(rows)
-        return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)[None]
-
-
-class _Projections(nn.Module):
-    """Queries, keys and values next to each other, in one product where all three are plain weights."""
-
-    def __init__(self, *linear: nn.Module) -> None:
-        super().__init__()
-        plain = [one.weight for one in linear if is_plain(one)]
-        parts = [Product(torch.cat(plain))] if len(plain) == len(linear) else [*map(product_of, linear)]
-        self._parts = nn.ModuleList(parts)
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        found = [part(rows) for part in self._parts]
-        return found[0] if len(found) == 1 else torch.cat(found, -1)
-
-
-class Norm(nn.Module):
-    """RMSNorm (arXiv 1910.07467), with transformers' numbers but for rounding, in two thirds of the time.
-
-    On a CPU rows are divided by batch norm's kernel, as if each were a channel: it reads and writes bf16 and
-    computes in fp32 between, where transformers' own has the rows in fp32 three times in memory. On a GPU
-    torch has a kernel for it.
-    """
-
-    def __init__(self, norm: Any) -> None:
-        """Of a Llama or Mistral network."""
-        super().__init__()
-        self.weight = norm.weight
-        self._epsilon: float = norm.variance_epsilon
-
-    def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        """rows: [..., size]; returned as they are."""
-        if rows.device.type != "cpu":
-            return F.rms_norm(rows, self.weight.shape, self.weight, self._epsilon)
-        flat = rows.view(-1, rows.shape[-1])
-        squares = torch.linalg.vector_norm(flat, dim=-1, dtype=torch.float32).square_() / flat.shape[-1]
-        none = torch.zeros_like(squares)
-        divided = torch.batch_norm(flat[None], None, None, none, squares, False, 0.0, self._epsilon, False)[0]
-        return divided.mul_(self.weight).view(rows.shape)
+        whole: torch.Tensor = self._mlp(self._out(found.flatten(1), rows))[None]
+        return whole
 
 
 class _Turns(nn.Module):

@@ -140,15 +140,21 @@ def plan_on_cuda(
 
 
 def plan_on_cpu(
-    shape: Shape, *, copies: int, budget_bytes: int, step_tokens: int, rows: int, most_cache_bytes: int
+    shape: Shape,
+    *,
+    adapted_bytes: int,
+    budget_bytes: int,
+    step_tokens: int,
+    rows: int,
+    most_cache_bytes: int,
 ) -> MemoryPlan:
-    """bf16 weights, in `copies`: 2 where an adapter is merged into a copy of its own (worker.networks).
+    """bf16 weights, and `adapted_bytes` for a copy with the adapter merged (worker.networks), if any.
 
     The cache takes at most `most_cache_bytes`; what is more of the budget is left to other programs.
     """
     whole = MemoryPlan(
         budget_bytes=budget_bytes,
-        weights_bytes=copies * bf16_bytes(shape),
+        weights_bytes=bf16_bytes(shape) + adapted_bytes,
         adapter_bytes=0,
         activation_bytes=step_bytes(shape, step_tokens, rows=rows),
         recorded_bytes=0,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from models.settings import Settings
 from worker.device import DeviceFacts
-from worker.footprint import Adapter
+from worker.footprint import Adapter, bf16_bytes, eight_bits_bytes
 from worker.memory import GIB, MemoryPlan, plan_on_cpu, plan_on_cuda
 from worker.scheduling import STEP_TOKENS
 from worker.shapes import CONFIGS, Shape, shape_of_folder
@@ -65,9 +65,11 @@ def plan_of(shape: Shape, adapter: Adapter | None, settings: Settings, device: D
             rows=settings.max_batch_rows,
             is_context_counted=not device.has_context or 0 < asked < free,
         )
+    in_its_form = eight_bits_bytes if settings.quantization == "nf4" else bf16_bytes
+    adapted_bytes = in_its_form(shape) if adapter else 0
     return plan_on_cpu(
         shape,
-        copies=2 if adapter else 1,
+        adapted_bytes=adapted_bytes,
         budget_bytes=asked or int(device.free_bytes * CPU_SHARE),
         step_tokens=STEP_TOKENS,
         rows=settings.max_batch_rows,

@@ -24,7 +24,13 @@ from worker.joining import MEANING_SHA256, SearchJoin
 from worker.lexicon import Lexicon
 from worker.prompts import templates_sha256
 from worker.tokenizer import tokenizer_sha256
-from worker.weights import WeightsError, adapter_folder, adapter_sha256, weights_sha256
+from worker.weights import (
+    WeightsError,
+    adapter_folder,
+    adapter_sha256,
+    is_in_eight_bits,
+    weights_sha256,
+)
 
 _SHARED_CODE = (
     *("sentences", "sections", "index_terms", "stems", "chunking", "words", "ranges", "reading"),
@@ -134,6 +140,7 @@ def _of_weights(settings: Settings) -> dict[str, Any]:
         "weights": weights_sha256(settings),
         "quantization": settings.quantization,
         "adapter": adapter_sha256(adapter) if adapter else None,
+        "adapted_bits": 8 if is_in_eight_bits(settings) else 16,
     }
 
 

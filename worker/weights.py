@@ -105,8 +105,15 @@ def ready_folder(settings: Settings) -> Path | None:
     if adapter is None and settings.quantization == "none":
         return None
     made_of = f"{weights_sha256(settings)} {settings.quantization} {adapter and adapter_sha256(adapter)}"
+    if is_in_eight_bits(settings):
+        made_of += " smoothed"
     name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     return settings.home_folder / "weights" / f"ready-{name}"
+
+
+def is_in_eight_bits(settings: Settings) -> bool:
+    """Whether a CPU computes with an adapter in 8 bits, merged into the weights."""
+    return settings.quantization == "nf4" and adapter_folder(settings) is not None
 
 
 def adapter_sha256(folder: Path) -> str:

@@ -1,0 +1,112 @@
+"""Layers in 8 bits: whole numbers are exact, what is rounded is near, and smoothing changes nothing."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from worker import eight_bits
+from worker.eight_bits import Product, Rounded
+from worker.parts import Parts
+from worker.smoothing import smooth
+
+
+def network(*, num_layers: int = 2) -> Any:
+    sizes = {"hidden_size": 96, "intermediate_size": 160, "vocab_size": 64, "num_hidden_layers": num_layers}
+    heads = {"num_attention_heads": 4, "num_key_value_heads": 2}
+    made = LlamaForCausalLM(LlamaConfig(**sizes, **heads, initializer_range=0.3)).to(torch.bfloat16).eval()
+    for layer in made.model.layers:
+        for norm in (layer.input_layernorm, layer.post_attention_layernorm):
+            norm.weight.data = torch.rand_like(norm.weight) + 0.5
+    return made
+
+
+def with_outliers(made: Any) -> Any:
+    """Two inputs of each layer are forty times as large as the others."""
+    for layer in made.model.layers:
+        layer.input_layernorm.weight.data[:2] *= 40
+        layer.post_attention_layernorm.weight.data[:2] *= 40
+    return made
+
+
+def far(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found.float() - expected.float()).norm() / expected.float().norm())
+
+
+def test_a_row_is_rounded_to_the_nearest_of_its_own_steps() -> None:
+    torch.manual_seed(0)
+    rows = torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]
+    found = Rounded.of(rows.clone())
+    whole = found.numbers.int() - 128
+    assert whole.abs().amax(1).eq(127).all()
+    assert torch.equal(whole, (rows / found.scales).round().int())
+
+
+def test_a_row_of_nothing_stays_nothing() -> None:
+    product = Product(torch.randn(8, 33))
+    given = Rounded.of(torch.zeros(3, 33))
+    assert product(given.numbers).mul_(given.scales).eq(0).all()
+
+
+@pytest.mark.parametrize("is_laid_out", [True, False])
+def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_laid_out: bool) -> None:
+    if is_laid_out and not eight_bits.can_lay_out():
+        pytest.skip("a processor without products of 8 bits")
+    monkeypatch.setattr(eight_bits, "can_lay_out", lambda: is_laid_out)
+    torch.manual_seed(0)
+    weight, numbers = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
+    weight[:, 0] = 127  # the largest, so that a step is 1
+    found = Product(weight.to(torch.bfloat16))(numbers)
+    assert torch.equal(found, ((numbers.long() - 128) @ weight.T).float())
+
+
+@pytest.mark.parametrize("rows", [1, 33, 700])
+def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int) -> None:
+    torch.manual_seed(0)
+    layer = network(num_layers=1).model.layers[0]
+    given, attended = (torch.randn(rows, 96).to(torch.bfloat16) for _ in range(2))
+    with torch.inference_mode():
+        whole, eight = Parts.of(layer), eight_bits.parts(layer)
+        assert far(eight.projections(given), whole.projections(given)) < 0.02
+        assert far(eight.out(attended, given), whole.out(attended, given)) < 0.02
+        assert far(eight.mlp(given), whole.mlp(given)) < 0.03
+
+
+def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    mlp = eight_bits.parts(network(num_layers=1).model.layers[0]).mlp
+    given = torch.randn(700, 96).to(torch.bfloat16)
+    with torch.inference_mode():
+        in_runs = mlp(given)
+        monkeypatch.setattr(eight_bits, "_MOST_TOGETHER", 10_000)
+        monkeypatch.setattr(eight_bits, "_ROWS_TOGETHER", 10_000)
+        torch.testing.assert_close(in_runs, mlp(given))
+
+
+def test_a_smoothed_network_is_the_same_to_the_last_bit() -> None:
+    torch.manual_seed(0)
+    made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
+    smoothed = copy.deepcopy(made)
+    smooth(smoothed, sample)
+    assert not torch.equal(
+        smoothed.model.layers[0].input_layernorm.weight, made.model.layers[0].input_layernorm.weight
+    )
+    tokens = torch.randint(0, 64, (1, 40))
+    with torch.inference_mode():
+        assert torch.equal(smoothed(tokens).logits, made(tokens).logits)
+
+
+def test_smoothing_leaves_outliers_less_of_the_steps() -> None:
+    torch.manual_seed(0)
+    made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
+    smoothed = copy.deepcopy(made)
+    smooth(smoothed, sample)
+    given = torch.randn(200, 96).to(torch.bfloat16)
+    with torch.inference_mode():
+        whole = Parts.of(made.model.layers[0]).projections(given)
+        before, after = (eight_bits.parts(one.model.layers[0]).projections(given) for one in (made, smoothed))
+    assert far(after, whole) < 0.7 * far(before, whole)

@@ -1,0 +1,151 @@
+"""The parts of a layer with weights and rows in 8 bits: on a CPU in about half of the time that bf16 takes.
+
+Each output of a weight and each row has a scale of its own (as LLM.int8() has it, arXiv 2208.07339, section
+2), applied in fp32 to sums of whole numbers, which are exact. Inputs with outliers, which would leave the
+others few of the 255 steps, are evened out beforehand (`worker.smoothing`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
+from torch import nn
+
+from worker import products
+from worker.parts import Parts
+
+_MOST = 127
+"""Of a number without its sign."""
+_ZERO = 128
+"""Rows are unsigned, counted from here: oneDNN multiplies those with signed weights, and signed ones by its
+reference code only, a thousand times slower."""
+_WHOLE = 1.5 * 2**23
+"""Added to a number in fp32 it leaves no bits for a fraction, so it rounds it, and the whole number is in the
+lowest byte: a third of what rounding and converting take."""
+_ROWS_TOGETHER = 256
+"""A core's, through the MLP: what lies between its products stays in that core's cache."""
+_MOST_TOGETHER = 1_024
+"""Of all cores: with what lies between in fp32 no more memory than `worker.footprint` counts for a step."""
+
+
+class Rounded(NamedTuple):
+    """Rows in 8 bits; a row is its numbers, counted from 128, times its scale."""
+
+    numbers: torch.Tensor
+    """[rows, inputs], uint8."""
+    scales: torch.Tensor
+    """[rows, 1], fp32."""
+
+    @staticmethod
+    def of(rows: torch.Tensor) -> Rounded:
+        """rows: [rows, inputs], fp32; overwritten."""
+        largest = rows.abs().amax(1, keepdim=True)
+        numbers = rows.mul_(_MOST / largest).add_(_WHOLE + _ZERO).view(torch.int32).to(torch.uint8)
+        return Rounded(numbers, largest / _MOST)
+
+
+class Product(nn.Module):
+    """`rows @ weight.T` of rounded rows, but for the rows' scales."""
+
+    def __init__(self, weight: torch.Tensor) -> None:
+        """weight: [outputs, inputs]."""
+        super().__init__()
+        largest = weight.float().abs().amax(1).clamp_(min=torch.finfo(torch.float32).tiny)
+        numbers = (weight.float() * (_MOST / largest)[:, None]).round_().to(torch.int8)
+        self.nbytes: int = numbers.nbytes + largest.nbytes
+        self._scales = largest / _MOST
+        self._is_laid_out = can_lay_out()
+        # No parameter and no buffer: what is laid out can neither be moved nor saved.
+        self._weight: Any = numbers.float()
+        if self._is_laid_out:
+            self._zeros = torch.zeros(len(numbers), dtype=torch.int32)
+            self._weight = torch.ops.onednn.qlinear_prepack(numbers, [_ROWS_TOGETHER, numbers.shape[1]])
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        """numbers: [rows, inputs], uint8; returns [rows, outputs], fp32."""
+        if not self._is_laid_out:
+            return F.linear(numbers.float().sub_(_ZERO), self._weight).mul_(self._scales)
+        found: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(numbers, 1.0, _ZERO, self._weight, self._scales, self._zeros, None),
+            *(1.0, 0, torch.float32, "none", [], ""),
+        )
+        return found
+
+
+def parts(layer: Any) -> Parts:
+    """Of a layer of transformers whose linear layers are plain weights."""
+    attention, mlp = layer.self_attn, layer.mlp
+    together = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
+    return Parts(
+        _Projections(layer.input_layernorm, together),
+        _Out(attention.o_proj.weight),
+        _Mlp(layer.post_attention_layernorm, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight),
+    )
+
+
+def can_lay_out() -> bool:
+    """Where the processor has products of 8 bits that cannot overflow, and torch oneDNN; elsewhere the same
+    whole numbers are multiplied in fp32."""
+    return (
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and torch.cpu._is_vnni_supported()
+    )
+
+
+class _Norm(nn.Module):
+    """RMSNorm, rounded: what a row is divided by goes into its scale."""
+
+    def __init__(self, norm: Any) -> None:
+        super().__init__()
+        self._weight = norm.weight.detach().float()
+        self._epsilon: float = norm.variance_epsilon
+
+    def forward(self, rows: torch.Tensor) -> Rounded:
+        """rows: [rows, inputs], bf16."""
+        found = Rounded.of(rows.float().mul_(self._weight))
+        squares = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float32).square_()
+        return found._replace(scales=found.scales * (squares / rows.shape[1] + self._epsilon).rsqrt_())
+
+
+class _Projections(nn.Module):
+    def __init__(self, norm: Any, weight: torch.Tensor) -> None:
+        super().__init__()
+        self._norm, self._product = _Norm(norm), Product(weight)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        normed = self._norm(rows)
+        found: torch.Tensor = self._product(normed.numbers).mul_(normed.scales)
+        return found.to(rows.dtype)
+
+
+class _Out(nn.Module):
+    def __init__(self, weight: torch.Tensor) -> None:
+        super().__init__()
+        self._product = Product(weight)
+
+    def forward(self, found: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        given = Rounded.of(found.float())
+        summed: torch.Tensor = self._product(given.numbers).mul_(given.scales).add_(rows)
+        return summed.to(rows.dtype)
+
+
+class _Mlp(nn.Module):
+    """Gate and up in 8 bits. What they make has outliers in every row, and down, which would lose most by
+    that, stays in bf16 (docs/performance.md)."""
+
+    def __init__(self, norm: Any, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> None:
+        super().__init__()
+        self._norm = _Norm(norm)
+        self._gate, self._up, self._down = Product(gate), Product(up), products.Product(down)
+
+    def forward(self, rows: torch.Tensor) -> torch.Tensor:
+        runs = torch.split(rows, min(_ROWS_TOGETHER * torch.get_num_threads(), _MOST_TOGETHER))
+        return torch.cat([*map(self._of_run, runs)]) if len(runs) > 1 else self._of_run(rows)
+
+    def _of_run(self, rows: torch.Tensor) -> torch.Tensor:
+        normed = self._norm(rows)
+        gate = F.silu(self._gate(normed.numbers).mul_(normed.scales), inplace=True)
+        between = gate.mul_(self._up(normed.numbers).mul_(normed.scales))
+        return self._down.plus(between.to(rows.dtype), rows)
