@@ -8,6 +8,7 @@ pieces of more than a few tokens are attended with those, block by block; only w
 from __future__ import annotations
 
 from functools import cache
+from itertools import pairwise
 
 import torch
 from torch.nn.attention.bias import causal_lower_right
@@ -113,8 +114,10 @@ def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) ->
     grouped = by_key_head(query * size**-0.5, key_heads)
     out = torch.empty_like(grouped)
     later = _later(shared, query.dtype, query.device)
-    for start in range(0, tokens, ATTENDED_TOGETHER):
-        stop = min(tokens, start + ATTENDED_TOGETHER)
+    # The first block is shorter, so that all but the last reach to the end of a whole block of keys.
+    first = ATTENDED_TOGETHER - (all_tokens - tokens) % KEYS_TOGETHER
+    stops = [*range(first, tokens, ATTENDED_TOGETHER), tokens]
+    for start, stop in pairwise([0, *stops]):
         rows, reach = slice(start * shared, stop * shared), all_tokens - tokens + stop
         mask = later[: (stop - start) * shared, : stop - start]
         out[:, rows] = _masked(grouped[:, rows], keys[:, :reach], values[:, :reach], mask)

@@ -24,7 +24,7 @@ reference code only, a thousand times slower."""
 _WHOLE = 1.5 * 2**23
 """Added to a number in fp32 it leaves no bits for a fraction, so it rounds it, and the whole number is in the
 lowest byte: a third of what rounding and converting take."""
-_ROWS_TOGETHER = 256
+_ROWS_TOGETHER = 512
 """A core's, through the MLP: what lies between its products stays in that core's cache."""
 _MOST_TOGETHER = 1_024
 """Of all cores: with what lies between in fp32 no more memory than `worker.footprint` counts for a step."""
