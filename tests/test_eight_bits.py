@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tiny import write_tiny_adapter, write_tiny_weights
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from models.settings import Settings
 from worker import eight_bits
 from worker.eight_bits import Product, Rounded
+from worker.networks import load_networks
 from worker.parts import Parts
 from worker.smoothing import smooth
 
@@ -35,6 +39,20 @@ def with_outliers(made: Any) -> Any:
 
 def far(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.float() - expected.float()).norm() / expected.float().norm())
+
+
+@pytest.mark.parametrize(
+    ("quantization", "in_eight_bits"), [("nf4", [True, False]), ("none", [False, False])]
+)
+def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
+    tmp_path: Path, quantization: str, in_eight_bits: list[bool]
+) -> None:
+    weights = write_tiny_weights(tmp_path / "weights")
+    adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
+    settings = Settings(home=tmp_path, weights=str(weights), adapter=str(adapter), quantization=quantization)
+    networks = load_networks(weights, settings, torch.device("cpu"))
+    bodies = [networks.body(is_adapted=one) for one in (True, False)]
+    assert [any(isinstance(one, Product) for one in body.modules()) for body in bodies] == in_eight_bits
 
 
 def test_a_row_is_rounded_to_the_nearest_of_its_own_steps() -> None:

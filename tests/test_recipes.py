@@ -54,6 +54,12 @@ def test_quantization_and_windows_change_every_recipe(weights, changed):
     assert all(before[task] != after[task] for task in Task)
 
 
+def test_a_recipe_tells_in_how_many_bits_an_adapter_is_computed(weights, tmp_path):
+    usual = {"weights": str(weights), "adapter": adapter_folder(tmp_path / "adapter", tasks=["entities"])}
+    made = [serving(Settings(**usual, quantization=one)) for one in ("nf4", "none")]
+    assert [one.ingredients["adapted_bits"] for one in made] == [8, 16]
+
+
 def test_other_weights_change_every_recipe(weights, tmp_path):
     other = shutil.copytree(weights, tmp_path / "other")
     config = json.loads((other / "config.json").read_text())

@@ -61,6 +61,10 @@ class Comparer(Protocol):
         """For each text, -1 to 1; safe to call from many threads."""
         ...
 
+    def forget(self) -> None:
+        """The texts that are kept for later queries."""
+        ...
+
 
 class BatchedEngine:
     """Engine over one network; `answer` may be called from any number of threads."""
@@ -114,9 +118,11 @@ class BatchedEngine:
             return [self._replied(one) for one in prepared]
 
     def forget(self) -> None:
-        """The beginnings that are kept for later questions; what is asked again is read again."""
+        """What is kept for later questions; what is asked again is read again."""
         with self._changed:
             self._scheduler.beginnings.forget_resting()
+        if self._meaning is not None:
+            self._meaning.forget()
 
     def close(self) -> None:
         """Ends the engine thread after the step in progress; what is unanswered is refused."""

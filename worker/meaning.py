@@ -62,6 +62,10 @@ class Meaning:
         """The cosine of each text with the query, -1 to 1."""
         return self._thread.submit(self._nearness, query, tuple(texts)).result()
 
+    def forget(self) -> None:
+        """The sentences of notes that are kept for the next query."""
+        self._thread.submit(self._kept.clear).result()
+
     @torch.inference_mode()
     def _nearness(self, query: str, texts: tuple[str, ...]) -> tuple[float, ...]:
         vectors = self._vectors_of_note(texts)

@@ -139,6 +139,9 @@ class Nowhere:
     def nearness(self, _query: str, texts: Sequence[str]) -> tuple[float, ...]:
         return (0.0,) * len(texts)
 
+    def forget(self) -> None:
+        """There is nothing to forget."""
+
 
 def _readings(card: Card, network: Network, texts: Sequence[str]) -> list[Decide]:
     how = card.how

@@ -13,7 +13,8 @@ from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Finished
 from models.settings import Settings
-from worker.engine import Written
+from worker.aspects import ways_to_ask
+from worker.engine import Compare, Written
 from worker.pipeline import process
 from worker.recipes import ways
 from worker.transformers_engine import load
@@ -69,7 +70,6 @@ class Deciding:
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
         """All tasks on the notes of what the others are asked. Raises RuntimeError where a job fails."""
-        self.engine.forget()
         notes = dict.fromkeys(one.note for one in asked)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
             outcomes = list(pool.map(lambda note: self._process(self._texts[note]), notes))
@@ -78,7 +78,9 @@ class Deciding:
         return []
 
     def forget(self) -> None:
-        """It keeps nothing between rounds."""
+        """All of the notes; the ways to ask for an aspect, which a night keeps for all of them, are there."""
+        self.engine.forget()
+        self.engine.answer([Compare(QUERY, ways_to_ask())])
 
     def close(self) -> None:
         self.engine.close()
