@@ -96,7 +96,7 @@ class _EightBits(nn.Module):
         self._product = eight_bits.Product(weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        given = eight_bits.Rounded.of(rows.flatten(0, -2).float())
+        given = eight_bits.Rounded.of(rows.flatten(0, -2))
         found = self._product(given.numbers).mul_(given.scales)
         return found.to(rows.dtype).unflatten(0, rows.shape[:-1])
 

@@ -57,8 +57,8 @@ def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
 
 def test_a_row_is_rounded_to_the_nearest_of_its_own_steps() -> None:
     torch.manual_seed(0)
-    rows = torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]
-    found = Rounded.of(rows.clone())
+    rows = (torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]).to(torch.bfloat16)
+    found = Rounded.of(rows)
     whole = found.numbers.int() - 128
     assert whole.abs().amax(1).eq(127).all()
     assert torch.equal(whole, (rows / found.scales).round().int())
@@ -66,7 +66,7 @@ def test_a_row_is_rounded_to_the_nearest_of_its_own_steps() -> None:
 
 def test_a_row_of_nothing_stays_nothing() -> None:
     product = Product(torch.randn(8, 33))
-    given = Rounded.of(torch.zeros(3, 33))
+    given = Rounded.of(torch.zeros(3, 33, dtype=torch.bfloat16))
     assert product(given.numbers).mul_(given.scales).eq(0).all()
 
 
