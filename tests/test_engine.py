@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +16,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from models.settings import Settings
 from worker.batching import BatchedEngine, OutOfMemoryError
 from worker.chat import Chat
-from worker.engine import Choice, Decide, Prompt, Refusal, Write
+from worker.engine import Choice, Compare, Compared, Decide, Decided, Prompt, Refusal, Write
 from worker.forms import EntityList, LineOf, Prose
 from worker.grammar import Grammars
 from worker.networks import Networks
@@ -330,3 +332,29 @@ def test_4_bit_weights_answer_nearly_as_the_full_ones(weights, engine, home):
     small.close()
     assert reply.scores[0].log_probabilities.shape == expected.scores[0].log_probabilities.shape
     assert not np.array_equal(reply.scores[0].log_probabilities, expected.scores[0].log_probabilities)
+
+
+class Comparing:
+    """In the place of what compares: it fails on one query, and remembers who asked."""
+
+    def __init__(self) -> None:
+        self.threads: set[str] = set()
+
+    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
+        self.threads.add(threading.current_thread().name)
+        return tuple(1 / len(query) for _ in texts)  # of no query: divided by nothing
+
+    def forget(self) -> None:
+        """There is nothing to forget."""
+
+
+def test_what_compares_works_between_steps_and_what_it_cannot_do_is_refused_alone(engine, monkeypatch):
+    comparing = Comparing()
+    monkeypatch.setattr(engine, "_meaning", comparing)
+    decided, compared, refused = engine.answer(
+        [decide(asking()), Compare("ab", ("x", "y")), Compare("", ("x",))]
+    )
+    assert isinstance(decided, Decided)
+    assert compared == Compared((0.5, 0.5))
+    assert refused == Refusal("crashed", "ZeroDivisionError")
+    assert comparing.threads == {"engine"}

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -58,12 +61,20 @@ class Comparer(Protocol):
     """A network beside the engine's that says how near texts are in meaning."""
 
     def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
-        """For each text, -1 to 1; safe to call from many threads."""
+        """For each text, -1 to 1."""
         ...
 
     def forget(self) -> None:
         """The texts that are kept for later queries."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Comparing:
+    """A comparison on its way."""
+
+    request: Compare
+    reply: Future[Reply] = field(default_factory=Future)
 
 
 class BatchedEngine:
@@ -89,6 +100,7 @@ class BatchedEngine:
         self._scheduler = Scheduler(max_rows=max_rows, max_tokens=max_tokens)
         self._budget = Budget(max_rows=max_rows, max_tokens=max_tokens)
         self._asked: dict[Branch, Asked] = {}
+        self._comparing: deque[_Comparing] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -113,9 +125,10 @@ class BatchedEngine:
             for one in asked:
                 one.is_urgent = is_urgent
             self._add(asked)
+            self._comparing += (one for one in prepared if isinstance(one, _Comparing))
             self._changed.notify_all()
         with self._meter.timing("wait"):
-            return [self._replied(one) for one in prepared]
+            return [one if isinstance(one, Refusal) else one.reply.result() for one in prepared]
 
     def forget(self) -> None:
         """What is kept for later questions; what is asked again is read again."""
@@ -131,23 +144,18 @@ class BatchedEngine:
             self._changed.notify_all()
         self._thread.join()
 
-    def _replied(self, one: Asked | Compare | Refusal) -> Reply:
-        """What is compared, is so while the engine's thread works on the rest."""
-        if isinstance(one, Compare):
+    def _prepare(self, request: Request) -> Asked | _Comparing | Refusal:
+        if isinstance(request, Compare):
             if self._meaning is None:
                 return Refusal("crashed", "this engine was loaded without a network that compares")
-            return Compared(self._meaning.nearness(one.query, one.texts))
-        return one.reply.result() if isinstance(one, Asked) else one
-
-    def _prepare(self, request: Request) -> Asked | Compare | Refusal:
-        if isinstance(request, Compare):
-            return request
+            return _Comparing(request)
         limit = self.context_tokens
         return ask(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
 
     def _serve(self) -> None:
         while self._wait():
             try:
+                self._compare()
                 self._step()
             except OutOfMemoryError as error:
                 log.warning("out of memory with %d branches writing", len(self._scheduler.writing))
@@ -156,7 +164,20 @@ class BatchedEngine:
                 log.error("the engine's step failed: %s", type(error).__name__)
                 self._refuse_all(Refusal("crashed", type(error).__name__))
 
+    def _compare(self) -> None:
+        """The first that waits, between two steps: beside one, both would wait for each other's cores."""
+        if self._comparing and self._meaning is not None:
+            one = self._comparing.popleft()
+            try:
+                one.reply.set_result(Compared(self._meaning.nearness(one.request.query, one.request.texts)))
+            except Exception as error:  # noqa: BLE001  it refuses this comparison and nothing else
+                log.error("comparing failed: %s", type(error).__name__)
+                one.reply.set_result(Refusal("crashed", type(error).__name__))
+            self._watch.lap("prefill")
+
     def _step(self) -> None:
+        if self._scheduler.is_idle:
+            return
         step = self._schedule()
         logits = self._run(step)
         self._conclude(step, logits)
@@ -164,10 +185,13 @@ class BatchedEngine:
     def _wait(self) -> bool:
         """Until there is something to do; False once the engine is closed."""
         with self._changed, self._watch.idle():
-            self._changed.wait_for(lambda: self._is_closed or not self._scheduler.is_idle)
+            self._changed.wait_for(self._has_work)
         if self._is_closed:
             self._refuse_all(Refusal("crashed", "the engine was closed"))
         return not self._is_closed
+
+    def _has_work(self) -> bool:
+        return self._is_closed or bool(self._comparing) or not self._scheduler.is_idle
 
     def _schedule(self) -> Step:
         writing = self._scheduler.writing
@@ -257,5 +281,7 @@ class BatchedEngine:
             asked = list(self._asked.values())
             self._asked = {}
             self._scheduler.drop_all()
-        for one in asked:
-            one.reply.set_result(refusal)
+            comparing = [*self._comparing]
+            self._comparing.clear()
+        for reply in [*(one.reply for one in asked), *(one.reply for one in comparing)]:
+            reply.set_result(refusal)

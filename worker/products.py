@@ -118,9 +118,11 @@ def whole_rows(number: int, device: torch.device) -> int:
 
 def can_lay_out(weight: torch.Tensor) -> bool:
     """bf16 on a CPU that has products for it, with a torch that was built with oneDNN."""
-    return (
-        weight.device.type == "cpu"
-        and weight.dtype is torch.bfloat16
-        and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return weight.device.type == "cpu" and weight.dtype is torch.bfloat16 and has_bf16()
+
+
+def has_bf16() -> bool:
+    """Whether a CPU multiplies in bf16, by torch's oneDNN."""
+    return torch.backends.mkldnn.is_available() and bool(  # type: ignore[no-untyped-call]
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
