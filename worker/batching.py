@@ -125,7 +125,8 @@ class BatchedEngine:
             for one in asked:
                 one.is_urgent = is_urgent
             self._add(asked)
-            self._comparing += (one for one in prepared if isinstance(one, _Comparing))
+            comparing = [one for one in prepared if isinstance(one, _Comparing)]
+            (self._comparing.extendleft if is_urgent else self._comparing.extend)(comparing)
             self._changed.notify_all()
         with self._meter.timing("wait"):
             return [one if isinstance(one, Refusal) else one.reply.result() for one in prepared]
@@ -156,7 +157,8 @@ class BatchedEngine:
         while self._wait():
             try:
                 self._compare()
-                self._step()
+                if not self._scheduler.is_idle:
+                    self._step()
             except OutOfMemoryError as error:
                 log.warning("out of memory with %d branches writing", len(self._scheduler.writing))
                 self._after_out_of_memory(error.step)
@@ -165,8 +167,8 @@ class BatchedEngine:
                 self._refuse_all(Refusal("crashed", type(error).__name__))
 
     def _compare(self) -> None:
-        """The first that waits, between two steps: beside one, both would wait for each other's cores."""
-        if self._comparing and self._meaning is not None:
+        """What waits for it, between two steps: beside one, both would wait for each other's cores."""
+        while self._comparing and self._meaning is not None:
             one = self._comparing.popleft()
             try:
                 one.reply.set_result(Compared(self._meaning.nearness(one.request.query, one.request.texts)))
@@ -176,8 +178,6 @@ class BatchedEngine:
             self._watch.lap("prefill")
 
     def _step(self) -> None:
-        if self._scheduler.is_idle:
-            return
         step = self._schedule()
         logits = self._run(step)
         self._conclude(step, logits)
