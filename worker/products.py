@@ -22,7 +22,7 @@ _ROWS = 128
 _FEW = 32
 """For which a kernel is made in half a millisecond, whatever their number."""
 _SOME = 256
-"""To which 32 rows more would be an eighth and more of the work."""
+"""To which 64 rows more would be a fifth and more of the work."""
 
 
 class Product(nn.Module):
@@ -113,7 +113,7 @@ def whole_rows(number: int, device: torch.device) -> int:
     """
     if device.type != "cpu" or number <= _FEW:
         return number
-    return rounded_up(number, 8 if number <= _SOME else 32)
+    return rounded_up(number, 8 if number <= _SOME else 64)
 
 
 def can_lay_out(weight: torch.Tensor) -> bool:
