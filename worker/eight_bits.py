@@ -56,8 +56,9 @@ class Product(nn.Module):
     def __init__(self, weight: torch.Tensor) -> None:
         """weight: [outputs, inputs]."""
         super().__init__()
-        largest = weight.float().abs().amax(1).clamp_(min=torch.finfo(torch.float32).tiny)
-        numbers = (weight.float() * (_MOST / largest)[:, None]).round_().to(torch.int8)
+        rows = weight.to(torch.float32, copy=True)
+        largest = torch.maximum(rows.amax(1), -rows.amin(1)).clamp_(min=torch.finfo(torch.float32).tiny)
+        numbers = rows.mul_((_MOST / largest)[:, None]).round_().to(torch.int8)
         self.nbytes: int = numbers.nbytes + largest.nbytes
         self._scales = largest / _MOST
         self._is_laid_out = can_lay_out()
