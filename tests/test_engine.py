@@ -350,7 +350,7 @@ class Comparing:
 
 def test_what_compares_works_between_steps_and_what_it_cannot_do_is_refused_alone(engine, monkeypatch):
     comparing = Comparing()
-    monkeypatch.setattr(engine, "_meaning", comparing)
+    monkeypatch.setattr(engine._comparisons, "_comparer", comparing)
     decided, compared, refused = engine.answer(
         [decide(asking()), Compare("ab", ("x", "y")), Compare("", ("x",))]
     )

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,7 +17,8 @@ import numpy.typing as npt
 from worker.asking import Asked, ask
 from worker.budget import Budget
 from worker.chat import Chat
-from worker.engine import Compare, Compared, Decide, Refusal, Reply, Request
+from worker.comparing import Comparer, Comparing, Comparisons
+from worker.engine import Compare, Decide, Refusal, Reply, Request
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.scheduling import Scheduler
@@ -57,26 +55,6 @@ class Runner(Protocol):
         ...
 
 
-class Comparer(Protocol):
-    """A network beside the engine's that says how near texts are in meaning."""
-
-    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
-        """For each text, -1 to 1."""
-        ...
-
-    def forget(self) -> None:
-        """The texts that are kept for later queries."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Comparing:
-    """A comparison on its way."""
-
-    request: Compare
-    reply: Future[Reply] = field(default_factory=Future)
-
-
 class BatchedEngine:
     """Engine over one network; `answer` may be called from any number of threads."""
 
@@ -92,7 +70,7 @@ class BatchedEngine:
         meter: Meter | None = None,
     ) -> None:
         self._runner = runner
-        self._meaning = meaning
+        self._comparisons = Comparisons(meaning)
         self._meter = meter or Meter()
         self._watch = self._meter.stopwatch()
         self._chat = chat
@@ -100,7 +78,6 @@ class BatchedEngine:
         self._scheduler = Scheduler(max_rows=max_rows, max_tokens=max_tokens)
         self._budget = Budget(max_rows=max_rows, max_tokens=max_tokens)
         self._asked: dict[Branch, Asked] = {}
-        self._comparing: deque[_Comparing] = deque()
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -125,8 +102,8 @@ class BatchedEngine:
             for one in asked:
                 one.is_urgent = is_urgent
             self._add(asked)
-            comparing = [one for one in prepared if isinstance(one, _Comparing)]
-            (self._comparing.extendleft if is_urgent else self._comparing.extend)(comparing)
+            comparing = [one for one in prepared if isinstance(one, Comparing)]
+            self._comparisons.add(comparing, is_urgent=is_urgent)
             self._changed.notify_all()
         with self._meter.timing("wait"):
             return [one if isinstance(one, Refusal) else one.reply.result() for one in prepared]
@@ -135,8 +112,7 @@ class BatchedEngine:
         """What is kept for later questions; what is asked again is read again."""
         with self._changed:
             self._scheduler.beginnings.forget_resting()
-        if self._meaning is not None:
-            self._meaning.forget()
+        self._comparisons.forget()
 
     def close(self) -> None:
         """Ends the engine thread after the step in progress; what is unanswered is refused."""
@@ -145,11 +121,9 @@ class BatchedEngine:
             self._changed.notify_all()
         self._thread.join()
 
-    def _prepare(self, request: Request) -> Asked | _Comparing | Refusal:
+    def _prepare(self, request: Request) -> Asked | Comparing | Refusal:
         if isinstance(request, Compare):
-            if self._meaning is None:
-                return Refusal("crashed", "this engine was loaded without a network that compares")
-            return _Comparing(request)
+            return self._comparisons.prepare(request)
         limit = self.context_tokens
         return ask(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
 
@@ -167,14 +141,9 @@ class BatchedEngine:
                 self._refuse_all(Refusal("crashed", type(error).__name__))
 
     def _compare(self) -> None:
-        """What waits for it, between two steps: beside one, both would wait for each other's cores."""
-        while self._comparing and self._meaning is not None:
-            one = self._comparing.popleft()
-            try:
-                one.reply.set_result(Compared(self._meaning.nearness(one.request.query, one.request.texts)))
-            except Exception as error:  # noqa: BLE001  it refuses this comparison and nothing else
-                log.error("comparing failed: %s", type(error).__name__)
-                one.reply.set_result(Refusal("crashed", type(error).__name__))
+        if self._comparisons:
+            self._watch.lap("schedule")
+            self._comparisons.make()
             self._watch.lap("prefill")
 
     def _step(self) -> None:
@@ -191,7 +160,7 @@ class BatchedEngine:
         return not self._is_closed
 
     def _has_work(self) -> bool:
-        return self._is_closed or bool(self._comparing) or not self._scheduler.is_idle
+        return self._is_closed or bool(self._comparisons) or not self._scheduler.is_idle
 
     def _schedule(self) -> Step:
         writing = self._scheduler.writing
@@ -281,7 +250,6 @@ class BatchedEngine:
             asked = list(self._asked.values())
             self._asked = {}
             self._scheduler.drop_all()
-            comparing = [*self._comparing]
-            self._comparing.clear()
-        for reply in [*(one.reply for one in asked), *(one.reply for one in comparing)]:
-            reply.set_result(refusal)
+        for one in asked:
+            one.reply.set_result(refusal)
+        self._comparisons.refuse(refusal)

@@ -19,7 +19,8 @@ from worker.weights import adapter_folder, is_in_eight_bits, ready_folder
 
 PLAIN, ADAPTED = "plain", "adapted"
 SAMPLE = Path(__file__).with_name("sample_note.txt")
-"""Invented; on it is seen how large inputs of layers become."""
+"""Invented: that of examples/notes/progress.txt, which an installed worker has not. On it is seen how large
+inputs of layers become."""
 ATTENTION = "notemill"
 """The name under which worker.transformers_runner registers its attention with transformers."""
 
