@@ -99,7 +99,7 @@ class Network:
 
     def step_bytes(self, step: Step) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
-        beginnings = {branch.beginning for branch in step.branches}
+        beginnings = {one for branch in step.branches for one in branch.beginnings}
         cached = sum(len(one.tokens) for one in beginnings)
         cached += sum(piece.stop for piece in step.pieces if isinstance(piece.of, Branch))
         output_layer = BF16 * self.shape.vocabulary * self.shape.hidden
@@ -176,7 +176,7 @@ def _products(shape: Shape, step: Step) -> list[int]:
 
 
 def _keys_seen(piece: Piece) -> int:
-    before = 0 if isinstance(piece.of, Beginning) else len(piece.of.beginning.tokens)
+    before = 0 if isinstance(piece.of, Beginning) else piece.of.seen_tokens
     return sum(range(before + piece.start + 1, before + piece.stop + 1))
 
 

@@ -42,17 +42,20 @@ def test_each_token_attends_to_all_up_to_itself(
 @pytest.mark.parametrize(
     ("tokens", "own_tokens", "seen"), [(1, 1, 70), (60, 60, 64), (200, 200, 333), (9, 41, 50)]
 )
-def test_what_follows_a_beginning_attends_to_it_and_to_its_own(
+def test_what_follows_beginnings_attends_to_them_and_to_its_own(
     tokens: int, own_tokens: int, seen: int
 ) -> None:
     chance = torch.Generator().manual_seed(tokens)
     query = torch.randn(tokens, 6, 16, generator=chance)
     keys, values = torch.randn(2, 2, seen + own_tokens, 16, generator=chance)
-    behind = torch.full((2, -seen % 32, 16), 1e6)  # what lies behind a beginning in the cache
-    mask = torch.zeros(1, 1, 1, seen + behind.shape[1])
-    mask[..., seen:] = float("-inf")
-    beginning = (torch.cat((keys[:, :seen], behind), 1), torch.cat((values[:, :seen], behind), 1))
-    found = attention.after(query, beginning, mask, (keys[:, seen:], values[:, seen:]))
+    beginnings = []
+    for here in (slice(0, seen // 3), slice(seen // 3, seen)):
+        length = here.stop - here.start
+        behind = torch.full((2, -length % 32, 16), 1e6)  # what lies behind a beginning in the cache
+        mask = torch.zeros(1, 1, 1, length + behind.shape[1])
+        mask[..., length:] = float("-inf")
+        beginnings.append((*(torch.cat((one[:, here], behind), 1) for one in (keys, values)), mask))
+    found = attention.after(query, beginnings, (keys[:, seen:], values[:, seen:]))
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
 
 

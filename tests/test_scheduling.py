@@ -38,6 +38,44 @@ def test_a_beginning_is_read_once_and_its_branches_go_in_the_same_step():
     assert scheduler.is_idle
 
 
+def asked_apart(scheduler: Scheduler, note: int, question: int, *, place: int = 512) -> Branch:
+    """Both begin with the same head of 20 tokens."""
+    head = [5] * 20
+    beginning = scheduler.beginnings.find([*head, *[note] * 30], is_adapted=False)
+    asked = scheduler.beginnings.find([*head, *[question] * 9], is_adapted=False, head_tokens=20, place=place)
+    return Branch(beginning, [1] * 10, wanted=(9,), question=asked)
+
+
+def test_a_question_that_is_read_apart_is_read_once_for_all_notes():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([asked_apart(scheduler, note, 2) for note in (6, 7)])
+    assert read(run(scheduler)) == 29 + 2 * 50
+    scheduler.add([asked_apart(scheduler, 8, 2)])
+    step = run(scheduler)
+    assert read(step) == 30
+    assert [one.num_tokens for one in step.copies] == [20]
+    assert scheduler.is_idle
+
+
+def test_questions_and_notes_have_no_more_in_common_than_what_stands_at_the_same_places():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    scheduler.add([asked_apart(scheduler, 6, 2)])
+    run(scheduler)
+    scheduler.add([asked_apart(scheduler, 2, 2)])  # a note that reads as the question
+    assert read(run(scheduler)) == 30
+    scheduler.add([asked_apart(scheduler, 2, 2, place=1_024)])
+    assert read(run(scheduler)) == 9
+
+
+def test_where_what_follows_stands():
+    scheduler = Scheduler(max_rows=4, max_tokens=10_000)
+    one = asked_apart(scheduler, 6, 2)
+    assert one.question.places(18, 22) == [18, 19, 512, 513]
+    assert one.places(0, 2) == range(521, 523)
+    assert one.seen_tokens == 59
+    assert branch(scheduler).places(0, 2) == range(20, 22)
+
+
 def test_a_later_question_on_a_note_finds_its_beginning_read():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
     scheduler.add([branch(scheduler)])

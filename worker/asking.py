@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from worker.beginnings import Beginnings
-from worker.chat import Chat
+from worker.chat import Chat, Encoded
 from worker.engine import Choice, Decide, Decided, Prompted, Refusal, Reply, Scores, Write, Written
 from worker.grammar import Grammars
 from worker.metering import Meter
@@ -30,6 +30,16 @@ class Placed:
     """The first token of each of its words."""
 
 
+class Apart(NamedTuple):
+    """A question that is read apart from the document."""
+
+    tokens: tuple[int, ...]
+    head_tokens: int
+    """The first of them, which stand before every document."""
+    place: int
+    """Where in a sequence the others begin to stand."""
+
+
 @dataclass(slots=True, eq=False)
 class Asked:
     """A request on its way."""
@@ -37,7 +47,9 @@ class Asked:
     request: Prompted
     beginning: tuple[int, ...]
     prompt: list[int]
-    """The tokens after the beginning, up to where deciding or writing starts."""
+    """Write: the tokens after the beginning, up to where writing starts."""
+    question: Apart | None = None
+    """Decide: what is asked."""
     copied: list[int] = field(default_factory=list)
     """Decide: the second copy of the text."""
     choices: tuple[Placed, ...] = ()
@@ -59,8 +71,9 @@ class Asked:
     @property
     def planned_tokens(self) -> int:
         """The most it can become."""
+        own = len(self.question.tokens) - self.question.head_tokens if self.question else len(self.prompt)
         more = self.request.max_tokens if isinstance(self.request, Write) else len(self.copied)
-        return len(self.beginning) + len(self.prompt) + more
+        return len(self.beginning) + own + more
 
     @property
     def places(self) -> list[int]:
@@ -86,11 +99,16 @@ class Asked:
         self.num_guesses = 0
         kept = len(self.prompt) + self.request.max_tokens if isinstance(self.request, Write) else 0
         tokens = [*self.prompt, *self.copied, *written]
+        is_adapted, question = self.request.prompt.is_adapted, None
+        if self.question is not None:
+            tokens_of_it, head, place = self.question
+            question = beginnings.find(tokens_of_it, is_adapted=is_adapted, head_tokens=head, place=place)
         self.branch = Branch(
-            beginning=beginnings.find(self.beginning, is_adapted=self.request.prompt.is_adapted),
+            beginning=beginnings.find(self.beginning, is_adapted=is_adapted),
             tokens=tokens,
-            wanted=(len(tokens) - 1,) if kept else tuple(len(self.prompt) + place for place in self.places),
+            wanted=(len(tokens) - 1,) if kept else tuple(self.places),
             columns=tuple(column for choice in self.choices for column in choice.columns),
+            question=question,
             kept_tokens=kept,
         )
         return self.branch
@@ -102,7 +120,7 @@ class Asked:
             self.reply.set_result(self.refusal)
             return
         if isinstance(self.request, Decide):
-            self.reply.set_result(Decided(self._scores(logits), self.branch.num_tokens))
+            self.reply.set_result(Decided(self._scores(logits), self.planned_tokens))
             return
         written = self.branch.tokens[len(self.prompt) :]
         prompt_tokens = len(self.beginning) + len(self.prompt)
@@ -127,10 +145,11 @@ def ask(
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)
     beginning = tuple(encoded.tokens[: encoded.shared_tokens])
-    prompt = encoded.tokens[encoded.shared_tokens :]
+    prompt = encoded.tokens[encoded.shared_tokens :] if isinstance(request, Write) else []
     asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, Decide):
         copied, offsets = chat.plain_with_offsets(request.copy)
+        asked.question = _apart(encoded, context_tokens - len(copied))
         asked.copied = copied
         asked.choices = tuple(_placed(choice, chat, offsets) for choice in request.choices)
     if asked.planned_tokens > context_tokens:
@@ -144,6 +163,14 @@ def ask(
         except ValueError:  # its text may quote the note
             return Refusal("unparsable", "the grammar does not compile")
     return asked
+
+
+def _apart(encoded: Encoded, room: int) -> Apart:
+    """Right behind the document where what follows it could not begin by `room` in a sequence."""
+    tokens, head, place = encoded.question, encoded.head_tokens, encoded.question_place
+    if place + len(tokens) - head > room:
+        place = encoded.shared_tokens
+    return Apart(tuple(tokens), head, place)
 
 
 def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> Placed:

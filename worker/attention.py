@@ -7,6 +7,7 @@ pieces of more than a few tokens are attended with those, block by block; only w
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from itertools import pairwise
 
@@ -45,21 +46,26 @@ def side_by_side(
 
 def after(
     query: torch.Tensor,
-    beginning: tuple[torch.Tensor, torch.Tensor],
-    mask: torch.Tensor | None,
+    beginnings: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]],
     own: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    """`causal` in two parts, where the fused kernel is the faster: of a beginning everything is seen.
+    """`causal` in parts, where the fused kernel is the faster: of beginnings everything is seen.
 
-    query: [tokens, heads, size]; keys and values of the beginning and of the query's own sequence:
-    [key heads, tokens, size]; mask: [1, 1, 1, tokens of the beginning], to be added. Returns as query.
+    query: [tokens, heads, size]; keys and values of each beginning and of the query's own sequence:
+    [key heads, tokens, size], a beginning's with a mask of [1, 1, 1, tokens] to be added. Returns as query.
     """
     tokens, heads, size = query.shape
     key_heads = len(own[0])
-    keys, values = beginning
-    whole, weights = seen(by_key_head(query, key_heads)[None], keys[None], values[None], mask)
     shape = (key_heads, tokens, heads // key_heads)
-    return _packed(joined(whole.view(*shape, size), weights.view(shape), *_fused(query, *own)))
+    asked = by_key_head(query, key_heads)[None]
+    found, sums = _fused(query, *own)
+    for keys, values, mask in beginnings:
+        whole, weights = (one[0] for one in seen(asked, keys[None], values[None], mask))
+        found, sums = (
+            joined(whole.view(*shape, size), weights.view(shape), found, sums),
+            torch.logaddexp(weights.view(shape), sums),
+        )
+    return _packed(found)
 
 
 @cache

@@ -212,7 +212,8 @@ class BatchedEngine:
             decode_tokens=step.num_tokens - read - own,
             rows=len(step.branches),
         )
-        self._meter.add(shared_tokens=sum(len(branch.beginning.tokens) for branch in step.started) - read)
+        seen = sum(len(one.tokens) for branch in step.started for one in branch.beginnings)
+        self._meter.add(shared_tokens=seen - read)
 
     def _add(self, asked: Sequence[Asked]) -> None:
         branches = [one.start(self._scheduler.beginnings) for one in asked]
@@ -240,10 +241,8 @@ class BatchedEngine:
 
     def _alone_in(self, step: Step) -> list[Branch]:
         """The branches that need what a step computed, where nothing else was in memory; else none."""
-        beginnings = {piece.beginning for piece in step.pieces}
-        if len(beginnings) > 1 or len(step.branches) > 1 or self._scheduler.beginnings.num_placed > 1:
-            return []
-        return step.branches or [branch for branch in self._asked if branch.beginning in beginnings]
+        computed = {piece.of for piece in step.pieces} | self._scheduler.beginnings.placed
+        return [one for one in self._asked if computed <= {one, *one.beginnings}]
 
     def _refuse_all(self, refusal: Refusal) -> None:
         with self._changed:

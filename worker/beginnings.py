@@ -19,11 +19,14 @@ _WORTH_WAITING = 128
 """Tokens that are read in this step and need not be read again in the next, which may hold fewer for it."""
 
 
+_Key = tuple[bool, int, int, tuple[int, ...]]
+
+
 class Beginnings:
     """Finds beginnings by their tokens, gives them places, and lets the longest unused go first."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[bool, tuple[int, ...]], Beginning] = {}
+        self._known: dict[_Key, Beginning] = {}
         self._stretches = Stretches()
         self._copies: list[Copy] = []
 
@@ -33,14 +36,16 @@ class Beginnings:
         return self._stretches.end
 
     @property
-    def num_placed(self) -> int:
-        """How many have a place in it, needed or resting."""
-        return sum(one.offset != NOWHERE for one in self._known.values())
+    def placed(self) -> set[Beginning]:
+        """Those that have a place in it, needed or resting."""
+        return {one for one in self._known.values() if one.offset != NOWHERE}
 
-    def find(self, tokens: Sequence[int], *, is_adapted: bool) -> Beginning:
+    def find(
+        self, tokens: Sequence[int], *, is_adapted: bool, head_tokens: int = 0, place: int = 0
+    ) -> Beginning:
         """The one with these tokens, read already or new."""
-        key = (is_adapted, tuple(tokens))
-        return self._known.setdefault(key, Beginning(key[1], is_adapted))
+        one = Beginning(tuple(tokens), is_adapted, head_tokens, place)
+        return self._known.setdefault(_key(one), one)
 
     def admit(
         self, beginning: Beginning, max_end: int, reached: Mapping[Beginning, int], *, is_forced: bool
@@ -71,7 +76,7 @@ class Beginnings:
 
     def rest(self, beginning: Beginning) -> None:
         """A branch left it; where it was the last, the beginning is the next but newest to be forgotten."""
-        key = (beginning.is_adapted, beginning.tokens)
+        key = _key(beginning)
         if beginning.num_branches == 0 and self._known.get(key) is beginning:
             del self._known[key]
             if beginning.is_read:
@@ -95,7 +100,8 @@ class Beginnings:
         for other in self._known.values():
             if other.offset != NOWHERE and other.is_adapted == beginning.is_adapted:
                 pairs = zip(other.tokens, beginning.tokens, strict=False)
-                shared = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                shared = min(alike, _standing_alike(other, beginning))
                 read = min(shared, other.computed_tokens)
                 like, most = (other, read) if read > most else (like, most)
                 soon = max(soon, min(shared, reached.get(other, read)))
@@ -109,7 +115,7 @@ class Beginnings:
 
     def _forget_one(self) -> bool:
         for oldest in self._resting()[:1]:
-            del self._known[(oldest.is_adapted, oldest.tokens)]
+            del self._known[_key(oldest)]
             self._free(oldest)
             return True
         return False
@@ -117,3 +123,14 @@ class Beginnings:
     def _free(self, beginning: Beginning) -> None:
         self._stretches.give_back(beginning.offset)
         beginning.offset, beginning.computed_tokens = NOWHERE, 0
+
+
+def _key(beginning: Beginning) -> _Key:
+    return beginning.is_adapted, beginning.head_tokens, beginning.place, beginning.tokens
+
+
+def _standing_alike(one: Beginning, other: Beginning) -> int:
+    """So many first tokens of both stand at the same places."""
+    if (one.head_tokens, one.place) == (other.head_tokens, other.place):
+        return len(one.tokens)
+    return min(each.head_tokens or len(each.tokens) for each in (one, other))

@@ -133,20 +133,23 @@ class Cache:
     def _of_long(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, piece: Long
     ) -> torch.Tensor:
-        shared, past = self._shared[layer], piece.past
-        beginning = (shared[0][:, past.start : past.stop], shared[1][:, past.start : past.stop])
+        keys, values = self._shared[layer]
+        seen = [(keys[:, one.start : one.stop], values[:, one.start : one.stop]) for one in piece.pasts]
         if piece.is_beginning:
-            return attention.causal(query, *beginning)
+            return attention.causal(query, *seen[0])
         own = (key.transpose(0, 1), value.transpose(0, 1))
         if piece.slot_tokens:
             kept = (one[piece.slot, :, : piece.slot_tokens] for one in self._own[layer])
             own = _one_after_another(kept, own)
         if piece.mask is not None:
-            return attention.side_by_side(query, *_one_after_another(beginning, own), piece.mask)
+            return attention.side_by_side(query, *_one_after_another(*seen, own), piece.mask)
         if attention.is_fused_faster(self._device):
-            reached = (shared[0][:, past.start : past.reach], shared[1][:, past.start : past.reach])
-            return attention.after(query, reached, past.mask, own)
-        return attention.causal(query, *_one_after_another(beginning, own))
+            reached = [
+                (keys[:, one.start : one.reach], values[:, one.start : one.reach], one.mask)
+                for one in piece.pasts
+            ]
+            return attention.after(query, reached, own)
+        return attention.causal(query, *_one_after_another(*seen, own))
 
     def _of_short(self, layer: int, query: torch.Tensor, short: Short) -> torch.Tensor:
         (shared_keys, keys), (shared_values, values) = self._both(layer)
@@ -194,9 +197,9 @@ class _Room(NamedTuple):
         return self.shared + self.slots * self.slot_tokens
 
 
-def _one_after_another(first: Iterable[torch.Tensor], then: Iterable[torch.Tensor]) -> Caches:
+def _one_after_another(*pairs: Iterable[torch.Tensor]) -> Caches:
     """Keys and values, each [key heads, tokens, size]."""
-    keys, values = (torch.cat(parts, dim=1) for parts in zip(first, then, strict=True))
+    keys, values = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
     return keys, values
 
 

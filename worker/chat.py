@@ -12,14 +12,30 @@ from typing import Any
 from worker.engine import Prompt
 
 _HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
+_PLACES_APART = 512
+"""More than a window has. The answers were as good behind the very document, at 378 and at 512
+(docs/decisions/questions-read-apart.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A prompt's tokens, and how many of them at the beginning are the document's."""
+    """A prompt's tokens."""
 
     tokens: list[int]
     shared_tokens: int
+    """How many of them at the beginning are the document's."""
+    head_tokens: int
+    """How many of these, the head, stand before every document."""
+
+    @property
+    def question(self) -> list[int]:
+        """The tokens of one that is read apart from the document, the head before it."""
+        return self.tokens[: self.head_tokens] + self.tokens[self.shared_tokens :]
+
+    @property
+    def question_place(self) -> int:
+        """Where in a sequence it then stands, its head aside; the same for documents of about one length."""
+        return -(-self.shared_tokens // _PLACES_APART) * _PLACES_APART
 
 
 class Chat:
@@ -35,7 +51,8 @@ class Chat:
         """Document first: its tokens do not depend on the question."""
         shared = self._before + self.plain(prompt.document)
         answer = self.plain(prompt.answer_start) if prompt.answer_start else []
-        return Encoded(shared + self.plain(prompt.question) + self._after + answer, len(shared))
+        tokens = shared + self.plain(prompt.question) + self._after + answer
+        return Encoded(tokens, len(shared), len(self._before))
 
     def plain(self, text: str) -> list[int]:
         """Tokens of text in which nothing is special."""

@@ -41,13 +41,14 @@ class Past:
 
 @dataclass(frozen=True, slots=True)
 class Long:
-    """One piece over its beginning's keys, its slot's first and its own; or several questions on one
+    """One piece over its beginnings' keys, its slot's first and its own; or several questions on one
     beginning, over that and each over its own."""
 
     here: slice
     """Its tokens among the packed ones."""
-    past: Past
-    """For a beginning this is up to and with its own tokens: it lies in the shared cache itself."""
+    pasts: tuple[Past, ...]
+    """For a beginning one, up to and with its own tokens: it lies in the shared cache itself. For what is
+    decided two, the document's and the question's."""
     is_beginning: bool
     slot: int = NOWHERE
     slot_tokens: int = 0

@@ -126,10 +126,9 @@ def _numbers(pieces: Sequence[Piece], size: int) -> list[int]:
     last = Piece(pieces[-1].of, pieces[-1].stop - 1, pieces[-1].stop)
     for piece in (*pieces, *[last] * missing):
         assert isinstance(piece.of, Branch)
-        before = len(piece.of.beginning.tokens)
         listed += listed_piece(piece, len(tokens))
         tokens += piece.of.tokens[piece.start : piece.stop]
-        positions += range(before + piece.start, before + piece.stop)
+        positions += piece.of.places(piece.start, piece.stop)
         slots += [piece.of.slot] * piece.num_tokens
         places += range(piece.start, piece.stop)
     listed += [0] * (size * PIECE_COLUMNS - len(listed))

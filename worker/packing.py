@@ -109,19 +109,22 @@ def _side_by_side(some: _Placed, shared_heads: int, device: torch.device) -> Lon
     place = torch.arange(last - first)
     hidden = (of[:, None] != of[None]) | (place[None] > place[:, None])
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
-    past = _past(some[0][0].beginning, device)
-    return Long(slice(first, last), past, False, mask=mask.repeat_interleave(shared_heads, 0).to(device))
+    pasts = (_past(some[0][0].beginning, device),)
+    return Long(slice(first, last), pasts, False, mask=mask.repeat_interleave(shared_heads, 0).to(device))
 
 
 def _long(piece: Piece, here: slice, device: torch.device) -> Long:
     if isinstance(piece.of, Beginning):
         past = Past.of(piece.of.offset, piece.of.offset + piece.stop, device)
-        return Long(here, past, is_beginning=True)
-    return Long(here, _past(piece.of.beginning, device), False, piece.of.slot, piece.start)
+        return Long(here, (past,), is_beginning=True)
+    question, head = piece.of.question, 0 if piece.of.question is None else piece.of.question.head_tokens
+    pasts = [_past(piece.of.beginning, device, head), *([_past(question, device)] if question else [])]
+    return Long(here, tuple(pasts), False, piece.of.slot, piece.start)
 
 
-def _past(beginning: Beginning, device: torch.device) -> Past:
-    return Past.of(beginning.offset, beginning.offset + len(beginning.tokens), device)
+def _past(beginning: Beginning, device: torch.device, head_tokens: int = 0) -> Past:
+    """Without so many of its first tokens, which are another's as well."""
+    return Past.of(beginning.offset + head_tokens, beginning.offset + len(beginning.tokens), device)
 
 
 def _store(placed: _Placed, device: torch.device) -> Store:

@@ -34,7 +34,8 @@ class Scheduler:
     def add(self, branches: Sequence[Branch], *, is_urgent: bool = False) -> None:
         """The branches of one call; each holds on to its beginning until it leaves."""
         for branch in branches:
-            branch.beginning.num_branches += 1
+            for beginning in branch.beginnings:
+                beginning.num_branches += 1
         self._queue.add(branches, is_urgent=is_urgent)
 
     def schedule(self) -> Step:
@@ -46,9 +47,9 @@ class Scheduler:
             # Where nothing else goes on, the first goes on whatever the budget says.
             if not self._has_room_for(branch, reached, is_forced=not pieces):
                 break
-            beginning = branch.beginning
-            start = reached.get(beginning, beginning.computed_tokens)
-            if start < len(beginning.tokens):
+            unread = (one for one in branch.beginnings if _reached(one, reached) < len(one.tokens))
+            if (beginning := next(unread, None)) is not None:
+                start = _reached(beginning, reached)
                 reached[beginning] = stop = min(len(beginning.tokens), start + left)
                 pieces.append(Piece(beginning, start, stop))
                 left -= stop - start
@@ -72,8 +73,9 @@ class Scheduler:
         gone = set(branches)
         self.writing = [branch for branch in self.writing if branch not in gone]
         for branch in gone:
-            branch.beginning.num_branches -= 1
-            self.beginnings.rest(branch.beginning)
+            for beginning in branch.beginnings:
+                beginning.num_branches -= 1
+                self.beginnings.rest(beginning)
 
     def drop_all(self) -> None:
         """Forgets everything, after a step that failed."""
@@ -89,7 +91,7 @@ class Scheduler:
         return Piece(branch, 0, len(branch.tokens))
 
     def _has_room_for(self, branch: Branch, reached: Mapping[Beginning, int], *, is_forced: bool) -> bool:
-        """Makes sure that its beginning has a place and its own tokens would have one.
+        """Makes sure that its beginnings have a place and its own tokens would have one.
 
         `reached`: how far beginnings will be read after this step.
         """
@@ -98,6 +100,11 @@ class Scheduler:
         if rows > self.max_rows and not is_forced:
             return False
         most = self.max_tokens - own_tokens
-        if branch.beginning.offset == NOWHERE:
-            return self.beginnings.admit(branch.beginning, most, reached, is_forced=is_forced)
+        new = [one for one in branch.beginnings if one.offset == NOWHERE]
+        if new:
+            return all(self.beginnings.admit(one, most, reached, is_forced=is_forced) for one in new)
         return is_forced or self.beginnings.end <= most
+
+
+def _reached(beginning: Beginning, reached: Mapping[Beginning, int]) -> int:
+    return reached.get(beginning, beginning.computed_tokens)

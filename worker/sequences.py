@@ -1,7 +1,9 @@
 """What goes through the network: beginnings, which are read once, and the branches that follow them.
 
 A beginning is the document's tokens; every question on it is a branch that sees the beginning's keys
-and values and never copies them. Knows no torch and no text.
+and values and never copies them. What is only decided has its question in a beginning of its own, which sees
+nothing of the document and so is read once for all of them
+(docs/decisions/questions-read-apart.md). Knows no torch and no text.
 """
 
 from __future__ import annotations
@@ -20,6 +22,10 @@ class Beginning:
     tokens: tuple[int, ...]
     is_adapted: bool = False
     """Whether the adapter takes part; with and without it are two beginnings."""
+    head_tokens: int = 0
+    """A question's: so many of its first are those that every document begins with."""
+    place: int = 0
+    """Where in a sequence the tokens after the head stand; the head stands at its beginning."""
     computed_tokens: int = 0
     """Tokens whose keys and values are in the cache."""
     offset: int = NOWHERE
@@ -31,18 +37,31 @@ class Beginning:
     def is_read(self) -> bool:
         return self.computed_tokens == len(self.tokens)
 
+    @property
+    def end_place(self) -> int:
+        """Where in a sequence what follows it stands."""
+        return self.place + len(self.tokens) - self.head_tokens
+
+    def places(self, start: int, stop: int) -> list[int]:
+        """Where in a sequence its tokens [start, stop) stand."""
+        beyond = self.place - self.head_tokens
+        return [one if one < self.head_tokens else one + beyond for one in range(start, stop)]
+
 
 @dataclass(slots=True, eq=False)
 class Branch:
     """One question on a beginning: decided in one piece and then forgotten, or kept while it writes."""
 
     beginning: Beginning
+    """The document's."""
     tokens: list[int]
-    """After the beginning: the question, then the text to decide on, or what has been written."""
+    """The text to decide on; or the question, then what has been written."""
     wanted: tuple[int, ...]
     """Indexes in `tokens` whose next-token distribution is asked for."""
     columns: tuple[int, ...] = ()
     """Token ids whose logits are asked for; none: those of the whole vocabulary."""
+    question: Beginning | None = None
+    """Where it is read apart: the branch sees it and, without the head that both begin with, the document."""
     kept_tokens: int = 0
     """Room for its own keys and values, the most it can become; 0: decided in one piece, nothing is kept."""
     computed_tokens: int = 0
@@ -54,9 +73,19 @@ class Branch:
         return self.kept_tokens > 0
 
     @property
-    def num_tokens(self) -> int:
-        """With the beginning."""
-        return len(self.beginning.tokens) + len(self.tokens)
+    def beginnings(self) -> tuple[Beginning, ...]:
+        """All that it follows, in the order in which they are read."""
+        return (self.beginning,) if self.question is None else (self.question, self.beginning)
+
+    @property
+    def seen_tokens(self) -> int:
+        """Of its beginnings, the head counted once."""
+        return sum(len(one.tokens) - one.head_tokens for one in self.beginnings)
+
+    def places(self, start: int, stop: int) -> range:
+        """Where in a sequence its tokens [start, stop) stand."""
+        before = (self.question or self.beginning).end_place
+        return range(before + start, before + stop)
 
 
 @dataclass(frozen=True, slots=True)

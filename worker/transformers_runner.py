@@ -116,7 +116,7 @@ class TransformersRunner:
 
     def _computed(self, body: Any, pieces: Sequence[Piece], meet: Meet | None = None) -> torch.Tensor:
         tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
-        places = [place for piece in pieces for place in _places(piece)]
+        places = [place for piece in pieces for place in piece.of.places(piece.start, piece.stop)]
         # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
         added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
         wanted = wanted_places(pieces)
@@ -167,11 +167,6 @@ def _has_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> 
     from worker import branch_kernel
 
     return branch_kernel.is_working(device, heads, key_heads, size)
-
-
-def _places(piece: Piece) -> range:
-    before = len(piece.of.beginning.tokens) if isinstance(piece.of, Branch) else 0
-    return range(before + piece.start, before + piece.stop)
 
 
 def _register_attention() -> None:

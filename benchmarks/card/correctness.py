@@ -16,11 +16,11 @@ from benchmarks.card.card import Card
 from benchmarks.card.comparing import compared
 from benchmarks.card.figures import Found, short
 from benchmarks.counted_work import note_of
+from benchmarks.plain_decisions import decided_by
 from benchmarks.work import QUERY, written_work
-from worker.engine import Decide, Decided, Reply, Request, Scores, Write
+from worker.engine import Decide, Reply, Request, Write
 from worker.engines import load
 from worker.note import Note
-from worker.places import places_of
 from worker.reading import reading_requests
 from worker.search import search_requests
 from worker.tokenizer import load_chat
@@ -96,14 +96,7 @@ def _by_transformers(card: Card, asked: Mapping[str, Decide]) -> dict[str, Reply
         network = PeftModel.from_pretrained(network, adapter).eval()
     found: dict[str, Reply] = {}
     for name, one in asked.items():
-        tokens, (copied, offsets) = chat.encode(one.prompt).tokens, chat.plain_with_offsets(one.copy)
         is_off = adapter is not None and not one.prompt.is_adapted
-        with torch.inference_mode(), network.disable_adapter() if is_off else nullcontext():
-            logits = network(torch.tensor([tokens + copied], device=card.device)).logits[0, len(tokens) :]
-        scores = []
-        for choice in one.choices:
-            columns = [chat.plain(word)[0] for word in choice.words]
-            own = logits[list(places_of(choice, offsets))][:, columns].float().log_softmax(-1)
-            scores.append(Scores((), own.cpu().numpy()))
-        found[name] = Decided(tuple(scores), len(tokens) + len(copied))
+        with network.disable_adapter() if is_off else nullcontext():
+            found[name] = decided_by(network, one, chat)
     return found

@@ -107,5 +107,5 @@ def _peak(card: Card, network: Network, step: Step) -> dict[str, float]:
 
 
 def _reach(piece: Piece) -> int:
-    before = 0 if isinstance(piece.of, Beginning) else len(piece.of.beginning.tokens)
+    before = 0 if isinstance(piece.of, Beginning) else piece.of.seen_tokens
     return before + piece.stop

@@ -1,0 +1,51 @@
+"""A decision as transformers computes it: one pass over the whole sequence, under a mask, without a cache.
+
+What the engine's own decisions are held against.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from worker.asking import Asked, ask
+from worker.chat import Chat
+from worker.engine import Decide, Decided, Scores
+from worker.grammar import Grammars
+from worker.metering import Meter
+
+
+def decided_by(network: Any, request: Decide, chat: Chat) -> Decided:
+    """By a causal network of transformers, on its own device."""
+    limit: int = network.config.max_position_embeddings
+    grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+    asked = ask(request, chat, grammars, context_tokens=limit, meter=Meter())
+    assert isinstance(asked, Asked)
+    tokens, places, seen = _sequence(asked)
+    with torch.inference_mode():
+        found = network(
+            input_ids=torch.tensor([tokens], device=network.device),
+            position_ids=torch.tensor([places], device=network.device),
+            attention_mask=seen[None, None].to(network.device),
+        )
+    logits = found.logits[0, -len(asked.copied) :].float()
+    scores = []
+    for choice in asked.choices:
+        own = logits[list(choice.places)][:, list(choice.columns)].log_softmax(-1)
+        scores.append(Scores(choice.spans, own.cpu().numpy()))
+    return Decided(tuple(scores), len(tokens))
+
+
+def _sequence(asked: Asked) -> tuple[list[int], list[int], torch.Tensor]:
+    """Tokens, where they stand, and which of them each sees: the document, the question and the copy."""
+    assert asked.question is not None
+    head, document = asked.question.head_tokens, len(asked.beginning)
+    question = asked.question.tokens[head:]
+    tokens = [*asked.beginning, *question, *asked.copied]
+    behind = range(asked.question.place, asked.question.place + len(tokens) - document)
+    seen = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
+    seen[document : document + len(question), head:document] = (
+        False  # a question sees nothing of the document
+    )
+    return tokens, [*range(document), *behind], seen
