@@ -7,6 +7,7 @@ puts the same keys and values in the same places.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,7 +23,7 @@ from worker.asking import Asked, ask
 from worker.chat import Chat
 from worker.engine import Request, Write
 from worker.entities import list_request
-from worker.footprint import BF16, keys_values_bytes
+from worker.footprint import BF16, is_outer, keys_values_bytes
 from worker.grammar import Grammars
 from worker.metering import Meter
 from worker.networks import load_networks
@@ -93,9 +94,12 @@ class Network:
         return 2.0 * products + attention + 2.0 * shape.hidden * logits
 
     def eight_bits_flops(self, step: Step) -> float:
-        """Those made in 8 bits: of an adapted step on a CPU all products of weights but down."""
-        is_in_eight_bits = self.is_in_eight_bits and all(piece.is_adapted for piece in step.pieces)
-        return 2.0 * sum(_products(self.shape, step)[:-1]) if is_in_eight_bits else 0.0
+        """Those made in 8 bits: of an adapted step on a CPU all products of weights but the outer downs."""
+        if not self.is_in_eight_bits or not all(piece.is_adapted for piece in step.pieces):
+            return 0.0
+        inner = sum(not is_outer(number, self.shape.layers) for number in range(self.shape.layers))
+        downs = inner * math.prod(self.shape.linear_layers[-1]) * step.num_tokens
+        return 2.0 * (sum(_products(self.shape, step)[:-1]) + downs)
 
     def step_bytes(self, step: Step) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""

@@ -83,12 +83,13 @@ def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, i
 
 
 @pytest.mark.parametrize("rows", [1, 33, 700])
-def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int) -> None:
+@pytest.mark.parametrize("is_outer", [True, False])
+def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -> None:
     torch.manual_seed(0)
     layer = network(num_layers=1).model.layers[0]
     given, attended = (torch.randn(rows, 96).to(torch.bfloat16) for _ in range(2))
     with torch.inference_mode():
-        whole, eight = Parts.of(layer), eight_bits.parts(layer)
+        whole, eight = Parts.of(layer), eight_bits.parts(layer, is_outer=is_outer)
         assert far(eight.projections(given), whole.projections(given)) < 0.02
         assert far(eight.out(attended, given), whole.out(attended, given)) < 0.02
         assert far(eight.mlp(given), whole.mlp(given)) < 0.03
@@ -96,7 +97,7 @@ def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int) -> None:
 
 def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    mlp = eight_bits.parts(network(num_layers=1).model.layers[0]).mlp
+    mlp = eight_bits.parts(network(num_layers=1).model.layers[0], is_outer=False).mlp
     given = torch.randn(700, 96).to(torch.bfloat16)
     with torch.inference_mode():
         in_runs = mlp(given)
@@ -126,5 +127,8 @@ def test_smoothing_leaves_outliers_less_of_the_steps() -> None:
     given = torch.randn(200, 96).to(torch.bfloat16)
     with torch.inference_mode():
         whole = Parts.of(made.model.layers[0]).projections(given)
-        before, after = (eight_bits.parts(one.model.layers[0]).projections(given) for one in (made, smoothed))
+        before, after = (
+            eight_bits.parts(one.model.layers[0], is_outer=True).projections(given)
+            for one in (made, smoothed)
+        )
     assert far(after, whole) < 0.7 * far(before, whole)

@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 
-from worker import products
-from worker.parts import Parts
+from worker.parts import Out, Parts
 
 _MOST = 127
 """Of a number without its sign."""
@@ -79,14 +78,14 @@ class Product(nn.Module):
         return found
 
 
-def parts(layer: Any) -> Parts:
+def parts(layer: Any, *, is_outer: bool) -> Parts:
     """Of a layer of transformers whose linear layers are plain weights."""
     attention, mlp = layer.self_attn, layer.mlp
     together = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
     return Parts(
         _Projections(layer.input_layernorm, together),
         _Out(attention.o_proj.weight),
-        _Mlp(layer.post_attention_layernorm, mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight),
+        _Mlp(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj, is_outer=is_outer),
     )
 
 
@@ -137,13 +136,14 @@ class _Out(nn.Module):
 
 
 class _Mlp(nn.Module):
-    """Gate and up in 8 bits. What they make has outliers in every row, and down, which would lose most by
-    that, stays in bf16 (docs/performance.md)."""
+    """What gate and up make has outliers in every row. Where that goes into the answers most, in the outer
+    layers, down stays in bf16 (docs/decisions/eight-bits-with-an-adapter.md)."""
 
-    def __init__(self, norm: Any, gate: torch.Tensor, up: torch.Tensor, down: torch.Tensor) -> None:
+    def __init__(self, norm: Any, gate: Any, up: Any, down: Any, *, is_outer: bool) -> None:
         super().__init__()
         self._norm = _Norm(norm)
-        self._gate, self._up, self._down = Product(gate), Product(up), products.Product(down)
+        self._gate, self._up = Product(gate.weight), Product(up.weight)
+        self._down = Out(down) if is_outer else _Out(down.weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         runs = torch.split(rows, min(_ROWS_TOGETHER * torch.get_num_threads(), _MOST_TOGETHER))
@@ -153,4 +153,5 @@ class _Mlp(nn.Module):
         normed = self._norm(rows)
         gate = F.silu(self._gate(normed.numbers).mul_(normed.scales), inplace=True)
         between = gate.mul_(self._up(normed.numbers).mul_(normed.scales))
-        return self._down.plus(between.to(rows.dtype), rows)
+        found: torch.Tensor = self._down(between.to(rows.dtype), rows)
+        return found

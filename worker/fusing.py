@@ -15,6 +15,7 @@ from transformers.activations import SiLUActivation
 
 from worker import eight_bits
 from worker.adapting import Adapted
+from worker.footprint import is_outer
 from worker.parts import Norm, Parts
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -27,20 +28,28 @@ def fuse(network: Any, *, in_eight_bits: bool = False) -> None:
 
     `in_eight_bits`: of plain weights on a CPU, their products (`worker.eight_bits`).
     """
-    make = eight_bits.parts if in_eight_bits else Parts.of
     body = network.model
     if can_fuse(network):
         body.rotary_emb = _Turns(body.rotary_emb)
         body.norm = Norm(body.norm)
-        last = len(body.layers) - 1
+        num_layers = len(body.layers)
         body.layers = nn.ModuleList(
-            FusedLayer(layer, make(layer), is_last=number == last) for number, layer in enumerate(body.layers)
+            FusedLayer(
+                layer,
+                _parts(layer, in_eight_bits=in_eight_bits, is_outer=is_outer(number, num_layers)),
+                is_last=number == num_layers - 1,
+            )
+            for number, layer in enumerate(body.layers)
         )
 
 
 def can_fuse(network: Any) -> bool:
     """Whether all layers are made of what ours compute."""
     return all(_is_usual(layer) for layer in network.model.layers)
+
+
+def _parts(layer: Any, *, in_eight_bits: bool, is_outer: bool) -> Parts:
+    return eight_bits.parts(layer, is_outer=is_outer) if in_eight_bits else Parts.of(layer)
 
 
 class FusedLayer(nn.Module):
