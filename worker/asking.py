@@ -101,8 +101,7 @@ class Asked:
         tokens = [*self.prompt, *self.copied, *written]
         is_adapted, question = self.request.prompt.is_adapted, None
         if self.question is not None:
-            tokens_of_it, head, place = self.question
-            question = beginnings.find(tokens_of_it, is_adapted=is_adapted, head_tokens=head, place=place)
+            question = beginnings.find(**self.question._asdict(), is_adapted=is_adapted)
         self.branch = Branch(
             beginning=beginnings.find(self.beginning, is_adapted=is_adapted),
             tokens=tokens,
