@@ -51,8 +51,8 @@ class Counted:
 
     notes: int = 0
     read_tokens: int = 0
-    """A window's document once for all its questions, second copies, and questions that are written. What a
-    decision's question says is read once for all notes and not counted."""
+    """A window's document once for all its questions, each question, and its second copy. A question that is
+    read apart is read once for all notes and not counted."""
     document_tokens: int = 0
     """Of those, the documents'."""
     written_tokens: int = 0
@@ -87,9 +87,9 @@ class CountingEngine:
                 continue
             encoded = self.chat.encode(request.prompt)
             shared[request.prompt.document, request.prompt.is_adapted] = encoded.shared_tokens
-            question = len(encoded.tokens) - encoded.shared_tokens
-            copied = self.count_tokens(request.copy) if isinstance(request, Decide) else None
-            self.counted.read_tokens += question if copied is None else copied
+            is_apart = isinstance(request, Decide) and request.is_apart
+            self.counted.read_tokens += 0 if is_apart else len(encoded.tokens) - encoded.shared_tokens
+            self.counted.read_tokens += self.count_tokens(request.copy) if isinstance(request, Decide) else 0
             self.counted.written_tokens += reply.completion_tokens if isinstance(reply, Written) else 0
         self.counted.requests += len(requests)
         self.counted.document_tokens += sum(shared.values())

@@ -39,7 +39,9 @@ def decided_by(network: Any, request: Decide, chat: Chat) -> Decided:
 
 def _sequence(asked: Asked) -> tuple[list[int], list[int], torch.Tensor]:
     """Tokens, where they stand, and which of them each sees: the document, the question and the copy."""
-    assert asked.question is not None
+    if asked.question is None:
+        whole = [*asked.beginning, *asked.prompt, *asked.copied]
+        return whole, [*range(len(whole))], torch.ones(len(whole), len(whole), dtype=torch.bool).tril()
     head, document = asked.question.head_tokens, len(asked.beginning)
     question = asked.question.tokens[head:]
     tokens = [*asked.beginning, *question, *asked.copied]

@@ -82,22 +82,21 @@ def asking(question: str = "What?", document: str = NOTE, **more) -> Prompt:
     return Prompt(document, question, **more)
 
 
-def decide(prompt: Prompt, text: str = NOTE) -> Decide:
-    return Decide(prompt, text, (Choice(("P", "p", "-")),))
+def decide(prompt: Prompt, text: str = NOTE, *, is_apart: bool = False) -> Decide:
+    return Decide(prompt, text, (Choice(("P", "p", "-")),), is_apart)
 
 
 @pytest.mark.parametrize("question", ["What?", "Where does it hurt, and since when?"])
 @pytest.mark.parametrize("document", [NOTE, NOTE * 3])
-def test_decisions_are_those_of_one_plain_pass_under_a_mask(engine, network, chat, question, document):
-    request = decide(asking(question, document))
+@pytest.mark.parametrize("is_apart", [False, True])
+def test_decisions_are_those_of_one_plain_pass(engine, network, chat, question, document, is_apart):
+    request = decide(asking(question, document), is_apart=is_apart)
     [decided] = engine.answer([request])
-    exact, rounded = (decided_by(one, request, chat) for one in (copy.deepcopy(network).float(), network))
-
-    def off(one: Decided) -> np.ndarray:
-        return np.abs(one.scores[0].log_probabilities - exact.scores[0].log_probabilities)
-
-    assert off(decided).mean() < 0.07  # of one sequence, where the question sees the document: 1.5 to 2.3
-    assert off(decided).max() < 2 * off(rounded).max()
+    exact = decided_by(copy.deepcopy(network).float(), request, chat)
+    differences = np.abs(decided.scores[0].log_probabilities - exact.scores[0].log_probabilities)
+    # In bf16 a rare word is off by up to half; the other way to read by 6 to 9, 1.5 to 2.3 in the mean.
+    assert differences.max() < 0.7
+    assert differences.mean() < 0.07
     prompt, copied = chat.encode(request.prompt).tokens, chat.plain(NOTE)
     assert decided.prompt_tokens == exact.prompt_tokens == len(prompt) + len(copied)
 
@@ -108,7 +107,7 @@ def test_a_question_is_read_once_for_all_documents(weights, chat):
 
     def read(*prompts: Prompt) -> int:
         before = meter.spent.prefill_tokens
-        engine.answer([decide(one) for one in prompts])
+        engine.answer([decide(one, is_apart=True) for one in prompts])
         return meter.spent.prefill_tokens - before
 
     known, new = asking("Where?"), asking("Since when?")

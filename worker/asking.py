@@ -47,9 +47,9 @@ class Asked:
     request: Prompted
     beginning: tuple[int, ...]
     prompt: list[int]
-    """Write: the tokens after the beginning, up to where writing starts."""
+    """The tokens after the beginning, up to where deciding or writing starts."""
     question: Apart | None = None
-    """Decide: what is asked."""
+    """Where it is read apart; then none of it is in `prompt`."""
     copied: list[int] = field(default_factory=list)
     """Decide: the second copy of the text."""
     choices: tuple[Placed, ...] = ()
@@ -71,9 +71,9 @@ class Asked:
     @property
     def planned_tokens(self) -> int:
         """The most it can become."""
-        own = len(self.question.tokens) - self.question.head_tokens if self.question else len(self.prompt)
+        apart = len(self.question.tokens) - self.question.head_tokens if self.question else 0
         more = self.request.max_tokens if isinstance(self.request, Write) else len(self.copied)
-        return len(self.beginning) + own + more
+        return len(self.beginning) + apart + len(self.prompt) + more
 
     @property
     def places(self) -> list[int]:
@@ -105,7 +105,7 @@ class Asked:
         self.branch = Branch(
             beginning=beginnings.find(self.beginning, is_adapted=is_adapted),
             tokens=tokens,
-            wanted=(len(tokens) - 1,) if kept else tuple(self.places),
+            wanted=(len(tokens) - 1,) if kept else tuple(len(self.prompt) + place for place in self.places),
             columns=tuple(column for choice in self.choices for column in choice.columns),
             question=question,
             kept_tokens=kept,
@@ -144,11 +144,12 @@ def ask(
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)
     beginning = tuple(encoded.tokens[: encoded.shared_tokens])
-    prompt = encoded.tokens[encoded.shared_tokens :] if isinstance(request, Write) else []
+    is_apart = isinstance(request, Decide) and request.is_apart
+    prompt = [] if is_apart else encoded.tokens[encoded.shared_tokens :]
     asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, Decide):
         copied, offsets = chat.plain_with_offsets(request.copy)
-        asked.question = _apart(encoded, context_tokens - len(copied))
+        asked.question = _apart(encoded, context_tokens - len(copied)) if is_apart else None
         asked.copied = copied
         asked.choices = tuple(_placed(choice, chat, offsets) for choice in request.choices)
     if asked.planned_tokens > context_tokens:

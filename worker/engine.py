@@ -48,6 +48,9 @@ class Decide:
     prompt: Prompt
     copy: str
     choices: tuple[Choice, ...]
+    is_apart: bool = False
+    """The question is read as if there were no document, once for all of them: where its answers are as good
+    (docs/decisions/questions-read-apart.md)."""
 
 
 @dataclass(frozen=True, slots=True)

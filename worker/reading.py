@@ -63,6 +63,7 @@ def reading_request(
         prompt=prompt("entities_marks", text, is_adapted=is_adapted, **parameters),
         copy=text,
         choices=(Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends), Choice(tuple(ASSERTION_WORDS))),
+        is_apart=True,
     )
 
 
