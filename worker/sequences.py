@@ -1,8 +1,8 @@
 """What goes through the network: beginnings, which are read once, and the branches that follow them.
 
 A beginning is the document's tokens; every question on it is a branch that sees the beginning's keys
-and values and never copies them. What is only decided has its question in a beginning of its own, which sees
-nothing of the document and so is read once for all of them
+and values and never copies them. A question may have a beginning of its own, which sees nothing of the
+document and so is read once for all of them
 (docs/decisions/questions-read-apart.md). Knows no torch and no text.
 """
 
