@@ -47,7 +47,6 @@ def _sequence(asked: Asked) -> tuple[list[int], list[int], torch.Tensor]:
     tokens = [*asked.beginning, *question, *asked.copied]
     behind = range(asked.question.place, asked.question.place + len(tokens) - document)
     seen = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
-    seen[document : document + len(question), head:document] = (
-        False  # a question sees nothing of the document
-    )
+    # A question sees nothing of the document but the head.
+    seen[document : document + len(question), head:document] = False
     return tokens, [*range(document), *behind], seen

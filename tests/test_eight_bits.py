@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from models.settings import Settings
 from worker import eight_bits
 from worker.eight_bits import Product, Rounded
+from worker.fusing import fuse
 from worker.networks import load_networks
 from worker.parts import Parts
 from worker.smoothing import smooth
@@ -93,6 +94,13 @@ def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -
         assert far(eight.projections(given), whole.projections(given)) < 0.02
         assert far(eight.out(attended, given), whole.out(attended, given)) < 0.02
         assert far(eight.mlp(given), whole.mlp(given)) < 0.03
+
+
+def test_all_but_the_outer_layers_have_five_products_in_eight_bits() -> None:
+    made = network(num_layers=6)
+    fuse(made, in_eight_bits=True)
+    products = [sum(isinstance(one, Product) for one in layer.modules()) for layer in made.model.layers]
+    assert products == [4, 5, 5, 5, 4, 4]
 
 
 def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,16 +86,30 @@ def decide(prompt: Prompt, text: str = NOTE, *, is_apart: bool = False) -> Decid
     return Decide(prompt, text, (Choice(("P", "p", "-")),), is_apart)
 
 
+def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, network, chat):
+    [decided] = engine.answer([decide(asking())])
+    prompt, (copied, _) = chat.encode(asking()).tokens, chat.plain_with_offsets(NOTE)
+    with torch.inference_mode():
+        logits = network(torch.tensor([prompt + copied])).logits[0, len(prompt) :].float()
+    columns = [chat.plain(word)[0] for word in ("P", "p", "-")]
+    expected = logits[:, columns].log_softmax(-1).numpy()
+    differences = np.abs(decided.scores[0].log_probabilities - expected)
+    assert differences.max() < 0.25  # bf16: 0.22 on a processor without AMX
+    assert differences.mean() < 0.1
+    assert decided.prompt_tokens == len(prompt) + len(copied)
+
+
 @pytest.mark.parametrize("question", ["What?", "Where does it hurt, and since when?"])
 @pytest.mark.parametrize("document", [NOTE, NOTE * 3])
-@pytest.mark.parametrize("is_apart", [False, True])
-def test_decisions_are_those_of_one_plain_pass(engine, network, chat, question, document, is_apart):
-    request = decide(asking(question, document), is_apart=is_apart)
+def test_a_question_that_is_read_apart_sees_nothing_of_the_document(
+    engine, network, chat, question, document
+):
+    request = decide(asking(question, document), is_apart=True)
     [decided] = engine.answer([request])
     exact = decided_by(copy.deepcopy(network).float(), request, chat)
     differences = np.abs(decided.scores[0].log_probabilities - exact.scores[0].log_probabilities)
-    # In bf16 a rare word is off by up to half; the other way to read by 6 to 9, 1.5 to 2.3 in the mean.
-    assert differences.max() < 0.7
+    # transformers itself is off by up to 0.37 in bf16; in one sequence it were 6 to 9, 1.5 to 2.3 in the mean
+    assert differences.max() < 0.45
     assert differences.mean() < 0.07
     prompt, copied = chat.encode(request.prompt).tokens, chat.plain(NOTE)
     assert decided.prompt_tokens == exact.prompt_tokens == len(prompt) + len(copied)

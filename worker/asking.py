@@ -30,7 +30,7 @@ class Placed:
     """The first token of each of its words."""
 
 
-class Apart(NamedTuple):
+class QuestionApart(NamedTuple):
     """A question that is read apart from the document."""
 
     tokens: tuple[int, ...]
@@ -48,7 +48,7 @@ class Asked:
     beginning: tuple[int, ...]
     prompt: list[int]
     """The tokens after the beginning, up to where deciding or writing starts."""
-    question: Apart | None = None
+    question: QuestionApart | None = None
     """Where it is read apart; then none of it is in `prompt`."""
     copied: list[int] = field(default_factory=list)
     """Decide: the second copy of the text."""
@@ -165,12 +165,12 @@ def ask(
     return asked
 
 
-def _apart(encoded: Encoded, room: int) -> Apart:
+def _apart(encoded: Encoded, room: int) -> QuestionApart:
     """Right behind the document where what follows it could not begin by `room` in a sequence."""
     tokens, head, place = encoded.question, encoded.head_tokens, encoded.question_place
     if place + len(tokens) - head > room:
         place = encoded.shared_tokens
-    return Apart(tuple(tokens), head, place)
+    return QuestionApart(tuple(tokens), head, place)
 
 
 def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> Placed:

@@ -47,8 +47,8 @@ class Long:
     here: slice
     """Its tokens among the packed ones."""
     pasts: tuple[Past, ...]
-    """For a beginning one, up to and with its own tokens: it lies in the shared cache itself. For what is
-    decided two, the document's and the question's."""
+    """For a beginning one, up to and with its own tokens: it lies in the shared cache itself. For what
+    follows a question that is read apart two, the document's and that one's."""
     is_beginning: bool
     slot: int = NOWHERE
     slot_tokens: int = 0

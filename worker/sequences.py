@@ -2,8 +2,8 @@
 
 A beginning is the document's tokens; every question on it is a branch that sees the beginning's keys
 and values and never copies them. A question may have a beginning of its own, which sees nothing of the
-document and so is read once for all of them
-(docs/decisions/questions-read-apart.md). Knows no torch and no text.
+document and so is read once for all of them (docs/decisions/questions-read-apart.md). Knows no torch and no
+text.
 """
 
 from __future__ import annotations
@@ -55,13 +55,13 @@ class Branch:
     beginning: Beginning
     """The document's."""
     tokens: list[int]
-    """The text to decide on; or the question, then what has been written."""
+    """The question where it is not read apart, then the text to decide on, or what has been written."""
     wanted: tuple[int, ...]
     """Indexes in `tokens` whose next-token distribution is asked for."""
     columns: tuple[int, ...] = ()
     """Token ids whose logits are asked for; none: those of the whole vocabulary."""
     question: Beginning | None = None
-    """Where it is read apart: the branch sees it and, without the head that both begin with, the document."""
+    """One that is read apart: the branch sees it and, without the head that both begin with, the document."""
     kept_tokens: int = 0
     """Room for its own keys and values, the most it can become; 0: decided in one piece, nothing is kept."""
     computed_tokens: int = 0
