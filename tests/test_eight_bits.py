@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +57,15 @@ def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
     assert [any(isinstance(one, Product) for one in body.modules()) for body in bodies] == in_eight_bits
 
 
-def test_a_row_is_rounded_to_the_nearest_of_its_own_steps() -> None:
+@pytest.mark.parametrize(
+    ("rounded", "dtype"), [(Rounded.of, torch.bfloat16), (Rounded.of_sums, torch.float32)]
+)
+def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
+    rounded: Callable[[torch.Tensor], Rounded], dtype: torch.dtype
+) -> None:
     torch.manual_seed(0)
-    rows = (torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]).to(torch.bfloat16)
-    found = Rounded.of(rows)
+    rows = (torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]).to(dtype)
+    found = rounded(rows.clone())
     whole = found.numbers.int() - 128
     assert whole.abs().amax(1).eq(127).all()
     assert torch.equal(whole, (rows / found.scales).round().int())
@@ -67,8 +73,8 @@ def test_a_row_is_rounded_to_the_nearest_of_its_own_steps() -> None:
 
 def test_a_row_of_nothing_stays_nothing() -> None:
     product = Product(torch.randn(8, 33))
-    given = Rounded.of(torch.zeros(3, 33, dtype=torch.bfloat16))
-    assert product(given.numbers).mul_(given.scales).eq(0).all()
+    for given in (Rounded.of(torch.zeros(3, 33, dtype=torch.bfloat16)), Rounded.of_sums(torch.zeros(3, 33))):
+        assert product(given.numbers).mul_(given.scales).eq(0).all()
 
 
 @pytest.mark.parametrize("is_laid_out", [True, False])

@@ -45,8 +45,22 @@ class Rounded(NamedTuple):
         # Of numbers without their signs the larger one has the larger bits.
         bits = rows.view(torch.int16).bitwise_and(_WITHOUT_SIGN).amax(1, keepdim=True)
         largest = bits.view(torch.bfloat16).float()
-        numbers = torch.mul(rows, _MOST / largest).add_(_WHOLE + _ZERO).view(torch.int32).to(torch.uint8)
-        return Rounded(numbers, largest / _MOST)
+        return Rounded(_whole(torch.mul(rows, _MOST / largest)), largest / _MOST)
+
+    @staticmethod
+    def of_sums(rows: torch.Tensor) -> Rounded:
+        """rows: [rows, inputs], fp32, which are changed."""
+        largest = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
+        return Rounded(_whole(rows.mul_(_MOST / largest)), largest / _MOST)
+
+    def times(self, scales: torch.Tensor) -> Rounded:
+        """scales: [rows, 1]."""
+        return Rounded(self.numbers, self.scales * scales)
+
+
+def _whole(rows: torch.Tensor) -> torch.Tensor:
+    """rows: fp32, without their signs at most 127, which are changed. Returns uint8, counted from 128."""
+    return rows.add_(_WHOLE + _ZERO).view(torch.int32).to(torch.uint8)
 
 
 class Product(nn.Module):
@@ -110,7 +124,7 @@ class _Norm(nn.Module):
         """rows: [rows, inputs], bf16."""
         found = Rounded.of(rows * self._weight)
         squares = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float32).square_()
-        return found._replace(scales=found.scales * (squares / rows.shape[1] + self._epsilon).rsqrt_())
+        return found.times((squares / rows.shape[1] + self._epsilon).rsqrt_())
 
 
 class _Projections(nn.Module):
@@ -130,7 +144,10 @@ class _Out(nn.Module):
         self._product = Product(weight)
 
     def forward(self, found: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        given = Rounded.of(found)
+        return self.plus(Rounded.of(found), rows)
+
+    def plus(self, given: Rounded, rows: torch.Tensor) -> torch.Tensor:
+        """rows: [rows, size of the network], to be added."""
         summed: torch.Tensor = self._product(given.numbers).mul_(given.scales).add_(rows)
         return summed.to(rows.dtype)
 
@@ -152,6 +169,8 @@ class _Mlp(nn.Module):
     def _of_run(self, rows: torch.Tensor) -> torch.Tensor:
         normed = self._norm(rows)
         gate = F.silu(self._gate(normed.numbers).mul_(normed.scales), inplace=True)
-        between = gate.mul_(self._up(normed.numbers).mul_(normed.scales))
-        found: torch.Tensor = self._down(between.to(rows.dtype), rows)
+        between = gate.mul_(self._up(normed.numbers))  # but for the rows' scales
+        if isinstance(self._down, _Out):
+            return self._down.plus(Rounded.of_sums(between).times(normed.scales), rows)
+        found: torch.Tensor = self._down(between.mul_(normed.scales).to(rows.dtype), rows)
         return found

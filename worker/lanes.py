@@ -8,6 +8,7 @@ Knows no network: what a half does is handed down.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import wait
@@ -22,7 +23,11 @@ from worker.sequences import Beginning, Branch, Piece
 _LEAST_TOKENS = 384
 """Of a step in halves: with fewer each half waits for the weights, which both read."""
 _LARGEST_SHARE = 0.55
-"""Of a step's tokens in one half: with more the other waits for longer than is gained."""
+"""Of a step's work in one half: with more the other waits for longer than is gained."""
+_KEYS_A_TOKEN = 1_700
+"""To attend to so many takes as long as all else that is done for a token (docs/performance.md)."""
+_LEAST_PART = 32
+"""Tokens of a beginning that is cut."""
 _PATIENCE_SECONDS = 600.0
 """Until the other half comes to the same place: a layer takes milliseconds."""
 
@@ -61,29 +66,43 @@ class Lanes:
 
 
 def halves(pieces: Sequence[Piece]) -> list[list[Piece]]:
-    """Of as many tokens as can be, or all in one where halves are not worth it.
+    """Of as much work as can be, or all in one where halves are not worth it.
 
     A beginning may be cut: what is read of it lies in the cache before anything attends to it. Branches that
     write are attended next to each other, and gain nothing apart.
     """
-    tokens = sum(piece.num_tokens for piece in pieces)
-    if tokens < _LEAST_TOKENS or any(isinstance(one.of, Branch) and one.of.is_written for one in pieces):
+    if sum(piece.num_tokens for piece in pieces) < _LEAST_TOKENS or any(map(_is_written, pieces)):
         return [[*pieces]]
     found: list[list[Piece]] = [[], []]
-    sizes = [0, 0]
-    for piece in sorted(_cut(pieces, tokens // 2), key=lambda one: -one.num_tokens):
-        smaller = sizes.index(min(sizes))
-        found[smaller].append(piece)
-        sizes[smaller] += piece.num_tokens
-    return found if max(sizes) <= _LARGEST_SHARE * tokens else [[*pieces]]
+    work, all_work = [0.0, 0.0], sum(map(_work, pieces))
+    # What cannot be cut before what can, the largest first.
+    for piece in sorted(pieces, key=lambda one: (isinstance(one.of, Beginning), -_work(one))):
+        less = work.index(min(work))
+        for half, part in zip((less, 1 - less), _cut(piece, all_work / 2 - work[less]), strict=False):
+            found[half].append(part)
+            work[half] += _work(part)
+    return found if max(work) <= _LARGEST_SHARE * all_work else [[*pieces]]
 
 
-def _cut(pieces: Sequence[Piece], most: int) -> list[Piece]:
-    found: list[Piece] = []
-    for piece in pieces:
-        if isinstance(piece.of, Beginning) and piece.num_tokens > most:
-            middle = piece.start + most
-            found += [replace(piece, stop=middle), replace(piece, start=middle)]
-        else:
-            found.append(piece)
-    return found
+def _is_written(piece: Piece) -> bool:
+    return isinstance(piece.of, Branch) and piece.of.is_written
+
+
+def _work(piece: Piece) -> float:
+    """In tokens that attend to nothing."""
+    return piece.num_tokens * (_work_of_first(piece) + piece.num_tokens / (2 * _KEYS_A_TOKEN))
+
+
+def _work_of_first(piece: Piece) -> float:
+    """Of its first token."""
+    seen = piece.start + (piece.of.seen_tokens if isinstance(piece.of, Branch) else 0)
+    return 1 + seen / _KEYS_A_TOKEN
+
+
+def _cut(piece: Piece, room: float) -> list[Piece]:
+    """A beginning's in two, where neither is too short: the first of as much work as there is room for."""
+    first = _work_of_first(piece)
+    tokens = int(_KEYS_A_TOKEN * (math.sqrt(first**2 + 2 * max(0.0, room) / _KEYS_A_TOKEN) - first))
+    if isinstance(piece.of, Branch) or not _LEAST_PART <= tokens <= piece.num_tokens - _LEAST_PART:
+        return [piece]
+    return [replace(piece, stop=piece.start + tokens), replace(piece, start=piece.start + tokens)]

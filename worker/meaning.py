@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
@@ -24,10 +25,14 @@ from worker.products import has_bf16
 
 _LONGEST_TOKENS = 256
 """As in the weights' own sentence_bert_config.json."""
-_BATCH_TOKENS = 256
-"""Of 2,048 half would be padding: sentences of a note that are as long as each other are few."""
-_KEPT_NOTES = 32
-"""Notes whose sentences' vectors are kept for the next query; more than are in hand at the same time."""
+_ROW_TOKENS = 64
+"""Of sentences next to each other, or as long as the longest: of longer rows attention wastes more."""
+_BATCH_ROWS = 32
+"""At most: with what lies between its products a batch has some megabytes."""
+_MOST_KEPT = 32
+"""Notes whose sentences' vectors are kept, and queries; more than are in hand at the same time."""
+_NONE = -1
+"""Instead of a text's number where a row is filled up."""
 
 
 class MeaningError(NotemillError):
@@ -41,7 +46,8 @@ class Meaning:
         self._tokenizer, self._network = tokenizer, network
         # A thread with all cores would leave a team of threads behind.
         is_on_cpu = network.device.type == "cpu"
-        self._pool = of_one_core(torch.get_num_threads() if is_on_cpu else 1, "meaning")
+        self._cores = torch.get_num_threads() if is_on_cpu else 1
+        self._pool = of_one_core(self._cores, "meaning")
         self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     @staticmethod
@@ -65,50 +71,71 @@ class Meaning:
 
     def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
         """The cosine of each text with the query, -1 to 1."""
-        vectors = self._vectors_of_note(tuple(texts))
-        return tuple((vectors @ self._vectors([query])[0]).tolist())
+        return tuple((self._kept_vectors(tuple(texts)) @ self._kept_vectors((query,))[0]).tolist())
 
     def forget(self) -> None:
-        """The sentences of notes that are kept for the next query."""
+        """What is kept for the next query, and for the next note."""
         self._kept.clear()
 
-    def _vectors_of_note(self, texts: tuple[str, ...]) -> torch.Tensor:
-        """Several queries of one note compare the same sentences."""
+    def _kept_vectors(self, texts: tuple[str, ...]) -> torch.Tensor:
+        """Several queries compare the sentences of one note, and a night's query those of all notes."""
         found = self._kept.pop(texts, None)
         self._kept[texts] = found = self._vectors(texts) if found is None else found
-        if len(self._kept) > _KEPT_NOTES:
+        if len(self._kept) > _MOST_KEPT:
             self._kept.popitem(last=False)
         return found
 
     def _vectors(self, texts: Sequence[str]) -> torch.Tensor:
-        """Of length 1; shape [texts, size]. Texts of like length go together, so that little is padding."""
+        """Of length 1; shape [texts, size]."""
         if not texts:
             return torch.zeros(0, self._network.config.hidden_size)
-        order = sorted(range(len(texts)), key=lambda place: len(texts[place]))
-        vectors = [torch.empty(0)] * len(texts)
-        batches = _batches(order, texts)
-        found = self._pool.map(self._batch, ([texts[place] for place in some] for some in batches))
-        for some, own in zip(batches, found, strict=True):
-            for place, vector in zip(some, own, strict=True):
-                vectors[place] = vector
-        return torch.stack(vectors)
+        tokens = self._tokenizer([*texts], truncation=True, max_length=_LONGEST_TOKENS)["input_ids"]
+        rows = _rows(list(map(len, tokens)))
+        each = min(_BATCH_ROWS, -(-len(rows) // self._cores))
+        batches = [[[tokens[place] for place in row] for row in some] for some in _runs(rows, each)]
+        found = torch.cat([*self._pool.map(self._batch, batches)])
+        vectors = torch.empty_like(found)
+        vectors[[place for row in rows for place in row]] = found
+        return vectors
 
     @torch.inference_mode()
-    def _batch(self, texts: list[str]) -> torch.Tensor:
-        tokens = self._tokenizer(
-            texts, padding=True, truncation=True, max_length=_LONGEST_TOKENS, return_tensors="pt"
-        ).to(self._network.device)
-        states = self._network(**tokens).last_hidden_state.float()
-        weights = tokens["attention_mask"].unsqueeze(-1).to(states.dtype)
-        means = (states * weights).sum(1) / weights.sum(1)
+    def _batch(self, rows: Sequence[Sequence[list[int]]]) -> torch.Tensor:
+        """rows: texts, in tokens; returns [texts, size]. Each attends to itself only."""
+        device = self._network.device
+        lengths = [[len(text) for text in row] for row in rows]
+        ids = _padded([[token for text in row for token in text] for row in rows], 0)
+        places = _padded([[place for own in row for place in range(own)] for row in lengths], 0)
+        of = _padded([[text for text, own in enumerate(row) for _ in range(own)] for row in lengths], _NONE)
+        states = self._network(
+            input_ids=ids.to(device),
+            position_ids=places.to(device),
+            attention_mask=(of[:, :, None] == of[:, None])[:, None].to(device),
+        ).last_hidden_state[(of != _NONE).to(device)]
+        each = torch.split(states.float(), [own for row in lengths for own in row])
+        means = torch.stack([text.mean(0) for text in each])
         return torch.nn.functional.normalize(means, dim=1).cpu()
 
 
-def _batches(order: Sequence[int], texts: Sequence[str]) -> list[list[int]]:
-    """Runs of at most about so many tokens, by four characters a token of the run's longest."""
-    runs: list[list[int]] = [[]]
-    for place in order:
-        if runs[-1] and (len(runs[-1]) + 1) * (len(texts[place]) // 4 + 2) > _BATCH_TOKENS:
-            runs.append([])
-        runs[-1].append(place)
-    return runs
+def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
+    """[rows, the longest's numbers]."""
+    return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
+
+
+def _runs(rows: list[list[int]], each: int) -> list[list[list[int]]]:
+    return [rows[start : start + each] for start in range(0, len(rows), each)]
+
+
+def _rows(lengths: Sequence[int]) -> list[list[int]]:
+    """Texts of so many tokens side by side, by their places: the longest first, each into the first row that
+    has room."""
+    longest = max(_ROW_TOKENS, *lengths)
+    rows: list[list[int]] = []
+    room: list[int] = []
+    for place in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
+        fits = next((number for number, left in enumerate(room) if left >= lengths[place]), len(rows))
+        if fits == len(rows):
+            rows.append([])
+            room.append(longest)
+        rows[fits].append(place)
+        room[fits] -= lengths[place]
+    return rows

@@ -78,9 +78,10 @@ class Deciding:
         return []
 
     def forget(self) -> None:
-        """All of the notes; the ways to ask for an aspect, which a night keeps for all of them, are there."""
+        """All of the notes, and the query; the ways to ask for an aspect, which stay a worker's whole life,
+        are there."""
         self.engine.forget()
-        self.engine.answer([Compare(QUERY, ways_to_ask())])
+        self.engine.answer([Compare(ways_to_ask()[0], ways_to_ask())])
 
     def close(self) -> None:
         self.engine.close()
