@@ -76,10 +76,12 @@ class Product(nn.Module):
         self._scales = largest / _MOST
         self._is_laid_out = can_lay_out()
         # No parameter and no buffer: what is laid out can neither be moved nor saved.
-        self._weight: Any = numbers.float()
+        self._weight: Any
         if self._is_laid_out:
             self._zeros = torch.zeros(len(numbers), dtype=torch.int32)
             self._weight = torch.ops.onednn.qlinear_prepack(numbers, [_ROWS_TOGETHER, numbers.shape[1]])
+        else:
+            self._weight = numbers.float()
 
     def forward(self, numbers: torch.Tensor) -> torch.Tensor:
         """numbers: [rows, inputs], uint8; returns [rows, outputs], fp32."""

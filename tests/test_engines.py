@@ -1,0 +1,28 @@
+"""Which engine is loaded, and how."""
+
+import gc
+
+import pytest
+
+from models.settings import Settings
+from worker import engines, http_engine
+
+
+@pytest.mark.parametrize("was_enabled", [True, False])
+def test_no_garbage_is_looked_for_while_an_engine_loads(
+    monkeypatch: pytest.MonkeyPatch, was_enabled: bool
+) -> None:
+    seen: list[bool] = []
+
+    def load(*_given: object) -> None:
+        seen.append(gc.isenabled())
+        raise MemoryError
+
+    monkeypatch.setattr(http_engine, "load", load)
+    (gc.enable if was_enabled else gc.disable)()
+    try:
+        with pytest.raises(MemoryError):
+            engines.load(Settings(engine="http", http_url="http://127.0.0.1:1"))
+        assert (seen, gc.isenabled()) == ([False], was_enabled)
+    finally:
+        gc.enable()

@@ -1,0 +1,46 @@
+"""Networks read as they were saved, beside transformers' own reading."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from worker.saved import read_saved
+
+
+@pytest.fixture(params=[True, False], ids=["tied", "untied"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=64,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        tie_word_embeddings=request.param,
+    )
+    LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(tmp_path)
+    return tmp_path
+
+
+def test_it_is_the_network_that_transformers_reads(folder: Path) -> None:
+    found = read_saved(AutoModelForCausalLM, folder, torch.bfloat16)
+    expected = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
+    for own, theirs in zip(found.named_buffers(), expected.named_buffers(), strict=True):
+        assert own[0] == theirs[0]
+        assert torch.equal(own[1], theirs[1])
+    tokens = torch.arange(30)[None]
+    assert torch.equal(found(tokens).logits, expected(tokens).logits)
+    is_tied = found.lm_head.weight is found.model.embed_tokens.weight
+    assert is_tied == expected.config.tie_word_embeddings
+
+
+def test_files_that_lack_a_weight_are_refused_by_its_name(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    del weights["model.layers.1.mlp.up_proj.weight"]
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(RuntimeError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight$"):
+        read_saved(AutoModelForCausalLM, folder, torch.bfloat16)
