@@ -45,6 +45,13 @@ def test_a_long_beginning_is_cut_and_a_long_branch_is_not() -> None:
     assert len(halves([decided(2_000)])) == 1
 
 
+def test_a_half_that_attends_to_more_has_fewer_tokens() -> None:
+    branch = Branch(Beginning((1,) * 2_000, offset=0), [1] * 500, (0,))
+    both = halves([Piece(branch, 0, 500), read(1_500)])
+    asked = next(half for half in both if any(piece.of is branch for piece in half))
+    assert 750 < tokens(asked) < 800  # the branch, and the end of what is read, of which each token sees more
+
+
 @pytest.mark.parametrize("pieces", [[read(180), read(180)], [read(400), decided(400, kept_tokens=500)]])
 def test_few_tokens_and_branches_that_write_stay_together(pieces: list[Piece]) -> None:
     assert halves(pieces) == [pieces]

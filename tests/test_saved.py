@@ -13,15 +13,8 @@ from worker.saved import read_saved
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=64,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        tie_word_embeddings=request.param,
-    )
+    sizes = {"vocab_size": 64, "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2}
+    config = LlamaConfig(**sizes, num_attention_heads=4, tie_word_embeddings=request.param)
     LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(tmp_path)
     return tmp_path
 

@@ -75,7 +75,7 @@ def halves(pieces: Sequence[Piece]) -> list[list[Piece]]:
         return [[*pieces]]
     found: list[list[Piece]] = [[], []]
     work, all_work = [0.0, 0.0], sum(map(_work, pieces))
-    # What cannot be cut before what can, the largest first.
+    # What can be cut comes last, to even out what could not.
     for piece in sorted(pieces, key=lambda one: (isinstance(one.of, Beginning), -_work(one))):
         less = work.index(min(work))
         for half, part in zip((less, 1 - less), _cut(piece, all_work / 2 - work[less]), strict=False):

@@ -30,8 +30,8 @@ _ROW_TOKENS = 64
 """Of sentences next to each other, or as long as the longest: of longer rows attention wastes more."""
 _BATCH_ROWS = 32
 """At most: with what lies between its products a batch has some megabytes."""
-_MOST_KEPT = 32
-"""Notes whose sentences' vectors are kept, and queries; more than are in hand at the same time."""
+_MOST_KEPT = 64
+"""Notes whose sentences' vectors are kept, and queries: more than a worker has in hand at the same time."""
 _NONE = -1
 """Instead of a text's number where a row is filled up."""
 
