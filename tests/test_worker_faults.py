@@ -306,6 +306,18 @@ def test_a_worker_that_is_asked_where_it_hangs_shows_its_threads_and_no_note(wor
     assert token not in worker.log
 
 
+def test_a_worker_that_is_asked_where_its_threads_are_while_they_run_goes_on(workshop: Workshop) -> None:
+    worker = workshop.start()
+    worker.says("serves")
+    workshop.submit(*(f"Fever {number}." for number in range(300)))
+    for _ in range(200):
+        worker.signal(signal.SIGUSR1)
+        time.sleep(0.01)
+    workshop.until_all("finished")
+    worker.says("Thread MainThread")
+    assert worker.process.poll() is None
+
+
 def test_a_job_pending_in_sql_alone_is_not_forgotten_by_a_running_worker(workshop: Workshop) -> None:
     worker = workshop.start()
     worker.says("serves")

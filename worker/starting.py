@@ -6,10 +6,8 @@ taken before the weights are loaded; and stops it first, so that none is taken a
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable
@@ -35,6 +33,7 @@ from worker.identity import is_dead, worker_name
 from worker.logs import where
 from worker.metering import Meter
 from worker.redis_policy import warn_about_eviction
+from worker.showing_threads import show_threads_on_signal
 from worker.stopping import Stopping, leave_on_signals, stop_on_signals
 from worker.suspects import SuspectDesk
 from worker.sweeping import Sweeper, queue_length, sweep
@@ -70,9 +69,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
         leave_on_signals()
         forbid_core_dumps()
-        # Where is every thread of a worker that seems to hang? Celery's own answer to this signal shows the
-        # local variables too, and with them the notes.
-        faulthandler.register(signal.SIGUSR1)
+        show_threads_on_signal()
         self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
             self._open(worker.app)
