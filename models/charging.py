@@ -7,24 +7,20 @@ for that one, while an older one was stopped, or asked for the same before.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import islice
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, func, select, update
 
+from models.bulk import is_among
 from models.clock import utc_now
 from models.spending import NAMES, Charged, Spent
 from models.tables import JobRow, RunJobRow, RunRow
 
-_JOBS_A_QUERY = 1_000
-
 
 def charge(connection: Connection, spent: Spent, job_ids: Sequence[int]) -> None:
     """See Store.charge."""
-    jobs: Counter[int] = Counter()
-    for some in _batches(job_ids):
-        jobs.update(connection.scalars(paying_runs(some)))
+    jobs = Counter(connection.scalars(PAYING_RUNS, {"job_ids": list(job_ids)}))
     runs = sorted(jobs)  # one order for all: workers that lock the same runs wait, and never for each other
     parts = spent.divided([jobs[run_id] for run_id in runs]) if runs else []
     for run_id, part in zip(runs, parts, strict=True):
@@ -32,15 +28,14 @@ def charge(connection: Connection, spent: Spent, job_ids: Sequence[int]) -> None
         connection.execute(update(RunRow).where(RunRow.id == run_id).values(spent_at=utc_now(), **added))
 
 
-def paying_runs(job_ids: Sequence[int]) -> Select[int]:
-    """A row a job: the run that pays for it."""
-    return (
-        select(func.max(RunJobRow.run_id))
-        .join(RunRow, RunRow.id == RunJobRow.run_id)
-        .join(JobRow, JobRow.id == RunJobRow.job_id)
-        .where(RunJobRow.job_id.in_(job_ids), RunRow.created_at <= JobRow.started_at)
-        .group_by(RunJobRow.job_id)
-    )
+PAYING_RUNS = (
+    select(func.max(RunJobRow.run_id))
+    .join(RunRow, RunRow.id == RunJobRow.run_id)
+    .join(JobRow, JobRow.id == RunJobRow.job_id)
+    .where(is_among(RunJobRow.job_id, "job_ids"), RunRow.created_at <= JobRow.started_at)
+    .group_by(RunJobRow.job_id)
+)
+"""A row a job: the run that pays for it."""
 
 
 def charged(connection: Connection, run_id: int) -> Charged | None:
@@ -49,9 +44,3 @@ def charged(connection: Connection, run_id: int) -> Charged | None:
     statement = select(columns.spent_at, *(columns[name] for name in NAMES)).where(columns.id == run_id)
     row = connection.execute(statement).mappings().one_or_none()
     return None if row is None else Charged(Spent(**{name: row[name] for name in NAMES}), row["spent_at"])
-
-
-def _batches(job_ids: Sequence[int]) -> Iterator[list[int]]:
-    left = iter(job_ids)
-    while some := list(islice(left, _JOBS_A_QUERY)):
-        yield some

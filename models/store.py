@@ -26,7 +26,7 @@ from models import (
 )
 from models.answers import Task
 from models.audit import Action
-from models.bulk import insert_new, put
+from models.bulk import insert_new, is_among, put
 from models.clock import epoch_now, utc_now
 from models.corrections import Correction, Mention
 from models.database import reading, writing
@@ -138,9 +138,8 @@ class Store:
     def mark_enqueued(self, document_ids: Sequence[int]) -> None:
         """A message for each of these documents has just been sent."""
         if document_ids:
-            chosen = DocumentRow.id.in_(document_ids)
             with writing(self._engine) as connection:
-                connection.execute(update(DocumentRow).where(chosen).values(enqueued_epoch=epoch_now()))
+                connection.execute(_ENQUEUED, {"document_ids": list(document_ids)})
 
     def claim(
         self,
@@ -268,6 +267,11 @@ class Store:
         """Takes the verdict on this mention back; whether there was one."""
         with writing(self._engine) as connection:
             return correcting.withdraw(connection, text_sha256, found)
+
+
+_ENQUEUED = (
+    update(DocumentRow).where(is_among(DocumentRow.id, "document_ids")).values(enqueued_epoch=epoch_now())
+)
 
 
 def _breach(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> UngroundedAnswerError | None:

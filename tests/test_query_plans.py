@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, Select, Update, event, text
 
 from models import results
 from models.browsing import answered_statement
-from models.charging import paying_runs
+from models.charging import PAYING_RUNS
 from models.claiming import owed_jobs
 from models.database import reading
 from models.leases import renewal
@@ -26,7 +26,7 @@ STATEMENTS = {
     ),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
     "suspects": (owed_statement(a_serving().id, 0.0, 20, is_suspect=True), ["ix_jobs_suspect"]),
-    "charge": (paying_runs([1, 2]), ["ix_run_jobs_job_id_run_id"]),
+    "charge": (PAYING_RUNS.params(job_ids=[1, 2]), ["ix_run_jobs_job_id_run_id"]),
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),
     "results of all runs": (results.of_all_runs(), ["ix_run_jobs_document_id_job_id_run_id"]),

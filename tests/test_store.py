@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from making import (
@@ -22,7 +23,7 @@ from making import (
     submit,
     work_off,
 )
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from models.answers import EntitiesAnswer, Entity, Passage, SearchAnswer, Span, Task
 from models.database import reading, writing
@@ -33,6 +34,7 @@ from models.jobs import Job, Question
 from models.labels import Label
 from models.outcomes import Failed, Finished, Reason
 from models.queries import Queries
+from models.spending import Spent
 from models.store import Store
 
 CRASHED = Failed(reason=Reason.CRASHED, detail="ValueError", duration_seconds=0.5)
@@ -40,6 +42,37 @@ CRASHED = Failed(reason=Reason.CRASHED, detail="ValueError", duration_seconds=0.
 
 def surprised(store: Store, jobs: Sequence[Job], wait_seconds: float = 0) -> int:
     return store.release(jobs, detail="ValueError", wait_seconds=wait_seconds, max_attempts=3)
+
+
+def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[str]:
+    """What a worker sends from the message to the rows, in one go for all notes."""
+    sent: set[str] = set()
+    _, registered = submit(store, documents(*notes), QUESTIONS)
+
+    def see(_connection: Any, _cursor: Any, words: str, *_more: Any) -> None:
+        sent.add(words)
+
+    event.listen(engine, "before_cursor_execute", see)
+    store.mark_enqueued(registered.owed_document_ids)
+    taken = store.claim(
+        registered.owed_document_ids,
+        worker="worker",
+        serving_id=a_serving().id,
+        lease_seconds=60.0,
+        max_kills=3,
+    )
+    ended = [(job, finished(job, work.text)) for work in taken if work for job in work.jobs]
+    assert store.record(ended) == [True] * 3 * len(notes)
+    store.charge(Spent(prefill_seconds=1.0), [job.id for job, _ in ended])
+    event.remove(engine, "before_cursor_execute", see)
+    return sent
+
+
+def test_a_worker_sends_the_same_statements_however_many_notes_it_has(store: Store, engine: Engine) -> None:
+    """Each that differs is kept prepared, with room for every value: a worker grew by 100 bytes a job."""
+    few = statements_for(store, engine, ["Fever one.", "Fever two."])
+    assert len(few) > 10
+    assert statements_for(store, engine, [f"Pain {number}." for number in range(7)]) == few
 
 
 def test_a_registered_document_is_owed_and_can_be_claimed(store: Store, queries: Queries) -> None:
