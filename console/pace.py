@@ -17,9 +17,13 @@ class Pace:
 
     jobs_a_note: float
     _counts: deque[tuple[float, int]] = field(default_factory=deque)
+    _last_end: float | None = None
+    """When a job was last found done."""
 
     def count(self, seconds: float, done: int) -> None:
         """`done` jobs were done at this second of a clock that only goes forward."""
+        if self._counts and done != self._counts[-1][1]:
+            self._last_end = seconds
         self._counts.append((seconds, done))
         while len(self._counts) > 2 and self._counts[1][0] <= seconds - _WINDOW_SECONDS:
             self._counts.popleft()
@@ -40,6 +44,10 @@ class Pace:
         return None if rate is None else rate * 3600 / max(self.jobs_a_note, 1e-9)
 
     def seconds_left(self, jobs: int) -> float | None:
-        """For so many jobs at the present pace."""
+        """For so many jobs at the present pace; none where no job was done for longer than that: what is
+        left is of another kind, as a long note after short ones."""
         rate = self.jobs_a_second
-        return None if not rate else jobs / rate
+        if not rate or self._last_end is None:
+            return None
+        silent_seconds = self._counts[-1][0] - self._last_end
+        return jobs / rate if silent_seconds <= jobs / rate else None

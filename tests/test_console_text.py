@@ -86,6 +86,19 @@ def test_pace_counts_notes_and_time_left() -> None:
     assert pace_words(pace, 40, 1) == "600 notes an hour · 2 min left · 1 failed"
 
 
+def test_a_time_left_that_has_passed_is_not_told_again() -> None:
+    pace = Pace(jobs_a_note=1)
+    for second in range(11):
+        pace.count(second, 10 * second)
+    assert pace.seconds_left(10) == 1
+    pace.count(10.5, 100)
+    assert pace.seconds_left(10) == pytest.approx(1.05)
+    pace.count(20, 100)
+    assert pace.seconds_left(10) is None
+    pace.count(21, 109)
+    assert pace.seconds_left(1) is not None
+
+
 def test_pace_follows_the_last_five_minutes() -> None:
     pace = Pace(jobs_a_note=1)
     for second in range(0, 1200, 10):
