@@ -1,33 +1,39 @@
-"""How this process asks the system for memory, and what is said where there is none."""
+"""How this process asks the system for memory, and when it gives it back: thresholds of glibc's malloc.
+
+Does nothing where the C library is another. No torch.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import sys
 
-import torch
-
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 """Of glibc's mallopt (malloc.h)."""
 _LARGE = 2**30
+_USUAL = 128 * 2**10
+"""With which glibc begins."""
+
+
+def give_freed_memory_back() -> None:
+    """What is freed at the end of a thread's memory is the system's again, throughout.
+
+    glibc gives back less the larger the blocks were that it has freed, and each of a worker's threads has
+    memory of its own: all together grew by 60 KB a second (docs/performance.md)."""
+    _set_thresholds(mmap=_USUAL, trim=_USUAL)
 
 
 def keep_freed_memory() -> None:
     """Memory of some megabytes that is freed is used again, instead of given back and zeroed each time.
 
     A layer's tensors are that large: attention of 450 tokens over 900 took 24.9 ms with glibc's own
-    thresholds and 4.0 ms so (docs/performance.md). Does nothing where the C library is another.
-    """
-    if sys.platform != "linux":
-        return
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    thresholds and 4.0 ms so (docs/performance.md)."""
+    _set_thresholds(mmap=_LARGE, trim=2 * _LARGE - 1)
+
+
+def _set_thresholds(*, mmap: int, trim: int) -> None:
+    """In bytes: from which size a block is mapped alone, and how much may lie free at an end."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _LARGE)
-        mallopt(_TRIM_THRESHOLD, 2 * _LARGE - 1)
-
-
-def is_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
-        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
-    )
+        mallopt(_MMAP_THRESHOLD, mmap)
+        mallopt(_TRIM_THRESHOLD, trim)

@@ -1,6 +1,6 @@
-"""What the machine offers: the kind of device, and the memory that is free on it.
+"""What the machine offers: the kind of device, the memory that is free on it, and what is said where none is.
 
-torch is imported only where CUDA is asked; RAM is read from the system.
+torch is imported only where CUDA or an error is asked about; RAM is read from the system.
 """
 
 from __future__ import annotations
@@ -61,3 +61,12 @@ def _left_in_container_bytes(folder: Path = _CGROUP) -> int | None:
     except (OSError, ValueError):  # no cgroup, or the word `max`
         return None
     return max(0, limit - used + int(statistics.get("inactive_file", 0)))
+
+
+def is_of_memory(error: Exception) -> bool:
+    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(
+        words in str(error) for words in ("out of memory", "ALLOC_FAILED", "can't allocate memory")
+    )

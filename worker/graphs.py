@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import torch
 
-from worker.allocation import is_of_memory
+from worker.device import is_of_memory
 from worker.footprint import MOST_RECORDED
 from worker.geometry import PIECE_COLUMNS, Plan, Store
 from worker.packing import is_few, listed_piece

@@ -28,6 +28,7 @@ from models.store import Store
 from models.tracing import Traces
 from models.waiting import Waiting, waiting
 from worker.accounts import Accounts
+from worker.allocation import give_freed_memory_back
 from worker.heartbeat import Heartbeat
 from worker.identity import is_dead, worker_name
 from worker.logs import where
@@ -70,6 +71,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         leave_on_signals()
         forbid_core_dumps()
         show_threads_on_signal()
+        give_freed_memory_back()
         self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
             self._open(worker.app)

@@ -20,9 +20,9 @@ import torch.nn.functional as F  # noqa: N812  the name all of torch's own docum
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from worker.allocation import is_of_memory
 from worker.batching import OutOfMemoryError
 from worker.cache import Cache
+from worker.device import is_of_memory
 from worker.footprint import KEYS_TOGETHER
 from worker.geometry import Plan
 from worker.graphs import Graphs

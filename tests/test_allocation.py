@@ -1,0 +1,47 @@
+"""What becomes of memory that was freed, in a process of its own each time."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+
+import pytest
+
+pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="thresholds of glibc")
+
+USE_AND_FREE = """
+from pathlib import Path
+from threading import Thread
+from worker import allocation
+
+def resident_mib():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
+
+def use():  # in the thread's own memory, where nothing of it stays
+    blocks = [b"x" * 60_000 for _ in range(500)]
+
+{first}
+del [bytes(2**24)][:]  # a large block that is freed: glibc keeps more from now on
+before = resident_mib()
+threads = [Thread(target=use) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+print(resident_mib() - before)
+"""
+
+
+def kept_mib(first: str) -> float:
+    command = [sys.executable, "-c", USE_AND_FREE.format(first=first)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+
+
+def test_what_threads_freed_is_given_back() -> None:
+    assert kept_mib("allocation.give_freed_memory_back()") < 30
+    assert kept_mib("") > 60
+
+
+def test_an_engine_on_a_cpu_keeps_what_it_freed() -> None:
+    assert kept_mib("allocation.give_freed_memory_back(); allocation.keep_freed_memory()") > 60
