@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="thres
 
 USE_AND_FREE = """
 from pathlib import Path
-from threading import Thread
+from threading import Barrier, Thread
 from worker import allocation
 
 def resident_mib():
@@ -20,10 +20,12 @@ def resident_mib():
 
 def use():  # in the thread's own memory, where nothing of it stays
     blocks = [b"x" * 60_000 for _ in range(500)]
+    all_have_theirs.wait()
 
 {first}
 del [bytes(2**24)][:]  # a large block that is freed: glibc keeps more from now on
 before = resident_mib()
+all_have_theirs = Barrier(4)
 threads = [Thread(target=use) for _ in range(4)]
 for thread in threads:
     thread.start()
@@ -35,7 +37,7 @@ print(resident_mib() - before)
 
 def kept_mib(first: str) -> float:
     command = [sys.executable, "-c", USE_AND_FREE.format(first=first)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)  # noqa: S603
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def test_what_threads_freed_is_given_back() -> None:
