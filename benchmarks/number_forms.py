@@ -29,8 +29,9 @@ from benchmarks.plain_weights import save_plain
 from benchmarks.report import machine
 from models.settings import load_settings
 from worker import eight_bits
-from worker.networks import SAMPLE, nf4
+from worker.networks import SAMPLE
 from worker.products import Product
+from worker.quantization import nf4
 from worker.smoothing import smooth
 
 SHAPES = {"read_512": (1, 512), "write_1": (1, 1), "write_32": (32, 1)}

@@ -15,8 +15,8 @@ from models.settings import Settings
 from worker.device import DeviceFacts, _left_in_container_bytes
 from worker.footprint import Adapter, bf16_bytes, keys_values_bytes, nf4_bytes, step_bytes
 from worker.memory import GIB, DoesNotFitError, plan_on_cuda
-from worker.networks import nf4
 from worker.planning import plan_by_name, plan_memory
+from worker.quantization import nf4
 from worker.shapes import MISTRAL_7B, SMOLLM2_135M, Shape, UnknownShapeError, shape_of_folder
 
 MISTRAL = Shape.of(MISTRAL_7B)

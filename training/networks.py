@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from training import packed_attention
 from training.recipe import Recipe, RecipeError
-from worker.networks import nf4
+from worker.quantization import nf4
 
 
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:

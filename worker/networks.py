@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig
+from transformers import AutoModelForCausalLM
 
 from models.settings import Settings
 from worker.fusing import can_fuse, fuse
+from worker.quantization import nf4
 from worker.saved import read_saved
 from worker.smoothing import smooth
 from worker.tokenizer import load_tokenizer
@@ -103,16 +104,6 @@ def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
     if settings.quantization == "nf4" and not _is_quantized(folder):
         options["quantization_config"] = nf4()
     return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options).eval()
-
-
-def nf4() -> BitsAndBytesConfig:
-    """4-bit NormalFloat with double quantization (QLoRA, arXiv 2305.14314), bf16 arithmetic."""
-    return BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=torch.bfloat16,
-    )
 
 
 class Networks:

@@ -154,7 +154,7 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     network.save_pretrained(target)
     if quantization == "nf4":
-        from worker.networks import nf4
+        from worker.quantization import nf4
 
         on_step("quantizing to 4 bits")
         network = AutoModelForCausalLM.from_pretrained(

@@ -17,7 +17,8 @@ from tokenizers import Tokenizer
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from models.settings import Settings
-from worker.networks import Networks, beside, nf4
+from worker.networks import Networks, beside
+from worker.quantization import nf4
 from worker.tokenizer import load_tokenizer
 
 Form = Literal["nf4", "nf4 adapter"]
