@@ -310,9 +310,9 @@ def test_a_worker_that_is_asked_where_its_threads_are_while_they_run_goes_on(wor
     worker = workshop.start()
     worker.says("serves")
     workshop.submit(*(f"Fever {number}." for number in range(300)))
-    for _ in range(200):
+    for _ in range(500):
         worker.signal(signal.SIGUSR1)
-        time.sleep(0.01)
+        time.sleep(0.002)
     workshop.until_all("finished")
     worker.says("Thread MainThread")
     assert worker.process.poll() is None
