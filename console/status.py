@@ -21,8 +21,6 @@ from models.settings import Settings, load_settings
 _RUNS = 20
 _BAR_WIDTH = 40
 _SECONDS_BETWEEN_LOOKS = 1.0
-_TOO_NEW_SECONDS = 30.0
-"""A worker may just be loading its weights."""
 
 
 def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, as_json: bool) -> int:

@@ -8,7 +8,6 @@ import logging
 from producer.extras import needed
 from producer.opening import UnreadableError
 
-PDF_MAGIC = b"%PDF-"
 SCANNED = "scanned PDF: it has pictures of pages and no text"
 
 

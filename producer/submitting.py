@@ -119,9 +119,7 @@ def submit(
             traceparent=traces.traceparent,
         )
         progress = Progress(run_id)
-        with RejectsFile(
-            Path(rejects or settings.home_folder / "rejects" / f"run-{run_id}.rejects.jsonl")
-        ) as file:
+        with RejectsFile(Path(rejects) if rejects else _rejects_path(settings, run_id)) as file:
             for batch in register(
                 opened.records,
                 store=store,
