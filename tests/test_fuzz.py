@@ -34,6 +34,13 @@ QUICK = (
 )
 
 
+@pytest.fixture(autouse=True)
+def _others_connections_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kombu has multiprocessing close them in each child, and that takes five seconds: those that commands of
+    other tests have left in this process."""
+    monkeypatch.setattr("multiprocessing.util._run_after_forkers", lambda: None)
+
+
 def read(path: Path, content: bytes) -> list[Document | Refused]:
     path.write_bytes(content)
     return list(open_sources([path]).records)
