@@ -10,8 +10,9 @@ from functools import partial
 
 import typer
 
-from console import options, training_options
-from console.errors import MEANINGS, run_to_exit
+from console.terminal import options
+from console.terminal.exit_status import MEANINGS, run_to_exit
+from console.train import train_options
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,8 +66,8 @@ def run(
     Starts a Redis server and a worker where none is configured, and stops what it started. What was
     answered before costs nothing; stopped by Ctrl-C, the same command goes on where it stopped.
     """
-    from console.asking import Asked
-    from console.running import run
+    from console.run.run_command import run
+    from console.run.submission_request import Asked
 
     asked = Asked.of(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
@@ -100,8 +101,8 @@ def submit(
 
     Returns as soon as all is registered; `notemill status` tells how far the workers are.
     """
-    from console.asking import Asked
-    from console.submitting import submit
+    from console.run.submission_request import Asked
+    from console.run.submit_command import submit
 
     asked = Asked.of(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
@@ -126,7 +127,7 @@ def nightly(
     For cron, systemd, Celery beat or Airflow. Exit status 0: all is done, 75: the time was over and the rest
     is left for the next night, 1: jobs failed or something is out of order, 2: the plan is wrong.
     """
-    from console.nightly import nightly
+    from console.nightly.nightly_run import nightly
 
     return nightly(plan, until=until, is_dry_run=dry_run, is_quiet=quiet, as_json=as_json)
 
@@ -138,7 +139,7 @@ def worker() -> int:
     Ctrl-C once finishes what is in hand, twice gives it back. Without NOTEMILL_REDIS_URL it brings its
     own Redis server, which lives as long as it does.
     """
-    from console.serving import serve
+    from console.run.worker_verb import serve
 
     return serve()
 
@@ -146,7 +147,7 @@ def worker() -> int:
 @_work(epilog="Example: `notemill retry --run 3 --reason timed_out`")
 def retry(run: options.Run = None, reason: options.Reason = None) -> int:
     """Give failed jobs another chance; a worker takes them up."""
-    from console.changing import retry
+    from console.run.job_control import retry
 
     return retry(run, reason)
 
@@ -157,7 +158,7 @@ def cancel(run: options.RunToCancel) -> int:
 
     Jobs that another run wants go on, and answers stay.
     """
-    from console.changing import cancel
+    from console.run.job_control import cancel
 
     return cancel(run)
 
@@ -168,7 +169,7 @@ def sweep() -> int:
 
     Workers do this by themselves every few seconds; nothing is done twice.
     """
-    from console.changing import sweep
+    from console.run.job_control import sweep
 
     return sweep()
 
@@ -181,7 +182,7 @@ def status(
     as_json: options.Json = False,
 ) -> int:
     """Show runs: progress, pace, why jobs failed, and with --explain where the time went."""
-    from console.status import show_status
+    from console.inspect.status import show_status
 
     return show_status(run, is_watching=watch, is_explaining=explain, as_json=as_json)
 
@@ -199,7 +200,7 @@ def results(
     A line a job in jsonl and parquet; in csv a line an entity, passage or sentence, and a cell that a
     spreadsheet would take for a formula begins with an apostrophe.
     """
-    from console.results import write_results
+    from console.inspect.results_command import write_results
 
     return write_results(run=run, task=task, status=status, form=form, output=output)
 
@@ -217,7 +218,7 @@ def export(
     Of every note the newest answers, or those of one run, and only what is finished; `results` shows
     jobs as they stand, failed ones too, and knows how to print them.
     """
-    from console.exporting import export
+    from console.inspect.export_command import export
 
     return export(form=to, output=output, run=run, vocabulary=vocabulary, is_quiet=quiet)
 
@@ -230,7 +231,7 @@ def show(
     html: options.HtmlFile = None,
 ) -> int:
     """Show a note, its entities marked, its summary and passages; with --html as a page in one file."""
-    from console.show import show_document
+    from console.inspect.show import show_document
 
     return show_document(document, run_id=run, is_plain=plain, html=html)
 
@@ -248,7 +249,7 @@ def view(
 
     Prints an address whose token lets a browser in. Nothing but corrections is written.
     """
-    from console.view import view
+    from console.inspect.view import view
 
     return view(host=host, port=port, certificate=certificate, key=key, is_plain=behind_proxy, name=name)
 
@@ -259,7 +260,7 @@ def corrections(output: options.Output = None) -> int:
 
     A line a note: its text, the mentions that stand, those rejected, and whether all were looked at.
     """
-    from console.corrections import write_corrections
+    from console.inspect.corrections_command import write_corrections
 
     return write_corrections(output)
 
@@ -271,7 +272,7 @@ def find(words: options.Words, limit: options.Rows = 20, as_json: options.Json =
     All words have to be there, in any form of theirs; "in quotes" side by side, with -before not at all.
     Nothing is computed: `run --search` asks the network which sentences answer a question.
     """
-    from console.finding import find
+    from console.inspect.find import find
 
     return find(words, limit=limit, as_json=as_json)
 
@@ -289,7 +290,7 @@ def compare(
     A recipe is the beginning of its id, whose answers are stored; `now`, the settings as they are; or a
     TOML file of settings that differ. The last two answer the sample apart: the archive stays as it is.
     """
-    from console.comparing import compare
+    from console.inspect.compare import compare
 
     return compare(before, after, notes=notes, is_quiet=quiet, as_json=as_json)
 
@@ -297,7 +298,7 @@ def compare(
 @_look(epilog='Example: `notemill sql "SELECT label, COUNT(*) FROM v_entities GROUP BY label"`')
 def sql(statement: options.Statement, limit: options.Rows = 200) -> int:
     """Query the views; nothing can be changed from here."""
-    from console.sql import show_rows
+    from console.inspect.sql_command import show_rows
 
     return show_rows(statement, limit=limit)
 
@@ -311,7 +312,7 @@ def prompts(
     summary_words: options.SummaryWords = None,
 ) -> int:
     """Print what would be sent for a note, tokens counted."""
-    from console.prompts import show_prompts
+    from console.inspect.prompts import show_prompts
 
     return show_prompts(document, task or [], search or [], labels, summary_words)
 
@@ -319,7 +320,7 @@ def prompts(
 @_look(epilog="Example: `notemill labels > my-labels.toml`")
 def labels(file: options.LabelsFile = None) -> int:
     """Print the entity labels in the form of a labels file."""
-    from console.labels import show_labels
+    from console.inspect.labels_command import show_labels
 
     return show_labels(file)
 
@@ -327,7 +328,7 @@ def labels(file: options.LabelsFile = None) -> int:
 @_keep(epilog="Example: `notemill config`")
 def config(as_json: options.Json = False) -> int:
     """Print the settings and where each came from; secrets masked."""
-    from console.config import show_config
+    from console.manage.config import show_config
 
     return show_config(as_json=as_json)
 
@@ -338,7 +339,7 @@ def health(ready: options.Ready = False, as_json: options.Json = False) -> int:
 
     With --ready: whether it has its weights, its database and its Redis, and takes notes.
     """
-    from console.health import show_health
+    from console.manage.health import show_health
 
     return show_health(is_ready_asked=ready, as_json=as_json)
 
@@ -351,12 +352,12 @@ def doctor(plan: options.Plan = None, gib: options.Gib = None, as_json: options.
     where something would stop `run`. With --plan: whether weights would fit a card, theirs or not.
     """
     if plan is not None:
-        from console.memory_plan import show_plan
+        from console.manage.memory_check import show_plan
 
         return show_plan(plan, gib, as_json=as_json)
     if gib is not None:
         raise typer.BadParameter("--gib goes with --plan WEIGHTS, e.g. --plan mistral-7b --gib 8")
-    from console.doctor import examine
+    from console.manage.doctor import examine
 
     return examine(as_json=as_json)
 
@@ -378,7 +379,7 @@ def purge(
     Removes texts, answers, jobs, messages that wait and lines of refused records, and overwrites the
     SQLite file. Give one of --document, --patient, --before, --run or --expired.
     """
-    from console.purging import purge
+    from console.manage.purge import purge
 
     given = {"document": document, "patient": patient, "before": before, "run": run}
     return purge(
@@ -396,7 +397,7 @@ def audit_show(
     last: options.LastRows = 50, action: options.AuditAction = None, as_json: options.Json = False
 ) -> int:
     """Show who did what, when; ids only."""
-    from console.auditing import show_entries
+    from console.manage.audit_command import show_entries
 
     return show_entries(last=last, action=action, as_json=as_json)
 
@@ -404,7 +405,7 @@ def audit_show(
 @_audit.command("verify", epilog="Example: `notemill audit verify`")
 def audit_verify(head: options.Head = None) -> int:
     """Say whether nothing in the trail was changed or removed; exit status 1 if not."""
-    from console.auditing import verify
+    from console.manage.audit_command import verify
 
     return verify(head)
 
@@ -412,7 +413,7 @@ def audit_verify(head: options.Head = None) -> int:
 @_database.command("upgrade", epilog="Example: `notemill db upgrade`")
 def database_upgrade() -> int:
     """Bring tables and views to this notemill's form."""
-    from console.database import upgrade
+    from console.terminal.opened_database import upgrade
 
     return upgrade()
 
@@ -420,7 +421,7 @@ def database_upgrade() -> int:
 @_database.command("check", epilog="Example: `notemill db check`")
 def database_check() -> int:
     """Say whether the tables are those of this notemill; exit status 1 if not."""
-    from console.database import check
+    from console.terminal.opened_database import check
 
     return check()
 
@@ -431,7 +432,7 @@ def database_roles() -> int:
 
     Each may do what it needs and nothing more; give them to users with CREATE USER … IN ROLE.
     """
-    from console.database import make_roles
+    from console.terminal.opened_database import make_roles
 
     return make_roles()
 
@@ -443,7 +444,7 @@ def database_rekey() -> int:
     The master key is the first in NOTEMILL_ENCRYPTION_KEY_FILE; keep the old one behind it until this is
     through. Stopped half way, the same command goes on; workers need not stop.
     """
-    from console.rekeying import rekey
+    from console.manage.rekey import rekey
 
     return rekey()
 
@@ -451,23 +452,23 @@ def database_rekey() -> int:
 @_weights.command("prepare", epilog="Example: `notemill weights prepare`")
 def weights_prepare() -> int:
     """Make the weights ready to load, once; later starts take a second."""
-    from console.weights import prepare
+    from console.processes.weights_preparation import prepare
 
     return prepare()
 
 
 @_train.command("prepare", epilog="Example: `notemill train prepare Gath_baize.csv --inspect`")
 def train_prepare(
-    sources: training_options.Sources,
-    output: training_options.PreparedOutput = None,
-    inspect: training_options.Inspect = False,
-    held_out: training_options.HeldOut = None,
-    medical_origin: training_options.MedicalOrigin = None,
-    text_column: training_options.TextColumn = "",
-    origin_column: training_options.OriginColumn = "",
-    revision: training_options.Revision = None,
-    validation_share: training_options.ValidationShare = 0.02,
-    seed: training_options.Seed = 1,
+    sources: train_options.Sources,
+    output: train_options.PreparedOutput = None,
+    inspect: train_options.Inspect = False,
+    held_out: train_options.HeldOut = None,
+    medical_origin: train_options.MedicalOrigin = None,
+    text_column: train_options.TextColumn = "",
+    origin_column: train_options.OriginColumn = "",
+    revision: train_options.Revision = None,
+    validation_share: train_options.ValidationShare = 0.02,
+    seed: train_options.Seed = 1,
     limit: options.Limit = None,
     as_json: options.Json = False,
 ) -> int:
@@ -476,9 +477,9 @@ def train_prepare(
     Filters the medical conversations, drops what is the same, nearly the same or in a held-out file, and
     splits by conversation and note. Every row is counted: kept, dropped with its reason, or broken.
     """
-    from console.training_prepare import prepare_data
-    from training.preparing import Asked
-    from training.recognizing import Columns
+    from console.train.prepare_command import prepare_data
+    from training.data.prepare import Asked
+    from training.data.row_formats import Columns
 
     asked = Asked(
         sources=tuple(sources),
@@ -495,16 +496,16 @@ def train_prepare(
 
 @_train.command("finetune", epilog="Example: `notemill train finetune --data prepared --output adapter`")
 def train_finetune(
-    data: training_options.Data = None,
-    output: training_options.AdapterOutput = None,
-    weights: training_options.Weights = None,
-    recipe: training_options.RecipeName = None,
-    start: training_options.Start = None,
-    epochs: training_options.Epochs = None,
-    steps: training_options.Steps = None,
-    stop_after: training_options.StopAfter = None,
-    restart: training_options.Restart = False,
-    plan: training_options.PlanOnly = False,
+    data: train_options.Data = None,
+    output: train_options.AdapterOutput = None,
+    weights: train_options.Weights = None,
+    recipe: train_options.RecipeName = None,
+    start: train_options.Start = None,
+    epochs: train_options.Epochs = None,
+    steps: train_options.Steps = None,
+    stop_after: train_options.StopAfter = None,
+    restart: train_options.Restart = False,
+    plan: train_options.PlanOnly = False,
     gib: options.Gib = None,
     as_json: options.Json = False,
 ) -> int:
@@ -512,7 +513,7 @@ def train_finetune(
 
     Killed or stopped, the same command goes on from the last checkpoint with the losses it would have had.
     """
-    from console.training_finetune import Wanted, finetune_weights
+    from console.train.finetune_command import Wanted, finetune_weights
 
     wanted = Wanted(
         data=data,
@@ -545,7 +546,7 @@ def train_evaluate(
     Intervals are 95 %, bootstrapped over records. With --errors a page to look through, gold and found
     side by side; it holds the notes' text and is for your eyes only.
     """
-    from console.evaluating import evaluate
+    from console.train.evaluate_command import evaluate
 
     return evaluate(
         *(task, data, names or [], limit, half, baseline or [], summary_words, errors, calibration),
@@ -555,23 +556,23 @@ def train_evaluate(
 
 @_train.command("merge", epilog="Example: `notemill train merge adapter --output merged`")
 def train_merge(
-    adapter: training_options.Adapter,
-    output: training_options.MergedOutput,
-    weights: training_options.Weights = None,
-    gguf: training_options.Gguf = None,
+    adapter: train_options.Adapter,
+    output: train_options.MergedOutput,
+    weights: train_options.Weights = None,
+    gguf: train_options.Gguf = None,
 ) -> int:
     """Merge an adapter into its weights, for serving elsewhere."""
-    from console.training_merge import merge_adapter
+    from console.train.merge_command import merge_adapter
 
     return merge_adapter(adapter, output, weights, gguf)
 
 
 @_train.command("join", epilog="Example: `notemill train join adapter --data corpora/ncbi_disease`")
 def train_join(
-    adapter: training_options.Adapter,
-    data: training_options.JoinData,
-    weights: training_options.Weights = None,
-    limit: training_options.JoinLimit = 120,
+    adapter: train_options.Adapter,
+    data: train_options.JoinData,
+    weights: train_options.Weights = None,
+    limit: train_options.JoinLimit = 120,
     as_json: options.Json = False,
 ) -> int:
     """Fit how search joins an adapter's decisions with words, meaning, sections and entities, and how far
@@ -580,16 +581,16 @@ def train_join(
     An adapter that was never joined decides searches alone. Give what asks for things (annotated concepts)
     and what asks for whole aspects (notes with headings); notes that say what is denied fit that as well.
     """
-    from console.training_join import join_search
+    from console.train.ranking_command import join_search
 
     return join_search(adapter, data, weights, limit, as_json)
 
 
 @_train.command("lexicon", epilog="Example: `notemill train lexicon adapter --data notes.jsonl`")
 def train_lexicon(
-    adapter: training_options.Adapter,
-    data: training_options.LexiconData,
-    names: training_options.NamesFiles = None,
+    adapter: train_options.Adapter,
+    data: train_options.LexiconData,
+    names: train_options.NamesFiles = None,
     as_json: options.Json = False,
 ) -> int:
     """Let an adapter know the names in annotated notes, wherever they stand.
@@ -597,23 +598,23 @@ def train_lexicon(
     What was marked in most of its places is marked more readily from now on, and a word that hardly ever was
     is not marked alone. Names are kept as hashes.
     """
-    from console.training_lexicon import add_names
+    from console.train.lexicon_command import add_names
 
     return add_names(adapter, data, names or [], as_json)
 
 
 @_annotate.command("import", epilog="Example: `notemill annotate import export.json --output notes.jsonl`")
 def annotate_import(
-    source: training_options.AnnotatedSource,
-    output: training_options.NotesOutput,
-    names: training_options.LabelMap = None,
+    source: train_options.AnnotatedSource,
+    output: train_options.NotesOutput,
+    names: train_options.LabelMap = None,
     as_json: options.Json = False,
 ) -> int:
     """Take annotated or corrected notes in, as `train prepare` reads them.
 
     From Label Studio (JSON), brat (a folder of .txt and .ann) or notes of our own form (.jsonl).
     """
-    from console.annotations import import_notes
+    from console.train.import_annotations import import_notes
 
     return import_notes(source, output, names or [], as_json=as_json)
 

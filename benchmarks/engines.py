@@ -4,7 +4,7 @@
     python -m benchmarks.engines --notes notes.jsonl --only ours,static --questions no
 
 In the second table the peers write with the plain weights or with the adapter merged, whichever answers
-better; or with weights that were tuned to write it (benchmarks.tuned_to_write), which answer best of all.
+better; or with weights that were tuned to write it (benchmarks.comparison.writing_adapter), which answer best of all.
 
 The naive loop takes minutes a note on a laptop; leave it out with --only while trying. Loading, tuning and
 warming up are outside of the measured time; tokenization and grammars are inside, for everyone.
@@ -25,19 +25,19 @@ from typing import Any, get_args
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks import quality
-from benchmarks.agreement import Rounding, agreement
-from benchmarks.apart import Apart
-from benchmarks.brief import Pieces, brief_work
+from benchmarks.comparison import answer_quality
+from benchmarks.comparison.agreement import Rounding, agreement
+from benchmarks.comparison.comparison_report import machine, result, table
+from benchmarks.comparison.plain_weights import save_merged, save_plain
+from benchmarks.comparison.rounds import race
+from benchmarks.comparison.separate_process import Apart
+from benchmarks.comparison.short_answers import Pieces, brief_work
+from benchmarks.comparison.workload import Contender, read_notes, written_work
 from benchmarks.peers.llama_server import FEWER_BITS, SAME_VALUES, LlamaServer
-from benchmarks.peers.loaded import Loaded
-from benchmarks.peers.naive import Naive
-from benchmarks.peers.ours import Deciding, Ours
+from benchmarks.peers.naive_loop import Naive
+from benchmarks.peers.notemill_engine import Deciding, Ours
 from benchmarks.peers.static_batches import StaticBatches
-from benchmarks.plain_weights import save_merged, save_plain
-from benchmarks.racing import race
-from benchmarks.report import machine, result, table
-from benchmarks.work import Contender, read_notes, written_work
+from benchmarks.peers.transformers_model import Loaded
 from models.settings import Settings, load_settings
 
 NAMES = ("ours", "naive", "static", "continuous", "llama.cpp")
@@ -109,14 +109,18 @@ def _same_questions(
         "llama.cpp": partial(LlamaServer, folder, scratch, files=files, threads=options.threads, start=start),
     }
     chosen = {name: partial(Apart, makers[name], options.threads) for name in options.only if name in makers}
-    found: dict[str, quality.Quality] = {}
+    found: dict[str, answer_quality.Quality] = {}
 
     def measure(name: str, contender: Apart) -> None:
         if options.quality is not None:
             limit = options.quality_limit
             found[name] = contender.of(
                 partial(
-                    quality.of_contender, settings=settings, data=options.quality, limit=limit, pieces=pieces
+                    answer_quality.of_contender,
+                    settings=settings,
+                    data=options.quality,
+                    limit=limit,
+                    pieces=pieces,
                 )
             )
 
@@ -136,12 +140,12 @@ def _best_form(
     tuned: Path | None = options.peers_weights
     if options.quality is None:
         return (tuned, "sentences", {}) if tuned else (plain, "windows", {})
-    measured: dict[tuple[Path, Pieces], quality.Quality] = {}
+    measured: dict[tuple[Path, Pieces], answer_quality.Quality] = {}
     for folder in [tuned] if tuned else [plain, save_merged(settings, plain, scratch / "merged")]:
         peer = StaticBatches(folder)
         peer.load()
         for pieces in get_args(Pieces):
-            measured[folder, pieces] = quality.of_written(
+            measured[folder, pieces] = answer_quality.of_written(
                 peer.answer, settings, options.quality, options.quality_limit, pieces
             )
         peer.close()
@@ -152,7 +156,7 @@ def _best_form(
 
 def _continuous(folder: Path) -> Contender:
     """Imported late: the name is not in every transformers."""
-    from benchmarks.peers.continuous import Continuous
+    from benchmarks.peers.continuous_batching import Continuous
 
     return Continuous(folder)
 

@@ -18,9 +18,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.archive_of_answers import ENTITIES_A_NOTE, fill
-from models import schema
-from models.database import connect
+from benchmarks.archive.synthetic_archive import ENTITIES_A_NOTE, fill
+from models.migrations import schema_version
+from models.schema.database import connect
 
 ROOT = Path(__file__).parents[1]
 OUTPUTS = {"omop": "omop/", "fhir": "notes.ndjson", "parquet": "lake/", "jsonl": "answers.jsonl"}
@@ -43,7 +43,7 @@ def _all(given: argparse.Namespace) -> Iterator[dict[str, object]]:
     for notes in map(int, given.notes.split(",")):
         with tempfile.TemporaryDirectory(prefix="nm-") as folder:
             engine = connect(f"sqlite:///{folder}/notemill.db")
-            schema.upgrade(engine)
+            schema_version.upgrade(engine)
             fill(engine, notes)
             engine.dispose()
             for form in given.to.split(","):

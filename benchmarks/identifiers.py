@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.identifiers import Identifier, identifiers_in
+from worker.privacy.identifier_detection import Identifier, identifiers_in
 
 _FOLDER = Path(__file__).parent
 _MARKED = re.compile(r"\[\[(.*?)\]\]")

@@ -19,15 +19,15 @@ from pathlib import Path
 import redis
 from sqlalchemy import text
 
-from benchmarks import bare_worker
-from models import schema
-from models.database import connect, reading
+from benchmarks.archive import bare_worker
 from models.documents import Document
+from models.migrations import schema_version
+from models.schema.database import connect, reading
 from models.settings import Settings, as_environment
-from producer.enqueue import queue_length
-from producer.submitting import submit
-from worker.command import worker_command
-from worker.recipes import serving
+from producer.submission.redis_publisher import queue_length
+from producer.submission.submit import submit
+from worker.queue.worker_command import worker_command
+from worker.recipe import serving
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "notes"
@@ -61,14 +61,16 @@ class Stretch:
 def stretch(settings: Settings, *, documents: int, words: int, queries: int, workers: int) -> Stretch:
     """On an empty database and Redis, those of the settings. Raises RuntimeError where a job failed."""
     engine = connect(settings.effective_database_url)
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     client, url = _client(settings), settings.redis_url.get_secret_value()
     client.flushall()
     empty_bytes = client.info("memory")["used_memory"]
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
         submit_seconds, producer_mib = alone.submit(_submit, settings, documents, words, queries).result()
     redis_bytes = client.info("memory")["used_memory"] - empty_bytes
-    with _workers(settings, worker_command(settings, app="benchmarks.instant_worker:app"), workers) as pids:
+    with _workers(
+        settings, worker_command(settings, app="benchmarks.archive.instant_worker:app"), workers
+    ) as pids:
         _until(lambda: queue_length(url).waiting < documents)
         cpu_before = sum(map(cpu_seconds, pids))
         _until(lambda: queue_length(url).total == 0)
@@ -105,7 +107,7 @@ def bare_jobs_per_second(settings: Settings, *, messages: int, workers: int) -> 
             bare_worker.app.send_task(
                 bare_worker.TASK_NAME, kwargs={"document_id": number}, producer=producer, declare=[]
             )
-    command = worker_command(settings, app="benchmarks.bare_worker:app")
+    command = worker_command(settings, app="benchmarks.archive.bare_worker:app")
     command[command.index("--queues") + 1] = bare_worker.QUEUE_NAME
     waiting = lambda: int(client.llen(bare_worker.QUEUE_NAME))  # noqa: E731
     with _workers(settings, command, workers):

@@ -18,10 +18,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from worker.footprint import BF16, Adapter, keys_values_bytes, nf4_bytes, step_bytes
-from worker.memory import GIB, MemoryPlan, plan_on_cuda
-from worker.scheduling import STEP_TOKENS
-from worker.shapes import MISTRAL_7B, Shape
+from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.memory.footprint import BF16, Adapter, keys_values_bytes, nf4_bytes, step_bytes
+from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cuda
+from worker.engine.memory.model_shape import MISTRAL_7B, Shape
 
 MOST_WEIGHTS_GIB = 4.2
 LEAST_TOKENS = 16_000
@@ -40,7 +40,7 @@ SMALL = MISTRAL_7B | {
 
 
 def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
-    from benchmarks.stored_bytes import parts_of_mistral
+    from benchmarks.machine.tensor_bytes import parts_of_mistral
 
     shape = Shape.of(MISTRAL_7B)
     plan = plan_on_cuda(
@@ -60,7 +60,7 @@ def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
 
 def _checks(shape: Shape, parts: Mapping[str, int], step_tokens: int) -> dict[str, tuple[float, float]]:
     """By name: what the arithmetic says and what was measured, in bytes."""
-    from benchmarks.stored_bytes import loaded_bytes, traced_step_bytes
+    from benchmarks.machine.tensor_bytes import loaded_bytes, traced_step_bytes
 
     small = Shape.of(SMALL)
     with_adapter, _ = loaded_bytes(SMALL, rank=RANK)

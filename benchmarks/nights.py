@@ -26,11 +26,11 @@ from typing import Any
 from pydantic import SecretStr
 
 from benchmarks.machinery import notes
-from console.embedded import start_redis, with_redis
-from models import schema
-from models.database import connect
+from console.processes.embedded_redis import start_redis, with_redis
+from models.migrations import schema_version
+from models.schema.database import connect
 from models.settings import Settings, as_environment
-from worker.command import worker_command
+from worker.queue.worker_command import worker_command
 
 ROOT = Path(__file__).parents[1]
 LEFT = 75
@@ -99,9 +99,9 @@ def _served(home: Path) -> Iterator[Settings]:
     redis = start_redis(settings)
     served = with_redis(settings, redis.url)
     database = connect(served.effective_database_url)
-    schema.upgrade(database)
+    schema_version.upgrade(database)
     database.dispose()
-    command = worker_command(served, app="benchmarks.instant_worker:app")
+    command = worker_command(served, app="benchmarks.archive.instant_worker:app")
     environment = as_environment(served) | {"PYTHONPATH": str(ROOT)}
     log = (home / "worker.log").open("wb")
     worker = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603

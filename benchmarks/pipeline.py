@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.machinery import Stretch, bare_jobs_per_second, stretch
-from console.embedded import start_redis, with_redis
+from console.processes.embedded_redis import start_redis, with_redis
 from models.settings import Settings
-from tests.postgres_server import database_url, execute, postgres_server
+from tests.support.postgres_server import database_url, execute, postgres_server
 
 DATABASES = ("sqlite", "postgresql")
 _numbers = count(1)

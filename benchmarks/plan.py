@@ -28,11 +28,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.counted_work import Counted, CountingEngine, answer_note, note_of
+from benchmarks.machine.token_counts import Counted, CountingEngine, answer_note, note_of
 from models.settings import Settings, load_settings
-from worker.footprint import nf4_bytes
-from worker.shapes import MISTRAL_7B, Shape
-from worker.tokenizer import load_chat
+from worker.engine.memory.footprint import nf4_bytes
+from worker.engine.memory.model_shape import MISTRAL_7B, Shape
+from worker.engine.prompting.tokenizer import load_chat
 
 CARD_READ_RATE = 2_500.0
 """Tokens a second of prefill, RTX 3060 Ti, 8B in 4 bits; public reference, not measured."""
@@ -76,7 +76,7 @@ def main(given: argparse.Namespace) -> int:
 
 def _measured(given: argparse.Namespace, settings: Settings) -> tuple[Counted, float]:
     """The effective settings' engine answers the sample, after one short note that warms it up."""
-    from worker.transformers_engine import load
+    from worker.engine.network.local_engine import load
 
     chat, behind = load_chat(settings), load(settings)
     try:

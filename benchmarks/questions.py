@@ -23,10 +23,10 @@ from pathlib import Path
 
 from sqlalchemy import Engine, text
 
-from benchmarks.archive_of_answers import ENTITIES_A_NOTE, fill
-from models import schema
-from models.database import connect, reading
-from tests.postgres_server import database_url, execute, postgres_server
+from benchmarks.archive.synthetic_archive import ENTITIES_A_NOTE, fill
+from models.migrations import schema_version
+from models.schema.database import connect, reading
+from tests.support.postgres_server import database_url, execute, postgres_server
 
 PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
 
@@ -76,7 +76,7 @@ def _cpu_seconds(pid: int) -> float:
 def _filled(database: str, notes: int) -> Iterator[Engine]:
     with tempfile.TemporaryDirectory(prefix="nm-questions-") as folder, _url(database, folder) as url:
         engine = connect(url)
-        schema.upgrade(engine)
+        schema_version.upgrade(engine)
         fill(engine, notes)
         yield engine
         engine.dispose()

@@ -30,8 +30,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.counted_work import note_of
-from benchmarks.probes import (
+from benchmarks.comparison.comparison_report import machine
+from benchmarks.machine.engine_steps import BRANCHES_OF_A_BEGINNING, Network
+from benchmarks.machine.machine_peaks import (
     ARRAY_BYTES,
     SQUARE,
     Probe,
@@ -41,10 +42,9 @@ from benchmarks.probes import (
     traffic,
     usual,
 )
-from benchmarks.real_steps import BRANCHES_OF_A_BEGINNING, Network
-from benchmarks.report import machine
+from benchmarks.machine.token_counts import note_of
 from models.settings import Settings, load_settings
-from worker.scheduling import STEP_TOKENS
+from worker.engine.batching.scheduler import STEP_TOKENS
 
 BRANCHES = (1, 8, 32)
 HEADLINE = 32

@@ -27,17 +27,17 @@ from pydantic import SecretStr
 from sqlalchemy import text
 
 from benchmarks.machinery import cpu_seconds, notes
-from console.embedded import start_redis, with_redis
-from models import schema
-from models.database import connect, reading
+from console.processes.embedded_redis import start_redis, with_redis
+from models.migrations import schema_version
+from models.schema.database import connect, reading
 from models.settings import Settings, as_environment, load_settings
-from producer.submitting import submit
-from tests.postgres_server import database_url, execute, postgres_server
-from worker.command import worker_command
-from worker.recipes import serving
+from producer.submission.submit import submit
+from tests.support.postgres_server import database_url, execute, postgres_server
+from worker.queue.worker_command import worker_command
+from worker.recipe import serving
 
 ROOT = Path(__file__).parents[1]
-APPS = {"instant": "benchmarks.instant_worker:app", "real": "worker.app:app"}
+APPS = {"instant": "benchmarks.archive.instant_worker:app", "real": "worker.app:app"}
 SEARCHES = ("Is there a sign of infection?",)
 
 
@@ -85,7 +85,7 @@ def _settings(folder: Path, engine: str, url: str) -> Settings:
 
 def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Measured:
     database = connect(settings.effective_database_url)
-    schema.upgrade(database)
+    schema_version.upgrade(database)
     redis = start_redis(settings)
     served = with_redis(settings, redis.url)
     tasks = ("entities", "summary") if given.engine == "real" else ()

@@ -1,7 +1,7 @@
 """The engine's throughput against the number of branches that write, and against the length of notes.
 
     python -m benchmarks.sweep --notes notes.jsonl --output results.jsonl
-    python -m benchmarks.plots results.jsonl --output docs/performance.svg
+    python -m benchmarks.machine.plots results.jsonl --output docs/performance.svg
 
 Writing: tokens a second of steps that give each of 1 to 64 lists one token more, the best of --rounds in
 turn (the network's part; guessed tokens, which only add, are left out). Notes: entities, one search and a
@@ -21,14 +21,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.peers.ours import Deciding
-from benchmarks.probes import Probe
-from benchmarks.real_steps import Network
-from benchmarks.report import machine
+from benchmarks.comparison.comparison_report import machine
+from benchmarks.comparison.workload import Asked, read_notes
+from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.machine_peaks import Probe
+from benchmarks.peers.notemill_engine import Deciding
 from benchmarks.roofline import windows
-from benchmarks.work import Asked, read_notes
 from models.settings import Settings, load_settings
-from worker.engine import Prompt
+from worker.engine.api import Prompt
 
 BRANCHES = (1, 2, 4, 8, 16, 32, 64)
 WORDS = (100, 200, 400, 800, 1_600)

@@ -1,1 +1,4 @@
-"""What a person at a terminal sees, and what `notemill run` starts and stops. No torch at import."""
+"""What a person at a terminal sees, and the processes that `notemill run` starts and stops.
+
+Does not import torch at import time.
+"""

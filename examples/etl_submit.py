@@ -15,9 +15,9 @@ from collections.abc import Iterator
 from datetime import date
 
 import producer
-from models.database import connect
 from models.errors import NotemillError
-from models.queries import Queries
+from models.queries.queries import Queries
+from models.schema.database import connect
 from models.settings import load_settings
 
 NOTES = {

@@ -1,1 +1,4 @@
-"""Answers out: one writer a format. Meets the rest of the house in `models` only, as `producer` does."""
+"""Exports: one writer for each output format, from stored answers to files or databases.
+
+Imports only `models`, as `producer` does.
+"""

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from exports.scratch import scratch_folder
+from exports.scratch_folders import scratch_folder
 from models.errors import UsageError
 
 MARK = "_notemill.json"

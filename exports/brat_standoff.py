@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from exports.names import file_name, token
+from exports.file_names import file_name, token
 from models.answers import Assertion
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _LINE = re.compile(r"[^\r\n]+")
 

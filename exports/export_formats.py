@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from exports.atomic_files import MARK, whole_file, whole_folder
 from exports.vocabulary import Vocabulary
-from exports.whole import MARK, whole_file, whole_folder
 from models.errors import UsageError
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 Notes = Iterable[ExportedNote]
 
@@ -42,57 +42,57 @@ def write(form: str, exported: Exported) -> None:
 
 
 def _omop(exported: Exported) -> None:
-    from exports.omop import note_ids
+    from exports.omop.omop_rows import note_ids
 
     ids = note_ids(exported.external_ids)
     if "://" in exported.output:
-        from exports.omop_database import write_database
+        from exports.omop.omop_database import write_database
 
         write_database(exported.notes, exported.output, ids, exported.vocabulary)
         return
-    from exports.omop_files import write_files
+    from exports.omop.omop_files import write_files
 
     with _folder(exported, "omop") as folder:
         write_files(exported.notes, folder, ids, exported.vocabulary)
 
 
 def _fhir(exported: Exported) -> None:
-    from exports.fhir import write_fhir
+    from exports.fhir.fhir_bundle import write_fhir
 
     with whole_file(exported.path) as file:
         write_fhir(exported.notes, file, exported.vocabulary)
 
 
 def _parquet(exported: Exported) -> None:
-    from exports.parquet import write_runs
+    from exports.partitioned_parquet import write_runs
 
     with _folder(exported, "parquet") as folder:
         write_runs(_answers(exported.notes), folder)
 
 
 def _jsonl(exported: Exported) -> None:
-    from exports.lines import write_jsonl
+    from exports.result_files import write_jsonl
 
     with whole_file(exported.path) as file:
         write_jsonl(_answers(exported.notes), file)
 
 
 def _csv(exported: Exported) -> None:
-    from exports.lines import write_csv
+    from exports.result_files import write_csv
 
     with whole_file(exported.path) as file:
         write_csv(_answers(exported.notes), file)
 
 
 def _brat(exported: Exported) -> None:
-    from exports.brat import write_brat
+    from exports.brat_standoff import write_brat
 
     with _folder(exported, "brat") as folder:
         write_brat(exported.notes, folder)
 
 
 def _labelstudio(exported: Exported) -> None:
-    from exports.labelstudio import configuration, write_tasks
+    from exports.label_studio import configuration, write_tasks
 
     labels: dict[str, None] = {}
     with whole_file(exported.path.with_suffix(".xml")) as interface, whole_file(exported.path) as file:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _PATIENT = ("patient", "person_id", "subject_id", "patient_id")
 _ENCOUNTER = ("encounter", "visit_occurrence_id", "hadm_id", "encounter_id")

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from xml.sax.saxutils import quoteattr
 
 from models.answers import Assertion
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 
 def write_tasks(notes: Iterable[ExportedNote], file: BinaryIO, labels: dict[str, None]) -> None:

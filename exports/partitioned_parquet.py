@@ -8,8 +8,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.dataset as ds
 
-from exports.lines import Results, in_batches
 from exports.parquet_schema import schema, table
+from exports.result_files import Results, in_batches
 
 _ROWS_A_GROUP = 1_000
 _OPEN_FILES = 64

@@ -1,6 +1,6 @@
 """Answers as JSON lines, CSV and Parquet, from a stream of jobs to bytes. Returns how many jobs it wrote.
 
-A job is the JSON object that `models.results` describes. Behind `notemill results` and `notemill export`.
+A job is the JSON object that `models.queries.results` describes. Behind `notemill results` and `notemill export`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-from exports import flat
+from exports import flat_rows
 
 Results = Iterable[dict[str, Any]]
 _PARQUET_ROWS = 1_000
@@ -31,11 +31,11 @@ def write_jsonl(results: Results, file: BinaryIO) -> int:
 def write_csv(results: Results, file: BinaryIO) -> int:
     """A line an entity, attribute, passage or summary sentence; a job without any has one line too."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-    writer = csv.DictWriter(text, flat.COLUMNS)
+    writer = csv.DictWriter(text, flat_rows.COLUMNS)
     writer.writeheader()
     count = 0
     for result in results:
-        writer.writerows(flat.rows_of(result))
+        writer.writerows(flat_rows.rows_of(result))
         count += 1
     text.detach()
     return count

@@ -11,7 +11,7 @@ from itertools import islice, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 if TYPE_CHECKING:
     from spacy.language import Language

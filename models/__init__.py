@@ -1,1 +1,4 @@
-"""The nouns of notemill: what travels, what is stored, what is asked. No Celery, no torch."""
+"""The data models: what travels, what is stored, and what is asked.
+
+Imports neither Celery nor torch, and none of the other packages.
+"""

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 from models.documents import Document, Refused
-from producer.registering import Progress
-from producer.sql import SqlQuery
-from producer.standard_input import StandardInput
-from producer.submitting import NotEnqueuedError, Submitted, submit
+from producer.sources.sql_query import SqlQuery
+from producer.sources.standard_input import StandardInput
+from producer.submission.record_registration import Progress
+from producer.submission.submit import NotEnqueuedError, Submitted, submit
 
 __all__ = [
     "Document",

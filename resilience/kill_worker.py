@@ -1,6 +1,6 @@
 """SIGKILL to the worker again and again while notes run; then: is every note answered, and no row doubled?
 
-    python benchmarks/kill_worker.py --notes 60 --kills 10
+    python resilience/kill_worker.py --notes 60 --kills 10
 
 Uses the effective settings' weights, and a database and a Redis of its own in a temporary folder.
 """
@@ -19,16 +19,16 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from console.embedded import start_redis
-from models import schema
-from models.database import connect, reading
+from console.processes.embedded_redis import start_redis
 from models.documents import Document
-from models.queries import Queries
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import connect, reading
 from models.settings import Settings, as_environment, load_settings
-from producer.submitting import submit
-from worker.command import worker_command
-from worker.recipes import serving
-from worker.weights import prepared_folder
+from producer.submission.submit import submit
+from worker.engine.weights import prepared_folder
+from worker.queue.worker_command import worker_command
+from worker.recipe import serving
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "notes"
@@ -62,7 +62,7 @@ def _run(
     longest_life_seconds: float,
 ) -> int:
     engine = connect(settings.effective_database_url)
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     queries, started = Queries(engine), time.monotonic()
     submit(
         documents,

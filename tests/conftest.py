@@ -19,12 +19,12 @@ import pytest
 from postgres_server import database_url, execute, postgres_server
 from sqlalchemy import Engine
 
-from models import schema
-from models.database import connect
-from models.queries import Queries
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import connect
 from models.settings import PREFIX
-from models.store import Store
-from worker.logs import OURS
+from models.store.store import Store
+from worker.telemetry.safe_logging import OURS
 
 BOTH_DATABASES = ("sqlite", "postgresql")
 _numbers = count(1)
@@ -121,7 +121,7 @@ def _postgres_database(server: str, template: str) -> Iterator[str]:
 
 def _upgrade(url: str) -> None:
     engine = connect(url)
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     engine.dispose()  # the last connection that closes moves the -wal file into the database file
 
 

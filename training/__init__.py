@@ -1,1 +1,4 @@
-"""Fine-tuning of the weights that the worker serves, with the worker's own prompts and forms."""
+"""Fine-tuning of the served weights with the prompts and formats of the worker, and evaluation.
+
+The YAML training recipes are in `training/recipes`.
+"""

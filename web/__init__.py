@@ -1,5 +1,4 @@
-"""Pages over the store: what `notemill view` serves, and the one-document page of `notemill show --html`.
+"""The browser application of `notemill view`, and the single-file page of `notemill show --html`.
 
-Knows the nouns, reads through `models.queries` and `models.browsing`, and writes corrections only.
-No queue, no network, no SQL of its own.
+Reads through `models.queries`, writes corrections only; no SQL of its own.
 """

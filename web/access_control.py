@@ -17,9 +17,9 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from models.database import DatabaseUnavailableError
 from models.errors import NotemillError
-from pages.shelf import html
+from models.schema.database import DatabaseUnavailableError
+from web.app_state import html
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (

@@ -8,11 +8,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from models.browsing import Browsing
-from models.queries import Queries
-from models.store import Store
-from pages.following import Following
-from pages.rendering import render
+from models.queries.browsing import Browsing
+from models.queries.queries import Queries
+from models.store.store import Store
+from web.html_rendering import render
+from web.progress_cache import Following
 
 
 @dataclass(frozen=True, slots=True)

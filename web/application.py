@@ -10,17 +10,17 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from models.browsing import Browsing
-from models.queries import Queries
-from models.store import Store
-from pages.correcting import correct
-from pages.documents import document, documents
-from pages.following import Following
-from pages.guarding import Guard
-from pages.rendering import STATIC
-from pages.runs import failures, run, runs
-from pages.searches import searches
-from pages.shelf import Shelf, html
+from models.queries.browsing import Browsing
+from models.queries.queries import Queries
+from models.store.store import Store
+from web.access_control import Guard
+from web.app_state import Shelf, html
+from web.correction_routes import correct
+from web.document_routes import document, documents
+from web.html_rendering import STATIC
+from web.progress_cache import Following
+from web.run_routes import failures, run, runs
+from web.search_routes import searches
 
 
 def application(
@@ -33,7 +33,7 @@ def application(
     is_secure: bool,
     corrected_by: str,
 ) -> Starlette:
-    """An ASGI application over one store. `token`: what lets somebody in; see pages.guarding."""
+    """An ASGI application over one store. `token`: what lets somebody in; see web.access_control."""
     guard = Middleware(Guard, token=token, cookie=cookie, is_secure=is_secure)
     made = Starlette(
         routes=[

@@ -13,9 +13,9 @@ from models.answers import Assertion
 from models.corrections import Correction, Mention, Verdict
 from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
-from pages.documents import note_values, read, stored
-from pages.reading import Mark
-from pages.shelf import Shelf, html, shelf_of
+from web.app_state import Shelf, html, shelf_of
+from web.document_page import Mark
+from web.document_routes import note_values, read, stored
 
 _WITHDRAW = "withdraw"
 _ACCEPT_REST = "accept_rest"

@@ -10,8 +10,8 @@ from typing import Any
 from models.answers import Assertion
 from models.corrections import Correction, Mention, Verdict, with_verdicts
 from models.documents import StoredDocument
-from pages.marking import Light, Piece, pieces
-from pages.rendering import shown
+from web.html_rendering import shown
+from web.text_segments import Light, Piece, pieces
 
 _USUAL_LABELS = ("problem", "medication", "test", "procedure", "anatomy")
 _AFTER = {
@@ -149,7 +149,7 @@ class Reading:
 def reading_of(
     document: StoredDocument, answers: Sequence[dict[str, Any]], corrections: Sequence[Correction] = ()
 ) -> Reading:
-    """`answers` are the newest to each question, as `models.results.newest` gives them."""
+    """`answers` are the newest to each question, as `models.queries.results.newest` gives them."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
     text = shown(document.text)
     marks = _marks(text, with_verdicts(entities, corrections))

@@ -11,15 +11,15 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.answers import Assertion
-from models.audit import Action
 from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
 from models.jobs import JobStatus
-from models.listing import Filter
 from models.outcomes import Reason
-from models.results import newest
-from pages.reading import Reading, reading_of
-from pages.shelf import Shelf, html, shelf_of
+from models.queries.document_list import Filter
+from models.queries.results import newest
+from models.security.audit_trail import Action
+from web.app_state import Shelf, html, shelf_of
+from web.document_page import Reading, reading_of
 
 _LINES = 50
 _RUNS = 20

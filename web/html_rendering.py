@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from models.visible import pictures
+from models.control_characters import pictures
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.progress import RunProgress
-from pages.meanings import MEANINGS
-from pages.shelf import Shelf, html, shelf_of
+from web.app_state import Shelf, html, shelf_of
+from web.failure_reasons import MEANINGS
 
 _RUNS = 20
 

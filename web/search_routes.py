@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from models.answers import Task
 from models.jobs import Question
-from pages.shelf import html, shelf_of
+from web.app_state import html, shelf_of
 
 _LINES = 50
 

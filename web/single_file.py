@@ -10,8 +10,8 @@ import hashlib
 
 from markupsafe import Markup
 
-from pages.reading import Reading
-from pages.rendering import STATIC, render
+from web.document_page import Reading
+from web.html_rendering import STATIC, render
 
 
 def single_file(reading: Reading) -> str:

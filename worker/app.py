@@ -1,7 +1,7 @@
 """The Celery application: `celery -A worker.app:app worker`. Every setting with its why.
 
 The one module with work at import: it reads the settings, because Celery wants an application that
-is ready when the module is. The weights are loaded at the worker's start (`worker.starting`), not here.
+is ready when the module is. The weights are loaded at the worker's start (`worker.queue.startup`), not here.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from celery.signals import setup_logging
 from models.errors import NotemillError
 from models.messages import PRIORITY_STEPS, QUEUE_NAME, TASK_NAME
 from models.settings import Settings, SettingsError, load_settings
-from worker import logs, tasks
-from worker.consuming import CheckedAMQP, CheckedConsumer
-from worker.engines import LoadEngine, load
-from worker.starting import Start
-from worker.sweeping import QUEUE
-from worker.workplace import Workplace
+from worker.engine.factory import LoadEngine, load
+from worker.queue import document_task
+from worker.queue.message_validation import CheckedAMQP, CheckedConsumer
+from worker.queue.startup import Start
+from worker.queue.sweeper import QUEUE
+from worker.queue.worker_context import Workplace
+from worker.telemetry import safe_logging
 
 
 class Application(Celery):  # type: ignore[misc]
@@ -47,7 +48,7 @@ def make_app(settings: Settings, *, load_engine: LoadEngine = load) -> Applicati
     # Not shared: Celery would hand the first application's task to a second one of the process.
     @made.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]
     def process_document(document_id: int) -> None:
-        tasks.process_document(document_id, made.workplace)
+        document_task.process_document(document_id, made.workplace)
 
     return made
 
@@ -99,7 +100,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "worker_concurrency": settings.worker_threads,
         # A thread cannot be cancelled when Redis goes away; it finishes, and SQL takes its answer.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # No time limits here: a pool of threads ignores them. Ours are in worker.limits.
+        # No time limits here: a pool of threads ignores them. Ours are in worker.queue.engine_deadline.
         # No result backend: results are rows, and a second copy of anything is a second place to guard.
         "result_backend": None,
         "task_ignore_result": True,
@@ -111,7 +112,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": False,
         # Bad messages are rejected in fixed words, instead of being logged with their body.
         "worker_consumer": CheckedConsumer,
-        # Logging is ours (worker.logs); Celery would put its own handlers on the root logger.
+        # Logging is ours (worker.telemetry.safe_logging); Celery would put its own handlers on the root logger.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }
@@ -119,7 +120,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _configure_logging(**_arguments: Any) -> None:
-    logs.configure(app.settings.log_level, app.settings.log_format)
+    safe_logging.configure(app.settings.log_level, app.settings.log_format)
 
 
 # Celery warns a root user, as in a container, of pickled code from Redis; we take none.

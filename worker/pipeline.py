@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from models.answers import Task
 from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
-from worker.conversation import Answered, Conversation, UnansweredError
-from worker.disguised import disguised, revealed
-from worker.engine import Decided, Engine, Refusal, Reply, Request, Written
-from worker.entities import ask_entities
-from worker.metering import Meter
-from worker.note import Note
-from worker.ranges import covers, union_of_ranges
-from worker.recipes import Ways
-from worker.search import ask_search
-from worker.summary import ask_summary
-from worker.surrogates import Disguise
+from worker.engine.api import Decided, Engine, Refusal, Reply, Request, Written
+from worker.entities.entity_task import ask_entities
+from worker.note.char_ranges import covers, union_of_ranges
+from worker.note.parsed_note import Note
+from worker.privacy.deidentified_work import disguised, revealed
+from worker.privacy.surrogates import Disguise
+from worker.recipe import Ways
+from worker.search.search_task import ask_search
+from worker.summary.summary_task import ask_summary
+from worker.task_coroutine import Answered, Conversation, UnansweredError
+from worker.telemetry.usage_meter import Meter
 
 
 def process(

@@ -19,18 +19,18 @@ from models.answers import Task
 from models.jobs import Serving
 from models.labels import Label
 from models.settings import Settings
-from worker.denial import DenialJoin
-from worker.joining import MEANING_SHA256, SearchJoin
-from worker.lexicon import Lexicon
-from worker.prompts import templates_sha256
-from worker.tokenizer import tokenizer_sha256
-from worker.weights import (
+from worker.engine.prompting.prompt_templates import templates_sha256
+from worker.engine.prompting.tokenizer import tokenizer_sha256
+from worker.engine.weights import (
     WeightsError,
     adapter_folder,
     adapter_sha256,
     is_in_eight_bits,
     weights_sha256,
 )
+from worker.learned.lexicon import Lexicon
+from worker.learned.negation_model import DenialJoin
+from worker.learned.ranking_model import MEANING_SHA256, SearchJoin
 
 _SHARED_CODE = (
     *("sentences", "sections", "index_terms", "stems", "chunking", "words", "ranges", "reading"),

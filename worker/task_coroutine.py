@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from models.answers import Answer, Span
 from models.errors import NotemillError
 from models.outcomes import Reason
-from worker.engine import Reply, Request
+from worker.engine.api import Reply, Request
 
 
 class UnansweredError(NotemillError):

@@ -1,4 +1,4 @@
-"""A worker whose engine answers at once, for `celery --app benchmarks.instant_worker:app`.
+"""A worker whose engine answers at once, for `celery --app benchmarks.archive.instant_worker:app`.
 
 What is left is the machinery, and that is the real worker's: messages, claims, windows, grounding, rows.
 """
@@ -11,8 +11,8 @@ import numpy as np
 
 from models.settings import Settings, load_settings
 from worker.app import make_app
-from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
-from worker.metering import Meter
+from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.telemetry.usage_meter import Meter
 
 _SENTENCES_A_PASSAGE = 8
 """Of eight sentences one answers: a note of 100 words gets a passage or two, as from the real network."""

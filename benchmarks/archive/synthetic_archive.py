@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine, text
 
-from models.database import writing
+from models.schema.database import writing
 
 ENTITIES_A_NOTE = 40
 _BODY = "Pain in the left arm. No fever. Aspirin 100 mg daily. " * 20

@@ -1,1 +1,1 @@
-"""What one CUDA card makes of Mistral 7B in 4 bits with our engine: `python -m benchmarks.card`."""
+"""Benchmarks of one CUDA card with Mistral 7B in 4 bits: `python -m benchmarks.card`."""

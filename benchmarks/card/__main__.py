@@ -23,15 +23,15 @@ from collections.abc import Mapping, Sequence
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks.card.card import Card
+from benchmarks.card.card_setup import Card
 from benchmarks.card.correctness import correctness
 from benchmarks.card.engine_parts import decides, notes, oom
 from benchmarks.card.limited_memory import bytes_in_use
 from benchmarks.card.memory_parts import fits, memory
-from benchmarks.card.running import Part, Run
-from benchmarks.card.sizes import REAL, SHRUNKEN
+from benchmarks.card.part_runner import Part, Run
+from benchmarks.card.run_sizes import REAL, SHRUNKEN
 from benchmarks.card.speed_parts import decode, kernels, limits, prefill, recorded
-from benchmarks.report import machine
+from benchmarks.comparison.comparison_report import machine
 from models.settings import load_settings
 
 SECONDS = 150.0

@@ -13,26 +13,26 @@ from typing import Any
 
 import torch
 
-from benchmarks.card.figures import short
+from benchmarks.card.figure_format import short
 from benchmarks.card.limited_memory import bytes_in_use, freed
-from benchmarks.card.networks import Form, random_networks, short_tokenizer
-from benchmarks.card.sizes import Sizes
-from benchmarks.counted_work import note_of
-from benchmarks.probes import Probe, usual
-from benchmarks.real_steps import Network
-from benchmarks.stored_bytes import stored_bytes
+from benchmarks.card.random_mistral import Form, random_networks, short_tokenizer
+from benchmarks.card.run_sizes import Sizes
+from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.machine_peaks import Probe, usual
+from benchmarks.machine.tensor_bytes import stored_bytes
+from benchmarks.machine.token_counts import note_of
 from models.answers import Task
 from models.labels import load_labels
 from models.settings import Settings
-from worker.chat import Chat
-from worker.grammar import Grammars
-from worker.memory import GIB, MemoryPlan, plan_on_cuda
-from worker.networks import Networks
-from worker.recipes import Ways, ways
-from worker.scheduling import STEP_TOKENS
-from worker.sequences import Step
-from worker.shapes import Shape
-from worker.transformers_runner import TransformersRunner
+from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.batching.sequences import Step
+from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cuda
+from worker.engine.memory.model_shape import Shape
+from worker.engine.network.model_loader import Networks
+from worker.engine.network.model_runner import TransformersRunner
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.recipe import Ways, ways
 
 BUDGET_BYTES = 8 * GIB
 

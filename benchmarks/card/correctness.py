@@ -12,19 +12,19 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from benchmarks.card.card import Card
-from benchmarks.card.comparing import compared
-from benchmarks.card.figures import Found, short
-from benchmarks.counted_work import note_of
-from benchmarks.plain_decisions import decided_by
-from benchmarks.work import QUERY, written_work
-from worker.engine import Decide, Reply, Request, Write
-from worker.engines import load
-from worker.note import Note
-from worker.reading import reading_requests
-from worker.search import search_requests
-from worker.tokenizer import load_chat
-from worker.weights import adapter_folder, prepared_folder
+from benchmarks.card.card_setup import Card
+from benchmarks.card.figure_format import Found, short
+from benchmarks.card.reply_differences import compared
+from benchmarks.comparison.reference_decisions import decided_by
+from benchmarks.comparison.workload import QUERY, written_work
+from benchmarks.machine.token_counts import note_of
+from worker.engine.api import Decide, Reply, Request, Write
+from worker.engine.factory import load
+from worker.engine.prompting.tokenizer import load_chat
+from worker.engine.weights import adapter_folder, prepared_folder
+from worker.entities.window_tagging import reading_requests
+from worker.note.parsed_note import Note
+from worker.search.search_task import search_requests
 
 
 def correctness(card: Card) -> Found:

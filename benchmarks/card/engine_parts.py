@@ -11,26 +11,26 @@ from typing import Any
 
 import torch
 
-from benchmarks.card.card import Card
-from benchmarks.card.figures import Found, short
+from benchmarks.card.card_setup import Card
+from benchmarks.card.figure_format import Found, short
+from benchmarks.card.forced_steps import adapted
 from benchmarks.card.limited_memory import Starved, memory_limit
-from benchmarks.card.networks import Form
-from benchmarks.card.steps import adapted
-from benchmarks.counted_work import note_of
-from benchmarks.real_steps import Network
+from benchmarks.card.random_mistral import Form
+from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.token_counts import note_of
 from models.answers import Task
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Finished
-from worker.batching import BatchedEngine
-from worker.engine import Decide, Prompt, Refusal, Request, Write
-from worker.meaning import Meaning, MeaningError
-from worker.memory import GIB
-from worker.metering import Meter
-from worker.note import Note
+from worker.engine.api import Decide, Prompt, Refusal, Request, Write
+from worker.engine.batching.batched_engine import BatchedEngine
+from worker.engine.memory.memory_plan import GIB
+from worker.engine.network.sentence_embeddings import Meaning, MeaningError
+from worker.entities.window_tagging import reading_requests
+from worker.note.parsed_note import Note
 from worker.pipeline import process
-from worker.reading import reading_requests
-from worker.recipes import ways
+from worker.recipe import ways
+from worker.telemetry.usage_meter import Meter
 
 _STARVED_BYTES = 1.5 * GIB
 """Beside the weights: some 9,000 cached tokens of Mistral's and a step."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.counted_work import note_of
-from benchmarks.real_steps import Network
-from worker.sequences import Beginning, Branch, Piece, Step
+from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.token_counts import note_of
+from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
 
 ROOM_TOKENS = 2_048
-"""By which the shared cache grows (worker.cache)."""
+"""By which the shared cache grows (worker.engine.attention.kv_cache)."""
 _WINDOW_TOKENS = 500
 _ANY_TOKEN = 100
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from worker.batching import Logits, OutOfMemoryError
-from worker.sequences import Step
+from worker.engine.batching.batched_engine import Logits, OutOfMemoryError
+from worker.engine.batching.sequences import Step
 
 
 class Starved:

@@ -8,16 +8,16 @@ from typing import Any
 
 import torch
 
-from benchmarks.card.card import BUDGET_BYTES, Card
-from benchmarks.card.figures import Found, mib, short
+from benchmarks.card.card_setup import BUDGET_BYTES, Card
+from benchmarks.card.figure_format import Found, mib, short
+from benchmarks.card.forced_steps import ROOM_TOKENS, beside_branches, grown, one_row, reading
 from benchmarks.card.limited_memory import memory_limit
-from benchmarks.card.steps import ROOM_TOKENS, beside_branches, grown, one_row, reading
-from benchmarks.real_steps import Network
+from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.tensor_bytes import stored_bytes
 from benchmarks.roofline import windows
-from benchmarks.stored_bytes import stored_bytes
-from worker.batching import OutOfMemoryError
-from worker.memory import CUDA_CONTEXT_BYTES
-from worker.sequences import Beginning, Piece, Step
+from worker.engine.batching.batched_engine import OutOfMemoryError
+from worker.engine.batching.sequences import Beginning, Piece, Step
+from worker.engine.memory.memory_plan import CUDA_CONTEXT_BYTES
 
 _BRANCH_TOKENS = 512
 

@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from benchmarks.card.card import Card
-from benchmarks.card.figures import Found, short, shown
+from benchmarks.card.card_setup import Card
+from benchmarks.card.figure_format import Found, short, shown
 
 
 class Part(NamedTuple):

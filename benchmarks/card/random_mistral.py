@@ -17,9 +17,9 @@ from tokenizers import Tokenizer
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from models.settings import Settings
-from worker.networks import Networks, beside
-from worker.quantization import nf4
-from worker.tokenizer import load_tokenizer
+from worker.engine.network.model_loader import Networks, beside
+from worker.engine.prompting.tokenizer import load_tokenizer
+from worker.engine.quantization import nf4
 
 Form = Literal["nf4", "nf4 adapter"]
 """`adapter`: rank 16 on all linear layers, in bf16."""
@@ -28,7 +28,7 @@ _DEVIATION = 0.02
 
 
 def random_networks(config: Mapping[str, Any], form: Form, device: torch.device) -> Networks:
-    """As worker.networks has them on CUDA, values at random."""
+    """As worker.engine.network.model_loader has them on CUDA, values at random."""
     with torch.device("meta"):
         network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16).eval()
     _materialise(network, device)

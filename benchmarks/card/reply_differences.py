@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.card.figures import short
-from worker.engine import Decided, Refusal, Reply, Written
+from benchmarks.card.figure_format import short
+from worker.engine.api import Decided, Refusal, Reply, Written
 
 Pairs = Sequence[tuple[Reply, Reply]]
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.machine.machine_peaks import ARRAY_BYTES
 from benchmarks.memory import SMALL
-from benchmarks.probes import ARRAY_BYTES
 from benchmarks.roofline import NOTE_TOKENS, NOTES
-from worker.scheduling import STEP_TOKENS
-from worker.shapes import MISTRAL_7B
+from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.memory.model_shape import MISTRAL_7B
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,16 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch.nn.attention.bias import causal_lower_right
 
-from benchmarks.card.card import Card
-from benchmarks.card.figures import Found, mib, short
+from benchmarks.card.card_setup import Card
+from benchmarks.card.figure_format import Found, mib, short
+from benchmarks.card.forced_steps import adapted, guessing, of_tokens, reading
 from benchmarks.card.limited_memory import bytes_in_use, freed
-from benchmarks.card.steps import adapted, guessing, of_tokens, reading
-from benchmarks.probes import fastest, products, traffic
+from benchmarks.machine.machine_peaks import fastest, products, traffic
 from benchmarks.roofline import windows
-from worker import attention
-from worker.footprint import recorded_bytes
-from worker.graphs import SIZES
-from worker.scheduling import STEP_TOKENS
+from worker.engine.attention import packed_attention
+from worker.engine.attention.cuda_graphs import SIZES
+from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.memory.footprint import recorded_bytes
 
 
 def limits(card: Card) -> Found:
@@ -105,7 +105,7 @@ def _kernels(card: Card, tokens: int, keys: int) -> dict[str, float]:
     key, value = torch.randn(2, shape.key_value_heads, keys, shape.head_size, device=device).bfloat16()
 
     def ours() -> torch.Tensor:
-        return attention._by_blocks(query, key, value)
+        return packed_attention._by_blocks(query, key, value)
 
     def fused() -> torch.Tensor:
         mask = causal_lower_right(tokens, keys)

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.work import Answer, Asked
+from benchmarks.comparison.workload import Answer, Asked
 
 LEADERS = 50
 """Over how many of the most likely tokens bf16's error is measured."""

@@ -10,23 +10,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.brief import Pieces, answering, entities_asked, items_of, pieces_of, search_asked
-from benchmarks.peers.ours import Deciding
-from benchmarks.work import Answer, Asked
+from benchmarks.comparison.short_answers import (
+    Pieces,
+    answering,
+    entities_asked,
+    items_of,
+    pieces_of,
+    search_asked,
+)
+from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.peers.notemill_engine import Deciding
 from models.answers import Span
 from models.labels import load_labels
 from models.settings import Settings
-from training.evaluation import entities, search
-from training.evaluation.asking import Asking
-from training.evaluation.counts import Counts
-from training.evaluation.data import Record, file_of, names_here, read_records
-from training.evaluation.queries import Asked as Query
-from training.evaluation.queries import queries_of
-from training.evaluation.spans import Marked, strict
-from worker.engine import Engine
-from worker.entities import PATTERNED
-from worker.grounding import place, spread
-from worker.recipes import ways
+from training.evaluation import entity_evaluation, search_evaluation
+from training.evaluation.evaluation_data import Record, file_of, names_here, read_records
+from training.evaluation.evaluation_queries import Asked as Query
+from training.evaluation.evaluation_queries import queries_of
+from training.evaluation.metrics.counts import Counts
+from training.evaluation.metrics.span_matching import Marked, strict
+from training.evaluation.pipeline_runner import Asking
+from worker.engine.api import Engine
+from worker.entities.entity_task import PATTERNED
+from worker.entities.list_grounding import place, spread
+from worker.recipe import ways
 
 Answers = Callable[[Sequence[Asked]], list[Answer]]
 
@@ -52,8 +59,8 @@ def of_decided(engine: Engine, settings: Settings, data: Path, limit: int) -> Qu
     labels = load_labels(settings.labels_file)
     asking = Asking(engine, ways(settings), labels, settings.worker_threads)
     (path, records), (other, notes) = _records(data, limit)
-    marked = entities.evaluate(records, path, {}, (), asking).figures
-    found = search.evaluate(notes, other, (), asking).figures
+    marked = entity_evaluation.evaluate(records, path, {}, (), asking).figures
+    found = search_evaluation.evaluate(notes, other, (), asking).figures
     return Quality(marked["strict"]["f1"], found["set"]["f1"], len(records))
 
 
@@ -79,7 +86,10 @@ def of_written(
     found: list[list[Marked]] = [[] for _ in records]
     for (i, text, piece), one in zip(of_records, lists, strict=True):
         found[i] += _placed(text, piece, one.text, set(names.values()))
-    marked = [strict(some, entities.gold_spans(one, names)) for some, one in zip(found, records, strict=True)]
+    marked = [
+        strict(some, entity_evaluation.gold_spans(one, names))
+        for some, one in zip(found, records, strict=True)
+    ]
     parts: list[list[tuple[Span, str]]] = [[] for _ in queries]
     for (i, text, piece), one in zip(of_queries, quotes, strict=True):
         found_here = answering(text[piece.start : piece.end], one.text, pieces)

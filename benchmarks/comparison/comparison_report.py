@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.agreement import Agreement
-from benchmarks.quality import Quality
-from benchmarks.racing import Race
+from benchmarks.comparison.agreement import Agreement
+from benchmarks.comparison.answer_quality import Quality
+from benchmarks.comparison.rounds import Race
 
 
 def result(

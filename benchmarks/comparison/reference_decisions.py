@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from worker.asking import Asked, ask
-from worker.chat import Chat
-from worker.engine import Decide, Decided, Scores
-from worker.grammar import Grammars
-from worker.metering import Meter
+from worker.engine.api import Decide, Decided, Scores
+from worker.engine.batching.request_state import Asked, ask
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.telemetry.usage_meter import Meter
 
 
 def decided_by(network: Any, request: Decide, chat: Chat) -> Decided:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from benchmarks.work import Answer, Asked, Contender
+from benchmarks.comparison.workload import Answer, Asked, Contender
 
 _Contender = TypeVar("_Contender", bound=Contender)
 

@@ -1,7 +1,7 @@
 """A contender in a process of its own, so that no other's threads are counted with its own.
 
 libgomp wakes the threads of a product otherwise where teams of the same process wait beside it
-(worker/cores.py): in one process whoever came second was slower, ours and the peers alike.
+(worker/engine/network/cpu_threads.py): in one process whoever came second was slower, ours and the peers alike.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks.work import Answer, Asked, Contender
+from benchmarks.comparison.workload import Answer, Asked, Contender
 
 _here: Contender
 """That of this process."""

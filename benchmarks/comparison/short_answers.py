@@ -2,7 +2,7 @@
 
 All labels in one answer, a line for each that has mentions; the answering parts quoted, or of a sentence
 whether it answers; one short summary. Asked of pieces of a note: `windows` of a summary's length, which are
-few, or `sentences` one by one, which answers better. benchmarks.tuned_to_write tunes weights to the latter.
+few, or `sentences` one by one, which answers better. benchmarks.comparison.writing_adapter tunes weights to the latter.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from benchmarks.work import QUERY, SEARCH_QUESTION, Asked
+from benchmarks.comparison.workload import QUERY, SEARCH_QUESTION, Asked
 from models.answers import Span
 from models.labels import load_labels
 from models.settings import Settings
-from worker.chat import Chat
-from worker.engine import Prompt
-from worker.entities import PATTERNED
-from worker.grounding import Item
-from worker.note import Note
-from worker.prompts import prompt
-from worker.sentences import sentences
+from worker.engine.api import Prompt
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.prompt_templates import prompt
+from worker.entities.entity_task import PATTERNED
+from worker.entities.list_grounding import Item
+from worker.note.parsed_note import Note
+from worker.note.sentence_splitter import sentences
 
 ITEMS = 8
 """The most of one label in one answer."""

@@ -14,14 +14,14 @@ from typing import Any, Protocol
 
 from models.labels import load_labels
 from models.settings import Settings
-from worker.chat import Chat
-from worker.engine import Prompt, Write
-from worker.entities import ask_entities
-from worker.forms import EntityList
-from worker.note import Note
-from worker.prompts import prompt
-from worker.recipes import ways
-from worker.summary import ask_summary
+from worker.engine.api import Prompt, Write
+from worker.engine.output_formats import EntityList
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.prompt_templates import prompt
+from worker.entities.entity_task import ask_entities
+from worker.note.parsed_note import Note
+from worker.recipe import ways
+from worker.summary.summary_task import ask_summary
 
 QUERY = "What is the plan and follow-up?"
 SEARCH_QUESTION = (

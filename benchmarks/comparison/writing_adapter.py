@@ -1,6 +1,6 @@
 """Weights tuned to write the peers' short form sentence by sentence: what a user of theirs would train.
 
-    python -m benchmarks.tuned_to_write --data ../shared/data -o /tmp/tuned
+    python -m benchmarks.comparison.writing_adapter --data ../shared/data -o /tmp/tuned
     python -m benchmarks.engines --notes notes.jsonl --peers-weights /tmp/tuned --quality ../shared/data
 
 Untuned weights list hardly a mention, so no speed of theirs is at equal quality. The same LoRA, loop and
@@ -21,24 +21,24 @@ from typing import Any
 
 import torch
 
-from benchmarks.brief import entities_answer, entities_asked, search_asked
-from benchmarks.work import Asked
+from benchmarks.comparison.short_answers import entities_answer, entities_asked, search_asked
+from benchmarks.comparison.workload import Asked
 from models.labels import load_labels
 from models.settings import load_settings
-from training.checkpoints import Checkpoints
-from training.examples import LABELS_OF, read_corpus, search_examples
-from training.loop import Run, train
-from training.merging import merge
-from training.networks import optimizer_of, save_adapter, trainable
-from training.pieces import Piece
-from training.recipe import load_recipe
-from training.written_examples import WrittenPieces
-from worker.chat import Chat
-from worker.entities import PATTERNED
-from worker.grounding import Item
-from worker.sentences import sentences
-from worker.tokenizer import load_chat
-from worker.weights import prepared_folder
+from training.examples.generation_examples import WrittenPieces
+from training.examples.task_examples import LABELS_OF, read_corpus, search_examples
+from training.examples.training_sequences import Piece
+from training.finetune.checkpoints import Checkpoints
+from training.finetune.lora_model import optimizer_of, save_adapter, trainable
+from training.finetune.merge_adapter import merge
+from training.finetune.training_loop import Run, train
+from training.finetune.training_recipe import load_recipe
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.tokenizer import load_chat
+from worker.engine.weights import prepared_folder
+from worker.entities.entity_task import PATTERNED
+from worker.entities.list_grounding import Item
+from worker.note.sentence_splitter import sentences
 
 LISTED, SEARCHED = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
 SEARCHES = 2_500
@@ -127,7 +127,7 @@ def _tell(line: str) -> None:
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.tuned_to_write",
+        prog="python -m benchmarks.comparison.writing_adapter",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

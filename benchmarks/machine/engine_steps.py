@@ -15,28 +15,28 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from benchmarks.work import QUERY, written_work
+from benchmarks.comparison.workload import QUERY, written_work
 from models.labels import load_labels
 from models.settings import Settings
-from worker.allocation import keep_freed_memory
-from worker.asking import Asked, ask
-from worker.chat import Chat
-from worker.engine import Request, Write
-from worker.entities import list_request
-from worker.footprint import BF16, is_outer, keys_values_bytes
-from worker.grammar import Grammars
-from worker.metering import Meter
-from worker.networks import load_networks
-from worker.note import Note
-from worker.products import Product
-from worker.reading import reading_requests
-from worker.recipes import ways
-from worker.scheduling import Scheduler
-from worker.search import search_requests
-from worker.sequences import Beginning, Branch, Piece, Step
-from worker.shapes import Shape, shape_of_folder
-from worker.transformers_runner import TransformersRunner
-from worker.weights import is_in_eight_bits, prepared_folder
+from worker.engine.api import Request, Write
+from worker.engine.batching.request_state import Asked, ask
+from worker.engine.batching.scheduler import Scheduler
+from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.memory.footprint import BF16, is_outer, keys_values_bytes
+from worker.engine.memory.malloc import keep_freed_memory
+from worker.engine.memory.model_shape import Shape, shape_of_folder
+from worker.engine.network.linear import Product
+from worker.engine.network.model_loader import load_networks
+from worker.engine.network.model_runner import TransformersRunner
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.engine.weights import is_in_eight_bits, prepared_folder
+from worker.entities.entity_task import list_request
+from worker.entities.window_tagging import reading_requests
+from worker.note.parsed_note import Note
+from worker.recipe import ways
+from worker.search.search_task import search_requests
+from worker.telemetry.usage_meter import Meter
 
 NO_LIMIT = 1_000_000
 """Cached tokens that the scheduler may plan with: memory is not what is measured."""
@@ -60,7 +60,7 @@ class Network:
 
     @staticmethod
     def load(settings: Settings) -> Network:
-        """As worker.transformers_engine does, without the thread. Raises NotemillError."""
+        """As worker.engine.network.local_engine does, without the thread. Raises NotemillError."""
         is_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
         device = torch.device("cuda" if is_cuda else "cpu")
         if not is_cuda:

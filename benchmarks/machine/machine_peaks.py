@@ -15,8 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 
-from worker import eight_bits
-from worker.shapes import Shape
+from worker.engine.memory.model_shape import Shape
+from worker.engine.network import int8_layers
 
 SQUARE = 2_048
 """Side of the big square: 17 GFLOP, and larger a CPU's products do not get faster."""
@@ -60,7 +60,7 @@ def products(
 
 
 def products_in_eight_bits(shape: Shape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
-    """The same as `worker.eight_bits` multiplies, on a CPU: rounding and scaling rows is no part of it."""
+    """The same as `worker.engine.network.int8_layers` multiplies, on a CPU: rounding and scaling rows is no part of it."""
     return [_of_eight_bits(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
@@ -105,7 +105,7 @@ def _product(
 
 def _of_eight_bits(name: str, rows: int, inputs: int, outputs: int) -> Probe:
     numbers = torch.randint(256, (rows, inputs), dtype=torch.uint8)
-    product = eight_bits.Product(torch.randn(outputs, inputs))
+    product = int8_layers.Product(torch.randn(outputs, inputs))
     return Probe(name, 2.0 * rows * inputs * outputs, lambda: product(numbers))
 
 

@@ -1,6 +1,6 @@
 """The forms in which a CPU may hold the weights, side by side: what reading and writing cost in each.
 
-    python -m benchmarks.number_forms --json
+    python -m benchmarks.machine.number_formats --json
 
 The same network in bf16, laid out as we serve it, in 8 bits as we serve it with an adapter, with and
 without smoothing, in fp32, in NF4 by bitsandbytes, in int8 by torch's dynamic quantization, and bf16 through
@@ -25,14 +25,14 @@ import torch
 from torch import nn
 from transformers import AutoTokenizer
 
-from benchmarks.plain_weights import save_plain
-from benchmarks.report import machine
+from benchmarks.comparison.comparison_report import machine
+from benchmarks.comparison.plain_weights import save_plain
 from models.settings import load_settings
-from worker import eight_bits
-from worker.networks import SAMPLE
-from worker.products import Product
-from worker.quantization import nf4
-from worker.smoothing import smooth
+from worker.engine.network import int8_layers
+from worker.engine.network.linear import Product
+from worker.engine.network.model_loader import SAMPLE
+from worker.engine.network.smoothquant import smooth
+from worker.engine.quantization import nf4
 
 SHAPES = {"read_512": (1, 512), "write_1": (1, 1), "write_32": (32, 1)}
 
@@ -94,10 +94,10 @@ class _EightBits(nn.Module):
 
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
-        self._product = eight_bits.Product(weight)
+        self._product = int8_layers.Product(weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        given = eight_bits.Rounded.of(rows.flatten(0, -2))
+        given = int8_layers.Rounded.of(rows.flatten(0, -2))
         found = self._product(given.numbers).mul_(given.scales)
         return found.to(rows.dtype).unflatten(0, rows.shape[:-1])
 

@@ -1,6 +1,6 @@
 """Plots of what `python -m benchmarks.sweep` measured: throughput against batch and against note length.
 
-    python -m benchmarks.plots results.jsonl --output docs/performance.svg
+    python -m benchmarks.machine.plots results.jsonl --output docs/performance.svg
 
 Needs matplotlib (`pip install matplotlib`). The file's ending says the form: .svg, .png or .pdf.
 """
@@ -52,7 +52,7 @@ def _curve(axes: Any, points: Sequence[Point], x: str, y: str, label: str) -> No
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.plots",
+        prog="python -m benchmarks.machine.plots",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

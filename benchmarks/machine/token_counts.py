@@ -17,9 +17,7 @@ from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Failed
 from models.settings import Settings
-from worker.chat import Chat
-from worker.decisions import NOTHING
-from worker.engine import (
+from worker.engine.api import (
     Choice,
     Compare,
     Compared,
@@ -32,9 +30,11 @@ from worker.engine import (
     Write,
     Written,
 )
-from worker.forms import EntityList
+from worker.engine.output_formats import EntityList
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.label_words import NOTHING
 from worker.pipeline import process
-from worker.recipes import ways
+from worker.recipe import ways
 
 WRITTEN_TOKENS = 40
 """Of one written answer where nothing is really written: two short sentences. An assumption, and said so."""
@@ -42,7 +42,7 @@ QUESTIONS = (
     Question(task=Task.ENTITIES),
     Question(task=Task.SEARCH, parameters={"query": "Is there any sign of infection?"}),
 )
-_NOTES = Path(__file__).parents[1] / "examples" / "notes"
+_NOTES = Path(__file__).parents[2] / "examples" / "notes"
 
 
 @dataclass(slots=True)

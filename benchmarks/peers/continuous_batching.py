@@ -17,10 +17,10 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
     ContinuousBatchingLogitsProcessor,
 )
 
-from benchmarks.peers.constraint import Vocabulary
-from benchmarks.peers.loaded import Loaded
-from benchmarks.peers.trying import best_of
-from benchmarks.work import Answer, Asked
+from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.peers.llguidance_processor import Vocabulary
+from benchmarks.peers.transformers_model import Loaded
+from benchmarks.peers.tuning import best_of
 
 CHOICES = tuple(
     {"rows": rows, "batch_tokens": tokens, "page_tokens": page}

@@ -17,10 +17,10 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from benchmarks.peers.trying import best_of
-from benchmarks.work import Answer, Asked
-from training.gguf_files import write_gguf
-from worker.chat import Chat
+from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.peers.tuning import best_of
+from training.finetune.gguf_files import write_gguf
+from worker.engine.prompting.chat_template import Chat
 
 START = {
     "file": "f32",

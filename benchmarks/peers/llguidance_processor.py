@@ -11,7 +11,7 @@ import llguidance.numpy
 import numpy as np
 import torch
 
-from benchmarks.work import Asked
+from benchmarks.comparison.workload import Asked
 
 
 class Vocabulary:

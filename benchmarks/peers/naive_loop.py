@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.loaded import Loaded
-from benchmarks.work import Answer, Asked
+from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.peers.transformers_model import Loaded
 
 
 class Naive:

@@ -7,17 +7,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks.work import QUERY, Answer, Asked
+from benchmarks.comparison.workload import QUERY, Answer, Asked
 from models.answers import Task
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Finished
 from models.settings import Settings
-from worker.aspects import ways_to_ask
-from worker.engine import Compare, Written
+from worker.engine.api import Compare, Written
+from worker.engine.network.local_engine import load
 from worker.pipeline import process
-from worker.recipes import ways
-from worker.transformers_engine import load
+from worker.recipe import ways
+from worker.search.query_intents import ways_to_ask
 
 
 class Ours:

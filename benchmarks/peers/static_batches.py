@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.peers.loaded import Loaded
-from benchmarks.peers.trying import best_of
-from benchmarks.work import Answer, Asked
+from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.peers.transformers_model import Loaded
+from benchmarks.peers.tuning import best_of
 
 SIZES = (4, 8, 16, 32)
 

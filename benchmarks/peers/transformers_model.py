@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList, StoppingCriteriaList
 
-from benchmarks.peers.constraint import Constraint, Vocabulary
-from benchmarks.work import Answer, Asked
-from worker.chat import Chat
+from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.peers.llguidance_processor import Constraint, Vocabulary
+from worker.engine.prompting.chat_template import Chat
 
 
 @dataclass(frozen=True, slots=True)

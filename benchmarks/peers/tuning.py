@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.work import Asked, Contender
+from benchmarks.comparison.workload import Asked, Contender
 
 
 def best_of(

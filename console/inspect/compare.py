@@ -12,16 +12,16 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from console.database import Database, database
-from console.differing import Change, counted, entity_changes, passage_changes
-from console.progress import Voice, voice
-from console.terminal import count_of, harmless, shortened, stdout
-from console.trying import Tried, try_out
-from models import comparing
+from console.inspect.answer_diff import Change, counted, entity_changes, passage_changes
+from console.inspect.trial_run import Tried, try_out
+from console.terminal.opened_database import Database, database
+from console.terminal.progress_bar import Voice, voice
+from console.terminal.terminal import count_of, harmless, shortened, stdout
 from models.answers import Task
 from models.documents import Document
 from models.errors import UsageError
 from models.jobs import Question
+from models.queries import recipe_comparison
 from models.settings import Settings, load_settings
 
 _NOW = "now"
@@ -44,12 +44,12 @@ def compare(one: str, other: str, *, notes: int, is_quiet: bool, as_json: bool) 
     with database(settings) as opened:
         sides = [_side(typed, settings, opened) for typed in (one, other)]
         stored = [side.recipe_id for side in sides if side.recipe_id]
-        documents = comparing.sample(opened.engine, stored, notes)
+        documents = recipe_comparison.sample(opened.engine, stored, notes)
         if not documents:
             raise UsageError("no note was answered under what is to be compared: choose other recipes.")
         asked = _questions(opened, sides, documents, settings)
         tried = [_answers(side, opened, documents, asked, speaking) for side in sides]
-        archive = comparing.notes_to_do(opened.engine)
+        archive = recipe_comparison.notes_to_do(opened.engine)
     report = _report(sides, tried, len(documents), archive)
     print(json.dumps(report, ensure_ascii=False)) if as_json else _print(report)
     return 0
@@ -64,7 +64,7 @@ def _side(typed: str, settings: Settings, opened: Database) -> _Side:
             return _Side(typed, settings=Settings(**{**settings.model_dump(), **changed}))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
             raise UsageError(f"{typed} is no file of settings: {type(error).__name__}.") from None
-    recipe_id, task = comparing.recipe(opened.engine, typed)
+    recipe_id, task = recipe_comparison.recipe(opened.engine, typed)
     return _Side(typed, recipe_id, task)
 
 
@@ -79,7 +79,7 @@ def _questions(
         )
     for side in sides:
         if side.recipe_id:
-            return comparing.questions(opened.engine, side.recipe_id, documents)
+            return recipe_comparison.questions(opened.engine, side.recipe_id, documents)
     summary = Question(task=Task.SUMMARY, parameters={"max_words": settings.summary_words})
     return [Question(task=Task.ENTITIES), summary]
 
@@ -89,7 +89,7 @@ def _answers(
 ) -> Tried:
     if side.settings is not None:
         return try_out(side.settings, documents, asked, speaking)
-    return Tried(comparing.answers(opened.engine, side.recipe_id or "", documents), 0, 0.0)
+    return Tried(recipe_comparison.answers(opened.engine, side.recipe_id or "", documents), 0, 0.0)
 
 
 def _report(sides: list[_Side], tried: list[Tried], notes: int, archive: int) -> dict[str, Any]:

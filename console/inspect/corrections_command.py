@@ -8,14 +8,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from console.database import database
-from console.results import whole_file
-from console.terminal import count_of, stderr, typed
+from console.inspect.results_command import whole_file
+from console.terminal.opened_database import database
+from console.terminal.terminal import count_of, stderr, typed
 from models.settings import load_settings
 
 
 def write_corrections(output: Path | None) -> int:
-    """One line a note; see models.annotated for what is in it."""
+    """One line a note; see models.queries.corrected_notes for what is in it."""
     with database(load_settings()) as opened:
         notes = opened.queries.annotated_notes()
         if output is None or str(output) == "-":

@@ -6,14 +6,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from console.database import Database, database
-from console.progress import Voice, voice
-from console.terminal import count_of, human_duration, stderr
-from exports.forms import FORMS, Exported, write
+from console.terminal.opened_database import Database, database
+from console.terminal.progress_bar import Voice, voice
+from console.terminal.terminal import count_of, human_duration, stderr
+from exports.export_formats import FORMS, Exported, write
 from exports.vocabulary import read_vocabulary
-from models.audit import Action
 from models.errors import UsageError
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
+from models.security.audit_trail import Action
 from models.settings import load_settings
 
 _NOTES_BETWEEN_WORDS = 100

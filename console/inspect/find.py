@@ -8,8 +8,8 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from console.database import database
-from console.terminal import count_of, shortened, stdout
+from console.terminal.opened_database import database
+from console.terminal.terminal import count_of, shortened, stdout
 from models.settings import load_settings
 
 _CHARACTERS = 300

@@ -10,7 +10,7 @@ from typing import Any
 from rich.style import Style
 from rich.text import Text
 
-from console.terminal import harmless
+from console.terminal.terminal import harmless
 
 _COLOURS = ("red", "green", "cyan", "yellow", "magenta", "blue", "bright_red", "bright_green", "bright_cyan")
 _PRESENT = "present"

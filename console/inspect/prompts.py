@@ -9,29 +9,29 @@ from rich.console import Console
 from rich.rule import Rule
 from rich.text import Text
 
-from console.database import database
-from console.show import NoSuchNoteError
-from console.terminal import harmless, stdout
+from console.inspect.show import NoSuchNoteError
+from console.terminal.opened_database import database
+from console.terminal.terminal import harmless, stdout
 from models.answers import Task
-from models.audit import Action
 from models.documents import Document
 from models.errors import UsageError
 from models.jobs import Question
 from models.labels import Label, load_labels
-from models.naming import names_of
+from models.queries.patient_names import names_of
+from models.security.audit_trail import Action
 from models.settings import Settings, load_settings
-from producer.questions import questions_for
-from producer.sources import open_sources
-from worker.chat import Chat
-from worker.conversation import Conversation
-from worker.disguised import question_under
-from worker.engine import Compare, Decide, Request
-from worker.entities import ask_entities
-from worker.note import Note
-from worker.recipes import Ways, ways
-from worker.search import ask_search
-from worker.summary import ask_summary
-from worker.surrogates import Disguise
+from producer.sources.sources import open_sources
+from producer.submission.questions import questions_for
+from worker.engine.api import Compare, Decide, Request
+from worker.engine.prompting.chat_template import Chat
+from worker.entities.entity_task import ask_entities
+from worker.note.parsed_note import Note
+from worker.privacy.deidentified_work import question_under
+from worker.privacy.surrogates import Disguise
+from worker.recipe import Ways, ways
+from worker.search.search_task import ask_search
+from worker.summary.summary_task import ask_summary
+from worker.task_coroutine import Conversation
 
 
 def show_prompts(
@@ -42,7 +42,7 @@ def show_prompts(
     summary_words: int | None,
 ) -> int:
     """The first round of each question; what a later one holds, for long summaries, is answered first."""
-    from worker.tokenizer import load_chat
+    from worker.engine.prompting.tokenizer import load_chat
 
     settings = load_settings()
     questions = questions_for(

@@ -1,7 +1,7 @@
 """The forms of `notemill results`, each a function from a stream of jobs to bytes: for people a table, for
-programs those of `exports.lines`. Returns how many jobs it wrote.
+programs those of `exports.result_files`. Returns how many jobs it wrote.
 
-A job is the JSON object that `models.results` describes. Knows no database and no file names.
+A job is the JSON object that `models.queries.results` describes. Knows no database and no file names.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from console.terminal import count_of, human_duration, shortened, stdout
-from exports.lines import Results, write_csv, write_jsonl, write_parquet
+from console.terminal.terminal import count_of, human_duration, shortened, stdout
+from exports.result_files import Results, write_csv, write_jsonl, write_parquet
 
 Writer = Callable[[Results, BinaryIO], int]
 _TABLE_ROWS = 200

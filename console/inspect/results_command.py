@@ -6,14 +6,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from console import result_forms
-from console.database import database
-from console.terminal import count_of, stderr
-from exports.whole import whole_file as whole_file
+from console.inspect import result_formats
+from console.terminal.opened_database import database
+from console.terminal.terminal import count_of, stderr
+from exports.atomic_files import whole_file as whole_file
 from models.answers import Task
-from models.audit import Action
 from models.errors import UsageError
 from models.jobs import JobStatus
+from models.security.audit_trail import Action
 from models.settings import load_settings
 
 _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".txt": "table"}
@@ -24,7 +24,7 @@ def write_results(
 ) -> int:
     """Of all runs or one, of all tasks or one. Raises UsageError where the options make no sense."""
     form = _form(form, output)
-    write = result_forms.WRITERS[form]
+    write = result_formats.WRITERS[form]
     chosen_task = None if task is None else _one_of(Task, task, "--task")
     chosen_status = None if status is None else _one_of(JobStatus, status, "--status")
     with database(load_settings()) as opened:
@@ -48,8 +48,8 @@ def _form(form: str | None, output: Path | None) -> str:
             raise UsageError(
                 f"cannot tell the form by the name {output}: add --format jsonl, csv or parquet."
             )
-    if form not in result_forms.WRITERS:
-        raise UsageError(f"there is no form {form!r}. Forms: {', '.join(result_forms.WRITERS)}.")
+    if form not in result_formats.WRITERS:
+        raise UsageError(f"there is no form {form!r}. Forms: {', '.join(result_formats.WRITERS)}.")
     if form == "parquet" and output is None and sys.stdout.isatty():
         raise UsageError("Parquet is not for a terminal: add --output FILE.")
     return form

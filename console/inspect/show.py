@@ -11,17 +11,17 @@ from rich.console import RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
-from console.database import database
-from console.marked_text import Mark, bracketed, coloured, colours_of, marks_of
-from console.results import whole_file
-from console.terminal import harmless, shortened, stderr, stdout, typed
-from models.audit import Action
+from console.inspect.highlighted_text import Mark, bracketed, coloured, colours_of, marks_of
+from console.inspect.results_command import whole_file
+from console.terminal.opened_database import database
+from console.terminal.terminal import harmless, shortened, stderr, stdout, typed
 from models.documents import StoredDocument, text_sha256
 from models.errors import NotemillError
-from models.results import newest
+from models.queries.results import newest
+from models.security.audit_trail import Action
 from models.settings import load_settings
-from pages.reading import Reading, reading_of
-from pages.single_file import single_file
+from web.document_page import Reading, reading_of
+from web.single_file import single_file
 
 
 class NoSuchNoteError(NotemillError):

@@ -7,11 +7,11 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from console.database import database
-from console.terminal import count_of, harmless, stdout
-from models.audit import Action
+from console.terminal.opened_database import database
+from console.terminal.terminal import count_of, harmless, stdout
 from models.documents import text_sha256
-from models.read_only import rows_of
+from models.queries.readonly_sql import rows_of
+from models.security.audit_trail import Action
 from models.settings import load_settings
 
 

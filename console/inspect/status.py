@@ -10,10 +10,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from console.database import Database, database
-from console.embedded import embedded_url, with_redis
-from console.explaining import explained, explained_object
-from console.terminal import human_duration, human_time, stdout, typed
+from console.processes.embedded_redis import embedded_url, with_redis
+from console.run.time_breakdown import explained, explained_object
+from console.terminal.opened_database import Database, database
+from console.terminal.terminal import human_duration, human_time, stdout, typed
 from models.jobs import JobStatus
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
@@ -135,7 +135,7 @@ def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
     """What to type where jobs wait and nobody serves them, or where some have failed."""
     hinted = []
     if any(run.pending and not run.is_cancelled for run in runs) and not any(run.running for run in runs):
-        from console.ping import workers_alive
+        from console.processes.worker_ping import workers_alive
 
         served = with_redis(settings, embedded_url(settings)) if settings.is_redis_embedded else settings
         if not workers_alive(served):

@@ -12,16 +12,16 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from console.database import Database, database
-from console.mill import Mill
-from console.progress import Voice
-from console.weights import serving_of
-from exports.scratch import scratch_folder
-from models import comparing
+from console.processes.local_services import Mill
+from console.processes.weights_preparation import serving_of
+from console.terminal.opened_database import Database, database
+from console.terminal.progress_bar import Voice
+from exports.scratch_folders import scratch_folder
 from models.answers import Task
 from models.documents import Document
 from models.jobs import Question
 from models.progress import RunProgress
+from models.queries import recipe_comparison
 from models.settings import Settings
 from producer import submit
 
@@ -32,7 +32,7 @@ _SECONDS_BETWEEN_LOOKS = 0.3
 class Tried:
     """What came out, and what it took."""
 
-    answers: dict[comparing.Key, dict[str, Any]]
+    answers: dict[recipe_comparison.Key, dict[str, Any]]
     failed: int
     seconds: float
     """From the first job taken to the last one ended: the worker's start is not in it."""
@@ -53,7 +53,7 @@ def try_out(
             found = {
                 key: answer
                 for recipe in recipes
-                for key, answer in comparing.answers(opened.engine, recipe, documents).items()
+                for key, answer in recipe_comparison.answers(opened.engine, recipe, documents).items()
             }
     began, ended = progress.first_started_at, progress.last_finished_at
     return Tried(found, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
@@ -85,4 +85,4 @@ def _answered(
     finally:
         voice.close()
         mill.stop(is_hurried=True)
-    return progress, comparing.recipe_ids(opened.engine)
+    return progress, recipe_comparison.recipe_ids(opened.engine)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.database import database
-from console.terminal import stdout, typed
-from models.browsing import Browsing
+from console.terminal.opened_database import database
+from console.terminal.terminal import stdout, typed
 from models.errors import NotemillError, UsageError
+from models.host import is_this_machine
+from models.queries.browsing import Browsing
 from models.settings import load_settings
-from models.this_machine import is_this_machine
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -79,7 +79,7 @@ def _application() -> Callable[..., Starlette]:
     try:
         import uvicorn  # noqa: F401
 
-        from pages.application import application
+        from web.application import application
     except ModuleNotFoundError as error:
         raise ViewError(
             f"{error.name} is not installed: pip install --constraint constraints.txt 'notemill[view]'"

@@ -8,11 +8,11 @@ from dataclasses import asdict
 from rich.table import Table
 from rich.text import Text
 
-from console.database import database
-from console.errors import PROBLEM
-from console.terminal import count_of, harmless, stdout
-from models import audit
+from console.terminal.exit_status import PROBLEM
+from console.terminal.opened_database import database
+from console.terminal.terminal import count_of, harmless, stdout
 from models.errors import UsageError
+from models.security import audit_trail
 from models.settings import load_settings
 
 
@@ -20,7 +20,7 @@ def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
     """The newest rows, the oldest of them first. Raises UsageError for an action that does not exist."""
     chosen = None if action is None else _action(action)
     with database(load_settings()) as opened:
-        found = list(audit.entries(opened.engine, last=last, action=chosen))
+        found = list(audit_trail.entries(opened.engine, last=last, action=chosen))
     if as_json:
         print(json.dumps([asdict(entry) | {"subject": json.loads(entry.subject)} for entry in found]))
         return 0
@@ -38,7 +38,7 @@ def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
 def verify(head: str | None) -> int:
     """Exit status 1 where the chain is broken, with the first wrong row, or where `head` is missing."""
     with database(load_settings()) as opened:
-        verdict = audit.verify(opened.engine, head or audit.FIRST_HASH)
+        verdict = audit_trail.verify(opened.engine, head or audit_trail.FIRST_HASH)
     console = stdout()
     if verdict.broken_at is not None:
         console.print(f"Broken at row {verdict.broken_at}: it was changed, removed or put in.")
@@ -52,8 +52,8 @@ def verify(head: str | None) -> int:
     return 0
 
 
-def _action(name: str) -> audit.Action:
+def _action(name: str) -> audit_trail.Action:
     try:
-        return audit.Action(name)
+        return audit_trail.Action(name)
     except ValueError:
-        raise UsageError(f"there is no action {name!r}. Actions: {', '.join(audit.Action)}.") from None
+        raise UsageError(f"there is no action {name!r}. Actions: {', '.join(audit_trail.Action)}.") from None

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from rich.table import Table
 from rich.text import Text
 
-from console.terminal import stdout
+from console.terminal.terminal import stdout
 from models.settings import PREFIX, Settings, load_settings, where_from
 
 _SECRETS = ("http_key", "message_key", "encryption_key")

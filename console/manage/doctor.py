@@ -8,10 +8,10 @@ from dataclasses import asdict
 
 from rich.text import Text
 
-from console import machine_checks, memory_plan, service_checks
-from console.check import Check
-from console.errors import PROBLEM
-from console.terminal import harmless, stdout
+from console.manage import machine_checks, memory_check, service_checks
+from console.manage.doctor_check import Check
+from console.terminal.exit_status import PROBLEM
+from console.terminal.terminal import harmless, stdout
 from models.errors import NotemillError
 from models.settings import Settings, load_settings
 
@@ -23,7 +23,7 @@ CHECKS: tuple[Callable[[Settings], Check], ...] = (
     service_checks.check_redis,
     service_checks.check_weights,
     service_checks.check_engine,
-    memory_plan.check_memory,
+    memory_check.check_memory,
     machine_checks.check_gpu,
     service_checks.check_worker,
 )

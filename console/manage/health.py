@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import socket
 
-from console.errors import PROBLEM
-from console.terminal import stdout
-from models import pulse
-from models.pulse import Felt
+from console.terminal.exit_status import PROBLEM
+from console.terminal.terminal import stdout
+from models import health_file
+from models.health_file import Felt
 from models.settings import load_settings
 
 DEAD_SECONDS = 30.0
@@ -21,7 +21,7 @@ DEAD_SECONDS = 30.0
 
 def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
     """0: alive, or ready where that was asked; 1: not. Of several workers the healthiest counts."""
-    found = pulse.of_this_machine(load_settings(), socket.gethostname())
+    found = health_file.of_this_machine(load_settings(), socket.gethostname())
     judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in found]
     why_not = "no worker has a pulse here: type `notemill worker`"
     if judged:

@@ -7,10 +7,10 @@ import platform
 import shutil
 import sys
 
-from console.cards import nvidia_cards
-from console.check import Check
-from console.embedded import make_home
-from console.terminal import human_bytes
+from console.manage.doctor_check import Check
+from console.manage.nvidia_smi import nvidia_cards
+from console.processes.embedded_redis import make_home
+from console.terminal.terminal import human_bytes
 from models.settings import Settings
 
 _LEAST_DISK_BYTES = 2e9

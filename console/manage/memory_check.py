@@ -9,16 +9,16 @@ import json
 
 from rich.table import Table
 
-from console.cards import nvidia_cards
-from console.check import Check
-from console.errors import PROBLEM
-from console.terminal import count_of, stdout
+from console.manage.doctor_check import Check
+from console.manage.nvidia_smi import nvidia_cards
+from console.terminal.exit_status import PROBLEM
+from console.terminal.terminal import count_of, stdout
 from models.settings import Settings, load_settings
-from worker.device import DeviceFacts, free_ram_bytes
-from worker.memory import GIB, DoesNotFitError, MemoryPlan
-from worker.planning import plan_by_name, window_tokens
-from worker.shapes import UnknownShapeError
-from worker.weights import WeightsError
+from worker.engine.memory.device import DeviceFacts, free_ram_bytes
+from worker.engine.memory.memory_plan import GIB, DoesNotFitError, MemoryPlan
+from worker.engine.memory.model_shape import UnknownShapeError
+from worker.engine.memory.plan_from_settings import plan_by_name, window_tokens
+from worker.engine.weights import WeightsError
 
 
 def check_memory(settings: Settings) -> Check:

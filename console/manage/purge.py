@@ -14,20 +14,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.database import database
-from console.embedded import embedded_url, make_home
-from console.errors import PROBLEM
-from console.rejects import forget_refused
-from console.results import whole_file
-from console.terminal import count_of, stderr, stdout
-from console.unfinished import Unfinished
-from console.withdrawing import withdraw
-from models import audit
-from models.erasing import PATIENT_COLUMNS, Erased, Erasure
+from console.inspect.results_command import whole_file
+from console.manage.purge_journal import Unfinished
+from console.manage.queue_withdrawal import withdraw
+from console.manage.rejected_records import forget_refused
+from console.processes.embedded_redis import embedded_url, make_home
+from console.terminal.exit_status import PROBLEM
+from console.terminal.opened_database import database
+from console.terminal.terminal import count_of, stderr, stdout
 from models.errors import UsageError
-from models.overwriting import Overwritten, overwrite
+from models.security import audit_trail
+from models.security.secure_overwrite import Overwritten, overwrite
+from models.security.training_provenance import folders_made_of
 from models.settings import Settings, load_settings
-from models.trained_on import folders_made_of
+from models.store.erasure import PATIENT_COLUMNS, Erased, Erasure
 
 _BATCH_DOCUMENTS = 500
 
@@ -53,7 +53,7 @@ def purge(
             pass
         erased = unfinished.removed()
         written = overwrite(opened.engine, is_rewriting=is_rewriting)
-        exports = list(audit.entries(opened.engine, last=100, action=audit.Action.RESULTS))
+        exports = list(audit_trail.entries(opened.engine, last=100, action=audit_trail.Action.RESULTS))
     messages = withdraw(_redis_url(settings), frozenset(erased.document_ids))
     rejects = settings.home_folder / "rejects"
     refused = forget_refused(rejects, erased.external_ids, erased.runs, erasure.before)

@@ -8,9 +8,9 @@ import json
 import os
 from pathlib import Path
 
-from console.results import whole_file
-from models.erasing import Erased, Erasure
-from models.queries import Queries
+from console.inspect.results_command import whole_file
+from models.queries.queries import Queries
+from models.store.erasure import Erased, Erasure
 
 
 class Unfinished:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Set
 from typing import Any, cast
 
-from console import redis_client
+from console.processes import redis_client
 from models.messages import PRIORITY_STEPS, QUEUE_NAME
 
 _ENTRIES_A_PAGE = 1_000

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from console.database import database
-from console.errors import PROBLEM
-from console.progress import voice
-from console.terminal import count_of, stdout
-from models.overwriting import overwrite
-from models.rekeying import rekey as seal_anew
+from console.terminal.exit_status import PROBLEM
+from console.terminal.opened_database import database
+from console.terminal.progress_bar import voice
+from console.terminal.terminal import count_of, stdout
+from models.security.key_rotation import rekey as seal_anew
+from models.security.secure_overwrite import overwrite
 from models.settings import load_settings
 
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from console import redis_client
-from console.check import Check
-from console.config import without_password
-from console.database import is_embedded, shown
-from console.embedded import embedded_url, server_binary, with_redis
-from console.ping import workers_alive
-from console.terminal import human_bytes, typed
-from models import schema
-from models.opening import opened_database
+from console.manage.config import without_password
+from console.manage.doctor_check import Check
+from console.processes import redis_client
+from console.processes.embedded_redis import embedded_url, server_binary, with_redis
+from console.processes.worker_ping import workers_alive
+from console.terminal.opened_database import is_embedded, shown
+from console.terminal.terminal import human_bytes, typed
+from models.migrations import schema_version
+from models.security.open_database import opened_database
 from models.settings import Settings
-from worker.weights import EMBEDDED, is_prepared, prepared_folder, weights_sha256
+from worker.engine.weights import EMBEDDED, is_prepared, prepared_folder, weights_sha256
 
 
 def check_database(settings: Settings) -> Check:
@@ -20,10 +20,10 @@ def check_database(settings: Settings) -> Check:
         return Check("database", True, "SQLite in the home folder; the first run makes it")
     engine = opened_database(settings)
     try:
-        state = schema.state(engine)
+        state = schema_version.state(engine)
         is_upgraded_by_itself = state == "empty" or (state == "behind" and is_embedded(settings))
         if not is_upgraded_by_itself:
-            schema.check(engine)
+            schema_version.check(engine)
         words = {
             "empty": "no tables yet; the first run makes them",
             "behind": "the next run brings it up to date",
@@ -73,7 +73,7 @@ def check_weights(settings: Settings) -> Check:
 def check_engine(settings: Settings) -> Check:
     if settings.engine != "http":
         return Check("engine", True, f"{settings.engine}, in the worker")
-    from worker.http_client import Server
+    from worker.engine.http.http_client import Server
 
     server = Server(settings)
     try:

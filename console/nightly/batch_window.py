@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from console.database import Database
-from console.embedded import start_redis, with_redis
-from console.mill import Mill
-from console.night_order import ordered
-from console.night_plan import Plan
-from console.pace import Pace
-from console.progress import Voice, pace_words
+from console.nightly.note_order import ordered
+from console.nightly.plan_file import Plan
+from console.processes.embedded_redis import start_redis, with_redis
+from console.processes.local_services import Mill
+from console.terminal.opened_database import Database
+from console.terminal.progress_bar import Voice, pace_words
+from console.terminal.throughput import Pace
 from models.jobs import Serving
-from models.nights import Owed
 from models.progress import RunProgress
 from models.settings import Settings
-from producer.bell import Bell
+from models.store.nights import Owed
+from producer.submission.background_publisher import Bell
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _LOOKING_SHARE = 0.1

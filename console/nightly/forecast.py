@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from console.terminal import count_of, human_duration
-from models.rates import Rates
+from console.terminal.terminal import count_of, human_duration
+from models.queries.throughput_rates import Rates
 
 _TOKENS_A_CHARACTER = 0.25
 """Of English notes, where no run has been measured: the note once, without the questions."""

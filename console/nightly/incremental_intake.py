@@ -8,17 +8,17 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from console.database import Database
-from console.night_plan import Plan
+from console.nightly.plan_file import Plan
+from console.terminal.opened_database import Database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.nights import FileState, Night, files_known, left_of
 from models.settings import Settings
-from producer.changed import ChangedFiles
-from producer.columns import ColumnChoice
-from producer.presets import preset_named
-from producer.sql import SqlQuery, newest, read_sql
-from producer.window import Window, mark_as_json, mark_of_json
+from models.store.nights import FileState, Night, files_known, left_of
+from producer.records.columns import ColumnChoice
+from producer.records.table_presets import preset_named
+from producer.sources.changed_files import ChangedFiles
+from producer.sources.sql_query import SqlQuery, newest, read_sql
+from producer.sources.watermark import Window, mark_as_json, mark_of_json
 
 
 @dataclass(slots=True)

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
-from console.terminal import human_duration
-from models.findings import Findings
+from console.terminal.terminal import human_duration
 from models.progress import RunProgress
+from models.queries.run_findings import Findings
 
 
 class NightReport(BaseModel):

@@ -1,6 +1,6 @@
 """`notemill nightly`: reads what is new, answers it in time, and says how it went.
 
-Its exit status LEFT is its own; see console.errors.
+Its exit status LEFT is its own; see console.terminal.exit_status.
 """
 
 from __future__ import annotations
@@ -14,29 +14,29 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from console import locks
-from console.database import Database, database
-from console.embedded import make_home
-from console.errors import LEFT, PROBLEM, Terminated
-from console.forecast import Forecast
-from console.night_intake import Intake
-from console.night_plan import Plan, read_plan
-from console.night_report import NightReport, counts, write_report
-from console.night_shift import Shift
-from console.progress import Voice, voice
-from console.terminal import count_of, stdout
-from console.weights import serving_of
+from console.nightly.batch_window import Shift
+from console.nightly.forecast import Forecast
+from console.nightly.incremental_intake import Intake
+from console.nightly.nightly_report import NightReport, counts, write_report
+from console.nightly.plan_file import Plan, read_plan
+from console.processes import file_locks
+from console.processes.embedded_redis import make_home
+from console.processes.weights_preparation import serving_of
+from console.terminal.exit_status import LEFT, PROBLEM, Terminated
+from console.terminal.opened_database import Database, database
+from console.terminal.progress_bar import Voice, voice
+from console.terminal.terminal import count_of, stdout
 from models.documents import Document
 from models.errors import NotemillError
-from models.findings import findings
 from models.jobs import Question, Serving
 from models.labels import load_labels
-from models.nights import Night, last_night, owed_of_run
-from models.rates import measured_rates
+from models.queries.run_findings import findings
+from models.queries.throughput_rates import measured_rates
+from models.queries.unanswered_documents import unanswered
 from models.settings import Settings, load_settings
-from models.unanswered import unanswered
+from models.store.nights import Night, last_night, owed_of_run
 from producer import Submitted, submit
-from producer.questions import questions_for, recipes_for
+from producer.submission.questions import questions_for, recipes_for
 
 _DOCUMENTS_A_LOOK = 500
 
@@ -64,7 +64,7 @@ def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet:
 
 @contextmanager
 def _only_one(home: Path, plan: Plan) -> Iterator[None]:
-    lock = locks.taken(home / "locks" / f"nightly-{plan.name}")
+    lock = file_locks.taken(home / "locks" / f"nightly-{plan.name}")
     if lock is None:
         raise NotemillError(f"a night of the plan {plan.name} is at work already; this one leaves it alone.")
     try:

@@ -68,7 +68,7 @@ def start(
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     held, ours = os.pipe()
-    leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("leash.py"))]
+    leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))]
     if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
         log.replace(log.with_name(log.name + ".old"))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)

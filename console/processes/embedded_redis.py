@@ -17,8 +17,8 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from console import children, locks
-from console.redis_client import ping
+from console.processes import child_process, file_locks
+from console.processes.redis_client import ping
 from models.errors import NotemillError
 from models.settings import Settings, as_environment
 
@@ -39,7 +39,7 @@ class Redis:
     """A reachable embedded server; `child` is none where another notemill runs it."""
 
     url: str
-    child: children.Child | None
+    child: child_process.Child | None
 
     @property
     def is_running(self) -> bool:
@@ -56,11 +56,11 @@ def start_redis(settings: Settings) -> Redis:
     """The server of this home folder: the one that answers, else a new one. Raises RedisError."""
     home = make_home(settings)
     url = embedded_url(settings)
-    with locks.one_at_a_time(home / "redis.lock"):
+    with file_locks.one_at_a_time(home / "redis.lock"):
         if ping(url):
             return Redis(url, None)
         command = _command(socket_path(settings))
-        child = children.start(
+        child = child_process.start(
             command,
             environment=as_environment(settings),
             log=home / "logs" / "redis.log",
@@ -141,7 +141,7 @@ def _command(path: Path) -> list[str]:
     return [binary, *(part for name, value in options.items() for part in (f"--{name}", value))]
 
 
-def _wait_for(url: str, child: children.Child) -> None:
+def _wait_for(url: str, child: child_process.Child) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while not ping(url):
         if not child.is_running or time.monotonic() > deadline:

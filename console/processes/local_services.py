@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from console.embedded import Redis, start_redis, with_redis
-from console.progress import Voice
-from console.worker_process import WorkerProcess
+from console.processes.embedded_redis import Redis, start_redis, with_redis
+from console.processes.worker_process import WorkerProcess
+from console.terminal.progress_bar import Voice
 from models.settings import Settings
 
 

@@ -10,15 +10,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from console.database import Database
-from console.terminal import stderr, stdout, typed
-from console.worker_process import environment
+from console.processes.worker_process import environment
+from console.terminal.opened_database import Database
+from console.terminal.terminal import stderr, stdout, typed
 from models.errors import NotemillError
 from models.jobs import Serving
 from models.settings import Settings, load_settings
-from worker.recipes import serving
-from worker.weights import EMBEDDED, is_prepared, prepared_folder
-from worker.weights import prepare as prepare_weights
+from worker.engine.weights import EMBEDDED, is_prepared, prepared_folder
+from worker.engine.weights import prepare as prepare_weights
+from worker.recipe import serving
 
 
 class PreparationError(NotemillError):
@@ -61,7 +61,7 @@ def prepare() -> int:
 
 
 def _prepare_apart(settings: Settings, say: Callable[[str], None]) -> None:
-    script = Path(__file__).parents[1] / "notemill.py"
+    script = Path(__file__).parents[2] / "notemill.py"
     log = settings.home_folder / "logs" / "weights.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     process = subprocess.Popen(  # noqa: S603  ourselves

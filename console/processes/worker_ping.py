@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console import redis_client
+from console.processes import redis_client
 from models.settings import Settings
 
 _PATIENCE_SECONDS = 1.0

@@ -11,12 +11,12 @@ import os
 import time
 from pathlib import Path
 
-from console import children, locks
-from console.ping import is_worker_alive
+from console.processes import child_process, file_locks
+from console.processes.worker_ping import is_worker_alive
 from models.errors import NotemillError
 from models.settings import Settings, as_environment
 
-_ROOT = Path(__file__).parents[1]
+_ROOT = Path(__file__).parents[2]
 _DEATHS = 3
 """Without a job done in between; a fourth start would end the same way."""
 _LOOK_SECONDS = 2.0
@@ -25,7 +25,7 @@ _OTHERS_IDLE_SECONDS = 30.0
 _GRACE_SECONDS = 25.0
 """On top of the time a worker has for what is in hand: to give it back, and to end."""
 _CANNOT_START = "the worker cannot start: "
-"""How `worker.starting` begins an operator's message; other lines of the log are not for the terminal."""
+"""How `worker.queue.startup` begins an operator's message; other lines of the log are not for the terminal."""
 
 
 class WorkerError(NotemillError):
@@ -40,7 +40,7 @@ class WorkerProcess:
         self._settings = settings
         self._serving_id = serving_id
         self._may_be_elsewhere = may_be_elsewhere
-        self._child: children.Child | None = None
+        self._child: child_process.Child | None = None
         self._deaths = 0
         self._progress: object = None
         self._progress_at = self._looked_at = 0.0
@@ -75,15 +75,15 @@ class WorkerProcess:
         return self._settings.stop_seconds + _GRACE_SECONDS
 
     def _start_if_needed(self, *, is_idle: bool) -> None:
-        lock = locks.taken(lock_path(self._settings, self._serving_id))
+        lock = file_locks.taken(lock_path(self._settings, self._serving_id))
         if lock is None:
             return
         try:
             if self._may_be_elsewhere and not is_idle and is_worker_alive(self._settings):
                 return
             log = log_path(self._settings)
-            self._log_start = children.size_after_start(log)
-            self._child = children.start(
+            self._log_start = child_process.size_after_start(log)
+            self._child = child_process.start(
                 arguments(self._settings),
                 environment=environment(self._settings),
                 log=log,
@@ -93,13 +93,13 @@ class WorkerProcess:
         finally:
             os.close(lock)
 
-    def _bury(self, child: children.Child) -> None:
+    def _bury(self, child: child_process.Child) -> None:
         child.close()
         self._child = None
         self._looked_at = 0.0
         self._deaths += 1
         if self._deaths >= _DEATHS:
-            how = children.exit_words(child.process.returncode)
+            how = child_process.exit_words(child.process.returncode)
             words = _own_words(child.log, self._log_start)
             raise WorkerError(
                 f"the worker died {_DEATHS} times without getting anywhere, last {how};"
@@ -118,7 +118,7 @@ def _own_words(log: Path, start: int) -> str:
 
 def arguments(settings: Settings) -> list[str]:
     """The command of a worker process."""
-    from worker.command import worker_command
+    from worker.queue.worker_command import worker_command
 
     return worker_command(settings)
 

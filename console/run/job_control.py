@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console import redis_client
-from console.database import Database, database
-from console.embedded import embedded_url
-from console.terminal import count_of, stdout, typed
+from console.processes import redis_client
+from console.processes.embedded_redis import embedded_url
+from console.terminal.opened_database import Database, database
+from console.terminal.terminal import count_of, stdout, typed
 from models.errors import UsageError
 from models.outcomes import Reason
 from models.settings import Settings, load_settings
@@ -57,7 +57,7 @@ def _say_and_enqueue(
     if settings.is_redis_embedded and not redis_client.ping(url):
         words = f"{notes} owed. No worker runs here now; type: {typed('worker')}"
         return console.print(words, soft_wrap=True)
-    from producer.enqueue import Enqueuer
+    from producer.submission.redis_publisher import Enqueuer
 
     with Enqueuer(url, settings.message_key.get_secret_value()) as enqueuer:
         enqueuer.send(urgent, is_urgent=True)

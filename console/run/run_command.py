@@ -5,19 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from console.asking import Asked
-from console.database import Database, database
-from console.embedded import make_home
-from console.errors import PROBLEM, Terminated
-from console.mill import Mill
-from console.pace import Pace
-from console.progress import Voice, pace_words, voice
-from console.report import Report, print_report, report_json
-from console.terminal import count_of, human_duration
-from console.weights import serving_of
+from console.processes.embedded_redis import make_home
+from console.processes.local_services import Mill
+from console.processes.weights_preparation import serving_of
+from console.run.run_report import Report, print_report, report_json
+from console.run.submission_request import Asked
+from console.terminal.exit_status import PROBLEM, Terminated
+from console.terminal.opened_database import Database, database
+from console.terminal.progress_bar import Voice, pace_words, voice
+from console.terminal.terminal import count_of, human_duration
+from console.terminal.throughput import Pace
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
-from models.spending import Charged
+from models.usage import Charged
 from producer import Progress, Submitted
 
 _SECONDS_BETWEEN_LOOKS = 0.3

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from console.database import Database
-from console.explaining import explained, explained_object
-from console.next_commands import next_commands
-from console.samples import Sample, samples
-from console.terminal import count_of, human_duration, shortened, stdout
+from console.run.run_samples import Sample, samples
+from console.run.suggested_commands import next_commands
+from console.run.time_breakdown import explained, explained_object
+from console.terminal.opened_database import Database
+from console.terminal.terminal import count_of, human_duration, shortened, stdout
 from models.answers import Task
-from models.findings import Findings, findings
 from models.jobs import JobStatus
 from models.progress import RunProgress
-from models.spending import Charged
+from models.queries.run_findings import Findings, findings
+from models.usage import Charged
 from producer import Submitted
 
 _SAMPLE_NOTES = 8

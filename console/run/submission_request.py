@@ -12,10 +12,10 @@ from models.jobs import Serving
 from models.settings import Settings
 from producer import Progress, Submitted
 from producer import submit as submit_to
-from producer.columns import ColumnChoice
-from producer.presets import Preset, preset_named
-from producer.sources import NO_SOURCE, Source, open_sources
-from producer.sql import SqlQuery
+from producer.records.columns import ColumnChoice
+from producer.records.table_presets import Preset, preset_named
+from producer.sources.sources import NO_SOURCE, Source, open_sources
+from producer.sources.sql_query import SqlQuery
 
 _TASKS = ("entities", "summary")
 """Where nothing is asked by name: what needs no further words."""

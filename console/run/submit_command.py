@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from console import redis_client
-from console.asking import Asked
-from console.database import database
-from console.embedded import embedded_url, make_home, with_redis
-from console.progress import voice
-from console.terminal import count_of, typed
-from console.weights import serving_of
+from console.processes import redis_client
+from console.processes.embedded_redis import embedded_url, make_home, with_redis
+from console.processes.weights_preparation import serving_of
+from console.run.submission_request import Asked
+from console.terminal.opened_database import database
+from console.terminal.progress_bar import voice
+from console.terminal.terminal import count_of, typed
 from models.settings import Settings, load_settings
 from producer import Progress, Submitted
-from worker.weights import is_prepared
+from worker.engine.weights import is_prepared
 
 
 def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:

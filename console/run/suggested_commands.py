@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.samples import Sample
-from console.terminal import typed
-from models.findings import Findings
+from console.run.run_samples import Sample
+from console.terminal.terminal import typed
 from models.progress import RunProgress
+from models.queries.run_findings import Findings
 
 _BY_LABEL = (
     "SELECT label, assertion, COUNT(*) AS mentions FROM v_entities WHERE is_newest"

@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from models.spending import Charged, Spent
+from models.usage import Charged, Spent
 
 IDLE_TARGET = 0.05
 CONSTRAIN_TARGET = 0.05

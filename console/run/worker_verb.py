@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-from console import children, locks
-from console.database import database
-from console.embedded import make_home, start_redis, with_redis
-from console.progress import voice
-from console.terminal import typed
-from console.weights import serving_of
-from console.worker_process import arguments, environment, lock_path
+from console.processes import child_process, file_locks
+from console.processes.embedded_redis import make_home, start_redis, with_redis
+from console.processes.weights_preparation import serving_of
+from console.processes.worker_process import arguments, environment, lock_path
+from console.terminal.opened_database import database
+from console.terminal.progress_bar import voice
+from console.terminal.terminal import typed
 from models.settings import load_settings
 
 
@@ -26,8 +26,8 @@ def serve() -> int:
         redis = start_redis(settings)
         settings = with_redis(settings, redis.url)
         if redis.child is not None:
-            children.hand_over(redis.child)
-    lock = locks.taken(lock_path(settings, serving.id))
+            child_process.hand_over(redis.child)
+    lock = file_locks.taken(lock_path(settings, serving.id))
     if lock is not None:
         os.set_inheritable(lock, True)
     speaking.say(f"Loading the weights. Ctrl-C stops; to give it work, type: {typed('submit', 'NOTES')}")

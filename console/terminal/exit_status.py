@@ -16,7 +16,7 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from console.terminal import typed
+from console.terminal.terminal import typed
 from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError, UsageError
 

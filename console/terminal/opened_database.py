@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from console.terminal import stdout
-from models import roles, schema
-from models.opening import opened_database
-from models.queries import Queries
+from console.terminal.terminal import stdout
+from models.migrations import database_roles, schema_version
+from models.queries.queries import Queries
+from models.security.open_database import opened_database
 from models.settings import Settings, load_settings
-from models.store import Store
+from models.store.store import Store
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,11 +35,11 @@ def database(settings: Settings) -> Iterator[Database]:
     """
     engine = opened_database(settings)
     try:
-        found = schema.state(engine)
+        found = schema_version.state(engine)
         if found == "empty" or (found == "behind" and is_embedded(settings)):
-            schema.upgrade(engine)
+            schema_version.upgrade(engine)
         else:
-            schema.check(engine)
+            schema_version.check(engine)
         yield Database(engine, Store(engine, actor=settings.actor), Queries(engine))
     finally:
         engine.dispose()
@@ -53,9 +53,9 @@ def is_embedded(settings: Settings) -> bool:
 def upgrade() -> int:
     """`notemill db upgrade`."""
     engine = opened_database(load_settings())
-    before = schema.state(engine)
-    schema.upgrade(engine)
-    roles.grant_anew(engine)
+    before = schema_version.state(engine)
+    schema_version.upgrade(engine)
+    database_roles.grant_anew(engine)
     words = "had all it needs" if before == "current" else "has its tables and views now"
     stdout().print(f"{shown(engine)} {words}.", soft_wrap=True)
     return 0
@@ -64,7 +64,7 @@ def upgrade() -> int:
 def check() -> int:
     """`notemill db check`. Raises SchemaError where something is to be done."""
     engine = opened_database(load_settings())
-    schema.check(engine)
+    schema_version.check(engine)
     stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
     return 0
 
@@ -72,8 +72,8 @@ def check() -> int:
 def make_roles() -> int:
     """`notemill db roles`. Raises UsageError on SQLite."""
     engine = opened_database(load_settings())
-    schema.check(engine)
-    for role in roles.create(engine):
+    schema_version.check(engine)
+    for role in database_roles.create(engine):
         stdout().print(role, soft_wrap=True)
     return 0
 

@@ -8,8 +8,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
-from console.pace import Pace
-from console.terminal import human_duration, stderr
+from console.terminal.terminal import human_duration, stderr
+from console.terminal.throughput import Pace
 
 _SECONDS_BETWEEN_LINES = 10.0
 

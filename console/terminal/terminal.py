@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.visible import pictures
+from models.control_characters import pictures
 
 _WIDTH_WITHOUT_TERMINAL = 120
 

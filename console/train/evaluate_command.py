@@ -9,14 +9,14 @@ from typing import Any
 
 from rich.table import Table
 
-from console.results import whole_file
-from console.terminal import count_of, harmless, stderr, stdout
+from console.inspect.results_command import whole_file
+from console.terminal.terminal import count_of, harmless, stderr, stdout
 from models.errors import UsageError
 from models.settings import load_settings
-from training.curves import draw_calibration
-from training.evaluation.evaluating import Plan
-from training.evaluation.evaluating import evaluate as evaluate_plan
-from training.evaluation.pages import errors_page
+from training.evaluation.error_pages import errors_page
+from training.evaluation.evaluate import Plan
+from training.evaluation.evaluate import evaluate as evaluate_plan
+from training.finetune.curves import draw_calibration
 
 _ROW_NAMES = {
     "by_label": "",

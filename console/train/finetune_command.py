@@ -9,17 +9,17 @@ from typing import Any
 
 from rich.table import Table
 
-from console.errors import PROBLEM
-from console.terminal import human_duration, stderr, stdout
+from console.terminal.exit_status import PROBLEM
+from console.terminal.terminal import human_duration, stderr, stdout
 from models.errors import UsageError
 from models.labels import load_labels
+from models.security.training_provenance import remember_folder
 from models.settings import Settings, load_settings
-from models.trained_on import remember_folder
-from training.memory_plan import TrainingPlan, gib, plan_training
-from training.recipe import Recipe, load_recipe
-from worker.memory import GIB
-from worker.shapes import CONFIGS, Shape, shape_of_folder
-from worker.weights import is_prepared, prepared_folder
+from training.finetune.training_memory import TrainingPlan, gib, plan_training
+from training.finetune.training_recipe import Recipe, load_recipe
+from worker.engine.memory.memory_plan import GIB
+from worker.engine.memory.model_shape import CONFIGS, Shape, shape_of_folder
+from worker.engine.weights import is_prepared, prepared_folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def finetune_weights(wanted: Wanted, *, gib_of_card: float | None, is_plan: bool
         return _show_plan(settings, recipe, gib_of_card or 8.0, as_json=as_json)
     if wanted.data is None or wanted.output is None:
         raise UsageError("say what to train on and where to: --data PREPARED --output FOLDER")
-    from training.fine_tuning import Asked, finetune
+    from training.finetune.finetune import Asked, finetune
 
     asked = Asked(
         data=wanted.data,

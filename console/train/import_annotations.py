@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.terminal import count_of, stdout, typed
+from console.terminal.terminal import count_of, stdout, typed
 from models.errors import UsageError
 from models.labels import load_labels
 from models.settings import load_settings
-from training.annotations import import_annotations, write_notes
-from training.prepared import open_private
+from training.data.annotations import import_annotations, write_notes
+from training.data.prepared_folder import open_private
 
 
 def import_notes(source: Path, output: Path, maps: Sequence[str], *, as_json: bool) -> int:

@@ -6,16 +6,16 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.terminal import stdout
+from console.terminal.terminal import stdout
 from models.errors import UsageError
+from models.security.training_provenance import remember_folder
 from models.settings import load_settings
-from models.trained_on import remember_folder
-from worker.lexicon import FILE
+from worker.learned.lexicon import FILE
 
 
 def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json: bool) -> int:
     """Prints how many names each label has now. `lists`: LABEL=FILE. Raises NotemillError."""
-    from training.lexicon import add_lexicon
+    from training.calibration.lexicon_builder import add_lexicon
 
     files: dict[str, list[Path]] = {}
     for one in lists:

@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console.terminal import stderr, stdout
+from console.terminal.terminal import stderr, stdout
+from models.security.training_provenance import remember_folder
 from models.settings import load_settings
-from models.trained_on import remember_folder
-from worker.weights import prepared_folder
+from worker.engine.weights import prepared_folder
 
 if TYPE_CHECKING:
-    from training.gguf_files import FileType
+    from training.finetune.gguf_files import FileType
 
 
 def merge_adapter(adapter: Path, output: Path, weights: str | None, gguf: FileType | None) -> int:
     """Prints the folder. Raises NotemillError."""
-    from training.merging import merge
+    from training.finetune.merge_adapter import merge
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})

@@ -10,12 +10,12 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from console.terminal import count_of, harmless, human_duration, stdout, typed
+from console.terminal.terminal import count_of, harmless, human_duration, stdout, typed
 from models.errors import UsageError
+from models.security.training_provenance import remember_folder
 from models.settings import load_settings
-from models.trained_on import remember_folder
-from training.inspecting import Inspection, inspect
-from training.preparing import Asked, prepare, training_files
+from training.data.inspect_dataset import Inspection, inspect
+from training.data.prepare import Asked, prepare, training_files
 
 _SHOWN = 700
 """Characters of a sample."""

@@ -6,13 +6,13 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.terminal import stderr, stdout
+from console.terminal.terminal import stderr, stdout
 from models.settings import load_settings
 
 
 def join_search(adapter: Path, data: Sequence[Path], weights: str | None, limit: int, as_json: bool) -> int:
     """Prints the weights and how good they are where they were fitted. Raises NotemillError."""
-    from training.joining import join
+    from training.calibration.fit_ranking import join
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})

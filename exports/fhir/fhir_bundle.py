@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from exports import about
-from exports.fhir_entities import entity_resource, passage_resource
-from exports.fhir_parts import AI_ASSERTED, attachment, derived_from, reference, subject, urn
+from exports import export_metadata
+from exports.fhir.fhir_entities import entity_resource, passage_resource
+from exports.fhir.fhir_parts import AI_ASSERTED, attachment, derived_from, reference, subject, urn
 from exports.vocabulary import Vocabulary
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 
@@ -59,8 +59,8 @@ def _derived(note: ExportedNote, vocabulary: Vocabulary) -> Iterable[tuple[dict[
 
 
 def _source(note: ExportedNote) -> dict[str, Any]:
-    written = about.moment(note)
-    title, encounter = about.title(note), about.encounter(note)
+    written = export_metadata.moment(note)
+    title, encounter = export_metadata.title(note), export_metadata.encounter(note)
     dated = {"date": written.astimezone().isoformat()} if written else {}
     met = {"context": {"encounter": [reference("Encounter", encounter)]}} if encounter else {}
     return {

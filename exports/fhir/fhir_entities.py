@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from exports import about
-from exports.fhir_parts import AI_ASSERTED, codeable, derived_from, reference, subject, urn
+from exports import export_metadata
+from exports.fhir.fhir_parts import AI_ASSERTED, codeable, derived_from, reference, subject, urn
 from exports.vocabulary import Concept
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _NOT_THE_PATIENTS = {"family", "conditional"}
 _VERIFICATION = {"present": "unconfirmed", "historical": "unconfirmed", "possible": "provisional"}
@@ -81,7 +81,7 @@ def _medication(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]
         dosage["route"] = of_kind["route"]
     if "frequency" in of_kind:
         dosage["timing"] = {"code": of_kind["frequency"]}
-    encounter = about.encounter(note)
+    encounter = export_metadata.encounter(note)
     return {
         "resourceType": "MedicationStatement",
         "status": _TAKEN.get(entity["assertion"], "unknown"),
@@ -109,5 +109,5 @@ def _observation(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any
 
 
 def _met(note: ExportedNote) -> dict[str, Any]:
-    encounter = about.encounter(note)
+    encounter = export_metadata.encounter(note)
     return {"encounter": reference("Encounter", encounter)} if encounter else {}

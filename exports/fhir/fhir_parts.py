@@ -7,9 +7,9 @@ import json
 from typing import Any
 from uuid import UUID, uuid5
 
-from exports import about
+from exports import export_metadata
 from exports.vocabulary import Concept
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _NAMESPACE = UUID("5f6d1d6e-6f5c-5a0e-9a4a-1d3c7b8f2e10")
 """Made once at random; with it equal notes and recipes get equal ids."""
@@ -39,7 +39,7 @@ def reference(kind: str, value: str) -> dict[str, Any]:
 
 def subject(note: ExportedNote) -> dict[str, Any]:
     """The patient; R4 wants one in a Condition even where the source named nobody."""
-    patient = about.patient(note)
+    patient = export_metadata.patient(note)
     return reference("Patient", patient) if patient else {"type": "Patient", "display": "not stated"}
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import exc
 
-from exports import omop, omop_views
-from exports.omop_tables import METADATA, NOTE, NOTE_NLP
+from exports.omop import omop_rows, omop_views
+from exports.omop.omop_tables import METADATA, NOTE, NOTE_NLP
 from exports.vocabulary import Vocabulary
 from models.errors import NotemillError, UsageError
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _NOTES_A_BATCH = 200
 """Of 200 kB each these are 40 MB."""
@@ -26,7 +26,7 @@ _POSTGRESQL = {"postgres", "postgresql"}
 
 
 def write_database(
-    notes: Iterable[ExportedNote], url: str, ids: omop.NoteIds, vocabulary: Vocabulary
+    notes: Iterable[ExportedNote], url: str, ids: omop_rows.NoteIds, vocabulary: Vocabulary
 ) -> None:
     """Makes the tables where they are missing, and the typed views on SQLite and PostgreSQL.
 
@@ -53,8 +53,8 @@ def _write(
     is_ours = NOTE_NLP.c.nlp_system.like("notemill %")
     connection.execute(sa.delete(NOTE_NLP).where(NOTE_NLP.c.note_id.in_(notes), is_ours))
     there = set(connection.scalars(sa.select(NOTE.c.note_id).where(NOTE.c.note_id.in_(notes))))
-    new = [omop.note_row(note, number) for number, note in notes.items() if number not in there]
-    found = [row for number, note in notes.items() for row in omop.nlp_rows(note, number, vocabulary)]
+    new = [omop_rows.note_row(note, number) for number, note in notes.items() if number not in there]
+    found = [row for number, note in notes.items() for row in omop_rows.nlp_rows(note, number, vocabulary)]
     numbered = [{**row, "note_nlp_id": last_id + place} for place, row in enumerate(found, start=1)]
     for table, rows in ((NOTE, new), (NOTE_NLP, numbered)):
         if rows:

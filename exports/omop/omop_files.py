@@ -9,13 +9,13 @@ import csv
 from collections.abc import Iterable
 from pathlib import Path
 
-from exports import omop, omop_views
+from exports.omop import omop_rows, omop_views
 from exports.vocabulary import Vocabulary
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 
 def write_files(
-    notes: Iterable[ExportedNote], folder: Path, ids: omop.NoteIds, vocabulary: Vocabulary
+    notes: Iterable[ExportedNote], folder: Path, ids: omop_rows.NoteIds, vocabulary: Vocabulary
 ) -> None:
     """Two files with the columns of the CDM in its order; an empty cell is a null."""
     last_id = 0
@@ -25,14 +25,14 @@ def write_files(
     ):
         note_rows, nlp_rows = (
             csv.DictWriter(file, columns)
-            for file, columns in ((note_file, omop.NOTE_COLUMNS), (nlp_file, omop.NLP_COLUMNS))
+            for file, columns in ((note_file, omop_rows.NOTE_COLUMNS), (nlp_file, omop_rows.NLP_COLUMNS))
         )
         note_rows.writeheader()
         nlp_rows.writeheader()
         for note in notes:
             note_id = ids.of(note)
-            note_rows.writerow(omop.note_row(note, note_id))
-            for row in omop.nlp_rows(note, note_id, vocabulary):
+            note_rows.writerow(omop_rows.note_row(note, note_id))
+            for row in omop_rows.nlp_rows(note, note_id, vocabulary):
                 last_id += 1
                 nlp_rows.writerow({"note_nlp_id": last_id, **row})
     views = ";\n\n".join(omop_views.statements("postgresql"))

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exports import about
+from exports import export_metadata
 from exports.vocabulary import Vocabulary
-from models.exporting import ExportedNote
+from models.queries.note_export import ExportedNote
 
 _SNIPPET_CHARACTERS = 250
 _VARIANT_CHARACTERS = 250
@@ -51,26 +51,28 @@ class NoteIds:
 
 def note_ids(external_ids: Iterator[str]) -> NoteIds:
     """Notes that came from a `note` table keep their note_id. Mixed, two notes could get one number."""
-    return NoteIds(all(about.whole_number(one) is not None and one[:1] != "0" for one in external_ids))
+    return NoteIds(
+        all(export_metadata.whole_number(one) is not None and one[:1] != "0" for one in external_ids)
+    )
 
 
 def note_row(note: ExportedNote, note_id: int) -> dict[str, Any]:
     """What the source did not say is 0 or empty, as the CDM has it."""
-    written = about.moment(note) or datetime.fromisoformat(note.registered_at)
-    given = {name: about.whole_number(note.metadata.get(name)) for name in NOTE_COLUMNS}
+    written = export_metadata.moment(note) or datetime.fromisoformat(note.registered_at)
+    given = {name: export_metadata.whole_number(note.metadata.get(name)) for name in NOTE_COLUMNS}
     return {
         **given,
         "note_id": note_id,
-        "person_id": about.whole_number(about.patient(note)) or _NO_CONCEPT,
+        "person_id": export_metadata.whole_number(export_metadata.patient(note)) or _NO_CONCEPT,
         "note_date": written.date(),
         "note_datetime": written.replace(tzinfo=None),
         "note_type_concept_id": given["note_type_concept_id"] or _NO_CONCEPT,
         "note_class_concept_id": given["note_class_concept_id"] or _NO_CONCEPT,
-        "note_title": about.title(note)[:_TITLE_CHARACTERS] or None,
+        "note_title": export_metadata.title(note)[:_TITLE_CHARACTERS] or None,
         "note_text": note.text,
         "encoding_concept_id": given["encoding_concept_id"] or UTF_8_CONCEPT,
         "language_concept_id": given["language_concept_id"] or ENGLISH_CONCEPT,
-        "visit_occurrence_id": about.whole_number(about.encounter(note)),
+        "visit_occurrence_id": export_metadata.whole_number(export_metadata.encounter(note)),
         "note_source_value": note.external_id[:_SOURCE_VALUE_CHARACTERS],
     }
 

@@ -1,1 +1,4 @@
-"""How the tables came to be, step by step; run by `models.schema`."""
+"""Migrations of the schema, step by step, its version, and the database roles.
+
+Run by `models.migrations.schema_version`.
+"""

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, Engine, inspect, text
 
-from models.database import DatabaseError, reading, writing
 from models.errors import UsageError
-from models.schema import VERSION_TABLE
-from models.tables import Base
+from models.migrations.schema_version import VERSION_TABLE
+from models.schema.database import DatabaseError, reading, writing
+from models.schema.tables import Base
 
 PRODUCER, WORKER, ANALYST = "notemill_producer", "notemill_worker", "notemill_analyst"
 _EVERYBODY = {VERSION_TABLE: "SELECT", "audit": "SELECT, INSERT", "data_keys": "SELECT"}

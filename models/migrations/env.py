@@ -1,4 +1,4 @@
-"""Alembic runs this file around the migrations, on the connection that `models.schema` hands over.
+"""Alembic runs this file around the migrations, on the connection that `models.migrations.schema_version` hands over.
 
 Views are not migrated: they hold nothing, so all are dropped before and made anew after the tables,
 where those are the newest; a step on the way there may lack what the views show.
@@ -11,14 +11,14 @@ from typing import Any, cast
 from alembic import context
 from sqlalchemy import Connection
 
-from models import views
-from models.schema import VERSION_TABLE
+from models.migrations.schema_version import VERSION_TABLE
+from models.schema import views
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     version_table=VERSION_TABLE,
-    # One transaction for all steps, the one that models.schema has opened.
+    # One transaction for all steps, the one that models.migrations.schema_version has opened.
     transaction_per_migration=False,
 )
 

@@ -14,8 +14,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from models import keyring
-from models.database import DatabaseError, reading, writing
+from models.schema.database import DatabaseError, reading, writing
+from models.security import data_keys
 
 SchemaState = Literal["empty", "current", "behind", "ahead"]
 VERSION_TABLE = "notemill_schema"
@@ -35,7 +35,7 @@ def upgrade(engine: Engine) -> None:
         if _state(connection) == "ahead":
             raise SchemaError(_AHEAD.format(url=_shown(engine)))
         command.upgrade(_config(connection), "head")
-    keyring.prepare(engine)
+    data_keys.prepare(engine)
 
 
 def downgrade(engine: Engine) -> None:
@@ -61,7 +61,7 @@ def check(engine: Engine) -> None:
             raise SchemaError(f"the tables in {_shown(engine)} are older: type `notemill db upgrade`.")
         case "ahead":
             raise SchemaError(_AHEAD.format(url=_shown(engine)))
-    keyring.prepare(engine)
+    data_keys.prepare(engine)
 
 
 _AHEAD = "the tables in {url} were made by a newer notemill: update this one."
@@ -81,7 +81,7 @@ def _state(connection: Connection) -> SchemaState:
 
 def _config(connection: Connection) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("script_location", str(Path(__file__).parent))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     return config

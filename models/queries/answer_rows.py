@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, select
 from sqlalchemy.orm import DeclarativeBase
 
-from models.answer_tables import (
+from models.answers import Task
+from models.schema.answer_tables import (
     EntityAttributeRow,
     EntityRow,
     PassageRow,
@@ -17,7 +18,6 @@ from models.answer_tables import (
     SummarySentenceRow,
     SummarySourceRow,
 )
-from models.answers import Task
 
 AnyRow = Row[*tuple[Any, ...]]
 Key = tuple[int, ...]

@@ -8,9 +8,9 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine, func, select
 
 from models.answers import Task
-from models.database import reading
 from models.jobs import JobStatus
-from models.tables import OWED_OR_RUNNING, JobRow
+from models.schema.database import reading
+from models.schema.tables import OWED_OR_RUNNING, JobRow
 
 
 class Waiting(BaseModel):

@@ -8,15 +8,15 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import ColumnElement, Engine, Select, and_, exists, func, select
 from sqlalchemy.orm import aliased
 
-from models.answer_tables import PassageRow
 from models.answers import Task
-from models.database import reading
 from models.documents import StoredDocument
-from models.findings import Findings, findings
 from models.jobs import JobStatus
-from models.listing import Filter, Page, documents_statement, listed
 from models.outcomes import Reason
-from models.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow, TextRow
+from models.queries.document_list import Filter, Page, documents_statement, listed
+from models.queries.run_findings import Findings, findings
+from models.schema.answer_tables import PassageRow
+from models.schema.database import reading
+from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow, TextRow
 
 
 class _Frozen(BaseModel):
@@ -46,7 +46,7 @@ class Browsing:
     """Reads from one database; safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
-        """`engine` comes from `models.database.connect`."""
+        """`engine` comes from `models.schema.database.connect`."""
         self._engine = engine
 
     def documents(

@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import Engine, func, select
 
-from models import correcting, results
 from models.answers import Task
-from models.correction_tables import CorrectionRow
 from models.corrections import Verdict, with_verdicts
-from models.database import reading
 from models.jobs import JobStatus
-from models.tables import DocumentRow, TextRow
+from models.queries import results
+from models.schema.correction_tables import CorrectionRow
+from models.schema.database import reading
+from models.schema.tables import DocumentRow, TextRow
+from models.store import correction_rows
 
 
 def annotated_notes(engine: Engine) -> Iterator[dict[str, Any]]:
@@ -36,7 +37,7 @@ def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any
     columns = select(DocumentRow.external_id, TextRow.text).where(DocumentRow.id == document_id)
     with reading(engine) as connection:
         note = connection.execute(columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)).one()
-        corrections = correcting.of_text(connection, text_sha256)
+        corrections = correction_rows.of_text(connection, text_sha256)
     answers = results.stream(engine, results.of_document(document_id, None))
     newest: list[dict[str, Any]] = next(
         (

@@ -13,12 +13,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select
 
-from models.answer_tables import EntityRow, SummaryRow, SummarySentenceRow
 from models.answers import Assertion, Task
-from models.correction_tables import CorrectionRow
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow, TextRow
+from models.schema.answer_tables import EntityRow, SummaryRow, SummarySentenceRow
+from models.schema.correction_tables import CorrectionRow
+from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow, TextRow
 
 
 class _Frozen(BaseModel):

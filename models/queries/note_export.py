@@ -10,10 +10,10 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import aliased
 
-from models import results
-from models.database import reading
 from models.jobs import JobStatus
-from models.tables import DocumentRow, JobRow, TextRow
+from models.queries import results
+from models.schema.database import reading
+from models.schema.tables import DocumentRow, JobRow, TextRow
 
 IS_FINISHED = JobRow.status == JobStatus.FINISHED.value
 _DOCUMENTS_A_FETCH = 5_000
@@ -31,7 +31,7 @@ class ExportedNote:
     registered_at: str
     """ISO 8601, UTC."""
     answers: tuple[dict[str, Any], ...]
-    """Finished jobs, as `models.results` describes them."""
+    """Finished jobs, as `models.queries.results` describes them."""
 
     def items(self, name: Literal["entities", "passages"]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
         """Each entity or passage with the answer that it is part of."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from models.database import reading
-from models.tables import DocumentRow
+from models.schema.database import reading
+from models.schema.tables import DocumentRow
 
 NAMING_COLUMNS = frozenset(
     [

@@ -8,30 +8,42 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, func, select
 
-from models import annotated, charging, correcting, exporting, results, schema, word_search
 from models.answers import Task
-from models.claiming import has_suspicion, is_owed, is_served_by
-from models.clock import epoch_now
 from models.corrections import Correction
-from models.database import reading
 from models.documents import StoredDocument
 from models.errors import UsageError
 from models.jobs import JobStatus, Serving
+from models.migrations import schema_version
 from models.progress import RunProgress
-from models.spending import Charged
-from models.tables import IS_RUNNING, IS_URGENT, DocumentRow, JobRow, RunJobRow, RunRow, ServingRow, TextRow
+from models.queries import corrected_notes, note_export, results
+from models.schema import full_text_search
+from models.schema.database import reading
+from models.schema.database_clock import epoch_now
+from models.schema.tables import (
+    IS_RUNNING,
+    IS_URGENT,
+    DocumentRow,
+    JobRow,
+    RunJobRow,
+    RunRow,
+    ServingRow,
+    TextRow,
+)
+from models.store import correction_rows, usage_charging
+from models.store.claims import has_suspicion, is_owed, is_served_by
+from models.usage import Charged
 
 
 class Queries:
     """Reads from one database; safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
-        """`engine` comes from `models.database.connect`."""
+        """`engine` comes from `models.schema.database.connect`."""
         self._engine = engine
 
-    def schema_state(self) -> schema.SchemaState:
+    def schema_state(self) -> schema_version.SchemaState:
         """`empty`, `current`, `behind` or `ahead` of this notemill."""
-        return schema.state(self._engine)
+        return schema_version.state(self._engine)
 
     def current_serving(self) -> Serving | None:
         """What the worker that announced itself last is made of; none where no worker ever did."""
@@ -55,7 +67,7 @@ class Queries:
     def charged(self, run_id: int) -> Charged:
         """What workers have spent on one run. Raises UsageError where there is no such run."""
         with reading(self._engine) as connection:
-            found = charging.charged(connection, run_id)
+            found = usage_charging.charged(connection, run_id)
         if found is None:
             raise _no_run(run_id)
         return found
@@ -95,25 +107,25 @@ class Queries:
         self._require_run(run_id)
         return results.stream(self._engine, results.of_run(run_id, *conditions))
 
-    def exported(self, run_id: int | None = None) -> Iterator[exporting.ExportedNote]:
+    def exported(self, run_id: int | None = None) -> Iterator[note_export.ExportedNote]:
         """Notes with their finished answers, streamed: those of a run, or everybody's newest.
         Raises UsageError where there is no such run."""
         if run_id is not None:
             self._require_run(run_id)
-        return exporting.stream(self._engine, run_id)
+        return note_export.stream(self._engine, run_id)
 
     def exported_count(self, run_id: int | None = None) -> int:
         """How many notes `exported` gives."""
-        return exporting.count(self._engine, run_id)
+        return note_export.count(self._engine, run_id)
 
     def exported_ids(self, run_id: int | None = None) -> Iterator[str]:
         """The external ids of the notes that `exported` gives."""
-        return exporting.external_ids(self._engine, run_id)
+        return note_export.external_ids(self._engine, run_id)
 
-    def find(self, words: str, *, limit: int) -> list[word_search.Found]:
+    def find(self, words: str, *, limit: int) -> list[full_text_search.Found]:
         """The newest summaries and passages in which all of these words stand, the best first.
         Raises UsageError where there is nothing to look for."""
-        return word_search.find(self._engine, words, limit)
+        return full_text_search.find(self._engine, words, limit)
 
     def document(self, reference: str) -> StoredDocument | None:
         """The newest version under an external id, or with `#12` the document whose id is 12."""
@@ -138,11 +150,11 @@ class Queries:
     def corrections_of(self, text_sha256: str) -> list[Correction]:
         """What people said of the mentions of one text, in the order of the note."""
         with reading(self._engine) as connection:
-            return correcting.of_text(connection, text_sha256)
+            return correction_rows.of_text(connection, text_sha256)
 
     def annotated_notes(self) -> Iterator[dict[str, Any]]:
         """One record a corrected note, to train on."""
-        return annotated.annotated_notes(self._engine)
+        return corrected_notes.annotated_notes(self._engine)
 
     def owed_documents(
         self,

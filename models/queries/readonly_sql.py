@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from models.errors import UsageError
-from models.sealed_types import opened
+from models.schema.encrypted_columns import opened
 
 _ALLOWED = {
     sqlite3.SQLITE_TRANSACTION,

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select
 
-from models import answering
 from models.answers import Task
-from models.database import reading
 from models.documents import Document
 from models.errors import UsageError
 from models.jobs import JobStatus, Question
-from models.tables import DocumentRow, JobRow, RecipeRow, TextRow
+from models.queries import answer_rows
+from models.schema.database import reading
+from models.schema.tables import DocumentRow, JobRow, RecipeRow, TextRow
 
 Key = tuple[str, str, str]
 """The note's id, the task, and the query of a search (else '')."""
@@ -67,7 +67,7 @@ def answers(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> di
     names = {document.text_sha256: document.external_id for document in documents}
     with reading(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)
-        found = answering.answers(connection, {(row.id, row.task) for row in rows})
+        found = answer_rows.answers(connection, {(row.id, row.task) for row in rows})
     return {
         (names[row.text_sha256], row.task, str(row.parameters.get("query", ""))): found[row.id]
         for row in rows

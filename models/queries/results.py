@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, select
 from sqlalchemy.orm import aliased
 
-from models.answering import AnyRow, answers
-from models.database import reading
 from models.jobs import JobStatus
-from models.tables import DocumentRow, JobRow, RunJobRow
+from models.queries.answer_rows import AnyRow, answers
+from models.schema.database import reading
+from models.schema.tables import DocumentRow, JobRow, RunJobRow
 
 ROWS_A_FETCH = 500
 """Jobs whose answers are fetched together; what a stream holds in memory at a time."""

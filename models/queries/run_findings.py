@@ -5,10 +5,10 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine, Select, func, select
 
-from models.answer_tables import EntityRow, PassageRow, SummaryRow, SummarySentenceRow
-from models.database import reading
 from models.jobs import JobStatus
-from models.tables import JobRow, RunJobRow, RunRow
+from models.schema.answer_tables import EntityRow, PassageRow, SummaryRow, SummarySentenceRow
+from models.schema.database import reading
+from models.schema.tables import JobRow, RunJobRow, RunRow
 
 
 class Findings(BaseModel):

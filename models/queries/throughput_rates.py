@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, func, select
 
-from models.database import reading
 from models.jobs import JobStatus, Question
-from models.tables import JobRow, RunJobRow, RunRow, TextRow
+from models.schema.database import reading
+from models.schema.tables import JobRow, RunJobRow, RunRow, TextRow
 
 _RUNS = 5
 _LOOKED_AT = 50

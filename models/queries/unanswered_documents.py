@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Engine
 
 from models.answers import Task
-from models.database import reading
 from models.documents import Document
 from models.jobs import JobStatus, Question, Recipe
-from models.registering import JobKey, stored_jobs
+from models.schema.database import reading
+from models.store.registration import JobKey, stored_jobs
 
 _ENDED = (JobStatus.FINISHED, JobStatus.FAILED)
 

@@ -12,8 +12,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.answers import Assertion
-from models.sealed_types import SealedJson, SealedText
-from models.tables import CLUSTERED, Base, one_of
+from models.schema.encrypted_columns import SealedJson, SealedText
+from models.schema.tables import CLUSTERED, Base, one_of
 
 
 def _span_checks() -> tuple[CheckConstraint, CheckConstraint]:

@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
-from models.sealed_types import SealedJson, SealedText
+from models.schema.encrypted_columns import SealedJson, SealedText
 
 Row = Mapping[str, Any]
 Fixed = tuple[tuple[str, Any], ...]

@@ -8,9 +8,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.answers import Assertion
-from models.clock import utc_now
 from models.corrections import Verdict
-from models.tables import CLUSTERED, Base, one_of
+from models.schema.database_clock import utc_now
+from models.schema.tables import CLUSTERED, Base, one_of
 
 
 class CorrectionRow(Base):

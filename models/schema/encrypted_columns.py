@@ -1,6 +1,6 @@
 """Columns whose values are sealed where the database has keys, and plain where it has none.
 
-The keys come with the engine's own dialect (`models.database.connect`), so that no global holds them.
+The keys come with the engine's own dialect (`models.schema.database.connect`), so that no global holds them.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from typing import Any, Protocol, cast
 from sqlalchemy import JSON, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from models.sealing import PLAIN, PREFIX, KeyMissingError
+from models.schema.field_encryption import PLAIN, PREFIX, KeyMissingError
 
 ATTRIBUTE = "notemill_keyring"
 """Of the dialect."""
 
 
 class Opener(Protocol):
-    """What the types need of `models.keyring.Keyring`."""
+    """What the types need of `models.security.data_keys.Keyring`."""
 
     def sealed(self, text: str) -> str: ...
     def opened(self, sealed: str) -> str: ...

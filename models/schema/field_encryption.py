@@ -1,6 +1,6 @@
 """Encryption at rest: text columns sealed with AES-GCM under a data key, the data keys under a master key.
 
-What the columns' types do with it is in `models.sealed_types`, where the keys are kept in `models.keyring`.
+What the columns' types do with it is in `models.schema.encrypted_columns`, where the keys are kept in `models.security.data_keys`.
 Lengths, spans, labels, ids and times stay readable; so does the sha256 of each text.
 """
 

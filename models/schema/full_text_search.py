@@ -11,9 +11,9 @@ from typing import Literal
 
 from sqlalchemy import Engine, text
 
-from models.database import reading
 from models.errors import UsageError
-from models.sealed_types import ATTRIBUTE
+from models.schema.database import reading
+from models.schema.encrypted_columns import ATTRIBUTE
 
 PASSAGES_A_JOB = 100_000
 """A passage's number in the index of SQLite is its job's times this, plus its position."""

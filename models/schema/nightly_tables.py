@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, ForeignKey
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.clock import utc_now
-from models.tables import CLUSTERED, Base
+from models.schema.database_clock import utc_now
+from models.schema.tables import CLUSTERED, Base
 
 
 class NightRow(Base):

@@ -1,6 +1,6 @@
 """The tables of documents, runs and jobs: what is kept, what refers to what, and what cannot be.
 
-What a job answered is in `models.answer_tables`. `…_at` is a time in UTC, `…_epoch` seconds since 1970
+What a job answered is in `models.schema.answer_tables`. `…_at` is a time in UTC, `…_epoch` seconds since 1970
 by the database's clock.
 """
 
@@ -25,10 +25,10 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.answers import Task
-from models.clock import UtcDateTime, utc_now
 from models.jobs import JobStatus
-from models.sealed_types import SealedText
-from models.spent_columns import SpentColumns
+from models.schema.database_clock import UtcDateTime, utc_now
+from models.schema.encrypted_columns import SealedText
+from models.schema.usage_columns import SpentColumns
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:

@@ -1,4 +1,4 @@
-"""The columns of `models.spending.Spent` in a table: a row of `runs` has what was spent on it."""
+"""The columns of `models.usage.Spent` in a table: a row of `runs` has what was spent on it."""
 
 from __future__ import annotations
 

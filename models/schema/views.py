@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from models.jobs import fingerprint
-from models.spending import NAMES
+from models.usage import NAMES
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -47,7 +47,7 @@ SELECT d.external_id, d.id AS document_id, d.source, d.text_sha256, d.registered
               WHERE newer_document.external_id = d.external_id AND newer_document.id > d.id) AS is_newest
 FROM documents d
 """
-# What sources call it, in the order of `exports.about`.
+# What sources call it, in the order of `exports.export_metadata`.
 _METADATA = {
     "patient": ("patient", "person_id", "subject_id", "patient_id"),
     "encounter": ("encounter", "visit_occurrence_id", "hadm_id", "encounter_id"),
@@ -132,7 +132,7 @@ JOIN texts x ON x.sha256 = j.text_sha256
 """
 
 # Of a finished job the ranges that were read and, between them, those that were not: only white space, or the
-# store refuses the answer (models.grounded). Of any other job nothing counts as read, and why.
+# store refuses the answer (models.store.answer_validation). Of any other job nothing counts as read, and why.
 _RANGE = f"SELECT {_DOCUMENT}, j.id AS job_id, j.task, j.status"
 _COVERAGE = f"""
 {_RANGE}, {{range_start}} AS span_start, {{range_end}} AS span_end, 1 = 1 AS is_read, NULL AS reason

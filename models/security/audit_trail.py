@@ -19,8 +19,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.database import reading
-from models.tables import Base
+from models.schema.database import reading
+from models.schema.tables import Base
 
 FIRST_HASH = "0" * 64
 """What the first row names as the hash before it."""

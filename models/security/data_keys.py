@@ -12,10 +12,10 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, delete, func, insert, inspect, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.clock import utc_now
-from models.database import reading, writing
-from models.sealed_types import ATTRIBUTE
-from models.sealing import (
+from models.schema.database import reading, writing
+from models.schema.database_clock import utc_now
+from models.schema.encrypted_columns import ATTRIBUTE
+from models.schema.field_encryption import (
     KeyMissingError,
     fingerprint_of,
     new_key,
@@ -25,7 +25,7 @@ from models.sealing import (
     unwrap,
     wrap,
 )
-from models.tables import Base
+from models.schema.tables import Base
 
 
 class DataKeyRow(Base):

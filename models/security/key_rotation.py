@@ -8,13 +8,14 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Engine, Table, Text, bindparam, cast, select, tuple_, update
 
-from models import answer_tables, audit
-from models.database import reading, writing
 from models.errors import UsageError
-from models.keyring import DataKeyRow, keyring_of, retire
-from models.sealed_types import SealedJson, SealedText
-from models.sealing import PREFIX
-from models.tables import Base
+from models.schema import answer_tables
+from models.schema.database import reading, writing
+from models.schema.encrypted_columns import SealedJson, SealedText
+from models.schema.field_encryption import PREFIX
+from models.schema.tables import Base
+from models.security import audit_trail
+from models.security.data_keys import DataKeyRow, keyring_of, retire
 
 _ROWS_A_BATCH = 500
 assert answer_tables  # its columns are among those that are sealed
@@ -54,7 +55,7 @@ def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = l
     with writing(engine) as connection:
         retire(connection, number)
         subject = {"key": number, "rows": rows, "wrapped_anew": wrapped}
-        audit.append(connection, audit.Action.REKEY, subject, actor=actor)
+        audit_trail.append(connection, audit_trail.Action.REKEY, subject, actor=actor)
     return Rekeyed(number, rows, wrapped)
 
 

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 
 from models.errors import UsageError
-from models.sealing import KEY_BYTES
+from models.schema.field_encryption import KEY_BYTES
 from models.settings import Settings
 
 _COMMAND_SECONDS = 60

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from sqlalchemy import Engine
 
-from models.database import connect
-from models.keyring import hand_over
-from models.master_keys import master_keys
+from models.schema.database import connect
+from models.security.data_keys import hand_over
+from models.security.master_keys import master_keys
 from models.settings import Settings
 
 
 def opened_database(settings: Settings) -> Engine:
-    """See models.database.connect. Raises MasterKeyError too; whether a key fits, `schema.check` says."""
+    """See models.schema.database.connect. Raises MasterKeyError too; whether a key fits, `schema.check` says."""
     masters = master_keys(settings)
     engine = connect(settings.effective_database_url)
     hand_over(engine, masters)

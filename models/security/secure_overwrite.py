@@ -12,8 +12,8 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, PoolProxiedConnection, text
 
-from models.database import BUSY_TIMEOUT_SECONDS
-from models.tables import Base
+from models.schema.database import BUSY_TIMEOUT_SECONDS
+from models.schema.tables import Base
 
 _SECONDS_BETWEEN_ATTEMPTS = 0.2
 

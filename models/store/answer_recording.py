@@ -1,4 +1,4 @@
-"""Answers and failures into rows. Functions on an open transaction; `models.store` opens it."""
+"""Answers and failures into rows. Functions on an open transaction; `models.store.store` opens it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, select
 from sqlalchemy.orm import DeclarativeBase
 
-from models.answer_tables import (
+from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
+from models.jobs import Job, JobStatus
+from models.outcomes import Failed, Finished, Outcome
+from models.schema.answer_tables import (
     EntityAttributeRow,
     EntityRow,
     PassageRow,
@@ -16,13 +19,10 @@ from models.answer_tables import (
     SummarySentenceRow,
     SummarySourceRow,
 )
-from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
-from models.bulk import insert_each, is_among, update_each
-from models.clock import utc_now
-from models.jobs import Job, JobStatus
-from models.leases import held_claims, take_deaths_back
-from models.outcomes import Failed, Finished, Outcome
-from models.tables import AttemptEnd, AttemptRow, JobRow, TextRow
+from models.schema.bulk_statements import insert_each, is_among, update_each
+from models.schema.database_clock import utc_now
+from models.schema.tables import AttemptEnd, AttemptRow, JobRow, TextRow
+from models.store.leases import held_claims, take_deaths_back
 
 Rows = list[dict[str, Any]]
 Ended = tuple[Job, Outcome]

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement, Connection, exists, func, select, update
 
-from models.clock import utc_now
 from models.errors import UsageError
 from models.jobs import JobStatus
-from models.tables import JobRow, RunJobRow, RunRow
+from models.schema.database_clock import utc_now
+from models.schema.tables import JobRow, RunJobRow, RunRow
 
 _LOCK_NUMBER = 0x6E6F7465
 """Of the advisory lock on PostgreSQL, any constant; on SQLite there is one writer anyway."""

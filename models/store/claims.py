@@ -1,6 +1,6 @@
-"""Claims: what is owed, and who takes it to work on. What becomes of a claim is in `models.leases`.
+"""Claims: what is owed, and who takes it to work on. What becomes of a claim is in `models.store.leases`.
 
-Functions on an open transaction; `models.store` opens it. All times are the database's.
+Functions on an open transaction; `models.store.store` opens it. All times are the database's.
 """
 
 from __future__ import annotations
@@ -27,14 +27,12 @@ from sqlalchemy import (
     update,
 )
 
-from models.bulk import insert_each, is_among
-from models.cancelling import cancel_unwanted, is_wanted
-from models.clock import epoch_now, utc_now
 from models.jobs import Job, JobStatus, Question, Work
 from models.labels import Label
-from models.leases import NOT_RUNNING, end_attempts, failed, to_pending
 from models.outcomes import Reason
-from models.tables import (
+from models.schema.bulk_statements import insert_each, is_among
+from models.schema.database_clock import epoch_now, utc_now
+from models.schema.tables import (
     IS_SUSPECT,
     OWED_OR_RUNNING,
     AttemptEnd,
@@ -45,6 +43,8 @@ from models.tables import (
     ServingBaseRow,
     TextRow,
 )
+from models.store.cancellation import cancel_unwanted, is_wanted
+from models.store.leases import NOT_RUNNING, end_attempts, failed, to_pending
 
 
 def is_owed() -> ColumnElement[bool]:

@@ -1,4 +1,4 @@
-"""Corrections in SQL: written, taken back, read; on transactions that `models.store` and `.queries` open."""
+"""Corrections in SQL: written, taken back, read; on transactions that `models.store.store` and `.queries` open."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from models.clock import utc_now
-from models.correction_tables import CorrectionRow
 from models.corrections import Correction, Mention
 from models.errors import UsageError
-from models.tables import TextRow
+from models.schema.correction_tables import CorrectionRow
+from models.schema.database_clock import utc_now
+from models.schema.tables import TextRow
 
 _KEY = ("text_sha256", "found_start", "found_end", "found_label")
 

@@ -1,7 +1,7 @@
 """Erasure: documents with everything that hangs on them, some hundreds in a transaction.
 
-Functions on an open transaction; `models.store` opens it. That the bytes are gone from the files too is
-the business of `models.overwriting`.
+Functions on an open transaction; `models.store.store` opens it. That the bytes are gone from the files too is
+the business of `models.security.secure_overwrite`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, text
 from sqlalchemy.orm import aliased
 
-from models import answer_tables, audit
-from models.cancelling import hold_registration
-from models.tables import Base, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+from models.schema import answer_tables
+from models.schema.tables import Base, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+from models.security import audit_trail
+from models.store.cancellation import hold_registration
 
 PATIENT_COLUMNS = ("patient", "patient_id", "subject_id", "person_id", "mrn")
 """Of a document's metadata, in small letters: FHIR's, CSV's, MIMIC's, OMOP's and everybody's."""
@@ -91,7 +92,7 @@ def erase(connection: Connection, erasure: Erasure, limit: int, actor: str) -> E
     )
     if erased.rows:
         subject = {"by": erasure.kind, "documents": ids, "runs": sorted(gone), "rows": erased.rows}
-        audit.append(connection, audit.Action.PURGE, subject, actor=actor)
+        audit_trail.append(connection, audit_trail.Action.PURGE, subject, actor=actor)
     return erased
 
 

@@ -1,6 +1,6 @@
 """Claims that are held: until when without a sign of life, and how they end.
 
-Functions on an open transaction; `models.store` opens it. All times are the database's.
+Functions on an open transaction; `models.store.store` opens it. All times are the database's.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Update, and_, select, update
 
-from models.bulk import is_among
-from models.clock import epoch_now, utc_now
 from models.jobs import Job, JobStatus
 from models.outcomes import Reason
-from models.tables import IS_RUNNING, AttemptEnd, AttemptRow, JobRow
+from models.schema.bulk_statements import is_among
+from models.schema.database_clock import epoch_now, utc_now
+from models.schema.tables import IS_RUNNING, AttemptEnd, AttemptRow, JobRow
 
 NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
 

@@ -1,4 +1,4 @@
-"""What a night writes of itself. Functions on an open transaction; `models.store` opens it."""
+"""What a night writes of itself. Functions on an open transaction; `models.store.store` opens it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, insert, update
 
-from models.clock import utc_now
-from models.night_tables import NightFileRow, NightRow
-from models.nights import FileState
+from models.schema.database_clock import utc_now
+from models.schema.nightly_tables import NightFileRow, NightRow
+from models.store.nights import FileState
 
 
 def begin_night(

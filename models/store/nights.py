@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Engine, exists, func, select
 from sqlalchemy.orm import aliased
 
-from models.database import reading
 from models.documents import Document
 from models.jobs import JobStatus
-from models.night_tables import NightFileRow, NightRow
-from models.tables import DocumentRow, JobRow, RunJobRow, TextRow
+from models.schema.database import reading
+from models.schema.nightly_tables import NightFileRow, NightRow
+from models.schema.tables import DocumentRow, JobRow, RunJobRow, TextRow
 
 _LEFT = [JobStatus.PENDING.value, JobStatus.RUNNING.value, JobStatus.CANCELLED.value]
 _DOCUMENTS_A_FETCH = 200

@@ -1,6 +1,6 @@
 """Registration: a batch of documents and the questions on each, in a handful of statements.
 
-Functions on an open transaction; `models.store` opens it. Texts, documents and jobs that are there
+Functions on an open transaction; `models.store.store` opens it. Texts, documents and jobs that are there
 already are found by their keys and kept.
 """
 
@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection, and_, select, update
 
 from models.answers import Task
-from models.bulk import insert_new
-from models.cancelling import hold_registration
 from models.documents import Document, Refused
 from models.jobs import JobStatus, Question, Recipe
-from models.leaving import leave_run
-from models.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+from models.schema.bulk_statements import insert_new
+from models.schema.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+from models.store.cancellation import hold_registration
+from models.store.withdrawal import leave_run
 
 OTHER_TEXT = "duplicate id with other text"
 SUPERSEDED = "superseded"

@@ -1,4 +1,4 @@
-"""Failed jobs, given another chance. Functions on an open transaction; `models.store` opens it."""
+"""Failed jobs, given another chance. Functions on an open transaction; `models.store.store` opens it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sqlalchemy import ColumnExpressionArgument, Connection, func, select, updat
 
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow
+from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow
 
 
 def retry(connection: Connection, run_id: int | None, reason: Reason | None) -> tuple[int, ...]:

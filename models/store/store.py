@@ -10,42 +10,42 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, insert, update
 
-from models import (
-    audit,
-    cancelling,
-    charging,
-    claiming,
-    correcting,
-    erasing,
-    leases,
-    leaving,
-    night_keeping,
-    recording,
-    registering,
-    retrying,
-)
 from models.answers import Task
-from models.audit import Action
-from models.bulk import insert_new, is_among, put
-from models.clock import epoch_now, utc_now
 from models.corrections import Correction, Mention
-from models.database import reading, writing
 from models.documents import Document
-from models.erasing import Erased, Erasure
-from models.grounded import UngroundedAnswerError, check_finished
 from models.jobs import Job, Question, Recipe, Serving, Work, base_ids
-from models.nights import FileState
 from models.outcomes import Finished, Outcome, Reason
-from models.registering import Registered
-from models.spending import Spent
-from models.tables import DocumentRow, RecipeRow, RunRow, ServingBaseRow, ServingRow
+from models.schema.bulk_statements import insert_new, is_among, put
+from models.schema.database import reading, writing
+from models.schema.database_clock import epoch_now, utc_now
+from models.schema.tables import DocumentRow, RecipeRow, RunRow, ServingBaseRow, ServingRow
+from models.security import audit_trail
+from models.security.audit_trail import Action
+from models.store import (
+    answer_recording,
+    cancellation,
+    claims,
+    correction_rows,
+    leases,
+    night_records,
+    registration,
+    retries,
+    usage_charging,
+    withdrawal,
+)
+from models.store import erasure as erasing
+from models.store.answer_validation import UngroundedAnswerError, check_finished
+from models.store.erasure import Erased, Erasure
+from models.store.nights import FileState
+from models.store.registration import Registered
+from models.usage import Spent
 
 
 class Store:
     """Writes to one database; safe to share between threads."""
 
     def __init__(self, engine: Engine, *, actor: str = "") -> None:
-        """`engine` comes from `models.database.connect`, its tables from `models.schema.upgrade`.
+        """`engine` comes from `models.schema.database.connect`, its tables from `models.migrations.schema_version.upgrade`.
         `actor` is who does what follows, for the audit trail; '': the operating system's user."""
         self._engine = engine
         self._actor = actor
@@ -100,7 +100,7 @@ class Store:
         whose id has another text in this run the later version stays, without versions the first.
         """
         with writing(self._engine) as connection:
-            return registering.register(
+            return registration.register(
                 connection, run_id, documents, questions, recipes, is_urgent=is_urgent
             )
 
@@ -108,7 +108,7 @@ class Store:
         """Takes out of the run what it has under these ids: the source replaced or took back the notes.
         Answers stay, what is owed for this run alone is cancelled. Returns the ids that it had."""
         with writing(self._engine) as connection:
-            return leaving.withdraw(connection, run_id, external_ids)
+            return withdrawal.withdraw(connection, run_id, external_ids)
 
     def begin_night(
         self,
@@ -121,12 +121,12 @@ class Store:
         """Everything of the night is registered: the next one reads what comes after this watermark, and
         files only that are no longer as these are."""
         with writing(self._engine) as connection:
-            night_keeping.begin_night(connection, plan, run_id, watermark, files)
+            night_records.begin_night(connection, plan, run_id, watermark, files)
 
     def end_night(self, run_id: int, report: Mapping[str, Any]) -> None:
         """The night is over; the next one compares itself with `report`, a JSON object."""
         with writing(self._engine) as connection:
-            night_keeping.end_night(connection, run_id, report)
+            night_records.end_night(connection, run_id, report)
 
     def close_run(self, run_id: int, *, documents: int, refused: int) -> None:
         """Registration is complete; `documents` and `refused` are the sums over the run's batches,
@@ -160,7 +160,7 @@ class Store:
         names one process for its lifetime, not a machine.
         """
         with writing(self._engine) as connection:
-            return claiming.claim(
+            return claims.claim(
                 connection,
                 document_ids,
                 worker=worker,
@@ -181,17 +181,17 @@ class Store:
         others along."""
         # Read before the write lock is taken: the check of a long note would hold up every writer.
         with reading(self._engine) as connection:
-            texts = recording.texts_of(connection, [job.id for job, _ in ended])
+            texts = answer_recording.texts_of(connection, [job.id for job, _ in ended])
         breaches = [_breach(job, outcome, texts) for job, outcome in ended]
         sound = [one for one, breach in zip(ended, breaches, strict=True) if breach is None]
         with writing(self._engine) as connection:
-            recorded = iter(recording.record(connection, sound))
+            recorded = iter(answer_recording.record(connection, sound))
         return [next(recorded) if breach is None else breach for breach in breaches]
 
     def charge(self, spent: Spent, job_ids: Sequence[int]) -> None:
         """Adds what was spent on these jobs to the runs that wait for them, in proportion of their jobs."""
         with writing(self._engine) as connection:
-            charging.charge(connection, spent, job_ids)
+            usage_charging.charge(connection, spent, job_ids)
 
     def give_back(self, worker: str) -> int:
         """At an orderly end of a worker: its running jobs are pending, their attempts not counted."""
@@ -224,7 +224,7 @@ class Store:
         """Failed jobs (of the run, for the reason, where given) are pending again with all attempts
         before them; the claims so far stay on record. Returns one document to enqueue for each text."""
         with writing(self._engine) as connection:
-            documents = retrying.retry(connection, run_id, reason)
+            documents = retries.retry(connection, run_id, reason)
             named = None if reason is None else reason.value
             self._note(connection, Action.RETRY, run=run_id, reason=named, documents=len(documents))
         return documents
@@ -233,7 +233,7 @@ class Store:
         """Cancels the run's pending jobs that no other run waits for; returns how many. What is running
         is finished and kept. Raises UsageError where there is no such run."""
         with writing(self._engine) as connection:
-            jobs = cancelling.cancel(connection, run_id)
+            jobs = cancellation.cancel(connection, run_id)
             self._note(connection, Action.CANCEL, run=run_id, jobs=jobs)
         return jobs
 
@@ -254,19 +254,19 @@ class Store:
             self._note(connection, action, **subject)
 
     def _note(self, connection: Connection, action: Action, **subject: Any) -> None:
-        audit.append(connection, action, subject, actor=self._actor)
+        audit_trail.append(connection, action, subject, actor=self._actor)
 
     def correct(self, text_sha256: str, corrections: Sequence[Correction]) -> None:
         """A person's verdicts on mentions of a text, each in the place of an earlier one on the same mention.
         Raises NotInTextError, and stores none, where one of them is not of characters of the text."""
         with writing(self._engine) as connection:
-            correcting.correct(connection, text_sha256, corrections)
+            correction_rows.correct(connection, text_sha256, corrections)
             self._note(connection, Action.CORRECT, text=text_sha256, corrections=len(corrections))
 
     def withdraw_correction(self, text_sha256: str, found: Mention) -> bool:
         """Takes the verdict on this mention back; whether there was one."""
         with writing(self._engine) as connection:
-            return correcting.withdraw(connection, text_sha256, found)
+            return correction_rows.withdraw(connection, text_sha256, found)
 
 
 _ENQUEUED = (

@@ -1,4 +1,4 @@
-"""Which run pays for what a worker has spent. Functions on an open transaction; `models.store` opens it.
+"""Which run pays for what a worker has spent. Functions on an open transaction; `models.store.store` opens it.
 
 A job may be in many runs. The newest one that was there when the job was taken pays: somebody waits
 for that one, while an older one was stopped, or asked for the same before.
@@ -12,10 +12,10 @@ from dataclasses import asdict
 
 from sqlalchemy import Connection, func, select, update
 
-from models.bulk import is_among
-from models.clock import utc_now
-from models.spending import NAMES, Charged, Spent
-from models.tables import JobRow, RunJobRow, RunRow
+from models.schema.bulk_statements import is_among
+from models.schema.database_clock import utc_now
+from models.schema.tables import JobRow, RunJobRow, RunRow
+from models.usage import NAMES, Charged, Spent
 
 
 def charge(connection: Connection, spent: Spent, job_ids: Sequence[int]) -> None:

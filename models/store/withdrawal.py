@@ -1,7 +1,7 @@
 """Documents that leave a run: a later version has come, or the source has taken the note back.
 
 What was answered stays; what was owed for this run alone is cancelled. Functions on an open transaction;
-`models.store` opens it.
+`models.store.store` opens it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, select, update
 
-from models.cancelling import cancel_unwanted
-from models.tables import DocumentRow, RunJobRow, RunRow
+from models.schema.tables import DocumentRow, RunJobRow, RunRow
+from models.store.cancellation import cancel_unwanted
 
 
 def leave_run(connection: Connection, run_id: int, document_ids: Sequence[int]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 
-from producer.opening import UnreadableError
+from producer.records.byte_streams import UnreadableError
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,31 +68,31 @@ def _plain(content: bytes, media: MediaType) -> Rendered:
 
 
 def _html(content: bytes, media: MediaType) -> Rendered:
-    from producer.html_pages import html_text
+    from producer.extract.html_text import html_text
 
     return Rendered(html_text(content, media.charset), media.name)
 
 
 def _xml(content: bytes, media: MediaType) -> Rendered:
-    from producer.ccda import narrative_text
+    from producer.readers.ccda import narrative_text
 
     return Rendered(narrative_text(content), media.name)
 
 
 def _rtf(content: bytes, media: MediaType) -> Rendered:
-    from producer.rtf import rtf_text
+    from producer.extract.rtf_text import rtf_text
 
     return Rendered(rtf_text(content), media.name)
 
 
 def _docx(content: bytes, media: MediaType) -> Rendered:
-    from producer.docx import docx_text
+    from producer.extract.docx_text import docx_text
 
     return Rendered(docx_text(content), media.name)
 
 
 def _pdf(content: bytes, media: MediaType) -> Rendered:
-    from producer.pdf import pdf_pages
+    from producer.extract.pdf_text import pdf_pages
 
     pages = pdf_pages(content)
     text = "\n\n".join(page.strip("\n") for page in pages if page.strip())

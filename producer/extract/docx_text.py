@@ -10,8 +10,8 @@ import io
 import zipfile
 from typing import Any
 
-from producer.extras import needed
-from producer.opening import MAX_RECORD_BYTES, UnreadableError
+from producer.records.byte_streams import MAX_RECORD_BYTES, UnreadableError
+from producer.records.optional_dependencies import needed
 
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"

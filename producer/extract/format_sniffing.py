@@ -6,8 +6,8 @@ import re
 import zlib
 from pathlib import Path
 
-from producer.media import DOCX
-from producer.opening import UTF8_BOM, UnreadableError, open_bytes
+from producer.extract.attachments import DOCX
+from producer.records.byte_streams import UTF8_BOM, UnreadableError, open_bytes
 
 HEAD_BYTES = 1024
 HL7_HEAD = re.compile(rb"[\x0b\s]*(MSH|FHS|BHS)\|\^~\\&")

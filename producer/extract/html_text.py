@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from producer.extras import needed
-from producer.media import decoded
-from producer.opening import UnreadableError
+from producer.extract.attachments import decoded
+from producer.records.byte_streams import UnreadableError
+from producer.records.optional_dependencies import needed
 
 
 def html_text(content: bytes, charset: str | None) -> str:
@@ -14,7 +14,7 @@ def html_text(content: bytes, charset: str | None) -> str:
     """
     lxml_html = needed("lxml.html", "HTML")
     dammit = needed("bs4.dammit", "HTML")
-    from producer.markup import tree_text
+    from producer.extract.markup import tree_text
 
     told = charset or dammit.EncodingDetector.find_declared_encoding(content, is_html=True)
     # lxml refuses text that declares an encoding of its own.

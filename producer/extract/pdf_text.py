@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 import logging
 
-from producer.extras import needed
-from producer.opening import UnreadableError
+from producer.records.byte_streams import UnreadableError
+from producer.records.optional_dependencies import needed
 
 SCANNED = "scanned PDF: it has pictures of pages and no text"
 

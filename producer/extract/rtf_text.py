@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from producer.extras import needed
-from producer.opening import UnreadableError
+from producer.records.byte_streams import UnreadableError
+from producer.records.optional_dependencies import needed
 
 RTF_MAGIC = b"{\\rtf"
 

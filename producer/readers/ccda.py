@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from models.documents import Document, Refused
-from producer.clinical import Clinical, clinical_document
-from producer.columns import ColumnChoice
-from producer.extras import needed
-from producer.hl7_time import iso_time, sortable
-from producer.opening import UnreadableError, open_bytes, read_whole
-from producer.records import Origin
+from producer.readers.hl7_time import iso_time, sortable
+from producer.readers.note_metadata import Clinical, clinical_document
+from producer.records.byte_streams import UnreadableError, open_bytes, read_whole
+from producer.records.columns import ColumnChoice
+from producer.records.optional_dependencies import needed
+from producer.records.records import Origin
 
 _V3 = "{urn:hl7-org:v3}"
 _SDTC_STATUS = "{urn:hl7-org:sdtc}statusCode"
@@ -113,7 +113,7 @@ def _body_text(root: Any) -> _Body:
 
 def _sections(section: Any) -> Iterator[str]:
     """The section and those in it, each with its title as a line of its own."""
-    from producer.markup import tree_text
+    from producer.extract.markup import tree_text
 
     title, narrative = _line(section.find(f"{_V3}title")), section.find(f"{_V3}text")
     text = "" if narrative is None else tree_text(narrative)
@@ -124,7 +124,7 @@ def _sections(section: Any) -> Iterator[str]:
 
 
 def _unstructured(element: Any) -> _Body:
-    from producer.media import render
+    from producer.extract.attachments import render
 
     if element.find(f"{_V3}reference") is not None:
         raise UnreadableError("the attachment is elsewhere (reference)")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice, SourceError
-from producer.opening import MAX_RECORD_BYTES, Lines, UnreadableError, open_bytes
-from producer.records import Origin, as_document
+from producer.records.byte_streams import MAX_RECORD_BYTES, Lines, UnreadableError, open_bytes
+from producer.records.columns import ColumnChoice, SourceError
+from producer.records.records import Origin, as_document
 
 Row = tuple[int, list[str]]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice, SourceError
-from producer.fhir import is_fhir, read_resources
-from producer.opening import UnreadableError, open_bytes, read_whole
-from producer.records import Origin
+from producer.readers.fhir_notes import is_fhir, read_resources
+from producer.records.byte_streams import UnreadableError, open_bytes, read_whole
+from producer.records.columns import ColumnChoice, SourceError
+from producer.records.records import Origin
 
 MAX_BUNDLE_BYTES = 512 * 1024 * 1024
 """A Bundle is read whole; exports of archives are NDJSON, which is read line by line."""

@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.documents import Document, Refused
-from producer.clinical import Clinical, clinical_document
-from producer.fhir_elements import Attachment, DiagnosticReport, DocumentReference, Note, id_of
-from producer.media import Rendered, rank, render
-from producer.opening import UnreadableError
-from producer.records import Origin
+from producer.extract.attachments import Rendered, rank, render
+from producer.readers.fhir_elements import Attachment, DiagnosticReport, DocumentReference, Note, id_of
+from producer.readers.note_metadata import Clinical, clinical_document
+from producer.records.byte_streams import UnreadableError
+from producer.records.records import Origin
 
 Resource = tuple[int | None, dict[str, Any]]
 """The 1-based line it stands on, none in a Bundle; and its JSON."""

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from models.documents import Refused
-from producer.extras import needed
-from producer.media import decoded
-from producer.opening import MAX_RECORD_BYTES, UnreadableError, unreadable
-from producer.records import Origin
+from producer.extract.attachments import decoded
+from producer.records.byte_streams import MAX_RECORD_BYTES, UnreadableError, unreadable
+from producer.records.optional_dependencies import needed
+from producer.records.records import Origin
 
 _WRAPPING = ("FHS", "BHS", "BTS", "FTS")
 _SEGMENTS = re.compile(

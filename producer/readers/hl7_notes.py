@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from models.documents import Document, Refused
-from producer.clinical import Clinical, clinical_document
-from producer.columns import ColumnChoice
-from producer.hl7_messages import Message, read_messages
-from producer.hl7_time import iso_time, sortable
-from producer.media import render
-from producer.opening import UnreadableError, open_bytes
-from producer.records import Origin
-from producer.sniffing import media_type_of
+from producer.extract.attachments import render
+from producer.extract.format_sniffing import media_type_of
+from producer.readers.hl7_messages import Message, read_messages
+from producer.readers.hl7_time import iso_time, sortable
+from producer.readers.note_metadata import Clinical, clinical_document
+from producer.records.byte_streams import UnreadableError, open_bytes
+from producer.records.columns import ColumnChoice
+from producer.records.records import Origin
 
 _WITH_TEXT = {"T02", "T04", "T06", "T08", "T10"}
 _REPLACEMENTS = {"T09", "T10"}

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice, Columns, SourceError
-from producer.fhir import is_fhir, read_resources
-from producer.opening import Lines, UnreadableError, open_bytes
-from producer.records import Origin, as_document
+from producer.readers.fhir_notes import is_fhir, read_resources
+from producer.records.byte_streams import Lines, UnreadableError, open_bytes
+from producer.records.columns import ColumnChoice, Columns, SourceError
+from producer.records.records import Origin, as_document
 
 HEAD_RECORDS = 100
 """Objects without a text column after which the column, not the record, is what is wrong."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from models.documents import Document, Refused
-from producer.columns import Columns
-from producer.records import Origin, as_document
+from producer.records.columns import Columns
+from producer.records.records import Origin, as_document
 
 _COLUMNS = Columns(text="text", id="id")
 

@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice, SourceError
-from producer.records import Origin, as_document
+from producer.records.columns import ColumnChoice, SourceError
+from producer.records.records import Origin, as_document
 
 BATCH_ROWS = 64
 """Rows held in memory as Python objects; of 200 kB notes these are 13 MB."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice, Columns
-from producer.opening import UnreadableError, open_bytes, read_whole
-from producer.records import Origin, as_document
+from producer.records.byte_streams import UnreadableError, open_bytes, read_whole
+from producer.records.columns import ColumnChoice, Columns
+from producer.records.records import Origin, as_document
 
 _NAMED_BY_FILE = Columns(text="text", id=None)
 

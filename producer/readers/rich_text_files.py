@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from models.documents import Document, Refused
-from producer.clinical import Clinical, clinical_document
-from producer.columns import ColumnChoice
-from producer.media import DOCX, render
-from producer.opening import UnreadableError, open_bytes, read_whole
-from producer.records import Origin
+from producer.extract.attachments import DOCX, render
+from producer.readers.note_metadata import Clinical, clinical_document
+from producer.records.byte_streams import UnreadableError, open_bytes, read_whole
+from producer.records.columns import ColumnChoice
+from producer.records.records import Origin
 
 MEDIA_TYPES = {
     ".html": "text/html",

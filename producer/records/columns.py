@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models.errors import UsageError
-from producer.presets import Preset
+from producer.records.table_presets import Preset
 
 ID_COLUMNS = ("id", "external_id", "document_id", "note_id", "row_id")
 """In order of preference: a table's `id` is its own, its `document_id` may point elsewhere.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from types import ModuleType
 
-from producer.columns import SourceError
+from producer.records.columns import SourceError
 
 
 def needed(module: str, reads: str) -> ModuleType:

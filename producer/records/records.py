@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.documents import Document, Refused
-from producer.columns import Columns
-from producer.json_values import NotJsonError, as_json, checked_text
+from producer.records.columns import Columns
+from producer.records.json_values import NotJsonError, as_json, checked_text
 
 MAX_ID_CHARACTERS = 500
 """As models.documents.Document has it."""

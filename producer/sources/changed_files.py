@@ -8,10 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from models.errors import UsageError
-from models.nights import FileState
-from producer.columns import ColumnChoice
-from producer.files import base_of, matches, read_many, walk
-from producer.sources import Naming, Records
+from models.store.nights import FileState
+from producer.records.columns import ColumnChoice
+from producer.sources.files import base_of, matches, read_many, walk
+from producer.sources.sources import Naming, Records
 
 _PATHS_A_LOOK = 1_000
 Known = Callable[[Sequence[str]], Mapping[str, FileState]]

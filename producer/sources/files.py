@@ -9,22 +9,24 @@ from functools import partial
 from pathlib import Path
 
 from models.documents import Document, Refused
-from producer.ccda import read_cda_file
-from producer.columns import ColumnChoice, SourceError
-from producer.delimited import read_csv_file, read_tsv_file
-from producer.fhir_files import read_json_file
-from producer.hl7_notes import read_hl7_file
-from producer.jsonl import read_jsonl_file
-from producer.records import Origin
-from producer.rendered_files import MEDIA_TYPES, read_rendered_file
-from producer.sniffing import ending_of_file
-from producer.text_files import read_text_file
+from producer.extract.format_sniffing import ending_of_file
+from producer.readers.ccda import read_cda_file
+from producer.readers.csv_files import read_csv_file, read_tsv_file
+from producer.readers.fhir_files import read_json_file
+from producer.readers.hl7_notes import read_hl7_file
+from producer.readers.json_lines import read_jsonl_file
+from producer.readers.plain_text_files import read_text_file
+from producer.readers.rich_text_files import MEDIA_TYPES, read_rendered_file
+from producer.records.columns import ColumnChoice, SourceError
+from producer.records.records import Origin
 
 Reader = Callable[[Path, Origin, ColumnChoice], Iterator[Document | Refused]]
 
 
 def _read_parquet_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:
-    from producer.parquet import read_parquet_file  # pyarrow takes 0.2 s that most commands need not pay
+    from producer.readers.parquet_files import (
+        read_parquet_file,  # pyarrow takes 0.2 s that most commands need not pay
+    )
 
     return read_parquet_file(path, origin, choice)
 

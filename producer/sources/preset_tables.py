@@ -8,9 +8,9 @@ import sqlalchemy as sa
 from sqlalchemy import exc
 
 from models.errors import UsageError
-from producer.presets import Preset
-from producer.records import Origin
-from producer.sql_connection import kind
+from producer.records.records import Origin
+from producer.records.table_presets import Preset
+from producer.sources.sql_connection import kind
 
 _SYSTEM_SCHEMAS = ("information_schema", "pg_", "sys", "mysql", "performance_schema")
 

@@ -15,11 +15,11 @@ from pathlib import Path
 
 from models.documents import Document, Refused
 from models.errors import UsageError
-from producer.columns import ColumnChoice
-from producer.files import KNOWN_ENDINGS, base_of, matches, read_file, read_many, reader_of, walk
-from producer.sql import SqlQuery, read_sql
-from producer.standard_input import ORIGIN as STANDARD_INPUT_ORIGIN
-from producer.standard_input import StandardInput, read_standard_input
+from producer.records.columns import ColumnChoice
+from producer.sources.files import KNOWN_ENDINGS, base_of, matches, read_file, read_many, reader_of, walk
+from producer.sources.sql_query import SqlQuery, read_sql
+from producer.sources.standard_input import ORIGIN as STANDARD_INPUT_ORIGIN
+from producer.sources.standard_input import StandardInput, read_standard_input
 
 Source = str | Path | SqlQuery | StandardInput
 NO_SOURCE = "no source. Name a file, a folder, a glob, - for standard input, or --sql URL --query 'SELECT …'"

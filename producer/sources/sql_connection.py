@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.engine import URL, make_url
 
 from models.errors import UsageError
-from producer.records import Origin
+from producer.records.records import Origin
 
 _POSTGRESQL = {"postgres", "postgresql"}
 

@@ -12,12 +12,12 @@ from sqlalchemy.engine import CursorResult
 
 from models.documents import Document, Refused
 from models.errors import NotemillError, UsageError
-from producer.columns import ColumnChoice
-from producer.presets import Preset
-from producer.records import Origin, as_document
-from producer.sql_connection import connected, first_line, kind, parsed, shown
-from producer.sql_tables import queries_of
-from producer.window import Window, is_exact
+from producer.records.columns import ColumnChoice
+from producer.records.records import Origin, as_document
+from producer.records.table_presets import Preset
+from producer.sources.preset_tables import queries_of
+from producer.sources.sql_connection import connected, first_line, kind, parsed, shown
+from producer.sources.watermark import Window, is_exact
 
 ROWS_AT_A_TIME = 200
 """Fetched together; of 200 kB notes these are 40 MB."""

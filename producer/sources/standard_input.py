@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal, cast
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice
-from producer.hl7_notes import read_hl7
-from producer.jsonl import read_jsonl
-from producer.opening import UTF8_BOM, gunzipped, unreadable
-from producer.records import Origin
-from producer.sniffing import HL7_HEAD
-from producer.text_files import read_text
+from producer.extract.format_sniffing import HL7_HEAD
+from producer.readers.hl7_notes import read_hl7
+from producer.readers.json_lines import read_jsonl
+from producer.readers.plain_text_files import read_text
+from producer.records.byte_streams import UTF8_BOM, gunzipped, unreadable
+from producer.records.columns import ColumnChoice
+from producer.records.records import Origin
 
 HEAD_BYTES = 64 * 1024
 """White space that may stand before the first character that tells the form."""

@@ -11,8 +11,8 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
-from models.store import Store
-from producer.enqueue import Enqueuer, QueueError
+from models.store.store import Store
+from producer.submission.redis_publisher import Enqueuer, QueueError
 
 _LONGEST_WAIT_SECONDS = 2.0
 """A batch of 500 documents: a submit is held at 250 documents a second, about what workers take."""

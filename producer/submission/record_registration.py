@@ -9,8 +9,8 @@ from itertools import islice
 from models.answers import Task
 from models.documents import Document, Refused
 from models.jobs import Question, Recipe
-from models.store import Store
-from producer.rejects import RejectsFile
+from models.store.store import Store
+from producer.submission.rejects_file import RejectsFile
 
 BATCH_DOCUMENTS = 500
 """Documents in one transaction."""

@@ -9,28 +9,28 @@ from itertools import chain
 from pathlib import Path
 from typing import cast
 
-from models import schema
 from models.answers import Task
 from models.documents import Document, Refused
 from models.errors import NotemillError, UsageError
 from models.jobs import Serving
 from models.labels import Label, load_labels
-from models.opening import opened_database
-from models.queries import Queries
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.security.open_database import opened_database
 from models.settings import Settings, load_settings
-from models.store import Store
+from models.store.store import Store
 from models.tracing import Tell, Traces
-from producer.bell import Bell
-from producer.columns import ColumnChoice
-from producer.files import REJECTS_ENDING
-from producer.presets import Preset, preset_named
-from producer.questions import questions_for, recipes_for
-from producer.records import storable
-from producer.registering import Progress, register
-from producer.rejects import RejectsFile
-from producer.sources import Opened, Records, Source, open_sources
-from producer.sql import SqlQuery
-from producer.standard_input import StandardInput
+from producer.records.columns import ColumnChoice
+from producer.records.records import storable
+from producer.records.table_presets import Preset, preset_named
+from producer.sources.files import REJECTS_ENDING
+from producer.sources.sources import Opened, Records, Source, open_sources
+from producer.sources.sql_query import SqlQuery
+from producer.sources.standard_input import StandardInput
+from producer.submission.background_publisher import Bell
+from producer.submission.questions import questions_for, recipes_for
+from producer.submission.record_registration import Progress, register
+from producer.submission.rejects_file import RejectsFile
 
 Submittable = Source | Iterable[Source] | Iterable[Document | Refused]
 
@@ -178,7 +178,7 @@ def _traced(settings: Settings) -> Iterator[tuple[Traces, Tell]]:
 def _database(settings: Settings) -> Iterator[tuple[Store, Queries]]:
     engine = opened_database(settings)
     try:
-        schema.check(engine)
+        schema_version.check(engine)
         yield Store(engine, actor=settings.actor), Queries(engine)
     finally:
         engine.dispose()

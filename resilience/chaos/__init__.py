@@ -1,2 +1,4 @@
-"""Faults drawn by a seed while real producers, workers, Redis and a database are at work; then every job is
-compared with the answer it should have: `python -m benchmarks.chaos --seed 1`."""
+"""Chaos runs: faults drawn by a seed while producers, workers, Redis and a database are at work.
+
+Afterwards every answer must be stored once and be the right one.
+"""

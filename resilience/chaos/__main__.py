@@ -1,7 +1,7 @@
 """Breaks what can break while notes are answered; then: is every job's answer there, once, and the right one?
 
-    python -m benchmarks.chaos --seed 1
-    python -m benchmarks.chaos --seed 7 --seconds 120 --database postgresql --json
+    python -m resilience.chaos --seed 1
+    python -m resilience.chaos --seed 7 --seconds 120 --database postgresql --json
 
 Real processes: producers, two workers with an engine that answers at once and one with the default engine
 on tiny weights (from 60 seconds on), Redis behind a proxy that can cut, SQLite or a PostgreSQL of its own.
@@ -20,13 +20,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.chaos.ending import NOT_ENDED, Deadline, NotEndedError, ended_by_force
-from benchmarks.chaos.engine import ChaosEngine
-from benchmarks.chaos.judging import Verdict, judge
-from benchmarks.chaos.playing import Play
-from benchmarks.chaos.stage import Stage, stage
 from models.settings import Settings
-from worker.engine import Engine
+from resilience.chaos.chaos_run import Play
+from resilience.chaos.deterministic_engine import ChaosEngine
+from resilience.chaos.result_check import Verdict, judge
+from resilience.chaos.run_deadline import NOT_ENDED, Deadline, NotEndedError, ended_by_force
+from resilience.chaos.test_bed import Stage, stage
+from worker.engine.api import Engine
 
 _REAL_FROM_SECONDS = 60.0
 _FAULTS_A_SECOND = 50 / 60
@@ -76,7 +76,7 @@ def _engines(built: Stage) -> dict[str, Engine]:
 def _real(settings: Settings) -> Engine:
     import torch
 
-    from worker.transformers_engine import load
+    from worker.engine.network.local_engine import load
 
     torch.set_num_threads(1)  # two that wait for each other are slow where others keep busy
     return load(settings)
@@ -97,7 +97,7 @@ def _figures(play: Play, verdict: Verdict, seconds: float) -> dict[str, object]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.chaos",
+        prog="python -m resilience.chaos",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.chaos import order_faults, service_faults, worker_faults
-from benchmarks.chaos.striking import Kinds
+from resilience.chaos import client_faults, service_faults, worker_faults
+from resilience.chaos.fault_api import Kinds
 
-KINDS: Kinds = {**worker_faults.KINDS, **service_faults.KINDS, **order_faults.KINDS}
+KINDS: Kinds = {**worker_faults.KINDS, **service_faults.KINDS, **client_faults.KINDS}

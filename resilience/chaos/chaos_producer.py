@@ -1,6 +1,6 @@
 """A producer process: submits a range of the notes, ten a transaction, and writes down its run.
 
-python -m benchmarks.chaos.producing GROUP FIRST COUNT FILE
+python -m resilience.chaos.chaos_producer GROUP FIRST COUNT FILE
 """
 
 from __future__ import annotations
@@ -11,24 +11,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.notes import SEARCHES, documents
-from models import registering as register_in_sql
 from models.errors import NotemillError
 from models.settings import load_settings
-from models.store import Store
-from producer import registering
-from producer.submitting import NotEnqueuedError, submit
-from worker.recipes import serving
+from models.store import registration as register_in_sql
+from models.store.store import Store
+from producer.submission import record_registration
+from producer.submission.submit import NotEnqueuedError, submit
+from resilience.chaos import fault_triggers
+from resilience.chaos.chaos_notes import SEARCHES, documents
+from worker.recipe import serving
 
-registering.BATCH_DOCUMENTS = 10
+record_registration.BATCH_DOCUMENTS = 10
 _write, _register = register_in_sql.register, Store.register
 
 
 def _write_or_die(*arguments: Any, **options: Any) -> Any:
     """All statements of a batch are sent, and the transaction is open still."""
     written = _write(*arguments, **options)
-    if triggers.take(triggers.PRODUCER_KILLED_BEFORE_COMMIT):
+    if fault_triggers.take(fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return written
 
@@ -36,7 +36,7 @@ def _write_or_die(*arguments: Any, **options: Any) -> Any:
 def _register_and_die(*arguments: Any, **options: Any) -> Any:
     """Committed, and no message sent yet."""
     registered = _register(*arguments, **options)
-    if triggers.take(triggers.PRODUCER_KILLED_AFTER_COMMIT):
+    if fault_triggers.take(fault_triggers.PRODUCER_KILLED_AFTER_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return registered
 

@@ -8,15 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.ending import Deadline
-from benchmarks.chaos.faults import KINDS
-from benchmarks.chaos.judging import open_jobs, runs_with_bad_luck
-from benchmarks.chaos.notes import is_poison
-from benchmarks.chaos.places import Chunk
-from benchmarks.chaos.stage import Stage
-from benchmarks.chaos.striking import Deck, Undo
 from models.errors import NotemillError
+from resilience.chaos import fault_triggers
+from resilience.chaos.all_faults import KINDS
+from resilience.chaos.chaos_notes import is_poison
+from resilience.chaos.fault_api import Deck, Undo
+from resilience.chaos.places import Chunk
+from resilience.chaos.result_check import open_jobs, runs_with_bad_luck
+from resilience.chaos.run_deadline import Deadline
+from resilience.chaos.test_bed import Stage
 
 _CHUNK_NOTES = 50
 _TICK_SECONDS = 0.05
@@ -91,13 +91,13 @@ class Play:
             time.sleep(_TICK_SECONDS)
         self._take_back(float("inf"))
         self._let_in(self.faults)
-        for name in triggers.open_names(self.stage.triggers):
-            self.by_kind[name] -= triggers.withdraw(self.stage.triggers, name)
+        for name in fault_triggers.open_names(self.stage.triggers):
+            self.by_kind[name] -= fault_triggers.withdraw(self.stage.triggers, name)
         self.by_kind = +self.by_kind
 
     @property
     def _num_struck(self) -> int:
-        return self.by_kind.total() - len(triggers.open_names(self.stage.triggers))
+        return self.by_kind.total() - len(fault_triggers.open_names(self.stage.triggers))
 
     def _let_in(self, num_struck: float) -> None:
         while self._later and self._later[0][0] <= num_struck:

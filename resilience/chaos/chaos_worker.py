@@ -6,22 +6,23 @@ import os
 import signal
 from typing import Any
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.engine import load_instant, load_real
-from models import database, recording
+from models.schema import database
 from models.settings import load_settings
-from models.store import Store
+from models.store import answer_recording
+from models.store.store import Store
+from resilience.chaos import fault_triggers
+from resilience.chaos.deterministic_engine import load_instant, load_real
 from worker.app import make_app
 
 database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock that is held for two seconds is one too long
 database.SILENT_SECONDS = 8.0  # so that some are frozen for longer
-_write, _record = recording.record, Store.record
+_write, _record = answer_recording.record, Store.record
 
 
 def _write_or_die(*arguments: Any) -> Any:
     """All statements are sent, and the transaction is open still."""
     written = _write(*arguments)
-    if triggers.take(triggers.KILL_BEFORE_COMMIT):
+    if fault_triggers.take(fault_triggers.KILL_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return written
 
@@ -29,12 +30,12 @@ def _write_or_die(*arguments: Any) -> Any:
 def _record_and_die(*arguments: Any) -> Any:
     """Committed, and the message not yet acknowledged."""
     recorded = _record(*arguments)
-    if triggers.take(triggers.KILL_AFTER_COMMIT):
+    if fault_triggers.take(fault_triggers.KILL_AFTER_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return recorded
 
 
-recording.record = _write_or_die
+answer_recording.record = _write_or_die
 Store.record = _record_and_die  # type: ignore[method-assign]
 app = make_app(load_settings(), load_engine=load_real if os.environ["CHAOS_IS_REAL"] else load_instant)
 app.conf.broker_transport_options = {

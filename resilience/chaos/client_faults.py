@@ -8,13 +8,13 @@ import time
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.places import Chunk
-from benchmarks.chaos.service_faults import is_redis_up
-from benchmarks.chaos.stage import Stage
-from benchmarks.chaos.striking import Fault, Kinds, NotNowError, Struck
-from benchmarks.chaos.worker_faults import ordered
 from models.messages import QUEUE_NAME, TASK_NAME
+from resilience.chaos import fault_triggers
+from resilience.chaos.fault_api import Fault, Kinds, NotNowError, Struck
+from resilience.chaos.places import Chunk
+from resilience.chaos.service_faults import is_redis_up
+from resilience.chaos.test_bed import Stage
+from resilience.chaos.worker_faults import ordered
 
 
 def submit_twice_at_once(stage: Stage, draw: random.Random) -> None:
@@ -81,8 +81,14 @@ def sweep_twice_at_once(stage: Stage, _draw: random.Random) -> None:
 KINDS: Kinds = {
     "submitted_twice_at_once": (submit_twice_at_once, 1),
     "producer_killed": (kill_producer, 1),
-    triggers.PRODUCER_KILLED_BEFORE_COMMIT: (kill_producer_at(triggers.PRODUCER_KILLED_BEFORE_COMMIT), 1),
-    triggers.PRODUCER_KILLED_AFTER_COMMIT: (kill_producer_at(triggers.PRODUCER_KILLED_AFTER_COMMIT), 1),
+    fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT: (
+        kill_producer_at(fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT),
+        1,
+    ),
+    fault_triggers.PRODUCER_KILLED_AFTER_COMMIT: (
+        kill_producer_at(fault_triggers.PRODUCER_KILLED_AFTER_COMMIT),
+        1,
+    ),
     "late_duplicates": (send_late_duplicates, 2),
     "retried": (retry_failed, 1),
     "cancelled": (cancel_and_submit_again, 2),

@@ -13,11 +13,11 @@ from zlib import crc32
 
 import numpy as np
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.notes import POISON
 from models.settings import Settings
-from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
-from worker.metering import Meter
+from resilience.chaos import fault_triggers
+from resilience.chaos.chaos_notes import POISON
+from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.telemetry.usage_meter import Meter
 
 _LONGEST_PAUSE_SECONDS = 0.25
 _SLOW_SECONDS = 3.0
@@ -64,27 +64,27 @@ def load_real(settings: Settings, meter: Meter | None) -> Any:
     """The default engine; where ordered, its network runs out of a GPU's memory in the middle of a step."""
     import torch
 
-    from worker import transformers_engine
-    from worker.transformers_runner import TransformersRunner
+    from worker.engine.network import local_engine
+    from worker.engine.network.model_runner import TransformersRunner
 
     pass_once = TransformersRunner._pass
 
     def pass_or_fail(self: Any, pieces: Any, *, is_adapted: bool) -> Any:
-        if pieces and triggers.take(triggers.ENGINE_OUT_OF_MEMORY):
+        if pieces and fault_triggers.take(fault_triggers.ENGINE_OUT_OF_MEMORY):
             raise torch.OutOfMemoryError("CUDA out of memory, as ordered")
         return pass_once(self, pieces, is_adapted=is_adapted)
 
     TransformersRunner._pass = pass_or_fail  # type: ignore[method-assign]
-    return transformers_engine.load(settings, meter)
+    return local_engine.load(settings, meter)
 
 
 def _strike(text: str) -> None:
     if POISON in text:
         os.kill(os.getpid(), signal.SIGSEGV)
         time.sleep(60)
-    if triggers.take(triggers.ENGINE_OUT_OF_MEMORY):
+    if fault_triggers.take(fault_triggers.ENGINE_OUT_OF_MEMORY):
         raise RuntimeError("CUDA out of memory, as ordered")
-    if triggers.take(triggers.OUT_OF_MEMORY):
+    if fault_triggers.take(fault_triggers.OUT_OF_MEMORY):
         _run_out_of_memory()
     number = crc32(text.encode())
     time.sleep(_SLOW_SECONDS if number % 30 == 0 else number % 1_000 / 1_000 * _LONGEST_PAUSE_SECONDS)

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from benchmarks.chaos.stage import Stage
+from resilience.chaos.test_bed import Stage
 
 Undo = Callable[[], None]
 

@@ -10,18 +10,18 @@ from typing import Any
 
 from sqlalchemy import text
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.notes import SEARCHES, is_poison, text_of
-from benchmarks.chaos.places import Chunk
-from benchmarks.chaos.stage import Stage
 from models.answers import SearchAnswer, Task
-from models.database import reading
 from models.jobs import Job, Question, Work
 from models.outcomes import Finished, Reason
-from models.queries import Queries
-from worker.engine import Engine
+from models.queries.queries import Queries
+from models.schema.database import reading
+from resilience.chaos import fault_triggers
+from resilience.chaos.chaos_notes import SEARCHES, is_poison, text_of
+from resilience.chaos.places import Chunk
+from resilience.chaos.test_bed import Stage
+from worker.engine.api import Engine
 from worker.pipeline import process
-from worker.recipes import Ways, ways
+from worker.recipe import Ways, ways
 
 _SCORE_TOLERANCE = 5e-3
 """Of the real network, whose bf16 products differ in the last bits with what is computed beside them."""
@@ -141,7 +141,7 @@ def runs_with_bad_luck(stage: Stage) -> set[tuple[int, str]]:
     them. Where one of these workers was well, the note is lost, and not in here."""
     ours = {
         Reason.KILLED_WORKER.value: stage.frozen | stage.killed,
-        Reason.CRASHED.value: triggers.takers(stage.triggers, *triggers.SURPRISES),
+        Reason.CRASHED.value: fault_triggers.takers(stage.triggers, *fault_triggers.SURPRISES),
     }
     runs: dict[int, tuple[int, str]] = {}
     workers: dict[int, set[int]] = defaultdict(set)

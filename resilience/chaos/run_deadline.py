@@ -15,9 +15,9 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from benchmarks.chaos.stage import Stage
-from models.database import reading
 from models.errors import NotemillError
+from models.schema.database import reading
+from resilience.chaos.test_bed import Stage
 
 NOT_ENDED = 3
 """Exit status."""

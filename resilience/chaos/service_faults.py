@@ -11,8 +11,8 @@ from typing import Any
 import psycopg
 import redis
 
-from benchmarks.chaos.stage import Stage
-from benchmarks.chaos.striking import Kinds, NotNowError, Struck
+from resilience.chaos.fault_api import Kinds, NotNowError, Struck
+from resilience.chaos.test_bed import Stage
 
 _PAGE_BYTES = 8_192
 

@@ -19,22 +19,22 @@ from urllib.parse import quote
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from benchmarks.chaos.places import VISIBILITY_SECONDS, Chunk, WorkerPlace
-from benchmarks.chaos.proxy import Proxy
-from benchmarks.chaos.triggers import FOLDER_VARIABLE
-from models import schema
-from models.database import connect
+from models.migrations import schema_version
+from models.schema.database import connect
 from models.settings import Settings, as_environment
-from tests.postgres_server import (
+from resilience.chaos.fault_triggers import FOLDER_VARIABLE
+from resilience.chaos.places import VISIBILITY_SECONDS, Chunk, WorkerPlace
+from resilience.chaos.redis_proxy import Proxy
+from tests.support.postgres_server import (
     PostgresServer,
     database_url,
     dies_with_its_starter,
     execute,
     restartable_server,
 )
-from tests.redis_server import RedisServer
-from tests.tiny import write_tiny_weights
-from worker.command import worker_command
+from tests.support.redis_server import RedisServer
+from tests.support.tiny import write_tiny_weights
+from worker.queue.worker_command import worker_command
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 4.0
@@ -68,7 +68,7 @@ class Stage:
     def __post_init__(self) -> None:
         self.triggers.mkdir()
         (self.folder / "runs").mkdir()
-        schema.upgrade(self.engine)
+        schema_version.upgrade(self.engine)
         self.workers = [WorkerPlace("instant"), WorkerPlace("instant")]
         self.workers += [WorkerPlace(group) for group in self.groups if group == "real"]
 
@@ -135,7 +135,7 @@ class Stage:
     def start_producer(self, chunk: Chunk) -> subprocess.Popen[bytes]:
         file = self.folder / "runs" / chunk.name
         arguments = [chunk.group, str(chunk.first), str(chunk.count), str(file)]
-        command = [sys.executable, "-m", "benchmarks.chaos.producing", *arguments]
+        command = [sys.executable, "-m", "resilience.chaos.chaos_producer", *arguments]
         return self._start(command, "producers", self._environment(chunk.group))
 
     def stop_processes(self) -> None:
@@ -170,7 +170,7 @@ class Stage:
             "CHAOS_VISIBILITY_SECONDS": str(place.visibility_seconds),
             "CHAOS_IS_REAL": "1" if place.group == "real" else "",
         }
-        command = worker_command(settings, app="benchmarks.chaos.worker:app")
+        command = worker_command(settings, app="resilience.chaos.chaos_worker:app")
         place.process = self._start(command, f"worker-{self.workers.index(place)}", environment)
         place.clock_seconds, place.visibility_seconds = 0.0, VISIBILITY_SECONDS
 

@@ -7,10 +7,10 @@ import signal
 import time
 from typing import Any
 
-from benchmarks.chaos import triggers
-from benchmarks.chaos.places import WorkerPlace
-from benchmarks.chaos.stage import LEASE_SECONDS, Stage
-from benchmarks.chaos.striking import Fault, Kinds, NotNowError, Struck
+from resilience.chaos import fault_triggers
+from resilience.chaos.fault_api import Fault, Kinds, NotNowError, Struck
+from resilience.chaos.places import WorkerPlace
+from resilience.chaos.test_bed import LEASE_SECONDS, Stage
 
 _DAYS_SECONDS = 3 * 24 * 3600.0
 _SHORT_VISIBILITY_SECONDS = 1
@@ -34,9 +34,9 @@ def ordered(name: str) -> Fault:
     """A fault inside the next process that comes to the place for it."""
 
     def strike(stage: Stage, _draw: random.Random) -> None:
-        if triggers.is_open(stage.triggers, name):
+        if fault_triggers.is_open(stage.triggers, name):
             raise NotNowError
-        triggers.order(stage.triggers, name)
+        fault_triggers.order(stage.triggers, name)
 
     return strike
 
@@ -66,11 +66,11 @@ def move_clock(stage: Stage, draw: random.Random) -> None:
 KINDS: Kinds = {
     "worker_killed": (kill_worker, 3),
     "worker_stopped": (stop_worker, 1),
-    triggers.KILL_BEFORE_COMMIT: (ordered(triggers.KILL_BEFORE_COMMIT), 2),
-    triggers.KILL_AFTER_COMMIT: (ordered(triggers.KILL_AFTER_COMMIT), 2),
+    fault_triggers.KILL_BEFORE_COMMIT: (ordered(fault_triggers.KILL_BEFORE_COMMIT), 2),
+    fault_triggers.KILL_AFTER_COMMIT: (ordered(fault_triggers.KILL_AFTER_COMMIT), 2),
     "worker_frozen_past_lease": (freeze_past_the_lease, 2),
-    triggers.OUT_OF_MEMORY: (ordered(triggers.OUT_OF_MEMORY), 1),
-    triggers.ENGINE_OUT_OF_MEMORY: (ordered(triggers.ENGINE_OUT_OF_MEMORY), 1),
+    fault_triggers.OUT_OF_MEMORY: (ordered(fault_triggers.OUT_OF_MEMORY), 1),
+    fault_triggers.ENGINE_OUT_OF_MEMORY: (ordered(fault_triggers.ENGINE_OUT_OF_MEMORY), 1),
     "visibility_too_short": (shorten_visibility, 1),
     "clock_moved": (move_clock, 1),
 }

@@ -1,1 +1,1 @@
-"""Inputs that are not as they should be, over everything that reads: see __main__."""
+"""Fuzzing of everything that reads input from others: readers, messages, answers of a network."""

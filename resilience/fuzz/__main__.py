@@ -1,7 +1,7 @@
 """Feeds everything that reads with input that is not as it should be.
 
-    python -m benchmarks.fuzz --inputs 10000 --seed 1
-    python -m benchmarks.fuzz --inputs 2000 --only notes.csv --only page.html --json
+    python -m resilience.fuzz --inputs 10000 --seed 1
+    python -m resilience.fuzz --inputs 2000 --only notes.csv --only page.html --json
 
 Every reader of notes; settings, labels, plans, annotations, training data, a server's answers; a network's
 answers through the parser, the store and every export; and the queue of a real worker. Each kind has a
@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz.judging import Figures, Target, try_out
+from resilience.fuzz.input_check import Figures, Target, try_out
 
 _SHOWN_FAILURES = 20
 
@@ -48,9 +48,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _chosen(folder: Path, only: list[str]) -> list[Target]:
-    from benchmarks.fuzz.answering import answering
-    from benchmarks.fuzz.queueing import queueing
-    from benchmarks.fuzz.targets import targets
+    from resilience.fuzz.answer_fuzzing import answering
+    from resilience.fuzz.queue_fuzzing import queueing
+    from resilience.fuzz.reader_targets import targets
 
     every = {one.name: one for one in (*targets(folder), answering(folder), queueing())}
     if unknown := sorted(set(only) - set(every)):
@@ -112,7 +112,7 @@ def _figures(found: dict[str, Figures], seed: int, seconds: float) -> dict[str, 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.fuzz",
+        prog="python -m resilience.fuzz",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

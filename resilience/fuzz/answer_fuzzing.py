@@ -12,22 +12,22 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine
 
-from benchmarks.fuzz.erratic import PIECES, Erratic
-from benchmarks.fuzz.judging import Target
-from exports.forms import FORMS, Exported, write
+from exports.export_formats import FORMS, Exported, write
 from exports.vocabulary import Vocabulary
-from models import schema
 from models.answers import Task
-from models.database import connect
 from models.documents import Document
-from models.grounded import check_finished
 from models.jobs import Question, Recipe, Serving, recipe_for
 from models.labels import load_labels
+from models.migrations import schema_version
 from models.outcomes import Finished
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.schema.database import connect
+from models.store.answer_validation import check_finished
+from models.store.store import Store
+from resilience.fuzz.input_check import Target
+from resilience.fuzz.random_engine import PIECES, Erratic
 from worker.pipeline import process
-from worker.recipes import SearchJoin, Ways
+from worker.recipe import SearchJoin, Ways
 
 LABELS = load_labels(None)
 QUESTIONS = (
@@ -146,6 +146,6 @@ def _database(folder: Path) -> Engine:
     path = folder / "answers.db"
     path.unlink(missing_ok=True)
     engine = connect(f"sqlite:///{path}")
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     Store(engine).announce(_SERVING)
     return engine

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz.mutating import CANARY
 from models.errors import NotemillError
+from resilience.fuzz.mutations import CANARY
 
 LIMIT_SECONDS = 20
 MEMORY_BYTES = 2 * 2**30

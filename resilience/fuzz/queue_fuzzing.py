@@ -14,15 +14,15 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from benchmarks.fuzz import seeds
-from benchmarks.fuzz.judging import LeakError, Target
-from benchmarks.fuzz.mutating import CANARY, ODD, mutated
-from models import schema
-from models.database import connect
 from models.messages import QUEUE_NAME
+from models.migrations import schema_version
+from models.schema.database import connect
 from models.settings import Settings, as_environment
-from tests.redis_server import RedisServer
-from worker.command import worker_command
+from resilience.fuzz import seed_inputs
+from resilience.fuzz.input_check import LeakError, Target
+from resilience.fuzz.mutations import CANARY, ODD, mutated
+from tests.support.redis_server import RedisServer
+from worker.queue.worker_command import worker_command
 
 _TAKEN_SECONDS = 15
 """Within which a worker takes an entry; the first one waits for its start."""
@@ -48,7 +48,7 @@ class _Worker:
         self.redis = RedisServer(self.folder)
         self.redis.start()
         url = f"sqlite:///{self.folder / 'notemill.db'}"
-        schema.upgrade(connect(url))
+        schema_version.upgrade(connect(url))
         (self.folder / "weights").mkdir(exist_ok=True)
         (self.folder / "weights" / "config.json").write_text("{}")
         settings = Settings(
@@ -60,8 +60,8 @@ class _Worker:
             log_level="DEBUG",
             worker_threads=2,
         )
-        environment = as_environment(settings) | {"PYTHONPATH": str(seeds.ROOT)}
-        command = worker_command(settings, app="benchmarks.instant_worker:app")
+        environment = as_environment(settings) | {"PYTHONPATH": str(seed_inputs.ROOT)}
+        command = worker_command(settings, app="benchmarks.archive.instant_worker:app")
         with (self.folder / "worker.log").open("wb") as log:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603
 
@@ -112,7 +112,7 @@ def _close(running: list[_Worker]) -> None:
 
 
 def _entry(chance: random.Random) -> bytes:
-    good = seeds.messages()
+    good = seed_inputs.messages()
     kind = chance.random()
     if kind < 0.5:
         return mutated(chance, good)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from models.outcomes import Reason
-from worker.engine import (
+from worker.engine.api import (
     Choice,
     Compare,
     Compared,

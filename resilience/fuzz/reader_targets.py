@@ -14,15 +14,15 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from benchmarks.fuzz import seeds
-from benchmarks.fuzz.judging import Target, checked_reason
-from benchmarks.fuzz.mutating import mutated
 from models.documents import Document, Refused
 from models.labels import load_labels
 from models.settings import load_settings
-from producer.sources import open_sources
-from producer.sql import SqlQuery
-from producer.standard_input import StandardInput, read_standard_input
+from producer.sources.sources import open_sources
+from producer.sources.sql_query import SqlQuery
+from producer.sources.standard_input import StandardInput, read_standard_input
+from resilience.fuzz import seed_inputs
+from resilience.fuzz.input_check import Target, checked_reason
+from resilience.fuzz.mutations import mutated
 
 
 def targets(folder: Path) -> tuple[Target, ...]:
@@ -31,45 +31,49 @@ def targets(folder: Path) -> tuple[Target, ...]:
         *(_file(name, lambda made=made: made()) for name, made in _FILES.items()),
         Target("letter.docx inside", _letter, lambda content, at: _written_out(content, at / "letter.docx")),
         _of_bytes(
-            "standard_input", lambda: (*seeds.text(), *seeds.lines(), *seeds.of_file("oru.hl7")), _piped
+            "standard_input",
+            lambda: (*seed_inputs.text(), *seed_inputs.lines(), *seed_inputs.of_file("oru.hl7")),
+            _piped,
         ),
-        _of_bytes("sql_file", lambda: seeds.database(folder / "seed.db"), _damaged_database),
+        _of_bytes("sql_file", lambda: seed_inputs.database(folder / "seed.db"), _damaged_database),
         Target("sql_values", _odd_values, _queried),
-        _of_bytes("settings", seeds.settings, _settings),
-        _of_bytes("labels", seeds.labels, lambda path: _kept(load_labels(path)), "labels.toml"),
-        _of_bytes("plan", seeds.plans, _plan, "plan.toml"),
-        _of_bytes("annotations_label_studio", seeds.label_studio, _annotations, "export.json"),
-        _of_bytes("annotations_own", seeds.own_notes, _annotations, "notes.jsonl"),
-        _of_bytes("annotations_brat", seeds.brat, _brat, "note.ann"),
+        _of_bytes("settings", seed_inputs.settings, _settings),
+        _of_bytes("labels", seed_inputs.labels, lambda path: _kept(load_labels(path)), "labels.toml"),
+        _of_bytes("plan", seed_inputs.plans, _plan, "plan.toml"),
+        _of_bytes("annotations_label_studio", seed_inputs.label_studio, _annotations, "export.json"),
+        _of_bytes("annotations_own", seed_inputs.own_notes, _annotations, "notes.jsonl"),
+        _of_bytes("annotations_brat", seed_inputs.brat, _brat, "note.ann"),
         *(
-            _of_bytes(f"training{end}", seeds.training_rows, _rows, f"rows{end}")
+            _of_bytes(f"training{end}", seed_inputs.training_rows, _rows, f"rows{end}")
             for end in (".json", ".jsonl")
         ),
         _of_bytes(
             "training.csv", lambda: (b"chat_sample,dataset_origin\n[INST] a [/INST] b,med\n",), _rows, "a.csv"
         ),
-        _of_bytes("training.parquet", seeds.training_parquet, _rows, "rows.parquet"),
-        _of_bytes("server_answers", seeds.answers, _server_answer),
+        _of_bytes("training.parquet", seed_inputs.training_parquet, _rows, "rows.parquet"),
+        _of_bytes("server_answers", seed_inputs.answers, _server_answer),
     )
 
 
 _FILES: dict[str, Callable[[], tuple[bytes, ...]]] = {
-    "notes.txt": seeds.text,
-    "notes.jsonl": seeds.lines,
-    "fhir.ndjson": lambda: seeds.of_file("DocumentReference.000.ndjson", "DiagnosticReport.000.ndjson"),
-    "fhir.json": lambda: seeds.of_file("bundle.json"),
-    "notes.csv": lambda: seeds.delimited(b","),
-    "notes.tsv": lambda: seeds.delimited(b"\t"),
-    "notes.parquet": seeds.parquet,
-    "messages.hl7": lambda: seeds.of_file("mdm.hl7", "oru.hl7"),
-    "ccd.xml": lambda: seeds.of_file("ccd.xml"),
-    "page.html": lambda: seeds.of_file("clinic.html"),
-    "letter.rtf": lambda: seeds.of_file("operative.rtf"),
-    "letter.docx": lambda: seeds.of_file("letter.docx"),
-    "report.pdf": lambda: seeds.of_file("report.pdf", "scanned.pdf"),
-    "of_no_ending": lambda: seeds.of_file("oru.hl7", "operative.rtf", "clinic.html", "report.pdf", "ccd.xml"),
-    "notes.jsonl.gz": lambda: (*seeds.lines(), *map(gzip.compress, seeds.lines())),
-    "notes.csv.gz": lambda: (*seeds.delimited(b","), *map(gzip.compress, seeds.delimited(b","))),
+    "notes.txt": seed_inputs.text,
+    "notes.jsonl": seed_inputs.lines,
+    "fhir.ndjson": lambda: seed_inputs.of_file("DocumentReference.000.ndjson", "DiagnosticReport.000.ndjson"),
+    "fhir.json": lambda: seed_inputs.of_file("bundle.json"),
+    "notes.csv": lambda: seed_inputs.delimited(b","),
+    "notes.tsv": lambda: seed_inputs.delimited(b"\t"),
+    "notes.parquet": seed_inputs.parquet,
+    "messages.hl7": lambda: seed_inputs.of_file("mdm.hl7", "oru.hl7"),
+    "ccd.xml": lambda: seed_inputs.of_file("ccd.xml"),
+    "page.html": lambda: seed_inputs.of_file("clinic.html"),
+    "letter.rtf": lambda: seed_inputs.of_file("operative.rtf"),
+    "letter.docx": lambda: seed_inputs.of_file("letter.docx"),
+    "report.pdf": lambda: seed_inputs.of_file("report.pdf", "scanned.pdf"),
+    "of_no_ending": lambda: seed_inputs.of_file(
+        "oru.hl7", "operative.rtf", "clinic.html", "report.pdf", "ccd.xml"
+    ),
+    "notes.jsonl.gz": lambda: (*seed_inputs.lines(), *map(gzip.compress, seed_inputs.lines())),
+    "notes.csv.gz": lambda: (*seed_inputs.delimited(b","), *map(gzip.compress, seed_inputs.delimited(b","))),
 }
 
 
@@ -99,7 +103,7 @@ def _letter(chance: random.Random) -> bytes:
     """A whole archive whose document is changed: a changed archive is nearly always refused as a whole."""
     made = io.BytesIO()
     with (
-        zipfile.ZipFile(io.BytesIO(seeds.of_file("letter.docx")[0])) as good,
+        zipfile.ZipFile(io.BytesIO(seed_inputs.of_file("letter.docx")[0])) as good,
         zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as bad,
     ):
         for name in good.namelist():
@@ -132,7 +136,7 @@ def _piped(path: Path) -> str:
 
 
 def _choice() -> Any:
-    from producer.columns import ColumnChoice
+    from producer.records.columns import ColumnChoice
 
     return ColumnChoice()
 
@@ -170,9 +174,17 @@ def _value(chance: random.Random) -> Any:
                 " ",
                 "a\x00b",
                 "\ud7ff",
-                seeds.NOTE,
+                seed_inputs.NOTE,
             ),
-            *(seeds.NOTE.encode(), b"\xff\xfe", chance.randbytes(9), "2024-01-02", "x" * 100_000, True, "😀"),
+            *(
+                seed_inputs.NOTE.encode(),
+                b"\xff\xfe",
+                chance.randbytes(9),
+                "2024-01-02",
+                "x" * 100_000,
+                True,
+                "😀",
+            ),
         )
     )
 
@@ -198,13 +210,13 @@ def _settings(path: Path) -> str:
 
 
 def _plan(path: Path) -> str:
-    from console.night_plan import read_plan
+    from console.nightly.plan_file import read_plan
 
     return _kept(read_plan(path))
 
 
 def _annotations(path: Path) -> str:
-    from training.annotations import import_annotations, write_notes
+    from training.data.annotations import import_annotations, write_notes
 
     found = import_annotations(path, {}, frozenset(("problem", "medication")))
     for note in found.notes:
@@ -219,13 +231,13 @@ def _annotations(path: Path) -> str:
 def _brat(path: Path) -> str:
     folder = path.parent / "brat"
     folder.mkdir(exist_ok=True)
-    (folder / "note.txt").write_text(seeds.NOTE)
+    (folder / "note.txt").write_text(seed_inputs.NOTE)
     path.rename(folder / "note.ann")
     return _annotations(folder)
 
 
 def _rows(path: Path) -> str:
-    from training.preparing import Asked, prepare
+    from training.data.prepare import Asked, prepare
 
     facts = prepare(Asked(sources=(str(path),)), path.parent / "prepared")
     for reason in (*facts["broken"], *facts["dropped"]):
@@ -234,7 +246,7 @@ def _rows(path: Path) -> str:
 
 
 def _server_answer(path: Path) -> str:
-    from worker.completions import GarbledError, decided, written
+    from worker.engine.http.completions import GarbledError, decided, written
 
     with suppress(ValueError, RecursionError):
         answer = json.loads(path.read_bytes())

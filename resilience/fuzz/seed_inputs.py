@@ -8,8 +8,8 @@ import json
 import sqlite3
 from pathlib import Path
 
-from benchmarks.fuzz.mutating import CANARY
 from models.messages import QUEUE_NAME, TASK_NAME
+from resilience.fuzz.mutations import CANARY
 
 ROOT = Path(__file__).parents[2]
 _FORMATS = ROOT / "examples" / "formats"

@@ -10,17 +10,17 @@ import tiny
 import torch
 
 from benchmarks.card.__main__ import PARTS, main
-from benchmarks.card.card import Card
-from benchmarks.card.networks import Form, random_networks, short_tokenizer
-from benchmarks.card.running import Part
-from benchmarks.card.sizes import SHRUNKEN
-from benchmarks.card.steps import beside_branches, grown, guessing, one_row, reading
-from benchmarks.stored_bytes import stored_bytes
+from benchmarks.card.card_setup import Card
+from benchmarks.card.forced_steps import beside_branches, grown, guessing, one_row, reading
+from benchmarks.card.part_runner import Part
+from benchmarks.card.random_mistral import Form, random_networks, short_tokenizer
+from benchmarks.card.run_sizes import SHRUNKEN
+from benchmarks.machine.tensor_bytes import stored_bytes
 from models.settings import Settings
-from worker.cache import Cache
-from worker.footprint import BF16, Adapter, nf4_bytes
-from worker.sequences import Beginning, Branch, Piece, Step
-from worker.shapes import Shape
+from worker.engine.attention.kv_cache import Cache
+from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.memory.footprint import BF16, Adapter, nf4_bytes
+from worker.engine.memory.model_shape import Shape
 
 CPU = torch.device("cpu")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")

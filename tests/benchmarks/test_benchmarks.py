@@ -10,20 +10,21 @@ import pytest
 import torch
 from tiny import write_tiny_weights
 
-from benchmarks import plots, sweep
-from benchmarks.agreement import Rounding, agreement
-from benchmarks.peers.loaded import Loaded
-from benchmarks.peers.naive import Naive
-from benchmarks.peers.ours import Ours
-from benchmarks.probes import Probe
-from benchmarks.real_steps import Network
+from benchmarks import sweep
+from benchmarks.comparison.agreement import Rounding, agreement
+from benchmarks.comparison.workload import Answer, Asked, lark_of
+from benchmarks.machine import plots
+from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.machine_peaks import Probe
+from benchmarks.peers.naive_loop import Naive
+from benchmarks.peers.notemill_engine import Ours
+from benchmarks.peers.transformers_model import Loaded
 from benchmarks.roofline import measure, result, table
-from benchmarks.work import Answer, Asked, lark_of
 from models.settings import Settings
-from worker.engine import Prompt, Write
-from worker.forms import EntityList
-from worker.scheduling import STEP_TOKENS
-from worker.sequences import Beginning, Branch, Piece, Step
+from worker.engine.api import Prompt, Write
+from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.output_formats import EntityList
 
 NOTES = ("The patient was given aspirin 81 mg for chest pain.", "Denies fever or cough. Metoprolol for pain.")
 HERE = {"date": "2026-01-01", "processor": "none", "threads": 1}

@@ -10,11 +10,18 @@ import pytest
 from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
-from benchmarks.brief import answering, entities_answer, entities_asked, items_of, pieces_of, search_asked
-from benchmarks.tuned_to_write import LISTED, SEARCHED, pieces_of_corpora
-from worker.chat import Chat
-from worker.grammar import Grammars
-from worker.grounding import Item
+from benchmarks.comparison.short_answers import (
+    answering,
+    entities_answer,
+    entities_asked,
+    items_of,
+    pieces_of,
+    search_asked,
+)
+from benchmarks.comparison.writing_adapter import LISTED, SEARCHED, pieces_of_corpora
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.entities.list_grounding import Item
 
 NOTE = "Asthma and gout; takes aspirin. No other complaints."
 LABELS = ["problem", "medication", "test"]

@@ -17,13 +17,13 @@ import tiny
 from sqlalchemy import Engine
 from workshop import ROOT
 
-from models import schema
 from models.answers import Task
-from models.database import connect
 from models.documents import Document
+from models.migrations import schema_version
 from models.outcomes import Failed, Reason
+from models.schema.database import connect
 from models.settings import load_settings
-from models.store import Store
+from models.store.store import Store
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -46,7 +46,7 @@ def stored(notemill: Notemill) -> Store:
 
 def opened() -> Engine:
     engine = connect(load_settings().effective_database_url)
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     return engine
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from workshop import ROOT, until
 
-from console import children
-from console.embedded import Redis, RedisError, socket_path, start_redis
-from console.redis_client import connect, ping, server_info
+from console.processes import child_process
+from console.processes.embedded_redis import Redis, RedisError, socket_path, start_redis
+from console.processes.redis_client import connect, ping, server_info
 from models.settings import Settings
 
 
@@ -109,7 +109,7 @@ def test_a_server_that_cannot_start_is_an_error_that_names_its_log(
 
 
 def test_a_server_dies_with_its_owner_even_when_that_is_killed(settings: Settings) -> None:
-    script = "from console.embedded import *; from models.settings import *; import time\n"
+    script = "from console.processes.embedded_redis import *; from models.settings import *; import time\n"
     script += "start_redis(load_settings()); print('up', flush=True); time.sleep(60)"
     environment = {**os.environ, "NOTEMILL_HOME": str(settings.home), "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", script]
@@ -120,7 +120,7 @@ def test_a_server_dies_with_its_owner_even_when_that_is_killed(settings: Setting
     until(lambda: not ping(f"redis+socket://{socket_path(settings)}"), 10)
 
 
-def start(tmp_path: Path, script: str, grace_seconds: float = 5) -> children.Child:
+def start(tmp_path: Path, script: str, grace_seconds: float = 5) -> child_process.Child:
     """A Python child on a leash, after it has said that it is ready."""
     log = tmp_path / "child.log"
     command = [
@@ -129,7 +129,7 @@ def start(tmp_path: Path, script: str, grace_seconds: float = 5) -> children.Chi
         f"import os, signal, time\n{script}\nprint('ready', os.getpid(), flush=True)\n",
     ]
     command[-1] += "while True: time.sleep(0.01)"
-    child = children.start(command, environment=dict(os.environ), log=log, grace_seconds=grace_seconds)
+    child = child_process.start(command, environment=dict(os.environ), log=log, grace_seconds=grace_seconds)
     until(lambda: "ready" in log.read_text(), 10)
     return child
 
@@ -164,14 +164,16 @@ def test_a_child_dies_with_its_leash(tmp_path: Path) -> None:
 
 def test_the_exit_status_of_a_child_is_the_leash_s_own(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
-    child = children.start(command, environment={}, log=tmp_path / "log", grace_seconds=1)
-    assert children.exit_words(child.process.wait(10)) == "killed by SIGKILL"
+    child = child_process.start(command, environment={}, log=tmp_path / "log", grace_seconds=1)
+    assert child_process.exit_words(child.process.wait(10)) == "killed by SIGKILL"
     child.close()
 
 
 def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"x" * 10_000_001)
-    child = children.start([sys.executable, "-c", ""], environment={}, log=tmp_path / "log", grace_seconds=1)
+    child = child_process.start(
+        [sys.executable, "-c", ""], environment={}, log=tmp_path / "log", grace_seconds=1
+    )
     child.process.wait(10)
     child.close()
     assert (tmp_path / "log").read_bytes() == b""

@@ -20,15 +20,16 @@ from making import NOTE, QUESTIONS, claimed, documents, finished, record, submit
 from sqlalchemy import Engine, event, text
 from workshop import until
 
-from console import purging
-from console.errors import run_to_exit
-from models import rekeying, schema
-from models.audit import verify
-from models.database import connect, reading, writing
-from models.opening import opened_database
-from models.queries import Queries
+from console.manage import purge
+from console.terminal.exit_status import run_to_exit
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import connect, reading, writing
+from models.security import key_rotation
+from models.security.audit_trail import verify
+from models.security.open_database import opened_database
 from models.settings import load_settings
-from models.store import Store
+from models.store.store import Store
 from notemill import app
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_a_purge_that_is_killed_at_any_moment_goes_on_and_its_receipt_names_all(
     rejects = home.home / "rejects" / f"run-{run_id}.rejects.jsonl"
     rejects.parent.mkdir()
     rejects.write_text('{"external_id": "goes-99"}\n')
-    monkeypatch.setattr(purging, "_BATCH_DOCUMENTS", 5)
+    monkeypatch.setattr(purge, "_BATCH_DOCUMENTS", 5)
     receipt = home.home / "receipt.json"
     assert killed_until_it_ends("purge", "--run", run_id, "--yes", "--receipt", receipt) >= 3
     assert results(engine) == before
@@ -121,15 +122,15 @@ def test_a_rekey_that_is_killed_at_any_moment_goes_on_and_every_text_is_whole(
     home: Notemill, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
-    monkeypatch.setattr(rekeying, "_ROWS_A_BATCH", 5)
+    monkeypatch.setattr(key_rotation, "_ROWS_A_BATCH", 5)
     engine = opened_database(load_settings())
-    schema.check(engine)
+    schema_version.check(engine)
     answer(engine, 12, "sealed")
     before = results(engine)
     assert killed_until_it_ends("db", "rekey") >= 3
     engine.dispose()
     again = opened_database(load_settings())
-    schema.check(again)
+    schema_version.check(again)
     assert results(again) == before
     with reading(again) as connection:
         assert connection.scalars(text("SELECT COUNT(*) FROM data_keys WHERE retired_at IS NULL")).one() == 1
@@ -142,10 +143,10 @@ def test_an_upgrade_that_is_killed_at_any_moment_goes_on_and_no_answer_changes(
     answer(engine, 3, "note")
     before = results(engine)
     with writing(engine) as connection:
-        command.downgrade(schema._config(connection), "0004")
-    assert schema.state(engine) == "behind"
+        command.downgrade(schema_version._config(connection), "0004")
+    assert schema_version.state(engine) == "behind"
     assert killed_until_it_ends("db", "upgrade", growth=3) >= 3
-    assert schema.state(engine) == "current"
+    assert schema_version.state(engine) == "current"
     assert results(engine) == before
 
 

@@ -16,11 +16,11 @@ from commands import Notemill
 from making import NOTE, documents, submit
 from workshop import ROOT, until
 
-from exports.scratch import remove_left_behind, scratch_folder
-from exports.whole import whole_file, whole_folder
-from models.database import connect
+from exports.atomic_files import whole_file, whole_folder
+from exports.scratch_folders import remove_left_behind, scratch_folder
+from models.schema.database import connect
 from models.settings import load_settings
-from models.store import Store
+from models.store.store import Store
 
 pytest_plugins = ("commands",)
 WORD = f"canary{secrets.token_hex(6)}"
@@ -31,7 +31,7 @@ def killed_while_writing(kind: str, path: Path) -> None:
     code = f"""
 import sys, time
 from pathlib import Path
-from exports.whole import whole_file, whole_folder
+from exports.atomic_files import whole_file, whole_folder
 with {kind}(Path(sys.argv[1])) as made:
     file = (made / "note.txt").open("wb") if "{kind}" == "whole_folder" else made
     file.write(b"{WORD}")

@@ -18,14 +18,14 @@ from making import ENTITIES, NOTE, QUESTIONS, a_serving, documents, recipes_of, 
 from sqlalchemy import Engine, func, select, text
 from workshop import ROOT
 
-from models import answer_tables
-from models.database import connect, reading, writing
 from models.documents import Document
-from models.erasing import Erased, Erasure
-from models.overwriting import overwrite
+from models.schema import answer_tables
+from models.schema.database import connect, reading, writing
+from models.security.secure_overwrite import overwrite
 from models.settings import load_settings
-from models.store import Store
-from producer.enqueue import Enqueuer, queue_length
+from models.store.erasure import Erased, Erasure
+from models.store.store import Store
+from producer.submission.redis_publisher import Enqueuer, queue_length
 
 pytest_plugins = ("commands", "redis_server")
 CANARY = "canary-4f1c9e"
@@ -162,7 +162,7 @@ def test_no_byte_of_it_is_left_in_the_files_of_sqlite(tmp_path: Path, sqlite_fil
 def test_a_reader_that_stays_is_told_of_and_not_waited_for(
     tmp_path: Path, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("models.overwriting.BUSY_TIMEOUT_SECONDS", 0.1)
+    monkeypatch.setattr("models.security.secure_overwrite.BUSY_TIMEOUT_SECONDS", 0.1)
     path = tmp_path / "notemill.db"
     path.write_bytes(sqlite_file.read_bytes())
     engine = connect(f"sqlite:///{path}")

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.config import without_password
-from console.errors import run_to_exit
-from console.marked_text import Mark, bracketed, coloured, marks_of
-from console.pace import Pace
-from console.progress import pace_words
-from console.terminal import harmless, human_bytes, human_duration, shortened, typed
+from console.inspect.highlighted_text import Mark, bracketed, coloured, marks_of
+from console.manage.config import without_password
+from console.terminal.exit_status import run_to_exit
+from console.terminal.progress_bar import pace_words
+from console.terminal.terminal import harmless, human_bytes, human_duration, shortened, typed
+from console.terminal.throughput import Pace
 
 NOTE = "He denies chest pain. Aspirin 81 mg daily."
 PAIN = {"start": 10, "end": 20, "text": "chest pain", "label": "problem", "assertion": "negated"}

@@ -10,8 +10,8 @@ from rich.console import Console
 from tiny import write_tiny_weights
 from workshop import ROOT
 
-from console.explaining import advice, explained
-from models.spending import Charged, Spent
+from console.run.time_breakdown import advice, explained
+from models.usage import Charged, Spent
 
 if TYPE_CHECKING:
     from commands import Notemill

@@ -10,9 +10,9 @@ import pytest
 from redis_server import NIGHTLY_LIST
 from workshop import until
 
-from console.database import database
-from console.embedded import embedded_url
-from console.redis_client import connect, ping
+from console.processes.embedded_redis import embedded_url
+from console.processes.redis_client import connect, ping
+from console.terminal.opened_database import database
 from models.settings import load_settings
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from console.errors import MEANINGS
+from console.terminal.exit_status import MEANINGS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 FETCHED = re.compile(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"https?:")
 
 

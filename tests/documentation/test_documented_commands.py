@@ -34,21 +34,21 @@ OURS = [command for command in COMMANDS if command.program == "notemill"]
 
 APART = {
     r"worker$": "runs until it is stopped; the one of these tests is such a process",
-    r"view$": "serves until it is stopped: tests/view_server.py",
+    r"view$": "serves until it is stopped: tests/support/view_server.py",
     r"weights prepare$": "reads 100 MB: make demo",
-    r"db roles$": "PostgreSQL: tests/test_roles.py",
-    r"run --explain$": "an option is spoken of: tests/test_console_explaining.py",
-    r"--install-completion$": "writes into the shell's own file: tests/test_cli.py",
+    r"db roles$": "PostgreSQL: tests/models/test_database_roles.py",
+    r"run --explain$": "an option is spoken of: tests/console/test_time_breakdown.py",
+    r"--install-completion$": "writes into the shell's own file: tests/console/test_command_line.py",
     r"export --help$": "a person reads it",
     r"run examples/formats$": "formats-in.md has it with --task",
     r"submit /notes$": "a folder of the container's",
-    r"compare .*(now|other\.toml)": "starts workers of its own: tests/test_comparing.py",
-    r"export --to spacy": "spaCy takes 8 s to import: tests/test_exports.py",
-    r"train (finetune|merge)": "minutes: tests/test_training_finetune.py",
-    r"train lexicon": "beside what finetune wrote: tests/test_lexicon.py",
-    r"train evaluate": "corpora and minutes: tests/test_evaluation.py",
+    r"compare .*(now|other\.toml)": "starts workers of its own: tests/console/test_compare.py",
+    r"export --to spacy": "spaCy takes 8 s to import: tests/exports/test_exports.py",
+    r"train (finetune|merge)": "minutes: tests/training/test_finetune.py",
+    r"train lexicon": "beside what finetune wrote: tests/worker/entities/test_lexicon.py",
+    r"train evaluate": "corpora and minutes: tests/training/evaluation/test_evaluation.py",
     r"train prepare SOURCE": "no source in particular; tune-on-your-notes.md has one",
-    r"purge --expired": "wants a retention in the settings: tests/test_purging.py",
+    r"purge --expired": "wants a retention in the settings: tests/console/test_purge.py",
 }
 """Ours that are parsed only, and why."""
 
@@ -57,7 +57,7 @@ OTHERS = {
     "apt-get": "changes the machine",
     "chmod": "",
     "cp": "",
-    "curl": "asks a worker: tests/test_metrics.py",
+    "curl": "asks a worker: tests/worker/telemetry/test_prometheus_metrics.py",
     "do": "a loop's",
     "docker": "no daemon; its services and what they run are checked",
     "export": "its settings are checked",
@@ -69,9 +69,9 @@ OTHERS = {
     "psql": "",
     "python": "minutes; its options are checked",
     "sqlite3": "",
-    "promtool": "tests/test_deploy.py",
-    "systemd-analyze": "tests/test_nightly_examples.py",
-    "celery": "tests/test_nightly_examples.py",
+    "promtool": "tests/packaging/test_deploy.py",
+    "systemd-analyze": "tests/console/nightly/test_nightly_examples.py",
+    "celery": "tests/console/nightly/test_nightly_examples.py",
     "vllm": "needs a GPU",
 }
 """Programs of other people, and why they are not run here."""

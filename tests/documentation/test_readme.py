@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from typer.main import get_group
 from workshop import ROOT
 
-from models.read_only import rows_of
+from models.queries.readonly_sql import rows_of
 from models.settings import PREFIX, Settings
 from notemill import app
 

@@ -18,9 +18,9 @@ from exported import ODD, PLAIN, answer_all
 from spacy.tokens import DocBin
 from spacy.training import Corpus
 
-from exports.forms import FORMS
-from exports.lines import in_batches
-from exports.names import file_name
+from exports.export_formats import FORMS
+from exports.file_names import file_name
+from exports.result_files import in_batches
 from models.documents import Document
 from models.errors import UsageError
 
@@ -160,7 +160,7 @@ def test_a_failure_on_the_way_leaves_what_was_there(
         yield from archive.notes()[:1]
         raise RuntimeError("the disk is full")
 
-    monkeypatch.setattr("models.queries.Queries.exported", breaking)
+    monkeypatch.setattr("models.queries.queries.Queries.exported", breaking)
     with pytest.raises(RuntimeError):
         archive.write(form, "out.json")
     assert _files(path) == before

@@ -10,8 +10,8 @@ import pytest
 import sqlalchemy as sa
 from exported import ODD, PLAIN
 
-from exports.omop import NLP_COLUMNS, NOTE_COLUMNS, note_ids
-from exports.omop_tables import METADATA
+from exports.omop.omop_rows import NLP_COLUMNS, NOTE_COLUMNS, note_ids
+from exports.omop.omop_tables import METADATA
 from exports.vocabulary import read_vocabulary
 from models.errors import NotemillError, UsageError
 

@@ -11,11 +11,12 @@ from commands import Notemill
 from making import NOTE, documents, submit
 from sqlalchemy import Engine, text
 
-from models import audit, schema
-from models.audit import Action
-from models.database import DatabaseError, connect, writing
+from models.migrations import schema_version
+from models.schema.database import DatabaseError, connect, writing
+from models.security import audit_trail
+from models.security.audit_trail import Action
 from models.settings import load_settings
-from models.store import Store
+from models.store.store import Store
 
 pytest_plugins = ("commands",)
 
@@ -25,7 +26,7 @@ def trail(engine: Engine, deeds: int = 4) -> str:
     store = Store(engine, actor="somebody")
     for number in range(deeds):
         store.note(Action.SHOW, document=number)
-    return audit.verify(engine).head
+    return audit_trail.verify(engine).head
 
 
 def tamper(engine: Engine, statement: str) -> None:
@@ -44,50 +45,50 @@ def test_the_database_refuses_to_change_or_remove_a_row(engine: Engine) -> None:
     for statement in ("UPDATE audit SET actor = 'me'", "DELETE FROM audit"):
         with pytest.raises(DatabaseError), writing(engine) as connection:
             connection.execute(text(statement))
-    assert audit.verify(engine).rows == 4
+    assert audit_trail.verify(engine).rows == 4
 
 
 def test_a_row_that_was_put_out_of_the_way_is_found(engine: Engine) -> None:
     trail(engine)
     tamper(engine, "DELETE FROM audit WHERE number = 2")
-    assert audit.verify(engine).broken_at == 2
+    assert audit_trail.verify(engine).broken_at == 2
 
 
 @pytest.mark.parametrize("column", ["at", "actor", "database_user", "action", "subject", "previous_hash"])
 def test_a_row_that_was_changed_is_found(column: str, tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'notemill.db'}")
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     trail(engine)
     tamper(engine, f"UPDATE audit SET {column} = 'x' WHERE number = 2")
-    assert audit.verify(engine).broken_at == 2
+    assert audit_trail.verify(engine).broken_at == 2
 
 
 def test_a_trail_that_was_cut_off_is_found_by_a_hash_noted_before(engine: Engine) -> None:
     head = trail(engine)
     trail(engine, 1)
-    assert audit.verify(engine, head).has_seen
+    assert audit_trail.verify(engine, head).has_seen
     tamper(engine, "DELETE FROM audit WHERE number >= 4")
-    verdict = audit.verify(engine, head)
+    verdict = audit_trail.verify(engine, head)
     assert (verdict.broken_at, verdict.has_seen) == (None, False)
 
 
 def test_rows_of_many_at_once_are_one_chain(engine: Engine, run_at_once: Any) -> None:
     run_at_once(lambda number: Store(engine).note(Action.SHOW, document=number), 8)
-    verdict = audit.verify(engine)
+    verdict = audit_trail.verify(engine)
     assert (verdict.rows, verdict.broken_at) == (8, None)
 
 
 def test_a_deed_that_is_rolled_back_leaves_no_row(store: Store, engine: Engine) -> None:
     with pytest.raises(Exception, match="no run 9"):
         store.cancel(9)
-    assert audit.verify(engine).rows == 0
+    assert audit_trail.verify(engine).rows == 0
 
 
 def test_submit_retry_and_cancel_are_written_down(store: Store, engine: Engine) -> None:
     run_id, _ = submit(store, documents(NOTE))
     store.cancel(run_id)
     store.retry(run_id=run_id, reason=None)
-    found = [(entry.action, json.loads(entry.subject)["run"]) for entry in audit.entries(engine)]
+    found = [(entry.action, json.loads(entry.subject)["run"]) for entry in audit_trail.entries(engine)]
     assert found == [("submit", run_id), ("cancel", run_id), ("retry", run_id)]
 
 

@@ -9,12 +9,12 @@ from making import NOTE, a_serving, claimed, documents, finished, record, submit
 from sqlalchemy import Engine, text
 
 from models.answers import Assertion
-from models.correcting import NotInTextError
 from models.corrections import Correction, Mention, Verdict, with_verdicts
-from models.database import writing
 from models.documents import text_sha256
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.schema.database import writing
+from models.store.correction_rows import NotInTextError
+from models.store.store import Store
 
 SHA = text_sha256(NOTE)
 PAIN = Mention(0, 4, "problem")

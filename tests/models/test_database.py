@@ -17,11 +17,11 @@ import pytest
 from making import documents, submit
 from sqlalchemy import Engine, insert, select, text
 
-from models import database
-from models.database import DatabaseError, DatabaseUnavailableError, connect, reading, writing
-from models.queries import Queries
-from models.store import Store
-from models.tables import TextRow
+from models.queries.queries import Queries
+from models.schema import database
+from models.schema.database import DatabaseError, DatabaseUnavailableError, connect, reading, writing
+from models.schema.tables import TextRow
+from models.store.store import Store
 
 FORMS = "NOTEMILL_DATABASE_URL"
 

@@ -8,13 +8,14 @@ import pytest
 from making import NOTE, QUESTIONS, a_serving, claimed, documents, finished, recipes_of, record
 from sqlalchemy import Engine, text
 
-from models import roles, schema, views
-from models.database import DatabaseError, connect, reading, writing
 from models.errors import UsageError
-from models.queries import Queries
-from models.roles import ANALYST, PRODUCER, WORKER
-from models.spending import Spent
-from models.store import Store
+from models.migrations import database_roles, schema_version
+from models.migrations.database_roles import ANALYST, PRODUCER, WORKER
+from models.queries.queries import Queries
+from models.schema import views
+from models.schema.database import DatabaseError, connect, reading, writing
+from models.store.store import Store
+from models.usage import Spent
 
 pytestmark = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 @pytest.fixture
 def acting(store_url: str, engine: Engine) -> Iterator[dict[str, Engine]]:
     """By role an engine that acts as it."""
-    roles.create(engine)
-    made = {role: connect(f"{store_url}&options=-crole%3D{role}") for role in roles.GRANTS}
+    database_roles.create(engine)
+    made = {role: connect(f"{store_url}&options=-crole%3D{role}") for role in database_roles.GRANTS}
     yield made
     for one in made.values():
         one.dispose()
@@ -32,8 +33,8 @@ def acting(store_url: str, engine: Engine) -> Iterator[dict[str, Engine]]:
 def a_night(acting: dict[str, Engine]) -> None:
     """A worker announces itself, a producer submits, the worker answers: each in its role."""
     worker, producer = Store(acting[WORKER]), Store(acting[PRODUCER])
-    schema.check(acting[WORKER])
-    schema.check(acting[PRODUCER])
+    schema_version.check(acting[WORKER])
+    schema_version.check(acting[PRODUCER])
     worker.announce(a_serving())
     recipes = recipes_of(a_serving())
     run_id = producer.open_run(questions=QUESTIONS, recipes=list(recipes.values()), sources=[])
@@ -121,9 +122,9 @@ def test_an_analyst_counts_and_sees_mentions(acting: dict[str, Engine]) -> None:
 def test_an_upgrade_that_makes_the_views_anew_leaves_them_readable(
     engine: Engine, acting: dict[str, Engine]
 ) -> None:
-    schema.downgrade(engine)
-    schema.upgrade(engine)
-    roles.grant_anew(engine)
+    schema_version.downgrade(engine)
+    schema_version.upgrade(engine)
+    database_roles.grant_anew(engine)
     with reading(acting[ANALYST]) as connection:
         assert connection.execute(text("SELECT label FROM v_entities")).all() == []
 
@@ -131,4 +132,4 @@ def test_an_upgrade_that_makes_the_views_anew_leaves_them_readable(
 def test_sqlite_has_no_roles_and_says_so(store_url: str, tmp_path: object) -> None:
     engine = connect(f"sqlite:///{tmp_path}/notemill.db")
     with pytest.raises(UsageError, match="PostgreSQL"):
-        roles.create(engine)
+        database_roles.create(engine)

@@ -19,16 +19,23 @@ from making import NOTE, QUESTIONS, a_serving, documents, recipes_of, submit, wo
 from sqlalchemy import Engine, text
 from workshop import ROOT
 
-from models import schema
-from models.database import connect, reading, writing
-from models.keyring import Keyring, hand_over, keyring_of
-from models.opening import opened_database
-from models.queries import Queries
-from models.rekeying import rekey
-from models.sealed_types import ATTRIBUTE
-from models.sealing import PREFIX, KeyMissingError, SealBrokenError, new_key, open_sealed, seal
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import connect, reading, writing
+from models.schema.encrypted_columns import ATTRIBUTE
+from models.schema.field_encryption import (
+    PREFIX,
+    KeyMissingError,
+    SealBrokenError,
+    new_key,
+    open_sealed,
+    seal,
+)
+from models.security.data_keys import Keyring, hand_over, keyring_of
+from models.security.key_rotation import rekey
+from models.security.open_database import opened_database
 from models.settings import Settings, load_settings
-from models.store import Store
+from models.store.store import Store
 
 pytest_plugins = ("commands",)
 MASTER = bytes(range(32))
@@ -39,7 +46,7 @@ WORDS = ("Pain", "Short.", "A note", "Course")
 def sealed_engine(store_url: str) -> Iterator[Engine]:
     engine = connect(store_url)
     hand_over(engine, (MASTER,))
-    schema.check(engine)
+    schema_version.check(engine)
     yield engine
     engine.dispose()
 
@@ -87,7 +94,7 @@ def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(sealed_
         setattr(sealed_engine.dialect, ATTRIBUTE, None)
         hand_over(sealed_engine, masters)
         with pytest.raises(KeyMissingError, match="NOTEMILL_ENCRYPTION_KEY_FILE"):
-            schema.check(sealed_engine)
+            schema_version.check(sealed_engine)
         with pytest.raises(KeyMissingError):
             results(sealed_engine)
 
@@ -112,7 +119,7 @@ def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
     answered(engine)
     before = results(engine)
     hand_over(engine, (MASTER,))
-    schema.check(engine)
+    schema_version.check(engine)
     rekey(engine)
     assert not [word for word in WORDS if word in stored(engine)]
     assert results(engine) == before
@@ -122,21 +129,21 @@ def test_after_rekey_the_old_master_key_opens_nothing(sealed_engine: Engine) -> 
     answered(sealed_engine)
     before, new = results(sealed_engine), new_key()
     hand_over(sealed_engine, (new, MASTER))
-    schema.check(sealed_engine)
+    schema_version.check(sealed_engine)
     done = rekey(sealed_engine)
     assert (done.key, done.wrapped_anew) == (2, 1)
     hand_over(sealed_engine, (new,))
     assert results(sealed_engine) == before
     hand_over(sealed_engine, (MASTER,))
     with pytest.raises(KeyMissingError):
-        schema.check(sealed_engine)
+        schema_version.check(sealed_engine)
 
 
 def test_a_process_from_before_reads_what_is_under_the_new_key(sealed_engine: Engine) -> None:
     answered(sealed_engine)
     keyring = keyring_of(sealed_engine)
     hand_over(sealed_engine, (MASTER,))
-    schema.check(sealed_engine)
+    schema_version.check(sealed_engine)
     rekey(sealed_engine)
     setattr(sealed_engine.dialect, ATTRIBUTE, keyring)
     assert isinstance(keyring, Keyring)
@@ -148,7 +155,7 @@ def test_a_rekey_that_is_killed_goes_on_and_loses_nothing(notemill: Notemill) ->
     try:
         assert notemill("db", "upgrade") == 0
         engine = opened_database(load_settings())
-        schema.check(engine)
+        schema_version.check(engine)
         store = Store(engine)
         texts = [f"canary {number} {'word ' * 200}" for number in range(1_500)]
         recipes = recipes_of(a_serving())
@@ -180,7 +187,7 @@ def test_notemill_sql_opens_what_it_shows(notemill: Notemill, monkeypatch: pytes
     monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(MASTER).decode())
     assert notemill("db", "upgrade") == 0
     engine = opened_database(load_settings())
-    schema.check(engine)
+    schema_version.check(engine)
     answered(engine)
     assert notemill("sql", "SELECT label, text FROM v_entities") == 0
     assert "Pain" in notemill.out
@@ -191,7 +198,7 @@ def test_notemill_sql_opens_what_it_shows(notemill: Notemill, monkeypatch: pytes
 
 @pytest.mark.parametrize("how", ["key", "hexadecimal", "file", "command"])
 def test_the_master_key_comes_from_where_the_settings_say(how: str, tmp_path: Path) -> None:
-    from models.master_keys import master_keys
+    from models.security.master_keys import master_keys
 
     path = tmp_path / "keys"
     path.write_text(base64.b64encode(MASTER).decode() + "\n" + base64.b64encode(b"o" * 32).decode() + "\n")
@@ -216,7 +223,7 @@ def test_the_master_key_comes_from_where_the_settings_say(how: str, tmp_path: Pa
     ],
 )
 def test_a_master_key_that_cannot_be_had_is_said_without_it(given: dict[str, object]) -> None:
-    from models.master_keys import MasterKeyError, master_keys
+    from models.security.master_keys import MasterKeyError, master_keys
 
     with pytest.raises(MasterKeyError) as raised:
         master_keys(Settings(**given))

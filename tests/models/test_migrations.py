@@ -15,14 +15,16 @@ from alembic.migration import MigrationContext
 from making import NOTE, QUESTIONS, claimed, documents, submit, work_off
 from sqlalchemy import Engine, inspect, text
 
-from models import answer_tables, audit, correction_tables, night_tables, schema, views
-from models.database import connect, reading, writing
 from models.errors import NotemillError
-from models.queries import Queries
-from models.store import Store
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema import answer_tables, correction_tables, nightly_tables, views
+from models.schema.database import connect, reading, writing
+from models.security import audit_trail
+from models.store.store import Store
 
-MIGRATIONS = Path(schema.__file__).parent / "migrations" / "versions"
-TABLES = (answer_tables, audit, correction_tables, night_tables)
+MIGRATIONS = Path(schema_version.__file__).parent / "migrations" / "versions"
+TABLES = (answer_tables, audit_trail, correction_tables, nightly_tables)
 """Modules that declare tables; what is imported is in the metadata."""
 METADATA = TABLES[0].Base.metadata
 
@@ -35,24 +37,24 @@ def empty(empty_url: str) -> Iterator[Engine]:
 
 
 def test_an_empty_database_becomes_current_and_stays_so(empty: Engine) -> None:
-    assert schema.state(empty) == "empty"
+    assert schema_version.state(empty) == "empty"
     for _ in range(2):
-        schema.upgrade(empty)
+        schema_version.upgrade(empty)
         assert Queries(empty).schema_state() == "current"
-        schema.check(empty)
+        schema_version.check(empty)
 
 
 def test_the_migrations_make_the_tables_that_the_mappings_describe(empty: Engine) -> None:
     METADATA.create_all(empty)
     from_mappings = _described(empty)
     METADATA.drop_all(empty)
-    schema.upgrade(empty)
+    schema_version.upgrade(empty)
     assert _described(empty) == from_mappings
 
 
 def test_alembic_finds_nothing_to_migrate(engine: Engine) -> None:
     with reading(engine) as connection:
-        options = {"version_table": schema.VERSION_TABLE, "include_object": _is_mapped}
+        options = {"version_table": schema_version.VERSION_TABLE, "include_object": _is_mapped}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, METADATA) == []
 
@@ -66,10 +68,10 @@ def test_a_changed_view_needs_a_migration() -> None:
 def test_the_migrations_go_down_under_data_and_up_again(engine: Engine, store: Store) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
-    schema.downgrade(engine)
-    assert inspect(engine).get_table_names() == [schema.VERSION_TABLE]
+    schema_version.downgrade(engine)
+    assert inspect(engine).get_table_names() == [schema_version.VERSION_TABLE]
     assert inspect(engine).get_view_names() == []
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     assert Queries(engine).counts()["documents"] == 0
 
 
@@ -82,9 +84,9 @@ def test_every_step_goes_back_and_forward_under_data_and_no_answer_changes(
     before = list(Queries(engine).results())
     for steps in range(1, len(list(MIGRATIONS.glob("v*.py")))):
         with writing(engine) as connection:
-            command.downgrade(schema._config(connection), f"-{steps}")
-        assert schema.state(engine) == "behind"
-        schema.upgrade(engine)
+            command.downgrade(schema_version._config(connection), f"-{steps}")
+        assert schema_version.state(engine) == "behind"
+        schema_version.upgrade(engine)
         assert list(Queries(engine).results()) == before
     work_off(store, 2)
 
@@ -95,28 +97,28 @@ def test_every_view_is_there_after_an_upgrade(engine: Engine) -> None:
 
 def test_the_tables_of_a_newer_notemill_are_left_alone(engine: Engine) -> None:
     _set_revision(engine, "9999")
-    assert schema.state(engine) == "ahead"
-    for touch in (schema.check, schema.upgrade):
+    assert schema_version.state(engine) == "ahead"
+    for touch in (schema_version.check, schema_version.upgrade):
         with pytest.raises(NotemillError, match="newer notemill"):
             touch(engine)
 
 
 def test_a_database_without_tables_says_what_to_type(empty: Engine) -> None:
-    for touch in (schema.check, lambda engine: Queries(engine).counts()):
+    for touch in (schema_version.check, lambda engine: Queries(engine).counts()):
         with pytest.raises(NotemillError, match="notemill db upgrade"):
             touch(empty)
 
 
 def test_two_upgrades_at_once_make_one_set_of_tables(empty: Engine, run_at_once: Any) -> None:
-    run_at_once(lambda _: schema.upgrade(empty), 4)
-    assert schema.state(empty) == "current"
+    run_at_once(lambda _: schema_version.upgrade(empty), 4)
+    assert schema_version.state(empty) == "current"
 
 
 def test_other_tables_in_the_database_are_nobodys_business(empty: Engine) -> None:
     with writing(empty) as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
-    schema.upgrade(empty)
-    assert schema.state(empty) == "current"
+    schema_version.upgrade(empty)
+    assert schema_version.state(empty) == "current"
     assert "alembic_version" in inspect(empty).get_table_names()
 
 
@@ -127,7 +129,9 @@ def _is_mapped(_object: Any, name: str | None, *_: Any) -> bool:
 
 def _set_revision(engine: Engine, revision: str) -> None:
     with writing(engine) as connection:
-        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = :r"), {"r": revision})
+        connection.execute(
+            text(f"UPDATE {schema_version.VERSION_TABLE} SET version_num = :r"), {"r": revision}
+        )
 
 
 def _described(engine: Engine) -> dict[str, Any]:

@@ -26,16 +26,16 @@ from making import (
 from sqlalchemy import Engine, event, text
 
 from models.answers import EntitiesAnswer, Entity, Passage, SearchAnswer, Span, Task
-from models.database import reading, writing
 from models.documents import Document
 from models.errors import UsageError
-from models.grounded import UngroundedAnswerError
 from models.jobs import Job, Question
 from models.labels import Label
 from models.outcomes import Failed, Finished, Reason
-from models.queries import Queries
-from models.spending import Spent
-from models.store import Store
+from models.queries.queries import Queries
+from models.schema.database import reading, writing
+from models.store.answer_validation import UngroundedAnswerError
+from models.store.store import Store
+from models.usage import Spent
 
 CRASHED = Failed(reason=Reason.CRASHED, detail="ValueError", duration_seconds=0.5)
 

@@ -18,9 +18,9 @@ from making import (
     submit,
 )
 
-from models.database import connect
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.schema.database import connect
+from models.store.store import Store
 
 RunAtOnce = Callable[[Callable[[int], Any], int], list[Any]]
 IN_PROCESSES = multiprocessing.get_context("spawn")

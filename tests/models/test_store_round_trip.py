@@ -27,8 +27,8 @@ from models.answers import (
 )
 from models.documents import Document
 from models.outcomes import Finished
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.store.store import Store
 
 # Not in a note: NUL is refused at the door, a lone surrogate cannot come out of UTF-8.
 CHARACTERS = st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",))

@@ -14,12 +14,12 @@ from making import NOTE, documents, submit, work_off
 from tiny import write_tiny_weights
 
 from models.corrections import Correction, Mention, Verdict
-from models.database import connect
 from models.documents import text_sha256
+from models.schema.database import connect
 from models.settings import load_settings
-from models.store import Store
-from training.annotations import import_annotations
-from training.recipe import load_recipe
+from models.store.store import Store
+from training.data.annotations import import_annotations
+from training.finetune.training_recipe import load_recipe
 
 pytest_plugins = ("commands",)
 Purge = Callable[[str], dict[str, Any]]

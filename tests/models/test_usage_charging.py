@@ -15,15 +15,15 @@ from hypothesis import strategies as st
 from making import NOTE, QUESTIONS, claimed, documents, submit
 from sqlalchemy import Engine, inspect, text
 
-from models import schema
-from models.database import reading, writing
 from models.errors import UsageError
-from models.queries import Queries
-from models.spending import NAMES, Spent
-from models.spent_columns import SpentColumns
-from models.store import Store
-from worker.accounts import Accounts
-from worker.metering import SHORT_GAP_SECONDS, Meter
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import reading, writing
+from models.schema.usage_columns import SpentColumns
+from models.store.store import Store
+from models.usage import NAMES, Spent
+from worker.telemetry.usage_accounting import Accounts
+from worker.telemetry.usage_meter import SHORT_GAP_SECONDS, Meter
 
 STEP = import_module("models.migrations.versions.v0003_what_a_run_has_cost")
 amounts = st.builds(
@@ -246,10 +246,10 @@ def test_the_step_goes_up_and_down_under_runs_and_keeps_them(store: Store, engin
     with reading(engine) as connection:
         counted = connection.execute(text("SELECT COUNT(*) FROM run_jobs")).scalar_one()
     assert counted == len(QUESTIONS)
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     assert Queries(engine).charged(1).spent == Spent()
 
 
 def _migrate(engine: Engine, verb: Callable[..., None], revision: str) -> None:
     with writing(engine) as connection:
-        verb(schema._config(connection), revision)
+        verb(schema_version._config(connection), revision)

@@ -17,11 +17,11 @@ import yaml
 from sqlalchemy import Engine, text
 from typer.main import get_command
 
-from models.database import reading
+from models.schema.database import reading
 from models.settings import PREFIX, Settings
 from notemill import app
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MANIFESTS: list[dict[str, Any]] = list(
     yaml.safe_load_all((ROOT / "deploy/kubernetes/notemill.yaml").read_text("utf-8"))
 )

@@ -17,12 +17,12 @@ from models.answers import Task
 from models.jobs import Serving
 from models.messages import QUEUE_NAME, TASK_NAME
 from models.outcomes import Failed, Reason
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.store.store import Store
 
 pytest_plugins = ("redis_server",)
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PROMPTS = {task.value: {"prompt": task.value} for task in Task}
 SERVING = Serving(ingredients={"weights": "tiny", "tasks": PROMPTS})
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -14,10 +14,10 @@ from celery.contrib.testing.worker import start_worker
 from redis_server import NIGHTLY_LIST
 
 from models.messages import QUEUE_NAME, TASK_NAME
-from models.queries import Queries
-from models.store import Store
-from producer import bell, enqueue
-from producer.enqueue import Enqueuer, QueueError, QueueLength, queue_length
+from models.queries.queries import Queries
+from models.store.store import Store
+from producer.submission import background_publisher, redis_publisher
+from producer.submission.redis_publisher import Enqueuer, QueueError, QueueLength, queue_length
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -100,7 +100,7 @@ def test_an_empty_queue_has_the_length_zero(redis_url: str) -> None:
 def test_a_server_that_comes_back_gets_the_messages_after_all(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueue.time, "sleep", lambda _seconds: redis_server.start())
+    monkeypatch.setattr(redis_publisher.time, "sleep", lambda _seconds: redis_server.start())
     with Enqueuer(redis_server.url) as enqueuer:
         enqueuer.send([1])
         redis_server.stop()
@@ -111,7 +111,7 @@ def test_a_server_that_comes_back_gets_the_messages_after_all(
 def test_a_server_that_stays_away_is_said_with_what_to_type(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueue, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
+    monkeypatch.setattr(redis_publisher, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
     enqueuer = Enqueuer(redis_server.url)
     enqueuer.send([1])
     redis_server.stop()
@@ -124,7 +124,7 @@ def test_a_server_that_stays_away_is_said_with_what_to_type(
 def test_a_server_that_refuses_writes_is_an_error_too(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueue, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
+    monkeypatch.setattr(redis_publisher, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
     redis_server.client.config_set("maxmemory", 1)
     with pytest.raises(QueueError, match="cannot be used"):
         send(redis_server.url, 1)
@@ -152,10 +152,10 @@ def test_a_url_that_is_no_redis_is_said_with_those_that_are() -> None:
 def test_a_long_queue_gets_no_longer_and_what_it_does_not_hold_stays_owed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bell, "_LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(background_publisher, "_LONGEST_WAIT_SECONDS", 0.1)
     store = Store(workshop.database)
     ids = workshop.register("one", "two", "three")
-    with bell.Bell(workshop.redis_url, store, max_waiting=2) as ringing:
+    with background_publisher.Bell(workshop.redis_url, store, max_waiting=2) as ringing:
         for id_ in ids:
             ringing.ring([id_])
         ringing.wait()

@@ -26,12 +26,12 @@ from models.answers import (
     SummarySentence,
     Task,
 )
-from models.database import connect, reading
 from models.documents import Document
 from models.jobs import Job
 from models.outcomes import Failed, Finished, Reason
-from models.read_only import rows_of
-from models.store import Store
+from models.queries.readonly_sql import rows_of
+from models.schema.database import connect, reading
+from models.store.store import Store
 
 PAGE = (ROOT / "docs" / "sql.md").read_text("utf-8")
 QUESTIONS = re.findall(r"```sql\n(.*?);\n```", PAGE, re.DOTALL)

@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.documents import Document, Refused
-from producer.columns import ColumnChoice
-from producer.sources import open_sources
+from producer.records.columns import ColumnChoice
+from producer.sources.sources import open_sources
 
 NOTES = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1).filter(
     str.strip
@@ -206,7 +206,7 @@ def test_objects_of_one_jsonl_file_may_have_different_keys(tmp_path: Path) -> No
 
 
 def test_a_standard_input_of_objects_is_jsonl_and_of_anything_else_one_note() -> None:
-    from producer.standard_input import StandardInput, read_standard_input
+    from producer.sources.standard_input import StandardInput, read_standard_input
 
     def given(content: bytes, form: object = None) -> list[tuple[str, str]]:
         stream = io.BytesIO(content)
@@ -220,7 +220,7 @@ def test_a_standard_input_of_objects_is_jsonl_and_of_anything_else_one_note() ->
 
 
 def test_a_pipe_that_gives_one_byte_at_a_time_is_understood() -> None:
-    from producer.standard_input import StandardInput, read_standard_input
+    from producer.sources.standard_input import StandardInput, read_standard_input
 
     class Dripping(io.RawIOBase):
         content = io.BytesIO(gzip.compress(b' \n\n {"id": "x", "text": "slow"}'))

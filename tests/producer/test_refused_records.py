@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.documents import Document, Refused
-from producer import opening
-from producer.columns import ColumnChoice, SourceError
-from producer.sources import open_sources
-from producer.standard_input import StandardInput, read_standard_input
+from producer.records import byte_streams
+from producer.records.columns import ColumnChoice, SourceError
+from producer.sources.sources import open_sources
+from producer.sources.standard_input import StandardInput, read_standard_input
 
 
 def outcome(path: Path) -> list[str | tuple[int | None, str]]:
@@ -69,7 +69,7 @@ def test_a_bad_line_of_jsonl_is_refused_alone(tmp_path: Path, bad: bytes, reason
 def test_a_line_that_is_too_long_is_refused_without_being_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opening.Lines.__init__, "__defaults__", (2**20,))
+    monkeypatch.setattr(byte_streams.Lines.__init__, "__defaults__", (2**20,))
     path = jsonl(tmp_path, b'{"id": 2, "text": "' + b"x" * 3 * 2**20 + b'"}')
     assert outcome(path) == ["before", (2, "longer than 1 MiB"), "after"]
 
@@ -128,7 +128,7 @@ def test_a_bad_text_file_is_refused_as_a_whole(tmp_path: Path, content: bytes, r
 
 
 def test_a_text_file_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening.read_whole, "__defaults__", (2**20,))
+    monkeypatch.setattr(byte_streams.read_whole, "__defaults__", (2**20,))
     (tmp_path / "n.txt").write_bytes(b"x" * (2**20 + 1))
     assert outcome(tmp_path / "n.txt") == [(None, "longer than 1 MiB")]
 

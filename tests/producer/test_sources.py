@@ -15,10 +15,10 @@ import pytest
 
 from models.documents import Document, Refused
 from models.errors import UsageError
-from producer.columns import ColumnChoice
-from producer.sources import open_sources
-from producer.sql import SqlQuery
-from producer.standard_input import StandardInput
+from producer.records.columns import ColumnChoice
+from producer.sources.sources import open_sources
+from producer.sources.sql_query import SqlQuery
+from producer.sources.standard_input import StandardInput
 
 
 def names(*sources: object) -> list[str | None]:

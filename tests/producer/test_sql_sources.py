@@ -11,9 +11,9 @@ import sqlalchemy as sa
 
 from models.documents import Document, Refused
 from models.errors import NotemillError, UsageError
-from producer.columns import ColumnChoice
-from producer.sources import open_sources
-from producer.sql import SqlQuery
+from producer.records.columns import ColumnChoice
+from producer.sources.sources import open_sources
+from producer.sources.sql_query import SqlQuery
 
 
 def read(url: str, query: str, **columns: str) -> list[Document | Refused]:

@@ -14,18 +14,18 @@ from pydantic import SecretStr
 
 import producer
 from models.answers import Task
-from models.database import DatabaseError
 from models.documents import Document
 from models.errors import UsageError
 from models.jobs import Serving
 from models.labels import Label
 from models.messages import QUEUE_NAME
-from models.queries import Queries
+from models.queries.queries import Queries
+from models.schema.database import DatabaseError
 from models.settings import Settings
-from models.store import Store
-from producer import enqueue, registering
-from producer.enqueue import QueueError, queue_length
-from producer.questions import questions_for
+from models.store.store import Store
+from producer.submission import record_registration, redis_publisher
+from producer.submission.questions import questions_for
+from producer.submission.redis_publisher import QueueError, queue_length
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -111,7 +111,7 @@ def test_bad_records_are_counted_and_listed_without_their_text(submit: Submit, t
 
 
 def test_a_duplicate_is_refused_in_a_later_batch_too(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registering, "BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(record_registration, "BATCH_DOCUMENTS", 2)
     given = [*notes("one", "two"), *notes("one", "other")]
     submitted = submit(given)
     assert (submitted.documents, submitted.refused, submitted.new_jobs) == (2, 1, 4)
@@ -167,7 +167,7 @@ def test_no_documents_are_a_run_without_documents(submit: Submit, queries: Queri
 
 @on_sqlite
 def test_progress_is_told_after_each_batch(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registering, "BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(record_registration, "BATCH_DOCUMENTS", 2)
     told: list[producer.Progress] = []
     submit(notes("a", "b", "c", "d", "e"), tasks="summary", on_progress=told.append)
     assert [(one.run_id, one.documents, one.new_jobs) for one in told] == [(1, 2, 2), (1, 4, 4), (1, 5, 5)]
@@ -175,7 +175,7 @@ def test_progress_is_told_after_each_batch(submit: Submit, monkeypatch: pytest.M
 
 @on_sqlite
 def test_a_batch_ends_where_its_notes_are_long(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registering, "BATCH_CHARACTERS", 10)
+    monkeypatch.setattr(record_registration, "BATCH_CHARACTERS", 10)
     told: list[producer.Progress] = []
     submit(notes("a" * 11, "b" * 6, "c" * 6, "d"), on_progress=told.append)
     assert [one.documents for one in told] == [1, 3, 4]
@@ -198,13 +198,13 @@ def test_a_stream_is_read_while_it_is_registered(submit: Submit, queries: Querie
 def test_a_message_is_sent_only_when_its_document_is_committed(
     submit: Submit, queries: Queries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, committed = enqueue.Enqueuer.send, []
+    send, committed = redis_publisher.Enqueuer.send, []
 
-    def checked(self: enqueue.Enqueuer, document_ids: tuple[int, ...], *, is_urgent: bool) -> None:
+    def checked(self: redis_publisher.Enqueuer, document_ids: tuple[int, ...], *, is_urgent: bool) -> None:
         committed.extend(queries.document(f"#{number}") is not None for number in document_ids)
         send(self, document_ids, is_urgent=is_urgent)
 
-    monkeypatch.setattr(enqueue.Enqueuer, "send", checked)
+    monkeypatch.setattr(redis_publisher.Enqueuer, "send", checked)
     submit(notes("a", "b", "c"))
     assert committed == [True, True, True]
 
@@ -243,8 +243,8 @@ def test_a_redis_that_dies_on_the_way_loses_no_document(
     redis_server: RedisServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(registering, "BATCH_DOCUMENTS", 2)
-    monkeypatch.setattr(enqueue, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
+    monkeypatch.setattr(record_registration, "BATCH_DOCUMENTS", 2)
+    monkeypatch.setattr(redis_publisher, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
     dying = settings.model_copy(update={"redis_url": SecretStr(redis_server.url)})
     with pytest.raises(producer.NotEnqueuedError, match="Nothing is lost") as raised:
         submit(

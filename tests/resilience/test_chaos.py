@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from workshop import ROOT
 
-from benchmarks.chaos.engine import ChaosEngine
-from benchmarks.chaos.faults import KINDS
-from benchmarks.chaos.judging import Verdict, _expected, _judge_one
-from benchmarks.chaos.notes import SEARCHES, text_of
-from benchmarks.chaos.order_faults import send_late_duplicates
-from benchmarks.chaos.stage import Stage
-from benchmarks.chaos.striking import NotNowError
 from models.settings import Settings
-from worker.recipes import ways
+from resilience.chaos.all_faults import KINDS
+from resilience.chaos.chaos_notes import SEARCHES, text_of
+from resilience.chaos.client_faults import send_late_duplicates
+from resilience.chaos.deterministic_engine import ChaosEngine
+from resilience.chaos.fault_api import NotNowError
+from resilience.chaos.result_check import Verdict, _expected, _judge_one
+from resilience.chaos.test_bed import Stage
+from worker.recipe import ways
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -36,7 +36,7 @@ def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> N
     command = [
         sys.executable,
         "-m",
-        "benchmarks.chaos",
+        "resilience.chaos",
         "--seed",
         "1",
         "--seconds",
@@ -55,7 +55,7 @@ def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> N
 
 
 def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_ends_nothing_well() -> None:
-    command = [sys.executable, "-m", "benchmarks.chaos", "--seconds", "4", "--end-seconds", "0.1", "--json"]
+    command = [sys.executable, "-m", "resilience.chaos", "--seconds", "4", "--end-seconds", "0.1", "--json"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     told = re.match(r"the first answer: not ended within 0.1 s; logs in (\S+)\n", run.stderr)
     assert told, run.stderr
@@ -69,7 +69,7 @@ def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_e
 HANGING = """
 import time
 from types import SimpleNamespace
-from benchmarks.chaos import ending
+from resilience.chaos import ending
 ending._GRACE_SECONDS = 0.1
 stage = SimpleNamespace(folder="FOLDER", redis=SimpleNamespace(stop=lambda: print("stopped", flush=True)))
 with ending.ended_by_force(ending.Deadline(0.0), stage):

@@ -1,6 +1,6 @@
 """The fuzzer finds nothing in a few inputs, and finds what it was built to find; what it found stays mended.
 
-`python -m benchmarks.fuzz --inputs 10000` tries as many as a release should.
+`python -m resilience.fuzz --inputs 10000` tries as many as a release should.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.fuzz.__main__ import _in_a_process, main
-from benchmarks.fuzz.judging import Target, checked_reason
-from benchmarks.fuzz.mutating import CANARY, mutated
 from models.documents import Document, Refused
-from producer.columns import SourceError
-from producer.sources import open_sources
-from training.annotations import import_annotations
-from training.tables import BrokenRow, read_rows
+from producer.records.columns import SourceError
+from producer.sources.sources import open_sources
+from resilience.fuzz.__main__ import _in_a_process, main
+from resilience.fuzz.input_check import Target, checked_reason
+from resilience.fuzz.mutations import CANARY, mutated
+from training.data.annotations import import_annotations
+from training.data.data_tables import BrokenRow, read_rows
 
 QUICK = (
     "notes.csv",

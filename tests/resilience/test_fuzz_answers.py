@@ -1,6 +1,6 @@
 """Whatever a network answers, and whatever comes over the wire: an outcome that holds, or a typed failure.
 
-`FUZZ_EXAMPLES=5000 pytest tests/test_fuzz_answers.py` tries more than the suite does.
+`FUZZ_EXAMPLES=5000 pytest tests/resilience/test_fuzz_answers.py` tries more than the suite does.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.message import Message
 
-from benchmarks.fuzz.answering import LABELS, QUESTIONS, ways
-from benchmarks.fuzz.erratic import PIECES, Erratic
-from models.grounded import check_finished
 from models.jobs import Job, Work
 from models.messages import TASK_NAME
 from models.outcomes import Failed, Finished
-from worker.completions import Completion, GarbledError, decided, written
-from worker.consuming import BadMessageError, check
+from models.store.answer_validation import check_finished
+from resilience.fuzz.answer_fuzzing import LABELS, QUESTIONS, ways
+from resilience.fuzz.random_engine import PIECES, Erratic
+from worker.engine.http.completions import Completion, GarbledError, decided, written
 from worker.pipeline import process
+from worker.queue.message_validation import BadMessageError, check
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 quickly = settings(

@@ -28,7 +28,7 @@ from models.documents import Document
 from models.errors import UsageError
 from models.labels import load_labels
 from models.settings import load_settings
-from producer.sources import open_sources
+from producer.sources.sources import open_sources
 
 FUZZED = settings(
     max_examples=int(os.environ.get("FUZZ_EXAMPLES", "25")),
@@ -175,14 +175,14 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(ending: str, tmp_path: Path) -
         for _ in range(80):
             file.write(packer.compress(b"a" * 2**20))
         file.write(packer.flush())
-    code = "import sys; from producer.sources import open_sources;"
+    code = "import sys; from producer.sources.sources import open_sources;"
     code += "print([getattr(r, 'reason', '?') for r in open_sources([sys.argv[1]]).records])"
     limit = 700 * 2**20  # 300 of it are pyarrow's and Python's own mappings
     done = subprocess.run(
         [sys.executable, "-c", code, str(path)],
         capture_output=True,
         text=True,
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
     )
     assert "longer than 64 MiB" in done.stdout, done.stderr[-500:]

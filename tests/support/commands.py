@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from workshop import ROOT, STAND_IN
 
-from console.errors import run_to_exit
+from console.terminal.exit_status import run_to_exit
 from notemill import app
 
 

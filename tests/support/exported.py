@@ -14,7 +14,7 @@ from pathlib import Path
 import making
 import pytest
 
-from exports.forms import Exported, write
+from exports.export_formats import Exported, write
 from exports.vocabulary import Vocabulary
 from models.answers import (
     Answer,
@@ -30,12 +30,12 @@ from models.answers import (
     SummarySentence,
     Task,
 )
-from models.database import connect
 from models.documents import Document
-from models.exporting import ExportedNote
 from models.outcomes import Finished
-from models.queries import Queries
-from models.store import Store
+from models.queries.note_export import ExportedNote
+from models.queries.queries import Queries
+from models.schema.database import connect
+from models.store.store import Store
 
 ODD = (
     "=Chest  pain😀 and chest\r\npressure.\r\nNo fever; possible sepsis.\tHb 8.9 g/dl.\n"

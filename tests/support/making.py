@@ -22,8 +22,8 @@ from models.documents import Document
 from models.jobs import Job, Question, Recipe, Serving, Work, recipe_for
 from models.labels import Label
 from models.outcomes import Finished, Outcome
-from models.registering import Registered
-from models.store import Store
+from models.store.registration import Registered
+from models.store.store import Store
 
 ENTITIES = Question(task=Task.ENTITIES)
 SEARCH = Question(task=Task.SEARCH, parameters={"query": "Is there pain?"})

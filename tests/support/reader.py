@@ -24,16 +24,16 @@ import pytest
 from redis_server import RedisServer
 from workshop import ROOT, STAND_IN, until
 
-from console.errors import run_to_exit
-from models import schema
+from console.terminal.exit_status import run_to_exit
 from models.answers import Assertion
 from models.corrections import Correction, Mention, Verdict
-from models.database import connect
 from models.documents import Document, text_sha256
+from models.migrations import schema_version
+from models.schema.database import connect
 from models.settings import load_settings
-from models.store import Store
+from models.store.store import Store
 from notemill import app
-from worker.command import worker_command
+from worker.queue.worker_command import worker_command
 
 NOTES = {
     "discharge.txt": "Discharge summary. No fever today. Signs of infection: none. Aspirin 100 mg daily.\n",
@@ -88,7 +88,7 @@ def reader(_session_redis: RedisServer) -> Iterator[Reader]:
     with made.there():
         settings = load_settings()
         engine = connect(settings.effective_database_url)
-        schema.upgrade(engine)
+        schema_version.upgrade(engine)
         with (folder / "worker.log").open("wb") as log:
             worker = subprocess.Popen(worker_command(settings), stdout=log, stderr=log)
     try:

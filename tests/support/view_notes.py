@@ -25,7 +25,7 @@ from models.answers import (
 from models.documents import Document
 from models.jobs import Question
 from models.outcomes import Failed, Finished, Reason
-from models.store import Store
+from models.store.store import Store
 
 TOKEN = "let-me-in"
 QUERY = "Is there <b>pain</b>?"

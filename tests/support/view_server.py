@@ -1,4 +1,4 @@
-"""`notemill view` for tests: a real process over a store with the notes of tests/view_notes.py.
+"""`notemill view` for tests: a real process over a store with the notes of tests/support/view_notes.py.
 
 In a test module: `pytest_plugins = ("view_server",)`, then ask for `view`; a module shares one server.
 """
@@ -20,10 +20,10 @@ import pytest
 from view_notes import TOKEN, fill
 from workshop import ROOT
 
-from models import schema
-from models.database import connect
-from models.queries import Queries
-from models.store import Store
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import connect
+from models.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class _Staying(urllib.request.HTTPRedirectHandler):
 def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     home = tmp_path_factory.mktemp("view")
     engine = connect(f"sqlite:///{home / 'notemill.db'}")
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     fill(Store(engine))
     environment = os.environ | {"NOTEMILL_HOME": str(home), "NOTEMILL_VIEW_TOKEN": TOKEN}
     command = [sys.executable, "notemill.py", "view", "--port", "0", "--name", "ada"]

@@ -22,19 +22,19 @@ from pydantic import SecretStr
 from redis import Redis
 from sqlalchemy import Engine, text
 
-from models import schema
 from models.answers import Task
-from models.database import connect, reading
 from models.documents import Document
 from models.jobs import Question, recipe_for
 from models.messages import QUEUE_NAME, TASK_NAME
+from models.migrations import schema_version
+from models.schema.database import connect, reading
 from models.settings import Settings, as_environment
-from models.store import Store
+from models.store.store import Store
 from producer import submit
-from worker.command import worker_command
-from worker.recipes import serving
+from worker.queue.worker_command import worker_command
+from worker.recipe import serving
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STAND_IN = ROOT / "tests" / "stand_in"
 
 
@@ -109,7 +109,7 @@ class Workshop:
     @cached_property
     def database(self) -> Engine:
         engine = connect(self.database_url)
-        schema.upgrade(engine)
+        schema_version.upgrade(engine)
         return engine
 
     @cached_property

@@ -13,14 +13,14 @@ from transformers import AutoTokenizer
 from view_notes import ATTACK, WARD
 
 from models.labels import load_labels
-from training.curriculum import Curriculum
-from training.examples import windows_of
-from training.pieces import Piece
-from training.prepared import read_prepared
-from training.recipe import load_recipe
-from worker.chat import Chat
-from worker.decisions import marked_labels
-from worker.marks import decide_marks
+from training.data.prepared_folder import read_prepared
+from training.examples.task_examples import windows_of
+from training.examples.training_sequences import Piece
+from training.finetune.curriculum import Curriculum
+from training.finetune.training_recipe import load_recipe
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.label_words import marked_labels
+from worker.entities.bio_decoding import decide_marks
 
 if TYPE_CHECKING:
     from commands import Notemill

@@ -22,22 +22,22 @@ from workshop import ROOT
 
 from models.documents import text_sha256
 from models.labels import load_labels
+from models.security.training_provenance import read_trained_on, write_trained_on
 from models.settings import Settings
-from models.trained_on import read_trained_on, write_trained_on
-from training.fine_tuning import Asked, finetune
-from training.loop import learning_rate
-from training.losses import parts_of
-from training.memory_plan import plan_training
-from training.networks import frozen_in_bf16, trainable
-from training.packing import rows_of
-from training.pieces import Piece, Right
-from training.prepared import write_prepared
-from training.recipe import Recipe, RecipeError, load_recipe
-from training.written_examples import Written, WrittenPieces
-from worker.chat import Chat
-from worker.memory import GIB
-from worker.shapes import CONFIGS, Shape
-from worker.written import SECTIONS, section_request
+from training.data.prepared_folder import write_prepared
+from training.examples.generation_examples import Written, WrittenPieces
+from training.examples.row_packing import rows_of
+from training.examples.training_sequences import Piece, Right
+from training.finetune.finetune import Asked, finetune
+from training.finetune.lora_model import frozen_in_bf16, trainable
+from training.finetune.losses import parts_of
+from training.finetune.training_loop import learning_rate
+from training.finetune.training_memory import plan_training
+from training.finetune.training_recipe import Recipe, RecipeError, load_recipe
+from worker.engine.memory.memory_plan import GIB
+from worker.engine.memory.model_shape import CONFIGS, Shape
+from worker.engine.prompting.chat_template import Chat
+from worker.summary.abstractive import SECTIONS, section_request
 
 pytest_plugins = ("commands",)
 SIZES = {

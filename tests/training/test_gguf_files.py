@@ -9,7 +9,7 @@ import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.errors import UsageError
-from training.gguf_files import write_gguf
+from training.finetune.gguf_files import write_gguf
 
 SHAPE = {"hidden_size": 576, "intermediate_size": 64, "num_attention_heads": 9, "num_key_value_heads": 3}
 

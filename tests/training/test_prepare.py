@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.conversations import BrokenConversationError, read_conversation
-from training.held_out import HeldOut
-from training.medical import is_medical
-from training.near import NearIndex, exact_key
-from training.prepared import read_prepared
-from training.tables import BrokenRow, read_rows
+from training.data.data_tables import BrokenRow, read_rows
+from training.data.held_out import HeldOut
+from training.data.medical_filter import is_medical
+from training.data.near_duplicates import NearIndex, exact_key
+from training.data.prepared_folder import read_prepared
+from training.examples.conversations import BrokenConversationError, read_conversation
 
 if TYPE_CHECKING:
     from commands import Notemill

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from training.recognizing import BrokenRow, Columns, recognize
+from training.data.row_formats import BrokenRow, Columns, recognize
 
 
 @pytest.mark.parametrize("start", [float("inf"), float("nan"), "one", None, [1]])

@@ -11,14 +11,19 @@ from tiny import write_tiny_weights
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoTokenizer
 
-from training.examples import marks_examples, search_examples, windows_of
-from training.packed_attention import attend, seen_in
-from training.packing import Packed, rows_of
-from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
-from training.targets import piece_of
-from worker.chat import Chat
-from worker.decisions import marked_labels
-from worker.marks import decide_marks
+from training.examples.row_packing import Packed, rows_of
+from training.examples.section_examples import (
+    answer_examples,
+    kind_examples,
+    notes_of_parts,
+    section_examples,
+)
+from training.examples.targets import piece_of
+from training.examples.task_examples import marks_examples, search_examples, windows_of
+from training.finetune.document_attention import attend, seen_in
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.label_words import marked_labels
+from worker.entities.bio_decoding import decide_marks
 
 LABELS = marked_labels(["problem", "medication", "test"])
 TEXT = "He has chest pain. Aspirin was given. The chest film was clear."

@@ -16,17 +16,17 @@ import pytest
 import trustme
 from view_notes import fill
 
-from console.view import view
-from models import schema
-from models.database import connect
+from console.inspect.view import view
 from models.errors import NotemillError, UsageError
-from models.store import Store
+from models.migrations import schema_version
+from models.schema.database import connect
+from models.store.store import Store
 
 if TYPE_CHECKING:
     from commands import Notemill
 
 pytest_plugins = ("commands",)
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 USUAL = {"port": 0, "certificate": None, "key": None, "is_plain": False, "name": None}
 
 
@@ -77,7 +77,7 @@ def _cookie(address: str, authority: trustme.CA) -> tuple[int, str]:
 
 def test_a_page_in_a_file_is_for_ones_own_eyes_and_of_a_note_that_there_is(notemill: Notemill) -> None:
     engine = connect(f"sqlite:///{notemill.home / 'notemill.db'}")
-    schema.upgrade(engine)
+    schema_version.upgrade(engine)
     fill(Store(engine))
     page = notemill.home / "page.html"
     assert notemill("show", "ward", "--html", page) == 0

@@ -12,10 +12,10 @@ import pytest
 from sqlalchemy import text
 from view_notes import ATTACK, TOKEN, WARD
 
-from console.corrections import write_corrections
-from console.show import show_document
-from models.database import connect, writing
+from console.inspect.corrections_command import write_corrections
+from console.inspect.show import show_document
 from models.documents import text_sha256
+from models.schema.database import connect, writing
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -69,7 +69,7 @@ def stored(view: View) -> list[tuple[str, str, str, str]]:
 
 
 def look(page: Page, function: str) -> Any:
-    """What a function of tests/looking.js returns."""
+    """What a function of tests/web/looking.js returns."""
     return page.evaluate(f"() => {{ {LOOKING}\n return {function}(); }}")
 
 

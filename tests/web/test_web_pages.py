@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from view_notes import ATTACK, QUERY, TOKEN, WARD
 
-from models import audit
-from models.audit import Action
-from models.database import connect
 from models.documents import text_sha256
-from pages.following import Following
-from pages.guarding import Guard
+from models.schema.database import connect
+from models.security import audit_trail
+from models.security.audit_trail import Action
+from web.access_control import Guard
+from web.progress_cache import Following
 
 if TYPE_CHECKING:
     from view_server import View
@@ -73,7 +73,7 @@ def test_the_page_has_the_note_character_by_character(view: View) -> None:
 def test_who_looks_at_a_note_is_in_the_audit_trail(view: View) -> None:
     view.get("/documents/2")
     engine = connect(f"sqlite:///{view.home / 'notemill.db'}")
-    [*_, newest] = audit.entries(engine, action=Action.SHOW)
+    [*_, newest] = audit_trail.entries(engine, action=Action.SHOW)
     assert json.loads(newest.subject) == {"document": 2}
     engine.dispose()
 

@@ -16,17 +16,17 @@ from hypothesis import strategies as st
 from making import QUESTIONS, submit, work_off
 from view_notes import fill
 
-from console.comparing import _print
-from console.night_report import NightReport, write_report
-from console.result_forms import write_csv
-from exports.flat import harmless_cell
-from models.database import connect
+from console.inspect.compare import _print
+from console.inspect.result_formats import write_csv
+from console.nightly.nightly_report import NightReport, write_report
+from exports.flat_rows import harmless_cell
 from models.documents import Document
-from models.queries import Queries
+from models.queries.queries import Queries
+from models.schema.database import connect
 from models.settings import load_settings
-from models.store import Store
-from worker.chat import Chat
-from worker.engine import Prompt
+from models.store.store import Store
+from worker.engine.api import Prompt
+from worker.engine.prompting.chat_template import Chat
 
 pytest_plugins = ("commands", "servers")
 MARKERS = (

@@ -12,11 +12,11 @@ from models.jobs import Job, Question, Work
 from models.labels import Label, load_labels
 from models.outcomes import Failed, Finished, Reason
 from models.settings import Settings
-from worker.engine import Refusal
+from worker.engine.api import Refusal
+from worker.engine.network.local_engine import load
+from worker.note.char_ranges import covers
 from worker.pipeline import process
-from worker.ranges import covers
-from worker.recipes import ways
-from worker.transformers_engine import load
+from worker.recipe import ways
 
 NOTE = (
     "CHIEF COMPLAINT:  Chest pain.\r\n\r\nHISTORY:  The patient was given aspirin 81 mg p.o. daily. "

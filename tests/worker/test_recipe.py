@@ -14,9 +14,9 @@ from models.answers import Task
 from models.jobs import recipe_for
 from models.labels import Label, load_labels
 from models.settings import Settings
-from worker import recipes
-from worker.recipes import serving, ways
-from worker.weights import WeightsError
+from worker import recipe
+from worker.engine.weights import WeightsError
+from worker.recipe import serving, ways
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,9 @@ def test_labels_change_the_recipe_of_entities_alone(weights):
 
 def test_a_prompt_changes_the_recipes_of_the_tasks_that_use_it(weights, monkeypatch):
     settings = Settings(weights=str(weights))
-    before, original = ids(settings), recipes.templates_sha256
+    before, original = ids(settings), recipe.templates_sha256
     monkeypatch.setattr(
-        recipes, "templates_sha256", lambda *names: original(*names) + "!" * ("entities_list" in names)
+        recipe, "templates_sha256", lambda *names: original(*names) + "!" * ("entities_list" in names)
     )
     after = ids(settings)
     assert [task for task in Task if before[task] != after[task]] == [Task.ENTITIES]
@@ -88,7 +88,7 @@ def test_comments_and_docstrings_of_the_code_change_nothing(tmp_path):
     (tmp_path / "a.py").write_text('"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n')
     (tmp_path / "b.py").write_text("def f(x):\n    return x + 1\n")
     (tmp_path / "c.py").write_text("def f(x):\n    return x + 2\n")
-    bare = {name: recipes._bare(tmp_path / f"{name}.py") for name in "abc"}
+    bare = {name: recipe._bare(tmp_path / f"{name}.py") for name in "abc"}
     assert bare["a"] == bare["b"] != bare["c"]
 
 
@@ -113,7 +113,7 @@ LOADED_AND_RUN = {
     ("task", "module"), [(Task.ENTITIES, "entities"), (Task.SEARCH, "search"), (Task.SUMMARY, "summary")]
 )
 def test_no_code_that_makes_an_answer_is_left_out_of_its_recipe(task, module):
-    worker = Path(recipes.__file__).parent
+    worker = Path(recipe.__file__).parent
     used, left = set(), [module]
     while left:
         one = left.pop()
@@ -121,7 +121,7 @@ def test_no_code_that_makes_an_answer_is_left_out_of_its_recipe(task, module):
             used.add(one)
             parts = re.findall(r"^from worker\.(\w+) import", (worker / f"{one}.py").read_text("utf-8"), re.M)
             left += parts
-    assert used - LOADED_AND_RUN <= {*recipes._SHARED_CODE, *recipes._CODE[task]}
+    assert used - LOADED_AND_RUN <= {*recipe._SHARED_CODE, *recipe._CODE[task]}
 
 
 def test_an_adapter_says_which_tasks_and_labels_it_was_trained_for(weights, tmp_path):

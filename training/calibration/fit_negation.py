@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from models.answers import Assertion
-from training.asserted import assertion_of, is_told
-from training.evaluation.data import KNOWN_NAMES, Record
-from training.logistic import logistic
-from worker.denial import ASKED, DenialJoin
-from worker.engine import Engine
-from worker.entities import held_by_rules
-from worker.note import Note
-from worker.reading import Mention, denied_read, reading_requests
-from worker.recipes import Ways
+from training.calibration.logistic_regression import logistic
+from training.evaluation.evaluation_data import KNOWN_NAMES, Record
+from training.examples.gold_assertions import assertion_of, is_told
+from worker.engine.api import Engine
+from worker.entities.entity_task import held_by_rules
+from worker.entities.window_tagging import Mention, denied_read, reading_requests
+from worker.learned.negation_model import ASKED, DenialJoin
+from worker.note.parsed_note import Note
+from worker.recipe import Ways
 
 
 def fit_denials(records: Sequence[Record], engine: Engine, how: Ways) -> DenialJoin | None:

@@ -1,6 +1,6 @@
 """The weights of search's join: two logistic regressions over what is known of a sentence; denials' too.
 
-Queries are those of `training.evaluation.queries`, and those that training makes: sections of notes asked for
+Queries are those of `training.evaluation.evaluation_queries`, and those that training makes: sections of notes asked for
 by their headings' questions, and mentions by their kind. Fit on dev data, never on what is evaluated on.
 """
 
@@ -18,20 +18,20 @@ import numpy as np
 
 from models.errors import UsageError
 from models.settings import Settings
-from training.denials import fit_denials
-from training.evaluation import ranking
-from training.evaluation.data import Record, file_of, read_records
-from training.evaluation.queries import Asked, queries_of
-from training.examples import Example, search_examples
-from training.logistic import Floats, logistic, sigmoid
-from training.section_examples import notes_of_parts, section_examples
-from worker.engine import Engine, Reply, Request
-from worker.engines import load
-from worker.joining import Clues, JoinWeights, SearchJoin
-from worker.note import Note
-from worker.recipes import Ways, ways
-from worker.search import clues, clues_of
-from worker.sentences import sentences
+from training.calibration.fit_negation import fit_denials
+from training.calibration.logistic_regression import Floats, logistic, sigmoid
+from training.evaluation.evaluation_data import Record, file_of, read_records
+from training.evaluation.evaluation_queries import Asked, queries_of
+from training.evaluation.metrics import ranking_metrics
+from training.examples.section_examples import notes_of_parts, section_examples
+from training.examples.task_examples import Example, search_examples
+from worker.engine.api import Engine, Reply, Request
+from worker.engine.factory import load
+from worker.learned.ranking_model import Clues, JoinWeights, SearchJoin
+from worker.note.parsed_note import Note
+from worker.note.sentence_splitter import sentences
+from worker.recipe import Ways, ways
+from worker.search.search_task import clues, clues_of
 
 _WINDOW_CHARACTERS = 1_300
 _NOTES_OF_PARTS = 25
@@ -121,11 +121,11 @@ def fit(queried: Sequence[Queried]) -> SearchJoin:
 def measured(queried: Sequence[Queried], found: SearchJoin) -> dict[str, float]:
     """On the data that it was fitted on: a lower bound of the error, no figure to publish."""
     ranked = [
-        [one.relevant[place] for place in ranking.order(list(_scores(one, found)))]
+        [one.relevant[place] for place in ranking_metrics.order(list(_scores(one, found)))]
         for one in queried
         if any(one.relevant)
     ]
-    means = [ranking.average_precision(one) for one in ranked]
+    means = [ranking_metrics.average_precision(one) for one in ranked]
     return {
         "queries": len(queried),
         "map": round(sum(means) / max(1, len(means)), 4),

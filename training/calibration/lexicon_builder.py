@@ -1,5 +1,5 @@
 """A lexicon learnt from annotated notes: of each name, how often it is a mention where it stands; of words,
-what `training/words_of_mentions.py` counts.
+what `training/calibration/word_statistics.py` counts.
 
 A corpus counts only for the labels that are used in it: an unannotated drug is not a negative. Lists of
 names, such as a hospital's formulary, may be given besides.
@@ -15,12 +15,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from models.errors import UsageError
-from models.trained_on import read_trained_on, write_trained_on
-from training.digests import digests_of
-from training.evaluation.data import KNOWN_NAMES, Record, read_records
-from training.words_of_mentions import Named, ending_odds, word_odds
-from worker.lexicon import FILE, Lexicon, key_of
-from worker.pieces import Pieces, Stretch
+from models.security.training_provenance import read_trained_on, write_trained_on
+from training.calibration.word_statistics import Named, ending_odds, word_odds
+from training.data.provenance_digests import digests_of
+from training.evaluation.evaluation_data import KNOWN_NAMES, Record, read_records
+from worker.learned.lexicon import FILE, Lexicon, key_of
+from worker.note.word_tokens import Pieces, Stretch
 
 _LEAST_SHARE = 0.5
 """Of a name's occurrences, with half a mention and one occurrence more that nobody saw."""

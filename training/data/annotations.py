@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import unquote
 
 from models.errors import UsageError
-from training.brat import brat_entities
-from training.tables import BrokenRow, Row, read_rows
+from training.data.brat_reader import brat_entities
+from training.data.data_tables import BrokenRow, Row, read_rows
 
 Entity = dict[str, Any]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UsageError
-from producer.opening import MAX_RECORD_BYTES, Lines, UnreadableError, open_bytes, read_whole
+from producer.records.byte_streams import MAX_RECORD_BYTES, Lines, UnreadableError, open_bytes, read_whole
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 _MAX_JSON_BYTES = 2 * 2**30

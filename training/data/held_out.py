@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from training.shingles import shingles
-from training.tables import BrokenRow, files_of, read_rows
+from training.data.data_tables import BrokenRow, files_of, read_rows
+from training.data.shingles import shingles
 
 RUN_WORDS = 13
 OWN_SHARE = 0.2

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training.medical import is_medical
-from training.recognizing import Columns, recognize
-from training.tables import BrokenRow, read_rows
+from training.data.data_tables import BrokenRow, read_rows
+from training.data.medical_filter import is_medical
+from training.data.row_formats import Columns, recognize
 
 _SAMPLES = 2
 """Of each origin."""

@@ -13,7 +13,7 @@ from collections import defaultdict
 
 import numpy as np
 
-from training.shingles import Runs, shingles
+from training.data.shingles import Runs, shingles
 
 THRESHOLD = 0.8
 """Jaccard similarity of runs of words from which on two texts count as the same."""

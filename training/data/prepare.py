@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UsageError
-from training.held_out import NAMES, HeldOut, held_out_files, held_out_texts
-from training.medical import is_medical, is_medical_origin
-from training.near import NearIndex, exact_key
-from training.prepared import Record, open_private, write_prepared
-from training.recognizing import CONVERSATION, Columns, Recognized, recognize
-from training.reporting import as_markdown
-from training.tables import BrokenRow, fetch, files_of, read_rows
+from training.data.data_tables import BrokenRow, fetch, files_of, read_rows
+from training.data.held_out import NAMES, HeldOut, held_out_files, held_out_texts
+from training.data.medical_filter import is_medical, is_medical_origin
+from training.data.near_duplicates import NearIndex, exact_key
+from training.data.prepare_report import as_markdown
+from training.data.prepared_folder import Record, open_private, write_prepared
+from training.data.row_formats import CONVERSATION, Columns, Recognized, recognize
 
 NOT_MEDICAL, HELD_OUT, SAME, NEARLY = "not medical", "in a held-out text", "the same", "nearly the same"
 _SAMPLES = 3

@@ -10,7 +10,7 @@ _SHOWN = 600
 
 
 def as_markdown(facts: Mapping[str, Any], samples: Mapping[str, list[str]]) -> str:
-    """The report of `training.preparing`."""
+    """The report of `training.data.prepare`."""
     parts = [
         "# What was prepared",
         f"sha256 {facts['sha256']}, seed {facts['seed']}, {facts['seconds']} s.",

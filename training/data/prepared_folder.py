@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from models.errors import UsageError
-from models.trained_on import write_trained_on
-from training.digests import digests_of
+from models.security.training_provenance import write_trained_on
+from training.data.provenance_digests import digests_of
 
 TRAIN, VALIDATION, MANIFEST = "train.jsonl", "validation.jsonl", "prepared.json"
 Record = dict[str, Any]

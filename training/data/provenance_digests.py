@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.documents import text_sha256
-from models.trained_on import name_sha256
+from models.security.training_provenance import name_sha256
 
 _TEXTS = ("text", "note", "dialogue", "section_text", "answer")
 """The fields in which a record of any kind may hold a stored text; conversations hold none."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from models.answers import Assertion
-from training.conversations import BrokenConversationError, Conversation, read_conversation
-from training.examples import LABELS_OF
-from training.prepared import Record
-from training.tables import BrokenRow, Row
+from training.data.data_tables import BrokenRow, Row
+from training.data.prepared_folder import Record
+from training.examples.conversations import BrokenConversationError, Conversation, read_conversation
+from training.examples.task_examples import LABELS_OF
 
 CONVERSATION, NOTE, ASSERTION, ANSWER, DIALOGUE, PLAIN = (
     *("conversation", "note", "assertion", "answer", "dialogue", "plain"),

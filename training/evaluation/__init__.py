@@ -1,1 +1,1 @@
-"""How good answers are, measured through the worker's own pipeline; scores, baselines, pages for people."""
+"""Evaluation of answers through the pipeline of the worker: entities, assertion, links, search, summaries."""

@@ -16,17 +16,17 @@ from typing import Any
 
 from models.answers import Assertion
 from models.labels import Label
-from training.asserted import assertion_of, is_told
-from training.evaluation import negex
-from training.evaluation.asking import Asking
+from training.evaluation.baselines import negex
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.counts import Counts, figures, mean_interval
-from training.evaluation.data import KNOWN_NAMES, DataError, Record, wants
-from training.evaluation.result import Result
-from worker.denial import ASKED
-from worker.entities import entities_of
-from worker.note import Note
-from worker.reading import Mention, denied_read, reading_requests
+from training.evaluation.evaluation_data import KNOWN_NAMES, DataError, Record, wants
+from training.evaluation.evaluation_result import Result
+from training.evaluation.metrics.counts import Counts, figures, mean_interval
+from training.evaluation.pipeline_runner import Asking
+from training.examples.gold_assertions import assertion_of, is_told
+from worker.entities.entity_task import entities_of
+from worker.entities.window_tagging import Mention, denied_read, reading_requests
+from worker.learned.negation_model import ASKED
+from worker.note.parsed_note import Note
 
 _FACETS = {
     "negation": Assertion.NEGATED,

@@ -9,16 +9,16 @@ from typing import Any
 
 from models.answers import Answer, EntitiesAnswer, Task
 from models.jobs import Question
-from training.evaluation import calibration
-from training.evaluation.asking import Asking, are_offsets_true
-from training.evaluation.baselines import MarksText
+from training.evaluation.baselines.dictionary import Dictionary
+from training.evaluation.baselines.registry import MarksText
+from training.evaluation.baselines.scispacy import SciSpacy
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.counts import figures
-from training.evaluation.data import Record, names_here, wants
-from training.evaluation.dictionary import Dictionary
-from training.evaluation.result import Result
-from training.evaluation.scispacy import SciSpacy
-from training.evaluation.spans import Marked, of_label, overlap, strict, touches
+from training.evaluation.evaluation_data import Record, names_here, wants
+from training.evaluation.evaluation_result import Result
+from training.evaluation.metrics import calibration_error
+from training.evaluation.metrics.counts import figures
+from training.evaluation.metrics.span_matching import Marked, of_label, overlap, strict, touches
+from training.evaluation.pipeline_runner import Asking, are_offsets_true
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _honesty(found: Sequence[_Found], gold: Sequence[Sequence[Marked]]) -> dict[
         for right in (set(some),)
         for span, probability in one.probabilities.items()
     ]
-    return calibration.figures([one for one, _ in pairs], [hit for _, hit in pairs])
+    return calibration_error.figures([one for one, _ in pairs], [hit for _, hit in pairs])
 
 
 def _marker(name: str, path: Path) -> MarksText:

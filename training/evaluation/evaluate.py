@@ -10,12 +10,19 @@ from typing import Literal, get_args
 
 from models.labels import load_labels
 from models.settings import Settings
-from training.evaluation import assertion, baselines, entities, links, search, summary
-from training.evaluation.asking import Asking
-from training.evaluation.data import DataError, Half, Record, file_of, parsed_map, read_records
-from training.evaluation.result import Result
-from worker.engines import LoadEngine, load
-from worker.recipes import ways
+from training.evaluation import (
+    assertion_evaluation,
+    entity_evaluation,
+    link_evaluation,
+    search_evaluation,
+    summary_evaluation,
+)
+from training.evaluation.baselines import registry as baselines
+from training.evaluation.evaluation_data import DataError, Half, Record, file_of, parsed_map, read_records
+from training.evaluation.evaluation_result import Result
+from training.evaluation.pipeline_runner import Asking
+from worker.engine.factory import LoadEngine, load
+from worker.recipe import ways
 
 TaskName = Literal["entities", "assertion", "links", "search", "summary"]
 TASKS = get_args(TaskName)
@@ -43,7 +50,7 @@ def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) 
     records = read_records(path, limit=plan.limit, half=half)
     told = {"task": task, "data": str(path), "records": len(records), "half": half}
     if task == "assertion" and ways(settings).denial_join is None:
-        found = assertion.evaluate(records, path, plan.baselines)
+        found = assertion_evaluation.evaluate(records, path, plan.baselines)
     else:
         with _asking(settings, load_engine) as asking:
             found = _asked(task, records, path, plan, asking, settings)
@@ -55,16 +62,16 @@ def _asked(
 ) -> Result:
     match task:
         case "assertion":
-            return assertion.evaluate(records, path, plan.baselines, asking)
+            return assertion_evaluation.evaluate(records, path, plan.baselines, asking)
         case "entities":
-            return entities.evaluate(records, path, parsed_map(plan.map), plan.baselines, asking)
+            return entity_evaluation.evaluate(records, path, parsed_map(plan.map), plan.baselines, asking)
         case "links":
-            return links.evaluate(records, path, parsed_map(plan.map), asking)
+            return link_evaluation.evaluate(records, path, parsed_map(plan.map), asking)
         case "search":
-            return search.evaluate(records, path, plan.baselines, asking)
+            return search_evaluation.evaluate(records, path, plan.baselines, asking)
         case _:
             words = plan.summary_words or settings.summary_words
-            return summary.evaluate(records, path, plan.baselines, asking, words)
+            return summary_evaluation.evaluate(records, path, plan.baselines, asking, words)
 
 
 @contextmanager

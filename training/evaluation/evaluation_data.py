@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from models.errors import UsageError
-from training.examples import LABELS_OF
+from training.examples.task_examples import LABELS_OF
 
 Record = dict[str, Any]
 Half = Literal["odd", "even"]
@@ -19,7 +19,7 @@ Half = Literal["odd", "even"]
 _SPLITS = ("dev", "valid", "test")
 """Of a folder the first that is there: test halves are read only by their own name, or alone."""
 KNOWN_NAMES = {source: label for names in LABELS_OF.values() for source, label in names.items()}
-"""What the labels of the corpora in training.examples are called here."""
+"""What the labels of the corpora in training.examples.task_examples are called here."""
 
 
 class DataError(UsageError):

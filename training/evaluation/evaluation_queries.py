@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.answers import Span
-from training.evaluation.data import DataError, Record, wants
-from worker.sentences import sentences
+from training.evaluation.evaluation_data import DataError, Record, wants
+from worker.note.sentence_splitter import sentences
 
 _ANSWER_SENTENCES = 4
 _OTHERS = (7, 31)

@@ -13,14 +13,14 @@ from typing import Any, NamedTuple
 from models.answers import Answer, EntitiesAnswer, Entity, Task
 from models.jobs import Question
 from models.labels import Label
-from training.evaluation.asking import Asking
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.counts import Counts, figures
-from training.evaluation.data import Record, names_here, wants
-from training.evaluation.result import Result
-from worker.entities import entities_of
-from worker.note import Note
-from worker.reading import Mention
+from training.evaluation.evaluation_data import Record, names_here, wants
+from training.evaluation.evaluation_result import Result
+from training.evaluation.metrics.counts import Counts, figures
+from training.evaluation.pipeline_runner import Asking
+from worker.entities.entity_task import entities_of
+from worker.entities.window_tagging import Mention
+from worker.note.parsed_note import Note
 
 _OWNER = "medication"
 

@@ -14,9 +14,9 @@ from models.answers import Answer, EntitiesAnswer, SearchAnswer, SummaryAnswer, 
 from models.jobs import Job, Question, Work
 from models.labels import Label
 from models.outcomes import Finished, Outcome
-from worker.engine import Engine
+from worker.engine.api import Engine
 from worker.pipeline import process
-from worker.recipes import Ways
+from worker.recipe import Ways
 
 
 @dataclass(frozen=True, slots=True)

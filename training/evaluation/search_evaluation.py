@@ -8,14 +8,14 @@ from typing import Any
 
 from models.answers import Answer, SearchAnswer, Task
 from models.jobs import Question
-from training.evaluation import ranking
-from training.evaluation.asking import Asking, are_offsets_true
-from training.evaluation.baselines import ranker
+from training.evaluation.baselines.registry import ranker
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.counts import figures, mean_interval
-from training.evaluation.data import Record
-from training.evaluation.queries import Asked, queries_of
-from training.evaluation.result import Result
+from training.evaluation.evaluation_data import Record
+from training.evaluation.evaluation_queries import Asked, queries_of
+from training.evaluation.evaluation_result import Result
+from training.evaluation.metrics import ranking_metrics
+from training.evaluation.metrics.counts import figures, mean_interval
+from training.evaluation.pipeline_runner import Asking, are_offsets_true
 
 
 def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking) -> Result:
@@ -44,13 +44,13 @@ def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str], as
 def measure(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: float) -> dict[str, Any]:
     """Means over queries; the set micro over sentences."""
     ranked = [
-        [one.relevant[place] for place in ranking.order(some)]
+        [one.relevant[place] for place in ranking_metrics.order(some)]
         for one, some in zip(asked, scores, strict=True)
     ]
     means = {
-        "map": [ranking.average_precision(one) for one in ranked],
-        "r_precision": [ranking.r_precision(one) for one in ranked],
-        "ndcg_at_10": [ranking.ndcg(one) for one in ranked],
+        "map": [ranking_metrics.average_precision(one) for one in ranked],
+        "r_precision": [ranking_metrics.r_precision(one) for one in ranked],
+        "ndcg_at_10": [ranking_metrics.ndcg(one) for one in ranked],
     }
     told: dict[str, Any] = {}
     for name, values in means.items():
@@ -60,13 +60,14 @@ def measure(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold
 
 def _set(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: float) -> dict[str, Any]:
     counts = [
-        ranking.set_counts(some, one.relevant, threshold) for one, some in zip(asked, scores, strict=True)
+        ranking_metrics.set_counts(some, one.relevant, threshold)
+        for one, some in zip(asked, scores, strict=True)
     ]
     return figures(counts) | {"threshold": round(threshold, 4)}
 
 
 def _best(asked: Sequence[Asked], scores: Sequence[Sequence[float]]) -> float:
-    return ranking.best_threshold(scores, [one.relevant for one in asked])
+    return ranking_metrics.best_threshold(scores, [one.relevant for one in asked])
 
 
 def _scores(asked: Asked, answer: Answer | None) -> list[float]:

@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.labels import Label
-from training.conversations import ASSISTANT, HUMAN
-from training.examples import LABELS_OF, windows_of
-from training.pieces import Piece
-from worker.attributes import PATTERNED
-from worker.chat import Chat
-from worker.engine import Prompt, Write
-from worker.entities import LIST_ITEMS, list_request
-from worker.forms import FormError
-from worker.grammar import Grammars
-from worker.sentences import sentences
-from worker.written import SECTIONS, section_request
+from training.examples.conversations import ASSISTANT, HUMAN
+from training.examples.task_examples import LABELS_OF, windows_of
+from training.examples.training_sequences import Piece
+from worker.engine.api import Prompt, Write
+from worker.engine.output_formats import FormError
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.entities.attribute_patterns import PATTERNED
+from worker.entities.entity_task import LIST_ITEMS, list_request
+from worker.note.sentence_splitter import sentences
+from worker.summary.abstractive import SECTIONS, section_request
 
 SECTION_OF = {
     "ASSESSMENT": "Problems",

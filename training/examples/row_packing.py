@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from training.pieces import Piece, Right
+from training.examples.training_sequences import Piece, Right
 
 
 @dataclass(frozen=True, slots=True)

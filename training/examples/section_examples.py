@@ -12,11 +12,11 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from training.examples import Example, reading, windows_of
-from worker.decisions import SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel
-from worker.engine import Choice, Decide
-from worker.prompts import prompt
-from worker.sentences import sentences
+from training.examples.task_examples import Example, reading, windows_of
+from worker.engine.api import Choice, Decide
+from worker.engine.prompting.label_words import SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel
+from worker.engine.prompting.prompt_templates import prompt
+from worker.note.sentence_splitter import sentences
 
 _PLAN = (
     "What is the plan and follow-up?",

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.examples import Example
-from training.pieces import Piece, Right
-from worker.chat import Chat
-from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel
-from worker.engine import Choice
-from worker.places import places_of
+from training.examples.task_examples import Example
+from training.examples.training_sequences import Piece, Right
+from worker.engine.api import Choice
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel
+from worker.engine.prompting.token_positions import places_of
 
 
 def piece_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel], kind: str) -> Piece:

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from models.answers import Assertion
-from training.asserted import assertion_of, is_told
-from worker.decisions import SEARCH_WORDS, MarkedLabel
-from worker.denial import ASKED
-from worker.engine import Choice, Decide
-from worker.prompts import prompt
-from worker.reading import reading_request
-from worker.sentences import sentences
+from training.examples.gold_assertions import assertion_of, is_told
+from worker.engine.api import Choice, Decide
+from worker.engine.prompting.label_words import SEARCH_WORDS, MarkedLabel
+from worker.engine.prompting.prompt_templates import prompt
+from worker.entities.window_tagging import reading_request
+from worker.learned.negation_model import ASKED
+from worker.note.sentence_splitter import sentences
 
 LABELS_OF = {
     "maccrobat": {

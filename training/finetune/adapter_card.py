@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.loop import Progress
-from training.recipe import Recipe
-from worker.lexicon import FILE as LEXICON
+from training.finetune.training_loop import Progress
+from training.finetune.training_recipe import Recipe
+from worker.learned.lexicon import FILE as LEXICON
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:

@@ -10,16 +10,21 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from models.labels import Label
-from training.examples import Example, assertion_examples, marks_examples, search_examples
-from training.pieces import Piece
-from training.prepared import Record
-from training.recipe import Recipe
-from training.recognizing import ANSWER, ASSERTION, CONVERSATION, DIALOGUE, NOTE, OWN, PLAIN
-from training.section_examples import answer_examples, kind_examples, notes_of_parts, section_examples
-from training.targets import piece_of
-from training.written_examples import WrittenPieces, list_answers, section_answers
-from worker.chat import Chat
-from worker.decisions import marked_labels
+from training.data.prepared_folder import Record
+from training.data.row_formats import ANSWER, ASSERTION, CONVERSATION, DIALOGUE, NOTE, OWN, PLAIN
+from training.examples.generation_examples import WrittenPieces, list_answers, section_answers
+from training.examples.section_examples import (
+    answer_examples,
+    kind_examples,
+    notes_of_parts,
+    section_examples,
+)
+from training.examples.targets import piece_of
+from training.examples.task_examples import Example, assertion_examples, marks_examples, search_examples
+from training.examples.training_sequences import Piece
+from training.finetune.training_recipe import Recipe
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.label_words import marked_labels
 
 MARKS, KINDS, ASSERTIONS, SEARCH = "entities", "kinds", "assertions", "search"
 SUMMARY, LISTS = "summary", "lists"

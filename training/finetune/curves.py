@@ -35,7 +35,7 @@ def draw_curve(path: Path, losses: Sequence[float], validations: Sequence[Mappin
 
 
 def draw_calibration(path: Path, figures: Mapping[str, Any]) -> None:
-    """Overwrites `path`. `figures` as `training.evaluation.calibration.figures` gives them."""
+    """Overwrites `path`. `figures` as `training.evaluation.metrics.calibration_error.figures` gives them."""
     from matplotlib.figure import Figure
 
     said, right, counts = zip(*figures["bins"], strict=True) if figures["bins"] else ((), (), ())

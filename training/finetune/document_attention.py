@@ -14,7 +14,7 @@ import torch
 from torch.nn.functional import pad, scaled_dot_product_attention
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from training.packing import Packed
+from training.examples.row_packing import Packed
 
 NAME = "packed"
 

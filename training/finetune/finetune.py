@@ -15,21 +15,21 @@ import torch
 
 from models.errors import UsageError
 from models.labels import Label
+from models.security.training_provenance import read_trained_on, write_trained_on
 from models.settings import Settings
-from models.trained_on import read_trained_on, write_trained_on
-from training.cards import write_record, write_served
-from training.checkpoints import Checkpoints, OtherRunError
-from training.curriculum import Curriculum
-from training.curves import draw_curve
-from training.digests import digests_of
-from training.loop import Progress, Run, train
-from training.networks import optimizer_of, save_adapter, trainable
-from training.packing import rows_of
-from training.pieces import Piece
-from training.prepared import read_prepared
-from training.recipe import Recipe
-from worker.tokenizer import load_chat
-from worker.weights import prepared_folder, weights_sha256
+from training.data.prepared_folder import read_prepared
+from training.data.provenance_digests import digests_of
+from training.examples.row_packing import rows_of
+from training.examples.training_sequences import Piece
+from training.finetune.adapter_card import write_record, write_served
+from training.finetune.checkpoints import Checkpoints, OtherRunError
+from training.finetune.curriculum import Curriculum
+from training.finetune.curves import draw_curve
+from training.finetune.lora_model import optimizer_of, save_adapter, trainable
+from training.finetune.training_loop import Progress, Run, train
+from training.finetune.training_recipe import Recipe
+from worker.engine.prompting.tokenizer import load_chat
+from worker.engine.weights import prepared_folder, weights_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

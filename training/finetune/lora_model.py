@@ -13,9 +13,9 @@ from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
-from training import packed_attention
-from training.recipe import Recipe, RecipeError
-from worker.quantization import nf4
+from training.finetune import document_attention
+from training.finetune.training_recipe import Recipe, RecipeError
+from worker.engine.quantization import nf4
 
 
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
@@ -87,7 +87,7 @@ def _frozen(folder: Path, recipe: Recipe, device: torch.device) -> Any:
         use_safetensors=True,
         dtype=torch.bfloat16,
         device_map={"": device},
-        attn_implementation=packed_attention.NAME,
+        attn_implementation=document_attention.NAME,
         **options,
     )
     return network.dequantize().to(torch.bfloat16) if recipe.frozen == "nf4_in_bf16" else network

@@ -14,9 +14,9 @@ import torch
 from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
-from training.packed_attention import seen_in
-from training.packing import Row
-from training.pieces import Right
+from training.examples.row_packing import Row
+from training.examples.training_sequences import Right
+from training.finetune.document_attention import seen_in
 
 HEAD_TOKENS = 256
 """Tokens whose logits over the vocabulary are held at once, in fp32."""

@@ -14,9 +14,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from models.errors import UsageError
-from models.trained_on import read_trained_on, write_trained_on
-from training.gguf_files import FileType, write_gguf
-from training.networks import frozen_in_bf16, quiet_libraries
+from models.security.training_provenance import read_trained_on, write_trained_on
+from training.finetune.gguf_files import FileType, write_gguf
+from training.finetune.lora_model import frozen_in_bf16, quiet_libraries
 
 
 def merge(

@@ -16,11 +16,11 @@ from typing import Any
 
 import torch
 
-from training.checkpoints import Checkpoints
-from training.losses import Part, parts_of
-from training.packing import Row, rows_of, runs_of
-from training.pieces import Piece
-from training.recipe import Recipe
+from training.examples.row_packing import Row, rows_of, runs_of
+from training.examples.training_sequences import Piece
+from training.finetune.checkpoints import Checkpoints
+from training.finetune.losses import Part, parts_of
+from training.finetune.training_recipe import Recipe
 
 _FLOOR = 0.02
 """Of the learning rate, at the end."""

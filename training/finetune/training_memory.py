@@ -1,11 +1,11 @@
-"""Why a recipe fits a card: what training takes besides the weights, by worker.footprint's sums. No torch."""
+"""Why a recipe fits a card: what training takes besides the weights, by worker.engine.memory.footprint's sums. No torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from training.recipe import Recipe
-from worker.footprint import (
+from training.finetune.training_recipe import Recipe
+from worker.engine.memory.footprint import (
     BF16,
     FP32,
     Adapter,
@@ -14,11 +14,11 @@ from worker.footprint import (
     nf4_bytes,
     step_bytes,
 )
-from worker.memory import CPU_PROCESS_BYTES, CUDA_CONTEXT_BYTES, GIB, SLACK_SHARE
-from worker.shapes import Shape
+from worker.engine.memory.memory_plan import CPU_PROCESS_BYTES, CUDA_CONTEXT_BYTES, GIB, SLACK_SHARE
+from worker.engine.memory.model_shape import Shape
 
 HEAD_TOKENS = 256
-"""As in training.losses: tokens whose logits are held at once."""
+"""As in training.finetune.losses: tokens whose logits are held at once."""
 _BACKWARD_COPIES = 3
 """One recomputed layer holds what its way back needs: its products, their inputs' copies in the adapters, and
 the gradients that run against them."""

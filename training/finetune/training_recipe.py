@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.errors import UsageError
 
-FOLDER = Path(__file__).with_name("recipes")
+FOLDER = Path(__file__).parents[1] / "recipes"
 DEFAULTS = {"mistral-7b": "mistral-7b-8gb", "smollm2-135m": "smollm2-135m-cpu"}
 """By weights, the recipe that is taken where none is named."""
 

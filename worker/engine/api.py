@@ -1,7 +1,7 @@
 """What an engine is: `decide` and `write`, over prompts that begin with the document, and `compare`.
 
-Only nouns and the Protocol; no torch. `worker.transformers_engine` implements it, and
-`worker.batching` lets many threads share one.
+Only nouns and the Protocol; no torch. `worker.engine.network.local_engine` implements it, and
+`worker.engine.batching.batched_engine` lets many threads share one.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from worker.forms import Form
+from worker.engine.output_formats import Form
 
 if TYPE_CHECKING:  # a producer makes recipes without numpy
     import numpy as np

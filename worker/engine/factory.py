@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from models.settings import Settings
-from worker.engine import Engine
-from worker.metering import Meter
+from worker.engine.api import Engine
+from worker.telemetry.usage_meter import Meter
 
 
 class Loaded(Engine, Protocol):
@@ -30,12 +30,12 @@ def load(settings: Settings, meter: Meter | None = None) -> Loaded:
     """
     with _without_collecting():
         if settings.engine == "http":
-            from worker import http_engine
+            from worker.engine.http import http_engine
 
             return http_engine.load(settings, meter)
-        from worker import transformers_engine
+        from worker.engine.network import local_engine
 
-        return transformers_engine.load(settings, meter)
+        return local_engine.load(settings, meter)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from models.errors import NotemillError
-from worker.words import is_boundary
+from worker.note.word_boundaries import is_boundary
 
 _NUMBER = re.compile(r"\d[\d,./:-]*\d|\d")
 _SPAN_CHARACTERS = 60

@@ -86,7 +86,7 @@ def adapter_folder(settings: Settings) -> Path | None:
     if settings.adapter == "none":
         return None
     if settings.adapter == "auto":
-        own = Path(__file__).with_name("adapters") / settings.weights
+        own = Path(__file__).parents[1] / "adapters" / settings.weights
         return own if not _is_path(settings.weights) and own.is_dir() else None
     folder = Path(settings.adapter).expanduser()
     if not (folder / "adapter_config.json").is_file():
@@ -154,7 +154,7 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     network.save_pretrained(target)
     if quantization == "nf4":
-        from worker.quantization import nf4
+        from worker.engine.quantization import nf4
 
         on_step("quantizing to 4 bits")
         network = AutoModelForCausalLM.from_pretrained(

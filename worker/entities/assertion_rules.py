@@ -96,7 +96,7 @@ class _Scope:
 def assertion(
     sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> Assertion:
-    """The assertion of the mention sentence[start:end]; `section_kind` as in worker.sections."""
+    """The assertion of the mention sentence[start:end]; `section_kind` as in worker.note.section_headings."""
     return foremost(assertions(sentence, start, end, section_kind, label))
 
 
@@ -182,7 +182,9 @@ def _reach_back(offset: int, borders: _Ranges, words: _Ranges, limit: int) -> in
 
 @cache
 def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
-    tables: dict[str, Any] = tomllib.loads(Path(__file__).with_name("triggers.toml").read_text("utf-8"))
+    tables: dict[str, Any] = tomllib.loads(
+        Path(__file__).with_name("assertion_triggers.toml").read_text("utf-8")
+    )
     ends = re.compile(_alternatives(tables.pop("ends")) + f"|[{tables.pop('ends_at')}]|{_ANOTHER_DOSE}")
     rules = []
     for name, table in tables.items():

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from models.answers import Attribute, Entity
 from models.labels import Label
-from worker.attributes import LEADS_ON, attributes
-from worker.note import Note
+from worker.entities.attribute_patterns import LEADS_ON, attributes
+from worker.note.parsed_note import Note
 
 _Decided = tuple[int, int, str]
 """Start, end and label of a marked attribute."""

@@ -1,6 +1,6 @@
 """From label-word probabilities to marks: the best legal path, settled by what is known besides.
 
-Arrays are [tokens, states] as in `worker/evidence.py`; no torch.
+Arrays are [tokens, states] as in `worker/entities/mention_scores.py`; no torch.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from worker.decisions import MarkedLabel
-from worker.evidence import Evidence
-from worker.lexicon import Lexicon
-from worker.pieces import Stretch
-from worker.words import is_boundary
+from worker.engine.prompting.label_words import MarkedLabel
+from worker.entities.mention_scores import Evidence
+from worker.learned.lexicon import Lexicon
+from worker.note.word_boundaries import is_boundary
+from worker.note.word_tokens import Stretch
 
 _FORBIDDEN = np.float32(-1e9)
 _EMPTY = Lexicon()

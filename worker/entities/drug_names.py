@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from worker.words import is_hyphened
+from worker.note.word_boundaries import is_hyphened
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]{2,40}[A-Za-z]")
 _BEFORE_A_DOSE = re.compile(
@@ -54,7 +54,7 @@ def names_of(medication: str) -> frozenset[str]:
 
 @cache
 def _lists() -> dict[str, Any]:
-    tables = tomllib.loads(Path(__file__).with_name("medications.toml").read_text("utf-8"))
+    tables = tomllib.loads(Path(__file__).with_name("drug_names.toml").read_text("utf-8"))
     lists: dict[str, Any] = {name: frozenset(tables[name]) for name in ("names", "others", "before_doses")}
     return lists | {name: tuple(tables[name]) for name in ("suffixes", "prefixes")} | {"same": tables["same"]}
 

@@ -11,18 +11,18 @@ from collections.abc import Iterable, Sequence
 from models.answers import Assertion, EntitiesAnswer, Entity, Span
 from models.labels import Label
 from models.outcomes import Reason
-from worker.assertion import assertions, foremost
-from worker.attributes import PATTERNED
-from worker.conversation import Answered, Conversation, UnansweredError
-from worker.denial import DenialJoin
-from worker.engine import Reply, Write, Written
-from worker.forms import EntityList
-from worker.grounding import Item, place, spread
-from worker.linking import with_attributes
-from worker.note import Note
-from worker.prompts import prompt
-from worker.reading import Mention, mentions_read, reading_requests
-from worker.recipes import Ways
+from worker.engine.api import Reply, Write, Written
+from worker.engine.output_formats import EntityList
+from worker.engine.prompting.prompt_templates import prompt
+from worker.entities.assertion_rules import assertions, foremost
+from worker.entities.attribute_linking import with_attributes
+from worker.entities.attribute_patterns import PATTERNED
+from worker.entities.list_grounding import Item, place, spread
+from worker.entities.window_tagging import Mention, mentions_read, reading_requests
+from worker.learned.negation_model import DenialJoin
+from worker.note.parsed_note import Note
+from worker.recipe import Ways
+from worker.task_coroutine import Answered, Conversation, UnansweredError
 
 LIST_ITEMS = 16
 """The most that a list may name of one label in one window."""

@@ -11,9 +11,9 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from worker.attributes import is_attribute, name_within
-from worker.note import Note
-from worker.sections import kind_of_title
+from worker.entities.attribute_patterns import is_attribute, name_within
+from worker.note.parsed_note import Note
+from worker.note.section_headings import kind_of_title
 
 _HAS_LETTERS = re.compile(r"[^\W\d_]")
 _OPEN_END = re.compile(r"\s+(?:of|in|with|and|to)(?:\s+(?:the|his|her|a|an))?$", re.IGNORECASE)
@@ -140,5 +140,5 @@ def _meant_medication(note: Note, start: int, end: int, text: str) -> str | None
 
 @cache
 def _words(name: str) -> frozenset[str]:
-    tables = tomllib.loads(Path(__file__).with_name("mistaken.toml").read_text("utf-8"))
+    tables = tomllib.loads(Path(__file__).with_name("false_positives.toml").read_text("utf-8"))
     return frozenset(tables[name])

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from models.answers import Span
-from worker.ranges import covers, union_of_ranges
-from worker.words import is_hyphened, is_whole
+from worker.note.char_ranges import covers, union_of_ranges
+from worker.note.word_boundaries import is_hyphened, is_whole
 
 __all__ = ["Item", "Placed", "Placement", "covers", "place", "spread", "union_of_ranges"]
 

@@ -10,8 +10,8 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from worker.abbreviations import abbreviations
-from worker.pieces import Pieces, Stretch, Words
+from worker.note.abbreviations import abbreviations
+from worker.note.word_tokens import Pieces, Stretch, Words
 
 _LEAST_PLURAL = 5
 """Letters of a word whose final s is taken for a plural's."""

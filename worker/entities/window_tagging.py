@@ -13,16 +13,22 @@ import numpy as np
 import numpy.typing as npt
 
 from models.answers import Assertion, Span, Task
-from worker.chunking import Window
-from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel, mark_words, marked_labels
-from worker.denial import ASKED
-from worker.engine import Choice, Decide, Decided, Reply
-from worker.marks import decide_marks
-from worker.medications import names_in
-from worker.mistaken import meant_label, name_of
-from worker.note import Note
-from worker.prompts import prompt
-from worker.recipes import Ways
+from worker.engine.api import Choice, Decide, Decided, Reply
+from worker.engine.prompting.label_words import (
+    ASSERTION_WORDS,
+    SENTENCE_KINDS,
+    MarkedLabel,
+    mark_words,
+    marked_labels,
+)
+from worker.engine.prompting.prompt_templates import prompt
+from worker.entities.bio_decoding import decide_marks
+from worker.entities.drug_names import names_in
+from worker.entities.false_positive_filter import meant_label, name_of
+from worker.learned.negation_model import ASKED
+from worker.note.parsed_note import Note
+from worker.note.windows import Window
+from worker.recipe import Ways
 
 _LOG_PROBABILITIES = (-14.0, -1e-6)
 """Between them odds are numbers."""

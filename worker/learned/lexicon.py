@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from worker.pieces import Pieces
+from worker.note.word_tokens import Pieces
 
 FILE = "lexicon.json"
 """In the adapter's folder."""

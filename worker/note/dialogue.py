@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.answers import Span
-from worker.note import Note
+from worker.note.parsed_note import Note
 
 _SPEAKER = re.compile(
     r"\[?(?P<who>doctor|dr|physician|clinician|nurse|guest_clinician|patient|pt|guest_family(?:_\d)?|family)"

@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from models.answers import Span
-from worker.chunking import Window, windows
-from worker.sections import INDEX_TERMS, Section, sections
-from worker.sentences import sentences
+from worker.note.section_headings import INDEX_TERMS, Section, sections
+from worker.note.sentence_splitter import sentences
+from worker.note.windows import Window, windows
 
 _Made = TypeVar("_Made")
 

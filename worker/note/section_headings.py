@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from worker.index_terms import index_terms_start
-from worker.stems import content_stems
+from worker.note.archive_boilerplate import index_terms_start
+from worker.note.stemming import content_stems
 
 OTHER = "other"
 """The kind of a heading whose name is not known, and of the text before the first one."""
@@ -131,7 +131,7 @@ def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
 
 @cache
 def _kinds() -> dict[str, str]:
-    tables = tomllib.loads(Path(__file__).with_name("sections.toml").read_text("utf-8"))
+    tables = tomllib.loads(Path(__file__).with_name("section_headings.toml").read_text("utf-8"))
     return {name: kind for kind, names in tables.items() for name in names}
 
 

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from models.answers import Span
-from worker.index_terms import index_terms_start
-from worker.words import word_set
+from worker.note.archive_boilerplate import index_terms_start
+from worker.note.word_boundaries import word_set
 
 MAX_SENTENCE_CHARACTERS = 1_000
 """A longer run is cut: the longest sentence of 261 mtsamples notes has 778 characters."""

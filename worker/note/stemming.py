@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from worker.words import word_set
+from worker.note.word_boundaries import word_set
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[A-Za-z]{0,3}\d+(?:[.,]\d+)*|[^\W\d_]")
 _HAN = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")

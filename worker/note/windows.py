@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from models.answers import Span
-from worker.sections import Section
+from worker.note.section_headings import Section
 
 CountTokens = Callable[[str], int]
 

@@ -21,8 +21,8 @@ from models.answers import (
 )
 from models.jobs import Job, Question, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
-from worker.summary import summary_of
-from worker.surrogates import Disguise
+from worker.privacy.surrogates import Disguise
+from worker.summary.summary_task import summary_of
 
 _Quote = TypeVar("_Quote", Entity, Attribute, Passage)
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from worker.identifier_rules import NOT_NAMES, RULES, UPPER, Kind
+from worker.privacy.identifier_patterns import NOT_NAMES, RULES, UPPER, Kind
 
 
 @dataclass(frozen=True, slots=True, order=True)

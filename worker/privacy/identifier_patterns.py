@@ -1,4 +1,4 @@
-"""The patterns by which something in a note is known to name somebody; `worker.identifiers` applies them.
+"""The patterns by which something in a note is known to name somebody; `worker.privacy.identifier_detection` applies them.
 
 Each has one group, or at least its first, that is the identifier; the rest is the context that gives it away.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from worker.words import word_set
+from worker.note.word_boundaries import word_set
 
 
 class Kind(StrEnum):

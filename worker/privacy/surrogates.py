@@ -12,8 +12,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from worker.identifier_rules import Kind
-from worker.identifiers import Identifier, identifiers_in
+from worker.privacy.identifier_detection import Identifier, identifiers_in
+from worker.privacy.identifier_patterns import Kind
 
 _VOWELS, _CONSONANTS = "aeiou", "bdfgjklmnprstvz"
 _TRIES = 40

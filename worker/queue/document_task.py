@@ -13,15 +13,15 @@ from concurrent.futures import wait
 from itertools import chain, repeat
 from typing import TypeGuard, TypeVar
 
-from models.database import DatabaseUnavailableError
 from models.errors import NotemillError
 from models.jobs import Job, Work
 from models.outcomes import Failed, Outcome, Reason
-from worker.ledger import Ended
-from worker.limits import LimitedEngine, StoppedError, TimedOutError
-from worker.logs import about, where
+from models.schema.database import DatabaseUnavailableError
 from worker.pipeline import process
-from worker.workplace import Workplace
+from worker.queue.engine_deadline import LimitedEngine, StoppedError, TimedOutError
+from worker.queue.group_commit import Ended
+from worker.queue.worker_context import Workplace
+from worker.telemetry.safe_logging import about, where
 
 log = logging.getLogger(__name__)
 

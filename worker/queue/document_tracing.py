@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from models.database import DatabaseUnavailableError
 from models.jobs import Work
 from models.outcomes import Failed
+from models.schema.database import DatabaseUnavailableError
 from models.tracing import Traces
-from worker.engine import Engine, Reply, Request
-from worker.ledger import Ended
-from worker.logs import about
+from worker.engine.api import Engine, Reply, Request
+from worker.queue.group_commit import Ended
+from worker.telemetry.safe_logging import about
 
 
 @dataclass(frozen=True, slots=True)

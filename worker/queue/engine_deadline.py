@@ -15,8 +15,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
 from models.errors import NotemillError
-from worker.engine import Engine, Reply, Request
-from worker.stopping import Stopping
+from worker.engine.api import Engine, Reply, Request
+from worker.queue.shutdown import Stopping
 
 _LONGEST_START_SECONDS = 30.0
 """Of a thread, on a machine that others keep busy."""

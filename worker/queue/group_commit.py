@@ -12,9 +12,9 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from models.database import DatabaseUnavailableError
 from models.jobs import Job, Work
 from models.outcomes import Outcome
+from models.schema.database import DatabaseUnavailableError
 
 Ended = tuple[Job, Outcome]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 
-from models.store import Store
-from worker.accounts import Accounts
+from models.store.store import Store
+from worker.telemetry.usage_accounting import Accounts
 
 log = logging.getLogger(__name__)
 

@@ -17,31 +17,31 @@ from typing import Any
 from celery import bootsteps
 from celery.worker import state
 
-from models import schema
 from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
-from models.naming import names_of
-from models.opening import opened_database
-from models.queries import Queries
+from models.migrations import schema_version
+from models.queries.backlog import Waiting, waiting
+from models.queries.patient_names import names_of
+from models.queries.queries import Queries
+from models.security.open_database import opened_database
 from models.settings import Settings
-from models.store import Store
+from models.store.store import Store
 from models.tracing import Traces
-from models.waiting import Waiting, waiting
-from worker.accounts import Accounts
-from worker.allocation import give_freed_memory_back
-from worker.heartbeat import Heartbeat
-from worker.identity import is_dead, worker_name
-from worker.logs import where
-from worker.metering import Meter
-from worker.redis_policy import warn_about_eviction
-from worker.showing_threads import show_threads_on_signal
-from worker.stopping import Stopping, leave_on_signals, stop_on_signals
-from worker.suspects import SuspectDesk
-from worker.sweeping import Sweeper, queue_length, sweep
-from worker.tracing import WorkerTraces
-from worker.urgent import UrgentDesk
-from worker.watchdog import Watchdog
-from worker.workplace import Workplace
+from worker.engine.memory.malloc import give_freed_memory_back
+from worker.queue.document_tracing import WorkerTraces
+from worker.queue.heartbeat import Heartbeat
+from worker.queue.quarantine_poller import SuspectDesk
+from worker.queue.redis_eviction import warn_about_eviction
+from worker.queue.shutdown import Stopping, leave_on_signals, stop_on_signals
+from worker.queue.sweeper import Sweeper, queue_length, sweep
+from worker.queue.urgent_poller import UrgentDesk
+from worker.queue.watchdog import Watchdog
+from worker.queue.worker_context import Workplace
+from worker.queue.worker_identity import is_dead, worker_name
+from worker.telemetry.safe_logging import where
+from worker.telemetry.thread_dump import show_threads_on_signal
+from worker.telemetry.usage_accounting import Accounts
+from worker.telemetry.usage_meter import Meter
 
 log = logging.getLogger(__name__)
 
@@ -116,10 +116,10 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def _open(self, app: Any) -> None:
         settings: Settings = app.settings
-        from worker.recipes import serving  # a start that fails early need not wait for it
+        from worker.recipe import serving  # a start that fails early need not wait for it
 
         database = opened_database(settings)
-        schema.check(database)
+        schema_version.check(database)
         store, name, served, meter = Store(database), worker_name(), serving(settings), Meter()
         with meter.timing("load"):
             engine = app.load_engine(settings, meter)
@@ -155,7 +155,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             self._watchdog.guard(
                 self._workplace,
                 count_waiting=partial(queue_length, app),
-                check_tables=partial(schema.check, database),
+                check_tables=partial(schema_version.check, database),
                 end=partial(_end, settings.stop_seconds + _LET_GO_SECONDS),
             )
         if settings.metrics_address:
@@ -165,7 +165,10 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 def _served_metrics(workplace: Workplace, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
-    from worker.metrics import WorkerFigures, serve_metrics  # off by default, and then not imported
+    from worker.telemetry.prometheus_metrics import (  # off by default, and then not imported
+        WorkerFigures,
+        serve_metrics,
+    )
 
     figures = WorkerFigures(
         spent=lambda: workplace.meter.spent,

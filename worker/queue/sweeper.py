@@ -11,8 +11,8 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from models.messages import QUEUE_NAME, TASK_NAME, priority_of, signed_headers
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.store.store import Store
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -50,7 +50,7 @@ def _send_owed(
         older_than_seconds=_LEAVE_ALONE_SECONDS,
         limit=_DOCUMENTS_A_SWEEP,
         is_urgent=is_urgent,
-        is_suspect=False,  # those have a desk of their own (worker.suspects)
+        is_suspect=False,  # those have a desk of their own (worker.queue.quarantine_poller)
     )
     if owed:
         # Marked before sent: a sweep that dies between leaves them to the next one.

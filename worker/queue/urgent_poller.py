@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 
-from models.queries import Queries
-from worker.tasks import process_document
-from worker.workplace import Workplace
+from models.queries.queries import Queries
+from worker.queue.document_task import process_document
+from worker.queue.worker_context import Workplace
 
 log = logging.getLogger(__name__)
 

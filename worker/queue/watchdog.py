@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from models import pulse
-from models.database import DatabaseUnavailableError
-from models.pulse import Pulse, State
-from models.schema import SchemaError
+from models import health_file
+from models.health_file import Pulse, State
+from models.migrations.schema_version import SchemaError
+from models.schema.database import DatabaseUnavailableError
 from models.settings import Settings
-from worker.workplace import Hands, Workplace
+from worker.queue.worker_context import Hands, Workplace
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class Watchdog:
 
     def __post_init__(self) -> None:
         self._consumption = Consumption(self.settings.worker_threads, self.settings.stalled_seconds)
-        pulse.forget_old(self.settings)
+        health_file.forget_old(self.settings)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def guard(
@@ -88,7 +88,7 @@ class Watchdog:
     def forget(self) -> None:
         """The worker has ended in order."""
         self._is_over.set()
-        pulse.remove(self.settings, self.name)
+        health_file.remove(self.settings, self.name)
 
     def _watch(self) -> None:
         while True:
@@ -96,7 +96,7 @@ class Watchdog:
                 self._look()
             except Exception as error:  # noqa: BLE001  a look may fail; a watchdog that ends is none
                 log.warning("the watchdog's look failed: %s", type(error).__name__)
-            if self._is_over.wait(pulse.SECONDS_A_BEAT):
+            if self._is_over.wait(health_file.SECONDS_A_BEAT):
                 return
 
     def _look(self) -> None:
@@ -109,7 +109,7 @@ class Watchdog:
                 log.critical("%s: the worker ends, another can take over", why)
                 assert self._end is not None
                 self._end()
-        pulse.write(self.settings, self._pulse())
+        health_file.write(self.settings, self._pulse())
 
     def _what_is_wrong(self) -> str:
         """'' where nothing is."""

@@ -11,15 +11,15 @@ from functools import partial
 
 from models.jobs import Serving, Work
 from models.settings import Settings
-from models.store import Store
-from worker.accounts import Accounts
-from worker.engine import Engine
-from worker.ledger import Ledger
-from worker.metering import Meter
-from worker.recipes import Ways, ways
-from worker.stopping import Stopping
-from worker.tally import Tally
-from worker.tracing import WorkerTraces
+from models.store.store import Store
+from worker.engine.api import Engine
+from worker.queue.document_tracing import WorkerTraces
+from worker.queue.group_commit import Ledger
+from worker.queue.shutdown import Stopping
+from worker.recipe import Ways, ways
+from worker.telemetry.outcome_counters import Tally
+from worker.telemetry.usage_accounting import Accounts
+from worker.telemetry.usage_meter import Meter
 
 _LOOK_UP_SECONDS = 0.2
 

@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-from worker.abbreviations import wordings
-from worker.stems import content_stems
+from worker.note.abbreviations import wordings
+from worker.note.stemming import content_stems
 
 _SAME_BEGINNING, _SAME_PART, _SYNONYM = 0.7, 0.6, 0.6
 """What a likeness is worth beside the word itself. MAP on 1,437 queries of NCBI disease's training half:

@@ -14,9 +14,9 @@ from functools import cache
 from pathlib import Path
 
 from models.answers import Span
-from worker.note import Note
-from worker.reading import Mention
-from worker.stems import content_stems
+from worker.entities.window_tagging import Mention
+from worker.note.parsed_note import Note
+from worker.note.stemming import content_stems
 
 _NEAREST = 0.1
 """Aspects that are so much less near than the nearest are not meant."""
@@ -70,4 +70,4 @@ def _words() -> frozenset[str]:
 
 @cache
 def _table() -> dict[str, dict[str, list[str]]]:
-    return tomllib.loads(Path(__file__).with_name("aspects.toml").read_text("utf-8"))
+    return tomllib.loads(Path(__file__).with_name("query_intents.toml").read_text("utf-8"))

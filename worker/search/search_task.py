@@ -12,19 +12,25 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from models.answers import Passage, SearchAnswer, Span, Task
-from worker.abbreviations import abbreviations
-from worker.aspects import evidence, evidence_asked, ways_to_ask
-from worker.conversation import Answered, Conversation
-from worker.decisions import SEARCH_WORDS
-from worker.engine import Choice, Compare, Compared, Decide, Reply, Request
-from worker.joining import Clues, JoinWeights
-from worker.likeness import shares_of_words
-from worker.note import Note
-from worker.prompts import prompt
-from worker.reading import kinds_read, mentions_read, reading_requests, sentence_ends, sentence_probabilities
-from worker.recipes import Ways
-from worker.sections import kinds_named
-from worker.stems import content_stems
+from worker.engine.api import Choice, Compare, Compared, Decide, Reply, Request
+from worker.engine.prompting.label_words import SEARCH_WORDS
+from worker.engine.prompting.prompt_templates import prompt
+from worker.entities.window_tagging import (
+    kinds_read,
+    mentions_read,
+    reading_requests,
+    sentence_ends,
+    sentence_probabilities,
+)
+from worker.learned.ranking_model import Clues, JoinWeights
+from worker.note.abbreviations import abbreviations
+from worker.note.parsed_note import Note
+from worker.note.section_headings import kinds_named
+from worker.note.stemming import content_stems
+from worker.recipe import Ways
+from worker.search.lexical_similarity import shares_of_words
+from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
+from worker.task_coroutine import Answered, Conversation
 
 _NAMED_SHARE = 0.25
 """A query is in the note's own words where some sentence has this part of it: "What happened?" never is."""

@@ -9,13 +9,13 @@ from collections.abc import Generator, Sequence
 
 from models.answers import SummarySentence
 from models.outcomes import Reason
-from worker.checking import Evidence, check_against, evidence_of
-from worker.conversation import UnansweredError
-from worker.engine import Reply, Request, Write, Written
-from worker.forms import LineOf, Prose
-from worker.note import Note
-from worker.prompts import prompt
-from worker.sentences import sentences
+from worker.engine.api import Reply, Request, Write, Written
+from worker.engine.output_formats import LineOf, Prose
+from worker.engine.prompting.prompt_templates import prompt
+from worker.note.parsed_note import Note
+from worker.note.sentence_splitter import sentences
+from worker.summary.faithfulness import Evidence, check_against, evidence_of
+from worker.task_coroutine import UnansweredError
 
 SECTIONS = {
     "Problems": "What are the patient's problems and diagnoses?",

@@ -11,15 +11,23 @@ from collections.abc import Generator, Iterable, Sequence
 
 from models.answers import Assertion, Entity, Span, SummarySentence
 from models.labels import Label
-from worker.dialogue import Said, exchanges, is_asked
-from worker.engine import Reply, Request
-from worker.entities import entities_of
-from worker.listed import foremost, is_told, listed, medications, num_words, within
-from worker.note import Note
-from worker.reading import kinds_read, mentions_read, reading_requests
-from worker.recipes import Ways
-from worker.search import joined_scores
-from worker.stated import TITLE_WORDS, Piece, named_procedure, one_line, stated, stated_problems, stated_well
+from worker.engine.api import Reply, Request
+from worker.entities.entity_task import entities_of
+from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
+from worker.note.dialogue import Said, exchanges, is_asked
+from worker.note.parsed_note import Note
+from worker.recipe import Ways
+from worker.search.search_task import joined_scores
+from worker.summary.mention_lists import foremost, is_told, listed, medications, num_words, within
+from worker.summary.stated_diagnoses import (
+    TITLE_WORDS,
+    Piece,
+    named_procedure,
+    one_line,
+    stated,
+    stated_problems,
+    stated_well,
+)
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 _FOLLOWING_UP = re.compile(

@@ -13,10 +13,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.answers import Assertion, Flag, Span
-from worker.assertion import assertions
-from worker.medications import medications_in, names_of
-from worker.numbers import is_among, numbers_in, units_by_number
-from worker.stems import content_stems
+from worker.entities.assertion_rules import assertions
+from worker.entities.drug_names import medications_in, names_of
+from worker.note.number_normalization import is_among, numbers_in, units_by_number
+from worker.note.stemming import content_stems
 
 MAX_SOURCES = 3
 LEAST_SHARE = 0.5

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from models.answers import Assertion, Entity, Span
-from worker.note import Note
-from worker.stated import Piece, in_full, is_short, one_line
-from worker.words import word_set
+from worker.note.parsed_note import Note
+from worker.note.word_boundaries import word_set
+from worker.summary.stated_diagnoses import Piece, in_full, is_short, one_line
 
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""

@@ -10,8 +10,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from models.answers import Entity, Span
-from worker.note import Note
-from worker.sections import Section
+from worker.note.parsed_note import Note
+from worker.note.section_headings import Section
 
 TITLE_WORDS = 14
 _DIAGNOSES = ("diagnoses", "impression", "assessment")

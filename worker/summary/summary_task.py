@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
-from worker.chosen import choose
-from worker.conversation import Answered, Conversation
-from worker.note import Note
-from worker.recipes import Ways
-from worker.written import write
+from worker.note.parsed_note import Note
+from worker.recipe import Ways
+from worker.summary.abstractive import write
+from worker.summary.extractive import choose
+from worker.task_coroutine import Answered, Conversation
 
 
 def ask_summary(note: Note, max_words: int, how: Ways) -> Conversation:

@@ -15,11 +15,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from models.answers import Task
-from models.database import DatabaseUnavailableError
 from models.errors import NotemillError
-from models.spending import NAMES, Spent
-from models.waiting import Waiting
-from worker.tally import BUCKETS_SECONDS, Tally
+from models.queries.backlog import Waiting
+from models.schema.database import DatabaseUnavailableError
+from models.usage import NAMES, Spent
+from worker.telemetry.outcome_counters import BUCKETS_SECONDS, Tally
 
 _SECONDS_BETWEEN_COUNTS = 10.0
 _Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily

@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from models.jobs import Job
-from models.spending import Spent
-from models.store import Store
-from worker.metering import Meter
+from models.store.store import Store
+from models.usage import Spent
+from worker.telemetry.usage_meter import Meter
 
 
 class Accounts:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from models.spending import NAMES, Spent
+from models.usage import NAMES, Spent
 
 Account = Literal[
     "load",

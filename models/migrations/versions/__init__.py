@@ -1,1 +1,1 @@
-"""One file a step, oldest first."""
+"""One migration a file, oldest first."""

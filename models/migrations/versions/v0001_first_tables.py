@@ -10,7 +10,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 views_fingerprint = "35ac78110e2c26a1"
-"""Of models/views.py: whoever changes a view writes a new step, so that `state` tells."""
+"""Of models/schema/views.py: whoever changes a view writes a new step, so that `state` tells."""
 
 
 def _where(condition: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alembic import op
 
-from models import word_search
+from models.schema import full_text_search
 
 revision = "0010"
 down_revision = "0009"
@@ -15,11 +15,11 @@ def upgrade() -> None:
     op.create_index(
         "ix_entities_label_text_assertion", "entities", ["label", "text", "assertion"], unique=False
     )
-    for statement in word_search.create_statements(op.get_bind().dialect.name):
+    for statement in full_text_search.create_statements(op.get_bind().dialect.name):
         op.execute(statement)
 
 
 def downgrade() -> None:
-    for statement in word_search.drop_statements(op.get_bind().dialect.name):
+    for statement in full_text_search.drop_statements(op.get_bind().dialect.name):
         op.execute(statement)
     op.drop_index("ix_entities_label_text_assertion", "entities")

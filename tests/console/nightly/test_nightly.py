@@ -21,19 +21,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workshop import ROOT, STAND_IN
 
-from console.database import Database, database
-from console.errors import run_to_exit
-from console.forecast import Forecast
-from console.night_intake import Intake
-from console.night_order import ordered
-from console.night_plan import read_plan
+from console.nightly.forecast import Forecast
+from console.nightly.incremental_intake import Intake
+from console.nightly.note_order import ordered
+from console.nightly.plan_file import read_plan
+from console.terminal.exit_status import run_to_exit
+from console.terminal.opened_database import Database, database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.nights import Owed, last_night, left_of, owed_of_run
-from models.queries import Queries
-from models.rates import Rates, measured_rates
+from models.queries.queries import Queries
+from models.queries.throughput_rates import Rates, measured_rates
 from models.settings import load_settings
-from models.store import Store
+from models.store.nights import Owed, last_night, left_of, owed_of_run
+from models.store.store import Store
 from notemill import app
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import pytest
 from typer.main import get_group
 from workshop import ROOT
 
-from console.errors import LEFT
-from console.night_plan import Plan, read_plan
+from console.nightly.plan_file import Plan, read_plan
+from console.terminal.exit_status import LEFT
 from notemill import app
 
 EXAMPLES = ROOT / "examples" / "nightly"

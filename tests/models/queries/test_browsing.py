@@ -7,12 +7,12 @@ from making import NOTE, QUESTIONS, a_serving, claimed, documents, record, submi
 from sqlalchemy import Engine
 from view_notes import QUERY, SEARCH, WARD, fill
 
-from models.browsing import Browsing
 from models.corrections import Correction, Mention, Verdict
 from models.documents import Document, text_sha256
-from models.listing import Filter
 from models.outcomes import Failed, Reason
-from models.store import Store
+from models.queries.browsing import Browsing
+from models.queries.document_list import Filter
+from models.store.store import Store
 
 
 @pytest.fixture

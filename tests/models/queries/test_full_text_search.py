@@ -6,11 +6,11 @@ import pytest
 from making import QUESTIONS, SEARCH, a_serving, claimed, documents, finished, record, submit, work_off
 from sqlalchemy import Engine, text
 
-from models import schema
-from models.database import reading, writing
 from models.errors import UsageError
-from models.queries import Queries
-from models.store import Store
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import reading, writing
+from models.store.store import Store
 
 
 @pytest.fixture
@@ -75,10 +75,10 @@ def test_what_is_forgotten_leaves_the_index(stored: Queries, engine: Engine) -> 
 
 
 def test_what_was_stored_before_the_index_is_in_it(stored: Queries, engine: Engine) -> None:
-    from models import word_search
+    from models.schema import full_text_search
 
     with writing(engine) as connection:
-        for make in (word_search.drop_statements, word_search.create_statements):
+        for make in (full_text_search.drop_statements, full_text_search.create_statements):
             for statement in make(engine.dialect.name):
                 connection.exec_driver_sql(statement)
     assert len(stored.find("pain", limit=10)) == 1
@@ -106,7 +106,7 @@ def test_the_index_of_words_is_used(stored: Queries, engine: Engine, table: str)
 
 
 def test_going_down_takes_the_index_along(stored: Queries, engine: Engine) -> None:
-    schema.downgrade(engine)
+    schema_version.downgrade(engine)
     with reading(engine) as connection:
         names = connection.dialect.get_table_names(connection)
-    assert names == [schema.VERSION_TABLE]
+    assert names == [schema_version.VERSION_TABLE]

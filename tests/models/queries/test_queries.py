@@ -25,8 +25,8 @@ from models.documents import Document
 from models.errors import UsageError
 from models.jobs import JobStatus
 from models.outcomes import Failed, Reason
-from models.queries import Queries
-from models.store import Store
+from models.queries.queries import Queries
+from models.store.store import Store
 
 COMMON = [
     *("external_id", "document_id", "run", "task", "parameters", "status", "reason", "detail", "recipe"),

@@ -9,15 +9,15 @@ import pytest
 from making import QUESTIONS, a_serving, documents, submit
 from sqlalchemy import Connection, Engine, Select, Update, event, text
 
-from models import results
-from models.browsing import answered_statement
-from models.charging import PAYING_RUNS
-from models.claiming import owed_jobs
-from models.database import reading
-from models.leases import renewal
-from models.listing import Filter, documents_statement
-from models.queries import owed_statement
-from models.store import Store
+from models.queries import results
+from models.queries.browsing import answered_statement
+from models.queries.document_list import Filter, documents_statement
+from models.queries.queries import owed_statement
+from models.schema.database import reading
+from models.store.claims import owed_jobs
+from models.store.leases import renewal
+from models.store.store import Store
+from models.store.usage_charging import PAYING_RUNS
 
 STATEMENTS = {
     "claim": (

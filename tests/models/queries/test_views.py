@@ -22,7 +22,6 @@ from making import (
 )
 from sqlalchemy import Engine, inspect, text
 
-from models import views
 from models.answers import (
     Assertion,
     Attribute,
@@ -35,11 +34,12 @@ from models.answers import (
     SummaryAnswer,
     SummarySentence,
 )
-from models.database import reading, writing
 from models.outcomes import Failed, Finished, Reason
-from models.store import Store
+from models.schema import views
+from models.schema.database import reading, writing
+from models.store.store import Store
 
-PAGE = (Path(__file__).parents[1] / "docs" / "sql.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "sql.md").read_text("utf-8")
 WARD = "No pain. Pain in the left arm. Aspirin 100 mg daily."
 
 

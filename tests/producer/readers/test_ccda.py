@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from workshop import ROOT
 
 from models.documents import Document, Refused
-from producer.sources import open_sources
+from producer.sources.sources import open_sources
 
 CCD = ROOT / "examples" / "formats" / "ccd.xml"
 HEAD = '<ClinicalDocument xmlns="urn:hl7-org:v3" xmlns:sdtc="urn:hl7-org:sdtc"><id root="1.2" extension="a"/>'

@@ -17,15 +17,15 @@ from hypothesis import strategies as st
 from workshop import ROOT
 
 from models.documents import Document, Refused
-from models.queries import Queries
-from models.store import Store
-from producer.columns import ColumnChoice
-from producer.fhir import read_resources
-from producer.files import read_many
-from producer.records import Origin
-from producer.registering import register
-from producer.rejects import RejectsFile
-from producer.sources import open_sources
+from models.queries.queries import Queries
+from models.store.store import Store
+from producer.readers.fhir_notes import read_resources
+from producer.records.columns import ColumnChoice
+from producer.records.records import Origin
+from producer.sources.files import read_many
+from producer.sources.sources import open_sources
+from producer.submission.record_registration import register
+from producer.submission.rejects_file import RejectsFile
 
 FORMATS = ROOT / "examples" / "formats"
 EXPORT = FORMATS / "DocumentReference.000.ndjson"

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from workshop import ROOT
 
 from models.documents import Document, Refused
-from producer.hl7_notes import read_hl7
-from producer.hl7_time import iso_time, sortable
-from producer.records import Origin
-from producer.sources import open_sources
+from producer.readers.hl7_notes import read_hl7
+from producer.readers.hl7_time import iso_time, sortable
+from producer.records.records import Origin
+from producer.sources.sources import open_sources
 
 FORMATS = ROOT / "examples" / "formats"
 ORIGIN = Origin(source="feed", name="feed")

@@ -19,7 +19,7 @@ from workshop import ROOT
 
 from models.documents import Document, Refused
 from models.errors import UsageError
-from producer.sources import open_sources
+from producer.sources.sources import open_sources
 
 FORMATS = ROOT / "examples" / "formats"
 RTF = rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 A;}} Temp 38.2 \'b0C.\par No\b  fever\b0.\tab x \u956?g\par}"

@@ -17,11 +17,11 @@ from postgres_server import database_url, execute
 
 from models.documents import Document
 from models.errors import UsageError
-from producer.columns import ColumnChoice
-from producer.presets import MIMIC, OMOP, preset_named
-from producer.sources import open_sources
-from producer.sql import SqlQuery, newest
-from producer.window import Window, mark_as_json, mark_of_json
+from producer.records.columns import ColumnChoice
+from producer.records.table_presets import MIMIC, OMOP, preset_named
+from producer.sources.sources import open_sources
+from producer.sources.sql_query import SqlQuery, newest
+from producer.sources.watermark import Window, mark_as_json, mark_of_json
 
 OMOP_COLUMNS = (
     "note_id INTEGER, person_id INTEGER, note_date DATE, note_datetime TIMESTAMP,"

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.decisions import NOTHING
-from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Scores
+from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Scores
+from worker.engine.prompting.label_words import NOTHING
 
 
 class StandIn:

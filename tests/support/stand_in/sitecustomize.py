@@ -20,6 +20,6 @@ def load(_settings, _meter):
     return StandIn(FOLDER, float(os.environ["STAND_IN_SECONDS"]))
 
 
-module = types.ModuleType("worker.transformers_engine")
+module = types.ModuleType("worker.engine.network.local_engine")
 module.load = load
-sys.modules["worker.transformers_engine"] = module
+sys.modules["worker.engine.network.local_engine"] = module

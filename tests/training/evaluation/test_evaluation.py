@@ -11,11 +11,11 @@ import pytest
 
 from models.labels import load_labels
 from models.settings import Settings
-from training.curves import draw_calibration
-from training.evaluation.data import DataError
-from training.evaluation.evaluating import TASKS, Plan, evaluate
-from worker.decisions import ASSERTION_WORDS
-from worker.engine import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from training.evaluation.evaluate import TASKS, Plan, evaluate
+from training.evaluation.evaluation_data import DataError
+from training.finetune.curves import draw_calibration
+from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine.prompting.label_words import ASSERTION_WORDS
 
 pytest_plugins = ("commands",)
 TEXT = "He took aspirin 81 mg daily for chest pain. Metoprolol was stopped. No fever."

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from models.answers import Assertion
-from training.evaluation import assertion, bm25, negex
+from training.evaluation import assertion_evaluation
+from training.evaluation.baselines import bm25, negex
+from training.evaluation.baselines.dictionary import Dictionary
 from training.evaluation.cases import Case, Mark, Side, pieces
-from training.evaluation.data import DataError, file_of, names_here, parsed_map, read_records
-from training.evaluation.dictionary import Dictionary
-from training.evaluation.pages import errors_page
-from training.evaluation.queries import queries_of
+from training.evaluation.error_pages import errors_page
+from training.evaluation.evaluation_data import DataError, file_of, names_here, parsed_map, read_records
+from training.evaluation.evaluation_queries import queries_of
 
 OURS = ("problem", "medication", "test")
 
@@ -127,7 +128,7 @@ def test_assertions_are_judged_on_given_spans_and_what_is_not_annotated_counts_n
             ],
         }
     ]
-    told = assertion.evaluate(records, tmp_path, ["negex"]).figures
+    told = assertion_evaluation.evaluate(records, tmp_path, ["negex"]).figures
     assert told["accuracy"] == told["negation"]["f1"] == 1.0
     assert told["baselines"]["negex"]["negation"]["recall"] == 0.5
     assert "possible" not in told

@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.evaluation import links, ranking
-from training.evaluation.calibration import expected_error, reliability
-from training.evaluation.counts import Counts, figures, mean_interval
-from training.evaluation.faithfulness import judge
-from training.evaluation.links import Link
-from training.evaluation.spans import Marked, overlap, strict
+from training.evaluation import link_evaluation
+from training.evaluation.link_evaluation import Link
+from training.evaluation.metrics import ranking_metrics
+from training.evaluation.metrics.calibration_error import expected_error, reliability
+from training.evaluation.metrics.counts import Counts, figures, mean_interval
+from training.evaluation.metrics.faithfulness_metrics import judge
+from training.evaluation.metrics.span_matching import Marked, overlap, strict
 
 GOLD = [Marked(0, 5, "problem"), Marked(10, 20, "problem"), Marked(30, 35, "test")]
 FOUND = [
@@ -79,15 +80,15 @@ def test_an_interval_of_equal_values_is_a_point_and_that_of_more_records_is_narr
 
 def test_rankings_have_the_values_computed_by_hand():
     ranked = [True, False, True, False]
-    assert ranking.average_precision(ranked) == pytest.approx((1 + 2 / 3) / 2)
-    assert ranking.r_precision(ranked) == 0.5
-    assert ranking.ndcg(ranked) == pytest.approx(1.5 / (1 + 0.6309297536))
+    assert ranking_metrics.average_precision(ranked) == pytest.approx((1 + 2 / 3) / 2)
+    assert ranking_metrics.r_precision(ranked) == 0.5
+    assert ranking_metrics.ndcg(ranked) == pytest.approx(1.5 / (1 + 0.6309297536))
 
 
 @given(RANKED)
 def test_relevant_ones_first_are_a_perfect_ranking(relevant):
     best = sorted(relevant, reverse=True)
-    for measure in (ranking.average_precision, ranking.r_precision, ranking.ndcg):
+    for measure in (ranking_metrics.average_precision, ranking_metrics.r_precision, ranking_metrics.ndcg):
         assert measure(best) == pytest.approx(1.0 if any(relevant) else 0.0)
         assert 0 <= measure(relevant) <= measure(best) + 1e-9
 
@@ -95,13 +96,15 @@ def test_relevant_ones_first_are_a_perfect_ranking(relevant):
 @given(st.lists(st.tuples(st.sampled_from([0.1, 0.2, 0.3, 0.9]), st.booleans()), min_size=1, max_size=12))
 def test_no_threshold_makes_a_better_set_than_the_best_one(rows):
     scores, relevant = [[one for one, _ in rows]], [[hit for _, hit in rows]]
-    best = ranking.set_counts(scores[0], relevant[0], ranking.best_threshold(scores, relevant)).f1
+    best = ranking_metrics.set_counts(
+        scores[0], relevant[0], ranking_metrics.best_threshold(scores, relevant)
+    ).f1
     for threshold in (0.0, 0.1, 0.2, 0.3, 0.9, 1.0):
-        assert ranking.set_counts(scores[0], relevant[0], threshold).f1 <= best + 1e-9
+        assert ranking_metrics.set_counts(scores[0], relevant[0], threshold).f1 <= best + 1e-9
 
 
 def test_equal_scores_rank_in_the_order_of_the_note():
-    assert ranking.order([0.5, 0.9, 0.5]) == [1, 0, 2]
+    assert ranking_metrics.order([0.5, 0.9, 0.5]) == [1, 0, 2]
 
 
 def test_honest_probabilities_have_no_expected_error_and_boasting_ones_do():
@@ -118,13 +121,13 @@ def test_a_link_is_strict_with_both_spans_and_overlaps_with_a_part_of_each():
         (Link(0, 5, "route", 10, 17), 0, 0),
         (Link(0, 5, "dosage", 20, 27), 0, 0),
     ):
-        assert links.strict({found}, gold).found_right == is_strict
-        assert links.overlap({found}, gold).found_right == is_near
+        assert link_evaluation.strict({found}, gold).found_right == is_strict
+        assert link_evaluation.overlap({found}, gold).found_right == is_near
 
 
 def test_a_part_of_a_gold_attribute_under_another_kind_counts_nowhere_by_overlap():
     gold, daily = {Link(0, 11, "dosage", 20, 27)}, Link(6, 11, "frequency", 20, 27)
-    told = links.measure([{Link(0, 5, "dosage", 20, 27), daily}], [gold], ["dosage", "frequency"])
+    told = link_evaluation.measure([{Link(0, 5, "dosage", 20, 27), daily}], [gold], ["dosage", "frequency"])
     assert told["overlap"]["precision"] == 1.0
     assert told["strict"]["precision"] == 0.0
 

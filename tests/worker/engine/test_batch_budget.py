@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.budget import STEPS_UNTIL_MORE, Budget
-from worker.scheduling import Scheduler
+from worker.engine.batching.batch_budget import STEPS_UNTIL_MORE, Budget
+from worker.engine.batching.scheduler import Scheduler
 
 
 def planned(rows: int = 32, tokens: int = 8_000) -> tuple[Budget, Scheduler]:

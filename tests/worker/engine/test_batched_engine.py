@@ -14,17 +14,17 @@ from peft import PeftModel
 from tiny import write_tiny_adapter, write_tiny_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from benchmarks.plain_decisions import decided_by
+from benchmarks.comparison.reference_decisions import decided_by
 from models.settings import Settings
-from worker.batching import BatchedEngine, OutOfMemoryError
-from worker.chat import Chat
-from worker.engine import Choice, Compare, Compared, Decide, Decided, Prompt, Refusal, Write
-from worker.forms import EntityList, LineOf, Prose
-from worker.grammar import Grammars
-from worker.metering import Meter
-from worker.networks import Networks
-from worker.transformers_engine import load
-from worker.transformers_runner import TransformersRunner
+from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Prompt, Refusal, Write
+from worker.engine.batching.batched_engine import BatchedEngine, OutOfMemoryError
+from worker.engine.network.local_engine import load
+from worker.engine.network.model_loader import Networks
+from worker.engine.network.model_runner import TransformersRunner
+from worker.engine.output_formats import EntityList, LineOf, Prose
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.telemetry.usage_meter import Meter
 
 NOTE = "The patient was given aspirin 81 mg for chest pain. Denies fever or cough."
 

@@ -15,10 +15,10 @@ import llguidance
 import pytest
 
 from models.settings import Settings
-from worker.completions import GarbledError, decided, deciding, writing, written
-from worker.engine import Refusal
-from worker.forms import EntityList
-from worker.http_client import Server, ServerError
+from worker.engine.api import Refusal
+from worker.engine.http.completions import GarbledError, decided, deciding, writing, written
+from worker.engine.http.http_client import Server, ServerError
+from worker.engine.output_formats import EntityList
 
 NOTE = "Given aspirin 81 mg for chest pain."
 WRITTEN = {
@@ -157,7 +157,7 @@ def test_a_request_that_is_at_fault_is_refused_and_nothing_of_it_is_told(
 
 
 def test_a_server_that_loads_is_waited_for_at_the_start(serve, monkeypatch):
-    monkeypatch.setattr("worker.http_client._LONGEST_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr("worker.engine.http.http_client._LONGEST_WAIT_SECONDS", 0.1)
     listed = {"data": [{"id": "mistral", "max_model_len": 4_096}, {"id": "other"}]}
     client, _ = serve((503, ""), (503, ""), (200, listed))
     assert client.served().context_tokens == 4_096

@@ -9,15 +9,15 @@ import pytest
 from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
-from worker.asking import Asked, ask
-from worker.beginnings import Beginnings
-from worker.chat import Chat
-from worker.engine import Prompt, Write
-from worker.forms import Form
-from worker.grammar import Grammars
-from worker.metering import Meter
-from worker.sequences import MOST_GUESSES
-from worker.writing import advance, guess
+from worker.engine.api import Prompt, Write
+from worker.engine.batching.decoding import advance, guess
+from worker.engine.batching.prefix_cache import Beginnings
+from worker.engine.batching.request_state import Asked, ask
+from worker.engine.batching.sequences import MOST_GUESSES
+from worker.engine.output_formats import Form
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.telemetry.usage_meter import Meter
 
 TEXT = "Denies fever and cough."
 

@@ -5,7 +5,8 @@ import gc
 import pytest
 
 from models.settings import Settings
-from worker import engines, http_engine
+from worker.engine import factory
+from worker.engine.http import http_engine
 
 
 @pytest.mark.parametrize("was_enabled", [True, False])
@@ -22,7 +23,7 @@ def test_no_garbage_is_looked_for_while_an_engine_loads(
     (gc.enable if was_enabled else gc.disable)()
     try:
         with pytest.raises(MemoryError):
-            engines.load(Settings(engine="http", http_url="http://127.0.0.1:1"))
+            factory.load(Settings(engine="http", http_url="http://127.0.0.1:1"))
         assert (seen, gc.isenabled()) == ([False], was_enabled)
     finally:
         gc.enable()

@@ -15,18 +15,18 @@ from making import documents
 from servers import KEY, http_settings
 from workshop import until
 
-from console.config import shown
-from console.service_checks import check_engine
+from console.manage.config import shown
+from console.manage.service_checks import check_engine
 from models.answers import Task
 from models.jobs import Question, recipe_for
 from models.labels import load_labels
-from models.store import Store
-from worker.completions import deciding
-from worker.engine import Choice, Decide, Prompt, Refusal, Write, Written
-from worker.forms import EntityList, LineOf, Prose
-from worker.http_client import Server, ServerError
-from worker.http_engine import HttpEngine, load
-from worker.recipes import serving
+from models.store.store import Store
+from worker.engine.api import Choice, Decide, Prompt, Refusal, Write, Written
+from worker.engine.http.completions import deciding
+from worker.engine.http.http_client import Server, ServerError
+from worker.engine.http.http_engine import HttpEngine, load
+from worker.engine.output_formats import EntityList, LineOf, Prose
+from worker.recipe import serving
 
 pytest_plugins = ("redis_server", "workshop", "servers")
 

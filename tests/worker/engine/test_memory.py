@@ -10,14 +10,20 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from benchmarks.stored_bytes import stored_bytes, traced_step_bytes
+from benchmarks.machine.tensor_bytes import stored_bytes, traced_step_bytes
 from models.settings import Settings
-from worker.device import DeviceFacts, _left_in_container_bytes
-from worker.footprint import Adapter, bf16_bytes, keys_values_bytes, nf4_bytes, step_bytes
-from worker.memory import GIB, DoesNotFitError, plan_on_cuda
-from worker.planning import plan_by_name, plan_memory
-from worker.quantization import nf4
-from worker.shapes import MISTRAL_7B, SMOLLM2_135M, Shape, UnknownShapeError, shape_of_folder
+from worker.engine.memory.device import DeviceFacts, _left_in_container_bytes
+from worker.engine.memory.footprint import Adapter, bf16_bytes, keys_values_bytes, nf4_bytes, step_bytes
+from worker.engine.memory.memory_plan import GIB, DoesNotFitError, plan_on_cuda
+from worker.engine.memory.model_shape import (
+    MISTRAL_7B,
+    SMOLLM2_135M,
+    Shape,
+    UnknownShapeError,
+    shape_of_folder,
+)
+from worker.engine.memory.plan_from_settings import plan_by_name, plan_memory
+from worker.engine.quantization import nf4
 
 MISTRAL = Shape.of(MISTRAL_7B)
 TINY_MISTRAL = MISTRAL_7B | {

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
-from worker.forms import EntityList, Form, FormError, LineOf, Prose
-from worker.grammar import Grammars
+from worker.engine.output_formats import EntityList, Form, FormError, LineOf, Prose
+from worker.engine.prompting.grammar import Grammars
 
 NOTE = "Given aspirin 81 mg for chest pain; p.o. daily.\nDenies fever (39.5 C) or Chest  Pain at night."
 LIST = EntityList(NOTE, 3)

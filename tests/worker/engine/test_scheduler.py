@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.beginnings import RESTING_TOKENS
-from worker.fair_queue import TURN_TOKENS
-from worker.scheduling import STEP_TOKENS, Scheduler
-from worker.sequences import Beginning, Branch, Copy, Step
+from worker.engine.batching.fair_queue import TURN_TOKENS
+from worker.engine.batching.prefix_cache import RESTING_TOKENS
+from worker.engine.batching.scheduler import STEP_TOKENS, Scheduler
+from worker.engine.batching.sequences import Beginning, Branch, Copy, Step
 
 
 def branch(scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0) -> Branch:

@@ -10,9 +10,16 @@ import pytest
 from tiny import write_tiny_weights
 
 from models.settings import Settings
-from worker import weights
-from worker.tokenizer import load_tokenizer
-from worker.weights import WeightsError, adapter_folder, is_prepared, prepare, prepared_folder, weights_sha256
+from worker.engine import weights
+from worker.engine.prompting.tokenizer import load_tokenizer
+from worker.engine.weights import (
+    WeightsError,
+    adapter_folder,
+    is_prepared,
+    prepare,
+    prepared_folder,
+    weights_sha256,
+)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Assertion
-from worker.assertion import assertion, assertions
+from worker.entities.assertion_rules import assertion, assertions
 
 
 def told(marked: str, section_kind: str | None = None, label: str = "problem") -> Assertion:

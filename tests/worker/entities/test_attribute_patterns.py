@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from models.answers import Span
 from models.labels import Label, load_labels
-from worker.attributes import attributes, name_within
-from worker.grounding import Item, place
+from worker.entities.attribute_patterns import attributes, name_within
+from worker.entities.list_grounding import Item, place
 
 NAMES = {"m": "medication", "t": "test"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies
 
-from pages.marking import Light, Piece, pieces
+from web.text_segments import Light, Piece, pieces
 
 TEXT = "No fever. Aspirin 100 mg daily, no rash."
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from worker.mistaken import meant_label, name_of
-from worker.note import Note
+from worker.entities.false_positive_filter import meant_label, name_of
+from worker.note.parsed_note import Note
 
 
 def meant(text: str, words: str, label: str) -> str | None:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.decisions import mark_words, marked_labels
-from worker.marks import decide_marks
+from worker.engine.prompting.label_words import mark_words, marked_labels
+from worker.entities.bio_decoding import decide_marks
 
 LABELS = marked_labels(["problem", "medication"])
 TEXT = "severe chest pain and aspirin"

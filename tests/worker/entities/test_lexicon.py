@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.errors import UsageError
-from models.trained_on import read_trained_on
-from training.lexicon import add_lexicon, learn, merged
-from worker.decisions import marked_labels
-from worker.lexicon import FILE, Known, Lexicon, WordOdds, key_of
-from worker.marks import decide_marks
-from worker.pieces import Pieces
+from models.security.training_provenance import read_trained_on
+from training.calibration.lexicon_builder import add_lexicon, learn, merged
+from worker.engine.prompting.label_words import marked_labels
+from worker.entities.bio_decoding import decide_marks
+from worker.learned.lexicon import FILE, Known, Lexicon, WordOdds, key_of
+from worker.note.word_tokens import Pieces
 
 if TYPE_CHECKING:
     from commands import Notemill

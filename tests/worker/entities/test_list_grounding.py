@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.grounding import Item, Placed, place, spread
-from worker.words import is_whole
+from worker.entities.list_grounding import Item, Placed, place, spread
+from worker.note.word_boundaries import is_whole
 
 WORDS = [
     "pain",

@@ -12,15 +12,15 @@ from test_reading import HOW
 
 from models.answers import Assertion
 from models.labels import load_labels
-from training.denials import fit_denials
-from training.evaluation import assertion
-from training.evaluation.asking import Asking
-from worker.decisions import ASSERTION_WORDS
-from worker.denial import ASKED, DenialJoin
-from worker.engine import Decide, Decided, Reply, Scores
-from worker.entities import entities_of
-from worker.note import Note
-from worker.reading import Mention, denied_read, mentions_read, reading_requests
+from training.calibration.fit_negation import fit_denials
+from training.evaluation import assertion_evaluation
+from training.evaluation.pipeline_runner import Asking
+from worker.engine.api import Decide, Decided, Reply, Scores
+from worker.engine.prompting.label_words import ASSERTION_WORDS
+from worker.entities.entity_task import entities_of
+from worker.entities.window_tagging import Mention, denied_read, mentions_read, reading_requests
+from worker.learned.negation_model import ASKED, DenialJoin
+from worker.note.parsed_note import Note
 
 JOIN = DenialJoin(bias=-3.0, rules=5.0, network=1.0)
 NEGATED, PRESENT = Assertion.NEGATED, Assertion.PRESENT
@@ -132,7 +132,7 @@ def test_what_the_network_knows_better_is_learnt_and_without_polarity_there_is_n
 def test_given_spans_are_judged_with_the_network(denied, right):
     how = replace(HOW, denial_join=DenialJoin(0.0, 0.0, 1.0))
     asking = Asking(Believer(denied), how, tuple(load_labels(None)), threads=2)
-    found = assertion.evaluate(RECORDS, Path("maccrobat/dev.jsonl"), [], asking)
+    found = assertion_evaluation.evaluate(RECORDS, Path("maccrobat/dev.jsonl"), [], asking)
     assert found.figures["negation"]["recall"] == right
     assert found.figures["negation"]["mentions"] == 6
 

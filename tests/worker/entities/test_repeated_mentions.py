@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.pieces import Pieces, Stretch
-from worker.recurring import recurring
+from worker.entities.repeated_mentions import recurring
+from worker.note.word_tokens import Pieces, Stretch
 
 
 def again(text: str, *marked: str) -> list[list[str]]:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from models.answers import Task
-from worker.decisions import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, marked_labels
-from worker.engine import Decide, Decided, Scores
-from worker.joining import SearchJoin
-from worker.note import Note
-from worker.reading import kinds_read, mentions_read, reading_requests
-from worker.recipes import Ways
+from worker.engine.api import Decide, Decided, Scores
+from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, marked_labels
+from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
+from worker.learned.ranking_model import SearchJoin
+from worker.note.parsed_note import Note
+from worker.recipe import Ways
 
 HOW = Ways(
     adapted_tasks=frozenset({Task.ENTITIES}),

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from worker.saved import read_saved
+from worker.engine.network.checkpoint_reader import read_saved
 
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])

@@ -10,14 +10,14 @@ import pytest
 import torch
 from tiny import write_tiny_weights
 
-from worker.cores import apart, of_one_core
+from worker.engine.network.cpu_threads import apart, of_one_core
 
 COUNTING = """
 import os
 import time
 
 import torch
-from worker.cores import apart
+from worker.engine.network.cpu_threads import apart
 
 torch.set_num_threads(2)
 
@@ -35,7 +35,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="threads are counted 
 
 def counted(script: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", COUNTING + script], cwd=Path(__file__).parents[1], check=True, timeout=300
+        [sys.executable, "-c", COUNTING + script], cwd=Path(__file__).parents[3], check=True, timeout=300
     )
 
 
@@ -49,8 +49,8 @@ def test_the_thread_that_loads_an_engine_has_no_team(tmp_path: Path) -> None:
     weights = write_tiny_weights(tmp_path)
     counted(f"""
 from models.settings import Settings
-from worker.engine import Prompt, Write, Written
-from worker.transformers_engine import load
+from worker.engine.api import Prompt, Write, Written
+from worker.engine.network.local_engine import load
 
 engine = load(Settings(weights={str(weights)!r}, quantization="none"))
 [reply] = engine.answer([Write(Prompt("A note.", "What?"), max_tokens=3)])

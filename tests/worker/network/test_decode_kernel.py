@@ -11,10 +11,10 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from worker.cache import Cache, _store
-from worker.graphs import SIZES, _numbers, _step
-from worker.packing import plan_of
-from worker.sequences import Beginning, Branch, Piece
+from worker.engine.attention.batch_packing import plan_of
+from worker.engine.attention.cuda_graphs import SIZES, _numbers, _step
+from worker.engine.attention.kv_cache import Cache, _store
+from worker.engine.batching.sequences import Beginning, Branch, Piece
 
 CPU = torch.device("cpu")
 HEADS, KEY_HEADS, SIZE = 6, 2, 16
@@ -77,7 +77,7 @@ def test_the_kernel_finds_what_plain_attention_finds() -> None:
 @pytest.mark.skipif(not (IS_CUDA or "TRITON_INTERPRET" in os.environ), reason="run by the test above")
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2)])
 def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]) -> None:
-    from worker import branch_kernel
+    from worker.engine.attention import decode_kernel
 
     written, chance = pieces(widths), torch.Generator().manual_seed(2)
     # Triton's interpreter multiplies bf16 as if it were whole numbers.
@@ -88,8 +88,8 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
     assert listed is not None
     padded = torch.cat((listed, torch.zeros_like(listed)))  # pieces without a token write nothing
     out = torch.full_like(query, float("nan"))
-    branch_kernel.attend(query, (shared[0], shared[1]), (own[0], own[1]), padded, out)
-    assert branch_kernel.is_working(torch.device(device), HEADS, KEY_HEADS, SIZE)
+    decode_kernel.attend(query, (shared[0], shared[1]), (own[0], own[1]), padded, out)
+    assert decode_kernel.is_working(torch.device(device), HEADS, KEY_HEADS, SIZE)
     expected = plainly(written, query.cpu(), shared.cpu(), own.cpu())
     torch.testing.assert_close(out.double().cpu(), expected, atol=off, rtol=off)
 

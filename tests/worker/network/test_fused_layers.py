@@ -11,11 +11,11 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from worker.adapting import Adapted, Switch
-from worker.fusing import FusedLayer, fuse
-from worker.networks import Networks, beside
-from worker.parts import Norm
-from worker.transformers_runner import _register_attention
+from worker.engine.network.fused_layers import FusedLayer, fuse
+from worker.engine.network.layer_blocks import Norm
+from worker.engine.network.lora import Adapted, Switch
+from worker.engine.network.model_loader import Networks, beside
+from worker.engine.network.model_runner import _register_attention
 
 
 def network(**settings: object) -> LlamaForCausalLM:

@@ -13,12 +13,12 @@ from tiny import write_tiny_adapter, write_tiny_weights
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.settings import Settings
-from worker import eight_bits
-from worker.eight_bits import Product, Rounded
-from worker.fusing import fuse
-from worker.networks import load_networks
-from worker.parts import Parts
-from worker.smoothing import smooth
+from worker.engine.network import int8_layers
+from worker.engine.network.fused_layers import fuse
+from worker.engine.network.int8_layers import Product, Rounded
+from worker.engine.network.layer_blocks import Parts
+from worker.engine.network.model_loader import load_networks
+from worker.engine.network.smoothquant import smooth
 
 
 def network(*, num_layers: int = 2) -> Any:
@@ -79,9 +79,9 @@ def test_a_row_of_nothing_stays_nothing() -> None:
 
 @pytest.mark.parametrize("is_laid_out", [True, False])
 def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_laid_out: bool) -> None:
-    if is_laid_out and not eight_bits.can_lay_out():
+    if is_laid_out and not int8_layers.can_lay_out():
         pytest.skip("a processor without products of 8 bits")
-    monkeypatch.setattr(eight_bits, "can_lay_out", lambda: is_laid_out)
+    monkeypatch.setattr(int8_layers, "can_lay_out", lambda: is_laid_out)
     torch.manual_seed(0)
     weight, numbers = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
     weight[:, 0] = 127  # the largest, so that a step is 1
@@ -96,7 +96,7 @@ def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -
     layer = network(num_layers=1).model.layers[0]
     given, attended = (torch.randn(rows, 96).to(torch.bfloat16) for _ in range(2))
     with torch.inference_mode():
-        whole, eight = Parts.of(layer), eight_bits.parts(layer, is_outer=is_outer)
+        whole, eight = Parts.of(layer), int8_layers.parts(layer, is_outer=is_outer)
         assert far(eight.projections(given), whole.projections(given)) < 0.02
         assert far(eight.out(attended, given), whole.out(attended, given)) < 0.02
         assert far(eight.mlp(given), whole.mlp(given)) < 0.03
@@ -111,12 +111,12 @@ def test_all_but_the_outer_layers_have_five_products_in_eight_bits() -> None:
 
 def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    mlp = eight_bits.parts(network(num_layers=1).model.layers[0], is_outer=False).mlp
+    mlp = int8_layers.parts(network(num_layers=1).model.layers[0], is_outer=False).mlp
     given = torch.randn(700, 96).to(torch.bfloat16)
     with torch.inference_mode():
         in_runs = mlp(given)
-        monkeypatch.setattr(eight_bits, "_MOST_TOGETHER", 10_000)
-        monkeypatch.setattr(eight_bits, "_ROWS_TOGETHER", 10_000)
+        monkeypatch.setattr(int8_layers, "_MOST_TOGETHER", 10_000)
+        monkeypatch.setattr(int8_layers, "_ROWS_TOGETHER", 10_000)
         torch.testing.assert_close(in_runs, mlp(given))
 
 
@@ -142,7 +142,7 @@ def test_smoothing_leaves_outliers_less_of_the_steps() -> None:
     with torch.inference_mode():
         whole = Parts.of(made.model.layers[0]).projections(given)
         before, after = (
-            eight_bits.parts(one.model.layers[0], is_outer=True).projections(given)
+            int8_layers.parts(one.model.layers[0], is_outer=True).projections(given)
             for one in (made, smoothed)
         )
     assert far(after, whole) < 0.7 * far(before, whole)

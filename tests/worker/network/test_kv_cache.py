@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.cache import Cache
-from worker.sequences import Copy
+from worker.engine.attention.kv_cache import Cache
+from worker.engine.batching.sequences import Copy
 
 
 def cache(max_tokens: int) -> Cache:

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import linear, silu
 
-from worker.products import Product, can_lay_out, whole_rows
+from worker.engine.network.linear import Product, can_lay_out, whole_rows
 
 
 @pytest.mark.parametrize("rows", [1, 7, 32, 129, 700])

@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from worker import attention
+from worker.engine.attention import packed_attention
 
 
 def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """In 64 bits, head by head; shapes as worker.attention.causal."""
+    """In 64 bits, head by head; shapes as worker.engine.attention.packed_attention.causal."""
     tokens, heads, size = query.shape
     shared, past = heads // len(keys), keys.shape[1] - tokens
     out = torch.empty(tokens, heads, size, dtype=torch.float64)
@@ -24,10 +24,10 @@ def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> to
 
 
 def fused(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return attention._packed(attention._fused(query, keys, values)[0])
+    return packed_attention._packed(packed_attention._fused(query, keys, values)[0])
 
 
-@pytest.mark.parametrize("attend", [fused, attention._by_blocks, attention._on_gpu])
+@pytest.mark.parametrize("attend", [fused, packed_attention._by_blocks, packed_attention._on_gpu])
 @pytest.mark.parametrize(("tokens", "all_tokens"), [(1, 1), (1, 70), (60, 60), (200, 200), (150, 333)])
 def test_each_token_attends_to_all_up_to_itself(
     attend: Callable[..., torch.Tensor], tokens: int, all_tokens: int
@@ -55,7 +55,7 @@ def test_what_follows_beginnings_attends_to_them_and_to_its_own(
         mask = torch.zeros(1, 1, 1, length + behind.shape[1])
         mask[..., length:] = float("-inf")
         beginnings.append((*(torch.cat((one[:, here], behind), 1) for one in (keys, values)), mask))
-    found = attention.after(query, beginnings, (keys[:, seen:], values[:, seen:]))
+    found = packed_attention.after(query, beginnings, (keys[:, seen:], values[:, seen:]))
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_questions_side_by_side_attend_to_their_beginning_and_each_to_its_own() 
     place = torch.arange(sum(lengths))
     hidden = (of[:, None] != of[None]) | (place[None] > place[:, None])
     mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf")).repeat_interleave(3, 0)
-    found = attention.side_by_side(query, keys, values, mask).double()
+    found = packed_attention.side_by_side(query, keys, values, mask).double()
     first = 0
     for length in lengths:
         here = slice(first, first + length)

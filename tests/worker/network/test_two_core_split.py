@@ -10,10 +10,10 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from worker.lanes import Lanes, Meet, halves
-from worker.networks import Networks
-from worker.sequences import Beginning, Branch, Piece, Step
-from worker.transformers_runner import TransformersRunner
+from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.network.model_loader import Networks
+from worker.engine.network.model_runner import TransformersRunner
+from worker.engine.network.two_core_split import Lanes, Meet, halves
 
 
 def read(num_tokens: int) -> Piece:

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.index_terms import index_terms_start
-from worker.note import Note
-from worker.sections import INDEX_TERMS, sections
-from worker.sentences import sentences
+from worker.note.archive_boilerplate import index_terms_start
+from worker.note.parsed_note import Note
+from worker.note.section_headings import INDEX_TERMS, sections
+from worker.note.sentence_splitter import sentences
 
 TERMS = "surgery, hernia, inguinal hernias, testicle, sac,"
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.ranges import covers, union_of_ranges
+from worker.note.char_ranges import covers, union_of_ranges
 
 SPANS = st.lists(
     st.tuples(st.integers(0, 40), st.integers(1, 10)).map(lambda p: Span(start=p[0], end=p[0] + p[1])),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from worker.dialogue import exchanges, is_asked
-from worker.note import Note
+from worker.note.dialogue import exchanges, is_asked
+from worker.note.parsed_note import Note
 
 TALK = (
     "Doctor: Hello, how are you?\nPatient: Um, I have a headache since Monday.\n"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.numbers import Number, is_among, numbers_in, units_by_number
+from worker.note.number_normalization import Number, is_among, numbers_in, units_by_number
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sections import kind_of_title, kinds_named, sections
+from worker.note.section_headings import kind_of_title, kinds_named, sections
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.sentences import MAX_SENTENCE_CHARACTERS, sentences
+from worker.note.sentence_splitter import MAX_SENTENCE_CHARACTERS, sentences
 
 ALPHABET = st.text(
     alphabet=st.sampled_from("aAbZ01.,:;!?()[]-•* \t\r\n。！？中\u0301é\u2028#/q"), max_size=400

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.chunking import CountTokens, Window, windows
-from worker.ranges import covers
-from worker.sections import sections
-from worker.sentences import sentences
+from worker.note.char_ranges import covers
+from worker.note.section_headings import sections
+from worker.note.sentence_splitter import sentences
+from worker.note.windows import CountTokens, Window, windows
 
 NOTES = st.text(alphabet=st.sampled_from("abcdefA1.,:; \n。中-•"), max_size=500) | st.lists(
     st.sampled_from(["HISTORY:\n", "He is well. ", "No pain, no fever.  ", "\n\n", "x" * 40, "PLAN: rest\n"]),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.words import is_boundary, is_whole
+from worker.note.word_boundaries import is_boundary, is_whole
 
 
 @pytest.mark.parametrize("text", ["pain|ful", "x|2", "4|.5", "4.|5", "1,|200", "e|\u0301", "10|:30", "ab|_c"])

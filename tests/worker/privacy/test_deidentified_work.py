@@ -14,24 +14,24 @@ from hypothesis import strategies as st
 from making import submit
 from servers import LlamaServer, http_settings
 
-from benchmarks.fuzz.answering import QUESTIONS, ways
-from benchmarks.fuzz.erratic import Erratic
 from benchmarks.identifiers import _FOLDER, measured
 from models.answers import SearchAnswer, SummaryAnswer, Task
 from models.documents import Document
-from models.grounded import check_finished
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
-from models.naming import names_of
 from models.outcomes import Failed, Finished, Outcome, Reason
-from models.store import Store
-from worker.engine import Reply, Request, Write, Written
-from worker.http_client import Server
-from worker.http_engine import load
+from models.queries.patient_names import names_of
+from models.store.answer_validation import check_finished
+from models.store.store import Store
+from resilience.fuzz.answer_fuzzing import QUESTIONS, ways
+from resilience.fuzz.random_engine import Erratic
+from worker.engine.api import Reply, Request, Write, Written
+from worker.engine.http.http_client import Server
+from worker.engine.http.http_engine import load
 from worker.pipeline import process
-from worker.recipes import serving
-from worker.recipes import ways as ways_of
-from worker.surrogates import Disguise
+from worker.privacy.surrogates import Disguise
+from worker.recipe import serving
+from worker.recipe import ways as ways_of
 
 pytest_plugins = ("commands", "servers")
 NOTE = (

@@ -16,18 +16,18 @@ from stand_in.answering import StandIn
 from workshop import until
 
 from models.answers import Task
-from models.database import DatabaseUnavailableError, reading
 from models.jobs import Question, Serving, recipe_for
-from models.naming import names_of
-from models.queries import Queries
+from models.queries.patient_names import names_of
+from models.queries.queries import Queries
+from models.schema.database import DatabaseUnavailableError, reading
 from models.settings import Settings
-from models.store import Store
-from worker.accounts import Accounts
-from worker.metering import Meter
-from worker.recipes import serving
-from worker.stopping import Stopping
-from worker.tasks import process_document
-from worker.workplace import Hands, Workplace
+from models.store.store import Store
+from worker.queue.document_task import process_document
+from worker.queue.shutdown import Stopping
+from worker.queue.worker_context import Hands, Workplace
+from worker.recipe import serving
+from worker.telemetry.usage_accounting import Accounts
+from worker.telemetry.usage_meter import Meter
 
 PAIN, FEVER = SEARCH, Question(task=Task.SEARCH, parameters={"query": "Is there fever?"})
 

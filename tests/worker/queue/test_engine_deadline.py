@@ -10,10 +10,10 @@ from types import SimpleNamespace
 import pytest
 from stand_in.answering import StandIn
 
-from worker import limits
-from worker.engine import Choice, Decide, Prompt
-from worker.limits import LimitedEngine, NoThreadError, StoppedError, TimedOutError
-from worker.stopping import Stopping
+from worker.engine.api import Choice, Decide, Prompt
+from worker.queue import engine_deadline
+from worker.queue.engine_deadline import LimitedEngine, NoThreadError, StoppedError, TimedOutError
+from worker.queue.shutdown import Stopping
 
 
 def asked(about: str) -> list[Decide]:
@@ -45,7 +45,7 @@ def test_what_is_done_between_two_answers_costs_a_document_none_of_its_time(
     limited = LimitedEngine(StandIn(tmp_path), seconds=60, stopping=Stopping())
     limited.answer(asked("a note"))
     an_hour_later = time.monotonic() + 3_600  # as after a record while the database was away
-    monkeypatch.setattr(limits, "time", SimpleNamespace(monotonic=lambda: an_hour_later))
+    monkeypatch.setattr(engine_deadline, "time", SimpleNamespace(monotonic=lambda: an_hour_later))
     assert limited.answer(asked("a note"))
 
 
@@ -66,8 +66,10 @@ def test_a_wait_ends_at_once_when_the_worker_lets_go(tmp_path: Path) -> None:
 def test_a_thread_that_dies_before_its_first_line_is_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits._thread, "start_new_thread", lambda *_: 0)  # as with no memory for its frames
-    monkeypatch.setattr(limits, "_LONGEST_START_SECONDS", 0.1)
+    monkeypatch.setattr(
+        engine_deadline._thread, "start_new_thread", lambda *_: 0
+    )  # as with no memory for its frames
+    monkeypatch.setattr(engine_deadline, "_LONGEST_START_SECONDS", 0.1)
     with pytest.raises(NoThreadError):
         LimitedEngine(StandIn(tmp_path), seconds=60, stopping=Stopping()).answer(asked("a note"))
 

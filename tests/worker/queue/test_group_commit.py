@@ -10,12 +10,12 @@ import pytest
 from making import NOTE, a_serving, claimed, documents, finished, submit
 from workshop import until
 
-from models.database import DatabaseError, DatabaseUnavailableError
-from models.grounded import UngroundedAnswerError
 from models.jobs import Job, Work
 from models.outcomes import Failed, Reason
-from models.store import Store
-from worker.ledger import Ended, Ledger
+from models.schema.database import DatabaseError, DatabaseUnavailableError
+from models.store.answer_validation import UngroundedAnswerError
+from models.store.store import Store
+from worker.queue.group_commit import Ended, Ledger
 
 
 def texts(number: int) -> list[str]:

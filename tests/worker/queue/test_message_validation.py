@@ -16,9 +16,9 @@ from models.answers import Task
 from models.documents import Document
 from models.jobs import Question, Serving, recipe_for
 from models.messages import QUEUE_NAME, REFUSED_LIST, SIGNATURE_HEADER, TASK_NAME, signature
-from models.store import Store
-from producer.enqueue import Enqueuer
-from worker.consuming import BadMessageError, CheckedAMQP, check
+from models.store.store import Store
+from producer.submission.redis_publisher import Enqueuer
+from worker.queue.message_validation import BadMessageError, CheckedAMQP, check
 
 if TYPE_CHECKING:
     from workshop import Workshop

@@ -11,7 +11,7 @@ import redis
 from redis_server import RedisServer
 from workshop import ROOT
 
-from producer.enqueue import Enqueuer, queue_length
+from producer.submission.redis_publisher import Enqueuer, queue_length
 
 if TYPE_CHECKING:
     from workshop import Workshop

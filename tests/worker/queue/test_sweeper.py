@@ -15,16 +15,16 @@ from redis_server import NIGHTLY_LIST
 from sqlalchemy import Engine, select, text
 from workshop import until
 
-from models.database import DatabaseUnavailableError, reading, writing
 from models.messages import QUEUE_NAME
-from models.store import Store
-from models.tables import RunRow
-from worker import sweeping
-from worker.accounts import Accounts
-from worker.heartbeat import Heartbeat
-from worker.metering import Meter
-from worker.redis_policy import warn_about_eviction
-from worker.sweeping import Sweeper, queue_length, sweep
+from models.schema.database import DatabaseUnavailableError, reading, writing
+from models.schema.tables import RunRow
+from models.store.store import Store
+from worker.queue import sweeper as sweeping
+from worker.queue.heartbeat import Heartbeat
+from worker.queue.redis_eviction import warn_about_eviction
+from worker.queue.sweeper import Sweeper, queue_length, sweep
+from worker.telemetry.usage_accounting import Accounts
+from worker.telemetry.usage_meter import Meter
 
 if TYPE_CHECKING:
     from workshop import Workshop

@@ -18,8 +18,8 @@ import trustme
 from redis_server import RedisServer
 from sqlalchemy import text
 
-from models.database import DatabaseUnavailableError, connect, reading
-from producer.enqueue import Enqueuer, QueueError, queue_length
+from models.schema.database import DatabaseUnavailableError, connect, reading
+from producer.submission.redis_publisher import Enqueuer, QueueError, queue_length
 
 pytest_plugins = ("redis_server",)
 

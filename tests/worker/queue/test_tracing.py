@@ -21,7 +21,7 @@ from models.documents import Document
 from models.errors import UsageError
 from models.tracing import Traces
 from producer import submit
-from worker.recipes import serving
+from worker.recipe import serving
 
 pytest_plugins = ("redis_server", "workshop")
 WORD = "Wxyzzy"
@@ -129,7 +129,7 @@ def test_a_line_of_the_log_names_its_document_and_trace(traced: Traced) -> None:
     lines = [json.loads(line) for line in traced.workshop.started[0].log.splitlines()]
     [submitted] = traced.collector.named("submit")
     [failed] = [line for line in lines if "ValueError" in line["message"]]
-    assert (failed["level"], failed["logger"]) == ("error", "worker.tasks")
+    assert (failed["level"], failed["logger"]) == ("error", "worker.queue.document_task")
     assert failed["message"].startswith(f"document {failed['document']}: ValueError at ")
     assert failed["trace"] == submitted.trace_id.hex()
 

@@ -10,12 +10,12 @@ from making import ENTITIES, NOTE, QUESTIONS, a_serving, claimed, documents, rec
 from redis_server import NIGHTLY_LIST
 from sqlalchemy import Engine, text
 
-from models import schema
-from models.database import connect, reading, writing
 from models.messages import QUEUE_NAME
-from models.queries import Queries
-from models.store import Store
-from worker.sweeping import sweep
+from models.migrations import schema_version
+from models.queries.queries import Queries
+from models.schema.database import connect, reading, writing
+from models.store.store import Store
+from worker.queue.sweeper import sweep
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -55,8 +55,8 @@ def test_the_column_comes_and_goes_under_data(engine: Engine, store: Store) -> N
     for revision in ("0001", "head"):
         with writing(engine) as connection:
             move = command.upgrade if revision == "head" else command.downgrade
-            move(schema._config(connection), revision)
-    assert schema.state(engine) == "current"
+            move(schema_version._config(connection), revision)
+    assert schema_version.state(engine) == "current"
     with reading(engine) as connection:
         statuses = connection.execute(text("SELECT status, is_urgent FROM jobs")).all()
     assert [(status, bool(is_urgent)) for status, is_urgent in statuses] == [("finished", False)] * 3

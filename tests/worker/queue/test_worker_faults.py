@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from tiny import write_tiny_weights
 
 from models.messages import QUEUE_NAME
-from models.store import Store
+from models.store.store import Store
 
 if TYPE_CHECKING:
     from pathlib import Path

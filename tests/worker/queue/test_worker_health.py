@@ -16,16 +16,16 @@ import pytest
 from celery import Celery
 from workshop import until
 
-from console.health import show_health
-from models import pulse
-from models.database import DatabaseUnavailableError
+from console.manage.health import show_health
+from models import health_file
+from models.health_file import Pulse
 from models.messages import QUEUE_NAME
-from models.pulse import Pulse
+from models.schema.database import DatabaseUnavailableError
 from models.settings import Settings
-from worker import watchdog
-from worker.stopping import Stopping
-from worker.watchdog import Consumption
-from worker.workplace import Hands
+from worker.queue import watchdog
+from worker.queue.shutdown import Stopping
+from worker.queue.watchdog import Consumption
+from worker.queue.worker_context import Hands
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -167,8 +167,8 @@ def test_a_worker_that_loads_lives_and_is_not_ready(
     monkeypatch.setenv("NOTEMILL_HOME", str(tmp_path))
     assert not is_alive()
     assert "type `notemill worker`" in capsys.readouterr().out
-    pulse.write(Settings(home=tmp_path), Pulse(name=f"{os.uname().nodename}:1:1", state="loading"))
-    pulse.write(Settings(home=tmp_path), Pulse(name="elsewhere:1:1", state="serving"))
+    health_file.write(Settings(home=tmp_path), Pulse(name=f"{os.uname().nodename}:1:1", state="loading"))
+    health_file.write(Settings(home=tmp_path), Pulse(name="elsewhere:1:1", state="serving"))
     assert is_alive()
     assert not is_ready()
     capsys.readouterr()
@@ -182,12 +182,12 @@ def test_a_worker_under_which_the_tables_were_altered_by_a_newer_notemill_ends(
 ) -> None:
     from sqlalchemy import text
 
-    from models import schema
-    from models.database import writing
+    from models.migrations import schema_version
+    from models.schema.database import writing
 
     workshop.register("No fever.")
     with writing(workshop.database) as connection:
-        connection.execute(text(f"UPDATE {schema.VERSION_TABLE} SET version_num = '9999'"))
+        connection.execute(text(f"UPDATE {schema_version.VERSION_TABLE} SET version_num = '9999'"))
     worker = workshop.start()
     assert worker.ends() == 1
     assert "newer notemill" in worker.log

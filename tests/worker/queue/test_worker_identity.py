@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 
-from worker.identity import is_dead, worker_name
+from worker.queue.worker_identity import is_dead, worker_name
 
 
 def test_this_process_is_alive() -> None:
@@ -15,7 +15,7 @@ def test_this_process_is_alive() -> None:
 
 
 def test_a_process_that_has_ended_is_dead() -> None:
-    program = "from worker.identity import worker_name; print(worker_name())"
+    program = "from worker.queue.worker_identity import worker_name; print(worker_name())"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert is_dead(ended.stdout.strip())
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from worker.abbreviations import abbreviations, wordings
-from worker.likeness import shares_of_words
-from worker.stems import content_stems
+from worker.note.abbreviations import abbreviations, wordings
+from worker.note.stemming import content_stems
+from worker.search.lexical_similarity import shares_of_words
 
 NOTE = "Ataxia telangiectasia (A-T) is rare. The A-T gene. Others have Emery-Dreifuss muscular dystrophy."
 

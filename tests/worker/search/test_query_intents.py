@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from models.answers import Span
-from worker.aspects import evidence, evidence_asked, ways_to_ask
-from worker.joining import JoinWeights, SearchJoin
-from worker.meaning import Meaning
-from worker.note import Note
-from worker.reading import Mention
+from worker.engine.network.sentence_embeddings import Meaning
+from worker.entities.window_tagging import Mention
+from worker.learned.ranking_model import JoinWeights, SearchJoin
+from worker.note.parsed_note import Note
+from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
 
 TEXT = "She takes aspirin daily. The x-ray was clear. Come back in two weeks."
 

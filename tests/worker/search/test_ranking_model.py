@@ -9,8 +9,8 @@ import pytest
 
 from models.errors import UsageError
 from models.settings import Settings
-from training.joining import Queried, asked_of, fit, join, measured
-from worker.joining import Clues
+from training.calibration.fit_ranking import Queried, asked_of, fit, join, measured
+from worker.learned.ranking_model import Clues
 
 COLUMN = {name: place for place, name in enumerate(Clues._fields)}
 

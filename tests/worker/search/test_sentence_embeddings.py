@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker.engine import Compare, Compared
-from worker.meaning import Meaning, MeaningError
-from worker.products import has_bf16
+from worker.engine.api import Compare, Compared
+from worker.engine.network.linear import has_bf16
+from worker.engine.network.sentence_embeddings import Meaning, MeaningError
 
 SENTENCES = (
     "She was discharged on lisinopril 10 mg daily and metformin.",
@@ -40,7 +40,7 @@ def test_nothing_compares_with_nothing(meaning):
 
 
 def test_other_weights_than_the_recipes_are_refused(monkeypatch):
-    monkeypatch.setattr("worker.meaning.MEANING_SHA256", "0" * 64)
+    monkeypatch.setattr("worker.engine.network.sentence_embeddings.MEANING_SHA256", "0" * 64)
     with pytest.raises(MeaningError, match="make setup"):
         Meaning.load("cpu")
 

@@ -12,14 +12,14 @@ from transformers import AutoTokenizer
 from models.answers import Task
 from models.labels import load_labels
 from models.settings import Settings
-from training.cards import write_served
-from training.curriculum import Curriculum
-from training.recipe import load_recipe
-from worker.chat import Chat
-from worker.engine import Write
-from worker.note import Note
-from worker.recipes import ways
-from worker.summary import ask_summary
+from training.finetune.adapter_card import write_served
+from training.finetune.curriculum import Curriculum
+from training.finetune.training_recipe import load_recipe
+from worker.engine.api import Write
+from worker.engine.prompting.chat_template import Chat
+from worker.note.parsed_note import Note
+from worker.recipe import ways
+from worker.summary.summary_task import ask_summary
 
 LONG = "He takes aspirin every day. He has no fever. " * 30
 CONVERSATION = {"kind": "conversation", "turns": [["human", "What is gout?"], ["assistant", "A disease."]]}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from models.answers import Assertion, Attribute, Entity, Span
-from worker.chosen import _FOLLOWING_UP, Piece, _one_sentence, _problems, _sentences, _title
-from worker.listed import listed, medications
-from worker.note import Note
+from worker.note.parsed_note import Note
+from worker.summary.extractive import _FOLLOWING_UP, Piece, _one_sentence, _problems, _sentences, _title
+from worker.summary.mention_lists import listed, medications
 
 
 def note_of(text: str) -> Note:

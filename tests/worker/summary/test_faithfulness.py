@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Flag
-from worker.checking import MAX_SOURCES, check
-from worker.sentences import sentences
+from worker.note.sentence_splitter import sentences
+from worker.summary.faithfulness import MAX_SOURCES, check
 
 NOTE = """HISTORY: A 66-year-old woman presented with chest pain radiating to the left arm for two hours.
 She denies fever, cough or shortness of breath.  Blood pressure was 150/90 and the troponin was 4.5.

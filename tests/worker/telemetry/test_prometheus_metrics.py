@@ -14,19 +14,19 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.answers import Task
-from models.database import DatabaseUnavailableError
 from models.outcomes import Failed, Reason
+from models.queries.backlog import Waiting, waiting
+from models.schema.database import DatabaseUnavailableError
 from models.settings import load_settings
-from models.spending import Spent
-from models.waiting import Waiting, waiting
-from worker.metrics import MetricsError, WorkerFigures, serve_metrics
-from worker.tally import Tally
+from models.usage import Spent
+from worker.telemetry.outcome_counters import Tally
+from worker.telemetry.prometheus_metrics import MetricsError, WorkerFigures, serve_metrics
 
 if TYPE_CHECKING:
     from workshop import Workshop
 
 pytest_plugins = ("redis_server", "workshop")
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 Samples = dict[tuple[str, tuple[str, ...]], float]
 
 

@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from worker.logs import CautiousFormatter, JsonFormatter, about
+from worker.telemetry.safe_logging import CautiousFormatter, JsonFormatter, about
 
 
 def line(
@@ -33,8 +33,8 @@ def a_crash() -> ValueError:
 
 
 def test_our_own_records_are_printed_with_their_values() -> None:
-    assert line("worker.tasks", "document %d: %s", 7, "timed_out").endswith(
-        "worker.tasks: document 7: timed_out"
+    assert line("worker.queue.document_task", "document %d: %s", 7, "timed_out").endswith(
+        "worker.queue.document_task: document 7: timed_out"
     )
 
 
@@ -57,7 +57,7 @@ def test_a_record_that_cannot_be_masked_is_printed_without_its_values() -> None:
     assert line("kombu", "%d bodies", Decimal(3)).endswith("%d bodies")
 
 
-@pytest.mark.parametrize("logger", ["worker.tasks", "celery.app.trace"])
+@pytest.mark.parametrize("logger", ["worker.queue.document_task", "celery.app.trace"])
 def test_an_exception_is_its_type_and_its_place(logger: str) -> None:
     written = line(logger, "it failed", error=a_crash())
     assert f"ValueError at {__file__.rpartition('/')[2]}:" in written
@@ -77,15 +77,17 @@ def test_an_uncaught_exception_is_not_printed_with_its_text(crash: str) -> None:
 
 def test_a_json_line_has_the_same_words_and_the_ids_of_what_is_in_hand() -> None:
     with about(document=7, trace=None):
-        written = json.loads(line("worker.tasks", "document %d: let go", 7, formatter=JsonFormatter))
+        written = json.loads(
+            line("worker.queue.document_task", "document %d: let go", 7, formatter=JsonFormatter)
+        )
     assert written.pop("time").endswith("Z")
     assert written == {
         "message": "document 7: let go",
         "document": 7,
         "level": "error",
-        "logger": "worker.tasks",
+        "logger": "worker.queue.document_task",
     }
-    assert "document" not in json.loads(line("worker.tasks", "next", formatter=JsonFormatter))
+    assert "document" not in json.loads(line("worker.queue.document_task", "next", formatter=JsonFormatter))
 
 
 def test_a_json_line_of_others_holds_no_value_and_no_exception_text() -> None:

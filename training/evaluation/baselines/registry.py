@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from training.evaluation.data import DataError
-from training.evaluation.spans import Marked
+from training.evaluation.evaluation_data import DataError
+from training.evaluation.metrics.span_matching import Marked
 
 OF_TASK = {
     "entities": ("dictionary", "scispacy"),
@@ -38,10 +38,10 @@ def check(task: str, names: Sequence[str]) -> None:
 def ranker(name: str) -> Ranks:
     """bm25 or minilm."""
     if name == "bm25":
-        from training.evaluation import bm25
+        from training.evaluation.baselines import bm25
 
         return bm25.rank
-    from worker.meaning import Meaning
+    from worker.engine.network.sentence_embeddings import Meaning
 
     meaning = Meaning.load("cpu")
     return lambda query, sentences: list(meaning.nearness(query, sentences))

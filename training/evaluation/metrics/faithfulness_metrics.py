@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from models.answers import Assertion, Entity
-from training.evaluation.counts import Counts
-from worker.medications import medications_in, names_of
-from worker.numbers import is_among, numbers_in, units_by_number
-from worker.stems import content_stems
+from training.evaluation.metrics.counts import Counts
+from worker.entities.drug_names import medications_in, names_of
+from worker.note.number_normalization import is_among, numbers_in, units_by_number
+from worker.note.stemming import content_stems
 
 _TELLING = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
 

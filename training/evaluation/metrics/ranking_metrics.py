@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from training.evaluation.counts import Counts
+from training.evaluation.metrics.counts import Counts
 
 
 def order(scores: Sequence[float]) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
-from training.evaluation.counts import Counts
+from training.evaluation.metrics.counts import Counts
 
 
 class Marked(NamedTuple):

@@ -1,6 +1,6 @@
 """Where a step's tokens and the keys that they see lie, in one packed sequence and in the caches.
 
-What attention and the caches are told of a step; worker.packing makes it. Knows no pieces.
+What attention and the caches are told of a step; worker.engine.attention.batch_packing makes it. Knows no pieces.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 import torch
 
-from worker.footprint import KEYS_TOGETHER, rounded_up
-from worker.sequences import NOWHERE
+from worker.engine.batching.sequences import NOWHERE
+from worker.engine.memory.footprint import KEYS_TOGETHER, rounded_up
 
 PIECE_COLUMNS = 6
-"""Of a piece for worker.branch_kernel: its first packed token and how many it has; its beginning's start and
+"""Of a piece for worker.engine.attention.decode_kernel: its first packed token and how many it has; its beginning's start and
 stop; its slot, and how many tokens of its own come before."""
 
 
@@ -55,7 +55,7 @@ class Long:
     """Tokens of its own that are in its slot from earlier steps."""
     mask: torch.Tensor | None = None
     """Of questions: [tokens x query heads that share a key head, tokens], to be added: minus infinity where
-    a token is another question's or comes later. Only on a CPU without AMX, see `worker.packing`."""
+    a token is another question's or comes later. Only on a CPU without AMX, see `worker.engine.attention.batch_packing`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 import torch
 
-from worker import attention
-from worker.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER, rounded_up
-from worker.geometry import Long, Own, Past, Plan, Short, Store
-from worker.sequences import Beginning, Branch, Piece, Step
+from worker.engine.attention import packed_attention
+from worker.engine.attention.batch_layout import Long, Own, Past, Plan, Short, Store
+from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.memory.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER, rounded_up
 
 _Placed = list[tuple[Piece, slice]]
 """Pieces, and where each lies among the packed tokens."""
@@ -28,7 +28,7 @@ def plan_of(
 ) -> Plan:
     """`pieces` in the order in which their tokens are packed; so many query heads share a key head.
 
-    `has_kernel`: worker.branch_kernel attends those of a few tokens.
+    `has_kernel`: worker.engine.attention.decode_kernel attends those of a few tokens.
     """
     placed: _Placed = []
     offset = 0
@@ -40,7 +40,7 @@ def plan_of(
     short = [] if listed else few
     neighbours: list[_Placed] = []
     # Under one mask where plain products attend; where fused kernels do it has not been measured.
-    if attention.is_fused_faster(device):
+    if packed_attention.is_fused_faster(device):
         short = [*short, *question]
     elif device.type == "cpu":
         neighbours = _neighbours(question)

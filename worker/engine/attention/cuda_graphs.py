@@ -17,11 +17,11 @@ from typing import NamedTuple
 
 import torch
 
-from worker.device import is_of_memory
-from worker.footprint import MOST_RECORDED
-from worker.geometry import PIECE_COLUMNS, Plan, Store
-from worker.packing import is_few, listed_piece
-from worker.sequences import Branch, Piece
+from worker.engine.attention.batch_layout import PIECE_COLUMNS, Plan, Store
+from worker.engine.attention.batch_packing import is_few, listed_piece
+from worker.engine.batching.sequences import Branch, Piece
+from worker.engine.memory.device import is_of_memory
+from worker.engine.memory.footprint import MOST_RECORDED
 
 log = logging.getLogger(__name__)
 

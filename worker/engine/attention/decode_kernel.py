@@ -12,8 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
-from worker.geometry import PIECE_COLUMNS
-from worker.packing import LONGEST_SHORT
+from worker.engine.attention.batch_layout import PIECE_COLUMNS
+from worker.engine.attention.batch_packing import LONGEST_SHORT
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ def attend(
     """Writes to `out` what the pieces' tokens find; their own keys and values are in the caches already.
 
     query, out: [tokens, heads, size]; keys and values `shared`: [key heads, tokens, size] each, `own`:
-    [slots, key heads, tokens, size]; pieces: [number, PIECE_COLUMNS], as worker.geometry has them.
+    [slots, key heads, tokens, size]; pieces: [number, PIECE_COLUMNS], as worker.engine.attention.batch_layout has them.
     """
     _, heads, size = query.shape
     key_heads = len(shared[0])

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import torch
 
-from worker import attention
-from worker.footprint import KEYS_TOGETHER, rounded_up
-from worker.geometry import Long, Plan, Short, Store
-from worker.sequences import Copy
+from worker.engine.attention import packed_attention
+from worker.engine.attention.batch_layout import Long, Plan, Short, Store
+from worker.engine.batching.sequences import Copy
+from worker.engine.memory.footprint import KEYS_TOGETHER, rounded_up
 
 Caches = tuple[torch.Tensor, torch.Tensor]
 
@@ -120,9 +120,9 @@ class Cache:
         if plan.short is not None:
             out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
         if plan.listed is not None:
-            from worker import branch_kernel
+            from worker.engine.attention import decode_kernel
 
-            branch_kernel.attend(query, self._shared[layer], self._own[layer], plan.listed, out)
+            decode_kernel.attend(query, self._shared[layer], self._own[layer], plan.listed, out)
         return out
 
     def _both(self, layer: int) -> tuple[Caches, Caches]:
@@ -136,27 +136,27 @@ class Cache:
         keys, values = self._shared[layer]
         seen = [(keys[:, one.start : one.stop], values[:, one.start : one.stop]) for one in piece.pasts]
         if piece.is_beginning:
-            return attention.causal(query, *seen[0])
+            return packed_attention.causal(query, *seen[0])
         own = (key.transpose(0, 1), value.transpose(0, 1))
         if piece.slot_tokens:
             kept = (one[piece.slot, :, : piece.slot_tokens] for one in self._own[layer])
             own = _one_after_another(kept, own)
         if piece.mask is not None:
-            return attention.side_by_side(query, *_one_after_another(*seen, own), piece.mask)
-        if attention.is_fused_faster(self._device):
+            return packed_attention.side_by_side(query, *_one_after_another(*seen, own), piece.mask)
+        if packed_attention.is_fused_faster(self._device):
             reached = [
                 (keys[:, one.start : one.reach], values[:, one.start : one.reach], one.mask)
                 for one in piece.pasts
             ]
-            return attention.after(query, reached, own)
-        return attention.causal(query, *_one_after_another(*seen, own))
+            return packed_attention.after(query, reached, own)
+        return packed_attention.causal(query, *_one_after_another(*seen, own))
 
     def _of_short(self, layer: int, query: torch.Tensor, short: Short) -> torch.Tensor:
         (shared_keys, keys), (shared_values, values) = self._both(layer)
         tokens, heads, size = query.shape
-        asked = attention.by_key_head(query, self._key_heads)[None]
+        asked = packed_attention.by_key_head(query, self._key_heads)[None]
         whole = [
-            attention.seen(
+            packed_attention.seen(
                 asked[:, :, here],
                 shared_keys[None, :, past.start : past.reach],
                 shared_values[None, :, past.start : past.reach],
@@ -165,7 +165,7 @@ class Cache:
             for here, past in short.groups
         ]
         own = [
-            attention.seen(
+            packed_attention.seen(
                 asked[:, :, one.queries],
                 keys[one.slot : one.slot + 1, :, : one.reach],
                 values[one.slot : one.slot + 1, :, : one.reach],
@@ -173,7 +173,7 @@ class Cache:
             )
             for one in short.own
         ]
-        found = attention.joined(*_in_a_row(whole), *_in_a_row(own))
+        found = packed_attention.joined(*_in_a_row(whole), *_in_a_row(own))
         each = heads // self._key_heads
         return found.view(tokens, each, self._key_heads, size).transpose(1, 2).reshape(tokens, heads, size)
 

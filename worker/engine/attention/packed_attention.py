@@ -15,7 +15,7 @@ import torch
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from worker.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER
+from worker.engine.memory.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER
 
 
 def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from worker.scheduling import Scheduler
+from worker.engine.batching.scheduler import Scheduler
 
 STEPS_UNTIL_MORE = 200
 """Steps without running out of memory after which twice as much is tried."""

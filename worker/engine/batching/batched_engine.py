@@ -14,16 +14,16 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.asking import Asked, ask
-from worker.budget import Budget
-from worker.chat import Chat
-from worker.comparing import Comparer, Comparing, Comparisons
-from worker.engine import Compare, Decide, Refusal, Reply, Request
-from worker.grammar import Grammars
-from worker.metering import Meter
-from worker.scheduling import Scheduler
-from worker.sequences import MOST_GUESSES, Beginning, Branch, Step
-from worker.writing import UnsatisfiableError, advance, guess
+from worker.engine.api import Compare, Decide, Refusal, Reply, Request
+from worker.engine.batching.batch_budget import Budget
+from worker.engine.batching.comparison_queue import Comparer, Comparing, Comparisons
+from worker.engine.batching.decoding import UnsatisfiableError, advance, guess
+from worker.engine.batching.request_state import Asked, ask
+from worker.engine.batching.scheduler import Scheduler
+from worker.engine.batching.sequences import MOST_GUESSES, Beginning, Branch, Step
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.telemetry.usage_meter import Meter
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.engine import Compare, Compared, Refusal, Reply
+from worker.engine.api import Compare, Compared, Refusal, Reply
 
 log = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from itertools import cycle, islice, takewhile
 import numpy as np
 import numpy.typing as npt
 
-from worker.asking import Asked
-from worker.engine import Write
-from worker.grammar import Grammars
-from worker.sequences import MOST_GUESSES
+from worker.engine.api import Write
+from worker.engine.batching.request_state import Asked
+from worker.engine.batching.sequences import MOST_GUESSES
+from worker.engine.prompting.grammar import Grammars
 
 _NGRAM = 2
 
@@ -25,7 +25,7 @@ class UnsatisfiableError(Exception):
 
 
 def advance(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -> dict[str, int]:
-    """Takes what the network says into the branch; returns how many tokens of which kind, as models.spending.
+    """Takes what the network says into the branch; returns how many tokens of which kind, as models.usage.
 
     logits: [guesses + 1, vocabulary], after the last token that is sure and after each guess.
     Raises UnsatisfiableError.

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.sequences import Branch
+from worker.engine.batching.sequences import Branch
 
 TURN_TOKENS = 4_096
 """What a group gets before others have their turn: most notes are done with in one, in the order they

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
-from worker.sequences import NOWHERE, Beginning, Copy
-from worker.stretches import Stretches
+from worker.engine.batching.sequences import NOWHERE, Beginning, Copy
+from worker.engine.batching.slot_allocator import Stretches
 
 RESTING_TOKENS = 8_192
 """Tokens kept for questions that may come later; the second round of a long summary comes at once."""

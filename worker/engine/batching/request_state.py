@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from worker.beginnings import Beginnings
-from worker.chat import Chat, Encoded
-from worker.engine import Choice, Decide, Decided, Prompted, Refusal, Reply, Scores, Write, Written
-from worker.grammar import Grammars
-from worker.metering import Meter
-from worker.places import places_of
-from worker.sequences import Branch
+from worker.engine.api import Choice, Decide, Decided, Prompted, Refusal, Reply, Scores, Write, Written
+from worker.engine.batching.prefix_cache import Beginnings
+from worker.engine.batching.sequences import Branch
+from worker.engine.prompting.chat_template import Chat, Encoded
+from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.token_positions import places_of
+from worker.telemetry.usage_meter import Meter
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from worker.beginnings import Beginnings
-from worker.fair_queue import FairQueue
-from worker.sequences import NOWHERE, Beginning, Branch, Piece, Step
+from worker.engine.batching.fair_queue import FairQueue
+from worker.engine.batching.prefix_cache import Beginnings
+from worker.engine.batching.sequences import NOWHERE, Beginning, Branch, Piece, Step
 
 STEP_TOKENS = 2_048
 """Tokens in one step: enough to keep matrix products busy, few enough that writing goes on."""

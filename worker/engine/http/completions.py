@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from models.errors import NotemillError
-from worker.forms import Form
+from worker.engine.output_formats import Form
 
 GrammarForm = Literal["lark", "json_schema"]
 TOP_WORDS = 20

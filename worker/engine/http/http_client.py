@@ -17,8 +17,8 @@ import httpx2
 
 from models.errors import NotemillError
 from models.settings import Settings
-from worker.engine import Refusal
-from worker.http_place import check_place
+from worker.engine.api import Refusal
+from worker.engine.http.server_location import check_place
 
 log = logging.getLogger(__name__)
 

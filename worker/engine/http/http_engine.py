@@ -19,15 +19,23 @@ from queue import PriorityQueue
 import numpy as np
 
 from models.settings import Settings
-from worker.chat import Chat
-from worker.completions import Completion, GarbledError, GrammarForm, decided, deciding, writing, written
-from worker.engine import Compare, Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
-from worker.forms import Form, FormError
-from worker.http_client import Server
-from worker.metering import Meter
-from worker.places import places_of
-from worker.tokenizer import load_chat
-from worker.weights import prepared_folder
+from worker.engine.api import Compare, Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
+from worker.engine.http.completions import (
+    Completion,
+    GarbledError,
+    GrammarForm,
+    decided,
+    deciding,
+    writing,
+    written,
+)
+from worker.engine.http.http_client import Server
+from worker.engine.output_formats import Form, FormError
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.token_positions import places_of
+from worker.engine.prompting.tokenizer import load_chat
+from worker.engine.weights import prepared_folder
+from worker.telemetry.usage_meter import Meter
 
 _CLOSED = Refusal("crashed", "the engine was closed")
 

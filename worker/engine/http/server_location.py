@@ -5,8 +5,8 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from models.errors import UsageError
+from models.host import is_this_machine
 from models.settings import Settings
-from models.this_machine import is_this_machine
 
 
 class NotesWouldLeaveError(UsageError):

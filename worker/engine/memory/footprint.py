@@ -11,8 +11,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.sequences import MOST_GUESSES
-from worker.shapes import Shape
+from worker.engine.batching.sequences import MOST_GUESSES
+from worker.engine.memory.model_shape import Shape
 
 BF16 = 2
 FP32 = 4
@@ -69,7 +69,7 @@ def bf16_bytes(shape: Shape) -> int:
 
 
 def eight_bits_bytes(shape: Shape) -> int:
-    """As `worker.eight_bits` holds them: a byte a weight, a scale an output; the rest in bf16."""
+    """As `worker.engine.network.int8_layers` holds them: a byte a weight, a scale an output; the rest in bf16."""
     *others, down = (inputs * outputs + FP32 * outputs for inputs, outputs in shape.linear_layers)
     num_outer = sum(is_outer(number, shape.layers) for number in range(shape.layers))
     downs = (shape.layers - num_outer) * down + num_outer * BF16 * math.prod(shape.linear_layers[-1])
@@ -114,14 +114,14 @@ def joined_bytes(shape: Shape) -> int:
 
 
 def attention_bytes(shape: Shape, step_tokens: int) -> int:
-    """The same where attention is computed by blocks (`worker.attention`): scores and their softmax for a
+    """The same where attention is computed by blocks (`worker.engine.attention.packed_attention`): scores and their softmax for a
     block of queries and all heads as well, in bf16."""
     queries = min(ATTENDED_TOGETHER, step_tokens)
     return BF16 * 2 * queries * shape.heads + joined_bytes(shape)
 
 
 def recorded_bytes(shape: Shape, *, is_quantized: bool) -> int:
-    """What the recorded steps of a GPU keep (`worker.graphs`): memory of their own for the largest of them, a
+    """What the recorded steps of a GPU keep (`worker.engine.attention.cuda_graphs`): memory of their own for the largest of them, a
     matrix unpacked in it, and the recordings."""
     unpacked = largest_layer_bytes(shape) if is_quantized else 0
     return step_bytes(shape, MOST_RECORDED, rows=0) + unpacked + RECORDINGS_BYTES

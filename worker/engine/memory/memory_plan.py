@@ -1,6 +1,6 @@
 """What fits where: weights, adapter, activations, and what is left of a budget for cached tokens.
 
-Sums of `worker.footprint` on a network's shape, for a GPU and for a CPU; no torch.
+Sums of `worker.engine.memory.footprint` on a network's shape, for a GPU and for a CPU; no torch.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 from dataclasses import asdict, dataclass, replace
 
 from models.errors import NotemillError
-from worker.footprint import (
+from worker.engine.memory.footprint import (
     Adapter,
     attention_bytes,
     bf16_bytes,
@@ -20,7 +20,7 @@ from worker.footprint import (
     recorded_bytes,
     step_bytes,
 )
-from worker.shapes import Shape
+from worker.engine.memory.model_shape import Shape
 
 GIB = 2**30
 
@@ -148,7 +148,7 @@ def plan_on_cpu(
     rows: int,
     most_cache_bytes: int,
 ) -> MemoryPlan:
-    """bf16 weights, and `adapted_bytes` for a copy with the adapter merged (worker.networks), if any.
+    """bf16 weights, and `adapted_bytes` for a copy with the adapter merged (worker.engine.network.model_loader), if any.
 
     The cache takes at most `most_cache_bytes`; what is more of the budget is left to other programs.
     """

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 from transformers.activations import SiLUActivation
 
-from worker import eight_bits
-from worker.adapting import Adapted
-from worker.footprint import is_outer
-from worker.parts import Norm, Parts
+from worker.engine.memory.footprint import is_outer
+from worker.engine.network import int8_layers
+from worker.engine.network.layer_blocks import Norm, Parts
+from worker.engine.network.lora import Adapted
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
@@ -26,7 +26,7 @@ _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 def fuse(network: Any, *, in_eight_bits: bool = False) -> None:
     """Replaces the layers, in place, where all are made of what ours compute; else none.
 
-    `in_eight_bits`: of plain weights on a CPU, their products (`worker.eight_bits`).
+    `in_eight_bits`: of plain weights on a CPU, their products (`worker.engine.network.int8_layers`).
     """
     body = network.model
     if can_fuse(network):
@@ -49,7 +49,7 @@ def can_fuse(network: Any) -> bool:
 
 
 def _parts(layer: Any, *, in_eight_bits: bool, is_outer: bool) -> Parts:
-    return eight_bits.parts(layer, is_outer=is_outer) if in_eight_bits else Parts.of(layer)
+    return int8_layers.parts(layer, is_outer=is_outer) if in_eight_bits else Parts.of(layer)
 
 
 class FusedLayer(nn.Module):

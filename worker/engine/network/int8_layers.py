@@ -2,7 +2,7 @@
 
 Each output of a weight and each row has a scale of its own (as LLM.int8() has it, arXiv 2208.07339, section
 2), applied in fp32 to sums of whole numbers, which are exact. Inputs with outliers, which would leave the
-others few of the 255 steps, are evened out beforehand (`worker.smoothing`).
+others few of the 255 steps, are evened out beforehand (`worker.engine.network.smoothquant`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 
-from worker.parts import Out, Parts
+from worker.engine.network.layer_blocks import Out, Parts
 
 _MOST = 127
 """Of a number without its sign."""
@@ -28,7 +28,7 @@ _WITHOUT_SIGN = 0x7FFF
 _ROWS_TOGETHER = 512
 """A core's, through the MLP: what lies between its products stays in that core's cache."""
 _MOST_TOGETHER = 1_024
-"""Of all cores: with what lies between in fp32 no more memory than `worker.footprint` counts for a step."""
+"""Of all cores: with what lies between in fp32 no more memory than `worker.engine.memory.footprint` counts for a step."""
 
 
 class Rounded(NamedTuple):

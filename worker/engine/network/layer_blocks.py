@@ -1,7 +1,7 @@
 """The parts of a layer that are products, each with what comes before and after it, in bf16.
 
 Projections that share an input are one product, and what follows a product is done before it is rounded.
-`worker.eight_bits` has the same parts in 8 bits.
+`worker.engine.network.int8_layers` has the same parts in 8 bits.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 
-from worker.products import Product, is_plain, product_of
+from worker.engine.network.linear import Product, is_plain, product_of
 
 
 class Parts(NamedTuple):

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 
-from worker.footprint import rounded_up
+from worker.engine.memory.footprint import rounded_up
 
 _ROWS = 128
 """For which the layout is asked; those for 1 to 1,024 rows were equally fast on all of them."""

@@ -6,20 +6,20 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from models.settings import Settings
-from worker.allocation import keep_freed_memory
-from worker.batching import BatchedEngine
-from worker.chat import Chat
-from worker.cores import apart
-from worker.device import device_facts
-from worker.grammar import Grammars
-from worker.meaning import Meaning
-from worker.metering import Meter
-from worker.networks import load_networks
-from worker.planning import plan_memory
-from worker.recipes import ways
-from worker.tokenizer import load_tokenizer
-from worker.transformers_runner import TransformersRunner
-from worker.weights import prepared_folder
+from worker.engine.batching.batched_engine import BatchedEngine
+from worker.engine.memory.device import device_facts
+from worker.engine.memory.malloc import keep_freed_memory
+from worker.engine.memory.plan_from_settings import plan_memory
+from worker.engine.network.cpu_threads import apart
+from worker.engine.network.model_loader import load_networks
+from worker.engine.network.model_runner import TransformersRunner
+from worker.engine.network.sentence_embeddings import Meaning
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.tokenizer import load_tokenizer
+from worker.engine.weights import prepared_folder
+from worker.recipe import ways
+from worker.telemetry.usage_meter import Meter
 
 
 def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:

@@ -12,19 +12,19 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from models.settings import Settings
-from worker.fusing import can_fuse, fuse
-from worker.quantization import nf4
-from worker.saved import read_saved
-from worker.smoothing import smooth
-from worker.tokenizer import load_tokenizer
-from worker.weights import adapter_folder, is_in_eight_bits, ready_folder
+from worker.engine.network.checkpoint_reader import read_saved
+from worker.engine.network.fused_layers import can_fuse, fuse
+from worker.engine.network.smoothquant import smooth
+from worker.engine.prompting.tokenizer import load_tokenizer
+from worker.engine.quantization import nf4
+from worker.engine.weights import adapter_folder, is_in_eight_bits, ready_folder
 
 PLAIN, ADAPTED = "plain", "adapted"
-SAMPLE = Path(__file__).with_name("sample_note.txt")
+SAMPLE = Path(__file__).with_name("calibration_note.txt")
 """Invented: that of examples/notes/progress.txt, which an installed worker has not. On it is seen how large
 inputs of layers become."""
 ATTENTION = "notemill"
-"""The name under which worker.transformers_runner registers its attention with transformers."""
+"""The name under which worker.engine.network.model_runner registers its attention with transformers."""
 
 
 def load_networks(folder: Path, settings: Settings, device: torch.device) -> Networks:
@@ -49,7 +49,7 @@ def beside(network: Any, adapted: Any = None) -> Networks:
     """As a GPU has them: the adapter beside the weights. `adapted`: peft's model around the network."""
     switch = None
     if adapted is not None:
-        from worker.adapting import joined
+        from worker.engine.network.lora import joined
 
         switch = joined(adapted) or adapted.base_model
     fuse(network)

@@ -20,17 +20,17 @@ import torch.nn.functional as F  # noqa: N812  the name all of torch's own docum
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from worker.batching import OutOfMemoryError
-from worker.cache import Cache
-from worker.device import is_of_memory
-from worker.footprint import KEYS_TOGETHER
-from worker.geometry import Plan
-from worker.graphs import Graphs
-from worker.lanes import Lanes, Meet, halves
-from worker.networks import ATTENTION, Networks
-from worker.packing import by_columns, in_order, plan_of, wanted_places
-from worker.products import Product, whole_rows
-from worker.sequences import Branch, Piece, Step
+from worker.engine.attention.batch_layout import Plan
+from worker.engine.attention.batch_packing import by_columns, in_order, plan_of, wanted_places
+from worker.engine.attention.cuda_graphs import Graphs
+from worker.engine.attention.kv_cache import Cache
+from worker.engine.batching.batched_engine import OutOfMemoryError
+from worker.engine.batching.sequences import Branch, Piece, Step
+from worker.engine.memory.device import is_of_memory
+from worker.engine.memory.footprint import KEYS_TOGETHER
+from worker.engine.network.linear import Product, whole_rows
+from worker.engine.network.model_loader import ATTENTION, Networks
+from worker.engine.network.two_core_split import Lanes, Meet, halves
 
 Logits = dict[Branch, npt.NDArray[np.float32]]
 
@@ -161,12 +161,12 @@ class TransformersRunner:
 
 
 def _has_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> bool:
-    """Whether branches that write are attended by worker.branch_kernel."""
+    """Whether branches that write are attended by worker.engine.attention.decode_kernel."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
-    from worker import branch_kernel
+    from worker.engine.attention import decode_kernel
 
-    return branch_kernel.is_working(device, heads, key_heads, size)
+    return decode_kernel.is_working(device, heads, key_heads, size)
 
 
 def _register_attention() -> None:

@@ -19,10 +19,10 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.errors import NotemillError
-from worker.cores import of_one_core
-from worker.joining import MEANING_SHA256
-from worker.products import has_bf16
-from worker.saved import read_saved
+from worker.engine.network.checkpoint_reader import read_saved
+from worker.engine.network.cpu_threads import of_one_core
+from worker.engine.network.linear import has_bf16
+from worker.learned.ranking_model import MEANING_SHA256
 
 _LONGEST_TOKENS = 256
 """As in the weights' own sentence_bert_config.json."""

@@ -2,7 +2,7 @@
 
 Where both cores share each product they wait for each other some thousand times a step, and oneDNN gives some
 products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one (docs/performance.md).
-With more cores a half would need a team of threads, which counts beside the whole's (worker/cores.py).
+With more cores a half would need a team of threads, which counts beside the whole's (worker/engine/network/cpu_threads.py).
 Knows no network: what a half does is handed down.
 """
 
@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import torch
 
-from worker.cores import of_one_core
-from worker.sequences import Beginning, Branch, Piece
+from worker.engine.batching.sequences import Beginning, Branch, Piece
+from worker.engine.network.cpu_threads import of_one_core
 
 _LEAST_TOKENS = 384
 """Of a step in halves: with fewer each half waits for the weights, which both read."""

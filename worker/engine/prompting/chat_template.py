@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from worker.engine import Prompt
+from worker.engine.api import Prompt
 
 _HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 _PLACES_APART = 512

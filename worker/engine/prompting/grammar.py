@@ -1,6 +1,6 @@
 """The matchers that enforce grammars while an answer is written, and what they let come next.
 
-Knows llguidance; what the grammars say is `worker.forms`'s.
+Knows llguidance; what the grammars say is `worker.engine.output_formats`'s.
 """
 
 from __future__ import annotations

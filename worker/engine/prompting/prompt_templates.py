@@ -1,7 +1,7 @@
 """The words around a note: one template a question, the document always first.
 
 Templates end without a line feed of their own; what is sent is exactly what they say. Knows no tokens:
-`worker.chat` puts the prompt into the weights' chat format.
+`worker.engine.prompting.chat_template` puts the prompt into the weights' chat format.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from worker.engine import Prompt
+from worker.engine.api import Prompt
 
 _FOLDER = Path(__file__).with_name("templates")
 _templates = Environment(  # noqa: S701  prompts are text, not HTML

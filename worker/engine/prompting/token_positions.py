@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from worker.engine import Choice
+from worker.engine.api import Choice
 
 
 def places_of(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:

@@ -6,8 +6,8 @@ import hashlib
 from typing import Any
 
 from models.settings import Settings
-from worker.chat import Chat
-from worker.weights import WeightsError, prepared_folder
+from worker.engine.prompting.chat_template import Chat
+from worker.engine.weights import WeightsError, prepared_folder
 
 
 def load_tokenizer(settings: Settings) -> Any:

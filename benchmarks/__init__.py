@@ -1,0 +1,1 @@
+"""Benchmarks of speed and memory. Each runs as `python -m benchmarks.NAME`."""

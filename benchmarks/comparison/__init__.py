@@ -1,0 +1,1 @@
+"""What `python -m benchmarks.engines` compares with: workload, rounds, agreement and report."""

@@ -1,0 +1,1 @@
+"""Processes that notemill starts: embedded Redis, worker, weights preparation, and their supervision."""

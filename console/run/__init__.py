@@ -1,0 +1,1 @@
+"""The verbs that put notes to work: `run`, `submit`, `worker`, `retry`, `cancel`, `sweep`."""

@@ -1,0 +1,1 @@
+"""The terminal: output streams, progress bar, command-line options, errors and exit statuses."""

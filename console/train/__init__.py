@@ -1,0 +1,1 @@
+"""The verbs `train` and `annotate`: prepare data, fine-tune, evaluate, merge."""

@@ -1,0 +1,1 @@
+"""Fits the models beside an adapter: lexicon, negation, and the ranking of search."""

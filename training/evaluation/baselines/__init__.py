@@ -1,0 +1,1 @@
+"""Baselines that evaluation compares with: BM25, a dictionary, NegEx, scispaCy."""

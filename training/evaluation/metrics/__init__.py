@@ -1,0 +1,1 @@
+"""Metrics: precision, recall and F1 with intervals, ranking, calibration error, faithfulness."""

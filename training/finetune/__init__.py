@@ -1,0 +1,1 @@
+"""Fine-tuning with QLoRA: training loop, losses, checkpoints, adapter card, merging, GGUF files."""

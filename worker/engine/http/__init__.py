@@ -1,0 +1,4 @@
+"""The engine for an OpenAI-compatible server, such as vLLM or llama.cpp.
+
+Sends the same prompts as the local engine, as tokens.
+"""
