@@ -63,13 +63,15 @@ def main(given: argparse.Namespace) -> int:
     else:
         counted, seconds = _measured(given, settings)
         here = 3_600 * counted.notes / seconds
-    ways = [_way("this machine", here, given, is_measured=True)]
+    task_config = [_way("this machine", here, given, is_measured=True)]
     card = _card_rate(counted)
-    ways += [_way(f"{number} x 8 GB card", number * card, given, is_measured=False) for number in given.cards]
+    task_config += [
+        _way(f"{number} x 8 GB card", number * card, given, is_measured=False) for number in given.cards
+    ]
     print(
-        json.dumps(_result(counted, seconds, ways, given))
+        json.dumps(_result(counted, seconds, task_config, given))
         if given.json
-        else _table(counted, seconds, ways, given)
+        else _table(counted, seconds, task_config, given)
     )
     return 0
 
@@ -139,15 +141,17 @@ def _way(name: str, notes_per_hour: float, given: argparse.Namespace, *, is_meas
     )
 
 
-def _result(counted: Counted, seconds: float, ways: list[Way], given: argparse.Namespace) -> dict[str, Any]:
+def _result(
+    counted: Counted, seconds: float, task_config: list[Way], given: argparse.Namespace
+) -> dict[str, Any]:
     return {
         "notes": given.notes,
         "tokens": given.tokens,
         **_a_note(counted),
         "read_tokens_per_second": round(counted.read_tokens / seconds, 1) if seconds else None,
-        "hours": ways[0].hours,
-        "hours_on_one_card": next((way.hours for way in ways if way.name.startswith("1 x")), None),
-        "ways": [asdict(way) for way in ways],
+        "hours": task_config[0].hours,
+        "hours_on_one_card": next((way.hours for way in task_config if way.name.startswith("1 x")), None),
+        "ways": [asdict(way) for way in task_config],
     }
 
 
@@ -158,7 +162,7 @@ def _a_note(counted: Counted) -> dict[str, float]:
     }
 
 
-def _table(counted: Counted, seconds: float, ways: list[Way], given: argparse.Namespace) -> str:
+def _table(counted: Counted, seconds: float, task_config: list[Way], given: argparse.Namespace) -> str:
     each = _a_note(counted)
     lines = [
         f"{given.notes:,} notes of {given.tokens:,} tokens: entities, one search, a summary",
@@ -173,7 +177,7 @@ def _table(counted: Counted, seconds: float, ways: list[Way], given: argparse.Na
             f"Measured now: {counted.notes} notes in {seconds:.1f} s, {rate:,.0f} tokens read a second"
         )
     lines += ["", f"  {'':<18}{'notes an hour':>14}{'hours':>12}{'days':>9}{'EUR':>12}"]
-    for way in ways:
+    for way in task_config:
         eur = "–" if way.eur is None else f"{way.eur:,.2f}"
         note = "" if way.is_measured else "   on paper, not measured"
         pace = f"{way.notes_per_hour:>14,.0f}{way.hours:>12,.1f}{way.hours / 24:>9,.1f}"

@@ -26,9 +26,9 @@ from models.queries.queries import Queries
 from models.schema.database import connect, reading
 from models.settings import Settings, as_environment, load_settings
 from producer.submission.submit import submit
-from worker.engine.weights import prepared_folder
 from worker.queue.worker_command import worker_command
 from worker.recipe import serving
+from worker.weights import prepared_folder
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "notes"

@@ -15,11 +15,11 @@ from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
 from worker.engine.api import Decided, Engine, Refusal, Reply, Request, Written
 from worker.entities.entity_task import ask_entities
+from worker.learned.task_config import TaskConfig
 from worker.note.char_ranges import covers, union_of_ranges
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import disguised, revealed
 from worker.privacy.surrogates import Disguise
-from worker.recipe import Ways
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
 from worker.task_coroutine import Answered, Conversation, UnansweredError
@@ -27,25 +27,27 @@ from worker.telemetry.usage_meter import Meter
 
 
 def process(
-    work: Work, *, engine: Engine, how: Ways, meter: Meter | None = None, known: Iterable[str] = ()
+    work: Work, *, engine: Engine, config: TaskConfig, meter: Meter | None = None, known: Iterable[str] = ()
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     """The jobs' outcomes as soon as they are known, those of one round together.
 
     `known`: what the note's metadata calls the patient, where the note is read under a disguise.
     Expected failures are Failed; surprises raise."""
     meter = meter or Meter()
-    if not how.is_disguised:
-        yield from _processed(work, engine, how, meter)
+    if not config.is_deidentified:
+        yield from _processed(work, engine, config, meter)
         return
     disguise, jobs = Disguise.of(work.text, known), {job.id: job for job in work.jobs}
-    for ended in _processed(disguised(work, disguise), engine, how, meter):
+    for ended in _processed(disguised(work, disguise), engine, config, meter):
         yield revealed(ended, jobs, disguise)
 
 
-def _processed(work: Work, engine: Engine, how: Ways, meter: Meter) -> Iterator[list[tuple[Job, Outcome]]]:
+def _processed(
+    work: Work, engine: Engine, config: TaskConfig, meter: Meter
+) -> Iterator[list[tuple[Job, Outcome]]]:
     with meter.timing("read"):
-        note = Note.of(work.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
-    talks = [_Talk(job, _conversation(job, note, how)) for job in work.jobs]
+        note = Note.of(work.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+    talks = [_Talk(job, _conversation(job, note, config)) for job in work.jobs]
     if ended := _ended(talks, note, meter):
         yield ended
     replies: dict[Request, Reply] = {}
@@ -61,15 +63,15 @@ def _processed(work: Work, engine: Engine, how: Ways, meter: Meter) -> Iterator[
             yield ended
 
 
-def _conversation(job: Job, note: Note, how: Ways) -> Conversation:
+def _conversation(job: Job, note: Note, config: TaskConfig) -> Conversation:
     parameters = job.question.parameters
     match job.question.task:
         case Task.ENTITIES:
-            return ask_entities(note, job.labels, how)
+            return ask_entities(note, job.labels, config)
         case Task.SEARCH:
-            return ask_search(note, str(parameters["query"]), how)
+            return ask_search(note, str(parameters["query"]), config)
         case Task.SUMMARY:
-            return ask_summary(note, int(parameters["max_words"]), how)
+            return ask_summary(note, int(parameters["max_words"]), config)
 
 
 def _ended(talks: Sequence[_Talk], note: Note, meter: Meter) -> list[tuple[Job, Outcome]]:

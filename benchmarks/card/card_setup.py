@@ -32,7 +32,7 @@ from worker.engine.network.model_loader import Networks
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.recipe import Ways, ways
+from worker.learned.task_config import TaskConfig, task_config
 
 BUDGET_BYTES = 8 * GIB
 
@@ -61,14 +61,14 @@ class Card:
         return Shape.of(self.sizes.config)
 
     @property
-    def how(self) -> Ways:
+    def config(self) -> TaskConfig:
         """The decided forms, with the labels as they are where the settings' weights have no adapter."""
-        how = ways(self.settings)
-        if how.marked_labels:
-            return how
+        config = task_config(self.settings)
+        if config.tagged_labels:
+            return config
         names = tuple(label.name for label in load_labels(self.settings.labels_file))
         tasks = frozenset((Task.ENTITIES, Task.SEARCH))
-        return replace(how, marked_labels=names, adapted_tasks=tasks, is_summary_chosen=True)
+        return replace(config, tagged_labels=names, adapted_tasks=tasks, is_summary_extractive=True)
 
     @cached_property
     def _tokenizer(self) -> Any:

@@ -21,10 +21,10 @@ from benchmarks.machine.token_counts import note_of
 from worker.engine.api import Decide, Reply, Request, Write
 from worker.engine.factory import load
 from worker.engine.prompting.tokenizer import load_chat
-from worker.engine.weights import adapter_folder, prepared_folder
 from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
+from worker.weights import adapter_folder, prepared_folder
 
 
 def correctness(card: Card) -> Found:
@@ -60,15 +60,17 @@ def correctness(card: Card) -> Found:
 
 def _questions(card: Card) -> dict[str, Request]:
     """Of the example notes' windows, by kind and number: decided and written, adapted and plain."""
-    chat, how, size = load_chat(card.settings), card.how, 600 if card.is_cuda else 60
+    chat, config, size = load_chat(card.settings), card.config, 600 if card.is_cuda else 60
     texts = [note_of(chat, size, number=number) for number in range(4 if card.is_cuda else 1)]
     found: dict[str, Request] = {}
     number = 0
     for text in texts:
         note = Note.of(
-            text, lambda piece: len(chat.plain(piece)), how.window_tokens, how.summary_window_tokens
+            text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
         )
-        for marks, search in zip(reading_requests(note, how), search_requests(note, QUERY, how), strict=True):
+        for marks, search in zip(
+            reading_requests(note, config), search_requests(note, QUERY, config), strict=True
+        ):
             number += 1
             for kind, one in (("marks", marks), ("search", search)):
                 for name, is_adapted in (("adapted", True), ("plain", False)):

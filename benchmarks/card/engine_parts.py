@@ -27,9 +27,9 @@ from worker.engine.batching.batched_engine import BatchedEngine
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.network.sentence_embeddings import Meaning, MeaningError
 from worker.entities.window_tagging import reading_requests
+from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
 from worker.pipeline import process
-from worker.recipe import ways
 from worker.telemetry.usage_meter import Meter
 
 _STARVED_BYTES = 1.5 * GIB
@@ -61,7 +61,7 @@ def notes(card: Card) -> Found:
     """Whole notes through the pipeline, entities and a summary decided with the adapter on."""
     network = card.network("nf4 adapter")
     labels = tuple(load_labels(card.settings.labels_file))
-    meter, how = Meter(), replace(card.how, marked_labels=tuple(label.name for label in labels))
+    meter, config = Meter(), replace(card.config, tagged_labels=tuple(label.name for label in labels))
     summary = Question(task=Task.SUMMARY, parameters={"max_words": card.settings.summary_words})
     jobs = tuple(
         Job(id=number, question=one, recipe_id="", labels=labels if number == 0 else (), attempt=1)
@@ -69,7 +69,7 @@ def notes(card: Card) -> Found:
     )
 
     def answered(text: str) -> int:
-        rounds = process(Work(document_id=0, text=text, jobs=jobs), engine=engine, how=how, meter=meter)
+        rounds = process(Work(document_id=0, text=text, jobs=jobs), engine=engine, config=config, meter=meter)
         return sum(isinstance(outcome, Finished) for ended in rounds for _, outcome in ended)
 
     texts = card.texts(network, card.sizes.notes)
@@ -119,7 +119,7 @@ def _many(card: Card, network: Network) -> list[Request]:
 
 def _engine(card: Card, network: Network, meter: Meter | None = None, max_rows: int = 32) -> BatchedEngine:
     meaning: Any = Nowhere()
-    if ways(card.settings).search_join.is_comparing:
+    if task_config(card.settings).search_join.is_comparing:
         with suppress(MeaningError):
             meaning = Meaning.load(card.device)
     return BatchedEngine(
@@ -144,7 +144,7 @@ class Nowhere:
 
 
 def _readings(card: Card, network: Network, texts: Sequence[str]) -> list[Decide]:
-    how = card.how
-    sizes = how.window_tokens, how.summary_window_tokens
+    config = card.config
+    sizes = config.window_tokens, config.summary_window_tokens
     read = [Note.of(text, network.count_tokens, *sizes) for text in texts]
-    return [one for note in read for one in reading_requests(note, how)]
+    return [one for note in read for one in reading_requests(note, config)]

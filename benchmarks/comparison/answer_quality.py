@@ -33,7 +33,7 @@ from training.evaluation.pipeline_runner import Asking
 from worker.engine.api import Engine
 from worker.entities.entity_task import PATTERNED
 from worker.entities.list_grounding import place, spread
-from worker.recipe import ways
+from worker.learned.task_config import task_config
 
 Answers = Callable[[Sequence[Asked]], list[Answer]]
 
@@ -57,7 +57,7 @@ def of_contender(one: Any, *, settings: Settings, data: Path, limit: int, pieces
 def of_decided(engine: Engine, settings: Settings, data: Path, limit: int) -> Quality:
     """Ours, through the worker's own pipeline."""
     labels = load_labels(settings.labels_file)
-    asking = Asking(engine, ways(settings), labels, settings.worker_threads)
+    asking = Asking(engine, task_config(settings), labels, settings.worker_threads)
     (path, records), (other, notes) = _records(data, limit)
     marked = entity_evaluation.evaluate(records, path, {}, (), asking).figures
     found = search_evaluation.evaluate(notes, other, (), asking).figures

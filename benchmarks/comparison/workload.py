@@ -19,8 +19,8 @@ from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.entity_task import ask_entities
+from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
-from worker.recipe import ways
 from worker.summary.summary_task import ask_summary
 
 QUERY = "What is the plan and follow-up?"
@@ -87,15 +87,15 @@ def read_notes(path: Path, limit: int) -> list[str]:
 
 def written_work(texts: Sequence[str], chat: Chat, settings: Settings) -> list[Asked]:
     """The prompts of all three tasks on all notes, note after note."""
-    how = ways(settings.model_copy(update={"entities_form": "list", "summary_form": "written"}))
+    config = task_config(settings.model_copy(update={"entities_form": "list", "summary_form": "written"}))
     labels = load_labels(settings.labels_file)
     asked: list[Asked] = []
     for index, text in enumerate(texts):
         note = Note.of(
-            text, lambda piece: len(chat.plain(piece)), how.window_tokens, how.summary_window_tokens
+            text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
         )
-        lists = next(ask_entities(note, labels, how))
-        sections = next(ask_summary(note, settings.summary_words, how))
+        lists = next(ask_entities(note, labels, config))
+        sections = next(ask_summary(note, settings.summary_words, config))
         asked += [_asked(index, "entities", one) for one in lists]
         asked += [_asked(index, "search", one) for one in _quotations(lists)]
         asked += [_asked(index, "summary", one) for one in sections]

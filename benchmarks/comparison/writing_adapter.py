@@ -35,10 +35,10 @@ from training.finetune.training_loop import Run, train
 from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.tokenizer import load_chat
-from worker.engine.weights import prepared_folder
 from worker.entities.entity_task import PATTERNED
 from worker.entities.list_grounding import Item
 from worker.note.sentence_splitter import sentences
+from worker.weights import prepared_folder
 
 LISTED, SEARCHED = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
 SEARCHES = 2_500

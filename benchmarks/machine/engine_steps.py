@@ -30,13 +30,13 @@ from worker.engine.network.model_loader import load_networks
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.engine.weights import is_in_eight_bits, prepared_folder
 from worker.entities.entity_task import list_request
 from worker.entities.window_tagging import reading_requests
+from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
-from worker.recipe import ways
 from worker.search.search_task import search_requests
 from worker.telemetry.usage_meter import Meter
+from worker.weights import is_in_eight_bits, prepared_folder
 
 NO_LIMIT = 1_000_000
 """Cached tokens that the scheduler may plan with: memory is not what is measured."""
@@ -111,15 +111,17 @@ class Network:
 
     def deciding(self, texts: Sequence[str], settings: Settings) -> Step:
         """The first step of these notes: entities marked and one search decided on each window."""
-        how = ways(settings)
-        if not how.marked_labels:  # weights without an adapter are timed on the same work
+        config = task_config(settings)
+        if not config.tagged_labels:  # weights without an adapter are timed on the same work
             names = tuple(label.name for label in load_labels(settings.labels_file))
-            how = replace(how, marked_labels=names)
+            config = replace(config, tagged_labels=names)
         notes = [
-            Note.of(one, self.count_tokens, how.window_tokens, how.summary_window_tokens) for one in texts
+            Note.of(one, self.count_tokens, config.window_tokens, config.summary_window_tokens)
+            for one in texts
         ]
         return self._first_step(
-            [[*reading_requests(one, how), *search_requests(one, QUERY, how)] for one in notes], settings
+            [[*reading_requests(one, config), *search_requests(one, QUERY, config)] for one in notes],
+            settings,
         )
 
     def asking(self, texts: Sequence[str], settings: Settings) -> Step:

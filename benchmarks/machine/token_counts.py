@@ -33,8 +33,8 @@ from worker.engine.api import (
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.label_words import NOTHING
+from worker.learned.task_config import task_config
 from worker.pipeline import process
-from worker.recipe import ways
 
 WRITTEN_TOKENS = 40
 """Of one written answer where nothing is really written: two short sentences. An assumption, and said so."""
@@ -129,7 +129,7 @@ def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:
         for number, question in enumerate((*QUESTIONS, summary))
     )
     work = Work(document_id=1, text=text, jobs=jobs)
-    rounds = process(work, engine=engine, how=ways(settings))
+    rounds = process(work, engine=engine, config=task_config(settings))
     for job, outcome in (one for ended in rounds for one in ended):
         if isinstance(outcome, Failed):
             raise RuntimeError(f"{job.question.task} failed: {outcome.reason} {outcome.detail}")

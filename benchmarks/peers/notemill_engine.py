@@ -15,8 +15,8 @@ from models.outcomes import Finished
 from models.settings import Settings
 from worker.engine.api import Compare, Written
 from worker.engine.network.local_engine import load
+from worker.learned.task_config import task_config
 from worker.pipeline import process
-from worker.recipe import ways
 from worker.search.query_intents import ways_to_ask
 
 
@@ -65,7 +65,7 @@ class Deciding:
 
     def prepare(self, _sample: Sequence[Asked]) -> None:
         self.engine = load(self._settings)
-        self._how = ways(self._settings)  # once, as a worker does
+        self._how = task_config(self._settings)  # once, as a worker does
         self._process(self._texts[0])
 
     def answer(self, asked: Sequence[Asked]) -> list[Answer]:
@@ -98,7 +98,7 @@ class Deciding:
             for number, one in enumerate(questions)
         )
         work = Work(document_id=0, text=text, jobs=jobs)
-        rounds = process(work, engine=self.engine, how=self._how)
+        rounds = process(work, engine=self.engine, config=self._how)
         return [outcome for ended in rounds for _, outcome in ended]
 
 

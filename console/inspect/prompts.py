@@ -25,10 +25,10 @@ from producer.submission.questions import questions_for
 from worker.engine.api import Compare, Decide, Request
 from worker.engine.prompting.chat_template import Chat
 from worker.entities.entity_task import ask_entities
+from worker.learned.task_config import TaskConfig, task_config
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import question_under
 from worker.privacy.surrogates import Disguise
-from worker.recipe import Ways, ways
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
 from worker.task_coroutine import Conversation
@@ -51,36 +51,40 @@ def show_prompts(
         summary_words=summary_words or settings.summary_words,
     )
     labels = load_labels(labels_file or settings.labels_file)
-    (text, names), how, chat = _text(reference, settings), ways(settings), load_chat(settings)
-    disguise = Disguise.of(text, names) if how.is_disguised else None
+    (text, names), config, chat = _text(reference, settings), task_config(settings), load_chat(settings)
+    disguise = Disguise.of(text, names) if config.is_deidentified else None
     note = Note.of(
         disguise.shown if disguise else text,
         lambda part: len(chat.plain(part)),
-        how.window_tokens,
-        how.summary_window_tokens,
+        config.window_tokens,
+        config.summary_window_tokens,
     )
     console = stdout()
     for question in questions:
         question = question_under(question, disguise) if disguise else question
-        requests = list(first_requests(question, note, labels, how))
+        requests = list(first_requests(question, note, labels, config))
         for number, request in enumerate(requests, start=1):
             _print(console, question, request, chat, f"{number} of {len(requests)}")
     return 0
 
 
-def first_requests(question: Question, note: Note, labels: tuple[Label, ...], how: Ways) -> Iterator[Request]:
+def first_requests(
+    question: Question, note: Note, labels: tuple[Label, ...], config: TaskConfig
+) -> Iterator[Request]:
     """What a question asks before it has heard anything."""
-    yield from next(_conversation(question, note, labels, how))
+    yield from next(_conversation(question, note, labels, config))
 
 
-def _conversation(question: Question, note: Note, labels: tuple[Label, ...], how: Ways) -> Conversation:
+def _conversation(
+    question: Question, note: Note, labels: tuple[Label, ...], config: TaskConfig
+) -> Conversation:
     match question.task:
         case Task.ENTITIES:
-            return ask_entities(note, labels, how)
+            return ask_entities(note, labels, config)
         case Task.SEARCH:
-            return ask_search(note, str(question.parameters["query"]), how)
+            return ask_search(note, str(question.parameters["query"]), config)
         case Task.SUMMARY:
-            return ask_summary(note, int(question.parameters["max_words"]), how)
+            return ask_summary(note, int(question.parameters["max_words"]), config)
 
 
 def _print(console: Console, question: Question, request: Request, chat: Chat, number: str) -> None:

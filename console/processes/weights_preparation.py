@@ -16,9 +16,9 @@ from console.terminal.terminal import stderr, stdout, typed
 from models.errors import NotemillError
 from models.jobs import Serving
 from models.settings import Settings, load_settings
-from worker.engine.weights import EMBEDDED, is_prepared, prepared_folder
-from worker.engine.weights import prepare as prepare_weights
 from worker.recipe import serving
+from worker.weights import EMBEDDED, is_prepared, prepared_folder
+from worker.weights import prepare as prepare_weights
 
 
 class PreparationError(NotemillError):

@@ -20,8 +20,8 @@ from resilience.chaos.chaos_notes import SEARCHES, is_poison, text_of
 from resilience.chaos.places import Chunk
 from resilience.chaos.test_bed import Stage
 from worker.engine.api import Engine
+from worker.learned.task_config import TaskConfig, task_config
 from worker.pipeline import process
-from worker.recipe import Ways, ways
 
 _SCORE_TOLERANCE = 5e-3
 """Of the real network, whose bf16 products differ in the last bits with what is computed beside them."""
@@ -56,10 +56,10 @@ def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> 
     verdict = Verdict()
     found = _found(stage)
     for group in stage.groups:
-        how = ways(stage.settings(group))
+        config = task_config(stage.settings(group))
         numbers = sorted({n for c in chunks if c.group == group for n in range(c.first, c.first + c.count)})
         for number in numbers:
-            expected = _expected(text_of(group, number), engines[group], how)
+            expected = _expected(text_of(group, number), engines[group], config)
             for search in SEARCHES:
                 stored = found.pop((f"{group}-{number:05d}", search), [])
                 verdict.jobs += 1
@@ -109,12 +109,12 @@ def _is_same(found: Passages, expected: Passages, group: str) -> bool:
     return max((*scores, *at_the_border), default=0.0) < _SCORE_TOLERANCE
 
 
-def _expected(note: str, engine: Engine, how: Ways) -> dict[str, Passages]:
+def _expected(note: str, engine: Engine, config: TaskConfig) -> dict[str, Passages]:
     """By search."""
     questions = [Question(task=Task.SEARCH, parameters={"query": search}) for search in SEARCHES]
     jobs = tuple(Job(id=i, question=one, recipe_id="-", attempt=1) for i, one in enumerate(questions))
     found = {}
-    for ended in process(Work(document_id=1, text=note, jobs=jobs), engine=engine, how=how):
+    for ended in process(Work(document_id=1, text=note, jobs=jobs), engine=engine, config=config):
         for job, outcome in ended:
             assert isinstance(outcome, Finished)
             assert isinstance(outcome.answer, SearchAnswer)

@@ -26,8 +26,9 @@ from models.store.answer_validation import check_finished
 from models.store.store import Store
 from resilience.fuzz.input_check import Target
 from resilience.fuzz.random_engine import PIECES, Erratic
+from worker.learned.ranking_model import SearchJoin
+from worker.learned.task_config import TaskConfig
 from worker.pipeline import process
-from worker.recipe import SearchJoin, Ways
 
 LABELS = load_labels(None)
 QUESTIONS = (
@@ -47,7 +48,7 @@ class _Given:
     seed: int
     is_marked: bool
     is_chosen: bool
-    is_disguised: bool
+    is_deidentified: bool
 
 
 def answering(folder: Path) -> Target:
@@ -57,20 +58,20 @@ def answering(folder: Path) -> Target:
     )
 
 
-def ways(
-    *, is_marked: bool, is_chosen: bool, is_disguised: bool = False, summary_window_tokens: int = 80
-) -> Ways:
+def task_config(
+    *, is_marked: bool, is_chosen: bool, is_deidentified: bool = False, summary_window_tokens: int = 80
+) -> TaskConfig:
     """One of the ways in which weights may be asked, with small windows."""
     marked = tuple(label.name for label in LABELS) if is_marked else ()
-    return Ways(
+    return TaskConfig(
         adapted_tasks=frozenset(Task) if is_marked else frozenset(),
-        marked_labels=marked,
-        is_always_listed=not is_marked,
-        is_summary_chosen=is_chosen and is_marked,
+        tagged_labels=marked,
+        is_list_forced=not is_marked,
+        is_summary_extractive=is_chosen and is_marked,
         window_tokens=40,
         summary_window_tokens=summary_window_tokens,
         search_join=SearchJoin(),
-        is_disguised=is_disguised,
+        is_deidentified=is_deidentified,
     )
 
 
@@ -81,8 +82,8 @@ def _given(chance: random.Random) -> _Given:
     document = Document(
         external_id=name, text=text if text.strip() else "Pain.", metadata={"ward": name, "=cmd()": "\x1b[2J"}
     )
-    is_marked, is_chosen, is_disguised = (chance.random() < 0.5 for _ in range(3))
-    return _Given(document, chance.getrandbits(32), is_marked, is_chosen, is_disguised)
+    is_marked, is_chosen, is_deidentified = (chance.random() < 0.5 for _ in range(3))
+    return _Given(document, chance.getrandbits(32), is_marked, is_chosen, is_deidentified)
 
 
 def _characters(chance: random.Random) -> str:
@@ -110,10 +111,12 @@ def _of_work(store: Store, document_id: int, given: _Given) -> bool:
         [document_id], worker="fuzz", serving_id=_SERVING.id, lease_seconds=60.0, max_kills=3
     )
     assert work is not None
-    how = ways(is_marked=given.is_marked, is_chosen=given.is_chosen, is_disguised=given.is_disguised)
+    config = task_config(
+        is_marked=given.is_marked, is_chosen=given.is_chosen, is_deidentified=given.is_deidentified
+    )
     erratic = Erratic(given.seed, work.text.split())
     with np.errstate(invalid="ignore"):  # infinite scores, added up
-        ended = [one for some in process(work, engine=erratic, how=how) for one in some]
+        ended = [one for some in process(work, engine=erratic, config=config) for one in some]
     assert {job.id for job, _ in ended} == {job.id for job in work.jobs}
     for job, outcome in ended:
         if isinstance(outcome, Finished):

@@ -23,7 +23,7 @@ from resilience.chaos.deterministic_engine import ChaosEngine
 from resilience.chaos.fault_api import NotNowError
 from resilience.chaos.result_check import Verdict, _expected, _judge_one
 from resilience.chaos.test_bed import Stage
-from worker.recipe import ways
+from worker.learned.task_config import task_config
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -109,8 +109,8 @@ def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]
 
 
 def expected(number: int) -> dict[tuple[int, int], float]:
-    how = ways(Settings(adapter="none"))
-    return _expected(text_of("instant", number), ChaosEngine(has_faults=False), how)[SEARCHES[0]]
+    config = task_config(Settings(adapter="none"))
+    return _expected(text_of("instant", number), ChaosEngine(has_faults=False), config)[SEARCHES[0]]
 
 
 def finished(number: int) -> dict[str, object]:

@@ -20,7 +20,7 @@ from models.jobs import Job, Work
 from models.messages import TASK_NAME
 from models.outcomes import Failed, Finished
 from models.store.answer_validation import check_finished
-from resilience.fuzz.answer_fuzzing import LABELS, QUESTIONS, ways
+from resilience.fuzz.answer_fuzzing import LABELS, QUESTIONS, task_config
 from resilience.fuzz.random_engine import PIECES, Erratic
 from worker.engine.http.completions import Completion, GarbledError, decided, written
 from worker.pipeline import process
@@ -50,7 +50,9 @@ def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
     ended = [
         one
         for some in process(
-            work, engine=Erratic(seed, note.split()), how=ways(is_marked=is_marked, is_chosen=is_chosen)
+            work,
+            engine=Erratic(seed, note.split()),
+            config=task_config(is_marked=is_marked, is_chosen=is_chosen),
         )
         for one in some
     ]

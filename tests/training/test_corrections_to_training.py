@@ -19,7 +19,7 @@ from training.examples.training_sequences import Piece
 from training.finetune.curriculum import Curriculum
 from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.label_words import marked_labels
+from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decide_marks
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def test_a_note_of_which_not_all_was_looked_at_is_not_trained_on(tmp_path: Path,
 
 def trained_on(pieces: list[Piece], text: str, chat: Chat) -> list[tuple[str, str]]:
     """The mentions that the right words spell out, in the one window that the text is."""
-    labels = marked_labels([label.name for label in load_labels(None)])
+    labels = tagged_labels([label.name for label in load_labels(None)])
     [(start, end)] = windows_of({"text": text}, 1_300)
     window = text[start:end]
     tokens, offsets = chat.plain_with_offsets(window)

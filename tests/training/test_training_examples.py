@@ -22,10 +22,10 @@ from training.examples.targets import piece_of
 from training.examples.task_examples import marks_examples, search_examples, windows_of
 from training.finetune.document_attention import attend, seen_in
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.label_words import marked_labels
+from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decide_marks
 
-LABELS = marked_labels(["problem", "medication", "test"])
+LABELS = tagged_labels(["problem", "medication", "test"])
 TEXT = "He has chest pain. Aspirin was given. The chest film was clear."
 
 

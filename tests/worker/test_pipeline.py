@@ -14,9 +14,9 @@ from models.outcomes import Failed, Finished, Reason
 from models.settings import Settings
 from worker.engine.api import Refusal
 from worker.engine.network.local_engine import load
+from worker.learned.task_config import task_config
 from worker.note.char_ranges import covers
 from worker.pipeline import process
-from worker.recipe import ways
 
 NOTE = (
     "CHIEF COMPLAINT:  Chest pain.\r\n\r\nHISTORY:  The patient was given aspirin 81 mg p.o. daily. "
@@ -74,7 +74,7 @@ def work_on(text: str, *tasks: Task, labels: tuple[Label, ...] | None = None) ->
 
 def outcomes(served, text: str, *tasks: Task, labels: tuple[Label, ...] | None = None):
     engine, settings = served
-    rounds = process(work_on(text, *tasks, labels=labels), engine=engine, how=ways(settings))
+    rounds = process(work_on(text, *tasks, labels=labels), engine=engine, config=task_config(settings))
     return [found for ended in rounds for _, found in ended]
 
 
@@ -148,7 +148,7 @@ def test_a_refused_question_fails_with_its_reason_and_the_others_are_answered(se
             ]
 
     work = work_on(NOTE, Task.ENTITIES, Task.SEARCH)
-    rounds = process(work, engine=Refusing(), how=ways(settings))
+    rounds = process(work, engine=Refusing(), config=task_config(settings))
     ended = {job.question.task: one for some in rounds for job, one in some}
     assert ended[Task.SEARCH].reason is Reason.TOO_LONG
     assert ended[Task.SEARCH].detail == "9 tokens do not fit into 8"
@@ -171,5 +171,5 @@ def test_what_two_tasks_ask_alike_is_asked_of_the_engine_once(served):
             asked.extend(requests)
             return engine.answer(requests)
 
-    list(process(work_on(NOTE, Task.ENTITIES, Task.SUMMARY), engine=Counting(), how=ways(settings)))
+    list(process(work_on(NOTE, Task.ENTITIES, Task.SUMMARY), engine=Counting(), config=task_config(settings)))
     assert len(asked) == len(set(asked))

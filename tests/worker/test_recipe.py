@@ -15,8 +15,9 @@ from models.jobs import recipe_for
 from models.labels import Label, load_labels
 from models.settings import Settings
 from worker import recipe
-from worker.engine.weights import WeightsError
-from worker.recipe import serving, ways
+from worker.learned.task_config import task_config
+from worker.recipe import serving
+from worker.weights import WeightsError
 
 
 @pytest.fixture(scope="module")
@@ -126,17 +127,17 @@ def test_no_code_that_makes_an_answer_is_left_out_of_its_recipe(task, module):
 
 def test_an_adapter_says_which_tasks_and_labels_it_was_trained_for(weights, tmp_path):
     adapter = adapter_folder(tmp_path / "adapter", tasks=["entities"], labels=["problem"])
-    how = ways(Settings(weights=str(weights), adapter=adapter))
-    assert how.adapted_tasks == {Task.ENTITIES}
-    assert how.is_summary_chosen
-    assert how.are_marked((Label(name="problem", definition="Any."),))
-    assert not how.are_marked(load_labels())
+    config = task_config(Settings(weights=str(weights), adapter=adapter))
+    assert config.adapted_tasks == {Task.ENTITIES}
+    assert config.is_summary_extractive
+    assert config.are_tagged((Label(name="problem", definition="Any."),))
+    assert not config.are_tagged(load_labels())
 
 
 def test_a_form_that_the_weights_do_not_have_is_an_error_that_names_the_setting(weights):
     for form in ({"entities_form": "marks"}, {"summary_form": "chosen"}):
         with pytest.raises(WeightsError, match="NOTEMILL_"):
-            ways(Settings(weights=str(weights), **form))
+            task_config(Settings(weights=str(weights), **form))
 
 
 def of_server(weights, **changes):
@@ -165,9 +166,9 @@ def test_a_producer_knows_the_recipe_of_a_server_with_the_tokenizer_alone(weight
 
 
 def test_at_a_server_entities_are_listed_and_summaries_written(weights):
-    how = ways(of_server(weights))
-    assert not how.are_marked(load_labels())
-    assert not how.is_summary_chosen
+    config = task_config(of_server(weights))
+    assert not config.are_tagged(load_labels())
+    assert not config.is_summary_extractive
 
 
 @pytest.mark.parametrize(
@@ -186,5 +187,5 @@ def test_what_a_server_cannot_do_is_an_error_that_says_what_to_set(weights, chan
 
 def test_lists_can_be_asked_for_where_marks_could_be_had(weights, tmp_path):
     adapter = adapter_folder(tmp_path / "adapter", tasks=["entities"], labels=["problem"])
-    how = ways(Settings(weights=str(weights), adapter=adapter, entities_form="list"))
-    assert not how.are_marked((Label(name="problem", definition="Any."),))
+    config = task_config(Settings(weights=str(weights), adapter=adapter, entities_form="list"))
+    assert not config.are_tagged((Label(name="problem", definition="Any."),))

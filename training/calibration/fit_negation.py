@@ -15,13 +15,13 @@ from worker.engine.api import Engine
 from worker.entities.entity_task import held_by_rules
 from worker.entities.window_tagging import Mention, denied_read, reading_requests
 from worker.learned.negation_model import ASKED, DenialJoin
+from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
-from worker.recipe import Ways
 
 
-def fit_denials(records: Sequence[Record], engine: Engine, how: Ways) -> DenialJoin | None:
+def fit_denials(records: Sequence[Record], engine: Engine, config: TaskConfig) -> DenialJoin | None:
     """None where no record says of its mentions whether they are denied."""
-    rows = [row for record in records for row in _rows(record, engine, how)]
+    rows = [row for record in records for row in _rows(record, engine, config)]
     if not any(is_denied for *_, is_denied in rows):
         return None
     given = np.array([[1.0, is_ruled, log_odds] for is_ruled, log_odds, _ in rows])
@@ -29,14 +29,14 @@ def fit_denials(records: Sequence[Record], engine: Engine, how: Ways) -> DenialJ
     return DenialJoin(*(round(float(one), 2) for one in weights))
 
 
-def _rows(record: Record, engine: Engine, how: Ways) -> Iterator[tuple[float, float, bool]]:
+def _rows(record: Record, engine: Engine, config: TaskConfig) -> Iterator[tuple[float, float, bool]]:
     """Of each mention: whether the rules take it for denied, the network's log odds, and what it is."""
     entities: list[dict[str, Any]] = record.get("entities", [])
     if not is_told(entities):
         return
     text = record["text"]
-    note = Note.of(text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
-    denied = denied_read(note, engine.answer(reading_requests(note, how)))
+    note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+    denied = denied_read(note, engine.answer(reading_requests(note, config)))
     for one in entities:
         label = KNOWN_NAMES.get(one["label"], one["label"].lower())
         if label in ASKED:

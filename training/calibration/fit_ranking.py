@@ -28,9 +28,9 @@ from training.examples.task_examples import Example, search_examples
 from worker.engine.api import Engine, Reply, Request
 from worker.engine.factory import load
 from worker.learned.ranking_model import Clues, JoinWeights, SearchJoin
+from worker.learned.task_config import TaskConfig, task_config
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
-from worker.recipe import Ways, ways
 from worker.search.search_task import clues, clues_of
 
 _WINDOW_CHARACTERS = 1_300
@@ -71,9 +71,9 @@ def join(
     try:
         for name, some in asked.items():
             say(f"{name}: {len(some)} queries")
-            queried[name] = _queried(some, engine, _all_clues(ways(settings)), settings.worker_threads)
+            queried[name] = _queried(some, engine, _all_clues(task_config(settings)), settings.worker_threads)
         denials = fit_denials(
-            [one for path in data for one in read_records(file_of(path))], engine, ways(settings)
+            [one for path in data for one in read_records(file_of(path))], engine, task_config(settings)
         )
     finally:
         engine.close()
@@ -145,19 +145,19 @@ def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> l
     return search_examples(path.parent.name, records, _WINDOW_CHARACTERS, chance)
 
 
-def _all_clues(how: Ways) -> Ways:
+def _all_clues(config: TaskConfig) -> TaskConfig:
     """As served, but with everything asked for, whatever the adapter's own join weighs."""
-    return replace(how, search_join=SearchJoin(aspect=JoinWeights()))
+    return replace(config, search_join=SearchJoin(aspect=JoinWeights()))
 
 
-def _queried(asked: Sequence[Asked], engine: Engine, how: Ways, threads: int) -> list[Queried]:
+def _queried(asked: Sequence[Asked], engine: Engine, config: TaskConfig, threads: int) -> list[Queried]:
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda one: _one(one, engine, how), asked))
+        return list(pool.map(lambda one: _one(one, engine, config), asked))
 
 
-def _one(asked: Asked, engine: Engine, how: Ways) -> Queried:
-    note = Note.of(asked.text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
-    decided, known = _heard(clues_of(note, asked.query, how), engine)
+def _one(asked: Asked, engine: Engine, config: TaskConfig) -> Queried:
+    note = Note.of(asked.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+    decided, known = _heard(clues_of(note, asked.query, config), engine)
     rows = clues(note, asked.query, decided, known)
     relevant = dict(zip(((one.start, one.end) for one in asked.sentences), asked.relevant, strict=True))
     return Queried(

@@ -109,9 +109,9 @@ def _of_worker(text: str, asked: Sequence[_Asked], asking: Asking | None) -> lis
     if asking is None:  # windows are not needed, so tokens are not counted
         note = Note.of(text, len, 1, 1)
     else:
-        how = asking.how
-        note = Note.of(text, asking.engine.count_tokens, how.window_tokens, how.summary_window_tokens)
-        denied = denied_read(note, asking.engine.answer(reading_requests(note, how)))
+        config = asking.config
+        note = Note.of(text, asking.engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+        denied = denied_read(note, asking.engine.answer(reading_requests(note, config)))
     mentions = [
         Mention(
             *(one.start, one.end, one.label, None),
@@ -120,7 +120,7 @@ def _of_worker(text: str, asked: Sequence[_Asked], asking: Asking | None) -> lis
         for one in asked
     ]
     labels = [Label(name=one, definition="any") for one in {one.label for one in asked}]
-    entities = entities_of(note, mentions, labels, asking.how.denial_join if asking else None)
+    entities = entities_of(note, mentions, labels, asking.config.denial_join if asking else None)
     said = {(one.start, one.end): one.assertion for one in entities}
     return [said[one.start, one.end] for one in asked]
 

@@ -22,7 +22,7 @@ from training.evaluation.evaluation_data import DataError, Half, Record, file_of
 from training.evaluation.evaluation_result import Result
 from training.evaluation.pipeline_runner import Asking
 from worker.engine.factory import LoadEngine, load
-from worker.recipe import ways
+from worker.learned.task_config import task_config
 
 TaskName = Literal["entities", "assertion", "links", "search", "summary"]
 TASKS = get_args(TaskName)
@@ -49,7 +49,7 @@ def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) 
     path = file_of(plan.data)
     records = read_records(path, limit=plan.limit, half=half)
     told = {"task": task, "data": str(path), "records": len(records), "half": half}
-    if task == "assertion" and ways(settings).denial_join is None:
+    if task == "assertion" and task_config(settings).denial_join is None:
         found = assertion_evaluation.evaluate(records, path, plan.baselines)
     else:
         with _asking(settings, load_engine) as asking:
@@ -77,10 +77,10 @@ def _asked(
 @contextmanager
 def _asking(settings: Settings, load_engine: LoadEngine) -> Iterator[Asking]:
     """Forms and labels are checked before the weights are loaded."""
-    how, labels = ways(settings), load_labels(settings.labels_file)
+    config, labels = task_config(settings), load_labels(settings.labels_file)
     engine = load_engine(settings, None)
     try:
-        yield Asking(engine, how, labels, settings.worker_threads)
+        yield Asking(engine, config, labels, settings.worker_threads)
     finally:
         engine.close()
 

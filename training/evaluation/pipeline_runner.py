@@ -15,8 +15,8 @@ from models.jobs import Job, Question, Work
 from models.labels import Label
 from models.outcomes import Finished, Outcome
 from worker.engine.api import Engine
+from worker.learned.task_config import TaskConfig
 from worker.pipeline import process
-from worker.recipe import Ways
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Asking:
     """An engine with the forms it answers in."""
 
     engine: Engine
-    how: Ways
+    config: TaskConfig
     labels: tuple[Label, ...]
     threads: int
     """Notes in hand at the same time."""
@@ -39,14 +39,14 @@ class Asking:
     @property
     def search_threshold(self) -> float:
         """From which score on a sentence is served."""
-        return self.how.search_join.threshold
+        return self.config.search_join.threshold
 
     def _outcome(self, text: str, question: Question) -> Outcome:
         labels = self.labels if question.task is Task.ENTITIES else ()
         job = Job(id=0, question=question, recipe_id="", labels=labels, attempt=1)
         work = Work(document_id=0, text=text, jobs=(job,))
-        all_scores = replace(self.how, search_join=replace(self.how.search_join, threshold=0.0))
-        [[(_, outcome)]] = process(work, engine=self.engine, how=all_scores)
+        all_scores = replace(self.config, search_join=replace(self.config.search_join, threshold=0.0))
+        [[(_, outcome)]] = process(work, engine=self.engine, config=all_scores)
         return outcome
 
 

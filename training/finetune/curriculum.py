@@ -24,7 +24,7 @@ from training.examples.task_examples import Example, assertion_examples, marks_e
 from training.examples.training_sequences import Piece
 from training.finetune.training_recipe import Recipe
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.label_words import marked_labels
+from worker.engine.prompting.label_words import tagged_labels
 
 MARKS, KINDS, ASSERTIONS, SEARCH = "entities", "kinds", "assertions", "search"
 SUMMARY, LISTS = "summary", "lists"
@@ -40,7 +40,7 @@ class Curriculum:
         self, records: Sequence[Record], labels: Sequence[Label], chat: Chat, recipe: Recipe
     ) -> None:
         self._recipe, self._chat = recipe, chat
-        self._marked = marked_labels([label.name for label in labels])
+        self._marked = tagged_labels([label.name for label in labels])
         self._by_kind: dict[str, list[Record]] = defaultdict(list)
         self._notes: dict[str, list[Record]] = defaultdict(list)
         for record in records:

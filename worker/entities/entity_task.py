@@ -20,8 +20,8 @@ from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.list_grounding import Item, place, spread
 from worker.entities.window_tagging import Mention, mentions_read, reading_requests
 from worker.learned.negation_model import DenialJoin
+from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
-from worker.recipe import Ways
 from worker.task_coroutine import Answered, Conversation, UnansweredError
 
 LIST_ITEMS = 16
@@ -30,16 +30,16 @@ LIST_TOKENS = 24 * LIST_ITEMS
 """Room for that many of the longest spans, so that a list is never cut."""
 
 
-def ask_entities(note: Note, labels: Sequence[Label], how: Ways) -> Conversation:
+def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> Conversation:
     """Every mention in the order of the note."""
-    if how.are_marked(labels):
-        replies = yield reading_requests(note, how)
-        mentions = mentions_read(note, replies, how)
+    if config.are_tagged(labels):
+        replies = yield reading_requests(note, config)
+        mentions = mentions_read(note, replies, config)
     else:
         listed = [label for label in labels if label.name not in PATTERNED]
         replies = yield _list_requests(note, listed)
         mentions = _listed(note, replies, listed)
-    answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, how.denial_join))
+    answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, config.denial_join))
     return Answered(answer, note.windows_read)
 
 

@@ -19,16 +19,16 @@ from worker.engine.prompting.label_words import (
     SENTENCE_KINDS,
     MarkedLabel,
     mark_words,
-    marked_labels,
+    tagged_labels,
 )
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.bio_decoding import decide_marks
 from worker.entities.drug_names import names_in
 from worker.entities.false_positive_filter import meant_label, name_of
 from worker.learned.negation_model import ASKED
+from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
 from worker.note.windows import Window
-from worker.recipe import Ways
 
 _LOG_PROBABILITIES = (-14.0, -1e-6)
 """Between them odds are numbers."""
@@ -47,10 +47,10 @@ class Mention:
     """Log odds that it is, as the network has it; none where it was not asked."""
 
 
-def reading_requests(note: Note, how: Ways) -> list[Decide]:
+def reading_requests(note: Note, config: TaskConfig) -> list[Decide]:
     """One a window."""
-    labels = marked_labels(how.marked_labels)
-    is_adapted = Task.ENTITIES in how.adapted_tasks
+    labels = tagged_labels(config.tagged_labels)
+    is_adapted = Task.ENTITIES in config.adapted_tasks
     return [
         reading_request(
             note.text[window.start : window.end], sentence_ends(window), labels, is_adapted=is_adapted
@@ -73,31 +73,31 @@ def reading_request(
     )
 
 
-def mentions_read(note: Note, replies: Sequence[Reply], how: Ways) -> list[Mention]:
+def mentions_read(note: Note, replies: Sequence[Reply], config: TaskConfig) -> list[Mention]:
     """The marks of the whole note, with what the network says of each."""
-    return note.once(_mentions, how, *replies)
+    return note.once(_mentions, config, *replies)
 
 
-def _mentions(note: Note, how: Ways, *replies: Reply) -> list[Mention]:
-    labels = marked_labels(how.marked_labels)
+def _mentions(note: Note, config: TaskConfig, *replies: Reply) -> list[Mention]:
+    labels = tagged_labels(config.tagged_labels)
     spans, scores = _tokens_read(note, replies, choice=0)
     if not spans:
         return []
-    denied = denied_read(note, replies) if how.denial_join is not None else None
+    denied = denied_read(note, replies) if config.denial_join is not None else None
     mentions = []
-    for mark in decide_marks(note.text, spans, scores, labels, how.lexicon):
+    for mark in decide_marks(note.text, spans, scores, labels, config.lexicon):
         start, end = name_of(note, mark.start, mark.end, mark.label)
         label = meant_label(note, start, end, mark.label)
-        if label is not None and label in how.marked_labels:
+        if label is not None and label in config.tagged_labels:
             said = denied.at(end) if denied is not None and label in ASKED else None
             mentions.append(Mention(start, end, label, mark.probability, said))
-    return [*mentions, *_known_medications(note, mentions, how)]
+    return [*mentions, *_known_medications(note, mentions, config)]
 
 
-def _known_medications(note: Note, mentions: Sequence[Mention], how: Ways) -> Iterator[Mention]:
+def _known_medications(note: Note, mentions: Sequence[Mention], config: TaskConfig) -> Iterator[Mention]:
     """Names of medications where nothing was marked. Of 19 in 249 notes of MTSamples all were given or taken,
     or somebody was allergic to them."""
-    if "medication" in how.marked_labels:
+    if "medication" in config.tagged_labels:
         taken = [(one.start, one.end) for one in mentions]
         for start, end in names_in(note.text):
             is_free = all(end <= first or last <= start for first, last in taken)

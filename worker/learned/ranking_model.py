@@ -10,9 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-MEANING_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of the weights that compare, all-MiniLM-L6-v2: a search's answers are made with these and no others."""
-
 
 class Clues(NamedTuple):
     """What is known of one sentence, beside one query."""

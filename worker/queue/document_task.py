@@ -97,13 +97,13 @@ def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
     limited = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
     engine = workplace.tracing.engine(limited)
     is_first = all(job.attempt == 1 for job in work.jobs)
-    how, meter = workplace.how, workplace.meter
+    config, meter = workplace.config, workplace.meter
     known: Sequence[str] = ()
-    if how.is_disguised:
+    if config.is_deidentified:
         known = _patiently(lambda: workplace.names_of(work.document_id), workplace)
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
         part = work.model_copy(update={"jobs": jobs})
-        yield from process(part, engine=engine, how=how, meter=meter, known=known)
+        yield from process(part, engine=engine, config=config, meter=meter, known=known)
 
 
 def _may_pass(outcome: Outcome) -> TypeGuard[Failed]:

@@ -13,10 +13,10 @@ from models.jobs import Serving, Work
 from models.settings import Settings
 from models.store.store import Store
 from worker.engine.api import Engine
+from worker.learned.task_config import TaskConfig, task_config
 from worker.queue.document_tracing import WorkerTraces
 from worker.queue.group_commit import Ledger
 from worker.queue.shutdown import Stopping
-from worker.recipe import Ways, ways
 from worker.telemetry.outcome_counters import Tally
 from worker.telemetry.usage_accounting import Accounts
 from worker.telemetry.usage_meter import Meter
@@ -116,7 +116,7 @@ class Workplace:
     hands: Hands = field(default_factory=Hands)
     tally: Tally = field(default_factory=Tally)
     tracing: WorkerTraces = field(default_factory=WorkerTraces)
-    how: Ways = field(init=False)
+    config: TaskConfig = field(init=False)
     """Read from the adapter's files once, not for each document."""
     ledger: Ledger = field(init=False)
     """Claims and records go through here, those of all threads together."""
@@ -131,7 +131,7 @@ class Workplace:
             lease_seconds=self.settings.lease_seconds,
             max_kills=self.settings.max_kills,
         )
-        object.__setattr__(self, "how", ways(self.settings))
+        object.__setattr__(self, "config", task_config(self.settings))
         object.__setattr__(
             self, "ledger", Ledger(claim=partial(claim, is_suspect=False), record=self.store.record)
         )

@@ -32,8 +32,8 @@ def shares_of_words(
 
     `found`: the content stems of each sentence; `explained`: the note's abbreviations.
     """
-    ways = [*wordings(query, explained), *_by_initials(query, note)]
-    shares = [_shares(content_stems(way), found) for way in ways]
+    task_config = [*wordings(query, explained), *_by_initials(query, note)]
+    shares = [_shares(content_stems(way), found) for way in task_config]
     return [max(some) for some in zip(*shares, strict=True)]
 
 

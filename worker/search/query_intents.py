@@ -24,7 +24,7 @@ _NEAREST = 0.1
 
 def ways_to_ask() -> tuple[str, ...]:
     """Of all aspects, in one order."""
-    return tuple(way for ways in _table().values() for way in ways["asked"])
+    return tuple(way for task_config in _table().values() for way in task_config["asked"])
 
 
 def evidence_asked(query: str, nearness: Sequence[float], least: float) -> frozenset[str]:
@@ -36,8 +36,8 @@ def evidence_asked(query: str, nearness: Sequence[float], least: float) -> froze
         return frozenset()
     near: dict[str, float] = {}
     places = iter(nearness)
-    for aspect, ways in _table().items():
-        near[aspect] = max(next(places) for _ in ways["asked"])
+    for aspect, task_config in _table().items():
+        near[aspect] = max(next(places) for _ in task_config["asked"])
     nearest = max(near.values())
     named = [one for one, value in near.items() if value >= max(least, nearest - _NEAREST)]
     return frozenset(told for one in named for told in _table()[one]["evidence"])

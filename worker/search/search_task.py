@@ -23,11 +23,11 @@ from worker.entities.window_tagging import (
     sentence_probabilities,
 )
 from worker.learned.ranking_model import Clues, JoinWeights
+from worker.learned.task_config import TaskConfig
 from worker.note.abbreviations import abbreviations
 from worker.note.parsed_note import Note
 from worker.note.section_headings import kinds_named
 from worker.note.stemming import content_stems
-from worker.recipe import Ways
 from worker.search.lexical_similarity import shares_of_words
 from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
 from worker.task_coroutine import Answered, Conversation
@@ -46,11 +46,11 @@ class Known:
     """How probably it tells of the aspect that is asked for; none where none is."""
 
 
-def ask_search(note: Note, query: str, how: Ways) -> Conversation:
+def ask_search(note: Note, query: str, config: TaskConfig) -> Conversation:
     """The set of answering sentences, most probable first; empty where none answers."""
-    decided, known = yield from clues_of(note, query, how)
-    scored = joined_scores(note, query, decided, how, known)
-    chosen = [(span, score) for span, score in scored if score >= how.search_join.threshold]
+    decided, known = yield from clues_of(note, query, config)
+    scored = joined_scores(note, query, decided, config, known)
+    chosen = [(span, score) for span, score in scored if score >= config.search_join.threshold]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
         Passage(start=span.start, end=span.end, text=note.text[span.start : span.end], score=score)
@@ -60,11 +60,11 @@ def ask_search(note: Note, query: str, how: Ways) -> Conversation:
 
 
 def clues_of(
-    note: Note, query: str, how: Ways
+    note: Note, query: str, config: TaskConfig
 ) -> Generator[Sequence[Request], list[Reply], tuple[list[tuple[Span, float]], Known]]:
     """Asks; each sentence with its decision's probability, and what else is known of it."""
-    decides = search_requests(note, query, how)
-    if not how.search_join.is_comparing:
+    decides = search_requests(note, query, config)
+    if not config.search_join.is_comparing:
         replies = yield decides
         return sentence_scores(note, replies), Known()
     texts = tuple(note.text[one.start : one.end] for one in note.sentences)
@@ -72,21 +72,25 @@ def clues_of(
     assert isinstance(near, Compared)
     assert isinstance(asked, Compared)
     nearness = {one.start: value for one, value in zip(note.sentences, near.nearness, strict=True)}
-    wanted = evidence_asked(query, asked.nearness, how.search_join.least_nearness)
-    if not wanted or not how.marked_labels or how.search_join.aspect is None:
+    wanted = evidence_asked(query, asked.nearness, config.search_join.least_nearness)
+    if not wanted or not config.tagged_labels or config.search_join.aspect is None:
         return sentence_scores(note, replies), Known(nearness)
     # Entities and summary ask the same of a note: where they are asked too, this has been answered.
-    read = yield reading_requests(note, how)
-    told = evidence(note, wanted, mentions_read(note, read, how), kinds_read(note, read))
+    read = yield reading_requests(note, config)
+    told = evidence(note, wanted, mentions_read(note, read, config), kinds_read(note, read))
     return sentence_scores(note, replies), Known(nearness, told)
 
 
 def joined_scores(
-    note: Note, query: str, decided: Sequence[tuple[Span, float]], how: Ways, known: Known | None = None
+    note: Note,
+    query: str,
+    decided: Sequence[tuple[Span, float]],
+    config: TaskConfig,
+    known: Known | None = None,
 ) -> list[tuple[Span, float]]:
     """Each sentence with the probability that it answers, all clues joined."""
     known = known or Known()
-    join = how.search_join
+    join = config.search_join
     weights = join.thing if known.evidence is None or join.aspect is None else join.aspect
     return [(span, _probability(clues, weights)) for span, clues in clues(note, query, decided, known)]
 
@@ -129,11 +133,11 @@ def _explained(note: Note) -> dict[str, str]:
     return abbreviations(note.text)
 
 
-def search_requests(note: Note, query: str, how: Ways) -> list[Decide]:
+def search_requests(note: Note, query: str, config: TaskConfig) -> list[Decide]:
     """One a window: after each of its sentences, does it answer?"""
     return [
         Decide(
-            prompt=prompt("search", text, query=query, is_adapted=Task.SEARCH in how.adapted_tasks),
+            prompt=prompt("search", text, query=query, is_adapted=Task.SEARCH in config.adapted_tasks),
             copy=text,
             choices=(Choice(SEARCH_WORDS, sentence_ends(window)),),
         )

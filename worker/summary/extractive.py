@@ -14,9 +14,9 @@ from models.labels import Label
 from worker.engine.api import Reply, Request
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
+from worker.learned.task_config import TaskConfig
 from worker.note.dialogue import Said, exchanges, is_asked
 from worker.note.parsed_note import Note
-from worker.recipe import Ways
 from worker.search.search_task import joined_scores
 from worker.summary.mention_lists import foremost, is_told, listed, medications, num_words, within
 from worker.summary.stated_diagnoses import (
@@ -68,13 +68,15 @@ _PLANNING = frozenset({"plan", "instructions"})
 
 
 def choose(
-    note: Note, max_words: int, how: Ways
+    note: Note, max_words: int, config: TaskConfig
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
     """The title and the sections' sentences; a section without anything chosen is left out."""
-    replies = yield reading_requests(note, how)
+    replies = yield reading_requests(note, config)
     kinds = kinds_read(note, replies)
-    labels = tuple(Label(name=name, definition=name, attribute_of=_owner(name)) for name in how.marked_labels)
-    entities = entities_of(note, mentions_read(note, replies, how), labels, how.denial_join)
+    labels = tuple(
+        Label(name=name, definition=name, attribute_of=_owner(name)) for name in config.tagged_labels
+    )
+    entities = entities_of(note, mentions_read(note, replies, config), labels, config.denial_join)
     if said := exchanges(note):
         return _conversation(note, entities, said, max_words)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}
@@ -83,7 +85,7 @@ def choose(
         "Findings": listed(note, entities, "test", words["Findings"]),
         "Medications": medications(note, entities, words["Medications"]),
     }
-    planned = _planned(note, [(sentence, of["plan"]) for sentence, of in kinds], how)
+    planned = _planned(note, [(sentence, of["plan"]) for sentence, of in kinds], config)
     plan = _sentences(note, planned, words["Follow-up"], taken=())
     title = _title(note, entities)
     used = sum(num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
@@ -174,9 +176,11 @@ def _happened(note: Note, decided: Sequence[tuple[Span, float]]) -> list[tuple[S
     return likely or list(decided)
 
 
-def _planned(note: Note, decided: Sequence[tuple[Span, float]], how: Ways) -> list[tuple[Span, float]]:
+def _planned(
+    note: Note, decided: Sequence[tuple[Span, float]], config: TaskConfig
+) -> list[tuple[Span, float]]:
     """Sentences of a plan's section; without one those that speak of following up."""
-    scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, how)
+    scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, config)
     of_plan = [one for one in scored if note.section_at(one[0].start).kind in _PLANNING]
     return of_plan or [one for one in scored if _FOLLOWING_UP.search(_body(note, one[0]))]
 

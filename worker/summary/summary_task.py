@@ -8,20 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
+from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
-from worker.recipe import Ways
 from worker.summary.abstractive import write
 from worker.summary.extractive import choose
 from worker.task_coroutine import Answered, Conversation
 
 
-def ask_summary(note: Note, max_words: int, how: Ways) -> Conversation:
+def ask_summary(note: Note, max_words: int, config: TaskConfig) -> Conversation:
     """A summary of about `max_words` words at most."""
-    if how.is_summary_chosen:
-        sentences = yield from choose(note, max_words, how)
+    if config.is_summary_extractive:
+        sentences = yield from choose(note, max_words, config)
         ranges_read = note.windows_read
     else:
-        sentences = yield from write(note, max_words, is_adapted=Task.SUMMARY in how.adapted_tasks)
+        sentences = yield from write(note, max_words, is_adapted=Task.SUMMARY in config.adapted_tasks)
         ranges_read = note.long_windows_read
     return Answered(SummaryAnswer(summary=summary_of(sentences)), ranges_read)
 

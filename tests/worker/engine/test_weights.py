@@ -10,9 +10,9 @@ import pytest
 from tiny import write_tiny_weights
 
 from models.settings import Settings
-from worker.engine import weights
+from worker import weights
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.engine.weights import (
+from worker.weights import (
     WeightsError,
     adapter_folder,
     is_prepared,

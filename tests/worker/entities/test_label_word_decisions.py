@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.prompting.label_words import mark_words, marked_labels
+from worker.engine.prompting.label_words import mark_words, tagged_labels
 from worker.entities.bio_decoding import decide_marks
 
-LABELS = marked_labels(["problem", "medication"])
+LABELS = tagged_labels(["problem", "medication"])
 TEXT = "severe chest pain and aspirin"
 TOKENS = [(0, 6), (7, 12), (13, 17), (18, 21), (22, 26), (26, 29)]
 
@@ -72,7 +72,7 @@ def test_what_an_engine_rules_out_is_ruled_out_and_the_rest_has_a_probability():
 
 def test_letters_are_the_first_free_ones_of_the_names():
     names = ["problem", "procedure", "test", "treatment"]
-    assert [(one.start, one.inside) for one in marked_labels(names)] == [
+    assert [(one.start, one.inside) for one in tagged_labels(names)] == [
         ("P", "p"),
         ("R", "r"),
         ("T", "t"),
@@ -82,7 +82,7 @@ def test_letters_are_the_first_free_ones_of_the_names():
 
 def test_more_than_26_labels_are_refused():
     with pytest.raises(ValueError, match="26"):
-        marked_labels([f"label{n}" for n in range(27)])
+        tagged_labels([f"label{n}" for n in range(27)])
 
 
 @given(st.text(min_size=1, max_size=60), st.randoms())

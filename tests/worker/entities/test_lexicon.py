@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from models.errors import UsageError
 from models.security.training_provenance import read_trained_on
 from training.calibration.lexicon_builder import add_lexicon, learn, merged
-from worker.engine.prompting.label_words import marked_labels
+from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decide_marks
 from worker.learned.lexicon import FILE, Known, Lexicon, WordOdds, key_of
 from worker.note.word_tokens import Pieces
@@ -81,7 +81,7 @@ def test_text_in_which_a_label_is_never_used_says_nothing_against_it() -> None:
 
 def test_a_known_name_is_marked_from_its_start_to_its_end_where_the_network_doubts() -> None:
     text, spans = "has acute gout now", [(0, 3), (3, 9), (9, 14), (14, 18)]
-    labels = marked_labels(LABELS)
+    labels = tagged_labels(LABELS)
     doubting = np.log(np.array([[0.96, 0.01, 0.01, 0.01, 0.01]] + [[0.6, 0.3, 0.08, 0.01, 0.01]] * 3))
     doubting = doubting.astype(np.float32)
     assert decide_marks(text, spans, doubting, labels) == []
@@ -91,7 +91,7 @@ def test_a_known_name_is_marked_from_its_start_to_its_end_where_the_network_doub
 
 
 def test_one_that_the_network_is_sure_of_otherwise_stays_what_it_is() -> None:
-    labels = marked_labels(LABELS)
+    labels = tagged_labels(LABELS)
     sure = np.log(np.array([[0.002, 0.002, 0.002, 0.992, 0.002]], dtype=np.float32))
     [mark] = decide_marks("lead", [(0, 4)], sure, labels, lexicon(lead=2.0))
     assert mark.label == "medication"
@@ -110,7 +110,7 @@ def likely(*words: str) -> np.ndarray:
 def marks(text: str, lexicon: Lexicon, *words: str) -> list[str]:
     """What is marked of a text whose tokens are its words."""
     spans = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
-    found = decide_marks(text, spans, likely(*words), marked_labels(LABELS), lexicon)
+    found = decide_marks(text, spans, likely(*words), tagged_labels(LABELS), lexicon)
     return [text[one.start : one.end] for one in found]
 
 
@@ -155,7 +155,7 @@ def test_what_is_marked_in_most_places_of_a_note_is_marked_in_all() -> None:
         np.vstack([likely("P", "-", "P", "-", "P", "-"), np.log([[0.5, 0.4, 0.05, 0.02, 0.03]])]).astype(
             np.float32
         ),
-        marked_labels(LABELS),
+        tagged_labels(LABELS),
     )
     assert [text[one.start : one.end] for one in found] == ["gout", "gout", "gout", "gouts"]
 

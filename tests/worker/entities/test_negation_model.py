@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reading import HOW
+from test_reading import CONFIG
 
 from models.answers import Assertion
 from models.labels import load_labels
@@ -79,21 +79,21 @@ def test_weights_of_other_names_are_no_weights():
 @pytest.mark.parametrize(("join", "said"), [(None, PRESENT), (JOIN, NEGATED)])
 def test_a_mention_is_denied_where_the_network_is_sure_and_is_asked(join, said):
     text = "He came. The gout was gone."
-    how = replace(HOW, marked_labels=("problem", "anatomy"), denial_join=join)
+    config = replace(CONFIG, tagged_labels=("problem", "anatomy"), denial_join=join)
     engine = Believer("gout", ["gout"])
-    note = Note.of(text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
-    mentions = mentions_read(note, engine.answer(reading_requests(note, how)), how)
-    [entity] = entities_of(note, mentions, load_labels(None), how.denial_join)
+    note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+    mentions = mentions_read(note, engine.answer(reading_requests(note, config)), config)
+    [entity] = entities_of(note, mentions, load_labels(None), config.denial_join)
     assert (entity.text, entity.assertion) == ("gout", said)
 
 
 def test_of_windows_that_overlap_the_one_counts_whose_own_part_it_is():
-    how = replace(HOW, window_tokens=8)
+    config = replace(CONFIG, window_tokens=8)
     text = "He had gout. He had fever. He had cough. He had chills. He had pain."
     engine = Believer("cough")
-    note = Note.of(text, engine.count_tokens, how.window_tokens, how.summary_window_tokens)
+    note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
     assert len(note.windows) > 1
-    denied = denied_read(note, engine.answer(reading_requests(note, how)))
+    denied = denied_read(note, engine.answer(reading_requests(note, config)))
     assert list(denied.ends) == sorted(set(denied.ends))
     sure = [
         word for word in ("gout", "fever", "cough", "chills") if denied.at(text.index(word) + len(word)) > 0
@@ -120,18 +120,18 @@ RECORDS = [
 
 
 def test_what_the_network_knows_better_is_learnt_and_without_polarity_there_is_nothing_to_learn():
-    join = fit_denials(RECORDS, Believer("gout"), HOW)
+    join = fit_denials(RECORDS, Believer("gout"), CONFIG)
     assert join is not None
     assert join.network > 0
     assert NEGATED in join.corrected(frozenset({NEGATED}), 8.9)
     assert NEGATED not in join.corrected(frozenset({NEGATED}), -8.9)
-    assert fit_denials([{"text": "He had gout.", "entities": []}], Believer("gout"), HOW) is None
+    assert fit_denials([{"text": "He had gout.", "entities": []}], Believer("gout"), CONFIG) is None
 
 
 @pytest.mark.parametrize(("denied", "right"), [("gout", 1.0), ("nothing", 0.0)])
 def test_given_spans_are_judged_with_the_network(denied, right):
-    how = replace(HOW, denial_join=DenialJoin(0.0, 0.0, 1.0))
-    asking = Asking(Believer(denied), how, tuple(load_labels(None)), threads=2)
+    config = replace(CONFIG, denial_join=DenialJoin(0.0, 0.0, 1.0))
+    asking = Asking(Believer(denied), config, tuple(load_labels(None)), threads=2)
     found = assertion_evaluation.evaluate(RECORDS, Path("maccrobat/dev.jsonl"), [], asking)
     assert found.figures["negation"]["recall"] == right
     assert found.figures["negation"]["mentions"] == 6

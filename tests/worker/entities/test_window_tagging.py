@@ -9,17 +9,17 @@ import pytest
 
 from models.answers import Task
 from worker.engine.api import Decide, Decided, Scores
-from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, marked_labels
+from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, tagged_labels
 from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
 from worker.learned.ranking_model import SearchJoin
+from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
-from worker.recipe import Ways
 
-HOW = Ways(
+CONFIG = TaskConfig(
     adapted_tasks=frozenset({Task.ENTITIES}),
-    marked_labels=("problem", "anatomy"),
-    is_always_listed=False,
-    is_summary_chosen=True,
+    tagged_labels=("problem", "anatomy"),
+    is_list_forced=False,
+    is_summary_extractive=True,
     window_tokens=40,
     summary_window_tokens=200,
     search_join=SearchJoin(),
@@ -30,7 +30,7 @@ TEXT = "NECK: Supple.\nPSYCHIATRIC: Calm.\nDIAGNOSIS: Gout of the toe.\nPLAN: Re
 def answered(request: Decide, marked: dict[str, str]) -> Decided:
     """Every word and every sign its own token; `marked`: label by word. Those of weeks are of the plan."""
     marks, kinds, assertions = request.choices
-    starts = {name: 1 + 2 * place for place, name in enumerate(HOW.marked_labels)}
+    starts = {name: 1 + 2 * place for place, name in enumerate(CONFIG.tagged_labels)}
     ends = [place for place in range(1, len(request.copy) + 1) if not request.copy[place:][:1].isalpha()]
     words = [max(request.copy[:end].rfind(" "), request.copy[:end].rfind("\n")) + 1 for end in ends]
     spans = [(max(word, before), end) for word, before, end in zip(words, [0, *ends[:-1]], ends, strict=True)]
@@ -50,15 +50,15 @@ def answered(request: Decide, marked: dict[str, str]) -> Decided:
 
 @pytest.fixture
 def note() -> Note:
-    return Note.of(TEXT, lambda piece: len(piece.split()), HOW.window_tokens, HOW.summary_window_tokens)
+    return Note.of(TEXT, lambda piece: len(piece.split()), CONFIG.window_tokens, CONFIG.summary_window_tokens)
 
 
 def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) -> None:
-    requests = reading_requests(note, HOW)
+    requests = reading_requests(note, CONFIG)
     assert len(requests) == len(note.windows)
     for request in requests:
         marks, kinds, assertions = request.choices
-        assert marks.words == mark_words(marked_labels(HOW.marked_labels))
+        assert marks.words == mark_words(tagged_labels(CONFIG.tagged_labels))
         assert kinds.words == SENTENCE_KINDS
         assert assertions.words == tuple(ASSERTION_WORDS)
         assert all(word in request.prompt.question for word in (*SENTENCE_KINDS, *ASSERTION_WORDS))
@@ -72,13 +72,13 @@ def test_the_name_of_a_section_is_no_mention_and_a_part_of_the_body_is(note: Not
         "Gout": "problem",
         "toe": "anatomy",
     }
-    replies = [answered(request, marked) for request in reading_requests(note, HOW)]
-    found = [(TEXT[one.start : one.end], one.label) for one in mentions_read(note, replies, HOW)]
+    replies = [answered(request, marked) for request in reading_requests(note, CONFIG)]
+    found = [(TEXT[one.start : one.end], one.label) for one in mentions_read(note, replies, CONFIG)]
     assert found == [("NECK", "anatomy"), ("Gout", "problem"), ("toe", "anatomy")]
 
 
 def test_each_sentence_is_told_once_with_its_kinds(note: Note) -> None:
-    replies = [answered(request, {}) for request in reading_requests(note, HOW)]
+    replies = [answered(request, {}) for request in reading_requests(note, CONFIG)]
     kinds = kinds_read(note, replies)
     assert [sentence for sentence, _ in kinds] == list(note.sentences)
     best = {TEXT[s.start : s.end]: max(of, key=of.__getitem__) for s, of in kinds}
@@ -88,26 +88,26 @@ def test_each_sentence_is_told_once_with_its_kinds(note: Note) -> None:
 
 def test_an_adjective_alone_is_no_mention() -> None:
     text = "There is severe soft swelling. Severe gout was mild."
-    note = Note.of(text, lambda piece: len(piece.split()), HOW.window_tokens, HOW.summary_window_tokens)
+    note = Note.of(text, lambda piece: len(piece.split()), CONFIG.window_tokens, CONFIG.summary_window_tokens)
     marked = {"severe": "problem", "soft": "problem", "gout": "problem", "mild": "anatomy"}
-    replies = [answered(request, marked) for request in reading_requests(note, HOW)]
-    assert [text[one.start : one.end] for one in mentions_read(note, replies, HOW)] == ["gout"]
+    replies = [answered(request, marked) for request in reading_requests(note, CONFIG)]
+    assert [text[one.start : one.end] for one in mentions_read(note, replies, CONFIG)] == ["gout"]
 
 
 def test_the_same_replies_are_settled_once_and_others_anew(note: Note) -> None:
     first, second = (
-        [answered(request, marked) for request in reading_requests(note, HOW)]
+        [answered(request, marked) for request in reading_requests(note, CONFIG)]
         for marked in ({"Gout": "problem"}, {"toe": "anatomy"})
     )
-    mentions = mentions_read(note, first, HOW)
-    assert mentions_read(note, list(first), HOW) is mentions
-    assert [one.label for one in mentions_read(note, second, HOW)] == ["anatomy"]
+    mentions = mentions_read(note, first, CONFIG)
+    assert mentions_read(note, list(first), CONFIG) is mentions
+    assert [one.label for one in mentions_read(note, second, CONFIG)] == ["anatomy"]
 
 
 def test_how_often_a_medication_is_taken_is_no_medication() -> None:
     text = "He takes Humulin before breakfast, or qAM."
-    how = replace(HOW, marked_labels=("problem", "medication"))
-    note = Note.of(text, lambda piece: len(piece.split()), HOW.window_tokens, HOW.summary_window_tokens)
+    config = replace(CONFIG, tagged_labels=("problem", "medication"))
+    note = Note.of(text, lambda piece: len(piece.split()), CONFIG.window_tokens, CONFIG.summary_window_tokens)
     marked = dict.fromkeys(("Humulin", "qAM"), "anatomy")  # the second label
-    replies = [answered(request, marked) for request in reading_requests(note, how)]
-    assert [text[one.start : one.end] for one in mentions_read(note, replies, how)] == ["Humulin"]
+    replies = [answered(request, marked) for request in reading_requests(note, config)]
+    assert [text[one.start : one.end] for one in mentions_read(note, replies, config)] == ["Humulin"]

@@ -23,15 +23,15 @@ from models.outcomes import Failed, Finished, Outcome, Reason
 from models.queries.patient_names import names_of
 from models.store.answer_validation import check_finished
 from models.store.store import Store
-from resilience.fuzz.answer_fuzzing import QUESTIONS, ways
+from resilience.fuzz.answer_fuzzing import QUESTIONS, task_config
 from resilience.fuzz.random_engine import Erratic
 from worker.engine.api import Reply, Request, Write, Written
 from worker.engine.http.http_client import Server
 from worker.engine.http.http_engine import load
+from worker.learned.task_config import task_config as ways_of
 from worker.pipeline import process
 from worker.privacy.surrogates import Disguise
 from worker.recipe import serving
-from worker.recipe import ways as ways_of
 
 pytest_plugins = ("commands", "servers")
 NOTE = (
@@ -72,8 +72,8 @@ def work_on(text: str = NOTE, query: str = "Does Odell or Mr. Pemberton have pai
 
 
 def answered(engine: Any, work: Work, *, is_marked: bool = False, **more: Any) -> dict[Task, Outcome]:
-    how = ways(is_marked=is_marked, is_chosen=is_marked, is_disguised=True)
-    ended = [one for some in process(work, engine=engine, how=how, **more) for one in some]
+    config = task_config(is_marked=is_marked, is_chosen=is_marked, is_deidentified=True)
+    ended = [one for some in process(work, engine=engine, config=config, **more) for one in some]
     return {job.question.task: outcome for job, outcome in ended}
 
 
@@ -190,10 +190,12 @@ def derived(shown: str) -> str:
 def test_a_written_sentence_is_told_with_the_true_names_or_not_at_all(
     says: Callable[[str], str], told: str | None
 ) -> None:
-    long_window = ways(is_marked=False, is_chosen=False, is_disguised=True, summary_window_tokens=800)
+    long_window = task_config(
+        is_marked=False, is_chosen=False, is_deidentified=True, summary_window_tokens=800
+    )
     engine = Recording(says=says)
     work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
-    [[(_, outcome)]] = process(work, engine=engine, how=long_window)
+    [[(_, outcome)]] = process(work, engine=engine, config=long_window)
     assert isinstance(outcome, Finished)
     assert isinstance(outcome.answer, SummaryAnswer)
     texts = {one.text for one in outcome.answer.summary.sentences}
@@ -204,8 +206,8 @@ def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
     engine = Recording(says=lambda _shown: "None.")
     engine._title = lambda shown: f"{surrogate('Lindqvist', shown)}s"
     work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
-    how = ways(is_marked=False, is_chosen=False, is_disguised=True, summary_window_tokens=800)
-    [[(_, outcome)]] = process(work, engine=engine, how=how)
+    config = task_config(is_marked=False, is_chosen=False, is_deidentified=True, summary_window_tokens=800)
+    [[(_, outcome)]] = process(work, engine=engine, config=config)
     assert isinstance(outcome, Failed)
     assert outcome.reason is Reason.UNPARSABLE
 
@@ -240,7 +242,7 @@ def test_a_real_server_is_sent_no_name_and_the_note_is_answered(
         Server, "complete", lambda self, body, **more: bodies.append(body) or complete(self, body, **more)
     )
     work = work_on().model_copy(update={"jobs": work_on().jobs[1:2]})
-    [[(_, outcome)]] = process(work, engine=engine, how=ways_of(settings))
+    [[(_, outcome)]] = process(work, engine=engine, config=ways_of(settings))
     engine.close()
     told = "\n".join(engine._chat.tokenizer.decode(body["prompt"]) for body in bodies)
     assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", told)] == []

@@ -92,7 +92,7 @@ def test_under_a_disguise_the_engine_does_not_hear_what_the_metadata_calls_the_p
         StandIn, "answer", lambda self, asked, **_: heard.extend(asked) or answer(self, asked)
     )
     disguising = replace(workplace, names_of=partial(names_of, engine))
-    object.__setattr__(disguising, "how", replace(workplace.how, is_disguised=True))
+    object.__setattr__(disguising, "config", replace(workplace.config, is_deidentified=True))
     process_document(document_id, disguising)
     assert jobs(engine) == [("finished",)] * 2
     assert "has no fever" in str(heard)

@@ -17,8 +17,8 @@ from training.finetune.curriculum import Curriculum
 from training.finetune.training_recipe import load_recipe
 from worker.engine.api import Write
 from worker.engine.prompting.chat_template import Chat
+from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
-from worker.recipe import ways
 from worker.summary.summary_task import ask_summary
 
 LONG = "He takes aspirin every day. He has no fever. " * 30
@@ -63,11 +63,13 @@ def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
 ) -> None:
     write_served(tmp_path, tasks, [], None)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
-    how = ways(Settings(adapter=str(tmp_path), summary_window_tokens=200))
-    assert (Task.SUMMARY in how.adapted_tasks) is is_adapted
+    config = task_config(Settings(adapter=str(tmp_path), summary_window_tokens=200))
+    assert (Task.SUMMARY in config.adapted_tasks) is is_adapted
     for text in (LONG, "He takes aspirin."):
-        note = Note.of(text, lambda part: len(part.split()), how.window_tokens, how.summary_window_tokens)
-        requests = next(ask_summary(note, 120, how))
+        note = Note.of(
+            text, lambda part: len(part.split()), config.window_tokens, config.summary_window_tokens
+        )
+        requests = next(ask_summary(note, 120, config))
         assert requests
         assert all(isinstance(one, Write) and one.prompt.is_adapted is is_adapted for one in requests)
 

@@ -17,9 +17,9 @@ from worker.engine.network.sentence_embeddings import Meaning
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.engine.weights import prepared_folder
-from worker.recipe import ways
+from worker.learned.task_config import task_config
 from worker.telemetry.usage_meter import Meter
+from worker.weights import prepared_folder
 
 
 def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
@@ -45,6 +45,8 @@ def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=max_tokens,
-        meaning=apart(lambda: Meaning.load(device)) if ways(settings).search_join.is_comparing else None,
+        meaning=apart(lambda: Meaning.load(device))
+        if task_config(settings).search_join.is_comparing
+        else None,
         meter=meter,
     )

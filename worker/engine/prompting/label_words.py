@@ -38,7 +38,7 @@ class MarkedLabel:
     """The same letter, small: it goes on."""
 
 
-def marked_labels(names: Sequence[str]) -> tuple[MarkedLabel, ...]:
+def tagged_labels(names: Sequence[str]) -> tuple[MarkedLabel, ...]:
     """A letter for each label: the first of its name that is still free, else of the alphabet.
 
     Raises ValueError for more than 26 labels.

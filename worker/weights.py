@@ -14,14 +14,19 @@ import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from models.errors import NotemillError
 from models.settings import Settings
 
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig
+
 EMBEDDED = "smollm2-135m"
 HUB = {"mistral-7b": ("mistralai/Mistral-7B-Instruct-v0.3", "e0bc86c23ce5aae1db576c8cca6f06f1f73af2db")}
 """Names of hub weights: repository and pinned revision."""
+MEANING_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Digest of the weights of all-MiniLM-L6-v2: search compares sentences with these and no others."""
 _MANIFEST = "notemill.json"
 _MANIFEST_FORM = 1
 
@@ -86,7 +91,7 @@ def adapter_folder(settings: Settings) -> Path | None:
     if settings.adapter == "none":
         return None
     if settings.adapter == "auto":
-        own = Path(__file__).parents[1] / "adapters" / settings.weights
+        own = Path(__file__).with_name("adapters") / settings.weights
         return own if not _is_path(settings.weights) and own.is_dir() else None
     folder = Path(settings.adapter).expanduser()
     if not (folder / "adapter_config.json").is_file():
@@ -154,8 +159,6 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     network.save_pretrained(target)
     if quantization == "nf4":
-        from worker.engine.quantization import nf4
-
         on_step("quantizing to 4 bits")
         network = AutoModelForCausalLM.from_pretrained(
             target, dtype=torch.bfloat16, quantization_config=nf4(), use_safetensors=True
@@ -197,3 +200,16 @@ def _folder_sha256(folder: Path) -> str:
             with path.open("rb") as file:
                 whole.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return whole.hexdigest()
+
+
+def nf4() -> BitsAndBytesConfig:
+    """4-bit NormalFloat with double quantization (QLoRA, arXiv 2305.14314), bf16 arithmetic."""
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
