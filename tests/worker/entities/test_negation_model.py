@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reading import CONFIG
+from task_configs import CONFIG
 
 from models.answers import Assertion
 from models.labels import load_labels

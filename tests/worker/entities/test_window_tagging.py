@@ -6,24 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from task_configs import CONFIG
 
-from models.answers import Task
 from worker.engine.api import Decide, Decided, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, tagged_labels
 from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
-from worker.learned.ranking_model import SearchJoin
-from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
 
-CONFIG = TaskConfig(
-    adapted_tasks=frozenset({Task.ENTITIES}),
-    tagged_labels=("problem", "anatomy"),
-    is_list_forced=False,
-    is_summary_extractive=True,
-    window_tokens=40,
-    summary_window_tokens=200,
-    search_join=SearchJoin(),
-)
 TEXT = "NECK: Supple.\nPSYCHIATRIC: Calm.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two weeks."
 
 

@@ -1,0 +1,17 @@
+"""A task configuration for tests that need no adapter."""
+
+from __future__ import annotations
+
+from models.answers import Task
+from worker.learned.ranking_model import SearchJoin
+from worker.learned.task_config import TaskConfig
+
+CONFIG = TaskConfig(
+    adapted_tasks=frozenset({Task.ENTITIES}),
+    tagged_labels=("problem", "anatomy"),
+    is_list_forced=False,
+    is_summary_extractive=True,
+    window_tokens=40,
+    summary_window_tokens=200,
+    search_join=SearchJoin(),
+)
