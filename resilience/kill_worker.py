@@ -28,7 +28,7 @@ from models.settings import Settings, as_environment, load_settings
 from producer.submission.submit import submit
 from worker.queue.worker_command import worker_command
 from worker.recipe import serving
-from worker.weights import prepared_folder
+from worker.weights.model_files import prepared_folder
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "notes"

@@ -18,7 +18,7 @@ from celery.signals import setup_logging
 from models.errors import NotemillError
 from models.messages import PRIORITY_STEPS, QUEUE_NAME, TASK_NAME
 from models.settings import Settings, SettingsError, load_settings
-from worker.engine.factory import LoadEngine, load
+from worker.engine_factory import LoadEngine, load
 from worker.queue import document_task
 from worker.queue.message_validation import CheckedAMQP, CheckedConsumer
 from worker.queue.startup import Start

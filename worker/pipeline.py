@@ -14,16 +14,16 @@ from models.answers import Task
 from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
 from worker.engine.api import Decided, Engine, Refusal, Reply, Request, Written
+from worker.engine.task_coroutine import Answered, Conversation, UnansweredError
 from worker.entities.entity_task import ask_entities
-from worker.learned.task_config import TaskConfig
 from worker.note.char_ranges import covers, union_of_ranges
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import disguised, revealed
 from worker.privacy.surrogates import Disguise
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
-from worker.task_coroutine import Answered, Conversation, UnansweredError
 from worker.telemetry.usage_meter import Meter
+from worker.weights.task_config import TaskConfig
 
 
 def process(

@@ -16,8 +16,7 @@ from models.jobs import Serving
 from models.settings import Settings
 from worker.engine.prompting.prompt_templates import templates_sha256
 from worker.engine.prompting.tokenizer import tokenizer_sha256
-from worker.learned.task_config import TaskConfig, task_config
-from worker.weights import (
+from worker.weights.model_files import (
     MEANING_SHA256,
     WeightsError,
     adapter_folder,
@@ -25,6 +24,7 @@ from worker.weights import (
     is_in_eight_bits,
     weights_sha256,
 )
+from worker.weights.task_config import TaskConfig, task_config
 
 BEHAVIOUR_FILE = Path(__file__).with_name("behaviour.json")
 """By part of the answer code, the digest of its outputs on the probe set. Written by `scripts/behaviour`."""

@@ -32,7 +32,7 @@ from worker.engine.network.model_loader import Networks
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.learned.task_config import TaskConfig, task_config
+from worker.weights.task_config import TaskConfig, task_config
 
 BUDGET_BYTES = 8 * GIB
 

@@ -19,12 +19,12 @@ from benchmarks.comparison.reference_decisions import decided_by
 from benchmarks.comparison.workload import QUERY, written_work
 from benchmarks.machine.token_counts import note_of
 from worker.engine.api import Decide, Reply, Request, Write
-from worker.engine.factory import load
 from worker.engine.prompting.tokenizer import load_chat
+from worker.engine_factory import load
 from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
-from worker.weights import adapter_folder, prepared_folder
+from worker.weights.model_files import adapter_folder, prepared_folder
 
 
 def correctness(card: Card) -> Found:

@@ -27,10 +27,10 @@ from worker.engine.batching.batched_engine import BatchedEngine
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.network.sentence_embeddings import Meaning, MeaningError
 from worker.entities.window_tagging import reading_requests
-from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
 from worker.pipeline import process
 from worker.telemetry.usage_meter import Meter
+from worker.weights.task_config import task_config
 
 _STARVED_BYTES = 1.5 * GIB
 """Beside the weights: some 9,000 cached tokens of Mistral's and a step."""

@@ -19,7 +19,7 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerF
 from models.settings import Settings
 from worker.engine.network.model_loader import Networks, beside
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.weights import nf4
+from worker.weights.model_files import nf4
 
 Form = Literal["nf4", "nf4 adapter"]
 """`adapter`: rank 16 on all linear layers, in bf16."""

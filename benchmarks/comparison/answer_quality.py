@@ -33,7 +33,7 @@ from training.evaluation.pipeline_runner import Asking
 from worker.engine.api import Engine
 from worker.entities.entity_task import PATTERNED
 from worker.entities.list_grounding import place, spread
-from worker.learned.task_config import task_config
+from worker.weights.task_config import task_config
 
 Answers = Callable[[Sequence[Asked]], list[Answer]]
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from models.settings import Settings
-from worker.weights import adapter_folder, prepared_folder
+from worker.weights.model_files import adapter_folder, prepared_folder
 
 
 def save_plain(settings: Settings, target: Path) -> Path:

@@ -19,9 +19,9 @@ from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.entity_task import ask_entities
-from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
 from worker.summary.summary_task import ask_summary
+from worker.weights.task_config import task_config
 
 QUERY = "What is the plan and follow-up?"
 SEARCH_QUESTION = (

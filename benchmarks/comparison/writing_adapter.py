@@ -38,7 +38,7 @@ from worker.engine.prompting.tokenizer import load_chat
 from worker.entities.entity_task import PATTERNED
 from worker.entities.list_grounding import Item
 from worker.note.sentence_splitter import sentences
-from worker.weights import prepared_folder
+from worker.weights.model_files import prepared_folder
 
 LISTED, SEARCHED = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
 SEARCHES = 2_500

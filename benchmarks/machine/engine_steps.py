@@ -32,11 +32,11 @@ from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.entities.entity_task import list_request
 from worker.entities.window_tagging import reading_requests
-from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
 from worker.telemetry.usage_meter import Meter
-from worker.weights import is_in_eight_bits, prepared_folder
+from worker.weights.model_files import is_in_eight_bits, prepared_folder
+from worker.weights.task_config import task_config
 
 NO_LIMIT = 1_000_000
 """Cached tokens that the scheduler may plan with: memory is not what is measured."""

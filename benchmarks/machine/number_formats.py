@@ -32,7 +32,7 @@ from worker.engine.network import int8_layers
 from worker.engine.network.linear import Product
 from worker.engine.network.model_loader import SAMPLE
 from worker.engine.network.smoothquant import smooth
-from worker.weights import nf4
+from worker.weights.model_files import nf4
 
 SHAPES = {"read_512": (1, 512), "write_1": (1, 1), "write_32": (32, 1)}
 

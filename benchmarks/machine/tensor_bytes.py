@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForCausalLM, MistralConfig, Mistral
 from transformers.quantizers.auto import AutoHfQuantizer
 from transformers.utils import logging as transformers_logging
 
-from worker.weights import nf4
+from worker.weights.model_files import nf4
 
 
 def stored_bytes(network: torch.nn.Module) -> int:
@@ -76,7 +76,7 @@ def quantized_matrix_bytes(inputs: int, outputs: int) -> int:
 
 
 def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]:
-    """Of a network with these sizes, saved in bf16 and loaded with `worker.weights.nf4()` on the CPU.
+    """Of a network with these sizes, saved in bf16 and loaded with `worker.weights.model_files.nf4()` on the CPU.
 
     Returns what its tensors take, and by how much the process grew. `rank`: with a LoRA adapter beside.
     """

@@ -33,8 +33,8 @@ from worker.engine.api import (
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.label_words import NOTHING
-from worker.learned.task_config import task_config
 from worker.pipeline import process
+from worker.weights.task_config import task_config
 
 WRITTEN_TOKENS = 40
 """Of one written answer where nothing is really written: two short sentences. An assumption, and said so."""

@@ -15,9 +15,9 @@ from models.outcomes import Finished
 from models.settings import Settings
 from worker.engine.api import Compare, Written
 from worker.engine.network.local_engine import load
-from worker.learned.task_config import task_config
 from worker.pipeline import process
 from worker.search.query_intents import ways_to_ask
+from worker.weights.task_config import task_config
 
 
 class Ours:

@@ -24,14 +24,14 @@ from producer.sources.sources import open_sources
 from producer.submission.questions import questions_for
 from worker.engine.api import Compare, Decide, Request
 from worker.engine.prompting.chat_template import Chat
+from worker.engine.task_coroutine import Conversation
 from worker.entities.entity_task import ask_entities
-from worker.learned.task_config import TaskConfig, task_config
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import question_under
 from worker.privacy.surrogates import Disguise
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
-from worker.task_coroutine import Conversation
+from worker.weights.task_config import TaskConfig, task_config
 
 
 def show_prompts(

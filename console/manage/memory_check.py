@@ -18,7 +18,7 @@ from worker.engine.memory.device import DeviceFacts, free_ram_bytes
 from worker.engine.memory.memory_plan import GIB, DoesNotFitError, MemoryPlan
 from worker.engine.memory.model_shape import UnknownShapeError
 from worker.engine.memory.plan_from_settings import plan_by_name, window_tokens
-from worker.weights import WeightsError
+from worker.weights.model_files import WeightsError
 
 
 def check_memory(settings: Settings) -> Check:

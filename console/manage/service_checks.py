@@ -12,7 +12,7 @@ from console.terminal.terminal import human_bytes, typed
 from models.migrations import schema_version
 from models.security.open_database import opened_database
 from models.settings import Settings
-from worker.weights import EMBEDDED, is_prepared, prepared_folder, weights_sha256
+from worker.weights.model_files import EMBEDDED, is_prepared, prepared_folder, weights_sha256
 
 
 def check_database(settings: Settings) -> Check:

@@ -17,8 +17,8 @@ from models.errors import NotemillError
 from models.jobs import Serving
 from models.settings import Settings, load_settings
 from worker.recipe import serving
-from worker.weights import EMBEDDED, is_prepared, prepared_folder
-from worker.weights import prepare as prepare_weights
+from worker.weights.model_files import EMBEDDED, is_prepared, prepared_folder
+from worker.weights.model_files import prepare as prepare_weights
 
 
 class PreparationError(NotemillError):

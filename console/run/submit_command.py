@@ -14,7 +14,7 @@ from console.terminal.progress_bar import voice
 from console.terminal.terminal import count_of, typed
 from models.settings import Settings, load_settings
 from producer import Progress, Submitted
-from worker.weights import is_prepared
+from worker.weights.model_files import is_prepared
 
 
 def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:

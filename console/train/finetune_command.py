@@ -19,7 +19,7 @@ from training.finetune.training_memory import TrainingPlan, gib, plan_training
 from training.finetune.training_recipe import Recipe, load_recipe
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.memory.model_shape import CONFIGS, Shape, shape_of_folder
-from worker.weights import is_prepared, prepared_folder
+from worker.weights.model_files import is_prepared, prepared_folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from console.terminal.terminal import stdout
 from models.errors import UsageError
 from models.security.training_provenance import remember_folder
 from models.settings import load_settings
-from worker.learned.lexicon import FILE
+from worker.weights.lexicon import FILE
 
 
 def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json: bool) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from console.terminal.terminal import stderr, stdout
 from models.security.training_provenance import remember_folder
 from models.settings import load_settings
-from worker.weights import prepared_folder
+from worker.weights.model_files import prepared_folder
 
 if TYPE_CHECKING:
     from training.finetune.gguf_files import FileType

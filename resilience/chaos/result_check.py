@@ -20,8 +20,8 @@ from resilience.chaos.chaos_notes import SEARCHES, is_poison, text_of
 from resilience.chaos.places import Chunk
 from resilience.chaos.test_bed import Stage
 from worker.engine.api import Engine
-from worker.learned.task_config import TaskConfig, task_config
 from worker.pipeline import process
+from worker.weights.task_config import TaskConfig, task_config
 
 _SCORE_TOLERANCE = 5e-3
 """Of the real network, whose bf16 products differ in the last bits with what is computed beside them."""

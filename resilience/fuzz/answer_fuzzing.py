@@ -26,9 +26,9 @@ from models.store.answer_validation import check_finished
 from models.store.store import Store
 from resilience.fuzz.input_check import Target
 from resilience.fuzz.random_engine import PIECES, Erratic
-from worker.learned.ranking_model import SearchJoin
-from worker.learned.task_config import TaskConfig
 from worker.pipeline import process
+from worker.weights.ranking_model import SearchJoin
+from worker.weights.task_config import TaskConfig
 
 LABELS = load_labels(None)
 QUESTIONS = (

@@ -23,7 +23,7 @@ from resilience.chaos.deterministic_engine import ChaosEngine
 from resilience.chaos.fault_api import NotNowError
 from resilience.chaos.result_check import Verdict, _expected, _judge_one
 from resilience.chaos.test_bed import Stage
-from worker.learned.task_config import task_config
+from worker.weights.task_config import task_config
 
 if TYPE_CHECKING:
     from redis_server import RedisServer

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from models.answers import Task
-from worker.learned.ranking_model import SearchJoin
-from worker.learned.task_config import TaskConfig
+from worker.weights.ranking_model import SearchJoin
+from worker.weights.task_config import TaskConfig
 
 CONFIG = TaskConfig(
     adapted_tasks=frozenset({Task.ENTITIES}),

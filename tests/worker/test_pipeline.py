@@ -14,9 +14,9 @@ from models.outcomes import Failed, Finished, Reason
 from models.settings import Settings
 from worker.engine.api import Refusal
 from worker.engine.network.local_engine import load
-from worker.learned.task_config import task_config
 from worker.note.char_ranges import covers
 from worker.pipeline import process
+from worker.weights.task_config import task_config
 
 NOTE = (
     "CHIEF COMPLAINT:  Chest pain.\r\n\r\nHISTORY:  The patient was given aspirin 81 mg p.o. daily. "

@@ -15,9 +15,9 @@ from models.jobs import recipe_for
 from models.labels import Label, load_labels
 from models.settings import Settings
 from worker import recipe
-from worker.learned.task_config import task_config
 from worker.recipe import serving
-from worker.weights import WeightsError
+from worker.weights.model_files import WeightsError
+from worker.weights.task_config import task_config
 
 
 @pytest.fixture(scope="module")

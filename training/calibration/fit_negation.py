@@ -14,9 +14,9 @@ from training.examples.gold_assertions import assertion_of, is_told
 from worker.engine.api import Engine
 from worker.entities.entity_task import held_by_rules
 from worker.entities.window_tagging import Mention, denied_read, reading_requests
-from worker.learned.negation_model import ASKED, DenialJoin
-from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
+from worker.weights.negation_model import ASKED, DenialJoin
+from worker.weights.task_config import TaskConfig
 
 
 def fit_denials(records: Sequence[Record], engine: Engine, config: TaskConfig) -> DenialJoin | None:

@@ -26,12 +26,12 @@ from training.evaluation.metrics import ranking_metrics
 from training.examples.section_examples import notes_of_parts, section_examples
 from training.examples.task_examples import Example, search_examples
 from worker.engine.api import Engine, Reply, Request
-from worker.engine.factory import load
-from worker.learned.ranking_model import Clues, JoinWeights, SearchJoin
-from worker.learned.task_config import TaskConfig, task_config
+from worker.engine_factory import load
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
 from worker.search.search_task import clues, clues_of
+from worker.weights.ranking_model import Clues, JoinWeights, SearchJoin
+from worker.weights.task_config import TaskConfig, task_config
 
 _WINDOW_CHARACTERS = 1_300
 _NOTES_OF_PARTS = 25

@@ -19,8 +19,8 @@ from models.security.training_provenance import read_trained_on, write_trained_o
 from training.calibration.word_statistics import Named, ending_odds, word_odds
 from training.data.provenance_digests import digests_of
 from training.evaluation.evaluation_data import KNOWN_NAMES, Record, read_records
-from worker.learned.lexicon import FILE, Lexicon, key_of
 from worker.note.word_tokens import Pieces, Stretch
+from worker.weights.lexicon import FILE, Lexicon, key_of
 
 _LEAST_SHARE = 0.5
 """Of a name's occurrences, with half a mention and one occurrence more that nobody saw."""

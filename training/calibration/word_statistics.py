@@ -9,8 +9,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from worker.learned.lexicon import WordOdds, endings_of, hash_of
 from worker.note.word_tokens import Pieces, Stretch
+from worker.weights.lexicon import WordOdds, endings_of, hash_of
 
 Named = tuple[str, Pieces, Sequence[Stretch]]
 """A text, its pieces, and what is marked in it."""

@@ -25,8 +25,8 @@ from training.evaluation.pipeline_runner import Asking
 from training.examples.gold_assertions import assertion_of, is_told
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, denied_read, reading_requests
-from worker.learned.negation_model import ASKED
 from worker.note.parsed_note import Note
+from worker.weights.negation_model import ASKED
 
 _FACETS = {
     "negation": Assertion.NEGATED,

@@ -21,8 +21,8 @@ from training.evaluation.baselines import registry as baselines
 from training.evaluation.evaluation_data import DataError, Half, Record, file_of, parsed_map, read_records
 from training.evaluation.evaluation_result import Result
 from training.evaluation.pipeline_runner import Asking
-from worker.engine.factory import LoadEngine, load
-from worker.learned.task_config import task_config
+from worker.engine_factory import LoadEngine, load
+from worker.weights.task_config import task_config
 
 TaskName = Literal["entities", "assertion", "links", "search", "summary"]
 TASKS = get_args(TaskName)

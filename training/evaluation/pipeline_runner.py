@@ -15,8 +15,8 @@ from models.jobs import Job, Question, Work
 from models.labels import Label
 from models.outcomes import Finished, Outcome
 from worker.engine.api import Engine
-from worker.learned.task_config import TaskConfig
 from worker.pipeline import process
+from worker.weights.task_config import TaskConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ from worker.engine.api import Choice, Decide
 from worker.engine.prompting.label_words import SEARCH_WORDS, MarkedLabel
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.window_tagging import reading_request
-from worker.learned.negation_model import ASKED
 from worker.note.sentence_splitter import sentences
+from worker.weights.negation_model import ASKED
 
 LABELS_OF = {
     "maccrobat": {

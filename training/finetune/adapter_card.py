@@ -10,7 +10,7 @@ from typing import Any
 
 from training.finetune.training_loop import Progress
 from training.finetune.training_recipe import Recipe
-from worker.learned.lexicon import FILE as LEXICON
+from worker.weights.lexicon import FILE as LEXICON
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:

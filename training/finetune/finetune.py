@@ -29,7 +29,7 @@ from training.finetune.lora_model import optimizer_of, save_adapter, trainable
 from training.finetune.training_loop import Progress, Run, train
 from training.finetune.training_recipe import Recipe
 from worker.engine.prompting.tokenizer import load_chat
-from worker.weights import prepared_folder, weights_sha256
+from worker.weights.model_files import prepared_folder, weights_sha256
 
 
 @dataclass(frozen=True, kw_only=True)

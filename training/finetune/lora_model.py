@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from training.finetune import document_attention
 from training.finetune.training_recipe import Recipe, RecipeError
-from worker.weights import nf4
+from worker.weights.model_files import nf4
 
 
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from worker.engine.prompting.label_words import MarkedLabel
 from worker.entities.mention_scores import Evidence
-from worker.learned.lexicon import Lexicon
 from worker.note.word_boundaries import is_boundary
 from worker.note.word_tokens import Stretch
+from worker.weights.lexicon import Lexicon
 
 _FORBIDDEN = np.float32(-1e9)
 _EMPTY = Lexicon()

@@ -14,15 +14,15 @@ from models.outcomes import Reason
 from worker.engine.api import Reply, Write, Written
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.prompt_templates import prompt
+from worker.engine.task_coroutine import Answered, Conversation, UnansweredError
 from worker.entities.assertion_rules import assertions, foremost
 from worker.entities.attribute_linking import with_attributes
 from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.list_grounding import Item, place, spread
 from worker.entities.window_tagging import Mention, mentions_read, reading_requests
-from worker.learned.negation_model import DenialJoin
-from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
-from worker.task_coroutine import Answered, Conversation, UnansweredError
+from worker.weights.negation_model import DenialJoin
+from worker.weights.task_config import TaskConfig
 
 LIST_ITEMS = 16
 """The most that a list may name of one label in one window."""

@@ -1,6 +1,6 @@
 """What speaks for a stretch of a note being a mention, and how much, in log odds: they add up.
 
-The network's scores come first. What it does not know well is added: names (`worker/learned/lexicon.py`), that the
+The network's scores come first. What it does not know well is added: names (`worker/weights/lexicon.py`), that the
 same words mean the same throughout a note, and which words stand at a mention's border. Arrays are [tokens,
 states]: state 0 is nothing, 2k+1 the start of label k, 2k+2 its inside. No torch.
 """
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.entities.repeated_mentions import recurring
-from worker.learned.lexicon import Lexicon
 from worker.note.word_boundaries import is_whole
 from worker.note.word_tokens import Pieces, Stretch
+from worker.weights.lexicon import Lexicon
 
 _LEAST = -30.0
 """Log probabilities are not below this, so that odds are numbers even where an engine rules words out."""

@@ -25,10 +25,10 @@ from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.bio_decoding import decide_marks
 from worker.entities.drug_names import names_in
 from worker.entities.false_positive_filter import meant_label, name_of
-from worker.learned.negation_model import ASKED
-from worker.learned.task_config import TaskConfig
 from worker.note.parsed_note import Note
 from worker.note.windows import Window
+from worker.weights.negation_model import ASKED
+from worker.weights.task_config import TaskConfig
 
 _LOG_PROBABILITIES = (-14.0, -1e-6)
 """Between them odds are numbers."""

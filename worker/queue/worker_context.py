@@ -13,13 +13,13 @@ from models.jobs import Serving, Work
 from models.settings import Settings
 from models.store.store import Store
 from worker.engine.api import Engine
-from worker.learned.task_config import TaskConfig, task_config
 from worker.queue.document_tracing import WorkerTraces
 from worker.queue.group_commit import Ledger
 from worker.queue.shutdown import Stopping
 from worker.telemetry.outcome_counters import Tally
 from worker.telemetry.usage_accounting import Accounts
 from worker.telemetry.usage_meter import Meter
+from worker.weights.task_config import TaskConfig, task_config
 
 _LOOK_UP_SECONDS = 0.2
 

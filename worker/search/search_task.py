@@ -15,6 +15,7 @@ from models.answers import Passage, SearchAnswer, Span, Task
 from worker.engine.api import Choice, Compare, Compared, Decide, Reply, Request
 from worker.engine.prompting.label_words import SEARCH_WORDS
 from worker.engine.prompting.prompt_templates import prompt
+from worker.engine.task_coroutine import Answered, Conversation
 from worker.entities.window_tagging import (
     kinds_read,
     mentions_read,
@@ -22,15 +23,14 @@ from worker.entities.window_tagging import (
     sentence_ends,
     sentence_probabilities,
 )
-from worker.learned.ranking_model import Clues, JoinWeights
-from worker.learned.task_config import TaskConfig
 from worker.note.abbreviations import abbreviations
 from worker.note.parsed_note import Note
 from worker.note.section_headings import kinds_named
 from worker.note.stemming import content_stems
 from worker.search.lexical_similarity import shares_of_words
 from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
-from worker.task_coroutine import Answered, Conversation
+from worker.weights.ranking_model import Clues, JoinWeights
+from worker.weights.task_config import TaskConfig
 
 _NAMED_SHARE = 0.25
 """A query is in the note's own words where some sentence has this part of it: "What happened?" never is."""

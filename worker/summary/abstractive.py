@@ -12,10 +12,10 @@ from models.outcomes import Reason
 from worker.engine.api import Reply, Request, Write, Written
 from worker.engine.output_formats import LineOf, Prose
 from worker.engine.prompting.prompt_templates import prompt
+from worker.engine.task_coroutine import UnansweredError
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
 from worker.summary.faithfulness import Evidence, check_against, evidence_of
-from worker.task_coroutine import UnansweredError
 
 SECTIONS = {
     "Problems": "What are the patient's problems and diagnoses?",

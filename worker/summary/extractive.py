@@ -14,7 +14,6 @@ from models.labels import Label
 from worker.engine.api import Reply, Request
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
-from worker.learned.task_config import TaskConfig
 from worker.note.dialogue import Said, exchanges, is_asked
 from worker.note.parsed_note import Note
 from worker.search.search_task import joined_scores
@@ -28,6 +27,7 @@ from worker.summary.stated_diagnoses import (
     stated_problems,
     stated_well,
 )
+from worker.weights.task_config import TaskConfig
 
 _FOLLOW_UP_WORDS = "plan follow-up followup return appointment continue recheck clinic discharged"
 _FOLLOWING_UP = re.compile(

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
-from worker.learned.task_config import TaskConfig
+from worker.engine.task_coroutine import Answered, Conversation
 from worker.note.parsed_note import Note
 from worker.summary.abstractive import write
 from worker.summary.extractive import choose
-from worker.task_coroutine import Answered, Conversation
+from worker.weights.task_config import TaskConfig
 
 
 def ask_summary(note: Note, max_words: int, config: TaskConfig) -> Conversation:

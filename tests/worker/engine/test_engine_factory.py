@@ -5,7 +5,7 @@ import gc
 import pytest
 
 from models.settings import Settings
-from worker.engine import factory
+from worker import engine_factory as factory
 from worker.engine.http import http_engine
 
 

@@ -23,7 +23,7 @@ from worker.engine.memory.model_shape import (
     shape_of_folder,
 )
 from worker.engine.memory.plan_from_settings import plan_by_name, plan_memory
-from worker.weights import nf4
+from worker.weights.model_files import nf4
 
 MISTRAL = Shape.of(MISTRAL_7B)
 TINY_MISTRAL = MISTRAL_7B | {

@@ -10,9 +10,9 @@ import pytest
 from tiny import write_tiny_weights
 
 from models.settings import Settings
-from worker import weights
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.weights import (
+from worker.weights import model_files as weights
+from worker.weights.model_files import (
     WeightsError,
     adapter_folder,
     is_prepared,

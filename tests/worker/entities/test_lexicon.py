@@ -18,8 +18,8 @@ from models.security.training_provenance import read_trained_on
 from training.calibration.lexicon_builder import add_lexicon, learn, merged
 from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decide_marks
-from worker.learned.lexicon import FILE, Known, Lexicon, WordOdds, key_of
 from worker.note.word_tokens import Pieces
+from worker.weights.lexicon import FILE, Known, Lexicon, WordOdds, key_of
 
 if TYPE_CHECKING:
     from commands import Notemill

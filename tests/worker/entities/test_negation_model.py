@@ -19,8 +19,8 @@ from worker.engine.api import Decide, Decided, Reply, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, denied_read, mentions_read, reading_requests
-from worker.learned.negation_model import ASKED, DenialJoin
 from worker.note.parsed_note import Note
+from worker.weights.negation_model import ASKED, DenialJoin
 
 JOIN = DenialJoin(bias=-3.0, rules=5.0, network=1.0)
 NEGATED, PRESENT = Assertion.NEGATED, Assertion.PRESENT

@@ -28,10 +28,10 @@ from resilience.fuzz.random_engine import Erratic
 from worker.engine.api import Reply, Request, Write, Written
 from worker.engine.http.http_client import Server
 from worker.engine.http.http_engine import load
-from worker.learned.task_config import task_config as ways_of
 from worker.pipeline import process
 from worker.privacy.surrogates import Disguise
 from worker.recipe import serving
+from worker.weights.task_config import task_config as ways_of
 
 pytest_plugins = ("commands", "servers")
 NOTE = (

@@ -7,9 +7,9 @@ import pytest
 from models.answers import Span
 from worker.engine.network.sentence_embeddings import Meaning
 from worker.entities.window_tagging import Mention
-from worker.learned.ranking_model import JoinWeights, SearchJoin
 from worker.note.parsed_note import Note
 from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
+from worker.weights.ranking_model import JoinWeights, SearchJoin
 
 TEXT = "She takes aspirin daily. The x-ray was clear. Come back in two weeks."
 

@@ -10,7 +10,7 @@ import pytest
 from models.errors import UsageError
 from models.settings import Settings
 from training.calibration.fit_ranking import Queried, asked_of, fit, join, measured
-from worker.learned.ranking_model import Clues
+from worker.weights.ranking_model import Clues
 
 COLUMN = {name: place for place, name in enumerate(Clues._fields)}
 

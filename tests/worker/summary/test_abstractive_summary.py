@@ -17,9 +17,9 @@ from training.finetune.curriculum import Curriculum
 from training.finetune.training_recipe import load_recipe
 from worker.engine.api import Write
 from worker.engine.prompting.chat_template import Chat
-from worker.learned.task_config import task_config
 from worker.note.parsed_note import Note
 from worker.summary.summary_task import ask_summary
+from worker.weights.task_config import task_config
 
 LONG = "He takes aspirin every day. He has no fever. " * 30
 CONVERSATION = {"kind": "conversation", "turns": [["human", "What is gout?"], ["assistant", "A disease."]]}

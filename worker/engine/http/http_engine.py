@@ -35,7 +35,7 @@ from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.token_positions import places_of
 from worker.engine.prompting.tokenizer import load_chat
 from worker.telemetry.usage_meter import Meter
-from worker.weights import prepared_folder
+from worker.weights.model_files import prepared_folder
 
 _CLOSED = Refusal("crashed", "the engine was closed")
 

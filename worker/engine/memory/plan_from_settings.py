@@ -12,7 +12,7 @@ from worker.engine.memory.device import DeviceFacts
 from worker.engine.memory.footprint import Adapter, bf16_bytes, eight_bits_bytes
 from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cpu, plan_on_cuda
 from worker.engine.memory.model_shape import CONFIGS, Shape, shape_of_folder
-from worker.weights import adapter_folder, is_prepared, prepared_folder
+from worker.weights.model_files import adapter_folder, is_prepared, prepared_folder
 
 ASSUMED_RANK = 16
 """Of an adapter that is not there yet: that of those we train."""

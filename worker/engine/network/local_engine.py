@@ -17,9 +17,9 @@ from worker.engine.network.sentence_embeddings import Meaning
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.learned.task_config import task_config
 from worker.telemetry.usage_meter import Meter
-from worker.weights import prepared_folder
+from worker.weights.model_files import prepared_folder
+from worker.weights.task_config import task_config
 
 
 def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:

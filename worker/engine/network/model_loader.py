@@ -16,7 +16,7 @@ from worker.engine.network.checkpoint_reader import read_saved
 from worker.engine.network.fused_layers import can_fuse, fuse
 from worker.engine.network.smoothquant import smooth
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.weights import adapter_folder, is_in_eight_bits, nf4, ready_folder
+from worker.weights.model_files import adapter_folder, is_in_eight_bits, nf4, ready_folder
 
 PLAIN, ADAPTED = "plain", "adapted"
 SAMPLE = Path(__file__).with_name("calibration_note.txt")

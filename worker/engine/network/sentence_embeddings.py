@@ -22,7 +22,7 @@ from models.errors import NotemillError
 from worker.engine.network.checkpoint_reader import read_saved
 from worker.engine.network.cpu_threads import of_one_core
 from worker.engine.network.linear import has_bf16
-from worker.weights import MEANING_SHA256
+from worker.weights.model_files import MEANING_SHA256
 
 _LONGEST_TOKENS = 256
 """As in the weights' own sentence_bert_config.json."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from models.settings import Settings
 from worker.engine.prompting.chat_template import Chat
-from worker.weights import WeightsError, prepared_folder
+from worker.weights.model_files import WeightsError, prepared_folder
 
 
 def load_tokenizer(settings: Settings) -> Any:

@@ -14,10 +14,10 @@ from typing import Any
 from models.answers import Task
 from models.labels import Label
 from models.settings import Settings
-from worker.weights import WeightsError, adapter_folder
-from worker.learned.lexicon import Lexicon
-from worker.learned.negation_model import DenialJoin
-from worker.learned.ranking_model import SearchJoin
+from worker.weights.lexicon import Lexicon
+from worker.weights.model_files import WeightsError, adapter_folder
+from worker.weights.negation_model import DenialJoin
+from worker.weights.ranking_model import SearchJoin
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ def adapter_folder(settings: Settings) -> Path | None:
     if settings.adapter == "none":
         return None
     if settings.adapter == "auto":
-        own = Path(__file__).with_name("adapters") / settings.weights
+        own = Path(__file__).parents[1] / "adapters" / settings.weights
         return own if not _is_path(settings.weights) and own.is_dir() else None
     folder = Path(settings.adapter).expanduser()
     if not (folder / "adapter_config.json").is_file():
