@@ -1,6 +1,6 @@
 """What answering costs: seconds by activity and tokens by kind, added up over any number of workers.
 
-Only numbers: who measures is `worker.telemetry.usage_meter`, which run pays is `models.store.usage_charging`.
+Only numbers: who measures is `worker.telemetry.usage_meter`, which run pays is `models.store.usage`.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from console.terminal.progress_bar import Voice, pace_words
 from console.terminal.throughput import Pace
 from models.jobs import Serving
 from models.progress import RunProgress
+from models.queries.nightly_runs import Owed
 from models.settings import Settings
-from models.store.nights import Owed
 from producer.submission.background_publisher import Bell
 
 _SECONDS_BETWEEN_LOOKS = 0.3

@@ -12,8 +12,9 @@ from console.nightly.plan_file import Plan
 from console.terminal.opened_database import Database
 from models.documents import Document, Refused
 from models.errors import UsageError
+from models.queries.nightly_runs import Night, files_known, left_of
 from models.settings import Settings
-from models.store.nights import FileState, Night, files_known, left_of
+from models.store.nightly_runs import FileState
 from producer.records.columns import ColumnChoice
 from producer.records.table_presets import preset_named
 from producer.sources.changed_files import ChangedFiles

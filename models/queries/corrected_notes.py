@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Connection, Engine, Row, func, select
 
 from models.answers import Task
-from models.corrections import Verdict, with_verdicts
+from models.corrections import Correction, Mention, Verdict, with_verdicts
 from models.jobs import JobStatus
 from models.queries import results
 from models.schema.correction_tables import CorrectionRow
 from models.schema.database import reading
 from models.schema.tables import DocumentRow, TextRow
-from models.store import correction_rows
 
 
 def annotated_notes(engine: Engine) -> Iterator[dict[str, Any]]:
@@ -37,7 +36,7 @@ def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any
     columns = select(DocumentRow.external_id, TextRow.text).where(DocumentRow.id == document_id)
     with reading(engine) as connection:
         note = connection.execute(columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)).one()
-        corrections = correction_rows.of_text(connection, text_sha256)
+        corrections = of_text(connection, text_sha256)
     answers = results.stream(engine, results.of_document(document_id, None))
     newest: list[dict[str, Any]] = next(
         (
@@ -63,3 +62,23 @@ def _entity(one: dict[str, Any], text: str) -> dict[str, Any]:
     start, end = one["start"], one["end"]
     named = {name: one[name] for name in ("label", "assertion", "verdict")}
     return {"start": start, "end": end, "text": text[start:end], **named}
+
+
+def of_text(connection: Connection, text_sha256: str) -> list[Correction]:
+    """All corrections of one text, in the order of the note."""
+    of_one = CorrectionRow.text_sha256 == text_sha256
+    chosen = select(CorrectionRow.__table__).where(of_one).order_by(CorrectionRow.span_start)
+    return [_correction(row) for row in connection.execute(chosen)]
+
+
+def _correction(row: Row[Any]) -> Correction:
+    return Correction(
+        verdict=row.verdict,
+        found=Mention(row.found_start, row.found_end, row.found_label),
+        start=row.span_start,
+        end=row.span_end,
+        label=row.label,
+        assertion=row.assertion,
+        corrected_by=row.corrected_by,
+        corrected_at=row.corrected_at,
+    )

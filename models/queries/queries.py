@@ -29,9 +29,8 @@ from models.schema.tables import (
     ServingRow,
     TextRow,
 )
-from models.store import correction_rows, usage_charging
 from models.store.claims import has_suspicion, is_owed, is_served_by
-from models.usage import Charged
+from models.usage import NAMES, Charged, Spent
 
 
 class Queries:
@@ -66,11 +65,13 @@ class Queries:
 
     def charged(self, run_id: int) -> Charged:
         """What workers have spent on one run. Raises UsageError where there is no such run."""
+        columns = RunRow.__table__.c
+        statement = select(columns.spent_at, *(columns[name] for name in NAMES)).where(columns.id == run_id)
         with reading(self._engine) as connection:
-            found = usage_charging.charged(connection, run_id)
-        if found is None:
+            row = connection.execute(statement).mappings().one_or_none()
+        if row is None:
             raise _no_run(run_id)
-        return found
+        return Charged(Spent(**{name: row[name] for name in NAMES}), row["spent_at"])
 
     def traceparent_of(self, job_ids: Sequence[int]) -> str | None:
         """Of the newest run that asked for one of these jobs and is traced; none where none is."""
@@ -150,7 +151,7 @@ class Queries:
     def corrections_of(self, text_sha256: str) -> list[Correction]:
         """What people said of the mentions of one text, in the order of the note."""
         with reading(self._engine) as connection:
-            return correction_rows.of_text(connection, text_sha256)
+            return corrected_notes.of_text(connection, text_sha256)
 
     def annotated_notes(self) -> Iterator[dict[str, Any]]:
         """One record a corrected note, to train on."""

@@ -1,22 +1,46 @@
-"""What nobody wants any more: jobs whose every run is cancelled.
+"""Cancellation: runs, and the pending jobs that no other run waits for.
 
-A job is shared by the runs that asked for it, so cancelling a run takes back only what no other run
-waits for. Registration and cancelling must not overlap: a job about to be wanted looks unwanted.
+Several runs share a job, so cancelling one run cancels only the jobs that no other run asked for.
+Registration and cancellation must not overlap: a job that is about to be asked for looks unwanted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlalchemy import ColumnElement, Connection, exists, func, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, exists, func, select, update
 
 from models.errors import UsageError
 from models.jobs import JobStatus
+from models.schema.database import writing
 from models.schema.database_clock import utc_now
 from models.schema.tables import JobRow, RunJobRow, RunRow
+from models.security import audit_trail
+from models.security.audit_trail import Action
 
 _LOCK_NUMBER = 0x6E6F7465
 """Of the advisory lock on PostgreSQL, any constant; on SQLite there is one writer anyway."""
+
+
+class CancellationWrites:
+    """Cancels runs; part of `Store`."""
+
+    _engine: Engine
+    _actor: str
+
+    def cancel(self, run_id: int) -> int:
+        """Cancels the run's pending jobs that no other run waits for; returns their number. Running jobs
+        finish, and their answers stay. Raises UsageError where there is no such run."""
+        cancelled = update(RunRow).where(RunRow.id == run_id).values(cancelled_at=utc_now())
+        of_run = select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)
+        with writing(self._engine) as connection:
+            hold_registration(connection)
+            if connection.execute(cancelled).rowcount == 0:
+                raise UsageError(f"there is no run {run_id}: `notemill status` lists the runs.")
+            jobs = _cancel_jobs(connection, JobRow.id.in_(of_run))
+            subject = {"run": run_id, "jobs": jobs}
+            audit_trail.append(connection, Action.CANCEL, subject, actor=self._actor)
+        return jobs
 
 
 def hold_registration(connection: Connection) -> None:
@@ -33,16 +57,6 @@ def is_wanted() -> ColumnElement[bool]:
     return exists().where(
         RunJobRow.job_id == JobRow.id, RunRow.id == RunJobRow.run_id, RunRow.cancelled_at.is_(None)
     )
-
-
-def cancel(connection: Connection, run_id: int) -> int:
-    """See Store.cancel."""
-    hold_registration(connection)
-    marked = connection.execute(update(RunRow).where(RunRow.id == run_id).values(cancelled_at=utc_now()))
-    if marked.rowcount == 0:
-        raise UsageError(f"there is no run {run_id}: `notemill status` lists the runs.")
-    of_run = select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)
-    return _cancel_jobs(connection, JobRow.id.in_(of_run))
 
 
 def cancel_unwanted(connection: Connection, job_ids: Sequence[int]) -> int:

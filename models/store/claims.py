@@ -1,6 +1,6 @@
-"""Claims: what is owed, and who takes it to work on. What becomes of a claim is in `models.store.leases`.
+"""Claims: which jobs are owed, and which worker takes them. `models.store.leases` renews and ends claims.
 
-Functions on an open transaction; `models.store.store` opens it. All times are the database's.
+All times are the database's.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
+    Engine,
     Float,
     Row,
     Select,
@@ -31,6 +32,7 @@ from models.jobs import Job, JobStatus, Question, Work
 from models.labels import Label
 from models.outcomes import Reason
 from models.schema.bulk_statements import insert_each, is_among
+from models.schema.database import writing
 from models.schema.database_clock import epoch_now, utc_now
 from models.schema.tables import (
     IS_SUSPECT,
@@ -45,6 +47,43 @@ from models.schema.tables import (
 )
 from models.store.cancellation import cancel_unwanted, is_wanted
 from models.store.leases import NOT_RUNNING, end_attempts, failed, to_pending
+
+
+class ClaimWrites:
+    """A worker takes owed jobs; part of `Store`."""
+
+    _engine: Engine
+
+    def claim(
+        self,
+        document_ids: Sequence[int],
+        *,
+        worker: str,
+        serving_id: str,
+        lease_seconds: float,
+        max_kills: int,
+        is_suspect: bool | None = None,
+    ) -> list[Work | None]:
+        """For each document the jobs owed on its text that the announced serving can answer. None where there
+        are no such jobs, or an earlier one of these documents has the same text.
+
+        The jobs are this worker's until the lease ends without `renew`. A job that `max_kills` workers died
+        on fails (`killed_worker`); a job whose every run was cancelled is cancelled.
+        `is_suspect`: only jobs with an earlier claim that did not end, or only jobs without one. `worker`
+        names one process for its lifetime, not a machine.
+        """
+        with writing(self._engine) as connection:
+            shas = _text_of_documents(connection, document_ids)
+            of_texts = {"shas": list(shas), "serving_id": serving_id}
+            owed = connection.execute(owed_jobs(is_suspect), of_texts).all()
+            expired = [row.id for row in owed if row.status == JobStatus.RUNNING]
+            end_attempts(connection, expired, AttemptEnd.LEASE_EXPIRED)
+            unwanted = _cancelled(connection, [row.id for row in owed if not row.is_wanted])
+            exhausted = {row.id for row in owed if _kills(row) >= max_kills}
+            _fail(connection, exhausted, max_kills)
+            taken = [row for row in owed if row.id not in unwanted | exhausted]
+            work = _take(connection, taken, shas, worker, lease_seconds) if taken else {}
+        return [work.pop(document_id, None) for document_id in document_ids]
 
 
 def is_owed() -> ColumnElement[bool]:
@@ -67,31 +106,6 @@ def is_served_by(serving_id: str | BindParameter[str]) -> ColumnElement[bool]:
     """Of a row of jobs: the serving, once announced, answers under its recipe."""
     bases = select(ServingBaseRow.base_id).where(ServingBaseRow.serving_id == serving_id)
     return JobRow.recipe_id.in_(select(RecipeRow.id).where(RecipeRow.base_id.in_(bases)))
-
-
-def claim(
-    connection: Connection,
-    document_ids: Sequence[int],
-    *,
-    worker: str,
-    serving_id: str,
-    lease_seconds: float,
-    max_kills: int,
-    is_suspect: bool | None,
-) -> list[Work | None]:
-    """See Store.claim."""
-    shas = _text_of_documents(connection, document_ids)
-    of_texts = {"shas": list(shas), "serving_id": serving_id}
-    owed = connection.execute(owed_jobs(is_suspect), of_texts).all()
-    end_attempts(
-        connection, [row.id for row in owed if row.status == JobStatus.RUNNING], AttemptEnd.LEASE_EXPIRED
-    )
-    unwanted = _cancelled(connection, [row.id for row in owed if not row.is_wanted])
-    exhausted = {row.id for row in owed if _kills(row) >= max_kills}
-    _fail(connection, exhausted, max_kills)
-    taken = [row for row in owed if row.id not in unwanted | exhausted]
-    work = _take(connection, taken, shas, worker, lease_seconds) if taken else {}
-    return [work.pop(document_id, None) for document_id in document_ids]
 
 
 def _text_of_documents(connection: Connection, document_ids: Sequence[int]) -> dict[str, int]:

@@ -1,21 +1,21 @@
-"""Erasure: documents with everything that hangs on them, some hundreds in a transaction.
+"""Erasure: documents with their jobs and answers, some hundreds in a transaction.
 
-Functions on an open transaction; `models.store.store` opens it. That the bytes are gone from the files too is
-the business of `models.security.secure_overwrite`.
+`models.security.secure_overwrite` removes the deleted bytes from the database's files.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, exists, func, select, text
+from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, exists, func, select, text
 from sqlalchemy.orm import aliased
 
 from models.schema import answer_tables
+from models.schema.database import writing
 from models.schema.tables import Base, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 from models.security import audit_trail
 from models.store.cancellation import hold_registration
@@ -69,8 +69,33 @@ class Erased:
         )
 
 
-def erase(connection: Connection, erasure: Erasure, limit: int, actor: str) -> Erased:
-    """See Store.erase."""
+class ErasureWrites:
+    """Erases documents; part of `Store`."""
+
+    _engine: Engine
+    _actor: str
+
+    def erase(
+        self, erasure: Erasure, *, limit: int = 500, before_commit: Callable[[Erased], None] = lambda _: None
+    ) -> Erased:
+        """Deletes at most `limit` documents with their jobs and answers, texts that no other document has,
+        and runs of which nothing is left, and adds a row to the audit trail. Call it until it deletes
+        nothing. A worker that holds a claim on one of the jobs finds it gone and stores nothing."""
+        with writing(self._engine) as connection:
+            erased = _erase(connection, erasure, limit)
+            if erased.rows:
+                subject = {
+                    "by": erasure.kind,
+                    "documents": list(erased.document_ids),
+                    "runs": sorted(erased.runs),
+                    "rows": erased.rows,
+                }
+                audit_trail.append(connection, audit_trail.Action.PURGE, subject, actor=self._actor)
+            before_commit(erased)
+        return erased
+
+
+def _erase(connection: Connection, erasure: Erasure, limit: int) -> Erased:
     hold_registration(connection)
     chosen = connection.execute(_chosen(connection, erasure, limit)).all()
     ids = [row.id for row in chosen]
@@ -82,7 +107,7 @@ def erase(connection: Connection, erasure: Erasure, limit: int, actor: str) -> E
     for sha_rows in (_delete_texts(connection, orphans), _leftovers(connection, erasure, bool(ids))):
         rows = {name: rows.get(name, 0) + sha_rows.get(name, 0) for name in {*rows, *sha_rows}}
     gone = _delete_empty_runs(connection, erasure, runs)
-    erased = Erased(
+    return Erased(
         tuple(ids),
         frozenset(row.external_id for row in chosen),
         frozenset(orphans),
@@ -90,10 +115,6 @@ def erase(connection: Connection, erasure: Erasure, limit: int, actor: str) -> E
         frozenset(gone),
         {name: count for name, count in (rows | {"runs": len(gone)}).items() if count},
     )
-    if erased.rows:
-        subject = {"by": erasure.kind, "documents": ids, "runs": sorted(gone), "rows": erased.rows}
-        audit_trail.append(connection, audit_trail.Action.PURGE, subject, actor=actor)
-    return erased
 
 
 def _chosen(connection: Connection, erasure: Erasure, limit: int) -> Any:

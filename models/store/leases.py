@@ -1,6 +1,6 @@
-"""Claims that are held: until when without a sign of life, and how they end.
+"""Leases: a claim holds until its lease ends without a heartbeat. How claims are renewed and how they end.
 
-Functions on an open transaction; `models.store.store` opens it. All times are the database's.
+All times are the database's.
 """
 
 from __future__ import annotations
@@ -8,61 +8,75 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, and_, select, update
+from sqlalchemy import ColumnElement, Connection, Engine, Update, and_, select, update
 
 from models.jobs import Job, JobStatus
 from models.outcomes import Reason
 from models.schema.bulk_statements import is_among
+from models.schema.database import writing
 from models.schema.database_clock import epoch_now, utc_now
 from models.schema.tables import IS_RUNNING, AttemptEnd, AttemptRow, JobRow
 
 NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
 
 
-def renew(connection: Connection, worker: str, lease_seconds: float) -> int:
-    """See Store.renew."""
-    return connection.execute(renewal(worker, lease_seconds)).rowcount
+class LeaseWrites:
+    """Renews and ends claims; part of `Store`."""
+
+    _engine: Engine
+
+    def renew(self, worker: str, lease_seconds: float) -> int:
+        """The heartbeat: the lease of every job of this worker restarts. Returns the number of its jobs."""
+        with writing(self._engine) as connection:
+            return connection.execute(renewal(worker, lease_seconds)).rowcount
+
+    def give_back(self, worker: str) -> int:
+        """At an orderly shutdown: the worker's running jobs are pending again, and their attempts do not
+        count. Returns the number of jobs."""
+        running = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update()
+        values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **NOT_RUNNING}
+        with writing(self._engine) as connection:
+            ids = list(connection.scalars(running))
+            end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
+            to_pending(connection, JobRow.id.in_(ids), values)
+        return len(ids)
+
+    def release(
+        self,
+        jobs: Sequence[Job],
+        *,
+        reason: Reason = Reason.CRASHED,
+        detail: str,
+        wait_seconds: float = 0.0,
+        max_attempts: int,
+    ) -> int:
+        """After an unexpected exception: these jobs are pending again, to be claimed after `wait_seconds`.
+        The attempt counts; after the last one the jobs fail for `reason`. Jobs that a later claim owns stay
+        as they are.
+
+        `detail`: the type of the exception, never its text. Returns the number of pending jobs.
+        """
+        is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
+        last = update(JobRow).where(is_last).values(**failed(reason, detail))
+        waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
+        with writing(self._engine) as connection:
+            given_up = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
+            pending = [job.id for job in jobs if to_pending(connection, is_held(job), waiting)]
+            end_attempts(connection, given_up, AttemptEnd.FAILED)
+            end_attempts(connection, pending, AttemptEnd.RELEASED)
+        return len(pending)
+
+    def abandon(self, worker: str) -> int:
+        """The worker is known to be dead: the leases of its jobs end now. Returns the number of jobs."""
+        ended = update(JobRow).where(_is_running(worker)).values(lease_until_epoch=epoch_now() - 1)
+        with writing(self._engine) as connection:
+            return connection.execute(ended).rowcount
 
 
 def renewal(worker: str, lease_seconds: float) -> Update:
     """The heartbeat: sent every few seconds while the table may hold millions of jobs."""
     locked = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update(key_share=True)
     return update(JobRow).where(JobRow.id.in_(locked)).values(lease_until_epoch=epoch_now() + lease_seconds)
-
-
-def give_back(connection: Connection, worker: str) -> int:
-    """See Store.give_back."""
-    ids = list(
-        connection.scalars(select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update())
-    )
-    end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
-    values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **NOT_RUNNING}
-    to_pending(connection, JobRow.id.in_(ids), values)
-    return len(ids)
-
-
-def release(
-    connection: Connection,
-    jobs: Sequence[Job],
-    failing: dict[str, Any],
-    wait_seconds: float,
-    max_attempts: int,
-) -> int:
-    """See Store.release. `failing`: the columns of those whose last attempt it was."""
-    is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
-    last = update(JobRow).where(is_last).values(**failing)
-    given_up = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
-    waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
-    pending = [job.id for job in jobs if to_pending(connection, is_held(job), waiting)]
-    end_attempts(connection, given_up, AttemptEnd.FAILED)
-    end_attempts(connection, pending, AttemptEnd.RELEASED)
-    return len(pending)
-
-
-def abandon(connection: Connection, worker: str) -> int:
-    """See Store.abandon."""
-    values = {"lease_until_epoch": epoch_now() - 1}
-    return connection.execute(update(JobRow).where(_is_running(worker)).values(**values)).rowcount
 
 
 def is_held(job: Job) -> ColumnElement[bool]:

@@ -1,7 +1,6 @@
 """Registration: a batch of documents and the questions on each, in a handful of statements.
 
-Functions on an open transaction; `models.store.store` opens it. Texts, documents and jobs that are there
-already are found by their keys and kept.
+Texts, documents and jobs that exist already are found by their keys and kept.
 """
 
 from __future__ import annotations
@@ -10,15 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import Connection, and_, select, update
+from sqlalchemy import Connection, Engine, and_, select, update
 
 from models.answers import Task
 from models.documents import Document, Refused
 from models.jobs import JobStatus, Question, Recipe
-from models.schema.bulk_statements import insert_new
+from models.schema.bulk_statements import insert_new, is_among
+from models.schema.database import writing
+from models.schema.database_clock import epoch_now
 from models.schema.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 from models.store.cancellation import hold_registration
-from models.store.withdrawal import leave_run
+from models.store.runs import leave_run
 
 OTHER_TEXT = "duplicate id with other text"
 SUPERSEDED = "superseded"
@@ -57,39 +58,67 @@ class _StoredJob(NamedTuple):
     status: str
 
 
-def register(
-    connection: Connection,
-    run_id: int,
-    documents: Sequence[Document],
-    questions: Sequence[Question],
-    recipes: Mapping[Task, Recipe],
-    *,
-    is_urgent: bool,
-) -> Registered:
-    """See Store.register."""
-    hold_registration(connection)
-    in_run = _texts_in_run(connection, run_id, {document.external_id for document in documents})
-    accepted, refused, superseded = _newest_versions(documents, in_run)
-    leave_run(connection, run_id, superseded)
-    ids = _keep_documents(connection, accepted)
-    asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
-    wanted = {JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
-    known, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
-    pairs = [
-        (ids[entry.document.external_id], jobs[JobKey(entry.text_sha256, *rest)].id)
-        for entry in accepted
-        for rest in asked
-    ]
+class RegistrationWrites:
+    """Registers documents and marks them as enqueued; part of `Store`."""
+
+    _engine: Engine
+
+    def register(
+        self,
+        run_id: int,
+        documents: Sequence[Document],
+        questions: Sequence[Question],
+        recipes: Mapping[Task, Recipe],
+        *,
+        is_urgent: bool = False,
+    ) -> Registered:
+        """Takes a batch of documents (some hundreds) into the run, with a job for each question.
+
+        Existing jobs stay: a failed job stays failed (`retry` is for those), a cancelled one becomes pending
+        again, and with `is_urgent` a waiting one becomes urgent. If a document's id has another text in this
+        run, the later version stays; without versions, the first.
+        """
+        with writing(self._engine) as connection:
+            hold_registration(connection)
+            in_run = _texts_in_run(connection, run_id, {document.external_id for document in documents})
+            accepted, refused, superseded = _newest_versions(documents, in_run)
+            leave_run(connection, run_id, superseded)
+            ids = _keep_documents(connection, accepted)
+            asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
+            wanted = {JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
+            known, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
+            pairs = [
+                (ids[entry.document.external_id], jobs[JobKey(entry.text_sha256, *rest)].id)
+                for entry in accepted
+                for rest in asked
+            ]
+            added = sum(entry.document.external_id not in in_run for entry in accepted)
+            join_run(connection, run_id, pairs, added)
+        return Registered(
+            documents=added,
+            new_jobs=len(wanted) - len(known),
+            known_jobs=len(known),
+            refused=tuple(refused),
+            owed_document_ids=_owed(accepted, ids, jobs),
+        )
+
+    def mark_enqueued(self, document_ids: Sequence[int]) -> None:
+        """A message for each of these documents has been sent."""
+        if document_ids:
+            with writing(self._engine) as connection:
+                connection.execute(_ENQUEUED, {"document_ids": list(document_ids)})
+
+
+_ENQUEUED = (
+    update(DocumentRow).where(is_among(DocumentRow.id, "document_ids")).values(enqueued_epoch=epoch_now())
+)
+
+
+def join_run(connection: Connection, run_id: int, pairs: Sequence[tuple[int, int]], added: int) -> None:
+    """The last statements of a registration: the pairs of document and job are the run's, and it has `added`
+    documents more."""
     insert_new(connection, RunJobRow, [{"run_id": run_id, "document_id": d, "job_id": j} for d, j in pairs])
-    added = sum(entry.document.external_id not in in_run for entry in accepted)
     connection.execute(update(RunRow).where(RunRow.id == run_id).values(documents=RunRow.documents + added))
-    return Registered(
-        documents=added,
-        new_jobs=len(wanted) - len(known),
-        known_jobs=len(known),
-        refused=tuple(refused),
-        owed_document_ids=_owed(accepted, ids, jobs),
-    )
 
 
 class _InRun(NamedTuple):

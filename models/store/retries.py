@@ -1,31 +1,49 @@
-"""Failed jobs, given another chance. Functions on an open transaction; `models.store.store` opens it."""
+"""Retries: failed jobs become pending again."""
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnExpressionArgument, Connection, func, select, update
+from sqlalchemy import ColumnExpressionArgument, Engine, func, select, update
 
 from models.jobs import JobStatus
 from models.outcomes import Reason
+from models.schema.database import writing
 from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow
+from models.security import audit_trail
+from models.security.audit_trail import Action
 
 
-def retry(connection: Connection, run_id: int | None, reason: Reason | None) -> tuple[int, ...]:
-    """See Store.retry."""
-    chosen: list[ColumnExpressionArgument[bool]] = [IS_FAILED]
-    if reason is not None:
-        chosen.append(JobRow.reason == reason.value)
-    if run_id is not None:
-        chosen.append(JobRow.id.in_(select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)))
-    one_a_text = select(func.min(DocumentRow.id)).join(JobRow, JobRow.text_sha256 == DocumentRow.text_sha256)
-    documents = connection.scalars(one_a_text.where(*chosen).group_by(JobRow.text_sha256)).all()
-    pending = {
-        "status": JobStatus.PENDING.value,
-        "attempts_forgiven": JobRow.attempts,
-        "kills": 0,
-        "reason": None,
-        "detail": "",
-        "finished_at": None,
-        "duration_seconds": None,
-    }
-    connection.execute(update(JobRow).where(*chosen).values(**pending))
-    return tuple(sorted(documents))
+class RetryWrites:
+    """Retries failed jobs; part of `Store`."""
+
+    _engine: Engine
+    _actor: str
+
+    def retry(self, *, run_id: int | None, reason: Reason | None) -> tuple[int, ...]:
+        """Failed jobs (of the run, for the reason, where given) are pending again and have all their attempts
+        again. Earlier claims stay on record. Returns one document to enqueue for each text."""
+        is_failed: list[ColumnExpressionArgument[bool]] = [IS_FAILED]
+        if reason is not None:
+            is_failed.append(JobRow.reason == reason.value)
+        if run_id is not None:
+            is_failed.append(JobRow.id.in_(select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)))
+        one_a_text = select(func.min(DocumentRow.id)).join(
+            JobRow, JobRow.text_sha256 == DocumentRow.text_sha256
+        )
+        with writing(self._engine) as connection:
+            documents = connection.scalars(one_a_text.where(*is_failed).group_by(JobRow.text_sha256)).all()
+            connection.execute(update(JobRow).where(*is_failed).values(**_PENDING))
+            named = None if reason is None else reason.value
+            subject = {"run": run_id, "reason": named, "documents": len(documents)}
+            audit_trail.append(connection, Action.RETRY, subject, actor=self._actor)
+        return tuple(sorted(documents))
+
+
+_PENDING = {
+    "status": JobStatus.PENDING.value,
+    "attempts_forgiven": JobRow.attempts,
+    "kills": 0,
+    "reason": None,
+    "detail": "",
+    "finished_at": None,
+    "duration_seconds": None,
+}

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from models.errors import UsageError
-from models.store.nights import FileState
+from models.store.nightly_runs import FileState
 from producer.records.columns import ColumnChoice
 from producer.sources.files import base_of, matches, read_many, walk
 from producer.sources.sources import Naming, Records

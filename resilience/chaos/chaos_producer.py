@@ -13,7 +13,7 @@ from typing import Any
 
 from models.errors import NotemillError
 from models.settings import load_settings
-from models.store import registration as register_in_sql
+from models.store import registration
 from models.store.store import Store
 from producer.submission import record_registration
 from producer.submission.submit import NotEnqueuedError, submit
@@ -22,7 +22,7 @@ from resilience.chaos.chaos_notes import SEARCHES, documents
 from worker.recipe import serving
 
 record_registration.BATCH_DOCUMENTS = 10
-_write, _register = register_in_sql.register, Store.register
+_write, _register = registration.join_run, Store.register
 
 
 def _write_or_die(*arguments: Any, **options: Any) -> Any:
@@ -41,7 +41,7 @@ def _register_and_die(*arguments: Any, **options: Any) -> Any:
     return registered
 
 
-register_in_sql.register = _write_or_die
+registration.join_run = _write_or_die
 Store.register = _register_and_die  # type: ignore[method-assign]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from models.schema import database
 from models.settings import load_settings
-from models.store import answer_recording
+from models.store import answers
 from models.store.store import Store
 from resilience.chaos import fault_triggers
 from resilience.chaos.deterministic_engine import load_instant, load_real
@@ -16,7 +16,7 @@ from worker.app import make_app
 
 database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock that is held for two seconds is one too long
 database.SILENT_SECONDS = 8.0  # so that some are frozen for longer
-_write, _record = answer_recording.record, Store.record
+_write, _record = answers.record_outcomes, Store.record
 
 
 def _write_or_die(*arguments: Any) -> Any:
@@ -35,7 +35,7 @@ def _record_and_die(*arguments: Any) -> Any:
     return recorded
 
 
-answer_recording.record = _write_or_die
+answers.record_outcomes = _write_or_die
 Store.record = _record_and_die  # type: ignore[method-assign]
 app = make_app(load_settings(), load_engine=load_real if os.environ["CHAOS_IS_REAL"] else load_instant)
 app.conf.broker_transport_options = {

@@ -13,7 +13,7 @@ from models.corrections import Correction, Mention, Verdict, with_verdicts
 from models.documents import text_sha256
 from models.queries.queries import Queries
 from models.schema.database import writing
-from models.store.correction_rows import NotInTextError
+from models.store.corrections import NotInTextError
 from models.store.store import Store
 
 SHA = text_sha256(NOTE)

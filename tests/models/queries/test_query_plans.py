@@ -17,7 +17,7 @@ from models.schema.database import reading
 from models.store.claims import owed_jobs
 from models.store.leases import renewal
 from models.store.store import Store
-from models.store.usage_charging import PAYING_RUNS
+from models.store.usage import PAYING_RUNS
 
 STATEMENTS = {
     "claim": (

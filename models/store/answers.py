@@ -1,11 +1,11 @@
-"""Answers and failures into rows. Functions on an open transaction; `models.store.store` opens it."""
+"""Answers: outcomes of jobs become rows, all outcomes of a call in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import DeclarativeBase
 
 from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
@@ -20,16 +20,37 @@ from models.schema.answer_tables import (
     SummarySourceRow,
 )
 from models.schema.bulk_statements import insert_each, is_among, update_each
+from models.schema.database import reading, writing
 from models.schema.database_clock import utc_now
 from models.schema.tables import AttemptEnd, AttemptRow, JobRow, TextRow
+from models.store.answer_validation import UngroundedAnswerError, check_finished
 from models.store.leases import held_claims, take_deaths_back
 
 Rows = list[dict[str, Any]]
 Ended = tuple[Job, Outcome]
 
 
-def texts_of(connection: Connection, job_ids: Collection[int]) -> dict[int, str]:
-    """By job the text it is about; jobs that have been deleted since are not there."""
+class AnswerWrites:
+    """Stores answers and failures; part of `Store`."""
+
+    _engine: Engine
+
+    def record(self, ended: Sequence[Ended]) -> list[bool | UngroundedAnswerError]:
+        """Stores how each job ended, with its answer. False, and nothing stored, where a later claim owns the
+        job or it was deleted; an error where the answer is not valid for the note. Neither affects the
+        other jobs."""
+        # Read before the write lock is taken: the check of a long note would hold up every writer.
+        with reading(self._engine) as connection:
+            texts = _texts_of(connection, [job.id for job, _ in ended])
+        errors = [_validation_error(job, outcome, texts) for job, outcome in ended]
+        valid = [job_outcome for job_outcome, error in zip(ended, errors, strict=True) if error is None]
+        with writing(self._engine) as connection:
+            is_recorded = iter(record_outcomes(connection, valid))
+        return [next(is_recorded) if error is None else error for error in errors]
+
+
+def _texts_of(connection: Connection, job_ids: Collection[int]) -> dict[int, str]:
+    """The text of each job; jobs that were deleted are left out."""
     found = connection.execute(_TEXTS, {"job_ids": list(job_ids)})
     return {row.id: row.text for row in found}
 
@@ -41,9 +62,18 @@ _TEXTS = (
 )
 
 
-def record(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
-    """For each whether it is recorded: whether its claim is still the job's last one. A handful of
-    statements, however many jobs. See Store.record."""
+def _validation_error(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> UngroundedAnswerError | None:
+    if isinstance(outcome, Finished) and job.id in texts:
+        try:
+            check_finished(job, outcome, texts[job.id])
+        except UngroundedAnswerError as error:
+            return error
+    return None
+
+
+def record_outcomes(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
+    """For each job whether it is recorded, that is, whether its claim is still the last one. The number of
+    statements does not depend on the number of jobs."""
     held = held_claims(connection, [job for job, _ in ended])
     is_recorded = [_taken(held, (job.id, job.attempt)) for job, _ in ended]
     recorded = [one for one, is_it in zip(ended, is_recorded, strict=True) if is_it]

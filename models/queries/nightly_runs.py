@@ -15,16 +15,10 @@ from models.jobs import JobStatus
 from models.schema.database import reading
 from models.schema.nightly_tables import NightFileRow, NightRow
 from models.schema.tables import DocumentRow, JobRow, RunJobRow, TextRow
+from models.store.nightly_runs import FileState
 
 _LEFT = [JobStatus.PENDING.value, JobStatus.RUNNING.value, JobStatus.CANCELLED.value]
 _DOCUMENTS_A_FETCH = 200
-
-
-class FileState(NamedTuple):
-    """A file as it was when it was last read."""
-
-    size: int
-    changed_ns: int
 
 
 class Night(BaseModel):
