@@ -15,7 +15,7 @@ from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.queries.document_list import Filter
+from models.queries.browser.document_list import Filter
 from models.queries.results import newest
 from models.security.audit_trail import Action
 from web.app_state import Shelf, html, shelf_of

@@ -15,7 +15,7 @@ from models.settings import load_settings
 
 
 def write_corrections(output: Path | None) -> int:
-    """One line a note; see models.queries.corrected_notes for what is in it."""
+    """One line a note; see models.queries.corrections for what is in it."""
     with database(load_settings()) as opened:
         notes = opened.queries.annotated_notes()
         if output is None or str(output) == "-":

@@ -14,7 +14,7 @@ from console.terminal.opened_database import database
 from console.terminal.terminal import stdout, typed
 from models.errors import NotemillError, UsageError
 from models.host import is_this_machine
-from models.queries.browsing import Browsing
+from models.queries.browser.browsing import Browsing
 from models.settings import load_settings
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from console.terminal.progress_bar import Voice, pace_words
 from console.terminal.throughput import Pace
 from models.jobs import Serving
 from models.progress import RunProgress
-from models.queries.nightly_runs import Owed
+from models.queries.nightly.nightly_runs import Owed
 from models.settings import Settings
 from producer.submission.background_publisher import Bell
 

@@ -12,7 +12,7 @@ from console.nightly.plan_file import Plan
 from console.terminal.opened_database import Database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.queries.nightly_runs import Night, files_known, left_of
+from models.queries.nightly.nightly_runs import Night, files_known, left_of
 from models.settings import Settings
 from models.store.nightly_runs import FileState
 from producer.records.columns import ColumnChoice

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from models.queries.nightly_runs import Owed
+from models.queries.nightly.nightly_runs import Owed
 
 
 def ordered(owed: Iterable[Owed], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import aliased
 
 from models.jobs import JobStatus
 from models.queries import results
+from models.queries.runs import require_run
 from models.schema.database import reading
 from models.schema.tables import DocumentRow, JobRow, TextRow
 
@@ -44,6 +45,32 @@ class ExportedNote:
         return ((answer, answer["summary"]) for answer in self.answers if "summary" in answer)
 
 
+class ExportQueries:
+    """Streams notes with their answers; part of `Queries`."""
+
+    _engine: Engine
+
+    def exported(self, run_id: int | None = None) -> Iterator[ExportedNote]:
+        """Notes with their finished answers, streamed in the order of the documents: those of a run, or each
+        note's newest. Memory holds some hundred notes. Raises UsageError where there is no such run."""
+        if run_id is not None:
+            require_run(self._engine, run_id)
+        return _stream(self._engine, run_id)
+
+    def exported_count(self, run_id: int | None = None) -> int:
+        """The number of notes that `exported` yields: a count over the index of documents and jobs."""
+        counted = func.count(DocumentRow.id.distinct())
+        with reading(self._engine) as connection:
+            return connection.scalars(statement(run_id).order_by(None).with_only_columns(counted)).one()
+
+    def exported_ids(self, run_id: int | None = None) -> Iterator[str]:
+        """The external ids of the notes that `exported` yields, without reading the notes."""
+        ids = statement(run_id).order_by(None).with_only_columns(DocumentRow.external_id)
+        options = {"stream_results": True, "yield_per": _DOCUMENTS_A_FETCH}
+        with reading(self._engine) as connection:
+            yield from connection.execute(ids, execution_options=options).scalars()
+
+
 def statement(run_id: int | None) -> Select[*tuple[Any, ...]]:
     """The finished jobs of a run; without one, of each note's newest version the newest answers."""
     if run_id is not None:
@@ -51,8 +78,7 @@ def statement(run_id: int | None) -> Select[*tuple[Any, ...]]:
     return results.of_all_runs(IS_FINISHED, *_is_newest())
 
 
-def stream(engine: Engine, run_id: int | None) -> Iterator[ExportedNote]:
-    """In the order of the documents; memory holds some hundred notes at a time."""
+def _stream(engine: Engine, run_id: int | None) -> Iterator[ExportedNote]:
     options = {"stream_results": True, "yield_per": results.ROWS_A_FETCH}
     with reading(engine) as connection:
         found = connection.execute(statement(run_id), execution_options=options)
@@ -60,21 +86,6 @@ def stream(engine: Engine, run_id: int | None) -> Iterator[ExportedNote]:
         for _, group in groupby(fetched, key=lambda one: one[0].id):
             jobs = list(group)
             yield _note(jobs[0][0], tuple(answer for _, answer in jobs))
-
-
-def count(engine: Engine, run_id: int | None) -> int:
-    """How many notes `stream` gives: a count over the index of documents and jobs."""
-    chosen = statement(run_id).order_by(None).with_only_columns(func.count(DocumentRow.id.distinct()))
-    with reading(engine) as connection:
-        return connection.scalars(chosen).one()
-
-
-def external_ids(engine: Engine, run_id: int | None) -> Iterator[str]:
-    """The ids of the notes that `stream` gives, without reading them."""
-    chosen = statement(run_id).order_by(None).with_only_columns(DocumentRow.external_id)
-    options = {"stream_results": True, "yield_per": _DOCUMENTS_A_FETCH}
-    with reading(engine) as connection:
-        yield from connection.execute(chosen, execution_options=options).scalars()
 
 
 def _is_newest() -> tuple[ColumnElement[bool], ColumnElement[bool]]:

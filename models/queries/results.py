@@ -8,14 +8,44 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Engine, Select, and_, exists, select
 from sqlalchemy.orm import aliased
 
+from models.answers import Task
 from models.jobs import JobStatus
 from models.queries.answer_rows import AnyRow, answers
+from models.queries.runs import require_run
 from models.schema.database import reading
 from models.schema.tables import DocumentRow, JobRow, RunJobRow
 
 ROWS_A_FETCH = 500
 """Jobs whose answers are fetched together; what a stream holds in memory at a time."""
 _PAIRS = select(RunJobRow.document_id, RunJobRow.job_id, RunJobRow.run_id)
+
+
+class ResultQueries:
+    """Reads the results of jobs; part of `Queries`."""
+
+    _engine: Engine
+
+    def results(
+        self, *, run_id: int | None = None, task: Task | None = None, status: JobStatus | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """One JSON object a job of a document, streamed in the order of the documents.
+
+        Without a run every job of a document once, under the last run that asked for it.
+        Raises UsageError where there is no such run.
+        """
+        conditions: list[ColumnElement[bool]] = []
+        if task is not None:
+            conditions.append(JobRow.task == Task(task).value)
+        if status is not None:
+            conditions.append(JobRow.status == JobStatus(status).value)
+        if run_id is None:
+            return stream(self._engine, of_all_runs(*conditions))
+        require_run(self._engine, run_id)
+        return stream(self._engine, of_run(run_id, *conditions))
+
+    def answers_of(self, document_id: int, run_id: int | None = None) -> list[dict[str, Any]]:
+        """The results of one document, newest job first: what was asked under a later recipe comes first."""
+        return list(stream(self._engine, of_document(document_id, run_id)))
 
 
 def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:

@@ -20,7 +20,7 @@ from celery.worker import state
 from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
 from models.migrations import schema_version
-from models.queries.backlog import Waiting, waiting
+from models.queries.owed_jobs import Waiting, waiting
 from models.queries.patient_names import names_of
 from models.queries.queries import Queries
 from models.security.open_database import opened_database

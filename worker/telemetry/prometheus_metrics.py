@@ -16,7 +16,7 @@ from prometheus_client.registry import Collector
 
 from models.answers import Task
 from models.errors import NotemillError
-from models.queries.backlog import Waiting
+from models.queries.owed_jobs import Waiting
 from models.schema.database import DatabaseUnavailableError
 from models.usage import NAMES, Spent
 from worker.telemetry.outcome_counters import BUCKETS_SECONDS, Tally

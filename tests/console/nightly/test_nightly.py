@@ -29,9 +29,9 @@ from console.terminal.exit_status import run_to_exit
 from console.terminal.opened_database import Database, database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.queries.nightly_runs import Owed, last_night, left_of, owed_of_run
+from models.queries.nightly.nightly_runs import Owed, last_night, left_of, owed_of_run
+from models.queries.nightly.throughput_rates import Rates, measured_rates
 from models.queries.queries import Queries
-from models.queries.throughput_rates import Rates, measured_rates
 from models.settings import load_settings
 from models.store.store import Store
 from notemill import app

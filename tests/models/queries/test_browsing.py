@@ -10,8 +10,8 @@ from view_notes import QUERY, SEARCH, WARD, fill
 from models.corrections import Correction, Mention, Verdict
 from models.documents import Document, text_sha256
 from models.outcomes import Failed, Reason
-from models.queries.browsing import Browsing
-from models.queries.document_list import Filter
+from models.queries.browser.browsing import Browsing
+from models.queries.browser.document_list import Filter
 from models.store.store import Store
 
 

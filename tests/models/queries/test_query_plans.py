@@ -10,9 +10,9 @@ from making import QUESTIONS, a_serving, documents, submit
 from sqlalchemy import Connection, Engine, Select, Update, event, text
 
 from models.queries import results
-from models.queries.browsing import answered_statement
-from models.queries.document_list import Filter, documents_statement
-from models.queries.queries import owed_statement
+from models.queries.browser.browsing import answered_statement
+from models.queries.browser.document_list import Filter, documents_statement
+from models.queries.owed_jobs import owed_statement
 from models.schema.database import reading
 from models.store.claims import owed_jobs
 from models.store.leases import renewal

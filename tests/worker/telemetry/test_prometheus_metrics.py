@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.answers import Task
 from models.outcomes import Failed, Reason
-from models.queries.backlog import Waiting, waiting
+from models.queries.owed_jobs import Waiting, waiting
 from models.schema.database import DatabaseUnavailableError
 from models.settings import load_settings
 from models.usage import Spent

@@ -16,27 +16,37 @@ from models.schema.database import reading
 from models.schema.tables import DocumentRow, TextRow
 
 
-def annotated_notes(engine: Engine) -> Iterator[dict[str, Any]]:
-    """One record a corrected text, in the form of the corpora that training reads: `id`, `document`,
-    `text` and `entities` with `start`, `end`, `text`, `label`; beside them `assertion` and `verdict`.
+class CorrectionQueries:
+    """Reads corrections and corrected notes; part of `Queries`."""
 
-    `entities` is what stands after the corrections, with what nobody has looked at yet (`verdict` '');
-    `rejected` is what does not. `is_complete`: every mention was looked at, so that a stretch without
-    one is known to have none.
-    """
-    newest = select(func.max(DocumentRow.id)).where(DocumentRow.text_sha256 == CorrectionRow.text_sha256)
-    corrected = select(CorrectionRow.text_sha256, newest.scalar_subquery()).distinct()
-    with reading(engine) as connection:
-        chosen = connection.execute(corrected.order_by(CorrectionRow.text_sha256)).all()
-    for text_sha256, document_id in chosen:
-        yield _record(engine, text_sha256, document_id)
+    _engine: Engine
+
+    def corrections_of(self, text_sha256: str) -> list[Correction]:
+        """The corrections of one text, in the order of its characters."""
+        with reading(self._engine) as connection:
+            return _corrections(connection, text_sha256)
+
+    def annotated_notes(self) -> Iterator[dict[str, Any]]:
+        """One record a corrected text, in the form of the corpora that training reads: `id`, `document`,
+        `text` and `entities` with `start`, `end`, `text`, `label`; beside them `assertion` and `verdict`.
+
+        `entities` is what stands after the corrections, with what nobody has looked at yet (`verdict` '');
+        `rejected` is what does not. `is_complete`: every mention was looked at, so that a stretch without
+        one is known to have none.
+        """
+        newest = select(func.max(DocumentRow.id)).where(DocumentRow.text_sha256 == CorrectionRow.text_sha256)
+        corrected = select(CorrectionRow.text_sha256, newest.scalar_subquery()).distinct()
+        with reading(self._engine) as connection:
+            chosen = connection.execute(corrected.order_by(CorrectionRow.text_sha256)).all()
+        for text_sha256, document_id in chosen:
+            yield _record(self._engine, text_sha256, document_id)
 
 
 def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any]:
     columns = select(DocumentRow.external_id, TextRow.text).where(DocumentRow.id == document_id)
     with reading(engine) as connection:
         note = connection.execute(columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)).one()
-        corrections = of_text(connection, text_sha256)
+        corrections = _corrections(connection, text_sha256)
     answers = results.stream(engine, results.of_document(document_id, None))
     newest: list[dict[str, Any]] = next(
         (
@@ -64,8 +74,7 @@ def _entity(one: dict[str, Any], text: str) -> dict[str, Any]:
     return {"start": start, "end": end, "text": text[start:end], **named}
 
 
-def of_text(connection: Connection, text_sha256: str) -> list[Correction]:
-    """All corrections of one text, in the order of the note."""
+def _corrections(connection: Connection, text_sha256: str) -> list[Correction]:
     of_one = CorrectionRow.text_sha256 == text_sha256
     chosen = select(CorrectionRow.__table__).where(of_one).order_by(CorrectionRow.span_start)
     return [_correction(row) for row in connection.execute(chosen)]

@@ -12,11 +12,12 @@ from models.answers import Task
 from models.documents import StoredDocument
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.queries.document_list import Filter, Page, documents_statement, listed
+from models.queries.browser.document_list import Filter, Page, documents_statement, listed
+from models.queries.documents import document_by_id
 from models.queries.run_findings import Findings, findings
 from models.schema.answer_tables import PassageRow
 from models.schema.database import reading
-from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow, TextRow
+from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow
 
 
 class _Frozen(BaseModel):
@@ -64,15 +65,7 @@ class Browsing:
 
     def document(self, document_id: int) -> StoredDocument | None:
         """The document of this number."""
-        columns = select(DocumentRow.__table__, TextRow.text)
-        joined = columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)
-        with reading(self._engine) as connection:
-            row = connection.execute(joined.where(DocumentRow.id == document_id)).one_or_none()
-        if row is None:
-            return None
-        return StoredDocument(
-            id=row.id, external_id=row.external_id, source=row.source, text=row.text, metadata=row.metadata
-        )
+        return document_by_id(self._engine, document_id)
 
     def newer_version(self, document_id: int) -> int | None:
         """The newest document under the same external id, where it is another."""

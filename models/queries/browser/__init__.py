@@ -1,0 +1,1 @@
+"""Reads for the browser application: pages of documents, passages and failures."""

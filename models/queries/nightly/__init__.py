@@ -1,0 +1,1 @@
+"""Reads for nightly runs: earlier runs, documents with owed jobs, measured rates."""

@@ -1,0 +1,126 @@
+"""Owed jobs: documents to enqueue, workers that hold jobs, the backlog, and documents without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from pydantic import BaseModel, ConfigDict
+from sqlalchemy import Engine, Select, func, select
+
+from models.answers import Task
+from models.documents import Document
+from models.jobs import JobStatus, Question, Recipe
+from models.schema.database import reading
+from models.schema.database_clock import epoch_now
+from models.schema.tables import IS_RUNNING, IS_URGENT, OWED_OR_RUNNING, DocumentRow, JobRow
+from models.store.claims import has_suspicion, is_owed, is_served_by
+from models.store.registration import JobKey, stored_jobs
+
+_ENDED = (JobStatus.FINISHED, JobStatus.FAILED)
+
+
+class OwedQueries:
+    """Reads which documents have owed jobs; part of `Queries`."""
+
+    _engine: Engine
+
+    def owed_documents(
+        self,
+        *,
+        serving_id: str | None = None,
+        older_than_seconds: float,
+        limit: int,
+        is_urgent: bool = False,
+        is_suspect: bool | None = None,
+    ) -> list[int]:
+        """One document for each text with a job that is pending or whose lease has ended, unless a message
+        for that text was sent in the last `older_than_seconds`. With a serving, only what it can answer;
+        with `is_urgent`, only what a person waits for; with `is_suspect`, only what came to no end before,
+        or nothing of that."""
+        statement = owed_statement(
+            serving_id, older_than_seconds, limit, is_urgent=is_urgent, is_suspect=is_suspect
+        )
+        with reading(self._engine) as connection:
+            return list(connection.scalars(statement))
+
+    def busy_workers(self) -> list[str]:
+        """The names of the workers that hold jobs, dead ones whose leases are not over among them."""
+        holding = select(JobRow.worker).where(IS_RUNNING).distinct()
+        with reading(self._engine) as connection:
+            return [worker for worker in connection.scalars(holding) if worker is not None]
+
+
+def owed_statement(
+    serving_id: str | None,
+    older_than_seconds: float,
+    limit: int,
+    *,
+    is_urgent: bool = False,
+    is_suspect: bool | None = None,
+) -> Select[int]:
+    """See Queries.owed_documents. Walks the index of owed jobs in its order and stops at the limit."""
+    is_served = () if serving_id is None else (is_served_by(serving_id),)
+    is_chosen = (IS_URGENT,) if is_urgent else ()
+    last_sent = func.max(func.coalesce(DocumentRow.enqueued_epoch, 0))
+    return (
+        select(func.min(DocumentRow.id))
+        .select_from(JobRow)
+        .join(DocumentRow, DocumentRow.text_sha256 == JobRow.text_sha256)
+        .where(is_owed(), *is_served, *is_chosen, *has_suspicion(is_suspect))
+        .group_by(JobRow.text_sha256)
+        .having(last_sent < epoch_now() - older_than_seconds)
+        .order_by(JobRow.text_sha256)
+        .limit(limit)
+    )
+
+
+class Waiting(BaseModel):
+    """Jobs of all runs that are not over; walks the index of owed jobs."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pending: dict[Task, int]
+    running: dict[Task, int]
+    oldest_seconds: float
+    """Since the oldest pending job was asked for; 0 where none is pending."""
+
+
+def waiting(engine: Engine) -> Waiting:
+    """Counts what is owed."""
+    counted = (
+        select(JobRow.task, JobRow.status, func.count(), func.min(JobRow.created_at))
+        .where(OWED_OR_RUNNING)
+        .group_by(JobRow.task, JobRow.status)
+    )
+    with reading(engine) as connection:
+        rows = connection.execute(counted).all()
+    by_status = {
+        status: {Task(row[0]): row[2] for row in rows if row[1] == status}
+        for status in (JobStatus.PENDING, JobStatus.RUNNING)
+    }
+    oldest = min((row[3] for row in rows if row[1] == JobStatus.PENDING), default=None)
+    age = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
+    return Waiting(
+        pending=by_status[JobStatus.PENDING], running=by_status[JobStatus.RUNNING], oldest_seconds=age
+    )
+
+
+def unanswered(
+    engine: Engine,
+    documents: Sequence[Document],
+    questions: Sequence[Question],
+    recipes: Mapping[Task, Recipe],
+) -> list[Document]:
+    """Those of a batch on which a run would have something to do, one for each text. Writes nothing."""
+    by_text = {document.text_sha256: document for document in documents}
+    wanted = {
+        JobKey(sha, question.task.value, question.parameters_sha256, recipes[question.task].id)
+        for sha in by_text
+        for question in questions
+    }
+    with reading(engine) as connection:
+        stored = stored_jobs(connection, wanted) if wanted else {}
+    ended = {key for key, job in stored.items() if JobStatus(job.status) in _ENDED}
+    open_texts = {key.text_sha256 for key in wanted - ended}
+    return [document for sha, document in by_text.items() if sha in open_texts]
