@@ -23,7 +23,7 @@ from models.schema.database import connect, reading, writing
 from models.security import audit_trail
 from models.store.store import Store
 
-MIGRATIONS = Path(schema_version.__file__).parent / "migrations" / "versions"
+MIGRATIONS = Path(schema_version.__file__).parent / "versions"
 TABLES = (answer_tables, audit_trail, correction_tables, nightly_tables)
 """Modules that declare tables; what is imported is in the metadata."""
 METADATA = TABLES[0].Base.metadata

@@ -1,7 +1,7 @@
 """The command line for tests: `notemill` in this process or in one of its own, on a home of the test's own.
 
 In a test module: `pytest_plugins = ("commands",)`, then ask for `notemill`. Workers that it starts have
-the stand-in for the network of `tests/stand_in`: search is answered, entities and summaries fail.
+the stand-in for the network of `tests/support/stand_in`: search is answered, entities and summaries fail.
 """
 
 from __future__ import annotations

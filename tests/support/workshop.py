@@ -1,7 +1,7 @@
 """A notemill for tests: Redis, a database, and worker processes that can be killed.
 
 In a test module: `pytest_plugins = ("redis_server", "workshop")`, then ask for `workshop`. Its workers
-have a stand-in for the network (tests/stand_in), so that one starts in a second; everything else is real.
+have a stand-in for the network (tests/support/stand_in), so that one starts in a second; everything else is real.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from worker.queue.worker_command import worker_command
 from worker.recipe import serving
 
 ROOT = Path(__file__).parents[2]
-STAND_IN = ROOT / "tests" / "stand_in"
+STAND_IN = ROOT / "tests" / "support" / "stand_in"
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
