@@ -23,7 +23,7 @@ from worker.queue import document_task
 from worker.queue.message_validation import CheckedAMQP, CheckedConsumer
 from worker.queue.startup import Start
 from worker.queue.sweeper import QUEUE
-from worker.queue.worker_context import Workplace
+from worker.queue.worker_context import WorkerContext
 from worker.telemetry import safe_logging
 
 
@@ -32,7 +32,7 @@ class Application(Celery):  # type: ignore[misc]
 
     settings: Settings
     load_engine: LoadEngine
-    workplace: Workplace
+    workplace: WorkerContext
     """There from the worker's start on, before the first message."""
 
 

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from models.settings import Settings
 from worker.engine.api import Engine
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 
 class Loaded(Engine, Protocol):
@@ -20,10 +20,10 @@ class Loaded(Engine, Protocol):
         ...
 
 
-LoadEngine = Callable[[Settings, Meter | None], Loaded]
+LoadEngine = Callable[[Settings, UsageMeter | None], Loaded]
 
 
-def load(settings: Settings, meter: Meter | None = None) -> Loaded:
+def load(settings: Settings, meter: UsageMeter | None = None) -> Loaded:
     """The engine, ready; `meter` is told where its time goes.
 
     Raises NotemillError where its weights or its server are not there.

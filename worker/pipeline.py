@@ -22,18 +22,18 @@ from worker.privacy.deidentified_work import disguised, revealed
 from worker.privacy.surrogates import Disguise
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.task_config import TaskConfig
 
 
 def process(
-    work: Work, *, engine: Engine, config: TaskConfig, meter: Meter | None = None, known: Iterable[str] = ()
+    work: Work, *, engine: Engine, config: TaskConfig, meter: UsageMeter | None = None, known: Iterable[str] = ()
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     """The jobs' outcomes as soon as they are known, those of one round together.
 
     `known`: what the note's metadata calls the patient, where the note is read under a disguise.
     Expected failures are Failed; surprises raise."""
-    meter = meter or Meter()
+    meter = meter or UsageMeter()
     if not config.is_deidentified:
         yield from _processed(work, engine, config, meter)
         return
@@ -43,7 +43,7 @@ def process(
 
 
 def _processed(
-    work: Work, engine: Engine, config: TaskConfig, meter: Meter
+    work: Work, engine: Engine, config: TaskConfig, meter: UsageMeter
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     with meter.timing("read"):
         note = Note.of(work.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
@@ -74,7 +74,7 @@ def _conversation(job: Job, note: Note, config: TaskConfig) -> Conversation:
             return ask_summary(note, int(parameters["max_words"]), config)
 
 
-def _ended(talks: Sequence[_Talk], note: Note, meter: Meter) -> list[tuple[Job, Outcome]]:
+def _ended(talks: Sequence[_Talk], note: Note, meter: UsageMeter) -> list[tuple[Job, Outcome]]:
     """Starts those that have not begun, and gives the outcomes that are new."""
     for talk in talks:
         if not talk.has_begun:

@@ -12,7 +12,7 @@ import numpy as np
 from models.settings import Settings, load_settings
 from worker.app import make_app
 from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 _SENTENCES_A_PASSAGE = 8
 """Of eight sentences one answers: a note of 100 words gets a passage or two, as from the real network."""
@@ -58,7 +58,7 @@ def _scores(choice: Choice, copy: str) -> Scores:
     )
 
 
-def _load(_settings: Settings, _meter: Meter | None) -> InstantEngine:
+def _load(_settings: Settings, _meter: UsageMeter | None) -> InstantEngine:
     return InstantEngine()
 
 

@@ -29,7 +29,7 @@ from worker.engine.network.sentence_embeddings import Meaning, MeaningError
 from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
 from worker.pipeline import process
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.task_config import task_config
 
 _STARVED_BYTES = 1.5 * GIB
@@ -61,7 +61,7 @@ def notes(card: Card) -> Found:
     """Whole notes through the pipeline, entities and a summary decided with the adapter on."""
     network = card.network("nf4 adapter")
     labels = tuple(load_labels(card.settings.labels_file))
-    meter, config = Meter(), replace(card.config, tagged_labels=tuple(label.name for label in labels))
+    meter, config = UsageMeter(), replace(card.config, tagged_labels=tuple(label.name for label in labels))
     summary = Question(task=Task.SUMMARY, parameters={"max_words": card.settings.summary_words})
     jobs = tuple(
         Job(id=number, question=one, recipe_id="", labels=labels if number == 0 else (), attempt=1)
@@ -117,7 +117,7 @@ def _many(card: Card, network: Network) -> list[Request]:
     return [*(Write(Prompt(one, "What?"), 16) for one in texts), *_readings(card, network, texts[:8])[:8]]
 
 
-def _engine(card: Card, network: Network, meter: Meter | None = None, max_rows: int = 32) -> BatchedEngine:
+def _engine(card: Card, network: Network, meter: UsageMeter | None = None, max_rows: int = 32) -> BatchedEngine:
     meaning: Any = Nowhere()
     if task_config(card.settings).search_join.is_comparing:
         with suppress(MeaningError):

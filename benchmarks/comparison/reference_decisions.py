@@ -13,14 +13,14 @@ from worker.engine.api import Decide, Decided, Scores
 from worker.engine.batching.request_state import Asked, ask
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 
 def decided_by(network: Any, request: Decide, chat: Chat) -> Decided:
     """By a causal network of transformers, on its own device."""
     limit: int = network.config.max_position_embeddings
     grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
-    asked = ask(request, chat, grammars, context_tokens=limit, meter=Meter())
+    asked = ask(request, chat, grammars, context_tokens=limit, meter=UsageMeter())
     assert isinstance(asked, Asked)
     tokens, places, seen = _sequence(asked)
     with torch.inference_mode():

@@ -34,7 +34,7 @@ from worker.entities.entity_task import list_request
 from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import is_in_eight_bits, prepared_folder
 from worker.weights.task_config import task_config
 
@@ -159,7 +159,7 @@ class Network:
     def _asked(self, requests: Sequence[Any]) -> list[Asked]:
         # Without their forms: grammars are compiled beside the network's pass and are no part of it.
         free = [replace(one, form=None) if isinstance(one, Write) else one for one in requests]
-        limit, meter = self.runner.context_tokens, Meter()
+        limit, meter = self.runner.context_tokens, UsageMeter()
         found = [ask(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free]
         return [one for one in found if isinstance(one, Asked)]
 

@@ -17,7 +17,7 @@ from models.settings import Settings
 from resilience.chaos import fault_triggers
 from resilience.chaos.chaos_notes import POISON
 from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 _LONGEST_PAUSE_SECONDS = 0.25
 _SLOW_SECONDS = 3.0
@@ -56,11 +56,11 @@ def _reply(request: Request) -> Reply:
 _REFUSAL = Refusal("unparsable", "this engine only decides")
 
 
-def load_instant(_settings: Settings, _meter: Meter | None) -> ChaosEngine:
+def load_instant(_settings: Settings, _meter: UsageMeter | None) -> ChaosEngine:
     return ChaosEngine(has_faults=True)
 
 
-def load_real(settings: Settings, meter: Meter | None) -> Any:
+def load_real(settings: Settings, meter: UsageMeter | None) -> Any:
     """The default engine; where ordered, its network runs out of a GPU's memory in the middle of a step."""
     import torch
 

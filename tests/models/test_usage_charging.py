@@ -22,8 +22,8 @@ from models.schema.database import reading, writing
 from models.schema.usage_columns import SpentColumns
 from models.store.store import Store
 from models.usage import NAMES, Spent
-from worker.telemetry.usage_accounting import Accounts
-from worker.telemetry.usage_meter import SHORT_GAP_SECONDS, Meter
+from worker.telemetry.usage_accounting import UsageAccounting
+from worker.telemetry.usage_meter import SHORT_GAP_SECONDS, UsageMeter
 
 STEP = import_module("models.migrations.versions.v0003_what_a_run_has_cost")
 amounts = st.builds(
@@ -56,8 +56,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def meter(clock: Clock) -> Meter:
-    return Meter(clock)
+def meter(clock: Clock) -> UsageMeter:
+    return UsageMeter(clock)
 
 
 @given(amounts, amounts)
@@ -86,12 +86,12 @@ def test_every_figure_has_a_column() -> None:
 
 
 def test_nothing_is_lost_where_many_threads_count(run_at_once: Callable[..., Any]) -> None:
-    meter = Meter()
+    meter = UsageMeter()
     run_at_once(lambda _: [meter.add(decoded_tokens=1, forced_tokens=2) for _ in range(500)], 8)
     assert (meter.spent.decoded_tokens, meter.spent.forced_tokens) == (4_000, 8_000)
 
 
-def test_time_in_an_inner_block_is_the_inner_ones_alone(meter: Meter, clock: Clock) -> None:
+def test_time_in_an_inner_block_is_the_inner_ones_alone(meter: UsageMeter, clock: Clock) -> None:
     with meter.timing("read"):
         clock.wait(1)
         with meter.timing("compile"):
@@ -101,7 +101,7 @@ def test_time_in_an_inner_block_is_the_inner_ones_alone(meter: Meter, clock: Clo
 
 
 def test_time_of_another_thread_is_not_taken_for_an_inner_block() -> None:
-    meter, is_done = Meter(), Event()
+    meter, is_done = UsageMeter(), Event()
 
     def other() -> None:
         with meter.timing("store"):
@@ -114,7 +114,7 @@ def test_time_of_another_thread_is_not_taken_for_an_inner_block() -> None:
     assert meter.spent.read_seconds >= meter.spent.store_seconds >= 0.2
 
 
-def test_time_counts_where_the_block_raised(meter: Meter, clock: Clock) -> None:
+def test_time_counts_where_the_block_raised(meter: UsageMeter, clock: Clock) -> None:
     def break_off() -> None:
         with meter.timing("store"):
             clock.wait(4)
@@ -125,7 +125,7 @@ def test_time_counts_where_the_block_raised(meter: Meter, clock: Clock) -> None:
     assert meter.spent.store_seconds == 4
 
 
-def test_the_engines_accounts_sum_up_to_its_threads_time(meter: Meter, clock: Clock) -> None:
+def test_the_engines_accounts_sum_up_to_its_threads_time(meter: UsageMeter, clock: Clock) -> None:
     watch = meter.stopwatch()
     for account in ("schedule", "constrain", "schedule"):
         clock.wait(1)
@@ -139,7 +139,7 @@ def test_the_engines_accounts_sum_up_to_its_threads_time(meter: Meter, clock: Cl
     assert (spent.prefill_seconds, spent.decode_seconds, spent.rows_a_step) == (6, 2, 11)
 
 
-def test_idle_time_is_told_apart_by_whether_a_note_is_in_hand(meter: Meter, clock: Clock) -> None:
+def test_idle_time_is_told_apart_by_whether_a_note_is_in_hand(meter: UsageMeter, clock: Clock) -> None:
     with meter.idle():
         clock.wait(5)
         with meter.note_in_hand():
@@ -149,7 +149,7 @@ def test_idle_time_is_told_apart_by_whether_a_note_is_in_hand(meter: Meter, cloc
     assert meter.spent.idle_queued_seconds == 2
 
 
-def test_a_short_gap_between_two_notes_counts_as_work_that_waited(meter: Meter, clock: Clock) -> None:
+def test_a_short_gap_between_two_notes_counts_as_work_that_waited(meter: UsageMeter, clock: Clock) -> None:
     with meter.idle():
         with meter.note_in_hand():
             clock.wait(1)
@@ -163,8 +163,8 @@ def test_a_short_gap_between_two_notes_counts_as_work_that_waited(meter: Meter, 
 def test_two_workers_add_up_in_the_run_they_worked_for(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one", "two"), QUESTIONS)
     for number, tokens in ((1, 10), (2, 5)):
-        meter = Meter()
-        accounts = Accounts(meter, store)
+        meter = UsageMeter()
+        accounts = UsageAccounting(meter, store)
         with accounts.working_on(claimed(store, number, f"worker-{number}").jobs):
             meter.add(decoded_tokens=tokens, decode_seconds=0.5)
             accounts.hand_over()
@@ -194,10 +194,10 @@ def test_the_newest_run_that_waited_pays(store: Store, queries: Queries) -> None
 
 
 def test_a_worker_without_work_charges_nobody_and_its_load_goes_to_the_first_run(
-    store: Store, queries: Queries, meter: Meter
+    store: Store, queries: Queries, meter: UsageMeter
 ) -> None:
     run_id, _ = submit(store, documents("one"))
-    accounts = Accounts(meter, store)
+    accounts = UsageAccounting(meter, store)
     meter.add(load_seconds=4, idle_empty_seconds=3_600)
     accounts.hand_over()
     with accounts.working_on(claimed(store, 1).jobs):
@@ -207,10 +207,10 @@ def test_a_worker_without_work_charges_nobody_and_its_load_goes_to_the_first_run
 
 
 def test_what_the_database_did_not_take_goes_with_the_next_call(
-    store: Store, queries: Queries, meter: Meter, monkeypatch: pytest.MonkeyPatch
+    store: Store, queries: Queries, meter: UsageMeter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, _ = submit(store, documents("one"))
-    accounts = Accounts(meter, store)
+    accounts = UsageAccounting(meter, store)
     with accounts.working_on(claimed(store, 1).jobs):
         meter.add(steps=3)
     with monkeypatch.context() as away:

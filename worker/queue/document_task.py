@@ -18,9 +18,9 @@ from models.jobs import Job, Work
 from models.outcomes import Failed, Outcome, Reason
 from models.schema.database import DatabaseUnavailableError
 from worker.pipeline import process
-from worker.queue.engine_deadline import LimitedEngine, StoppedError, TimedOutError
-from worker.queue.group_commit import Ended
-from worker.queue.worker_context import Workplace
+from worker.queue.engine_deadline import DeadlineEngine, StoppedError, TimedOutError
+from worker.queue.group_commit import EndedJob
+from worker.queue.worker_context import WorkerContext
 from worker.telemetry.safe_logging import about, where
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class EngineCrashedError(NotemillError):
         self.reason = failed.reason
 
 
-def process_document(document_id: int, workplace: Workplace, *, is_alone: bool = False) -> None:
+def process_document(document_id: int, workplace: WorkerContext, *, is_alone: bool = False) -> None:
     """Works off what is owed on one document under this worker's serving; nothing owed, nothing done.
 
     `is_alone`: what came to no end before, with nothing else in the worker's hands; otherwise the rest."""
@@ -56,7 +56,7 @@ def process_document(document_id: int, workplace: Workplace, *, is_alone: bool =
             _claim_and_work_off(document_id, claim, workplace)
 
 
-def _claim_and_work_off(document_id: int, claim: Callable[[int], Work | None], workplace: Workplace) -> None:
+def _claim_and_work_off(document_id: int, claim: Callable[[int], Work | None], workplace: WorkerContext) -> None:
     began_ns = time.time_ns()
     try:
         with workplace.meter.timing("store"):
@@ -70,7 +70,7 @@ def _claim_and_work_off(document_id: int, claim: Callable[[int], Work | None], w
         log.info("document %d: let go, the worker stops", document_id)
 
 
-def _work_off(work: Work, workplace: Workplace) -> None:
+def _work_off(work: Work, workplace: WorkerContext) -> None:
     started, limit = time.monotonic(), workplace.settings.time_limit_seconds
     open_jobs = {job.id: job for job in work.jobs}
     try:
@@ -91,10 +91,10 @@ def _work_off(work: Work, workplace: Workplace) -> None:
     log.info("document %d: %d jobs claimed, over after %.1f s", work.document_id, len(work.jobs), seconds)
 
 
-def _outcomes(work: Work, workplace: Workplace) -> Iterator[list[Ended]]:
+def _outcomes(work: Work, workplace: WorkerContext) -> Iterator[list[EndedJob]]:
     """The pipeline's; after a first attempt job by job, so that one that crashes takes no other along."""
     seconds = workplace.settings.time_limit_seconds
-    limited = LimitedEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
+    limited = DeadlineEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
     engine = workplace.tracing.engine(limited)
     is_first = all(job.attempt == 1 for job in work.jobs)
     config, meter = workplace.config, workplace.meter
@@ -111,7 +111,7 @@ def _may_pass(outcome: Outcome) -> TypeGuard[Failed]:
     return isinstance(outcome, Failed) and outcome.reason in (Reason.CRASHED, Reason.OUT_OF_MEMORY)
 
 
-def _record(ended: Sequence[Ended], open_jobs: dict[int, Job], workplace: Workplace) -> None:
+def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], workplace: WorkerContext) -> None:
     """Takes what is recorded out of the open jobs. Raises the surprise, where the store refuses an answer,
     after the others are recorded."""
     if not ended:
@@ -134,7 +134,7 @@ def _record(ended: Sequence[Ended], open_jobs: dict[int, Job], workplace: Workpl
             raise surprise
 
 
-def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, workplace: Workplace) -> None:
+def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, workplace: WorkerContext) -> None:
     """Each job that has no outcome waits for its next attempt, or fails after its last."""
     name = f"engine: {error}" if isinstance(error, EngineCrashedError) else type(error).__name__
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
@@ -158,7 +158,7 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, work
         workplace.give_up()
 
 
-def _patiently(call: Callable[[], _T], workplace: Workplace) -> _T:
+def _patiently(call: Callable[[], _T], workplace: WorkerContext) -> _T:
     """What the call returns, as soon as the database answers: minutes of computing may hang on it.
 
     Raises StoppedError where the worker has to let go before.

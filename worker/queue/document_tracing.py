@@ -11,12 +11,12 @@ from models.outcomes import Failed
 from models.schema.database import DatabaseUnavailableError
 from models.tracing import Traces
 from worker.engine.api import Engine, Reply, Request
-from worker.queue.group_commit import Ended
+from worker.queue.group_commit import EndedJob
 from worker.telemetry.safe_logging import about
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerTraces:
+class DocumentTraces:
     """Spans of the documents of one worker."""
 
     traces: Traces = field(default_factory=lambda: Traces("", service=""))
@@ -38,7 +38,7 @@ class WorkerTraces:
                 yield
 
     @contextmanager
-    def record(self, ended: Sequence[Ended]) -> Iterator[None]:
+    def record(self, ended: Sequence[EndedJob]) -> Iterator[None]:
         """Around the writing of rows."""
         with self.traces.span("record", jobs=len(ended)) as tell:
             yield

@@ -16,7 +16,7 @@ from typing import Any
 
 from models.errors import NotemillError
 from worker.engine.api import Engine, Reply, Request
-from worker.queue.shutdown import Stopping
+from worker.queue.shutdown import ShutdownRequest
 
 _LONGEST_START_SECONDS = 30.0
 """Of a thread, on a machine that others keep busy."""
@@ -34,12 +34,12 @@ class StoppedError(NotemillError):
     """The worker stops and lets go of the document."""
 
 
-class LimitedEngine:
+class DeadlineEngine:
     """The engine as one document sees it.
 
     Its time is what it waits for the engine: a database that was away over a record must fail nobody."""
 
-    def __init__(self, engine: Engine, *, seconds: float, stopping: Stopping) -> None:
+    def __init__(self, engine: Engine, *, seconds: float, stopping: ShutdownRequest) -> None:
         self._engine = engine
         self._seconds_left = seconds
         self._stopping = stopping

@@ -16,7 +16,7 @@ from models.jobs import Job, Work
 from models.outcomes import Outcome
 from models.schema.database import DatabaseUnavailableError
 
-Ended = tuple[Job, Outcome]
+EndedJob = tuple[Job, Outcome]
 
 _What = TypeVar("_What")
 _Result = TypeVar("_Result")
@@ -52,18 +52,18 @@ class _Gathered(Generic[_What, _Result]):
                 future.set_result(result)
 
 
-class Ledger:
+class GroupCommit:
     """Claims and records for many threads, in one thread of its own: SQLite has one writer anyway."""
 
     def __init__(
         self,
         *,
         claim: Callable[[Sequence[int]], Sequence[Work | None]],
-        record: Callable[[Sequence[Ended]], Sequence[bool | Exception]],
+        record: Callable[[Sequence[EndedJob]], Sequence[bool | Exception]],
     ) -> None:
         """Each function is one transaction over many, and returns a result for each."""
         self._claims = _Gathered[int, Work | None](claim)
-        self._records = _Gathered[Ended, bool](record)
+        self._records = _Gathered[EndedJob, bool](record)
         self._changed = threading.Condition()
         threading.Thread(target=self._serve, name="ledger", daemon=True).start()
 
@@ -72,7 +72,7 @@ class Ledger:
         (claimed,) = self._together(self._claims, [document_id])
         return claimed.result()
 
-    def record(self, ended: Sequence[Ended]) -> list[bool | Exception]:
+    def record(self, ended: Sequence[EndedJob]) -> list[bool | Exception]:
         """See Store.record. Blocks until all are committed or refused; an exception stands for what the
         database or the store refuses. Raises DatabaseUnavailableError where the database does not answer."""
         results = [_result(future) for future in self._together(self._records, ended)]

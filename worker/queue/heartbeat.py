@@ -6,7 +6,7 @@ import logging
 import threading
 
 from models.store.store import Store
-from worker.telemetry.usage_accounting import Accounts
+from worker.telemetry.usage_accounting import UsageAccounting
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ class Heartbeat:
 
     Figures have a thread of their own: they may wait for a row that somebody else holds, leases may not."""
 
-    def __init__(self, store: Store, worker: str, lease_seconds: float, accounts: Accounts) -> None:
+    def __init__(self, store: Store, worker: str, lease_seconds: float, accounts: UsageAccounting) -> None:
         self._store, self._worker, self._lease_seconds = store, worker, lease_seconds
         self._accounts = accounts
         self._is_over = threading.Event()

@@ -11,7 +11,7 @@ from types import FrameType
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
-class Stopping:
+class ShutdownRequest:
     """Whether to take no more documents, and whether to let go of those in hand."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Stopping:
             self.now.set_result(None)
 
 
-def stop_on_signals(stopping: Stopping, on_first: Callable[[], None]) -> None:
+def stop_on_signals(stopping: ShutdownRequest, on_first: Callable[[], None]) -> None:
     """SIGTERM, SIGINT and SIGQUIT ask to stop; `on_first` tells the message loop.
 
     Celery's own handlers ignore a second SIGTERM, and on a second SIGINT try to kill pool

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from celery import bootsteps
+from celery import Celery, bootsteps
 from celery.worker import state
+from redis.exceptions import RedisError
 
 from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
@@ -28,20 +29,18 @@ from models.settings import Settings
 from models.store.store import Store
 from models.tracing import Traces
 from worker.engine.memory.malloc import give_freed_memory_back
-from worker.queue.document_tracing import WorkerTraces
+from worker.queue.dedicated_pollers import Poller, quarantine_poller, urgent_poller
+from worker.queue.document_tracing import DocumentTraces
 from worker.queue.heartbeat import Heartbeat
-from worker.queue.quarantine_poller import SuspectDesk
-from worker.queue.redis_eviction import warn_about_eviction
-from worker.queue.shutdown import Stopping, leave_on_signals, stop_on_signals
+from worker.queue.shutdown import ShutdownRequest, leave_on_signals, stop_on_signals
 from worker.queue.sweeper import Sweeper, queue_length, sweep
-from worker.queue.urgent_poller import UrgentDesk
 from worker.queue.watchdog import Watchdog
-from worker.queue.worker_context import Workplace
+from worker.queue.worker_context import WorkerContext
 from worker.queue.worker_identity import is_dead, worker_name
 from worker.telemetry.safe_logging import where
 from worker.telemetry.thread_dump import show_threads_on_signal
-from worker.telemetry.usage_accounting import Accounts
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_accounting import UsageAccounting
+from worker.telemetry.usage_meter import UsageMeter
 
 log = logging.getLogger(__name__)
 
@@ -58,12 +57,12 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._workplace: Workplace | None = None
+        self._workplace: WorkerContext | None = None
         self._close_engine: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._sweeper: Sweeper | None = None
         self._watchdog: Watchdog | None = None
-        self._desks: tuple[UrgentDesk | SuspectDesk, ...] = ()
+        self._pollers: tuple[Poller, ...] = ()
         self._stop_metrics: Callable[[], None] = lambda: None
 
     def start(self, worker: Any) -> None:
@@ -89,8 +88,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         if workplace is None or self._sweeper is None or self._heartbeat is None:
             return
         self._sweeper.stop()
-        for desk in self._desks:
-            desk.stop()
+        for poller in self._pollers:
+            poller.stop()
         stopping, hands = workplace.stopping, workplace.hands
         if not stopping.is_asked:
             stopping.ask()
@@ -120,7 +119,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
         database = opened_database(settings)
         schema_version.check(database)
-        store, name, served, meter = Store(database), worker_name(), serving(settings), Meter()
+        store, name, served, meter = Store(database), worker_name(), serving(settings), UsageMeter()
         with meter.timing("load"):
             engine = app.load_engine(settings, meter)
         log.info("the %s engine is ready after %.1f s", settings.engine, meter.spent.load_seconds)
@@ -129,8 +128,8 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         for gone in filter(is_dead, Queries(database).busy_workers()):
             log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
         warn_about_eviction(app)
-        stopping, accounts = Stopping(), Accounts(meter, store)
-        self._workplace = app.workplace = Workplace(
+        stopping, accounts = ShutdownRequest(), UsageAccounting(meter, store)
+        self._workplace = app.workplace = WorkerContext(
             name,
             settings,
             served,
@@ -140,7 +139,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             give_up=partial(_end_message_loop, 1),
             meter=meter,
             accounts=accounts,
-            tracing=WorkerTraces(
+            tracing=DocumentTraces(
                 Traces(settings.traces_url, service="notemill-worker", instance=name),
                 Queries(database).traceparent_of,
             ),
@@ -150,7 +149,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         key = settings.message_key.get_secret_value()
         self._sweeper = Sweeper(partial(sweep, app, database, served.id, message_key=key))
         queries = Queries(database)
-        self._desks = UrgentDesk(queries, self._workplace), SuspectDesk(queries, self._workplace)
+        self._pollers = urgent_poller(queries, self._workplace), quarantine_poller(queries, self._workplace)
         if self._watchdog is not None:
             self._watchdog.guard(
                 self._workplace,
@@ -164,13 +163,13 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 
 
-def _served_metrics(workplace: Workplace, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
+def _served_metrics(workplace: WorkerContext, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
     from worker.telemetry.prometheus_metrics import (  # off by default, and then not imported
-        WorkerFigures,
+        WorkerMetrics,
         serve_metrics,
     )
 
-    figures = WorkerFigures(
+    figures = WorkerMetrics(
         spent=lambda: workplace.meter.spent,
         tally=workplace.tally,
         in_hand=lambda: workplace.hands.count,
@@ -194,3 +193,18 @@ def _end_anyway_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()
+
+
+def warn_about_eviction(app: Celery) -> None:
+    """Logs a warning where a full Redis drops old messages instead of refusing new ones.
+
+    Nothing is lost either way, since the sweep sends them again; but it sends only to an empty queue.
+    """
+    with app.connection_for_write() as connection:
+        client: Any = connection.default_channel.client
+        try:
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy", "noeviction")
+        except RedisError:
+            return  # managed servers refuse CONFIG
+    if policy != "noeviction":
+        log.warning("Redis has maxmemory-policy %s and may drop messages: set it to noeviction", policy)

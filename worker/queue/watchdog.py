@@ -20,11 +20,11 @@ from models.health_file import Pulse, State
 from models.migrations.schema_version import SchemaError
 from models.schema.database import DatabaseUnavailableError
 from models.settings import Settings
-from worker.queue.worker_context import Hands, Workplace
+from worker.queue.worker_context import InFlightDocuments, WorkerContext
 
 log = logging.getLogger(__name__)
 
-THREADS = frozenset({"heartbeat", "ledger", "suspects", "sweeper", "urgent"})
+THREADS = frozenset({"heartbeat", "ledger", "quarantine", "sweeper", "urgent"})
 """Of the worker's own threads those without which it is of no use."""
 _TABLES_SECONDS = 30.0
 _OVERTIME_SECONDS = 60.0
@@ -41,7 +41,7 @@ class Consumption:
     _taken: int = -1
     _seen_at: float = 0.0
 
-    def is_stalled(self, *, waiting: int, hands: Hands) -> bool:
+    def is_stalled(self, *, waiting: int, hands: InFlightDocuments) -> bool:
         """`waiting`: messages in Redis now. The time begins anew with each document taken."""
         has_room = hands.count < self.num_threads and not hands.are_kept_free
         if waiting == 0 or not has_room or hands.taken != self._taken:
@@ -56,7 +56,7 @@ class Watchdog:
     settings: Settings
     name: str
     _state: State = "loading"
-    _workplace: Workplace | None = None
+    _workplace: WorkerContext | None = None
     _count_waiting: Callable[[], int] | None = None
     _check_tables: Callable[[], None] | None = None
     _end: Callable[[], None] | None = None
@@ -73,7 +73,7 @@ class Watchdog:
 
     def guard(
         self,
-        workplace: Workplace,
+        workplace: WorkerContext,
         *,
         count_waiting: Callable[[], int],
         check_tables: Callable[[], None],
@@ -161,7 +161,7 @@ class Watchdog:
         return ""
 
     def _pulse(self) -> Pulse:
-        hands = self._workplace.hands if self._workplace is not None else Hands()
+        hands = self._workplace.hands if self._workplace is not None else InFlightDocuments()
         is_database_there, is_redis_there = self._are_there
         return Pulse(
             name=self.name,

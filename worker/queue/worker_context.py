@@ -13,19 +13,19 @@ from models.jobs import Serving, Work
 from models.settings import Settings
 from models.store.store import Store
 from worker.engine.api import Engine
-from worker.queue.document_tracing import WorkerTraces
-from worker.queue.group_commit import Ledger
-from worker.queue.shutdown import Stopping
-from worker.telemetry.outcome_counters import Tally
-from worker.telemetry.usage_accounting import Accounts
-from worker.telemetry.usage_meter import Meter
+from worker.queue.document_tracing import DocumentTraces
+from worker.queue.group_commit import GroupCommit
+from worker.queue.shutdown import ShutdownRequest
+from worker.telemetry.outcome_counters import OutcomeCounters
+from worker.telemetry.usage_accounting import UsageAccounting
+from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.task_config import TaskConfig, task_config
 
 _LOOK_UP_SECONDS = 0.2
 
 
 @dataclass(slots=True)
-class Hands:
+class InFlightDocuments:
     """Counts the documents in hand, and sees to it that one can be alone there."""
 
     count: int = 0
@@ -48,7 +48,7 @@ class Hands:
             return self._since[0] if self._since else None
 
     @contextmanager
-    def holding(self, stopping: Stopping, *, is_alone: bool = False) -> Iterator[bool]:
+    def holding(self, stopping: ShutdownRequest, *, is_alone: bool = False) -> Iterator[bool]:
         """Inside the block one more document is in hand, or no other; waits until that is possible.
 
         False, and nothing is in hand, where the worker is asked to stop meanwhile."""
@@ -77,7 +77,7 @@ class Hands:
 
 
 @dataclass(slots=True)
-class Surprises:
+class UnexpectedErrorCount:
     """Counts exceptions since the last job that ended in order."""
 
     _count: int = 0
@@ -95,7 +95,7 @@ class Surprises:
 
 
 @dataclass(frozen=True, slots=True)
-class Workplace:
+class WorkerContext:
     """The parts that every document of this process is worked on with."""
 
     name: str
@@ -104,21 +104,21 @@ class Workplace:
     serving: Serving
     engine: Engine
     store: Store
-    stopping: Stopping
+    stopping: ShutdownRequest
     give_up: Callable[[], None]
     """Ends the process as after a signal, but with an exit status that says it is broken."""
-    meter: Meter
-    accounts: Accounts
+    meter: UsageMeter
+    accounts: UsageAccounting
     """Whose jobs the meter's time is for."""
     names_of: Callable[[int], tuple[str, ...]] = lambda _document_id: ()
     """What a document's metadata calls its patient; asked only where notes are read under a disguise."""
-    surprises: Surprises = field(default_factory=Surprises)
-    hands: Hands = field(default_factory=Hands)
-    tally: Tally = field(default_factory=Tally)
-    tracing: WorkerTraces = field(default_factory=WorkerTraces)
+    surprises: UnexpectedErrorCount = field(default_factory=UnexpectedErrorCount)
+    hands: InFlightDocuments = field(default_factory=InFlightDocuments)
+    tally: OutcomeCounters = field(default_factory=OutcomeCounters)
+    tracing: DocumentTraces = field(default_factory=DocumentTraces)
     config: TaskConfig = field(init=False)
     """Read from the adapter's files once, not for each document."""
-    ledger: Ledger = field(init=False)
+    ledger: GroupCommit = field(init=False)
     """Claims and records go through here, those of all threads together."""
     claim_suspect: Callable[[int], Work | None] = field(init=False)
     """What `ledger.claim` leaves: jobs that were claimed before and came to no end."""
@@ -133,6 +133,6 @@ class Workplace:
         )
         object.__setattr__(self, "config", task_config(self.settings))
         object.__setattr__(
-            self, "ledger", Ledger(claim=partial(claim, is_suspect=False), record=self.store.record)
+            self, "ledger", GroupCommit(claim=partial(claim, is_suspect=False), record=self.store.record)
         )
         object.__setattr__(self, "claim_suspect", lambda id_: claim([id_], is_suspect=True)[0])

@@ -22,7 +22,7 @@ class Durations:
     total_seconds: float = 0.0
 
 
-class Tally:
+class OutcomeCounters:
     """Sums since the start; safe to share between threads."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ from models.errors import NotemillError
 from models.queries.owed_jobs import Waiting
 from models.schema.database import DatabaseUnavailableError
 from models.usage import NAMES, Spent
-from worker.telemetry.outcome_counters import BUCKETS_SECONDS, Tally
+from worker.telemetry.outcome_counters import BUCKETS_SECONDS, OutcomeCounters
 
 _SECONDS_BETWEEN_COUNTS = 10.0
 _Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
@@ -31,14 +31,14 @@ class MetricsError(NotemillError):
     """The figures cannot be served."""
 
 
-class WorkerFigures(Collector):
+class WorkerMetrics(Collector):
     """What one worker process has spent and ended, and what is owed to all."""
 
     def __init__(
         self,
         *,
         spent: Callable[[], Spent],
-        tally: Tally,
+        tally: OutcomeCounters,
         in_hand: Callable[[], int],
         count_waiting: Callable[[], Waiting],
     ) -> None:
@@ -79,7 +79,7 @@ class WorkerFigures(Collector):
             return self._waiting
 
 
-def serve_metrics(figures: WorkerFigures, address: str) -> Callable[[], None]:
+def serve_metrics(figures: WorkerMetrics, address: str) -> Callable[[], None]:
     """Serves `/metrics` on HOST:PORT until the returned function is called. Raises MetricsError."""
     registry = CollectorRegistry()
     registry.register(figures)
@@ -119,7 +119,7 @@ def _of_spending(spent: Spent) -> Iterator[_Metric]:
         yield CounterMetricFamily(f"notemill_{name}", words, value=getattr(spent, name))
 
 
-def _of_tally(tally: Tally) -> Iterator[_Metric]:
+def _of_tally(tally: OutcomeCounters) -> Iterator[_Metric]:
     ended = CounterMetricFamily(
         "notemill_jobs_ended", "Jobs by task and outcome.", labels=["task", "outcome"]
     )

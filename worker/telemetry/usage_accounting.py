@@ -14,13 +14,13 @@ from dataclasses import replace
 from models.jobs import Job
 from models.store.store import Store
 from models.usage import Spent
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 
-class Accounts:
+class UsageAccounting:
     """Hands over to the store what the meter has counted; safe to share between threads."""
 
-    def __init__(self, meter: Meter, store: Store) -> None:
+    def __init__(self, meter: UsageMeter, store: Store) -> None:
         self._meter, self._store = meter, store
         self._lock = threading.Lock()
         self._in_hand: set[int] = set()

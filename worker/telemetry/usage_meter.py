@@ -34,7 +34,7 @@ SHORT_GAP_SECONDS = 1.0
 nearly, and the engine waited for us; in a longer gap there was nothing to do."""
 
 
-class Meter:
+class UsageMeter:
     """Sums since its making; safe to share between threads."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
@@ -123,7 +123,7 @@ class Meter:
 class Stopwatch:
     """Every moment of one thread, from lap to lap."""
 
-    def __init__(self, meter: Meter, clock: Callable[[], float]) -> None:
+    def __init__(self, meter: UsageMeter, clock: Callable[[], float]) -> None:
         self._meter, self._clock = meter, clock
         self._last = clock()
 

@@ -24,7 +24,7 @@ from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.output_formats import EntityList, LineOf, Prose
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 NOTE = "The patient was given aspirin 81 mg for chest pain. Denies fever or cough."
 
@@ -116,7 +116,7 @@ def test_a_question_that_is_read_apart_sees_nothing_of_the_document(
 
 
 def test_a_question_is_read_once_for_all_documents(weights, chat):
-    meter = Meter()
+    meter = UsageMeter()
     engine = load(Settings(weights=str(weights), quantization="none"), meter)
 
     def read(*prompts: Prompt) -> int:

@@ -17,7 +17,7 @@ from worker.engine.batching.sequences import MOST_GUESSES
 from worker.engine.output_formats import Form
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 TEXT = "Denies fever and cough."
 
@@ -41,7 +41,7 @@ def grammars(chat):
 
 def begun(chat: Chat, grammars: Grammars) -> Asked:
     request = Write(Prompt("Denies fever.", "Why?"), max_tokens=60, form=cast(Form, OneAnswer()))
-    asked = ask(request, chat, grammars, context_tokens=1_000, meter=Meter())
+    asked = ask(request, chat, grammars, context_tokens=1_000, meter=UsageMeter())
     assert isinstance(asked, Asked)
     asked.start(Beginnings())
     return asked
@@ -91,7 +91,7 @@ def test_what_repeats_itself_is_guessed_to_go_on(chat, tail, found):
     document = (4, 5, 6, 1, 2)
     request = Write(Prompt("A note.", "Why?"), max_tokens=60)
     asked = ask(
-        request, chat, Grammars(chat.tokenizer, len(chat.tokenizer)), context_tokens=1_000, meter=Meter()
+        request, chat, Grammars(chat.tokenizer, len(chat.tokenizer)), context_tokens=1_000, meter=UsageMeter()
     )
     assert isinstance(asked, Asked)
     asked.start(Beginnings())

@@ -23,41 +23,41 @@ from models.schema.database import DatabaseUnavailableError, reading
 from models.settings import Settings
 from models.store.store import Store
 from worker.queue.document_task import process_document
-from worker.queue.shutdown import Stopping
-from worker.queue.worker_context import Hands, Workplace
+from worker.queue.shutdown import ShutdownRequest
+from worker.queue.worker_context import InFlightDocuments, WorkerContext
 from worker.recipe import serving
-from worker.telemetry.usage_accounting import Accounts
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_accounting import UsageAccounting
+from worker.telemetry.usage_meter import UsageMeter
 
 PAIN, FEVER = SEARCH, Question(task=Task.SEARCH, parameters={"query": "Is there fever?"})
 
 
 @pytest.fixture
-def workplace(tmp_path: Path, store: Store) -> Iterator[Workplace]:
+def workplace(tmp_path: Path, store: Store) -> Iterator[WorkerContext]:
     (tmp_path / "config.json").write_text("{}")
     settings = Settings(weights=str(tmp_path), adapter="none")
     served, stand_in = serving(settings), StandIn(tmp_path)
     store.announce(served)
-    meter = Meter()
-    yield Workplace(
+    meter = UsageMeter()
+    yield WorkerContext(
         "host:1:2",
         settings,
         served,
         stand_in,
         store,
-        Stopping(),
+        ShutdownRequest(),
         give_up=lambda: None,
         meter=meter,
-        accounts=Accounts(meter, store),
+        accounts=UsageAccounting(meter, store),
     )
     stand_in.close()
 
 
-def with_settings(workplace: Workplace, **changes: object) -> Workplace:
+def with_settings(workplace: WorkerContext, **changes: object) -> WorkerContext:
     return replace(workplace, settings=workplace.settings.model_copy(update=changes))
 
 
-def submit(workplace: Workplace, *notes: str) -> tuple[int, ...]:
+def submit(workplace: WorkerContext, *notes: str) -> tuple[int, ...]:
     recipe = recipe_for(Task.SEARCH, workplace.serving, ())
     run_id = workplace.store.open_run(questions=[PAIN, FEVER], recipes=[recipe], sources=[])
     batch = documents(*notes)
@@ -74,7 +74,7 @@ def end_the_wait(engine: Engine) -> None:
         connection.execute(text("UPDATE jobs SET lease_until_epoch = 0 WHERE status = 'pending'"))
 
 
-def test_every_job_owed_on_the_document_is_answered(workplace: Workplace, engine: Engine) -> None:
+def test_every_job_owed_on_the_document_is_answered(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "No fever. Mild pain.")
     process_document(document_id, workplace)
     assert jobs(engine) == [("finished",)] * 2
@@ -82,7 +82,7 @@ def test_every_job_owed_on_the_document_is_answered(workplace: Workplace, engine
 
 
 def test_under_a_disguise_the_engine_does_not_hear_what_the_metadata_calls_the_patient(
-    workplace: Workplace, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    workplace: WorkerContext, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (document_id,) = submit(workplace, "Quillfeather has no fever.")
     with engine.begin() as connection:
@@ -100,7 +100,7 @@ def test_under_a_disguise_the_engine_does_not_hear_what_the_metadata_calls_the_p
     assert jobs(engine, "(SELECT text FROM texts)")[0] == ("Quillfeather has no fever.",)
 
 
-def test_what_another_serving_owes_is_left_alone(workplace: Workplace, engine: Engine) -> None:
+def test_what_another_serving_owes_is_left_alone(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "No fever.")
     tasks = {task.value: {"prompt": "another"} for task in Task}
     process_document(document_id, replace(workplace, serving=Serving(ingredients={"tasks": tasks})))
@@ -108,7 +108,7 @@ def test_what_another_serving_owes_is_left_alone(workplace: Workplace, engine: E
 
 
 def test_a_surprise_is_tried_again_later_and_fails_after_the_last_attempt(
-    workplace: Workplace, engine: Engine
+    workplace: WorkerContext, engine: Engine
 ) -> None:
     (document_id,) = submit(workplace, "Such notes CRASH.")
     for number, status in enumerate(["pending", "pending", "failed"]):
@@ -118,7 +118,7 @@ def test_a_surprise_is_tried_again_later_and_fails_after_the_last_attempt(
     assert jobs(engine, "attempts, reason, detail") == [(3, "crashed", "ValueError")] * 2
 
 
-def test_memory_that_others_may_have_taken_is_asked_for_again(workplace: Workplace, engine: Engine) -> None:
+def test_memory_that_others_may_have_taken_is_asked_for_again(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "Such notes find no MEMORY.")
     for number, status in enumerate(["pending", "pending", "failed"]):
         process_document(document_id, workplace, is_alone=number > 0)
@@ -127,7 +127,7 @@ def test_memory_that_others_may_have_taken_is_asked_for_again(workplace: Workpla
     assert jobs(engine, "attempts, reason") == [(3, "out_of_memory")] * 2
 
 
-def test_before_its_next_attempt_a_job_waits(workplace: Workplace, engine: Engine) -> None:
+def test_before_its_next_attempt_a_job_waits(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "Such notes CRASH.")
     process_document(document_id, workplace)
     process_document(document_id, workplace)
@@ -136,7 +136,7 @@ def test_before_its_next_attempt_a_job_waits(workplace: Workplace, engine: Engin
 
 
 def test_a_surprise_is_logged_by_type_and_place_alone(
-    workplace: Workplace, caplog: pytest.LogCaptureFixture
+    workplace: WorkerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     (document_id,) = submit(workplace, "Such notes CRASH with a TOKEN.")
     with caplog.at_level(logging.DEBUG):
@@ -146,7 +146,7 @@ def test_a_surprise_is_logged_by_type_and_place_alone(
     assert "TOKEN" not in caplog.text
 
 
-def test_after_a_first_attempt_each_job_runs_alone(workplace: Workplace, engine: Engine) -> None:
+def test_after_a_first_attempt_each_job_runs_alone(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "No fever.")
     store, settings = workplace.store, workplace.settings
     (work,) = store.claim(
@@ -162,20 +162,20 @@ def test_after_a_first_attempt_each_job_runs_alone(workplace: Workplace, engine:
     assert [line.split()[1] for line in asked] == ["1", "1"]
 
 
-def test_a_document_over_its_time_is_failed_with_the_limit(workplace: Workplace, engine: Engine) -> None:
+def test_a_document_over_its_time_is_failed_with_the_limit(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "Such notes HANG.")
     process_document(document_id, with_settings(workplace, time_limit_seconds=0.2))
     assert jobs(engine, "status, reason, detail") == [("failed", "timed_out", "limit 0.2 s")] * 2
 
 
-def test_a_worker_that_was_asked_to_stop_begins_no_document(workplace: Workplace, engine: Engine) -> None:
+def test_a_worker_that_was_asked_to_stop_begins_no_document(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "No fever.")
     workplace.stopping.ask()
     process_document(document_id, workplace)
     assert jobs(engine, "status, attempts") == [("pending", 0)] * 2
 
 
-def test_a_hurried_worker_lets_go_and_gives_back(workplace: Workplace, engine: Engine) -> None:
+def test_a_hurried_worker_lets_go_and_gives_back(workplace: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(workplace, "Such notes HANG.")
     thread = Thread(target=process_document, args=(document_id, workplace))
     thread.start()
@@ -187,14 +187,14 @@ def test_a_hurried_worker_lets_go_and_gives_back(workplace: Workplace, engine: E
 
 
 def test_an_answer_that_comes_after_another_claim_is_not_written(
-    workplace: Workplace, engine: Engine, caplog: pytest.LogCaptureFixture
+    workplace: WorkerContext, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     (document_id,) = submit(workplace, "No fever.")
 
     class Overtaken(StandIn):
         def answer(self, requests, *, is_urgent=False):  # type: ignore[no-untyped-def]
             workplace.store.abandon(workplace.name)
-            other = replace(workplace, name="host:3:4", hands=Hands())
+            other = replace(workplace, name="host:3:4", hands=InFlightDocuments())
             process_document(document_id, other, is_alone=True)
             return super().answer(requests, is_urgent=is_urgent)
 
@@ -203,7 +203,7 @@ def test_an_answer_that_comes_after_another_claim_is_not_written(
     assert caplog.text.count("came too late") == 2
 
 
-def test_a_broken_engine_fails_no_job_and_ends_the_worker(workplace: Workplace, engine: Engine) -> None:
+def test_a_broken_engine_fails_no_job_and_ends_the_worker(workplace: WorkerContext, engine: Engine) -> None:
     gave_up: list[bool] = []
     broken = replace(workplace, give_up=lambda: gave_up.append(True))
     ids = submit(workplace, *(f"Such notes find it BROKEN {number}." for number in range(20)))
@@ -214,7 +214,7 @@ def test_a_broken_engine_fails_no_job_and_ends_the_worker(workplace: Workplace, 
     assert set(jobs(engine)) == {("pending",)}
 
 
-def test_a_finished_job_between_surprises_shows_that_the_engine_works(workplace: Workplace) -> None:
+def test_a_finished_job_between_surprises_shows_that_the_engine_works(workplace: WorkerContext) -> None:
     gave_up: list[bool] = []
     lucky = replace(workplace, give_up=lambda: gave_up.append(True))
     notes = (f"Such notes find it BROKEN {number}." for number in range(19))
@@ -224,7 +224,7 @@ def test_a_finished_job_between_surprises_shows_that_the_engine_works(workplace:
 
 
 def test_an_answer_waits_for_a_database_that_is_away(
-    workplace: Workplace, engine: Engine, caplog: pytest.LogCaptureFixture
+    workplace: WorkerContext, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     class AwayOnce(Store):
         was_away = False
@@ -241,7 +241,7 @@ def test_an_answer_waits_for_a_database_that_is_away(
     assert "the database does not answer" in caplog.text
 
 
-def test_a_worker_that_stops_does_not_wait_for_the_database(workplace: Workplace, engine: Engine) -> None:
+def test_a_worker_that_stops_does_not_wait_for_the_database(workplace: WorkerContext, engine: Engine) -> None:
     class Away(Store):
         def record(self, *arguments):  # type: ignore[no-untyped-def]
             workplace.stopping.hurry()
@@ -253,7 +253,7 @@ def test_a_worker_that_stops_does_not_wait_for_the_database(workplace: Workplace
 
 
 def test_who_has_to_be_alone_waits_and_keeps_others_out() -> None:
-    hands, stopping, order = Hands(), Stopping(), []
+    hands, stopping, order = InFlightDocuments(), ShutdownRequest(), []
 
     def take(name: str, is_alone: bool) -> None:
         with hands.holding(stopping, is_alone=is_alone) as is_held:
@@ -272,7 +272,7 @@ def test_who_has_to_be_alone_waits_and_keeps_others_out() -> None:
 
 
 def test_who_waits_to_be_alone_goes_away_when_the_worker_stops() -> None:
-    hands, stopping = Hands(), Stopping()
+    hands, stopping = InFlightDocuments(), ShutdownRequest()
     with hands.holding(stopping):
         stopping.ask()
         with hands.holding(stopping, is_alone=True) as is_held:

@@ -15,18 +15,18 @@ from models.outcomes import Failed, Reason
 from models.schema.database import DatabaseError, DatabaseUnavailableError
 from models.store.answer_validation import UngroundedAnswerError
 from models.store.store import Store
-from worker.queue.group_commit import Ended, Ledger
+from worker.queue.group_commit import EndedJob, GroupCommit
 
 
 def texts(number: int) -> list[str]:
     return [f"{NOTE} {one}" for one in range(number)]
 
 
-def ledger_of(store: Store) -> Ledger:
+def ledger_of(store: Store) -> GroupCommit:
     def claim(ids: Sequence[int]) -> Sequence[Work | None]:
         return store.claim(ids, worker="worker", serving_id=a_serving().id, lease_seconds=60, max_kills=3)
 
-    return Ledger(claim=claim, record=store.record)
+    return GroupCommit(claim=claim, record=store.record)
 
 
 class Slow:
@@ -50,7 +50,7 @@ class Slow:
 
 def together(claim: Slow, ids: Sequence[int]) -> list[Work | Exception | None]:
     """What each thread gets whose document waited while the first one's claim was under way."""
-    ledger = Ledger(claim=claim, record=lambda _: [])
+    ledger = GroupCommit(claim=claim, record=lambda _: [])
     with ThreadPoolExecutor(len(ids) + 1) as pool:
         first = pool.submit(ledger.claim, 100)
         until(lambda: claim.calls)
@@ -82,7 +82,7 @@ def test_a_database_that_is_away_is_told_to_everyone_at_once() -> None:
 
 def test_a_surprise_in_the_ledger_itself_is_told_and_its_thread_goes_on() -> None:
     answers = iter([[], [None]])  # the first is one too few
-    ledger = Ledger(claim=lambda _ids: next(answers), record=lambda _ended: [])
+    ledger = GroupCommit(claim=lambda _ids: next(answers), record=lambda _ended: [])
     with pytest.raises(ValueError, match="zip"):
         ledger.claim(1)
     assert ledger.claim(2) is None
@@ -108,7 +108,7 @@ def test_a_late_and_an_untrue_answer_take_no_other_along(store: Store) -> None:
     jobs = [claimed(store, id_).jobs[0] for id_ in registered.owed_document_ids]
     store.release(jobs[:1], detail="", max_attempts=3)
     claimed(store, registered.owed_document_ids[0])
-    ended: list[Ended] = [(job, finished(job, text)) for job, text in zip(jobs, texts(4), strict=True)]
+    ended: list[EndedJob] = [(job, finished(job, text)) for job, text in zip(jobs, texts(4), strict=True)]
     ended[1], ended[2] = (jobs[1], finished(jobs[1], "Untrue")), (jobs[2], Failed(reason=Reason.TOO_LONG))
     late, ungrounded, *others = store.record(ended)
     assert late is False

@@ -21,10 +21,10 @@ from models.schema.tables import RunRow
 from models.store.store import Store
 from worker.queue import sweeper as sweeping
 from worker.queue.heartbeat import Heartbeat
-from worker.queue.redis_eviction import warn_about_eviction
+from worker.queue.startup import warn_about_eviction
 from worker.queue.sweeper import Sweeper, queue_length, sweep
-from worker.telemetry.usage_accounting import Accounts
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_accounting import UsageAccounting
+from worker.telemetry.usage_meter import UsageMeter
 
 if TYPE_CHECKING:
     from workshop import Workshop
@@ -97,7 +97,7 @@ def test_the_heartbeat_goes_on_after_a_failure(workshop: Workshop) -> None:
             raise DatabaseUnavailableError("away")
 
     store = Away(workshop.database)
-    heartbeat = Heartbeat(store, "w", 0.03, Accounts(Meter(), store))
+    heartbeat = Heartbeat(store, "w", 0.03, UsageAccounting(UsageMeter(), store))
     assert is_enough.wait(10)
     heartbeat.stop()
     assert set(beats) == {("w", 0.03)}
@@ -114,7 +114,7 @@ def test_after_a_failure_the_heartbeat_does_not_wait_for_its_next_turn(workshop:
             raise DatabaseUnavailableError("away")
 
     store = Away(workshop.database)
-    heartbeat = Heartbeat(store, "w", 6, Accounts(Meter(), store))
+    heartbeat = Heartbeat(store, "w", 6, UsageAccounting(UsageMeter(), store))
     assert is_enough.wait(10)
     heartbeat.stop()
     assert beats[2] - beats[0] < 3
@@ -126,7 +126,7 @@ def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
 ) -> None:
     _, registered = submit(store, documents("note"))
     jobs = claimed(store, registered.owed_document_ids[0], "w").jobs
-    accounts = Accounts(Meter(), store)
+    accounts = UsageAccounting(UsageMeter(), store)
     with accounts.working_on(jobs), writing(engine) as somebody:
         somebody.execute(select(RunRow.id).with_for_update())
         heartbeat = Heartbeat(store, "w", 1, accounts)

@@ -23,9 +23,9 @@ from models.messages import QUEUE_NAME
 from models.schema.database import DatabaseUnavailableError
 from models.settings import Settings
 from worker.queue import watchdog
-from worker.queue.shutdown import Stopping
+from worker.queue.shutdown import ShutdownRequest
 from worker.queue.watchdog import Consumption
-from worker.queue.worker_context import Hands
+from worker.queue.worker_context import InFlightDocuments
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -41,7 +41,7 @@ class Clock:
         return self.now
 
 
-def seconds_until_stalled(hands: Hands, *, waiting: int = 1, taken_at: tuple[int, ...] = ()) -> int | None:
+def seconds_until_stalled(hands: InFlightDocuments, *, waiting: int = 1, taken_at: tuple[int, ...] = ()) -> int | None:
     """Looked at each second for a minute; 10 seconds are too many."""
     clock = Clock()
     consumption = Consumption(2, 10.0, clock)
@@ -54,20 +54,20 @@ def seconds_until_stalled(hands: Hands, *, waiting: int = 1, taken_at: tuple[int
 
 
 def test_who_takes_nothing_of_what_waits_is_stalled() -> None:
-    assert seconds_until_stalled(Hands()) == 11
+    assert seconds_until_stalled(InFlightDocuments()) == 11
 
 
 def test_who_takes_now_and_then_is_not() -> None:
-    assert seconds_until_stalled(Hands(), taken_at=(9, 18, 27, 36, 45, 54)) is None
+    assert seconds_until_stalled(InFlightDocuments(), taken_at=(9, 18, 27, 36, 45, 54)) is None
 
 
-@pytest.mark.parametrize("hands", [Hands(count=2), Hands(are_kept_free=True)])
-def test_who_has_no_hand_free_is_not(hands: Hands) -> None:
+@pytest.mark.parametrize("hands", [InFlightDocuments(count=2), InFlightDocuments(are_kept_free=True)])
+def test_who_has_no_hand_free_is_not(hands: InFlightDocuments) -> None:
     assert seconds_until_stalled(hands) is None
 
 
 def test_where_nothing_waits_nobody_is_stalled() -> None:
-    assert seconds_until_stalled(Hands(), waiting=0) is None
+    assert seconds_until_stalled(InFlightDocuments(), waiting=0) is None
 
 
 def test_a_worker_that_takes_no_messages_ends_and_another_does_its_work(workshop: Workshop) -> None:
@@ -84,12 +84,12 @@ def test_a_worker_that_takes_no_messages_ends_and_another_does_its_work(workshop
 
 def watched(
     home: Path, monkeypatch: pytest.MonkeyPatch, check_tables: Callable[[], None]
-) -> tuple[Hands, Event]:
+) -> tuple[InFlightDocuments, Event]:
     """The hands of a worker whose documents have a fifth of a second, and whether its watchdog ended it."""
     monkeypatch.setattr(watchdog, "_OVERTIME_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "_TABLES_SECONDS", 0.0)
     monkeypatch.setattr(watchdog, "THREADS", frozenset())
-    workplace, ended = SimpleNamespace(hands=Hands(), stopping=Stopping()), Event()
+    workplace, ended = SimpleNamespace(hands=InFlightDocuments(), stopping=ShutdownRequest()), Event()
     dog = watchdog.Watchdog(Settings(home=home, time_limit_seconds=0.1), "host:1:2")
     dog.guard(cast(Any, workplace), count_waiting=lambda: 0, check_tables=check_tables, end=ended.set)
     return workplace.hands, ended
@@ -99,7 +99,7 @@ def test_a_worker_that_never_lets_go_of_a_document_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hands, ended = watched(tmp_path, monkeypatch, check_tables=lambda: None)
-    with hands.holding(Stopping()):
+    with hands.holding(ShutdownRequest()):
         assert ended.wait(30)
 
 
@@ -114,7 +114,7 @@ def test_a_document_that_waits_for_a_database_that_is_away_ends_no_worker(
         raise DatabaseUnavailableError("away")
 
     hands, ended = watched(tmp_path, monkeypatch, check_tables=away)
-    with hands.holding(Stopping()):
+    with hands.holding(ShutdownRequest()):
         until(lambda: len(looks) == 3)
         assert not ended.is_set()
 

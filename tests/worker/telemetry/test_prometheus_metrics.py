@@ -19,8 +19,8 @@ from models.queries.owed_jobs import Waiting, waiting
 from models.schema.database import DatabaseUnavailableError
 from models.settings import load_settings
 from models.usage import Spent
-from worker.telemetry.outcome_counters import Tally
-from worker.telemetry.prometheus_metrics import MetricsError, WorkerFigures, serve_metrics
+from worker.telemetry.outcome_counters import OutcomeCounters
+from worker.telemetry.prometheus_metrics import MetricsError, WorkerMetrics, serve_metrics
 
 if TYPE_CHECKING:
     from workshop import Workshop
@@ -46,9 +46,9 @@ def read(address: str) -> Samples:
     }
 
 
-def figures(tally: Tally, count_waiting: object = None) -> WorkerFigures:
+def figures(tally: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
     owed = Waiting(pending={Task.SEARCH: 7}, running={}, oldest_seconds=3.5)
-    return WorkerFigures(
+    return WorkerMetrics(
         spent=lambda: Spent(prefill_seconds=1.5, prefill_tokens=20),
         tally=tally,
         in_hand=lambda: 2,
@@ -59,7 +59,7 @@ def figures(tally: Tally, count_waiting: object = None) -> WorkerFigures:
 @pytest.fixture
 def samples() -> Samples:
     """Of a worker with one failed job."""
-    tally, address = Tally(), free_address()
+    tally, address = OutcomeCounters(), free_address()
     tally.end(Task.SEARCH, Failed(reason=Reason.TIMED_OUT, duration_seconds=2.0))
     stop = serve_metrics(figures(tally), address)
     found = read(address)
@@ -98,7 +98,7 @@ def test_a_database_that_does_not_answer_takes_only_its_own_figures_away() -> No
     def unavailable() -> Waiting:
         raise DatabaseUnavailableError("no")
 
-    names = {metric.name for metric in figures(Tally(), unavailable).collect()}
+    names = {metric.name for metric in figures(OutcomeCounters(), unavailable).collect()}
     assert "notemill_spent_seconds" in names
     assert "notemill_jobs_waiting" not in names
 
@@ -108,7 +108,7 @@ def test_an_address_that_is_taken_says_what_to_type() -> None:
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(MetricsError, match="METRICS_ADDRESS"),
     ):
-        serve_metrics(figures(Tally()), f"127.0.0.1:{taken.getsockname()[1]}")
+        serve_metrics(figures(OutcomeCounters()), f"127.0.0.1:{taken.getsockname()[1]}")
 
 
 def test_what_is_owed_is_counted_by_task_with_the_age_of_the_oldest(workshop: Workshop) -> None:

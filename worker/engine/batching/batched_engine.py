@@ -23,7 +23,7 @@ from worker.engine.batching.scheduler import Scheduler
 from worker.engine.batching.sequences import MOST_GUESSES, Beginning, Branch, Step
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 log = logging.getLogger(__name__)
 
@@ -67,11 +67,11 @@ class BatchedEngine:
         max_rows: int,
         max_tokens: int,
         meaning: Comparer | None = None,
-        meter: Meter | None = None,
+        meter: UsageMeter | None = None,
     ) -> None:
         self._runner = runner
         self._comparisons = Comparisons(meaning)
-        self._meter = meter or Meter()
+        self._meter = meter or UsageMeter()
         self._watch = self._meter.stopwatch()
         self._chat = chat
         self._grammars = grammars

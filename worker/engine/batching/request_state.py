@@ -15,7 +15,7 @@ from worker.engine.batching.sequences import Branch
 from worker.engine.prompting.chat_template import Chat, Encoded
 from worker.engine.prompting.grammar import Grammars
 from worker.engine.prompting.token_positions import places_of
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Asked:
 
 
 def ask(
-    request: Prompted, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: Meter
+    request: Prompted, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: UsageMeter
 ) -> Asked | Refusal:
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)

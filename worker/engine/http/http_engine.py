@@ -34,7 +34,7 @@ from worker.engine.output_formats import Form, FormError
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.token_positions import places_of
 from worker.engine.prompting.tokenizer import load_chat
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import prepared_folder
 
 _CLOSED = Refusal("crashed", "the engine was closed")
@@ -64,13 +64,13 @@ class HttpEngine:
         grammar: GrammarForm,
         concurrency: int,
         patience_seconds: float,
-        meter: Meter | None = None,
+        meter: UsageMeter | None = None,
     ) -> None:
         """`patience_seconds`: after that nobody waits for an answer any more."""
         self._server, self._chat, self._grammar = server, chat, grammar
         self._context_tokens = context_tokens
         self._patience_seconds = patience_seconds
-        self._meter = meter or Meter()
+        self._meter = meter or UsageMeter()
         self._numbers = count()
         self._queue: PriorityQueue[_Asked] = PriorityQueue()
         self._is_closed = False
@@ -180,7 +180,7 @@ class HttpEngine:
         return Refusal("too_long", f"{tokens} tokens do not fit into {self._context_tokens}")
 
 
-def load(settings: Settings, meter: Meter | None = None) -> HttpEngine:
+def load(settings: Settings, meter: UsageMeter | None = None) -> HttpEngine:
     """The engine that the settings name. Raises NotemillError where the server cannot be used so."""
     chat, server = load_chat(settings), Server(settings)
     served = server.served()

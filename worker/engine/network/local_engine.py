@@ -17,12 +17,12 @@ from worker.engine.network.sentence_embeddings import Meaning
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.telemetry.usage_meter import Meter
+from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import prepared_folder
 from worker.weights.task_config import task_config
 
 
-def load(settings: Settings, meter: Meter | None = None) -> BatchedEngine:
+def load(settings: Settings, meter: UsageMeter | None = None) -> BatchedEngine:
     """The engine that the settings name, weights in memory. Takes seconds; call it once a process.
 
     Raises NotemillError where the weights are not there.
