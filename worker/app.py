@@ -1,7 +1,7 @@
-"""The Celery application: `celery -A worker.app:app worker`. Every setting with its why.
+"""The Celery application, `celery -A worker.app:app worker`, with the reason for every Celery setting.
 
-The one module with work at import: it reads the settings, because Celery wants an application that
-is ready when the module is. The weights are loaded at the worker's start (`worker.queue.startup`), not here.
+The only module that works at import: it reads the settings, because Celery needs a ready application when
+it imports the module. `worker.queue.startup` loads the weights when the worker starts.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from worker.telemetry import safe_logging
 
 
 class Application(Celery):  # type: ignore[misc]
-    """Celery with what our tasks need."""
+    """Celery with the settings and the worker context of this process."""
 
     settings: Settings
     load_engine: LoadEngine
-    workplace: WorkerContext
-    """There from the worker's start on, before the first message."""
+    context: WorkerContext
+    """Set when the worker starts, before the first message."""
 
 
 def make_app(settings: Settings, *, load_engine: LoadEngine = load) -> Application:
-    """The application for these settings, its worker with the engine that `load_engine` makes of them.
+    """The application for these settings; its worker uses the engine that `load_engine` returns.
     Raises SettingsError without a Redis URL."""
     made = Application("notemill", amqp=CheckedAMQP, set_as_current=True)
     made.settings = settings
@@ -45,10 +45,10 @@ def make_app(settings: Settings, *, load_engine: LoadEngine = load) -> Applicati
     made.conf.update(_configuration(settings))
     made.steps["worker"].add(Start)
 
-    # Not shared: Celery would hand the first application's task to a second one of the process.
+    # Not shared: Celery would give the task of the first application to a second one in the same process.
     @made.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]
     def process_document(document_id: int) -> None:
-        document_task.process_document(document_id, made.workplace)
+        document_task.process_document(document_id, made.context)
 
     return made
 
@@ -61,56 +61,56 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         )
     return {
         "broker_url": url,
-        # kombu's default for rediss:// is to trust any certificate.
+        # By default kombu trusts any certificate for rediss://.
         "broker_use_ssl": {"ssl_cert_reqs": ssl.CERT_REQUIRED} if url.startswith("rediss://") else None,
-        # Wait for a Redis that is not up yet, and for one that restarts, for as long as it takes.
+        # Wait without limit for a Redis that is not up yet or restarts.
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        # And for one that answers, but takes nothing: full, or a replica still. Celery would end the worker.
+        # Also for one that refuses writes, full or still a replica: otherwise Celery ends the worker.
         "broker_channel_error_retry": True,
         "broker_transport_options": {
-            # The lists of these priorities are asked in this order: urgent messages come first.
+            # Redis lists are polled in this order of priority: urgent messages come first.
             "priority_steps": PRIORITY_STEPS,
-            # A message not acknowledged for so long is delivered again. Longer than a document may
-            # take; should it come twice all the same, the second finds nothing owed.
+            # Seconds after which an unacknowledged message is delivered again. Longer than a document may
+            # take; a second delivery finds no owed job.
             "visibility_timeout": int(2 * settings.time_limit_seconds) + 600,
-            # kombu waits forever on a connection that died without a word.
+            # Without a timeout kombu waits forever on a dead connection.
             "socket_timeout": 30,
             "socket_connect_timeout": 5,
             "socket_keepalive": True,
         },
-        # One queue, on the nameless exchange (see QUEUE); a name mistyped with -Q is an error.
+        # One queue, on the nameless exchange (see QUEUE); a mistyped name after -Q is an error.
         "task_queues": [QUEUE],
         "task_default_queue": QUEUE_NAME,
         "task_default_exchange": "",
         "task_default_routing_key": QUEUE_NAME,
         "task_create_missing_queues": False,
-        # Acknowledged when done, so that a killed worker's messages come back.
+        # Acknowledge at the end, so that the messages of a killed worker come back.
         "task_acks_late": True,
-        # A surprise is counted in SQL and comes back through the sweep; its message is done with.
+        # An unexpected error is counted in SQL, and the sweep enqueues the document again.
         "task_acks_on_failure_or_timeout": True,
-        # Says the same for a pool of processes. Celery has no cap on it (celery issue 9082: a note that
-        # kills its process is delivered forever); ours is the count of claims in SQL.
+        # The same for a pool of processes. Celery delivers a note that kills its process forever (celery
+        # issue 9082); the count of claims in SQL limits that.
         "task_reject_on_worker_lost": True,
-        # A thread takes a message when it can begin with it: what waits, waits in Redis, where any
-        # worker may have it.
+        # A thread takes a message when it can begin with it; the others wait in Redis, where any
+        # worker can take them.
         "worker_prefetch_multiplier": 1,
         # Threads share one copy of the weights, and `inspect ping` is answered while the GPU is busy.
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_threads,
-        # A thread cannot be cancelled when Redis goes away; it finishes, and SQL takes its answer.
+        # A thread cannot be cancelled when the connection to Redis is lost; it finishes, and SQL stores its answer.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         # No time limits here: a pool of threads ignores them. Ours are in worker.queue.engine_deadline.
-        # No result backend: results are rows, and a second copy of anything is a second place to guard.
+        # No result backend: results are rows, and a second copy of patient text is a second place to guard.
         "result_backend": None,
         "task_ignore_result": True,
-        # JSON alone: a pickle from Redis would be code of whoever can write there.
+        # JSON only: a pickle would let whoever can write to Redis run code.
         "task_serializer": "json",
         "accept_content": ["json"],
-        # Monitors get no events; those carry a repr of the arguments, which for us are ids anyway.
+        # No events for monitors: they carry a repr of the arguments.
         "worker_send_task_events": False,
         "task_send_sent_event": False,
-        # Bad messages are rejected in fixed words, instead of being logged with their body.
+        # Rejects malformed messages without logging their body.
         "worker_consumer": CheckedConsumer,
         # Logging is ours (worker.telemetry.safe_logging); Celery would put its own handlers on the root logger.
         "worker_hijack_root_logger": False,
@@ -123,7 +123,7 @@ def _configure_logging(**_arguments: Any) -> None:
     safe_logging.configure(app.settings.log_level, app.settings.log_format)
 
 
-# Celery warns a root user, as in a container, of pickled code from Redis; we take none.
+# Celery warns root users of pickled code from Redis; this application accepts JSON only.
 warnings.filterwarnings("ignore", category=SecurityWarning)
 try:
     app = make_app(load_settings())

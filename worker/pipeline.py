@@ -27,7 +27,7 @@ from worker.weights.task_config import TaskConfig
 
 
 def process(
-    work: Work, *, engine: Engine, config: TaskConfig, meter: UsageMeter | None = None, known: Iterable[str] = ()
+    work: Work, *, engine: Engine, config: TaskConfig, meter: UsageMeter | None = None, patient_names: Iterable[str] = ()
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     """The jobs' outcomes as soon as they are known, those of one round together.
 
@@ -37,7 +37,7 @@ def process(
     if not config.is_deidentified:
         yield from _processed(work, engine, config, meter)
         return
-    disguise, jobs = Disguise.of(work.text, known), {job.id: job for job in work.jobs}
+    disguise, jobs = Disguise.of(work.text, patient_names), {job.id: job for job in work.jobs}
     for ended in _processed(disguised(work, disguise), engine, config, meter):
         yield revealed(ended, jobs, disguise)
 

@@ -63,14 +63,14 @@ class Poller:
             self._is_stopped.wait(wait_seconds)
 
 
-def urgent_poller(queries: Queries, workplace: WorkerContext) -> Poller:
+def urgent_poller(queries: Queries, context: WorkerContext) -> Poller:
     """Processes urgent documents.
 
     All other threads may hold nightly documents for minutes, and a message waits for the first free one.
     """
     find = partial(
         queries.owed_documents,
-        serving_id=workplace.serving.id,
+        serving_id=context.serving.id,
         older_than_seconds=0,
         limit=1,
         is_urgent=True,
@@ -79,15 +79,15 @@ def urgent_poller(queries: Queries, workplace: WorkerContext) -> Poller:
     return Poller(
         "urgent",
         find=find,
-        process=lambda document_id: process_document(document_id, workplace),
-        is_over=lambda: workplace.stopping.is_asked,
+        process=lambda document_id: process_document(document_id, context),
+        is_over=lambda: context.shutdown.is_requested,
         poll_seconds=URGENT_POLL_SECONDS,
         seconds_after_work=0.0,
         seconds_after_failure=URGENT_POLL_SECONDS,
     )
 
 
-def quarantine_poller(queries: Queries, workplace: WorkerContext) -> Poller:
+def quarantine_poller(queries: Queries, context: WorkerContext) -> Poller:
     """Processes quarantined jobs, each document alone in the worker.
 
     A worker that dies takes all its documents in progress along, and at most one is to blame; an error of the
@@ -96,7 +96,7 @@ def quarantine_poller(queries: Queries, workplace: WorkerContext) -> Poller:
     """
     find = partial(
         queries.owed_documents,
-        serving_id=workplace.serving.id,
+        serving_id=context.serving.id,
         older_than_seconds=0,
         limit=_QUARANTINED_DOCUMENTS_A_POLL,
         is_suspect=True,
@@ -104,10 +104,10 @@ def quarantine_poller(queries: Queries, workplace: WorkerContext) -> Poller:
     return Poller(
         "quarantine",
         find=find,
-        process=lambda document_id: process_document(document_id, workplace, is_alone=True),
-        is_over=lambda: workplace.stopping.is_asked,
+        process=lambda document_id: process_document(document_id, context, is_isolated=True),
+        is_over=lambda: context.shutdown.is_requested,
         poll_seconds=QUARANTINE_POLL_SECONDS,
         seconds_after_work=QUARANTINE_POLL_SECONDS,
         # After an outage the leases of living workers have expired too: they renew them first.
-        seconds_after_failure=max(QUARANTINE_POLL_SECONDS, workplace.settings.lease_seconds / 2),
+        seconds_after_failure=max(QUARANTINE_POLL_SECONDS, context.settings.lease_seconds / 2),
     )

@@ -44,39 +44,39 @@ class EngineCrashedError(NotemillError):
         self.reason = failed.reason
 
 
-def process_document(document_id: int, workplace: WorkerContext, *, is_alone: bool = False) -> None:
+def process_document(document_id: int, context: WorkerContext, *, is_isolated: bool = False) -> None:
     """Works off what is owed on one document under this worker's serving; nothing owed, nothing done.
 
     `is_alone`: what came to no end before, with nothing else in the worker's hands; otherwise the rest."""
-    claim = workplace.claim_suspect if is_alone else workplace.ledger.claim
-    with workplace.hands.holding(workplace.stopping, is_alone=is_alone) as is_held:
-        if not is_held or workplace.stopping.is_asked:
+    claim = context.claim_quarantined if is_isolated else context.group_commit.claim
+    with context.in_flight.hold(context.shutdown, is_isolated=is_isolated) as is_held:
+        if not is_held or context.shutdown.is_requested:
             return  # the document stays owed; the next worker's sweep finds it
-        with workplace.meter.note_in_hand(), about(document=document_id):
-            _claim_and_work_off(document_id, claim, workplace)
+        with context.meter.note_in_hand(), about(document=document_id):
+            _claim_and_process(document_id, claim, context)
 
 
-def _claim_and_work_off(document_id: int, claim: Callable[[int], Work | None], workplace: WorkerContext) -> None:
+def _claim_and_process(document_id: int, claim: Callable[[int], Work | None], context: WorkerContext) -> None:
     began_ns = time.time_ns()
     try:
-        with workplace.meter.timing("store"):
-            work = _patiently(lambda: claim(document_id), workplace)
+        with context.meter.timing("store"):
+            work = _with_database_retries(lambda: claim(document_id), context)
         if work is None:
             log.info("document %d: nothing owed", document_id)
         else:
-            with workplace.accounts.working_on(work.jobs), workplace.tracing.document(work, began_ns):
-                _work_off(work, workplace)
+            with context.usage_accounting.working_on(work.jobs), context.tracing.document(work, began_ns):
+                _process_work(work, context)
     except StoppedError:
         log.info("document %d: let go, the worker stops", document_id)
 
 
-def _work_off(work: Work, workplace: WorkerContext) -> None:
-    started, limit = time.monotonic(), workplace.settings.time_limit_seconds
+def _process_work(work: Work, context: WorkerContext) -> None:
+    started, limit = time.monotonic(), context.settings.time_limit_seconds
     open_jobs = {job.id: job for job in work.jobs}
     try:
-        for ended in _outcomes(work, workplace):
-            passing = [outcome for _, outcome in ended if _may_pass(outcome)]
-            _record([one for one in ended if not _may_pass(one[1])], open_jobs, workplace)
+        for ended in _outcomes(work, context):
+            passing = [outcome for _, outcome in ended if _is_transient(outcome)]
+            _record([one for one in ended if not _is_transient(one[1])], open_jobs, context)
             if passing:
                 raise EngineCrashedError(passing[0])
     except StoppedError:
@@ -84,40 +84,40 @@ def _work_off(work: Work, workplace: WorkerContext) -> None:
     except TimedOutError:
         seconds = time.monotonic() - started
         timed_out = Failed(reason=Reason.TIMED_OUT, detail=f"limit {limit:g} s", duration_seconds=seconds)
-        _record([(job, timed_out) for job in open_jobs.values()], open_jobs, workplace)
+        _record([(job, timed_out) for job in open_jobs.values()], open_jobs, context)
     except Exception as error:  # noqa: BLE001  a surprise: the attempt ends, the worker goes on
-        _end_attempt(work.document_id, tuple(open_jobs.values()), error, workplace)
+        _end_attempt(work.document_id, tuple(open_jobs.values()), error, context)
     seconds = time.monotonic() - started
     log.info("document %d: %d jobs claimed, over after %.1f s", work.document_id, len(work.jobs), seconds)
 
 
-def _outcomes(work: Work, workplace: WorkerContext) -> Iterator[list[EndedJob]]:
+def _outcomes(work: Work, context: WorkerContext) -> Iterator[list[EndedJob]]:
     """The pipeline's; after a first attempt job by job, so that one that crashes takes no other along."""
-    seconds = workplace.settings.time_limit_seconds
-    limited = DeadlineEngine(workplace.engine, seconds=seconds, stopping=workplace.stopping)
-    engine = workplace.tracing.engine(limited)
+    seconds = context.settings.time_limit_seconds
+    limited = DeadlineEngine(context.engine, seconds=seconds, shutdown=context.shutdown)
+    engine = context.tracing.engine(limited)
     is_first = all(job.attempt == 1 for job in work.jobs)
-    config, meter = workplace.config, workplace.meter
-    known: Sequence[str] = ()
+    config, meter = context.config, context.meter
+    patient_names: Sequence[str] = ()
     if config.is_deidentified:
-        known = _patiently(lambda: workplace.names_of(work.document_id), workplace)
+        patient_names = _with_database_retries(lambda: context.patient_names_of(work.document_id), context)
     for jobs in [work.jobs] if is_first else [(job,) for job in work.jobs]:
         part = work.model_copy(update={"jobs": jobs})
-        yield from process(part, engine=engine, config=config, meter=meter, known=known)
+        yield from process(part, engine=engine, config=config, meter=meter, patient_names=patient_names)
 
 
-def _may_pass(outcome: Outcome) -> TypeGuard[Failed]:
+def _is_transient(outcome: Outcome) -> TypeGuard[Failed]:
     """Whether another attempt may succeed where nothing about the note has changed."""
     return isinstance(outcome, Failed) and outcome.reason in (Reason.CRASHED, Reason.OUT_OF_MEMORY)
 
 
-def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], workplace: WorkerContext) -> None:
+def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], context: WorkerContext) -> None:
     """Takes what is recorded out of the open jobs. Raises the surprise, where the store refuses an answer,
     after the others are recorded."""
     if not ended:
         return
-    with workplace.meter.timing("store"), workplace.tracing.record(ended):
-        results = _patiently(lambda: workplace.ledger.record(ended), workplace)
+    with context.meter.timing("store"), context.tracing.record(ended):
+        results = _with_database_retries(lambda: context.group_commit.record(ended), context)
     for (job, outcome), result in zip(ended, results, strict=True):
         if isinstance(result, Exception):
             continue
@@ -125,40 +125,40 @@ def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], workplace: Wor
         if not result:
             log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
         else:
-            workplace.tally.end(job.question.task, outcome)
+            context.outcome_counters.end(job.question.task, outcome)
             if isinstance(outcome, Failed):
                 log.warning("job %d: failed, %s", job.id, outcome.reason)
-        workplace.surprises.forget()
-    for surprise in results:
-        if isinstance(surprise, Exception):
-            raise surprise
+        context.unexpected_errors.forget()
+    for count_unexpected_error in results:
+        if isinstance(count_unexpected_error, Exception):
+            raise count_unexpected_error
 
 
-def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, workplace: WorkerContext) -> None:
+def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, context: WorkerContext) -> None:
     """Each job that has no outcome waits for its next attempt, or fails after its last."""
     name = f"engine: {error}" if isinstance(error, EngineCrashedError) else type(error).__name__
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
-    workplace.tally.surprise()
-    surprises = min(job.surprises for job in jobs)
+    context.outcome_counters.count_unexpected_error()
+    unexpected_errors = min(job.unexpected_errors for job in jobs)
     reason = error.reason if isinstance(error, EngineCrashedError) else Reason.CRASHED
-    pending = _patiently(
-        lambda: workplace.store.release(
+    pending = _with_database_retries(
+        lambda: context.store.release(
             jobs,
             reason=reason,
             detail=name,
-            wait_seconds=min(_BACKOFF_SECONDS * 4**surprises, _LONGEST_BACKOFF_SECONDS),
-            max_attempts=workplace.settings.max_attempts,
+            wait_seconds=min(_BACKOFF_SECONDS * 4**unexpected_errors, _LONGEST_BACKOFF_SECONDS),
+            max_attempts=context.settings.max_attempts,
         ),
-        workplace,
+        context,
     )
     if pending < len(jobs):
         log.warning("document %d: %d jobs failed, %s", document_id, len(jobs) - pending, reason)
-    if workplace.surprises.count() >= _SURPRISES_TO_GIVE_UP:
+    if context.unexpected_errors.count() >= _SURPRISES_TO_GIVE_UP:
         log.critical("%d surprises and no answer between: the worker gives up", _SURPRISES_TO_GIVE_UP)
-        workplace.give_up()
+        context.exit_as_broken()
 
 
-def _patiently(call: Callable[[], _T], workplace: WorkerContext) -> _T:
+def _with_database_retries(call: Callable[[], _T], context: WorkerContext) -> _T:
     """What the call returns, as soon as the database answers: minutes of computing may hang on it.
 
     Raises StoppedError where the worker has to let go before.
@@ -168,7 +168,7 @@ def _patiently(call: Callable[[], _T], workplace: WorkerContext) -> _T:
             return call()
         except DatabaseUnavailableError:
             log.warning("the database does not answer; asking again in %d s", wait_seconds)
-        wait([workplace.stopping.now], wait_seconds)
-        if workplace.stopping.is_now:
+        wait([context.shutdown.now], wait_seconds)
+        if context.shutdown.is_immediate:
             break
     raise StoppedError("the worker stops")

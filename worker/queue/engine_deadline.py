@@ -39,10 +39,10 @@ class DeadlineEngine:
 
     Its time is what it waits for the engine: a database that was away over a record must fail nobody."""
 
-    def __init__(self, engine: Engine, *, seconds: float, stopping: ShutdownRequest) -> None:
+    def __init__(self, engine: Engine, *, seconds: float, shutdown: ShutdownRequest) -> None:
         self._engine = engine
         self._seconds_left = seconds
-        self._stopping = stopping
+        self._shutdown = shutdown
 
     @property
     def context_tokens(self) -> int:
@@ -56,14 +56,14 @@ class DeadlineEngine:
         NoThreadError."""
         reply: Future[list[Reply]] = Future()
         began = time.monotonic()
-        if not self._stopping.is_now and self._seconds_left > 0:
+        if not self._shutdown.is_immediate and self._seconds_left > 0:
             self._begin(requests, is_urgent, reply)
-            either: list[Future[Any]] = [reply, self._stopping.now]
+            either: list[Future[Any]] = [reply, self._shutdown.now]
             wait(either, self._seconds_left, FIRST_COMPLETED)
         self._seconds_left -= time.monotonic() - began
         if reply.done():
             return reply.result()
-        if self._stopping.is_now:
+        if self._shutdown.is_immediate:
             raise StoppedError("the worker stops")
         raise TimedOutError("the document's time is over")
 

@@ -21,9 +21,9 @@ class Heartbeat:
 
     Figures have a thread of their own: they may wait for a row that somebody else holds, leases may not."""
 
-    def __init__(self, store: Store, worker: str, lease_seconds: float, accounts: UsageAccounting) -> None:
+    def __init__(self, store: Store, worker: str, lease_seconds: float, usage_accounting: UsageAccounting) -> None:
         self._store, self._worker, self._lease_seconds = store, worker, lease_seconds
-        self._accounts = accounts
+        self._accounts = usage_accounting
         self._is_over = threading.Event()
         self._threads = (
             threading.Thread(target=self._beat, name="heartbeat", daemon=True),

@@ -22,7 +22,7 @@ from models.core_dumps import forbid_core_dumps
 from models.errors import NotemillError
 from models.migrations import schema_version
 from models.queries.owed_jobs import Waiting, waiting
-from models.queries.patient_names import names_of
+from models.queries.patient_names import patient_names_of
 from models.queries.queries import Queries
 from models.security.open_database import opened_database
 from models.settings import Settings
@@ -32,7 +32,7 @@ from worker.engine.memory.malloc import give_freed_memory_back
 from worker.queue.dedicated_pollers import Poller, quarantine_poller, urgent_poller
 from worker.queue.document_tracing import DocumentTraces
 from worker.queue.heartbeat import Heartbeat
-from worker.queue.shutdown import ShutdownRequest, leave_on_signals, stop_on_signals
+from worker.queue.shutdown import ShutdownRequest, exit_on_signals, request_shutdown_on_signals
 from worker.queue.sweeper import Sweeper, queue_length, sweep
 from worker.queue.watchdog import Watchdog
 from worker.queue.worker_context import WorkerContext
@@ -57,7 +57,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def __init__(self, worker: Any, **options: Any) -> None:
         super().__init__(worker, **options)
-        self._workplace: WorkerContext | None = None
+        self._context: WorkerContext | None = None
         self._close_engine: Callable[[], None] = lambda: None
         self._heartbeat: Heartbeat | None = None
         self._sweeper: Sweeper | None = None
@@ -67,7 +67,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
-        leave_on_signals()
+        exit_on_signals()
         forbid_core_dumps()
         show_threads_on_signal()
         give_freed_memory_back()
@@ -84,31 +84,31 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def stop(self, _worker: Any) -> None:
         """Lets the documents in hand finish for `stop_seconds`, then gives their jobs back."""
-        workplace = self._workplace
-        if workplace is None or self._sweeper is None or self._heartbeat is None:
+        context = self._context
+        if context is None or self._sweeper is None or self._heartbeat is None:
             return
         self._sweeper.stop()
         for poller in self._pollers:
             poller.stop()
-        stopping, hands = workplace.stopping, workplace.hands
-        if not stopping.is_asked:
-            stopping.ask()
-        allowed_seconds = workplace.settings.stop_seconds
+        shutdown, in_flight = context.shutdown, context.in_flight
+        if not shutdown.is_requested:
+            shutdown.request()
+        allowed_seconds = context.settings.stop_seconds
         log.info("asked to stop: what is in hand may finish within %g s", allowed_seconds)
-        while not (hands.are_empty or stopping.is_now or stopping.seconds_since_asked > allowed_seconds):
+        while not (in_flight.is_empty or shutdown.is_immediate or shutdown.seconds_since_request > allowed_seconds):
             time.sleep(0.05)
-        stopping.hurry()
+        shutdown.expedite()
         let_go_until = time.monotonic() + _LET_GO_SECONDS
-        while not hands.are_empty and time.monotonic() < let_go_until:
+        while not in_flight.is_empty and time.monotonic() < let_go_until:
             time.sleep(0.05)
         _end_anyway_after(_GIVE_UP_SECONDS)
         self._stop_metrics()
         self._heartbeat.stop()
-        given_back = workplace.store.give_back(workplace.name)
-        log.info("worker %s stops; %d jobs given back", workplace.name, given_back)
+        given_back = context.store.give_back(context.name)
+        log.info("worker %s stops; %d jobs given back", context.name, given_back)
         if self._watchdog is not None:
             self._watchdog.forget()
-        workplace.tracing.traces.close()
+        context.tracing.traces.close()
         self._close_engine()  # waits for the step in progress, at most until the end that comes anyway
 
     terminate = stop
@@ -128,55 +128,55 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         for gone in filter(is_dead, Queries(database).busy_workers()):
             log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
         warn_about_eviction(app)
-        stopping, accounts = ShutdownRequest(), UsageAccounting(meter, store)
-        self._workplace = app.workplace = WorkerContext(
+        shutdown, usage_accounting = ShutdownRequest(), UsageAccounting(meter, store)
+        self._context = app.context = WorkerContext(
             name,
             settings,
             served,
             engine,
             store,
-            stopping,
-            give_up=partial(_end_message_loop, 1),
+            shutdown,
+            exit_as_broken=partial(_end_message_loop, 1),
             meter=meter,
-            accounts=accounts,
+            usage_accounting=usage_accounting,
             tracing=DocumentTraces(
                 Traces(settings.traces_url, service="notemill-worker", instance=name),
                 Queries(database).traceparent_of,
             ),
-            names_of=partial(names_of, database),
+            patient_names_of=partial(patient_names_of, database),
         )
-        self._heartbeat = Heartbeat(store, name, settings.lease_seconds, accounts)
+        self._heartbeat = Heartbeat(store, name, settings.lease_seconds, usage_accounting)
         key = settings.message_key.get_secret_value()
         self._sweeper = Sweeper(partial(sweep, app, database, served.id, message_key=key))
         queries = Queries(database)
-        self._pollers = urgent_poller(queries, self._workplace), quarantine_poller(queries, self._workplace)
+        self._pollers = urgent_poller(queries, self._context), quarantine_poller(queries, self._context)
         if self._watchdog is not None:
             self._watchdog.guard(
-                self._workplace,
+                self._context,
                 count_waiting=partial(queue_length, app),
                 check_tables=partial(schema_version.check, database),
                 end=partial(_end, settings.stop_seconds + _LET_GO_SECONDS),
             )
         if settings.metrics_address:
-            self._stop_metrics = _served_metrics(self._workplace, partial(waiting, database))
-        stop_on_signals(stopping, on_first=partial(_end_message_loop, 0))
+            self._stop_metrics = _served_metrics(self._context, partial(waiting, database))
+        request_shutdown_on_signals(shutdown, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 
 
-def _served_metrics(workplace: WorkerContext, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
+def _served_metrics(context: WorkerContext, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
     from worker.telemetry.prometheus_metrics import (  # off by default, and then not imported
         WorkerMetrics,
         serve_metrics,
     )
 
     figures = WorkerMetrics(
-        spent=lambda: workplace.meter.spent,
-        tally=workplace.tally,
-        in_hand=lambda: workplace.hands.count,
+        spent=lambda: context.meter.spent,
+        outcome_counters=context.outcome_counters,
+        documents_in_flight=lambda: context.in_flight.count,
         count_waiting=count_waiting,
     )
-    log.info("figures for Prometheus on http://%s/metrics", workplace.settings.metrics_address)
-    return serve_metrics(figures, workplace.settings.metrics_address)
+    log.info("figures for Prometheus on http://%s/metrics", context.settings.metrics_address)
+    return serve_metrics(figures, context.settings.metrics_address)
 
 
 def _end_message_loop(exit_status: int) -> None:

@@ -41,11 +41,11 @@ class Consumption:
     _taken: int = -1
     _seen_at: float = 0.0
 
-    def is_stalled(self, *, waiting: int, hands: InFlightDocuments) -> bool:
+    def is_stalled(self, *, waiting: int, in_flight: InFlightDocuments) -> bool:
         """`waiting`: messages in Redis now. The time begins anew with each document taken."""
-        has_room = hands.count < self.num_threads and not hands.are_kept_free
-        if waiting == 0 or not has_room or hands.taken != self._taken:
-            self._taken, self._seen_at = hands.taken, self.clock()
+        has_room = in_flight.count < self.num_threads and not in_flight.is_reserved
+        if waiting == 0 or not has_room or in_flight.taken != self._taken:
+            self._taken, self._seen_at = in_flight.taken, self.clock()
         return self.clock() - self._seen_at > self.stalled_seconds
 
 
@@ -56,7 +56,7 @@ class Watchdog:
     settings: Settings
     name: str
     _state: State = "loading"
-    _workplace: WorkerContext | None = None
+    _context: WorkerContext | None = None
     _count_waiting: Callable[[], int] | None = None
     _check_tables: Callable[[], None] | None = None
     _end: Callable[[], None] | None = None
@@ -73,7 +73,7 @@ class Watchdog:
 
     def guard(
         self,
-        workplace: WorkerContext,
+        context: WorkerContext,
         *,
         count_waiting: Callable[[], int],
         check_tables: Callable[[], None],
@@ -81,7 +81,7 @@ class Watchdog:
     ) -> None:
         """From now on the worker serves. `count_waiting` asks Redis and raises where it is away;
         `check_tables` raises where the tables are not this notemill's; `end` ends the process."""
-        self._workplace, self._count_waiting = workplace, count_waiting
+        self._context, self._count_waiting = context, count_waiting
         self._check_tables, self._end = check_tables, end
         self._state = "serving"
 
@@ -100,7 +100,7 @@ class Watchdog:
                 return
 
     def _look(self) -> None:
-        if self._workplace is not None and self._workplace.stopping.is_asked:
+        if self._context is not None and self._context.shutdown.is_requested:
             self._state = "stopping" if self._state == "serving" else self._state
         if self._state == "serving":
             why = self._what_is_wrong()
@@ -113,20 +113,20 @@ class Watchdog:
 
     def _what_is_wrong(self) -> str:
         """'' where nothing is."""
-        assert self._workplace is not None
+        assert self._context is not None
         gone = THREADS - {thread.name for thread in threading.enumerate()}
         if gone:
             return f"a thread has ended ({', '.join(sorted(gone))})"
         waiting = self._waiting()
-        if self._consumption.is_stalled(waiting=waiting, hands=self._workplace.hands):
+        if self._consumption.is_stalled(waiting=waiting, in_flight=self._context.in_flight):
             return f"messages wait and none was taken for {self.settings.stalled_seconds:g} s"
         return self._what_is_wrong_with_tables() or self._what_is_stuck()
 
     def _what_is_stuck(self) -> str:
         """A document ends with its time limit; one that is in hand still while the database answers, hangs:
         as long as this process lives its lease is renewed and no other worker may have it."""
-        assert self._workplace is not None
-        since = self._workplace.hands.oldest_since
+        assert self._context is not None
+        since = self._context.in_flight.oldest_started_at
         longest = self.settings.time_limit_seconds + _OVERTIME_SECONDS
         if since is None or time.monotonic() - max(since, self._database_away_at) < longest:
             return ""
@@ -161,13 +161,13 @@ class Watchdog:
         return ""
 
     def _pulse(self) -> Pulse:
-        hands = self._workplace.hands if self._workplace is not None else InFlightDocuments()
+        in_flight = self._context.in_flight if self._context is not None else InFlightDocuments()
         is_database_there, is_redis_there = self._are_there
         return Pulse(
             name=self.name,
             state=self._state,
-            in_hand=hands.count,
-            taken=hands.taken,
+            in_hand=in_flight.count,
+            taken=in_flight.taken,
             is_database_there=is_database_there,
             is_redis_there=is_redis_there,
         )

@@ -1,4 +1,7 @@
-"""What one worker process has from its start to its stop. Knows no Celery and no torch."""
+"""Worker context: the parts that one worker process shares between its documents.
+
+Does not import Celery or torch.
+"""
 
 from __future__ import annotations
 
@@ -21,44 +24,44 @@ from worker.telemetry.usage_accounting import UsageAccounting
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.task_config import TaskConfig, task_config
 
-_LOOK_UP_SECONDS = 0.2
+_RECHECK_SECONDS = 0.2
 
 
 @dataclass(slots=True)
 class InFlightDocuments:
-    """Counts the documents in hand, and sees to it that one can be alone there."""
+    """Counts the documents in progress, and lets a quarantined one run alone."""
 
     count: int = 0
     taken: int = 0
-    """Since the start; a message that finds nothing owed counts too."""
-    are_kept_free: bool = False
-    """One document waits to be alone, or is: no other is taken in hand."""
+    """Documents taken since the start, including those for which no job was owed."""
+    is_reserved: bool = False
+    """True while a document waits to run alone, or does: no other document is taken."""
     _since: list[float] = field(default_factory=list)
-    """When each of those in hand was taken, by time.monotonic(), the oldest first."""
+    """When each document in progress was taken, by time.monotonic(), oldest first."""
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     @property
-    def are_empty(self) -> bool:
+    def is_empty(self) -> bool:
         return self.count == 0
 
     @property
-    def oldest_since(self) -> float | None:
-        """When the document was taken that is in hand for the longest time, by time.monotonic()."""
+    def oldest_started_at(self) -> float | None:
+        """When the oldest document in progress was taken, by time.monotonic(); None without one."""
         with self._changed:
             return self._since[0] if self._since else None
 
     @contextmanager
-    def holding(self, stopping: ShutdownRequest, *, is_alone: bool = False) -> Iterator[bool]:
-        """Inside the block one more document is in hand, or no other; waits until that is possible.
+    def hold(self, shutdown: ShutdownRequest, *, is_isolated: bool = False) -> Iterator[bool]:
+        """Takes one document for the block, alone where `is_isolated`; waits until that is possible.
 
-        False, and nothing is in hand, where the worker is asked to stop meanwhile."""
+        Yields False, with no document taken, where a shutdown is requested meanwhile."""
         is_held, since = False, 0.0
         try:
             with self._changed:
-                self.are_kept_free |= is_alone
-                while self._is_blocked(is_alone) and not stopping.is_asked:
-                    self._changed.wait(_LOOK_UP_SECONDS)
-                is_held = not self._is_blocked(is_alone)
+                self.is_reserved |= is_isolated
+                while self._is_blocked(is_isolated) and not shutdown.is_requested:
+                    self._changed.wait(_RECHECK_SECONDS)
+                is_held = not self._is_blocked(is_isolated)
                 self.count += is_held
                 self.taken += is_held
                 since = time.monotonic()
@@ -69,22 +72,22 @@ class InFlightDocuments:
                 self.count -= is_held
                 if is_held:
                     self._since.remove(since)
-                self.are_kept_free &= not is_alone
+                self.is_reserved &= not is_isolated
                 self._changed.notify_all()
 
-    def _is_blocked(self, is_alone: bool) -> bool:
-        return self.count > 0 if is_alone else self.are_kept_free
+    def _is_blocked(self, is_isolated: bool) -> bool:
+        return self.count > 0 if is_isolated else self.is_reserved
 
 
 @dataclass(slots=True)
 class UnexpectedErrorCount:
-    """Counts exceptions since the last job that ended in order."""
+    """Counts exceptions since the last job that ended normally."""
 
     _count: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def count(self) -> int:
-        """One more; returns how many."""
+        """Adds one and returns the count."""
         with self._lock:
             self._count += 1
             return self._count
@@ -96,32 +99,32 @@ class UnexpectedErrorCount:
 
 @dataclass(frozen=True, slots=True)
 class WorkerContext:
-    """The parts that every document of this process is worked on with."""
+    """The parts that every document of this process is processed with."""
 
     name: str
-    """`HOST:PID:START`: who holds a job, in the database."""
+    """`HOST:PID:START`: identifies in the database who holds a job."""
     settings: Settings
     serving: Serving
     engine: Engine
     store: Store
-    stopping: ShutdownRequest
-    give_up: Callable[[], None]
-    """Ends the process as after a signal, but with an exit status that says it is broken."""
+    shutdown: ShutdownRequest
+    exit_as_broken: Callable[[], None]
+    """Ends the process as a signal does, but with exit status 1."""
     meter: UsageMeter
-    accounts: UsageAccounting
-    """Whose jobs the meter's time is for."""
-    names_of: Callable[[int], tuple[str, ...]] = lambda _document_id: ()
-    """What a document's metadata calls its patient; asked only where notes are read under a disguise."""
-    surprises: UnexpectedErrorCount = field(default_factory=UnexpectedErrorCount)
-    hands: InFlightDocuments = field(default_factory=InFlightDocuments)
-    tally: OutcomeCounters = field(default_factory=OutcomeCounters)
+    usage_accounting: UsageAccounting
+    """Assigns the measured time to jobs."""
+    patient_names_of: Callable[[int], tuple[str, ...]] = lambda _document_id: ()
+    """The patient's names in a document's metadata; used only where notes are de-identified."""
+    unexpected_errors: UnexpectedErrorCount = field(default_factory=UnexpectedErrorCount)
+    in_flight: InFlightDocuments = field(default_factory=InFlightDocuments)
+    outcome_counters: OutcomeCounters = field(default_factory=OutcomeCounters)
     tracing: DocumentTraces = field(default_factory=DocumentTraces)
     config: TaskConfig = field(init=False)
-    """Read from the adapter's files once, not for each document."""
-    ledger: GroupCommit = field(init=False)
-    """Claims and records go through here, those of all threads together."""
-    claim_suspect: Callable[[int], Work | None] = field(init=False)
-    """What `ledger.claim` leaves: jobs that were claimed before and came to no end."""
+    """Read once from the adapter's files."""
+    group_commit: GroupCommit = field(init=False)
+    """Claims and recordings of all threads, in shared transactions."""
+    claim_quarantined: Callable[[int], Work | None] = field(init=False)
+    """Claims quarantined jobs: claimed before, and neither finished nor failed."""
 
     def __post_init__(self) -> None:
         claim = partial(

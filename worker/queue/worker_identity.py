@@ -1,4 +1,4 @@
-"""A worker's name, and whether the one of a name on this machine is gone."""
+"""Worker identity: the name of a worker process, and whether that process still runs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def worker_name() -> str:
 
 
 def is_dead(name: str) -> bool:
-    """Whether the worker of this name ran on this machine and does not any more.
+    """True where the worker of this name ran on this machine and has ended.
 
-    False where nobody can tell: another machine, or a process system without /proc where the
-    number is in use again. A wrong answer costs a note read twice, never a row: leases have tokens.
+    False where that is unknown: another machine, or no /proc and the process id is in use again. A wrong
+    answer costs a note processed twice, never a row: leases have tokens.
     """
     before, _, start = name.rpartition(":")
     host, _, pid = before.rpartition(":")
@@ -41,7 +41,7 @@ def _has_proc() -> bool:
 
 
 def _start_of(pid: int) -> str:
-    """Clock ticks from boot to the start of the process; without /proc the present second."""
+    """Clock ticks from boot to the start of the process; without /proc the current time in seconds."""
     try:
         after_command = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2]
     except OSError:

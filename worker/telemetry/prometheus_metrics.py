@@ -38,11 +38,11 @@ class WorkerMetrics(Collector):
         self,
         *,
         spent: Callable[[], Spent],
-        tally: OutcomeCounters,
-        in_hand: Callable[[], int],
+        outcome_counters: OutcomeCounters,
+        documents_in_flight: Callable[[], int],
         count_waiting: Callable[[], Waiting],
     ) -> None:
-        self._spent, self._tally, self._in_hand = spent, tally, in_hand
+        self._spent, self._outcome_counters, self._in_hand = spent, outcome_counters, documents_in_flight
         self._count_waiting = count_waiting
         self._lock = threading.Lock()
         self._waiting: Waiting | None = None
@@ -55,7 +55,7 @@ class WorkerMetrics(Collector):
     def collect(self) -> Iterator[_Metric]:
         """Everything, as of now; the queue as of some seconds ago."""
         yield from _of_spending(self._spent())
-        yield from _of_tally(self._tally)
+        yield from _of_tally(self._outcome_counters)
         yield _gauge("documents_in_hand", "Documents that this worker works on.", self._in_hand())
         waiting = self._owed()
         if waiting is not None:  # none: the database does not answer, and an old number would lie
@@ -119,19 +119,19 @@ def _of_spending(spent: Spent) -> Iterator[_Metric]:
         yield CounterMetricFamily(f"notemill_{name}", words, value=getattr(spent, name))
 
 
-def _of_tally(tally: OutcomeCounters) -> Iterator[_Metric]:
+def _of_tally(outcome_counters: OutcomeCounters) -> Iterator[_Metric]:
     ended = CounterMetricFamily(
         "notemill_jobs_ended", "Jobs by task and outcome.", labels=["task", "outcome"]
     )
-    for (task, outcome), count in sorted(tally.ended.items()):
+    for (task, outcome), count in sorted(outcome_counters.ended.items()):
         ended.add_metric([task.value, outcome], count)
     yield ended
     yield CounterMetricFamily(
-        "notemill_surprises", "Attempts that ended in an exception.", value=tally.surprises
+        "notemill_surprises", "Attempts that ended in an exception.", value=outcome_counters.unexpected_errors
     )
     took = HistogramMetricFamily("notemill_job_seconds", "Of the work itself, by task.", labels=["task"])
     names = [*map(str, BUCKETS_SECONDS), "+Inf"]
-    for task, durations in tally.durations.items():
+    for task, durations in outcome_counters.durations.items():
         buckets = list(zip(names, accumulate(durations.counts), strict=True))
         took.add_metric([task.value], buckets, durations.total_seconds)
     yield took

@@ -129,7 +129,7 @@ def test_what_the_metadata_calls_the_patient_is_not_sent_either() -> None:
     answered(
         engine,
         work_on("The lady whom all call bunny has pain, says Quill. Case ZX-1."),
-        known=["Quill", "ZX-1"],
+        patient_names=["Quill", "ZX-1"],
     )
     assert "bunny" in sent(engine)
     assert "Quill" not in sent(engine)

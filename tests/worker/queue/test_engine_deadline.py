@@ -21,19 +21,19 @@ def asked(about: str) -> list[Decide]:
 
 
 def test_an_answer_in_time_is_the_engines_own(tmp_path: Path) -> None:
-    limited = DeadlineEngine(StandIn(tmp_path), seconds=9, stopping=ShutdownRequest())
+    limited = DeadlineEngine(StandIn(tmp_path), seconds=9, shutdown=ShutdownRequest())
     assert limited.answer(asked("a note"))[0].prompt_tokens == 2
     assert (limited.count_tokens("four"), limited.context_tokens) == (2, 4_000)
 
 
 def test_an_answer_that_does_not_come_is_given_up_at_the_deadline(tmp_path: Path) -> None:
-    limited = DeadlineEngine(StandIn(tmp_path, seconds=60), seconds=0.1, stopping=ShutdownRequest())
+    limited = DeadlineEngine(StandIn(tmp_path, seconds=60), seconds=0.1, shutdown=ShutdownRequest())
     with pytest.raises(TimedOutError):
         limited.answer(asked("a note"))
 
 
 def test_after_the_deadline_the_engine_is_not_asked(tmp_path: Path) -> None:
-    limited = DeadlineEngine(StandIn(tmp_path), seconds=0, stopping=ShutdownRequest())
+    limited = DeadlineEngine(StandIn(tmp_path), seconds=0, shutdown=ShutdownRequest())
     with pytest.raises(TimedOutError):
         limited.answer(asked("a note"))
     assert not (tmp_path / "answered").exists()
@@ -42,7 +42,7 @@ def test_after_the_deadline_the_engine_is_not_asked(tmp_path: Path) -> None:
 def test_what_is_done_between_two_answers_costs_a_document_none_of_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limited = DeadlineEngine(StandIn(tmp_path), seconds=60, stopping=ShutdownRequest())
+    limited = DeadlineEngine(StandIn(tmp_path), seconds=60, shutdown=ShutdownRequest())
     limited.answer(asked("a note"))
     an_hour_later = time.monotonic() + 3_600  # as after a record while the database was away
     monkeypatch.setattr(engine_deadline, "time", SimpleNamespace(monotonic=lambda: an_hour_later))
@@ -50,16 +50,16 @@ def test_what_is_done_between_two_answers_costs_a_document_none_of_its_time(
 
 
 def test_the_engines_surprise_arrives_at_the_document(tmp_path: Path) -> None:
-    limited = DeadlineEngine(StandIn(tmp_path), seconds=9, stopping=ShutdownRequest())
+    limited = DeadlineEngine(StandIn(tmp_path), seconds=9, shutdown=ShutdownRequest())
     with pytest.raises(ValueError, match="cannot read"):
         limited.answer(asked("CRASH"))
 
 
 def test_a_wait_ends_at_once_when_the_worker_lets_go(tmp_path: Path) -> None:
-    stopping, started = ShutdownRequest(), time.monotonic()
-    threading.Timer(0.1, stopping.hurry).start()
+    shutdown, started = ShutdownRequest(), time.monotonic()
+    threading.Timer(0.1, shutdown.expedite).start()
     with pytest.raises(StoppedError):
-        DeadlineEngine(StandIn(tmp_path, seconds=60), seconds=60, stopping=stopping).answer(asked("a note"))
+        DeadlineEngine(StandIn(tmp_path, seconds=60), seconds=60, shutdown=shutdown).answer(asked("a note"))
     assert time.monotonic() - started < 10
 
 
@@ -71,13 +71,13 @@ def test_a_thread_that_dies_before_its_first_line_is_not_waited_for(
     )  # as with no memory for its frames
     monkeypatch.setattr(engine_deadline, "_LONGEST_START_SECONDS", 0.1)
     with pytest.raises(NoThreadError):
-        DeadlineEngine(StandIn(tmp_path), seconds=60, stopping=ShutdownRequest()).answer(asked("a note"))
+        DeadlineEngine(StandIn(tmp_path), seconds=60, shutdown=ShutdownRequest()).answer(asked("a note"))
 
 
 def test_the_first_wish_to_stop_lets_a_document_finish_the_second_does_not() -> None:
-    stopping = ShutdownRequest()
-    stopping.ask()
-    assert (stopping.is_asked, stopping.is_now) == (True, False)
-    stopping.ask()
-    stopping.ask()
-    assert (stopping.is_asked, stopping.is_now) == (True, True)
+    shutdown = ShutdownRequest()
+    shutdown.request()
+    assert (shutdown.is_requested, shutdown.is_immediate) == (True, False)
+    shutdown.request()
+    shutdown.request()
+    assert (shutdown.is_requested, shutdown.is_immediate) == (True, True)

@@ -50,12 +50,12 @@ class Slow:
 
 def together(claim: Slow, ids: Sequence[int]) -> list[Work | Exception | None]:
     """What each thread gets whose document waited while the first one's claim was under way."""
-    ledger = GroupCommit(claim=claim, record=lambda _: [])
+    group_commit = GroupCommit(claim=claim, record=lambda _: [])
     with ThreadPoolExecutor(len(ids) + 1) as pool:
-        first = pool.submit(ledger.claim, 100)
+        first = pool.submit(group_commit.claim, 100)
         until(lambda: claim.calls)
-        futures = [pool.submit(ledger.claim, id_) for id_ in ids]
-        until(lambda: len(ledger._claims.waiting) == len(ids))
+        futures = [pool.submit(group_commit.claim, id_) for id_ in ids]
+        until(lambda: len(group_commit._claims.waiting) == len(ids))
         claim.gate.set()
         first.exception()
         return [future.exception() or future.result() for future in futures]  # type: ignore[misc]
@@ -82,25 +82,25 @@ def test_a_database_that_is_away_is_told_to_everyone_at_once() -> None:
 
 def test_a_surprise_in_the_ledger_itself_is_told_and_its_thread_goes_on() -> None:
     answers = iter([[], [None]])  # the first is one too few
-    ledger = GroupCommit(claim=lambda _ids: next(answers), record=lambda _ended: [])
+    group_commit = GroupCommit(claim=lambda _ids: next(answers), record=lambda _ended: [])
     with pytest.raises(ValueError, match="zip"):
-        ledger.claim(1)
-    assert ledger.claim(2) is None
+        group_commit.claim(1)
+    assert group_commit.claim(2) is None
 
 
 def test_threads_claim_and_record_each_its_own(store: Store) -> None:
     _, registered = submit(store, documents(*texts(12)))
-    ledger = ledger_of(store)
+    group_commit = ledger_of(store)
 
     def work_off(document_id: int) -> list[bool | Exception]:
-        work = ledger.claim(document_id)
+        work = group_commit.claim(document_id)
         assert work is not None
         assert work.document_id == document_id
-        return ledger.record([(job, finished(job, work.text)) for job in work.jobs])
+        return group_commit.record([(job, finished(job, work.text)) for job in work.jobs])
 
     with ThreadPoolExecutor(12) as pool:
         assert list(pool.map(work_off, registered.owed_document_ids)) == [[True]] * 12
-    assert [ledger.claim(id_) for id_ in registered.owed_document_ids] == [None] * 12
+    assert [group_commit.claim(id_) for id_ in registered.owed_document_ids] == [None] * 12
 
 
 def test_a_late_and_an_untrue_answer_take_no_other_along(store: Store) -> None:

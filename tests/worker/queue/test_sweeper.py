@@ -126,10 +126,10 @@ def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
 ) -> None:
     _, registered = submit(store, documents("note"))
     jobs = claimed(store, registered.owed_document_ids[0], "w").jobs
-    accounts = UsageAccounting(UsageMeter(), store)
-    with accounts.working_on(jobs), writing(engine) as somebody:
+    usage_accounting = UsageAccounting(UsageMeter(), store)
+    with usage_accounting.working_on(jobs), writing(engine) as somebody:
         somebody.execute(select(RunRow.id).with_for_update())
-        heartbeat = Heartbeat(store, "w", 1, accounts)
+        heartbeat = Heartbeat(store, "w", 1, usage_accounting)
         until(lambda: "UPDATE runs" in waiting_statements(engine))
         before = lease_ends(engine)
         until(lambda: lease_ends(engine) > before)

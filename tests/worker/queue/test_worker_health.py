@@ -41,14 +41,14 @@ class Clock:
         return self.now
 
 
-def seconds_until_stalled(hands: InFlightDocuments, *, waiting: int = 1, taken_at: tuple[int, ...] = ()) -> int | None:
+def seconds_until_stalled(in_flight: InFlightDocuments, *, waiting: int = 1, taken_at: tuple[int, ...] = ()) -> int | None:
     """Looked at each second for a minute; 10 seconds are too many."""
     clock = Clock()
     consumption = Consumption(2, 10.0, clock)
     for second in range(60):
         clock.now = second
-        hands.taken += second in taken_at
-        if consumption.is_stalled(waiting=waiting, hands=hands):
+        in_flight.taken += second in taken_at
+        if consumption.is_stalled(waiting=waiting, in_flight=in_flight):
             return second
     return None
 
@@ -61,9 +61,9 @@ def test_who_takes_now_and_then_is_not() -> None:
     assert seconds_until_stalled(InFlightDocuments(), taken_at=(9, 18, 27, 36, 45, 54)) is None
 
 
-@pytest.mark.parametrize("hands", [InFlightDocuments(count=2), InFlightDocuments(are_kept_free=True)])
-def test_who_has_no_hand_free_is_not(hands: InFlightDocuments) -> None:
-    assert seconds_until_stalled(hands) is None
+@pytest.mark.parametrize("hands", [InFlightDocuments(count=2), InFlightDocuments(is_reserved=True)])
+def test_who_has_no_hand_free_is_not(in_flight: InFlightDocuments) -> None:
+    assert seconds_until_stalled(in_flight) is None
 
 
 def test_where_nothing_waits_nobody_is_stalled() -> None:
@@ -89,17 +89,17 @@ def watched(
     monkeypatch.setattr(watchdog, "_OVERTIME_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "_TABLES_SECONDS", 0.0)
     monkeypatch.setattr(watchdog, "THREADS", frozenset())
-    workplace, ended = SimpleNamespace(hands=InFlightDocuments(), stopping=ShutdownRequest()), Event()
+    context, ended = SimpleNamespace(in_flight=InFlightDocuments(), shutdown=ShutdownRequest()), Event()
     dog = watchdog.Watchdog(Settings(home=home, time_limit_seconds=0.1), "host:1:2")
-    dog.guard(cast(Any, workplace), count_waiting=lambda: 0, check_tables=check_tables, end=ended.set)
-    return workplace.hands, ended
+    dog.guard(cast(Any, context), count_waiting=lambda: 0, check_tables=check_tables, end=ended.set)
+    return context.in_flight, ended
 
 
 def test_a_worker_that_never_lets_go_of_a_document_ends(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hands, ended = watched(tmp_path, monkeypatch, check_tables=lambda: None)
-    with hands.holding(ShutdownRequest()):
+    in_flight, ended = watched(tmp_path, monkeypatch, check_tables=lambda: None)
+    with in_flight.hold(ShutdownRequest()):
         assert ended.wait(30)
 
 
@@ -113,8 +113,8 @@ def test_a_document_that_waits_for_a_database_that_is_away_ends_no_worker(
         looks.append(time.monotonic())
         raise DatabaseUnavailableError("away")
 
-    hands, ended = watched(tmp_path, monkeypatch, check_tables=away)
-    with hands.holding(ShutdownRequest()):
+    in_flight, ended = watched(tmp_path, monkeypatch, check_tables=away)
+    with in_flight.hold(ShutdownRequest()):
         until(lambda: len(looks) == 3)
         assert not ended.is_set()
 

@@ -46,12 +46,12 @@ def read(address: str) -> Samples:
     }
 
 
-def figures(tally: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
+def figures(outcome_counters: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
     owed = Waiting(pending={Task.SEARCH: 7}, running={}, oldest_seconds=3.5)
     return WorkerMetrics(
         spent=lambda: Spent(prefill_seconds=1.5, prefill_tokens=20),
-        tally=tally,
-        in_hand=lambda: 2,
+        outcome_counters=outcome_counters,
+        documents_in_flight=lambda: 2,
         count_waiting=count_waiting or (lambda: owed),  # type: ignore[arg-type]
     )
 
@@ -59,9 +59,9 @@ def figures(tally: OutcomeCounters, count_waiting: object = None) -> WorkerMetri
 @pytest.fixture
 def samples() -> Samples:
     """Of a worker with one failed job."""
-    tally, address = OutcomeCounters(), free_address()
-    tally.end(Task.SEARCH, Failed(reason=Reason.TIMED_OUT, duration_seconds=2.0))
-    stop = serve_metrics(figures(tally), address)
+    outcome_counters, address = OutcomeCounters(), free_address()
+    outcome_counters.end(Task.SEARCH, Failed(reason=Reason.TIMED_OUT, duration_seconds=2.0))
+    stop = serve_metrics(figures(outcome_counters), address)
     found = read(address)
     stop()
     return found
