@@ -22,7 +22,7 @@ from sqlalchemy import text
 from benchmarks.archive import bare_worker
 from models.documents import Document
 from models.migrations import schema_version
-from models.schema.database import connect, reading
+from models.schema.database import connect, read_transaction
 from models.settings import Settings, as_environment
 from producer.submission.redis_publisher import queue_length
 from producer.submission.submit import submit
@@ -76,7 +76,7 @@ def stretch(settings: Settings, *, documents: int, words: int, queries: int, wor
         _until(lambda: queue_length(url).total == 0)
         cpu = sum(map(cpu_seconds, pids)) - cpu_before
         worker_mib = max(map(_peak_mib, pids))
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         finished = connection.execute(
             text("SELECT COUNT(*) FROM jobs WHERE status = 'finished'")
         ).scalar_one()

@@ -25,7 +25,7 @@ from sqlalchemy import Engine, text
 
 from benchmarks.archive.synthetic_archive import ENTITIES_A_NOTE, fill
 from models.migrations import schema_version
-from models.schema.database import connect, reading
+from models.schema.database import connect, read_transaction
 from tests.support.postgres_server import database_url, execute, postgres_server
 
 PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
@@ -55,7 +55,7 @@ def _measured(database: str, notes: int, rounds: int) -> list[float]:
 
 
 def _seconds(engine: Engine, statement: str) -> float:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         cpu_seconds = time.process_time
         if engine.dialect.name == "postgresql":
             connection.execute(text("SET max_parallel_workers_per_gather = 0"))

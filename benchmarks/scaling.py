@@ -29,7 +29,7 @@ from sqlalchemy import text
 from benchmarks.machinery import cpu_seconds, notes
 from console.processes.embedded_redis import start_redis, with_redis
 from models.migrations import schema_version
-from models.schema.database import connect, reading
+from models.schema.database import connect, read_transaction
 from models.settings import Settings, as_environment, load_settings
 from producer.submission.submit import submit
 from tests.support.postgres_server import database_url, execute, postgres_server
@@ -102,7 +102,7 @@ def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Me
             while (jobs := _over(served)) is None:
                 time.sleep(0.2)
             cpu = sum(map(cpu_seconds, pids)) - before
-        with reading(database) as connection:
+        with read_transaction(database) as connection:
             asked = "SELECT EXTRACT(EPOCH FROM MAX(finished_at) - MIN(started_at)) FROM jobs"
             seconds = float(connection.execute(text(asked)).scalar_one())
             counted = "SELECT COUNT(DISTINCT job_id) FROM attempts GROUP BY worker ORDER BY 1"
@@ -116,7 +116,7 @@ def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Me
 def _over(settings: Settings) -> int | None:
     """How many jobs there were, once none is left."""
     database = connect(settings.effective_database_url)
-    with reading(database) as connection:
+    with read_transaction(database) as connection:
         left, jobs = connection.execute(
             text("SELECT COUNT(*) FILTER (WHERE status IN ('pending', 'running')), COUNT(*) FROM jobs")
         ).one()

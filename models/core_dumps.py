@@ -5,7 +5,7 @@ from __future__ import annotations
 import resource
 
 
-def forbid_core_dumps() -> None:
+def disable_core_dumps() -> None:
     """For this process and all that it starts; only a privileged one could allow them again.
 
     A kernel that hands dumps to a program (`kernel.core_pattern` with a pipe) asks that program: those of

@@ -26,7 +26,7 @@ class Verdict(StrEnum):
     """The network had missed it."""
 
 
-class Mention(NamedTuple):
+class MentionKey(NamedTuple):
     """What a correction is about: characters [start, end) of the text, and the label they were given."""
 
     start: int
@@ -40,7 +40,7 @@ class Correction(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Verdict
-    found: Mention
+    found: MentionKey
     """As the network had it; of an added one, as the person added it first."""
     start: int = Field(ge=0)
     end: int
@@ -58,8 +58,8 @@ class Correction(BaseModel):
         return self
 
     @property
-    def mention(self) -> Mention:
-        return Mention(self.start, self.end, self.label)
+    def mention(self) -> MentionKey:
+        return MentionKey(self.start, self.end, self.label)
 
 
 def with_verdicts(
@@ -69,9 +69,9 @@ def with_verdicts(
     fixed ones as they were fixed, added ones among them, in the order of the note."""
     by_found = {correction.found: correction for correction in corrections}
     right = {one.mention: one for one in corrections if one.verdict is not Verdict.REJECTED}
-    shown: dict[Mention, dict[str, Any]] = {}
+    shown: dict[MentionKey, dict[str, Any]] = {}
     for entity in entities:
-        mention = Mention(entity["start"], entity["end"], entity["label"])
+        mention = MentionKey(entity["start"], entity["end"], entity["label"])
         # What was fixed to this, or added as this, and is found now: it needs no second look.
         correction = by_found.pop(mention, None) or right.get(mention)
         found = correction.found if correction else mention
@@ -85,7 +85,7 @@ def with_verdicts(
 _ADDED: dict[str, Any] = {"probability": None, "attributes": []}
 
 
-def _with(entity: Mapping[str, Any], correction: Correction | None, found: Mention) -> dict[str, Any]:
+def _with(entity: Mapping[str, Any], correction: Correction | None, found: MentionKey) -> dict[str, Any]:
     if correction is None:
         return {**entity, "verdict": "", "found": found}
     said = {"start": correction.start, "end": correction.end, "label": correction.label}

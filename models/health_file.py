@@ -16,19 +16,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from models.settings import Settings
 
-SECONDS_A_BEAT = 2.0
+WRITE_INTERVAL_SECONDS = 2.0
 _OLD_SECONDS = 3_600.0
-State = Literal["loading", "serving", "stopping", "stalled"]
+WorkerState = Literal["loading", "serving", "stopping", "stalled"]
 
 
-class Pulse(BaseModel):
+class WorkerHealth(BaseModel):
     """How a worker says it is."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     """`HOST:PID:START`."""
-    state: State
+    state: WorkerState
     in_hand: int = Field(default=0, ge=0)
     taken: int = Field(default=0, ge=0)
     """Documents taken in hand since the start."""
@@ -36,14 +36,14 @@ class Pulse(BaseModel):
     is_redis_there: bool = True
 
 
-class Felt(NamedTuple):
+class HealthReading(NamedTuple):
     """A pulse, and how old it is."""
 
-    pulse: Pulse
+    pulse: WorkerHealth
     seconds_old: float
 
 
-def write(settings: Settings, pulse: Pulse) -> None:
+def write(settings: Settings, pulse: WorkerHealth) -> None:
     """Whole or not at all. Raises OSError."""
     path = _folder(settings) / f"{pulse.name.replace(':', '-')}.json"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def write(settings: Settings, pulse: Pulse) -> None:
     fresh.replace(path)
 
 
-def forget_old(settings: Settings) -> None:
+def remove_stale(settings: Settings) -> None:
     """Those of workers that were killed leave nothing behind for long."""
     for path in _folder(settings).glob("*"):
         with suppress(OSError):
@@ -65,17 +65,17 @@ def remove(settings: Settings, name: str) -> None:
     (_folder(settings) / f"{name.replace(':', '-')}.json").unlink(missing_ok=True)
 
 
-def of_this_machine(settings: Settings, host: str) -> list[Felt]:
+def readings_of_host(settings: Settings, host: str) -> list[HealthReading]:
     """The pulses of workers on the machine of this name, the newest first; the home folder may be shared."""
     found = [felt for felt in _all(settings) if felt.pulse.name.startswith(f"{host}:")]
     return sorted(found, key=lambda felt: felt.seconds_old)
 
 
-def _all(settings: Settings) -> Iterator[Felt]:
+def _all(settings: Settings) -> Iterator[HealthReading]:
     for path in _folder(settings).glob("*.json"):
         try:
             text, age = path.read_text(), time.time() - path.stat().st_mtime
-            yield Felt(Pulse.model_validate_json(text), max(0.0, age))
+            yield HealthReading(WorkerHealth.model_validate_json(text), max(0.0, age))
         except (OSError, ValidationError):
             continue
 

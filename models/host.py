@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 
-def is_this_machine(host: str) -> bool:
+def is_loopback(host: str) -> bool:
     """Loopback by its name or number. Other names are not looked up: what a name server says may change."""
     if host == "localhost":
         return True

@@ -115,7 +115,7 @@ class Job(_Frozen):
     labels: tuple[Label, ...] = ()
     attempt: int = Field(ge=1)
     """Counts the claims; a write with an older number than the job's is not accepted."""
-    surprises: int = Field(default=0, ge=0)
+    unexpected_errors: int = Field(default=0, ge=0)
     """How many earlier claims ended in one; deaths and what was forgiven are none."""
 
 

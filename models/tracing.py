@@ -20,7 +20,7 @@ _EXPORT_TIMEOUT_SECONDS = 5.0
 """A collector that does not answer may delay the end of a process by so much, and nothing else."""
 
 
-class Tell(Protocol):
+class SpanRecorder(Protocol):
     """Adds attributes to a span; under `event`, as something that happened in it."""
 
     def __call__(self, event: str = "", /, **attributes: int | float | str) -> None: ...
@@ -48,7 +48,7 @@ class Traces:
     @contextmanager
     def span(
         self, name: str, *, parent: str | None = None, began_ns: int | None = None, **attributes: int | str
-    ) -> Iterator[Tell]:
+    ) -> Iterator[SpanRecorder]:
         """What happens during the block. `parent`: a traceparent; none: the span around it, if any.
         `began_ns`: since the epoch, where it began before."""
         if self._tracer is None:
@@ -120,7 +120,7 @@ def _current(span: Span) -> Iterator[None]:
             raise
 
 
-def _teller(span: Span) -> Tell:
+def _teller(span: Span) -> SpanRecorder:
     def tell(event: str = "", /, **attributes: int | float | str) -> None:
         if event:
             span.add_event(event, _named(attributes))

@@ -13,7 +13,7 @@ from operator import add, sub
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Spent:
+class Usage:
     """Every field is a sum; of several workers or threads that work side by side, the sum of theirs."""
 
     load_seconds: float = 0.0
@@ -64,21 +64,21 @@ class Spent:
     accepted_tokens: int = 0
     """Of the proposed: those that the network chose as well; each saved a step."""
 
-    def __add__(self, other: Spent) -> Spent:
-        return Spent(**dict(zip(NAMES, map(add, astuple(self), astuple(other)), strict=True)))
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(**dict(zip(USAGE_FIELDS, map(add, astuple(self), astuple(other)), strict=True)))
 
-    def __sub__(self, other: Spent) -> Spent:
-        return Spent(**dict(zip(NAMES, map(sub, astuple(self), astuple(other)), strict=True)))
+    def __sub__(self, other: Usage) -> Usage:
+        return Usage(**dict(zip(USAGE_FIELDS, map(sub, astuple(self), astuple(other)), strict=True)))
 
-    def divided(self, weights: Sequence[int]) -> list[Spent]:
+    def divided(self, weights: Sequence[int]) -> list[Usage]:
         """Parts in proportion of the weights, whose sum is the whole to the last token."""
         total = sum(weights)
         reached = [self._part(weight, total) for weight in (0, *accumulate(weights))]
         return [after - before for before, after in pairwise(reached)]
 
-    def _part(self, weight: int, total: int) -> Spent:
-        amounts = zip(NAMES, astuple(self), strict=True)
-        return Spent(
+    def _part(self, weight: int, total: int) -> Usage:
+        amounts = zip(USAGE_FIELDS, astuple(self), strict=True)
+        return Usage(
             **{
                 name: whole * weight // total if isinstance(whole, int) else whole * (weight / total)
                 for name, whole in amounts
@@ -117,15 +117,15 @@ class Spent:
         return _share(self.rows_stepped, self.steps)
 
 
-NAMES = tuple(field.name for field in fields(Spent))
+USAGE_FIELDS = tuple(field.name for field in fields(Usage))
 """In the order in which they are told."""
 
 
 @dataclass(frozen=True, slots=True)
-class Charged:
+class RunUsage:
     """What workers have spent on a run so far."""
 
-    spent: Spent
+    spent: Usage
     until: datetime | None
     """When one of them last said so; none: nobody has worked on it yet."""
 

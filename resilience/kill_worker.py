@@ -23,7 +23,7 @@ from console.processes.embedded_redis import start_redis
 from models.documents import Document
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.schema.database import connect, reading
+from models.schema.database import connect, read_transaction
 from models.settings import Settings, as_environment, load_settings
 from producer.submission.submit import submit
 from worker.queue.worker_command import worker_command
@@ -80,7 +80,7 @@ def _run(
     worker.terminate()
     worker.wait()
     print(f"{queries.counts()} after {time.monotonic() - started:.0f} s")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = {what: connection.execute(text(statement)).scalar_one() for what, statement in CHECKS.items()}
         claims = connection.execute(text("SELECT COUNT(*), MAX(attempt) FROM attempts")).one()
     print(f"{claims[0]} claims, at most {claims[1]} of one job; {found}")

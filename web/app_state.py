@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from models.queries.browser.browsing import Browsing
+from models.queries.browser.browsing import BrowserQueries
 from models.queries.queries import Queries
 from models.store.store import Store
 from web.html_rendering import render
@@ -21,7 +21,7 @@ class Shelf:
 
     store: Store
     queries: Queries
-    browsing: Browsing
+    browsing: BrowserQueries
     following: Following
     corrected_by: str
     """Who sits here, for the record of corrections."""

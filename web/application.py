@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from models.queries.browser.browsing import Browsing
+from models.queries.browser.browsing import BrowserQueries
 from models.queries.queries import Queries
 from models.store.store import Store
 from web.access_control import Guard
@@ -26,7 +26,7 @@ from web.search_routes import searches
 def application(
     store: Store,
     queries: Queries,
-    browsing: Browsing,
+    browsing: BrowserQueries,
     *,
     token: str,
     cookie: str,

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.answers import Assertion
-from models.corrections import Correction, Mention, Verdict
+from models.corrections import Correction, MentionKey, Verdict
 from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
 from web.app_state import Shelf, html, shelf_of
@@ -49,7 +49,7 @@ def _rest(shelf: Shelf, document: StoredDocument) -> list[Correction]:
 def _accepted(mark: Mark, corrected_by: str) -> Correction:
     return Correction(
         verdict=Verdict.ACCEPTED,
-        found=mark.found or Mention(mark.start, mark.end, mark.label),
+        found=mark.found or MentionKey(mark.start, mark.end, mark.label),
         start=mark.start,
         end=mark.end,
         label=mark.label,
@@ -74,9 +74,9 @@ def _correction(form: dict[str, str], corrected_by: str) -> Correction:
         raise UsageError("this is no correction: it names no verdict, label, assertion or place.") from None
 
 
-def _found(form: dict[str, str]) -> Mention:
+def _found(form: dict[str, str]) -> MentionKey:
     numbers = _numbers(form)
-    return Mention(numbers["found_start"], numbers["found_end"], form.get("found_label", ""))
+    return MentionKey(numbers["found_start"], numbers["found_end"], form.get("found_label", ""))
 
 
 def _numbers(form: dict[str, Any]) -> dict[str, int]:

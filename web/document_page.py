@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models.answers import Assertion
-from models.corrections import Correction, Mention, Verdict, with_verdicts
+from models.corrections import Correction, MentionKey, Verdict, with_verdicts
 from models.documents import StoredDocument
 from web.html_rendering import shown
 from web.text_segments import Light, Piece, pieces
@@ -45,7 +45,7 @@ class Mark:
     """Kind and text of each."""
     verdict: str = ""
     """Empty: nobody has looked."""
-    found: Mention | None = None
+    found: MentionKey | None = None
     """What a correction of it is about; none: an attribute."""
 
     @property
@@ -149,7 +149,7 @@ class Reading:
 def reading_of(
     document: StoredDocument, answers: Sequence[dict[str, Any]], corrections: Sequence[Correction] = ()
 ) -> Reading:
-    """`answers` are the newest to each question, as `models.queries.results.newest` gives them."""
+    """`answers` are the newest to each question, as `models.queries.results.newest_answers` gives them."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
     text = shown(document.text)
     marks = _marks(text, with_verdicts(entities, corrections))

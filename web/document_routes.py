@@ -15,8 +15,8 @@ from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.queries.browser.document_list import Filter
-from models.queries.results import newest
+from models.queries.browser.document_list import DocumentFilter
+from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from web.app_state import Shelf, html, shelf_of
 from web.document_page import Reading, reading_of
@@ -72,13 +72,13 @@ def note_values(shelf: Shelf, found: StoredDocument) -> dict[str, Any]:
 
 def read(shelf: Shelf, found: StoredDocument) -> Reading:
     """The document with its newest answers and what was said of them."""
-    answers = newest(shelf.queries.answers_of(found.id))
+    answers = newest_answers(shelf.queries.answers_of(found.id))
     return reading_of(found, answers, shelf.queries.corrections_of(text_sha256(found.text)))
 
 
-def _filter(given: dict[str, Any]) -> Filter:
+def _filter(given: dict[str, Any]) -> DocumentFilter:
     try:
-        return Filter(**given)
+        return DocumentFilter(**given)
     except ValidationError as error:
         names = ", ".join(sorted({str(one["loc"][0]) for one in error.errors(include_input=False)}))
         raise UsageError(f"the address has filters that are not known: {names}.") from None

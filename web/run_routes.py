@@ -28,7 +28,7 @@ def run(request: Request) -> Response:
     progress = _progress(shelf, request.path_params["run_id"])
     if "part" in request.query_params:
         return html("run_part", run=progress)
-    count = partial(shelf.browsing.findings, progress.run_id)
+    count = partial(shelf.browsing.count_answers, progress.run_id)
     found = shelf.following.get(("found", progress.run_id), count) if progress.is_done else None
     return html("run", run=progress, found=found)
 

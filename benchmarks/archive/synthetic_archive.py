@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Engine, text
 
-from models.schema.database import writing
+from models.schema.database import write_transaction
 
 ENTITIES_A_NOTE = 40
 _BODY = "Pain in the left arm. No fever. Aspirin 100 mg daily. " * 20
@@ -29,7 +29,7 @@ _JOB = (
 def fill(engine: Engine, notes: int) -> None:
     """Two runs; of each note one job a task, with 40 entities, 5 summary sentences and 2 passages."""
     is_sqlite = engine.dialect.name == "sqlite"
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for statement in _statements(notes, is_sqlite=is_sqlite):
             connection.exec_driver_sql(statement, execution_options={"no_parameters": True})
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -44,12 +44,12 @@ def compare(one: str, other: str, *, notes: int, is_quiet: bool, as_json: bool) 
     with database(settings) as opened:
         sides = [_side(typed, settings, opened) for typed in (one, other)]
         stored = [side.recipe_id for side in sides if side.recipe_id]
-        documents = recipe_comparison.sample(opened.engine, stored, notes)
+        documents = recipe_comparison.sample_notes(opened.engine, stored, notes)
         if not documents:
             raise UsageError("no note was answered under what is to be compared: choose other recipes.")
         asked = _questions(opened, sides, documents, settings)
         tried = [_answers(side, opened, documents, asked, speaking) for side in sides]
-        archive = recipe_comparison.notes_to_do(opened.engine)
+        archive = recipe_comparison.count_texts(opened.engine)
     report = _report(sides, tried, len(documents), archive)
     print(json.dumps(report, ensure_ascii=False)) if as_json else _print(report)
     return 0

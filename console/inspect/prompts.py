@@ -17,7 +17,7 @@ from models.documents import Document
 from models.errors import UsageError
 from models.jobs import Question
 from models.labels import Label, load_labels
-from models.queries.patient_names import names_of
+from models.queries.patient_names import patient_names_of
 from models.security.audit_trail import Action
 from models.settings import Settings, load_settings
 from producer.sources.sources import open_sources
@@ -116,7 +116,7 @@ def _text(reference: str, settings: Settings) -> tuple[str, tuple[str, ...]]:
         document = opened.queries.document(reference)
         if document is not None:
             opened.store.note(Action.SHOW, document=document.id)
-            names = names_of(opened.engine, document.id)
+            names = patient_names_of(opened.engine, document.id)
     if document is None:
         raise NoSuchNoteError(f"no note goes by that id, and there is no file {reference}.")
     return document.text, names

@@ -17,7 +17,7 @@ from console.terminal.opened_database import database
 from console.terminal.terminal import harmless, shortened, stderr, stdout, typed
 from models.documents import StoredDocument, text_sha256
 from models.errors import NotemillError
-from models.queries.results import newest
+from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from models.settings import load_settings
 from web.document_page import Reading, reading_of
@@ -38,7 +38,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
             raise NoSuchNoteError(f"no note goes by the id {asked!r}. To list the ids, type: {ids}")
         if run_id is not None:
             opened.queries.run_progress(run_id)
-        answers = newest(opened.queries.answers_of(document.id, run_id))
+        answers = newest_answers(opened.queries.answers_of(document.id, run_id))
         opened.store.note(Action.SHOW, document=document.id)
         corrections = opened.queries.corrections_of(text_sha256(document.text)) if html else []
     if html is not None:

@@ -10,7 +10,7 @@ from rich.text import Text
 from console.terminal.opened_database import database
 from console.terminal.terminal import count_of, harmless, stdout
 from models.documents import text_sha256
-from models.queries.readonly_sql import rows_of
+from models.queries.readonly_sql import run_select
 from models.security.audit_trail import Action
 from models.settings import load_settings
 
@@ -18,7 +18,7 @@ from models.settings import load_settings
 def show_rows(statement: str, *, limit: int) -> int:
     """Raises StatementError, which says what the database has against it."""
     with database(load_settings()) as opened:
-        names, rows, is_cut = rows_of(opened.engine, statement, limit)
+        names, rows, is_cut = run_select(opened.engine, statement, limit)
         opened.store.note(Action.SQL, rows=len(rows), statement_sha256=text_sha256(statement))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(names):

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from console.terminal.opened_database import database
 from console.terminal.terminal import stdout, typed
 from models.errors import NotemillError, UsageError
-from models.host import is_this_machine
-from models.queries.browser.browsing import Browsing
+from models.host import is_loopback
+from models.queries.browser.browsing import BrowserQueries
 from models.settings import load_settings
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def view(
         application = _application()(
             opened.store,
             opened.queries,
-            Browsing(opened.engine),
+            BrowserQueries(opened.engine),
             token=token,
             cookie=f"notemill_{listener.getsockname()[1]}",
             is_secure=certificate is not None or is_plain,
@@ -92,7 +92,7 @@ def _check_way(host: str, certificate: Path | None, key: Path | None, *, is_plai
         raise UsageError("--certificate and --key go together.")
     if is_plain and certificate is not None:
         raise UsageError("--behind-proxy is for a proxy that has the certificate itself: leave one out.")
-    if not (is_this_machine(host) or certificate is not None or is_plain):
+    if not (is_loopback(host) or certificate is not None or is_plain):
         raise UsageError(
             f"{host} is open to a network, and notes would cross it unencrypted: add --certificate FILE and"
             " --key FILE, or --behind-proxy where a proxy on this machine speaks TLS."

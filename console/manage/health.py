@@ -12,7 +12,7 @@ import socket
 from console.terminal.exit_status import PROBLEM
 from console.terminal.terminal import stdout
 from models import health_file
-from models.health_file import Felt
+from models.health_file import HealthReading
 from models.settings import load_settings
 
 DEAD_SECONDS = 30.0
@@ -21,7 +21,7 @@ DEAD_SECONDS = 30.0
 
 def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
     """0: alive, or ready where that was asked; 1: not. Of several workers the healthiest counts."""
-    found = health_file.of_this_machine(load_settings(), socket.gethostname())
+    found = health_file.readings_of_host(load_settings(), socket.gethostname())
     judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in found]
     why_not = "no worker has a pulse here: type `notemill worker`"
     if judged:
@@ -34,7 +34,7 @@ def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
     return PROBLEM if why_not else 0
 
 
-def _why_not_alive(felt: Felt) -> str:
+def _why_not_alive(felt: HealthReading) -> str:
     if felt.seconds_old > DEAD_SECONDS:
         return f"worker {felt.pulse.name} gave no sign of life for {felt.seconds_old:.0f} s"
     if felt.pulse.state == "stalled":
@@ -42,7 +42,7 @@ def _why_not_alive(felt: Felt) -> str:
     return ""
 
 
-def _why_not_ready(felt: Felt) -> str:
+def _why_not_ready(felt: HealthReading) -> str:
     if why_not := _why_not_alive(felt):
         return why_not
     if felt.pulse.state != "serving":
@@ -58,6 +58,6 @@ def _why_not_ready(felt: Felt) -> str:
     return f"worker {felt.pulse.name} waits for {' and '.join(away)}" if away else ""
 
 
-def _described(why_not_alive: str, why_not_ready: str, felt: Felt) -> dict[str, object]:
+def _described(why_not_alive: str, why_not_ready: str, felt: HealthReading) -> dict[str, object]:
     judged = {"is_alive": not why_not_alive, "is_ready": not why_not_ready}
     return felt.pulse.model_dump() | {"seconds_old": round(felt.seconds_old, 1)} | judged

@@ -24,8 +24,8 @@ from console.terminal.opened_database import database
 from console.terminal.terminal import count_of, stderr, stdout
 from models.errors import UsageError
 from models.security import audit_trail
-from models.security.secure_overwrite import Overwritten, overwrite
-from models.security.training_provenance import folders_made_of
+from models.security.secure_overwrite import OverwriteResult, overwrite
+from models.security.training_provenance import folders_trained_on
 from models.settings import Settings, load_settings
 from models.store.erasure import PATIENT_COLUMNS, Erased, Erasure
 
@@ -114,7 +114,7 @@ def _receipt_path(settings: Settings) -> Path:
 
 
 def _receipt(
-    erasure: Erasure, erased: Erased, written: Overwritten, messages: int | None, refused: int
+    erasure: Erasure, erased: Erased, written: OverwriteResult, messages: int | None, refused: int
 ) -> dict[str, Any]:
     value = getattr(erasure, erasure.kind)
     return {
@@ -135,7 +135,7 @@ def _receipt(
 
 
 def _trained(settings: Settings, erased: Erased) -> dict[str, list[str]]:
-    folders = folders_made_of(settings, erased.text_sha256s, erased.external_ids)
+    folders = folders_trained_on(settings, erased.text_sha256s, erased.external_ids)
     prepared = [folder for folder in folders if (folder / "prepared.json").exists()]
     return {
         "adapters_trained_on_them": [str(folder) for folder in folders if folder not in prepared],

@@ -16,7 +16,7 @@ from console.terminal.progress_bar import Voice, pace_words
 from console.terminal.throughput import Pace
 from models.jobs import Serving
 from models.progress import RunProgress
-from models.queries.nightly.nightly_runs import Owed
+from models.queries.nightly.nightly_runs import OwedDocument
 from models.settings import Settings
 from producer.submission.background_publisher import Bell
 
@@ -40,7 +40,7 @@ class Shift:
     seconds: float = 0.0
     """From the first message to the end; a worker's start is in it."""
 
-    def work(self, owed: Sequence[Owed], plan: Plan) -> None:
+    def work(self, owed: Sequence[OwedDocument], plan: Plan) -> None:
         """Returns when nothing is owed any more, or at the deadline, with what is in hand finished. What
         waits is held then: no worker takes it, ours or another's, until the next night asks again."""
         if not owed:

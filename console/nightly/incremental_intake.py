@@ -12,7 +12,7 @@ from console.nightly.plan_file import Plan
 from console.terminal.opened_database import Database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.queries.nightly.nightly_runs import Night, files_known, left_of
+from models.queries.nightly.nightly_runs import NightlyRun, known_files, unfinished_documents
 from models.settings import Settings
 from models.store.nightly_runs import FileState
 from producer.records.columns import ColumnChoice
@@ -28,7 +28,7 @@ class Intake:
 
     database: Database
     plan: Plan
-    last: Night | None
+    last: NightlyRun | None
     query: SqlQuery | None
     files: ChangedFiles | None
     watermark: dict[str, Any] | None
@@ -38,12 +38,12 @@ class Intake:
     """What an earlier night was stopped before."""
 
     @classmethod
-    def of(cls, database: Database, plan: Plan, settings: Settings, last: Night | None) -> Intake:
+    def of(cls, database: Database, plan: Plan, settings: Settings, last: NightlyRun | None) -> Intake:
         """Raises UsageError where a source cannot be read."""
         choice = ColumnChoice(plan.id_column, plan.text_column, preset_named(plan.preset))
         query, watermark = _query(plan, settings, last)
         paths = [_absolute(source, plan) for source in plan.sources]
-        known = partial(files_known, database.engine, plan.name)
+        known = partial(known_files, database.engine, plan.name)
         files = ChangedFiles(paths, known, choice) if paths else None
         return cls(database, plan, last, query, files, watermark)
 
@@ -62,7 +62,7 @@ class Intake:
             elif record.withdraws and record.external_id is not None:
                 gone.add(record.external_id)
             yield record
-        for document in left_of(self.database.engine, self.last.run_id) if self.last else ():
+        for document in unfinished_documents(self.database.engine, self.last.run_id) if self.last else ():
             if document.external_id not in gone:
                 self.carried_over += 1
                 yield document
@@ -76,7 +76,7 @@ class Intake:
 
 
 def _query(
-    plan: Plan, settings: Settings, last: Night | None
+    plan: Plan, settings: Settings, last: NightlyRun | None
 ) -> tuple[SqlQuery | None, dict[str, Any] | None]:
     """What is read of a database, and the watermark that holds afterwards."""
     if not plan.reads_sql:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from console.terminal.terminal import human_duration
 from models.progress import RunProgress
-from models.queries.run_findings import Findings
+from models.queries.run_findings import AnswerCounts
 
 
 class NightReport(BaseModel):
@@ -91,7 +91,7 @@ def write_report(report: NightReport, last: NightReport | None, folder: Path) ->
     return written[0], written[1]
 
 
-def counts(progress: RunProgress, found: Findings) -> dict[str, Any]:
+def counts(progress: RunProgress, found: AnswerCounts) -> dict[str, Any]:
     """The part of a report that the database tells."""
     left = progress.pending + progress.running + progress.cancelled
     return {

@@ -30,10 +30,10 @@ from models.documents import Document
 from models.errors import NotemillError
 from models.jobs import Question, Serving
 from models.labels import load_labels
-from models.queries.nightly.nightly_runs import Night, last_night, owed_of_run
+from models.queries.nightly.nightly_runs import NightlyRun, last_nightly_run, owed_documents_of_run
 from models.queries.nightly.throughput_rates import measured_rates
 from models.queries.owed_jobs import unanswered
-from models.queries.run_findings import findings
+from models.queries.run_findings import count_answers
 from models.settings import Settings, load_settings
 from producer import Submitted, submit
 from producer.submission.questions import questions_for, recipes_for
@@ -51,7 +51,7 @@ def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet:
     speaking = voice(is_quiet=is_quiet or as_json)
     with _only_one(home, plan), database(settings) as opened:
         serving = serving_of(settings, opened, speaking.say)
-        last = last_night(opened.engine, plan.name)
+        last = last_nightly_run(opened.engine, plan.name)
         intake = Intake.of(opened, plan, settings, last)
         night = _Night(settings, opened, plan, serving, intake, last, began, deadline, speaking)
         if is_dry_run:
@@ -80,7 +80,7 @@ class _Night:
     plan: Plan
     serving: Serving
     intake: Intake
-    last: Night | None
+    last: NightlyRun | None
     began: datetime
     deadline: datetime | None
     voice: Voice
@@ -99,7 +99,7 @@ class _Night:
     def work(self, *, as_json: bool) -> int:
         """Registers, tells the forecast, works, reports."""
         submitted = self._registered()
-        owed = owed_of_run(self.database.engine, submitted.run_id)
+        owed = owed_documents_of_run(self.database.engine, submitted.run_id)
         rates = measured_rates(self.database.engine, self._questions(), before=submitted.run_id)
         forecast = Forecast(len(owed), sum(one.characters for one in owed), rates)
         for line in forecast.words(datetime.now().astimezone(), self.deadline):
@@ -165,7 +165,7 @@ class _Night:
     ) -> NightReport:
         run_id = submitted.run_id
         progress = self.database.queries.run_progress(run_id)
-        left = len(owed_of_run(self.database.engine, run_id, with_held=True))
+        left = len(owed_documents_of_run(self.database.engine, run_id, with_held=True))
         seconds = shift.seconds
         return NightReport(
             plan=self.plan.name,
@@ -184,7 +184,7 @@ class _Night:
             seconds_working=seconds,
             notes_an_hour=(owed - left) * 3600 / seconds if seconds and owed > left else None,
             forecast_seconds=forecast.seconds,
-            **counts(progress, findings(self.database.engine, run_id)),
+            **counts(progress, count_answers(self.database.engine, run_id)),
         )
 
     def _conclude(self, report: NightReport, *, as_json: bool) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from models.queries.nightly.nightly_runs import Owed
+from models.queries.nightly.nightly_runs import OwedDocument
 
 
-def ordered(owed: Iterable[Owed], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:
+def ordered(owed: Iterable[OwedDocument], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:
     """Document ids: those of the first rule, of the second …, then all others; inside by date, or as read.
 
     A note without a date goes after those that have one.
@@ -34,5 +34,5 @@ def _is_met(value: Any, wanted: Any) -> bool:
     return str(value) in map(str, listed)
 
 
-def _date(owed: Owed) -> str:
+def _date(owed: OwedDocument) -> str:
     return str(owed.metadata.get("date") or "")

@@ -17,7 +17,7 @@ from console.terminal.terminal import count_of, human_duration
 from console.terminal.throughput import Pace
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
-from models.usage import Charged
+from models.usage import RunUsage
 from producer import Progress, Submitted
 
 _SECONDS_BETWEEN_LOOKS = 0.3
@@ -99,7 +99,7 @@ class _Running:
             self.voice.show(progress.total, progress.total, words)
         return progress
 
-    def charged(self, progress: RunProgress) -> Charged:
+    def charged(self, progress: RunProgress) -> RunUsage:
         """What was spent, after the workers had the time to say so."""
         until = time.monotonic() + self.settings.lease_seconds / _BEATS_A_LEASE + 1
         charged = self.database.queries.charged(progress.run_id)
@@ -128,7 +128,7 @@ class _Running:
         self.mill.keep_turning(progress)
 
 
-def _is_told(charged: Charged, progress: RunProgress) -> bool:
+def _is_told(charged: RunUsage, progress: RunProgress) -> bool:
     """Some worker has said what it spent since the last job ended; another may still be silent."""
     ended = progress.last_finished_at
     return ended is None or (charged.until is not None and charged.until >= ended)

@@ -16,8 +16,8 @@ from console.terminal.terminal import count_of, human_duration, shortened, stdou
 from models.answers import Task
 from models.jobs import JobStatus
 from models.progress import RunProgress
-from models.queries.run_findings import Findings, findings
-from models.usage import Charged
+from models.queries.run_findings import AnswerCounts, count_answers
+from models.usage import RunUsage
 from producer import Submitted
 
 _SAMPLE_NOTES = 8
@@ -30,14 +30,14 @@ class Report:
 
     submitted: Submitted
     progress: RunProgress
-    found: Findings
+    found: AnswerCounts
     samples: list[Sample]
     seconds: float
     """Of the whole command."""
     notes_an_hour: float | None
     """Notes that had new jobs, over the time from the first of them on, the worker's start included;
     none where nothing was new."""
-    charged: Charged | None
+    charged: RunUsage | None
     """What was spent; none: nobody asked."""
 
     @classmethod
@@ -48,14 +48,14 @@ class Report:
         progress: RunProgress,
         seconds: float,
         seconds_working: float,
-        charged: Charged | None,
+        charged: RunUsage | None,
     ) -> Report:
         """Reads what the run found."""
         results = database.queries.results(run_id=submitted.run_id)
         return cls(
             submitted=submitted,
             progress=progress,
-            found=findings(database.engine, submitted.run_id),
+            found=count_answers(database.engine, submitted.run_id),
             samples=samples(results, _SAMPLE_NOTES),
             seconds=seconds,
             notes_an_hour=submitted.owed_documents * 3600 / seconds_working if seconds_working else None,
@@ -127,7 +127,7 @@ def _jobs_table(report: Report) -> Table:
     return table
 
 
-def _found_line(found: Findings) -> Text:
+def _found_line(found: AnswerCounts) -> Text:
     parts = []
     if found.entities:
         labels = ", ".join(f"{label} {count:,}" for label, count in found.entities.items())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from console.run.run_samples import Sample
 from console.terminal.terminal import typed
 from models.progress import RunProgress
-from models.queries.run_findings import Findings
+from models.queries.run_findings import AnswerCounts
 
 _BY_LABEL = (
     "SELECT label, assertion, COUNT(*) AS mentions FROM v_entities WHERE is_newest"
@@ -17,7 +17,7 @@ _TITLES = "SELECT external_id, title, flagged_sentences FROM v_summaries WHERE i
 _PASSAGES = "SELECT external_id, query, score, text FROM v_passages WHERE is_newest ORDER BY score DESC"
 
 
-def next_commands(progress: RunProgress, found: Findings, samples: Sequence[Sample]) -> list[str]:
+def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[Sample]) -> list[str]:
     """Commands that show what there is to see of this run."""
     run = str(progress.run_id)
     commands = [typed("show", reference_of(samples[0]))] if samples else []

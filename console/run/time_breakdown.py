@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from models.usage import Charged, Spent
+from models.usage import RunUsage, Usage
 
 IDLE_TARGET = 0.05
 CONSTRAIN_TARGET = 0.05
@@ -20,7 +20,7 @@ _NOTHING_OWED = "No time was spent: every answer was there already, nothing was 
 _NOTHING_YET = "No worker has said yet what it spent on this run; it does a few seconds after its first note."
 
 
-def explained(charged: Charged, *, is_done: bool, notes_an_hour: float | None) -> RenderableType:
+def explained(charged: RunUsage, *, is_done: bool, notes_an_hour: float | None) -> RenderableType:
     """Tables and words, within 80 columns. `is_done`: nothing of the run is owed any more."""
     spent = charged.spent
     if charged.until is None:
@@ -32,7 +32,7 @@ def explained(charged: Charged, *, is_done: bool, notes_an_hour: float | None) -
     )
 
 
-def explained_object(charged: Charged) -> dict[str, object]:
+def explained_object(charged: RunUsage) -> dict[str, object]:
     """The figures of the table by name, seconds to the millisecond."""
     spent = charged.spent
     derived = {
@@ -47,7 +47,7 @@ def explained_object(charged: Charged) -> dict[str, object]:
     return {**figures, "spent_at": None if until is None else until.isoformat()}
 
 
-def advice(spent: Spent) -> Iterator[str]:
+def advice(spent: Usage) -> Iterator[str]:
     """What the figures say, and what may help."""
     idle, constrain = spent.idle_share, spent.constrain_share
     if not spent.engine_owed_seconds:
@@ -69,7 +69,7 @@ def advice(spent: Spent) -> Iterator[str]:
         )
 
 
-def _engine_table(spent: Spent) -> Table:
+def _engine_table(spent: Usage) -> Table:
     table, whole = _table("engine", "seconds", "share"), spent.engine_seconds
     table.add_column()
     rows = (
@@ -86,7 +86,7 @@ def _engine_table(spent: Spent) -> Table:
     return table
 
 
-def _notes_table(spent: Spent) -> Table:
+def _notes_table(spent: Usage) -> Table:
     table = _table("notes' threads", "seconds")
     table.add_column()
     rows = (
@@ -101,7 +101,7 @@ def _notes_table(spent: Spent) -> Table:
     return table
 
 
-def _tokens_table(spent: Spent) -> Table:
+def _tokens_table(spent: Usage) -> Table:
     table = _table("tokens", "count")
     table.add_column()
     accepted = f"{spent.accepted_tokens:,} of them right" if spent.proposed_tokens else ""
@@ -128,7 +128,7 @@ def _table(first: str, *numbers: str) -> Table:
     return table
 
 
-def _written(spent: Spent) -> int:
+def _written(spent: Usage) -> int:
     return spent.decoded_tokens + spent.forced_tokens
 
 

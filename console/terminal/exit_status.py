@@ -17,7 +17,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from console.terminal.terminal import typed
-from models.core_dumps import forbid_core_dumps
+from models.core_dumps import disable_core_dumps
 from models.errors import NotemillError, UsageError
 
 PROBLEM = 1
@@ -48,7 +48,7 @@ class Terminated(BaseException):
 
 def run_to_exit(command: Callable[..., Any], arguments: list[str] | None = None) -> int:
     """Runs a typer application and returns its exit status; every error becomes one line on stderr."""
-    forbid_core_dumps()
+    disable_core_dumps()
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # nohup has said that the terminal may close

@@ -13,7 +13,7 @@ from console.terminal.exit_status import PROBLEM
 from console.terminal.terminal import human_duration, stderr, stdout
 from models.errors import UsageError
 from models.labels import load_labels
-from models.security.training_provenance import remember_folder
+from models.security.training_provenance import record_trained_folder
 from models.settings import Settings, load_settings
 from training.finetune.training_memory import TrainingPlan, gib, plan_training
 from training.finetune.training_recipe import Recipe, load_recipe
@@ -58,7 +58,7 @@ def finetune_weights(wanted: Wanted, *, gib_of_card: float | None, is_plan: bool
         is_restarting=wanted.is_restarting,
         stop_after_steps=wanted.stop_after_steps,
     )
-    remember_folder(settings, wanted.output)
+    record_trained_folder(settings, wanted.output)
     console = stderr()
     facts = finetune(asked, lambda line: console.print(line, soft_wrap=True))
     if as_json:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from console.terminal.terminal import stdout
 from models.errors import UsageError
-from models.security.training_provenance import remember_folder
+from models.security.training_provenance import record_trained_folder
 from models.settings import load_settings
 from worker.weights.lexicon import FILE
 
@@ -23,7 +23,7 @@ def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json
         if not (label and given and file):
             raise UsageError(f"--names {one}: write LABEL=FILE, such as medication=formulary.txt")
         files.setdefault(label, []).append(Path(file))
-    remember_folder(load_settings(), adapter)
+    record_trained_folder(load_settings(), adapter)
     counts = add_lexicon(adapter, data, files)
     if as_json:
         print(json.dumps(counts))

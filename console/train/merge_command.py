@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.terminal.terminal import stderr, stdout
-from models.security.training_provenance import remember_folder
+from models.security.training_provenance import record_trained_folder
 from models.settings import load_settings
 from worker.weights.model_files import prepared_folder
 
@@ -20,7 +20,7 @@ def merge_adapter(adapter: Path, output: Path, weights: str | None, gguf: FileTy
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})
-    remember_folder(settings, output)
+    record_trained_folder(settings, output)
     console = stderr()
     merge(prepared_folder(settings), adapter, output, lambda step: console.print(step, soft_wrap=True), gguf)
     stdout().print(str(output), soft_wrap=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from console.terminal.terminal import count_of, harmless, human_duration, stdout, typed
 from models.errors import UsageError
-from models.security.training_provenance import remember_folder
+from models.security.training_provenance import record_trained_folder
 from models.settings import load_settings
 from training.data.inspect_dataset import Inspection, inspect
 from training.data.prepare import Asked, prepare, training_files
@@ -28,7 +28,7 @@ def prepare_data(asked: Asked, output: Path | None, *, is_inspecting: bool, as_j
         return 0
     if output is None:
         raise UsageError("say where the prepared folder goes: --output FOLDER (or look first: --inspect)")
-    remember_folder(load_settings(), output)
+    record_trained_folder(load_settings(), output)
     facts = prepare(asked, output)
     if as_json:
         print(json.dumps({"output": str(output), **facts}))

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 
 from models.errors import UsageError
 from models.migrations.schema_version import VERSION_TABLE
-from models.schema.database import DatabaseError, reading, writing
+from models.schema.database import DatabaseError, read_transaction, write_transaction
 from models.schema.tables import Base
 
 PRODUCER, WORKER, ANALYST = "notemill_producer", "notemill_worker", "notemill_analyst"
@@ -58,7 +58,7 @@ def create(engine: Engine) -> tuple[str, ...]:
     """
     if engine.dialect.name != "postgresql":
         raise UsageError("SQLite has no roles: whoever may read the file reads all. Use PostgreSQL.")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for role in GRANTS:
             if not _exists(connection, role):
                 connection.execute(text(f"CREATE ROLE {role} NOLOGIN"))
@@ -70,11 +70,11 @@ def grant_anew(engine: Engine) -> None:
     """After an upgrade: the new views and tables, where the roles are used."""
     if engine.dialect.name != "postgresql":
         return
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         if not all(_exists(connection, role) for role in GRANTS):
             return
     try:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             _grant(connection)
     except DatabaseError as error:
         raise DatabaseError(f"upgraded, but the roles were not granted anew: {error}") from None

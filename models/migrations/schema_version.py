@@ -14,7 +14,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
-from models.schema.database import DatabaseError, reading, writing
+from models.schema.database import DatabaseError, read_transaction, write_transaction
 from models.security import data_keys
 
 SchemaState = Literal["empty", "current", "behind", "ahead"]
@@ -30,24 +30,24 @@ class SchemaError(DatabaseError):
 def upgrade(engine: Engine) -> None:
     """Creates or alters tables, and makes every view anew. Does nothing where nothing is to do; several
     processes may call it at once. Raises SchemaError where a newer notemill made the tables."""
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         _hold_off_others(connection)
         if _state(connection) == "ahead":
             raise SchemaError(_AHEAD.format(url=_shown(engine)))
         command.upgrade(_config(connection), "head")
-    data_keys.prepare(engine)
+    data_keys.prepare_data_keys(engine)
 
 
 def downgrade(engine: Engine) -> None:
     """Drops every table and view with all that is in them."""
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         _hold_off_others(connection)
         command.downgrade(_config(connection), "base")
 
 
 def state(engine: Engine) -> SchemaState:
     """`empty`: no tables; `behind`: `upgrade` has something to do; `ahead`: made by a newer notemill."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return _state(connection)
 
 
@@ -61,7 +61,7 @@ def check(engine: Engine) -> None:
             raise SchemaError(f"the tables in {_shown(engine)} are older: type `notemill db upgrade`.")
         case "ahead":
             raise SchemaError(_AHEAD.format(url=_shown(engine)))
-    data_keys.prepare(engine)
+    data_keys.prepare_data_keys(engine)
 
 
 _AHEAD = "the tables in {url} were made by a newer notemill: update this one."

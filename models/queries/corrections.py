@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Row, func, select
 
 from models.answers import Task
-from models.corrections import Correction, Mention, Verdict, with_verdicts
+from models.corrections import Correction, MentionKey, Verdict, with_verdicts
 from models.jobs import JobStatus
 from models.queries import results
 from models.schema.correction_tables import CorrectionRow
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow, TextRow
 
 
@@ -23,7 +23,7 @@ class CorrectionQueries:
 
     def corrections_of(self, text_sha256: str) -> list[Correction]:
         """The corrections of one text, in the order of its characters."""
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return _corrections(connection, text_sha256)
 
     def annotated_notes(self) -> Iterator[dict[str, Any]]:
@@ -36,7 +36,7 @@ class CorrectionQueries:
         """
         newest = select(func.max(DocumentRow.id)).where(DocumentRow.text_sha256 == CorrectionRow.text_sha256)
         corrected = select(CorrectionRow.text_sha256, newest.scalar_subquery()).distinct()
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             chosen = connection.execute(corrected.order_by(CorrectionRow.text_sha256)).all()
         for text_sha256, document_id in chosen:
             yield _record(self._engine, text_sha256, document_id)
@@ -44,7 +44,7 @@ class CorrectionQueries:
 
 def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any]:
     columns = select(DocumentRow.external_id, TextRow.text).where(DocumentRow.id == document_id)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         note = connection.execute(columns.join(TextRow, TextRow.sha256 == DocumentRow.text_sha256)).one()
         corrections = _corrections(connection, text_sha256)
     answers = results.stream(engine, results.of_document(document_id, None))
@@ -83,7 +83,7 @@ def _corrections(connection: Connection, text_sha256: str) -> list[Correction]:
 def _correction(row: Row[Any]) -> Correction:
     return Correction(
         verdict=row.verdict,
-        found=Mention(row.found_start, row.found_end, row.found_label),
+        found=MentionKey(row.found_start, row.found_end, row.found_label),
         start=row.span_start,
         end=row.span_end,
         label=row.label,

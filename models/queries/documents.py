@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, Row, func, select
 
 from models.documents import StoredDocument
 from models.jobs import JobStatus
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow, JobRow, RunRow, TextRow
 
 
@@ -22,7 +22,7 @@ class DocumentQueries:
     def document(self, reference: str) -> StoredDocument | None:
         """The newest version under an external id, or with `#12` the document whose id is 12."""
         named = _WITH_TEXT.where(DocumentRow.external_id == reference)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             row = connection.execute(named.order_by(DocumentRow.id.desc()).limit(1)).one_or_none()
             if row is None and re.fullmatch(r"#[0-9]{1,18}", reference):
                 by_id = _WITH_TEXT.where(DocumentRow.id == int(reference[1:]))
@@ -32,13 +32,13 @@ class DocumentQueries:
     def count_documents(self, ids: Collection[int]) -> int:
         """How many of these are there still."""
         counted = select(func.count()).select_from(DocumentRow).where(DocumentRow.id.in_(ids))
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.scalars(counted).one()
 
     def counts(self) -> dict[str, Any]:
         """How much is stored: documents, texts, runs, and jobs by status."""
         by_status = select(JobRow.status, func.count()).group_by(JobRow.status)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             found = {row[0]: row[1] for row in connection.execute(by_status)}
             tables = {"documents": DocumentRow, "texts": TextRow, "runs": RunRow}
             counted = {name: _count(connection, table) for name, table in tables.items()}
@@ -47,7 +47,7 @@ class DocumentQueries:
 
 def document_by_id(engine: Engine, document_id: int) -> StoredDocument | None:
     """The document with this id."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         row = connection.execute(_WITH_TEXT.where(DocumentRow.id == document_id)).one_or_none()
     return None if row is None else _stored_document(row)
 

@@ -9,8 +9,8 @@ from typing import Literal
 from sqlalchemy import Engine, text
 
 from models.errors import UsageError
-from models.schema.database import reading
-from models.schema.encrypted_columns import ATTRIBUTE
+from models.schema.database import read_transaction
+from models.schema.encrypted_columns import KEYRING_ATTRIBUTE
 from models.schema.full_text_search import PASSAGES_A_JOB
 
 # Only constants of this file are put into these statements.
@@ -44,14 +44,14 @@ class FullTextQueries:
 
         Raises UsageError where `words` has no word, and where the database's text is encrypted.
         """
-        if getattr(self._engine.dialect, ATTRIBUTE, None) is not None:
+        if getattr(self._engine.dialect, KEYRING_ATTRIBUTE, None) is not None:
             raise UsageError(
                 "the text in this database is encrypted, so its words are in no index to look them up"
             )
         is_sqlite = self._engine.dialect.name == "sqlite"
         asked = _for_sqlite(words) if is_sqlite else _for_postgresql(words)
         statement = _ON_SQLITE if is_sqlite else _ON_POSTGRESQL
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(text(statement), {"asked": asked, "limit": limit})
             return [TextMatch(**row) for row in rows.mappings()]
 

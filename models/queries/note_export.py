@@ -13,7 +13,7 @@ from sqlalchemy.orm import aliased
 from models.jobs import JobStatus
 from models.queries import results
 from models.queries.runs import require_run
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow, JobRow, TextRow
 
 IS_FINISHED = JobRow.status == JobStatus.FINISHED.value
@@ -60,14 +60,14 @@ class ExportQueries:
     def exported_count(self, run_id: int | None = None) -> int:
         """The number of notes that `exported` yields: a count over the index of documents and jobs."""
         counted = func.count(DocumentRow.id.distinct())
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.scalars(statement(run_id).order_by(None).with_only_columns(counted)).one()
 
     def exported_ids(self, run_id: int | None = None) -> Iterator[str]:
         """The external ids of the notes that `exported` yields, without reading the notes."""
         ids = statement(run_id).order_by(None).with_only_columns(DocumentRow.external_id)
         options = {"stream_results": True, "yield_per": _DOCUMENTS_A_FETCH}
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             yield from connection.execute(ids, execution_options=options).scalars()
 
 
@@ -80,7 +80,7 @@ def statement(run_id: int | None) -> Select[*tuple[Any, ...]]:
 
 def _stream(engine: Engine, run_id: int | None) -> Iterator[ExportedNote]:
     options = {"stream_results": True, "yield_per": results.ROWS_A_FETCH}
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(statement(run_id), execution_options=options)
         fetched = (one for rows in found.partitions() for one in _with_documents(connection, rows))
         for _, group in groupby(fetched, key=lambda one: one[0].id):

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, Select, func, select
 from models.answers import Task
 from models.documents import Document
 from models.jobs import JobStatus, Question, Recipe
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.database_clock import epoch_now
 from models.schema.tables import IS_RUNNING, IS_URGENT, OWED_OR_RUNNING, DocumentRow, JobRow
 from models.store.claims import has_suspicion, is_owed, is_served_by
@@ -41,13 +41,13 @@ class OwedQueries:
         statement = owed_statement(
             serving_id, older_than_seconds, limit, is_urgent=is_urgent, is_suspect=is_suspect
         )
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return list(connection.scalars(statement))
 
     def busy_workers(self) -> list[str]:
         """The names of the workers that hold jobs, dead ones whose leases are not over among them."""
         holding = select(JobRow.worker).where(IS_RUNNING).distinct()
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return [worker for worker in connection.scalars(holding) if worker is not None]
 
 
@@ -75,7 +75,7 @@ def owed_statement(
     )
 
 
-class Waiting(BaseModel):
+class Backlog(BaseModel):
     """Jobs of all runs that are not over; walks the index of owed jobs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -86,14 +86,14 @@ class Waiting(BaseModel):
     """Since the oldest pending job was asked for; 0 where none is pending."""
 
 
-def waiting(engine: Engine) -> Waiting:
+def backlog(engine: Engine) -> Backlog:
     """Counts what is owed."""
     counted = (
         select(JobRow.task, JobRow.status, func.count(), func.min(JobRow.created_at))
         .where(OWED_OR_RUNNING)
         .group_by(JobRow.task, JobRow.status)
     )
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         rows = connection.execute(counted).all()
     by_status = {
         status: {Task(row[0]): row[2] for row in rows if row[1] == status}
@@ -101,7 +101,7 @@ def waiting(engine: Engine) -> Waiting:
     }
     oldest = min((row[3] for row in rows if row[1] == JobStatus.PENDING), default=None)
     age = 0.0 if oldest is None else max(0.0, (datetime.now(UTC) - oldest).total_seconds())
-    return Waiting(
+    return Backlog(
         pending=by_status[JobStatus.PENDING], running=by_status[JobStatus.RUNNING], oldest_seconds=age
     )
 
@@ -119,7 +119,7 @@ def unanswered(
         for sha in by_text
         for question in questions
     }
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         stored = stored_jobs(connection, wanted) if wanted else {}
     ended = {key for key, job in stored.items() if JobStatus(job.status) in _ENDED}
     open_texts = {key.text_sha256 for key in wanted - ended}

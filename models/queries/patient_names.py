@@ -8,10 +8,10 @@ from typing import Any
 
 from sqlalchemy import Engine, select
 
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow
 
-NAMING_COLUMNS = frozenset(
+IDENTIFYING_COLUMNS = frozenset(
     [
         "patient",
         "patient_id",
@@ -57,10 +57,10 @@ NAMING_COLUMNS = frozenset(
 """In small letters."""
 
 
-def names_of(engine: Engine, document_id: int) -> tuple[str, ...]:
+def patient_names_of(engine: Engine, document_id: int) -> tuple[str, ...]:
     """The values, whole and in their words; and the document's name."""
     columns = select(DocumentRow.external_id, DocumentRow.metadata_).where(DocumentRow.id == document_id)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         row = connection.execute(columns).one_or_none()
     return () if row is None else tuple(dict.fromkeys(_names(row[0], row[1] or {})))
 
@@ -68,6 +68,6 @@ def names_of(engine: Engine, document_id: int) -> tuple[str, ...]:
 def _names(external_id: str, metadata: dict[str, Any]) -> Iterator[str]:
     yield external_id
     for column, value in metadata.items():
-        if column.casefold() in NAMING_COLUMNS and isinstance(value, str | int):
+        if column.casefold() in IDENTIFYING_COLUMNS and isinstance(value, str | int):
             yield str(value)
             yield from (word for word in re.split(r"[\s,^/|]+", str(value)) if word)

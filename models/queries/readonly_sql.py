@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, ResourceClosedError
 
 from models.errors import UsageError
-from models.schema.encrypted_columns import opened
+from models.schema.encrypted_columns import decrypt_text
 
 _ALLOWED = {
     sqlite3.SQLITE_TRANSACTION,
@@ -29,7 +29,7 @@ class StatementError(UsageError):
     """The statement cannot be run."""
 
 
-def rows_of(engine: Engine, statement: str, limit: int) -> tuple[list[str], list[Sequence[Any]], bool]:
+def run_select(engine: Engine, statement: str, limit: int) -> tuple[list[str], list[Sequence[Any]], bool]:
     """Column names, the first `limit` rows, and whether there are more. Raises StatementError."""
     with _reading_only(engine) as connection:
         try:
@@ -48,7 +48,7 @@ def rows_of(engine: Engine, statement: str, limit: int) -> tuple[list[str], list
 
 def _opened(value: Any, engine: Engine) -> Any:
     """Text that is sealed, as it was."""
-    return opened(value, engine.dialect) if isinstance(value, str) else value
+    return decrypt_text(value, engine.dialect) if isinstance(value, str) else value
 
 
 @contextmanager

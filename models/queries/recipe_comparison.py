@@ -12,7 +12,7 @@ from models.documents import Document
 from models.errors import UsageError
 from models.jobs import JobStatus, Question
 from models.queries import answer_rows
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow, JobRow, RecipeRow, TextRow
 
 Key = tuple[str, str, str]
@@ -23,7 +23,7 @@ _IS_FINISHED = JobRow.status == JobStatus.FINISHED.value
 def recipe(engine: Engine, prefix: str) -> tuple[str, Task]:
     """The one recipe whose id begins so, and its task. Raises UsageError where there is none or several."""
     chosen = select(RecipeRow.id, RecipeRow.task).where(RecipeRow.id.startswith(prefix, autoescape=True))
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         found = connection.execute(chosen.limit(2)).all()
     if len(found) != 1:
         raise UsageError(
@@ -35,18 +35,18 @@ def recipe(engine: Engine, prefix: str) -> tuple[str, Task]:
 
 def recipe_ids(engine: Engine) -> list[str]:
     """Those under which anything was answered."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return list(connection.scalars(select(JobRow.recipe_id).where(_IS_FINISHED).distinct()))
 
 
-def sample(engine: Engine, recipe_ids: Collection[str], count: int) -> list[Document]:
+def sample_notes(engine: Engine, recipe_ids: Collection[str], count: int) -> list[Document]:
     """Notes that all of these recipes have answered, in the order of their texts' sha256: as if drawn by lot,
     and the same ones each time."""
     texts = select(TextRow.sha256, TextRow.text).order_by(TextRow.sha256).limit(count)
     for id_ in recipe_ids:
         answered = select(JobRow.text_sha256).where(JobRow.recipe_id == id_, _IS_FINISHED)
         texts = texts.where(TextRow.sha256.in_(answered))
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         by_sha = {row.sha256: row.text for row in connection.execute(texts)}
         names = select(func.min(DocumentRow.external_id).label("external_id"), DocumentRow.text_sha256)
         named = names.where(DocumentRow.text_sha256.in_(by_sha)).group_by(DocumentRow.text_sha256)
@@ -56,7 +56,7 @@ def sample(engine: Engine, recipe_ids: Collection[str], count: int) -> list[Docu
 
 def questions(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> list[Question]:
     """What was asked of these notes under the recipe."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)
     asked = {str(row.parameters): row for row in rows}
     return [Question(task=row.task, parameters=row.parameters) for row in asked.values()]
@@ -65,7 +65,7 @@ def questions(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> 
 def answers(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> dict[Key, dict[str, Any]]:
     """Answers to these notes under the recipe: {'entities': […]}, {'passages': […]} or {'summary': {…}}."""
     names = {document.text_sha256: document.external_id for document in documents}
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)
         found = answer_rows.answers(connection, {(row.id, row.task) for row in rows})
     return {
@@ -74,9 +74,9 @@ def answers(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> di
     }
 
 
-def notes_to_do(engine: Engine) -> int:
+def count_texts(engine: Engine) -> int:
     """How many different texts the archive has: what another recipe would have to read."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return connection.scalars(select(func.count()).select_from(TextRow)).one()
 
 

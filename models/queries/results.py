@@ -12,7 +12,7 @@ from models.answers import Task
 from models.jobs import JobStatus
 from models.queries.answer_rows import AnyRow, answers
 from models.queries.runs import require_run
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow, JobRow, RunJobRow
 
 ROWS_A_FETCH = 500
@@ -52,7 +52,7 @@ def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict
     """The results that a statement of this module selects, in its order. Memory does not grow with them:
     a server-side cursor on PostgreSQL, a stepped statement on SQLite."""
     options = {"stream_results": True, "yield_per": ROWS_A_FETCH}
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for rows in connection.execute(statement, execution_options=options).partitions():
             yield from of_rows(connection, rows)
 
@@ -76,7 +76,7 @@ def of_document(document_id: int, run_id: int | None) -> Select[*tuple[Any, ...]
     return statement.order_by(None).order_by(JobRow.id.desc())
 
 
-def newest(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def newest_answers(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Of the answers to one question, newest job first, the first that finished; else the first."""
     by_question: dict[str, dict[str, Any]] = {}
     for answer in answers:

@@ -7,11 +7,11 @@ from sqlalchemy import Engine, Select, func, select
 
 from models.jobs import JobStatus
 from models.schema.answer_tables import EntityRow, PassageRow, SummaryRow, SummarySentenceRow
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import JobRow, RunJobRow, RunRow
 
 
-class Findings(BaseModel):
+class AnswerCounts(BaseModel):
     """The answers of one run, counted; an answer shared by documents of equal text counts once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -31,7 +31,7 @@ class Findings(BaseModel):
         return sum(self.entities.values())
 
 
-def findings(engine: Engine, run_id: int) -> Findings:
+def count_answers(engine: Engine, run_id: int) -> AnswerCounts:
     """Counts the answers of a run, whenever they were made."""
     of_run = select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)
     by_label = (
@@ -54,8 +54,8 @@ def findings(engine: Engine, run_id: int) -> Findings:
             SummarySentenceRow.job_id.in_(of_run), SummarySentenceRow.flags != ""
         ),
     }
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         entities = {row[0]: row[1] for row in connection.execute(by_label)}
         finished_before = {row[0]: row[1] for row in connection.execute(before)}
         numbers = {name: connection.scalars(statement).one() for name, statement in counted.items()}
-    return Findings(entities=entities, finished_before=finished_before, **numbers)
+    return AnswerCounts(entities=entities, finished_before=finished_before, **numbers)

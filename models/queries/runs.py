@@ -11,9 +11,9 @@ from models.answers import Task
 from models.errors import UsageError
 from models.jobs import JobStatus, Serving
 from models.progress import RunProgress
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import JobRow, RunJobRow, RunRow, ServingRow
-from models.usage import NAMES, Charged, Spent
+from models.usage import USAGE_FIELDS, RunUsage, Usage
 
 
 class RunQueries:
@@ -24,17 +24,17 @@ class RunQueries:
     def current_serving(self) -> Serving | None:
         """What the worker that announced itself last is made of; none where no worker ever did."""
         newest = select(ServingRow.ingredients).order_by(ServingRow.announced_at.desc()).limit(1)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             ingredients = connection.scalars(newest).one_or_none()
         return None if ingredients is None else Serving(ingredients=ingredients)
 
     def latest_run_id(self) -> int | None:
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.scalars(select(func.max(RunRow.id))).one()
 
     def run_progress(self, run_id: int) -> RunProgress:
         """The counts of one run. Raises UsageError where there is no such run."""
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             found = _progress(connection, select(RunRow.id).where(RunRow.id == run_id))
         if not found:
             raise _no_run(run_id)
@@ -42,18 +42,18 @@ class RunQueries:
 
     def runs(self, limit: int) -> list[RunProgress]:
         """The last runs, newest first."""
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return _progress(connection, select(RunRow.id).order_by(RunRow.id.desc()).limit(limit))
 
-    def charged(self, run_id: int) -> Charged:
+    def charged(self, run_id: int) -> RunUsage:
         """What workers have spent on one run. Raises UsageError where there is no such run."""
         columns = RunRow.__table__.c
-        statement = select(columns.spent_at, *(columns[name] for name in NAMES)).where(columns.id == run_id)
-        with reading(self._engine) as connection:
+        statement = select(columns.spent_at, *(columns[name] for name in USAGE_FIELDS)).where(columns.id == run_id)
+        with read_transaction(self._engine) as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:
             raise _no_run(run_id)
-        return Charged(Spent(**{name: row[name] for name in NAMES}), row["spent_at"])
+        return RunUsage(Usage(**{name: row[name] for name in USAGE_FIELDS}), row["spent_at"])
 
     def traceparent_of(self, job_ids: Sequence[int]) -> str | None:
         """Of the newest run that asked for one of these jobs and is traced; none where none is."""
@@ -64,13 +64,13 @@ class RunQueries:
             .order_by(RunRow.id.desc())
             .limit(1)
         )
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return connection.scalars(newest).one_or_none()
 
 
 def require_run(engine: Engine, run_id: int) -> None:
     """Raises UsageError where there is no such run."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         if connection.scalars(select(RunRow.id).where(RunRow.id == run_id)).one_or_none() is None:
             raise _no_run(run_id)
 

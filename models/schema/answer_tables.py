@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from models.answers import Assertion
-from models.schema.encrypted_columns import SealedJson, SealedText
+from models.schema.encrypted_columns import EncryptedJson, EncryptedText
 from models.schema.tables import CLUSTERED, Base, one_of
 
 
@@ -40,7 +40,7 @@ class EntityRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     span_start: Mapped[int]
     span_end: Mapped[int]
-    text: Mapped[str] = mapped_column(SealedText)
+    text: Mapped[str] = mapped_column(EncryptedText)
     label: Mapped[str]
     assertion: Mapped[str] = mapped_column(String(16))
     probability: Mapped[float | None]
@@ -62,7 +62,7 @@ class EntityAttributeRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     span_start: Mapped[int]
     span_end: Mapped[int]
-    text: Mapped[str] = mapped_column(SealedText)
+    text: Mapped[str] = mapped_column(EncryptedText)
     kind: Mapped[str]
 
 
@@ -79,7 +79,7 @@ class PassageRow(Base):
     position: Mapped[int] = mapped_column(primary_key=True)
     span_start: Mapped[int]
     span_end: Mapped[int]
-    text: Mapped[str] = mapped_column(SealedText)
+    text: Mapped[str] = mapped_column(EncryptedText)
     score: Mapped[float]
 
 
@@ -90,9 +90,9 @@ class SummaryRow(Base):
     job_id: Mapped[int] = mapped_column(
         ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    title: Mapped[str] = mapped_column(SealedText)
-    text: Mapped[str] = mapped_column(SealedText)
-    sections: Mapped[list[Any]] = mapped_column(SealedJson)
+    title: Mapped[str] = mapped_column(EncryptedText)
+    text: Mapped[str] = mapped_column(EncryptedText)
+    sections: Mapped[list[Any]] = mapped_column(EncryptedJson)
     """Objects {title, text}, in order."""
 
 
@@ -103,8 +103,8 @@ class SummarySentenceRow(Base):
     __table_args__ = (CLUSTERED,)
     job_id: Mapped[int] = mapped_column(ForeignKey("summaries.job_id", ondelete="CASCADE"), primary_key=True)
     position: Mapped[int] = mapped_column(primary_key=True)
-    section: Mapped[str] = mapped_column(SealedText)
-    text: Mapped[str] = mapped_column(SealedText)
+    section: Mapped[str] = mapped_column(EncryptedText)
+    text: Mapped[str] = mapped_column(EncryptedText)
     flags: Mapped[str]
     """What is wrong with it, comma-separated; empty: supported."""
 

@@ -33,7 +33,7 @@ from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import NullType, TypeDecorator, TypeEngine
 
-from models.schema.encrypted_columns import SealedJson, SealedText
+from models.schema.encrypted_columns import EncryptedJson, EncryptedText
 
 Row = Mapping[str, Any]
 Fixed = tuple[tuple[str, Any], ...]
@@ -45,12 +45,12 @@ def insert_new(connection: Connection, table: type[DeclarativeBase], rows: Seque
     _insert(connection, table, rows, is_new=True)
 
 
-def insert_each(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Row]) -> None:
+def insert_rows(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Row]) -> None:
     """Inserts the rows, all with the columns of the first. A key that is taken is an error."""
     _insert(connection, table, rows, is_new=False)
 
 
-def update_each(
+def update_rows(
     connection: Connection,
     table: type[DeclarativeBase],
     rows: Sequence[Row],
@@ -68,7 +68,7 @@ def update_each(
         connection.execute(_update_of_row(table.__table__, names, key, fixed), bound)
 
 
-def put(connection: Connection, table: type[DeclarativeBase], row: Row, *, key: str) -> None:
+def upsert(connection: Connection, table: type[DeclarativeBase], row: Row, *, key: str) -> None:
     """Inserts one row, or brings the row with the same key up to date."""
     dialect = postgresql if _is_postgresql(connection) else sqlite
     statement = dialect.insert(table).values(**row)
@@ -134,7 +134,7 @@ def _with_json(
 ) -> None:
     """The rows as one parameter; what is sealed in its column is sealed in it."""
     types = ((name, table.__table__.columns[name].type) for name in rows[0])
-    seals = {name: one for name, one in types if isinstance(one, SealedText | SealedJson)}
+    seals = {name: one for name, one in types if isinstance(one, EncryptedText | EncryptedJson)}
     dialect = connection.dialect
     plain = [
         {**row, **{name: seal.process_bind_param(row[name], dialect) for name, seal in seals.items()}}

@@ -21,7 +21,7 @@ from models.errors import NotemillError
 
 BUSY_TIMEOUT_SECONDS = 30.0
 """How long a SQLite writer waits for another; a batch of 500 documents holds the lock about 0.1 s."""
-SILENT_SECONDS = 30.0
+IDLE_TRANSACTION_SECONDS = 30.0
 """How long a writer may say nothing in the middle of a transaction before PostgreSQL ends it: a process that
 is frozen there, or cut off with its machine, holds rows that cancel, submit and other workers wait for."""
 POOL_SIZE = 20
@@ -55,19 +55,19 @@ def connect(url: str) -> Engine:
     """
     parsed = _parsed(url)
     engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
-    with reading(engine):
+    with read_transaction(engine):
         return engine
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def read_transaction(engine: Engine) -> Iterator[Connection]:
     """A connection to read from; it sees one state of the database on SQLite."""
     with _without_values(engine), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Connection]:
+def write_transaction(engine: Engine) -> Iterator[Connection]:
     """One transaction: committed at the end of the block, rolled back where the block raises."""
     with _without_values(engine), engine.execution_options(is_writing=True).begin() as connection:
         yield connection
@@ -156,7 +156,7 @@ def _begin_sqlite(connection: Connection) -> None:
 def _begin_postgresql(connection: Connection) -> None:
     # For this transaction alone: an export may wait for its reader, and a pooler may hand the session on.
     if connection.get_execution_options().get("is_writing", False):
-        milliseconds = round(SILENT_SECONDS * 1_000)
+        milliseconds = round(IDLE_TRANSACTION_SECONDS * 1_000)
         connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
 
 

@@ -11,61 +11,61 @@ from typing import Any, Protocol, cast
 from sqlalchemy import JSON, Dialect, Text
 from sqlalchemy.types import TypeDecorator
 
-from models.schema.field_encryption import PLAIN, PREFIX, KeyMissingError
+from models.schema.field_encryption import ENCRYPTED_PREFIX, PLAIN_PREFIX, KeyMissingError
 
-ATTRIBUTE = "notemill_keyring"
+KEYRING_ATTRIBUTE = "notemill_keyring"
 """Of the dialect."""
 
 
-class Opener(Protocol):
+class TextCipher(Protocol):
     """What the types need of `models.security.data_keys.Keyring`."""
 
-    def sealed(self, text: str) -> str: ...
-    def opened(self, sealed: str) -> str: ...
+    def encrypt_text(self, text: str) -> str: ...
+    def decrypt_text(self, encrypt_text: str) -> str: ...
 
 
-def sealed(text: str, dialect: Dialect) -> str:
+def encrypt_text(text: str, dialect: Dialect) -> str:
     """As it is stored."""
-    keyring = cast("Opener | None", getattr(dialect, ATTRIBUTE, None))
+    keyring = cast("TextCipher | None", getattr(dialect, KEYRING_ATTRIBUTE, None))
     if keyring is not None:
-        return keyring.sealed(text)
-    return PLAIN + text if text.startswith(PREFIX) else text
+        return keyring.encrypt(text)
+    return PLAIN_PREFIX + text if text.startswith(ENCRYPTED_PREFIX) else text
 
 
-def opened(stored: str, dialect: Dialect) -> str:
+def decrypt_text(stored: str, dialect: Dialect) -> str:
     """As it was. Raises KeyMissingError or SealBrokenError."""
-    if not stored.startswith(PREFIX):
+    if not stored.startswith(ENCRYPTED_PREFIX):
         return stored
-    if stored.startswith(PLAIN):
-        return stored.removeprefix(PLAIN)
-    keyring = cast("Opener | None", getattr(dialect, ATTRIBUTE, None))
+    if stored.startswith(PLAIN_PREFIX):
+        return stored.removeprefix(PLAIN_PREFIX)
+    keyring = cast("TextCipher | None", getattr(dialect, KEYRING_ATTRIBUTE, None))
     if keyring is None:
         raise KeyMissingError
-    return keyring.opened(stored)
+    return keyring.decrypt(stored)
 
 
-class SealedText(TypeDecorator[str]):
+class EncryptedText(TypeDecorator[str]):
     """Text of a note or of an answer."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else sealed(value, dialect)
+        return None if value is None else encrypt_text(value, dialect)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
-        return None if value is None else opened(value, dialect)
+        return None if value is None else decrypt_text(value, dialect)
 
 
-class SealedJson(TypeDecorator[Any]):
+class EncryptedJson(TypeDecorator[Any]):
     """JSON that holds text of an answer: sealed, it is one JSON string."""
 
     impl = JSON
     cache_ok = True
 
     def process_bind_param(self, value: Any, dialect: Dialect) -> Any:
-        is_plain = value is None or getattr(dialect, ATTRIBUTE, None) is None
-        return value if is_plain else sealed(json.dumps(value, ensure_ascii=False), dialect)
+        is_plain = value is None or getattr(dialect, KEYRING_ATTRIBUTE, None) is None
+        return value if is_plain else encrypt_text(json.dumps(value, ensure_ascii=False), dialect)
 
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
-        return json.loads(opened(value, dialect)) if isinstance(value, str) else value
+        return json.loads(decrypt_text(value, dialect)) if isinstance(value, str) else value

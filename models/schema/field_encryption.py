@@ -16,9 +16,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from models.errors import NotemillError
 
-PREFIX = "nmseal1:"
+ENCRYPTED_PREFIX = "nmseal1:"
 """Sealed values are `nmseal1:KEY:BASE64`, with the number of the data key."""
-PLAIN = f"{PREFIX}plain:"
+PLAIN_PREFIX = f"{ENCRYPTED_PREFIX}plain:"
 """Before text that was not sealed and itself begins with the prefix, as a note that attacks may."""
 _NONCE_BYTES = 12
 KEY_BYTES = 32
@@ -34,7 +34,7 @@ class KeyMissingError(NotemillError):
         )
 
 
-class SealBrokenError(NotemillError):
+class DecryptionError(NotemillError):
     """A sealed value was changed, or is not of this database."""
 
     def __init__(self) -> None:
@@ -45,30 +45,30 @@ def new_key() -> bytes:
     return AESGCM.generate_key(bit_length=8 * KEY_BYTES)
 
 
-def seal(text: str, number: int, key: bytes) -> str:
+def encrypt(text: str, number: int, key: bytes) -> str:
     """The text under the data key of that number; two seals of one text differ."""
-    head = f"{PREFIX}{number}:"
+    head = f"{ENCRYPTED_PREFIX}{number}:"
     nonce = os.urandom(_NONCE_BYTES)
     sealed = AESGCM(key).encrypt(nonce, text.encode("utf-8"), head.encode())
     return head + base64.b64encode(nonce + sealed).decode("ascii")
 
 
-def number_of(sealed: str) -> int:
+def key_number(sealed: str) -> int:
     """Of the data key. Raises SealBrokenError."""
-    number = sealed.removeprefix(PREFIX).partition(":")[0]
+    number = sealed.removeprefix(ENCRYPTED_PREFIX).partition(":")[0]
     if not number.isdecimal():
-        raise SealBrokenError
+        raise DecryptionError
     return int(number)
 
 
-def open_sealed(sealed: str, key: bytes) -> str:
+def decrypt(sealed: str, key: bytes) -> str:
     """Raises SealBrokenError where it was changed or the key is another."""
     head, _, body = sealed.rpartition(":")
     try:
         raw = base64.b64decode(body, validate=True)
         plain = AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], f"{head}:".encode())
     except (InvalidTag, ValueError, binascii.Error):
-        raise SealBrokenError from None
+        raise DecryptionError from None
     return plain.decode("utf-8")
 
 
@@ -87,6 +87,6 @@ def unwrap(wrapped: str, master: bytes) -> bytes | None:
         return None
 
 
-def fingerprint_of(master: bytes) -> str:
+def key_fingerprint(master: bytes) -> str:
     """16 hex digits that tell master keys apart and give nothing of them away."""
     return hashlib.sha256(b"notemill master key" + master).hexdigest()[:16]

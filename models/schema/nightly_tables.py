@@ -12,7 +12,7 @@ from models.schema.database_clock import utc_now
 from models.schema.tables import CLUSTERED, Base
 
 
-class NightRow(Base):
+class NightlyRunRow(Base):
     """One night of one plan."""
 
     __tablename__ = "nights"
@@ -26,7 +26,7 @@ class NightRow(Base):
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
-class NightFileRow(Base):
+class NightlyFileRow(Base):
     """A file of a plan's sources, as it was when it was last read."""
 
     __tablename__ = "night_files"

@@ -27,8 +27,8 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from models.answers import Task
 from models.jobs import JobStatus
 from models.schema.database_clock import UtcDateTime, utc_now
-from models.schema.encrypted_columns import SealedText
-from models.schema.usage_columns import SpentColumns
+from models.schema.encrypted_columns import EncryptedText
+from models.schema.usage_columns import UsageColumns
 
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
@@ -75,7 +75,7 @@ class TextRow(Base):
 
     __tablename__ = "texts"
     sha256: Mapped[str] = mapped_column(_SHA256, primary_key=True)
-    text: Mapped[str] = mapped_column(SealedText)
+    text: Mapped[str] = mapped_column(EncryptedText)
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
 
 
@@ -98,7 +98,7 @@ class DocumentRow(Base):
     """When its last message was sent; the sweep leaves alone what was sent a moment ago."""
 
 
-class RunRow(SpentColumns, Base):
+class RunRow(UsageColumns, Base):
     """One submission, and what was spent on it."""
 
     __tablename__ = "runs"

@@ -1,4 +1,4 @@
-"""The columns of `models.usage.Spent` in a table: a row of `runs` has what was spent on it."""
+"""The columns of `models.usage.Usage` in a table: a row of `runs` has what was spent on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _sum(*types: Any) -> Any:
     return mapped_column(*types, server_default="0", sort_order=1)
 
 
-class SpentColumns:
+class UsageColumns:
     """Each as in Spent. Tokens of a large archive pass 2 ** 31."""
 
     load_seconds: Mapped[float] = _sum()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from models.jobs import fingerprint
-from models.usage import NAMES
+from models.usage import USAGE_FIELDS
 
 Dialect = Literal["sqlite", "postgresql"]
 
@@ -178,7 +178,7 @@ GROUP BY r.id
 """
 
 _RUN_SPENDING = f"""
-SELECT id AS run, spent_at, {", ".join(NAMES)},
+SELECT id AS run, spent_at, {", ".join(USAGE_FIELDS)},
   {" + ".join(_ENGINE_OWED)} AS engine_owed_seconds,
   idle_queued_seconds / NULLIF({" + ".join(_ENGINE_OWED)}, 0) AS idle_share,
   constrain_seconds / NULLIF(decode_seconds, 0) AS constrain_share,
@@ -202,7 +202,7 @@ _VIEWS = {
     "v_run_progress": _RUN_PROGRESS,
     "v_run_spending": _RUN_SPENDING,
 }
-NAMES = tuple(_VIEWS)
+USAGE_FIELDS = tuple(_VIEWS)
 
 
 _RANGES: dict[Dialect, dict[str, str]] = {
@@ -236,7 +236,7 @@ def create_statements(dialect: Dialect) -> list[str]:
 
 def drop_statements() -> list[str]:
     """DROP VIEW for every view that is there."""
-    return [f"DROP VIEW IF EXISTS {name}" for name in reversed(NAMES)]
+    return [f"DROP VIEW IF EXISTS {name}" for name in reversed(USAGE_FIELDS)]
 
 
 def views_fingerprint() -> str:

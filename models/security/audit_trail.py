@@ -19,7 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, func, insert, select, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import Base
 
 FIRST_HASH = "0" * 64
@@ -64,7 +64,7 @@ class AuditRow(Base):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class AuditEntry:
     """One row, as it is shown."""
 
     number: int
@@ -84,7 +84,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerification:
     """What a walk along the chain came to."""
 
     rows: int
@@ -104,7 +104,7 @@ def append(connection: Connection, action: Action, subject: Mapping[str, Any], *
         database_user = connection.scalars(text("SELECT CAST(session_user AS text)")).one()
     last = select(AuditRow.number, AuditRow.hash).order_by(AuditRow.number.desc()).limit(1)
     before = connection.execute(last).one_or_none()
-    entry = Entry(
+    entry = AuditEntry(
         number=before.number + 1 if before else 1,
         at=datetime.now(UTC).isoformat(timespec="milliseconds"),
         actor=actor or operating_system_user(),
@@ -114,34 +114,34 @@ def append(connection: Connection, action: Action, subject: Mapping[str, Any], *
         previous_hash=before.hash if before else FIRST_HASH,
         hash="",
     )
-    row = {name: getattr(entry, name) for name in Entry.__dataclass_fields__}
+    row = {name: getattr(entry, name) for name in AuditEntry.__dataclass_fields__}
     connection.execute(insert(AuditRow).values(**row | {"hash": entry.true_hash}))
 
 
-def entries(engine: Engine, *, last: int | None = None, action: Action | None = None) -> Iterator[Entry]:
+def entries(engine: Engine, *, last: int | None = None, action: Action | None = None) -> Iterator[AuditEntry]:
     """The rows from the first to the last, streamed; with `last` only so many of the newest."""
-    columns = [AuditRow.__table__.c[name] for name in Entry.__dataclass_fields__]
+    columns = [AuditRow.__table__.c[name] for name in AuditEntry.__dataclass_fields__]
     statement = select(*columns)
     if action is not None:
         statement = statement.where(AuditRow.action == action.value)
     if last is not None:
         statement = select(statement.order_by(AuditRow.number.desc()).limit(last).subquery())
     options = {"stream_results": True, "yield_per": _ROWS_A_FETCH}
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for row in connection.execute(statement.order_by(text("number")), execution_options=options):
-            yield Entry(*row)
+            yield AuditEntry(*row)
 
 
-def verify(engine: Engine, seen: str = FIRST_HASH) -> Verdict:
+def verify(engine: Engine, seen: str = FIRST_HASH) -> ChainVerification:
     """Walks the whole chain. `seen`: a hash noted earlier, which has to be in it."""
     rows, head, has_seen = 0, FIRST_HASH, seen == FIRST_HASH
     for entry in entries(engine):
         is_next = entry.number == rows + 1 and entry.previous_hash == head
         if not is_next or entry.hash != entry.true_hash:
-            return Verdict(rows, head, rows + 1, has_seen)
+            return ChainVerification(rows, head, rows + 1, has_seen)
         rows, head = rows + 1, entry.hash
         has_seen = has_seen or head == seen
-    return Verdict(rows, head, None, has_seen)
+    return ChainVerification(rows, head, None, has_seen)
 
 
 def operating_system_user() -> str:

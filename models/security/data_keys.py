@@ -12,16 +12,16 @@ from datetime import datetime
 from sqlalchemy import Connection, Engine, delete, func, insert, inspect, select, update
 from sqlalchemy.orm import Mapped, mapped_column
 
-from models.schema.database import reading, writing
+from models.schema.database import read_transaction, write_transaction
 from models.schema.database_clock import utc_now
-from models.schema.encrypted_columns import ATTRIBUTE
+from models.schema.encrypted_columns import KEYRING_ATTRIBUTE
 from models.schema.field_encryption import (
     KeyMissingError,
-    fingerprint_of,
+    decrypt,
+    encrypt,
+    key_fingerprint,
+    key_number,
     new_key,
-    number_of,
-    open_sealed,
-    seal,
     unwrap,
     wrap,
 )
@@ -53,19 +53,19 @@ class Keyring:
 
     def sealed(self, text: str) -> str:
         newest = max(self._keys or self._loaded())
-        return seal(text, newest, self._keys[newest])
+        return encrypt(text, newest, self._keys[newest])
 
     def opened(self, sealed: str) -> str:
-        number = number_of(sealed)
+        number = key_number(sealed)
         if number not in self._keys and number not in self._loaded():
             raise KeyMissingError
-        return open_sealed(sealed, self._keys[number])
+        return decrypt(sealed, self._keys[number])
 
     def add(self, connection: Connection) -> int:
         """A new data key, the newest from its commit and the next `reload` on."""
         number = (connection.scalars(select(func.max(DataKeyRow.number))).one() or 0) + 1
         first = self._masters[0]
-        row = {"number": number, "wrapped": wrap(new_key(), first), "master": fingerprint_of(first)}
+        row = {"number": number, "wrapped": wrap(new_key(), first), "master": key_fingerprint(first)}
         connection.execute(insert(DataKeyRow).values(**row))
         return number
 
@@ -74,8 +74,8 @@ class Keyring:
         first, count = self._masters[0], 0
         stored = connection.execute(select(DataKeyRow.number, DataKeyRow.master)).all()
         for row in stored:
-            if row.master != fingerprint_of(first):
-                new = {"wrapped": wrap(self._keys[row.number], first), "master": fingerprint_of(first)}
+            if row.master != key_fingerprint(first):
+                new = {"wrapped": wrap(self._keys[row.number], first), "master": key_fingerprint(first)}
                 connection.execute(update(DataKeyRow).where(DataKeyRow.number == row.number).values(**new))
                 count += 1
         return count
@@ -84,7 +84,7 @@ class Keyring:
         self._loaded()
 
     def _loaded(self) -> dict[int, bytes]:
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             stored = connection.execute(select(DataKeyRow.number, DataKeyRow.wrapped)).all()
         found = {row.number: self._unwrapped(row.wrapped) for row in stored}
         with self._lock:
@@ -101,17 +101,17 @@ class Keyring:
 
 
 def keyring_of(engine: Engine) -> Keyring | None:
-    found = getattr(engine.dialect, ATTRIBUTE, None)
+    found = getattr(engine.dialect, KEYRING_ATTRIBUTE, None)
     return found if isinstance(found, Keyring) else None
 
 
-def hand_over(engine: Engine, masters: tuple[bytes, ...]) -> None:
+def install_keyring(engine: Engine, masters: tuple[bytes, ...]) -> None:
     """From now on text is sealed and opened with these keys; without any, nothing changes."""
     if masters:
-        setattr(engine.dialect, ATTRIBUTE, Keyring(engine, masters))
+        setattr(engine.dialect, KEYRING_ATTRIBUTE, Keyring(engine, masters))
 
 
-def prepare(engine: Engine) -> None:
+def prepare_data_keys(engine: Engine) -> None:
     """Makes the first data key where a master key is given, and reads those that are there. Raises
     KeyMissingError where the database is encrypted and no key that is given opens it: what were written
     then would be plain."""
@@ -119,20 +119,20 @@ def prepare(engine: Engine) -> None:
     if not inspect(engine).has_table(DataKeyRow.__tablename__):
         return
     is_encrypted = select(func.count()).select_from(DataKeyRow)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         has_keys = bool(connection.scalars(is_encrypted).one())
     if keyring is None:
         if has_keys:
             raise KeyMissingError
         return
     if not has_keys:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             if not connection.scalars(is_encrypted).one():
                 keyring.add(connection)
     keyring.reload()
 
 
-def retire(connection: Connection, before: int) -> None:
+def retire_data_keys(connection: Connection, before: int) -> None:
     """Nothing is sealed any more under the keys with a lower number; those retired before are deleted."""
     connection.execute(
         delete(DataKeyRow).where(DataKeyRow.number < before, DataKeyRow.retired_at.is_not(None))

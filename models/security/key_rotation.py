@@ -10,19 +10,19 @@ from sqlalchemy import Column, Connection, Engine, Table, Text, bindparam, cast,
 
 from models.errors import UsageError
 from models.schema import answer_tables
-from models.schema.database import reading, writing
-from models.schema.encrypted_columns import SealedJson, SealedText
-from models.schema.field_encryption import PREFIX
+from models.schema.database import read_transaction, write_transaction
+from models.schema.encrypted_columns import EncryptedJson, EncryptedText
+from models.schema.field_encryption import ENCRYPTED_PREFIX
 from models.schema.tables import Base
 from models.security import audit_trail
-from models.security.data_keys import DataKeyRow, keyring_of, retire
+from models.security.data_keys import DataKeyRow, keyring_of, retire_data_keys
 
 _ROWS_A_BATCH = 500
 assert answer_tables  # its columns are among those that are sealed
 
 
 @dataclass(frozen=True, slots=True)
-class Rekeyed:
+class KeyRotation:
     """What came of it."""
 
     key: int
@@ -32,7 +32,7 @@ class Rekeyed:
     wrapped_anew: int
 
 
-def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = lambda _: None) -> Rekeyed:
+def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = lambda _: None) -> KeyRotation:
     """Seals every text under a new data key, or finishes what was begun. Workers may go on meanwhile: one
     that still seals under the old key is met by the next call.
 
@@ -41,7 +41,7 @@ def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = l
     keyring = keyring_of(engine)
     if keyring is None:
         raise UsageError("no key: set NOTEMILL_ENCRYPTION_KEY_FILE; one is made by: openssl rand -base64 32")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         wrapped = keyring.wrap_anew(connection)
         in_use = select(DataKeyRow.number).where(DataKeyRow.retired_at.is_(None))
         numbers = list(connection.scalars(in_use))
@@ -52,16 +52,16 @@ def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = l
         for done in _column(engine, column, number):
             rows += done
             on_rows(rows)
-    with writing(engine) as connection:
-        retire(connection, number)
+    with write_transaction(engine) as connection:
+        retire_data_keys(connection, number)
         subject = {"key": number, "rows": rows, "wrapped_anew": wrapped}
         audit_trail.append(connection, audit_trail.Action.REKEY, subject, actor=actor)
-    return Rekeyed(number, rows, wrapped)
+    return KeyRotation(number, rows, wrapped)
 
 
 def _sealed_columns() -> list[Column[Any]]:
     columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
-    return [column for column in columns if isinstance(column.type, SealedText | SealedJson)]
+    return [column for column in columns if isinstance(column.type, EncryptedText | EncryptedJson)]
 
 
 def _column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
@@ -69,14 +69,14 @@ def _column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
     table, last = column.table, None
     assert isinstance(table, Table)
     while True:
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             rows = _batch(connection, table, column, number, last)
         if not rows:
             return
         key = [one.name for one in table.primary_key]
         change = update(table).where(*(table.c[name] == bindparam(f"of_{name}") for name in key))
         values = [{**{f"of_{n}": row[i] for i, n in enumerate(key)}, "new": row[-1]} for row in rows]
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(change.values({column: bindparam("new", type_=column.type)}), values)
         last = tuple(rows[-1][:-1])
         yield len(rows)
@@ -88,7 +88,7 @@ def _batch(
     """The next rows in the order of the key that are not under the data key."""
     key = list(table.primary_key)
     stored = cast(column, Text)
-    is_done = stored.startswith(f"{PREFIX}{number}:") | stored.startswith(f'"{PREFIX}{number}:')
+    is_done = stored.startswith(f"{ENCRYPTED_PREFIX}{number}:") | stored.startswith(f'"{ENCRYPTED_PREFIX}{number}:')
     statement = select(*key, column).where(~is_done, column.is_not(None)).order_by(*key).limit(_ROWS_A_BATCH)
     if last is not None:
         statement = statement.where(tuple_(*key) > tuple_(*last))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Engine
 
 from models.schema.database import connect
-from models.security.data_keys import hand_over
+from models.security.data_keys import install_keyring
 from models.security.master_keys import master_keys
 from models.settings import Settings
 
@@ -14,5 +14,5 @@ def opened_database(settings: Settings) -> Engine:
     """See models.schema.database.connect. Raises MasterKeyError too; whether a key fits, `schema.check` says."""
     masters = master_keys(settings)
     engine = connect(settings.effective_database_url)
-    hand_over(engine, masters)
+    install_keyring(engine, masters)
     return engine

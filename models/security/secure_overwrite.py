@@ -19,7 +19,7 @@ _SECONDS_BETWEEN_ATTEMPTS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Overwritten:
+class OverwriteResult:
     """How far it got."""
 
     is_complete: bool
@@ -27,7 +27,7 @@ class Overwritten:
     """What was done, or what stood in the way and what to type; for the receipt."""
 
 
-def overwrite(engine: Engine, *, is_rewriting: bool) -> Overwritten:
+def overwrite(engine: Engine, *, is_rewriting: bool) -> OverwriteResult:
     """SQLite: empties the write-ahead log, and rewrites the file so that no free page or gap holds a word.
 
     PostgreSQL: vacuums; with `is_rewriting` writes every table anew, which locks each for that time.
@@ -41,13 +41,13 @@ def overwrite(engine: Engine, *, is_rewriting: bool) -> Overwritten:
         if _may_checkpoint(connection):
             connection.execute(text("CHECKPOINT"))
     if is_rewriting:
-        return Overwritten(True, "every table written anew; the write-ahead log and backups go by your rules")
-    return Overwritten(
+        return OverwriteResult(True, "every table written anew; the write-ahead log and backups go by your rules")
+    return OverwriteResult(
         False, "rows removed by VACUUM; their old pages stay until used again, unless --rewrite is given"
     )
 
 
-def _sqlite(engine: Engine) -> Overwritten:
+def _sqlite(engine: Engine) -> OverwriteResult:
     # VACUUM makes a whole copy in a nameless file; beside the database, not in /var/tmp for another disk.
     folder = str(Path(engine.url.database or "").parent).replace("'", "''")
     raw = engine.raw_connection()
@@ -58,12 +58,12 @@ def _sqlite(engine: Engine) -> Overwritten:
         if _is_log_empty(raw, deadline):
             raw.cursor().execute("VACUUM")
             if _is_log_empty(raw, deadline):
-                return Overwritten(True, "the file was rewritten, its write-ahead log emptied")
+                return OverwriteResult(True, "the file was rewritten, its write-ahead log emptied")
     except sqlite3.OperationalError:  # locked for longer than the timeout, or the disk is full
         pass
     finally:
         raw.close()
-    return Overwritten(
+    return OverwriteResult(
         False, "the database is in use or its disk is full: put that right, then type the same again"
     )
 

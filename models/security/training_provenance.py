@@ -19,7 +19,7 @@ _FOLDERS = "trained_folders.txt"
 """In the home folder, a path a line: where `train` has written, wherever that was."""
 
 
-def name_sha256(external_id: str) -> str:
+def document_name_sha256(external_id: str) -> str:
     """The digest of a document's name; told apart from that of a text of the same characters."""
     return hashlib.sha256(f"document\n{external_id}".encode(errors="surrogatepass")).hexdigest()
 
@@ -39,7 +39,7 @@ def read_trained_on(folder: Path) -> frozenset[str]:
     return frozenset(path.read_text("utf-8").split()) if path.is_file() else frozenset()
 
 
-def remember_folder(settings: Settings, folder: Path) -> None:
+def record_trained_folder(settings: Settings, folder: Path) -> None:
     """A purge looks here from now on; called before anything is written there."""
     settings.home_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path, line = settings.home_folder / _FOLDERS, str(folder.expanduser().absolute())
@@ -48,10 +48,10 @@ def remember_folder(settings: Settings, folder: Path) -> None:
             file.write(line + "\n")
 
 
-def folders_made_of(settings: Settings, text_sha256s: Set[str], external_ids: Set[str]) -> list[Path]:
+def folders_trained_on(settings: Settings, text_sha256s: Set[str], external_ids: Set[str]) -> list[Path]:
     """Those that list one of the texts or documents: what `train` has written, what the settings name, and
     what lies under `adapters/` in the home folder."""
-    wanted = text_sha256s | {name_sha256(one) for one in external_ids}
+    wanted = text_sha256s | {document_name_sha256(one) for one in external_ids}
     folders = [*sorted((settings.home_folder / "adapters").glob("*"))]
     folders += [Path(one).absolute() for one in (settings.adapter, settings.weights) if Path(one).is_dir()]
     folders += [Path(line) for line in _remembered(settings.home_folder / _FOLDERS)]

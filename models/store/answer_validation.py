@@ -12,7 +12,7 @@ from models.jobs import Job
 from models.outcomes import Finished
 
 
-class UngroundedAnswerError(ValueError):
+class InvalidAnswerError(ValueError):
     """An answer that does not hold for its note. Says which job and where, never the text."""
 
     def __init__(self, job_id: int, what: str) -> None:
@@ -20,21 +20,21 @@ class UngroundedAnswerError(ValueError):
         self.job_id = job_id
 
 
-def check_finished(job: Job, finished: Finished, text: str) -> None:
+def validate_answer(job: Job, finished: Finished, text: str) -> None:
     """Raises UngroundedAnswerError unless the answer is to the job's task, `text[start:end]` is the
     quoted text of every entity, attribute and passage, every source lies in the text, and the ranges
     read cover the whole text but for white space."""
     if finished.answer.task is not job.question.task:
-        raise UngroundedAnswerError(job.id, f"an answer to {finished.answer.task}, not {job.question.task}")
+        raise InvalidAnswerError(job.id, f"an answer to {finished.answer.task}, not {job.question.task}")
     for span in _spans(finished):
         if span.end > len(text):
-            raise UngroundedAnswerError(job.id, f"[{span.start}, {span.end}) is not in the text")
+            raise InvalidAnswerError(job.id, f"[{span.start}, {span.end}) is not in the text")
     for quote in _quotes(finished):
         if text[quote.start : quote.end] != quote.text:
-            raise UngroundedAnswerError(job.id, f"[{quote.start}, {quote.end}) is not the quoted text")
+            raise InvalidAnswerError(job.id, f"[{quote.start}, {quote.end}) is not the quoted text")
     for start, end in _gaps(finished.ranges_read, len(text)):
         if text[start:end].strip():
-            raise UngroundedAnswerError(job.id, f"[{start}, {end}) was never read")
+            raise InvalidAnswerError(job.id, f"[{start}, {end}) was never read")
 
 
 def _spans(finished: Finished) -> Iterator[Span]:

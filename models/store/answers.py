@@ -19,12 +19,12 @@ from models.schema.answer_tables import (
     SummarySentenceRow,
     SummarySourceRow,
 )
-from models.schema.bulk_statements import insert_each, is_among, update_each
-from models.schema.database import reading, writing
+from models.schema.bulk_statements import insert_rows, is_among, update_rows
+from models.schema.database import read_transaction, write_transaction
 from models.schema.database_clock import utc_now
 from models.schema.tables import AttemptEnd, AttemptRow, JobRow, TextRow
-from models.store.answer_validation import UngroundedAnswerError, check_finished
-from models.store.leases import held_claims, take_deaths_back
+from models.store.answer_validation import InvalidAnswerError, validate_answer
+from models.store.leases import forgive_expired_leases, held_claims
 
 Rows = list[dict[str, Any]]
 Ended = tuple[Job, Outcome]
@@ -35,16 +35,16 @@ class AnswerWrites:
 
     _engine: Engine
 
-    def record(self, ended: Sequence[Ended]) -> list[bool | UngroundedAnswerError]:
+    def record(self, ended: Sequence[Ended]) -> list[bool | InvalidAnswerError]:
         """Stores how each job ended, with its answer. False, and nothing stored, where a later claim owns the
         job or it was deleted; an error where the answer is not valid for the note. Neither affects the
         other jobs."""
         # Read before the write lock is taken: the check of a long note would hold up every writer.
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             texts = _texts_of(connection, [job.id for job, _ in ended])
         errors = [_validation_error(job, outcome, texts) for job, outcome in ended]
         valid = [job_outcome for job_outcome, error in zip(ended, errors, strict=True) if error is None]
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             is_recorded = iter(record_outcomes(connection, valid))
         return [next(is_recorded) if error is None else error for error in errors]
 
@@ -62,11 +62,11 @@ _TEXTS = (
 )
 
 
-def _validation_error(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> UngroundedAnswerError | None:
+def _validation_error(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> InvalidAnswerError | None:
     if isinstance(outcome, Finished) and job.id in texts:
         try:
-            check_finished(job, outcome, texts[job.id])
-        except UngroundedAnswerError as error:
+            validate_answer(job, outcome, texts[job.id])
+        except InvalidAnswerError as error:
             return error
     return None
 
@@ -77,17 +77,17 @@ def record_outcomes(connection: Connection, ended: Sequence[Ended]) -> list[bool
     held = held_claims(connection, [job for job, _ in ended])
     is_recorded = [_taken(held, (job.id, job.attempt)) for job, _ in ended]
     recorded = [one for one, is_it in zip(ended, is_recorded, strict=True) if is_it]
-    take_deaths_back(
+    forgive_expired_leases(
         connection, [job for (job, _), is_it in zip(ended, is_recorded, strict=True) if not is_it]
     )
     for kind in (Finished, Failed):
         of_kind = [(job, outcome) for job, outcome in recorded if isinstance(outcome, kind)]
         jobs = [_end_of_job(job, outcome) for job, outcome in of_kind]
-        update_each(connection, JobRow, jobs, ("id",), _JOB_ENDS)
+        update_rows(connection, JobRow, jobs, ("id",), _JOB_ENDS)
         claims = [_end_of_claim(job, outcome) for job, outcome in of_kind]
-        update_each(connection, AttemptRow, claims, ("job_id", "attempt"), _CLAIM_ENDS)
+        update_rows(connection, AttemptRow, claims, ("job_id", "attempt"), _CLAIM_ENDS)
     for table, rows in _rows_of(recorded).items():
-        insert_each(connection, table, rows)
+        insert_rows(connection, table, rows)
     return is_recorded
 
 

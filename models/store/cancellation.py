@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, exists, func, select, 
 
 from models.errors import UsageError
 from models.jobs import JobStatus
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.database_clock import utc_now
 from models.schema.tables import JobRow, RunJobRow, RunRow
 from models.security import audit_trail
@@ -33,7 +33,7 @@ class CancellationWrites:
         finish, and their answers stay. Raises UsageError where there is no such run."""
         cancelled = update(RunRow).where(RunRow.id == run_id).values(cancelled_at=utc_now())
         of_run = select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             hold_registration(connection)
             if connection.execute(cancelled).rowcount == 0:
                 raise UsageError(f"there is no run {run_id}: `notemill status` lists the runs.")

@@ -31,8 +31,8 @@ from sqlalchemy import (
 from models.jobs import Job, JobStatus, Question, Work
 from models.labels import Label
 from models.outcomes import Reason
-from models.schema.bulk_statements import insert_each, is_among
-from models.schema.database import writing
+from models.schema.bulk_statements import insert_rows, is_among
+from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now, utc_now
 from models.schema.tables import (
     IS_SUSPECT,
@@ -46,7 +46,7 @@ from models.schema.tables import (
     TextRow,
 )
 from models.store.cancellation import cancel_unwanted, is_wanted
-from models.store.leases import NOT_RUNNING, end_attempts, failed, to_pending
+from models.store.leases import NOT_RUNNING, end_attempts, failed_columns, set_pending
 
 
 class ClaimWrites:
@@ -72,7 +72,7 @@ class ClaimWrites:
         `is_suspect`: only jobs with an earlier claim that did not end, or only jobs without one. `worker`
         names one process for its lifetime, not a machine.
         """
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             shas = _text_of_documents(connection, document_ids)
             of_texts = {"shas": list(shas), "serving_id": serving_id}
             owed = connection.execute(owed_jobs(is_suspect), of_texts).all()
@@ -152,7 +152,7 @@ def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
     """Cancels what every run has given up since; a registration under way may want it again."""
     if not unwanted:
         return set()
-    to_pending(connection, JobRow.id.in_(unwanted), NOT_RUNNING)
+    set_pending(connection, JobRow.id.in_(unwanted), NOT_RUNNING)
     cancel_unwanted(connection, unwanted)
     return set(unwanted)
 
@@ -165,7 +165,7 @@ def _kills(row: Row[*tuple[Any, ...]]) -> int:
 def _fail(connection: Connection, exhausted: Collection[int], max_kills: int) -> None:
     if exhausted:
         detail = f"its worker died or fell silent {max_kills} times"
-        values = {**failed(Reason.KILLED_WORKER, detail), "kills": _KILLS}
+        values = {**failed_columns(Reason.KILLED_WORKER, detail), "kills": _KILLS}
         connection.execute(update(JobRow).where(JobRow.id.in_(exhausted)).values(**values))
 
 
@@ -184,7 +184,7 @@ def _take(
     taken = {"job_ids": [row.id for row in rows], "by_worker": worker, "lease_seconds": lease_seconds}
     connection.execute(_TAKE, taken)
     attempts = [{"job_id": row.id, "attempt": row.attempts + 1, "worker": worker} for row in rows]
-    insert_each(connection, AttemptRow, attempts)
+    insert_rows(connection, AttemptRow, attempts)
     recipes = connection.execute(_LABELS, {"recipe_ids": list({row.recipe_id for row in rows})})
     labels = {id_: tuple(Label(**label) for label in stored) for id_, stored in recipes}
     urgent = {row.text_sha256 for row in rows if row.is_urgent}
@@ -220,5 +220,5 @@ def _job(row: Row[*tuple[Any, ...]], labels: tuple[Label, ...]) -> Job:
         recipe_id=row.recipe_id,
         labels=labels,
         attempt=row.attempts + 1,
-        surprises=max(0, row.attempts - row.attempts_forgiven - _kills(row)),
+        unexpected_errors=max(0, row.attempts - row.attempts_forgiven - _kills(row)),
     )

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Engine, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from models.corrections import Correction, Mention
+from models.corrections import Correction, MentionKey
 from models.errors import UsageError
 from models.schema.correction_tables import CorrectionRow
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.database_clock import utc_now
 from models.schema.tables import TextRow
 from models.security import audit_trail
@@ -33,7 +33,7 @@ class CorrectionWrites:
     def correct(self, text_sha256: str, corrections: Sequence[Correction]) -> None:
         """Stores a person's verdicts on mentions of a text; each replaces an earlier one on the same mention.
         Raises NotInTextError, and stores none, where a correction's characters are not in the text."""
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             text = connection.scalars(select(TextRow.text).where(TextRow.sha256 == text_sha256)).one_or_none()
             _check_spans(text, corrections)
             dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
@@ -45,7 +45,7 @@ class CorrectionWrites:
             subject = {"text": text_sha256, "corrections": len(corrections)}
             audit_trail.append(connection, Action.CORRECT, subject, actor=self._actor)
 
-    def withdraw_correction(self, text_sha256: str, found: Mention) -> bool:
+    def withdraw_correction(self, text_sha256: str, found: MentionKey) -> bool:
         """Withdraws the verdict on this mention; returns whether there was one."""
         withdrawn = delete(CorrectionRow).where(
             CorrectionRow.text_sha256 == text_sha256,
@@ -53,7 +53,7 @@ class CorrectionWrites:
             CorrectionRow.found_end == found.end,
             CorrectionRow.found_label == found.label,
         )
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             return bool(connection.execute(withdrawn).rowcount)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, delete, exists,
 from sqlalchemy.orm import aliased
 
 from models.schema import answer_tables
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.tables import Base, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 from models.security import audit_trail
 from models.store.cancellation import hold_registration
@@ -81,7 +81,7 @@ class ErasureWrites:
         """Deletes at most `limit` documents with their jobs and answers, texts that no other document has,
         and runs of which nothing is left, and adds a row to the audit trail. Call it until it deletes
         nothing. A worker that holds a claim on one of the jobs finds it gone and stores nothing."""
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             erased = _erase(connection, erasure, limit)
             if erased.rows:
                 subject = {

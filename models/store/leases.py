@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, Update, and_, select, 
 from models.jobs import Job, JobStatus
 from models.outcomes import Reason
 from models.schema.bulk_statements import is_among
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now, utc_now
 from models.schema.tables import IS_RUNNING, AttemptEnd, AttemptRow, JobRow
 
@@ -27,7 +27,7 @@ class LeaseWrites:
 
     def renew(self, worker: str, lease_seconds: float) -> int:
         """The heartbeat: the lease of every job of this worker restarts. Returns the number of its jobs."""
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             return connection.execute(renewal(worker, lease_seconds)).rowcount
 
     def give_back(self, worker: str) -> int:
@@ -35,10 +35,10 @@ class LeaseWrites:
         count. Returns the number of jobs."""
         running = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update()
         values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **NOT_RUNNING}
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             ids = list(connection.scalars(running))
             end_attempts(connection, ids, AttemptEnd.GIVEN_BACK)
-            to_pending(connection, JobRow.id.in_(ids), values)
+            set_pending(connection, JobRow.id.in_(ids), values)
         return len(ids)
 
     def release(
@@ -57,11 +57,11 @@ class LeaseWrites:
         `detail`: the type of the exception, never its text. Returns the number of pending jobs.
         """
         is_last = JobRow.attempts - JobRow.attempts_forgiven - JobRow.kills >= max_attempts
-        last = update(JobRow).where(is_last).values(**failed(reason, detail))
+        last = update(JobRow).where(is_last).values(**failed_columns(reason, detail))
         waiting = {"worker": None, "lease_until_epoch": epoch_now() + wait_seconds}
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             given_up = [job.id for job in jobs if connection.execute(last.where(is_held(job))).rowcount]
-            pending = [job.id for job in jobs if to_pending(connection, is_held(job), waiting)]
+            pending = [job.id for job in jobs if set_pending(connection, is_held(job), waiting)]
             end_attempts(connection, given_up, AttemptEnd.FAILED)
             end_attempts(connection, pending, AttemptEnd.RELEASED)
         return len(pending)
@@ -69,7 +69,7 @@ class LeaseWrites:
     def abandon(self, worker: str) -> int:
         """The worker is known to be dead: the leases of its jobs end now. Returns the number of jobs."""
         ended = update(JobRow).where(_is_running(worker)).values(lease_until_epoch=epoch_now() - 1)
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             return connection.execute(ended).rowcount
 
 
@@ -101,7 +101,7 @@ _HELD = (
 )
 
 
-def take_deaths_back(connection: Connection, late: Sequence[Job]) -> None:
+def forgive_expired_leases(connection: Connection, late: Sequence[Job]) -> None:
     """Whoever brings an answer after its lease was silent, not dead, and had no surprise: neither counts
     against the job."""
     for job in sorted(late, key=lambda one: one.id):
@@ -122,13 +122,13 @@ def end_attempts(connection: Connection, job_ids: Sequence[int], end: AttemptEnd
         connection.execute(update(AttemptRow).where(is_open).values(**ended))
 
 
-def to_pending(connection: Connection, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
+def set_pending(connection: Connection, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
     """With these values beside; returns how many jobs."""
     statement = update(JobRow).where(chosen).values(status=JobStatus.PENDING.value, **values)
     return connection.execute(statement).rowcount
 
 
-def failed(reason: Reason, detail: str) -> dict[str, Any]:
+def failed_columns(reason: Reason, detail: str) -> dict[str, Any]:
     """The columns of a job that fails now."""
     ended = {"reason": reason.value, "detail": detail, "finished_at": utc_now()}
     return {"status": JobStatus.FAILED.value, **ended, **NOT_RUNNING}

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, bindparam, delete, insert, update
 
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.database_clock import utc_now
-from models.schema.nightly_tables import NightFileRow, NightRow
+from models.schema.nightly_tables import NightlyFileRow, NightlyRunRow
 
 
 class FileState(NamedTuple):
@@ -34,18 +34,18 @@ class NightlyWrites:
     ) -> None:
         """Every document of this nightly run is registered. The next one reads what comes after this
         watermark, and only the files whose state differs from `files`."""
-        forgotten = delete(NightFileRow).where(
-            NightFileRow.plan == plan, NightFileRow.path == bindparam("old")
+        forgotten = delete(NightlyFileRow).where(
+            NightlyFileRow.plan == plan, NightlyFileRow.path == bindparam("old")
         )
         rows = [{"plan": plan, "path": path, **state._asdict()} for path, state in files.items()]
-        with writing(self._engine) as connection:
-            connection.execute(insert(NightRow).values(run_id=run_id, plan=plan, watermark=watermark))
+        with write_transaction(self._engine) as connection:
+            connection.execute(insert(NightlyRunRow).values(run_id=run_id, plan=plan, watermark=watermark))
             if rows:
                 connection.execute(forgotten, [{"old": path} for path in files])
-                connection.execute(insert(NightFileRow), rows)
+                connection.execute(insert(NightlyFileRow), rows)
 
     def end_night(self, run_id: int, report: Mapping[str, Any]) -> None:
         """The nightly run is over; the next one compares itself with `report`, a JSON object."""
-        ended = update(NightRow).where(NightRow.run_id == run_id)
-        with writing(self._engine) as connection:
+        ended = update(NightlyRunRow).where(NightlyRunRow.run_id == run_id)
+        with write_transaction(self._engine) as connection:
             connection.execute(ended.values(ended_at=utc_now(), report=report))

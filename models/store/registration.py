@@ -15,7 +15,7 @@ from models.answers import Task
 from models.documents import Document, Refused
 from models.jobs import JobStatus, Question, Recipe
 from models.schema.bulk_statements import insert_new, is_among
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now
 from models.schema.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 from models.store.cancellation import hold_registration
@@ -78,7 +78,7 @@ class RegistrationWrites:
         again, and with `is_urgent` a waiting one becomes urgent. If a document's id has another text in this
         run, the later version stays; without versions, the first.
         """
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             hold_registration(connection)
             in_run = _texts_in_run(connection, run_id, {document.external_id for document in documents})
             accepted, refused, superseded = _newest_versions(documents, in_run)
@@ -105,7 +105,7 @@ class RegistrationWrites:
     def mark_enqueued(self, document_ids: Sequence[int]) -> None:
         """A message for each of these documents has been sent."""
         if document_ids:
-            with writing(self._engine) as connection:
+            with write_transaction(self._engine) as connection:
                 connection.execute(_ENQUEUED, {"document_ids": list(document_ids)})
 
 

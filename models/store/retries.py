@@ -6,7 +6,7 @@ from sqlalchemy import ColumnExpressionArgument, Engine, func, select, update
 
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow
 from models.security import audit_trail
 from models.security.audit_trail import Action
@@ -29,7 +29,7 @@ class RetryWrites:
         one_a_text = select(func.min(DocumentRow.id)).join(
             JobRow, JobRow.text_sha256 == DocumentRow.text_sha256
         )
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             documents = connection.scalars(one_a_text.where(*is_failed).group_by(JobRow.text_sha256)).all()
             connection.execute(update(JobRow).where(*is_failed).values(**_PENDING))
             named = None if reason is None else reason.value

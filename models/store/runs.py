@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Engine, delete, insert, select, update
 
 from models.jobs import Question, Recipe, Serving, base_ids
-from models.schema.bulk_statements import insert_new, put
-from models.schema.database import writing
+from models.schema.bulk_statements import insert_new, upsert
+from models.schema.database import write_transaction
 from models.schema.database_clock import utc_now
 from models.schema.tables import DocumentRow, RecipeRow, RunJobRow, RunRow, ServingBaseRow, ServingRow
 from models.security import audit_trail
@@ -29,8 +29,8 @@ class RunWrites:
             {"serving_id": serving.id, "task": task.value, "base_id": base_id}
             for task, base_id in sorted(base_ids(serving).items())
         ]
-        with writing(self._engine) as connection:
-            put(connection, ServingRow, row, key="id")
+        with write_transaction(self._engine) as connection:
+            upsert(connection, ServingRow, row, key="id")
             insert_new(connection, ServingBaseRow, bases)
 
     def open_run(
@@ -50,7 +50,7 @@ class RunWrites:
             "sources": list(sources),
             "traceparent": traceparent,
         }
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             insert_new(connection, RecipeRow, rows)
             run_id = connection.scalars(insert(RunRow).values(**run).returning(RunRow.id)).one()
             audit_trail.append(connection, Action.SUBMIT, {"run": run_id}, actor=self._actor)
@@ -60,7 +60,7 @@ class RunWrites:
         """Registration is complete. `documents` and `refused` are the sums over the run's batches; `refused`
         includes the records that never became a document."""
         closed = {"closed_at": utc_now(), "documents": documents, "refused": refused}
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             connection.execute(update(RunRow).where(RunRow.id == run_id).values(**closed))
 
     def withdraw(self, run_id: int, external_ids: Sequence[str]) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ class RunWrites:
         named = select(DocumentRow.id, DocumentRow.external_id).where(
             DocumentRow.external_id.in_(external_ids)
         )
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             names = {row.id: row.external_id for row in connection.execute(named)}
             is_of_run = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_(names))
             withdrawn = list(connection.scalars(select(RunJobRow.document_id).where(*is_of_run).distinct()))

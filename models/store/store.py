@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.security import audit_trail
 from models.security.audit_trail import Action
 from models.store.answers import AnswerWrites
@@ -49,5 +49,5 @@ class Store(
 
     def note(self, action: Action, **subject: Any) -> None:
         """Adds a row to the audit trail: ids and counts only."""
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             audit_trail.append(connection, action, subject, actor=self._actor)

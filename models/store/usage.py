@@ -13,10 +13,10 @@ from dataclasses import asdict
 from sqlalchemy import Engine, func, select, update
 
 from models.schema.bulk_statements import is_among
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.schema.database_clock import utc_now
 from models.schema.tables import JobRow, RunJobRow, RunRow
-from models.usage import Spent
+from models.usage import Usage
 
 
 class UsageWrites:
@@ -24,9 +24,9 @@ class UsageWrites:
 
     _engine: Engine
 
-    def charge(self, spent: Spent, job_ids: Sequence[int]) -> None:
+    def charge(self, spent: Usage, job_ids: Sequence[int]) -> None:
         """Adds the usage of these jobs to the runs that wait for them, in proportion to their jobs."""
-        with writing(self._engine) as connection:
+        with write_transaction(self._engine) as connection:
             jobs = Counter(connection.scalars(PAYING_RUNS, {"job_ids": list(job_ids)}))
             # One order for all: workers that lock the same runs wait, and never for each other.
             runs = sorted(jobs)

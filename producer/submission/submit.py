@@ -19,7 +19,7 @@ from models.queries.queries import Queries
 from models.security.open_database import opened_database
 from models.settings import Settings, load_settings
 from models.store.store import Store
-from models.tracing import Tell, Traces
+from models.tracing import SpanRecorder, Traces
 from producer.records.columns import ColumnChoice
 from producer.records.records import storable
 from producer.records.table_presets import Preset, preset_named
@@ -165,7 +165,7 @@ def _labels(given: Path | str | Sequence[Label] | None, settings: Settings) -> t
 
 
 @contextmanager
-def _traced(settings: Settings) -> Iterator[tuple[Traces, Tell]]:
+def _traced(settings: Settings) -> Iterator[tuple[Traces, SpanRecorder]]:
     traces = Traces(settings.traces_url, service="notemill-producer")
     try:
         with traces.span("submit") as tell:

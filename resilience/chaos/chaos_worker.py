@@ -15,7 +15,7 @@ from resilience.chaos.deterministic_engine import load_instant, load_real
 from worker.app import make_app
 
 database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock that is held for two seconds is one too long
-database.SILENT_SECONDS = 8.0  # so that some are frozen for longer
+database.IDLE_TRANSACTION_SECONDS = 8.0  # so that some are frozen for longer
 _write, _record = answers.record_outcomes, Store.record
 
 

@@ -14,7 +14,7 @@ from models.answers import SearchAnswer, Task
 from models.jobs import Job, Question, Work
 from models.outcomes import Finished, Reason
 from models.queries.queries import Queries
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from resilience.chaos import fault_triggers
 from resilience.chaos.chaos_notes import SEARCHES, is_poison, text_of
 from resilience.chaos.places import Chunk
@@ -67,7 +67,7 @@ def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> 
     verdict.wrong += len(found)
     verdict.lines += [f"{key}: nobody asked for it" for key in found]
     engine = stage.engine
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for what, statement in _DOUBLED.items():
             count = connection.execute(text(statement)).scalar_one()
             verdict.doubled += count
@@ -146,7 +146,7 @@ def runs_with_bad_luck(stage: Stage) -> set[tuple[int, str]]:
     runs: dict[int, tuple[int, str]] = {}
     workers: dict[int, set[int]] = defaultdict(set)
     engine = stage.engine
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for row in connection.execute(text(_FAILED)):
             group, _, number = row.external_id.partition("-")
             if not is_poison(group, int(number)):

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import text
 
 from models.errors import NotemillError
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from resilience.chaos.test_bed import Stage
 
 NOT_ENDED = 3
@@ -83,7 +83,7 @@ def what_is_left(stage: Stage) -> list[str]:
 def _jobs_left(stage: Stage) -> list[str]:
     try:
         engine = stage.engine
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             rows = connection.execute(text(_OPEN_JOBS)).all()
         engine.dispose()
     except NotemillError as error:

@@ -22,7 +22,7 @@ from models.migrations import schema_version
 from models.outcomes import Finished
 from models.queries.queries import Queries
 from models.schema.database import connect
-from models.store.answer_validation import check_finished
+from models.store.answer_validation import validate_answer
 from models.store.store import Store
 from resilience.fuzz.input_check import Target
 from resilience.fuzz.random_engine import PIECES, Erratic
@@ -120,7 +120,7 @@ def _of_work(store: Store, document_id: int, given: _Given) -> bool:
     assert {job.id for job, _ in ended} == {job.id for job in work.jobs}
     for job, outcome in ended:
         if isinstance(outcome, Finished):
-            check_finished(job, outcome, work.text)
+            validate_answer(job, outcome, work.text)
     for result in store.record(ended):
         if isinstance(result, Exception):
             raise result

@@ -24,7 +24,7 @@ from console.manage import purge
 from console.terminal.exit_status import run_to_exit
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.schema.database import connect, reading, writing
+from models.schema.database import connect, read_transaction, write_transaction
 from models.security import key_rotation
 from models.security.audit_trail import verify
 from models.security.open_database import opened_database
@@ -132,7 +132,7 @@ def test_a_rekey_that_is_killed_at_any_moment_goes_on_and_every_text_is_whole(
     again = opened_database(load_settings())
     schema_version.check(again)
     assert results(again) == before
-    with reading(again) as connection:
+    with read_transaction(again) as connection:
         assert connection.scalars(text("SELECT COUNT(*) FROM data_keys WHERE retired_at IS NULL")).one() == 1
     again.dispose()
 
@@ -142,7 +142,7 @@ def test_an_upgrade_that_is_killed_at_any_moment_goes_on_and_no_answer_changes(
 ) -> None:
     answer(engine, 3, "note")
     before = results(engine)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         command.downgrade(schema_version._config(connection), "0004")
     assert schema_version.state(engine) == "behind"
     assert killed_until_it_ends("db", "upgrade", growth=3) >= 3
@@ -158,7 +158,7 @@ def test_a_run_that_is_killed_at_any_moment_goes_on_and_every_note_is_answered_o
     until(lambda: not notemill.workers() and not notemill.processes(), 60)
     engine = connect(load_settings().effective_database_url)
     assert [result["status"] for result in results(engine)] == ["finished"] * 8
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         ends = connection.scalars(text("SELECT ended_as FROM attempts ORDER BY job_id")).all()
     assert ends.count("finished") == 8
     engine.dispose()

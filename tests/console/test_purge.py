@@ -20,7 +20,7 @@ from workshop import ROOT
 
 from models.documents import Document
 from models.schema import answer_tables
-from models.schema.database import connect, reading, writing
+from models.schema.database import connect, read_transaction, write_transaction
 from models.security.secure_overwrite import overwrite
 from models.settings import load_settings
 from models.store.erasure import Erased, Erasure
@@ -35,7 +35,7 @@ def rows(engine: Engine) -> dict[str, int]:
     """How many rows each table has, those of the trail and of recipes left out."""
     tables = answer_tables.Base.metadata.sorted_tables
     others = ("audit", "recipes", "servings", "serving_bases")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         counts = {t.name: connection.scalar(select(func.count()).select_from(t)) or 0 for t in tables}
     return {name: count for name, count in counts.items() if count and name not in others}
 
@@ -111,7 +111,7 @@ def test_a_run_goes_with_what_no_other_run_asked_for(store: Store, engine: Engin
 
 def test_what_a_later_run_asked_for_is_not_too_old(store: Store, engine: Engine) -> None:
     answered(store, NOTE, "Old.")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for table, column in (("documents", "registered_at"), ("runs", "created_at")):
             statement = text(f"UPDATE {table} SET {column} = :long_ago")
             connection.execute(statement, {"long_ago": "2020-01-01 00:00:00.000000"})
@@ -133,7 +133,7 @@ def test_the_trail_names_what_was_erased_by_id_alone(store: Store, engine: Engin
     answered(store, CANARY)
     erase(store, patient="none")
     erase(store, document="note-0")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         subjects = connection.scalars(text("SELECT subject FROM audit WHERE action = 'purge'")).all()
     assert [json.loads(subject)["documents"] for subject in subjects] == [[1]]
     assert "note-0" not in str(subjects)
@@ -167,7 +167,7 @@ def test_a_reader_that_stays_is_told_of_and_not_waited_for(
     path.write_bytes(sqlite_file.read_bytes())
     engine = connect(f"sqlite:///{path}")
     answered(Store(engine), CANARY)
-    with reading(connect(f"sqlite:///{path}")) as reader:
+    with read_transaction(connect(f"sqlite:///{path}")) as reader:
         reader.execute(text("SELECT COUNT(*) FROM jobs"))
         erase(Store(engine), document="note-0")
         assert not overwrite(engine, is_rewriting=False).is_complete

@@ -11,13 +11,13 @@ from tiny import write_tiny_weights
 from workshop import ROOT
 
 from console.run.time_breakdown import advice, explained
-from models.usage import Charged, Spent
+from models.usage import RunUsage, Usage
 
 if TYPE_CHECKING:
     from commands import Notemill
 
 pytest_plugins = ("commands",)
-SPENT = Spent(prefill_seconds=60, decode_seconds=30, idle_queued_seconds=20, idle_empty_seconds=4)
+SPENT = Usage(prefill_seconds=60, decode_seconds=30, idle_queued_seconds=20, idle_empty_seconds=4)
 
 
 @pytest.fixture
@@ -89,6 +89,6 @@ def test_advice_names_the_setting_where_the_engine_was_idle() -> None:
 def test_a_run_that_nobody_has_worked_on_yet_says_so_instead_of_a_table_of_zeros() -> None:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(explained(Charged(Spent(), None), is_done=False, notes_an_hour=None))
+        console.print(explained(RunUsage(Usage(), None), is_done=False, notes_an_hour=None))
     assert "No worker has said yet" in capture.get()
     assert "prefill" not in capture.get()

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from typer.main import get_group
 from workshop import ROOT
 
-from models.queries.readonly_sql import rows_of
+from models.queries.readonly_sql import run_select
 from models.settings import PREFIX, Settings
 from notemill import app
 
@@ -37,7 +37,7 @@ def test_the_queries_run_as_they_are_printed(engine: Engine) -> None:
     statements = re.findall(r'notemill sql "([^"]+)"', README)
     assert len(statements) >= 4
     for statement in statements:
-        names, rows, _ = rows_of(engine, statement, 10)
+        names, rows, _ = run_select(engine, statement, 10)
         assert names
         assert rows == []
 

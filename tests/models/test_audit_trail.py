@@ -12,7 +12,7 @@ from making import NOTE, documents, submit
 from sqlalchemy import Engine, text
 
 from models.migrations import schema_version
-from models.schema.database import DatabaseError, connect, writing
+from models.schema.database import DatabaseError, connect, write_transaction
 from models.security import audit_trail
 from models.security.audit_trail import Action
 from models.settings import load_settings
@@ -31,7 +31,7 @@ def trail(engine: Engine, deeds: int = 4) -> str:
 
 def tamper(engine: Engine, statement: str) -> None:
     """As somebody who may switch the triggers off, on SQLite whoever has the file."""
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         if engine.dialect.name == "sqlite":
             connection.execute(text("DROP TRIGGER audit_no_update"))
             connection.execute(text("DROP TRIGGER audit_no_delete"))
@@ -43,7 +43,7 @@ def tamper(engine: Engine, statement: str) -> None:
 def test_the_database_refuses_to_change_or_remove_a_row(engine: Engine) -> None:
     trail(engine)
     for statement in ("UPDATE audit SET actor = 'me'", "DELETE FROM audit"):
-        with pytest.raises(DatabaseError), writing(engine) as connection:
+        with pytest.raises(DatabaseError), write_transaction(engine) as connection:
             connection.execute(text(statement))
     assert audit_trail.verify(engine).rows == 4
 

@@ -9,19 +9,19 @@ from making import NOTE, a_serving, claimed, documents, finished, record, submit
 from sqlalchemy import Engine, text
 
 from models.answers import Assertion
-from models.corrections import Correction, Mention, Verdict, with_verdicts
+from models.corrections import Correction, MentionKey, Verdict, with_verdicts
 from models.documents import text_sha256
 from models.queries.queries import Queries
-from models.schema.database import writing
+from models.schema.database import write_transaction
 from models.store.corrections import NotInTextError
 from models.store.store import Store
 
 SHA = text_sha256(NOTE)
-PAIN = Mention(0, 4, "problem")
-ASPIRIN = Mention(NOTE.index("Aspirin"), NOTE.index("Aspirin") + 7, "medication")
+PAIN = MentionKey(0, 4, "problem")
+ASPIRIN = MentionKey(NOTE.index("Aspirin"), NOTE.index("Aspirin") + 7, "medication")
 
 
-def said(verdict: Verdict, found: Mention = PAIN, **changes: Any) -> Correction:
+def said(verdict: Verdict, found: MentionKey = PAIN, **changes: Any) -> Correction:
     start, end, label = found
     return Correction(
         **{"verdict": verdict, "found": found, "start": start, "end": end, "label": label} | changes
@@ -104,6 +104,6 @@ def test_forgetting_a_text_forgets_what_was_said_of_it(
     corrected: Store, queries: Queries, engine: Engine
 ) -> None:
     corrected.correct(SHA, [said(Verdict.ACCEPTED)])
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("DELETE FROM texts"))
     assert queries.corrections_of(SHA) == []

@@ -19,7 +19,13 @@ from sqlalchemy import Engine, insert, select, text
 
 from models.queries.queries import Queries
 from models.schema import database
-from models.schema.database import DatabaseError, DatabaseUnavailableError, connect, reading, writing
+from models.schema.database import (
+    DatabaseError,
+    DatabaseUnavailableError,
+    connect,
+    read_transaction,
+    write_transaction,
+)
 from models.schema.tables import TextRow
 from models.store.store import Store
 
@@ -62,19 +68,19 @@ def test_what_a_large_transaction_needed_of_the_disk_is_given_back(tmp_path: Pat
     monkeypatch.setattr(database, "WRITE_AHEAD_BYTES", 100_000)
     engine = connect(f"sqlite:///{tmp_path / 'notemill.db'}")
     log = tmp_path / "notemill.db-wal"
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.exec_driver_sql("CREATE TABLE numbers (n BLOB)")
         connection.exec_driver_sql("INSERT INTO numbers VALUES (randomblob(5000000))")
     assert log.stat().st_size > 5_000_000
     for _ in range(2):  # the first brings all of it into the database, the second begins anew
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.exec_driver_sql("INSERT INTO numbers VALUES (1)")
     assert log.stat().st_size <= 100_000
 
 
 def test_the_sqlite_file_and_its_new_folder_are_the_users_alone(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'new' / 'notemill.db'}")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("CREATE TABLE t (x INTEGER)"))
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "new").iterdir()}
     assert stat.S_IMODE((tmp_path / "new").stat().st_mode) == 0o700
@@ -97,13 +103,13 @@ def test_another_process_that_leaves_takes_nothing_from_one_that_opened_the_file
     """Whoever is the last to close removes the log: it must not think so while others have the file open."""
     path = tmp_path / "notemill.db"
     first = connect(f"sqlite:///{path}")
-    with writing(first) as connection:
+    with write_transaction(first) as connection:
         connection.execute(text("CREATE TABLE t (x INTEGER)"))
     second = connect(f"sqlite:///{path}")
     for rows in (1, 2):
         subprocess.run([sys.executable, "-c", WRITES_AND_LEAVES, str(path)], check=True)
         for engine in (first, second):
-            with reading(engine) as connection:
+            with read_transaction(engine) as connection:
                 assert connection.scalar(text("SELECT COUNT(*) FROM t")) == rows
     assert Path(f"{path}-wal").exists()
     first.dispose()
@@ -124,28 +130,28 @@ def test_every_way_to_write_postgresql_is_understood(postgres: str, scheme: str)
 
 def test_a_block_that_raises_writes_nothing(engine: Engine) -> None:
     def write_and_raise() -> None:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(insert(TextRow), {"sha256": "0" * 64, "text": "note"})
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         write_and_raise()
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(text("SELECT COUNT(*) FROM texts")).scalar_one() == 0
 
 
 def test_a_time_with_another_offset_comes_back_in_utc(engine: Engine) -> None:
     noon = datetime(2026, 11, 23, 12, 0, 0, 123456, timezone(timedelta(hours=5, minutes=30)))
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(insert(TextRow), {"sha256": "0" * 64, "text": "note", "created_at": noon})
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         stored = connection.scalars(select(TextRow.created_at)).one()
     assert stored.isoformat() == "2026-11-23T06:30:00.123456+00:00"
 
 
 def test_a_refused_row_is_told_without_its_text(engine: Engine, store: Store) -> None:
     submit(store, documents("note"))
-    with pytest.raises(DatabaseError, match=r"CheckViolation|IntegrityError") as caught, writing(engine) as c:
+    with pytest.raises(DatabaseError, match=r"CheckViolation|IntegrityError") as caught, write_transaction(engine) as c:
         c.execute(text("UPDATE jobs SET status = 'canary-4711'"))
     chain = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__suppress_context__}"
     assert "canary-4711" not in chain
@@ -154,7 +160,7 @@ def test_a_refused_row_is_told_without_its_text(engine: Engine, store: Store) ->
 
 def _open_and_write(url: str) -> None:
     engine = connect(url)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("CREATE TABLE IF NOT EXISTS t (x INTEGER)"))
     engine.dispose()
 
@@ -171,9 +177,9 @@ def test_processes_that_create_the_same_sqlite_file_at_once_all_succeed(tmp_path
 
 
 def _freeze_while_writing(url: str) -> None:
-    database.SILENT_SECONDS = 0.5
+    database.IDLE_TRANSACTION_SECONDS = 0.5
     engine = connect(url)
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("UPDATE runs SET refused = 1"))
         os.kill(os.getpid(), signal.SIGSTOP)
 
@@ -200,11 +206,11 @@ def test_a_transaction_that_was_ended_for_its_silence_may_be_tried_again(
     monkeypatch.setattr(database, "SILENT_SECONDS", 0.05)
 
     def write_slowly() -> None:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(text("UPDATE runs SET refused = 1"))
             time.sleep(0.5)
 
     with pytest.raises(DatabaseUnavailableError):
         write_slowly()
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         assert connection.execute(text("SELECT 1")).scalar_one() == 1

@@ -13,9 +13,9 @@ from models.migrations import database_roles, schema_version
 from models.migrations.database_roles import ANALYST, PRODUCER, WORKER
 from models.queries.queries import Queries
 from models.schema import views
-from models.schema.database import DatabaseError, connect, reading, writing
+from models.schema.database import DatabaseError, connect, read_transaction, write_transaction
 from models.store.store import Store
-from models.usage import Spent
+from models.usage import Usage
 
 pytestmark = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 
@@ -44,7 +44,7 @@ def a_night(acting: dict[str, Engine]) -> None:
     work = claimed(worker, 1)
     assert worker.renew("worker", 60) == 3
     assert all(record(worker, job, finished(job, work.text)) for job in work.jobs)
-    worker.charge(Spent(steps=1), [job.id for job in work.jobs])
+    worker.charge(Usage(steps=1), [job.id for job in work.jobs])
     worker.release(claimed(worker, 2).jobs, detail="ValueError", max_attempts=1)
     assert producer.retry(run_id=run_id, reason=None) == (2,)
     assert producer.cancel(run_id) == 3
@@ -54,7 +54,7 @@ def a_night(acting: dict[str, Engine]) -> None:
 
 def refused(engine: Engine, statement: str) -> bool:
     try:
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             connection.execute(text(statement))
     except DatabaseError as error:
         return "InsufficientPrivilege" in str(error)
@@ -112,7 +112,7 @@ def test_each_role_can_do_its_work_and_nothing_that_is_not(acting: dict[str, Eng
 
 def test_an_analyst_counts_and_sees_mentions(acting: dict[str, Engine]) -> None:
     a_night(acting)
-    with reading(acting[ANALYST]) as connection:
+    with read_transaction(acting[ANALYST]) as connection:
         assert connection.execute(text("SELECT label, text FROM v_entities")).all() == [("problem", "Pain")]
         assert connection.scalars(text("SELECT score FROM v_passages")).all() == [0.75]
         for name in views.NAMES:
@@ -125,7 +125,7 @@ def test_an_upgrade_that_makes_the_views_anew_leaves_them_readable(
     schema_version.downgrade(engine)
     schema_version.upgrade(engine)
     database_roles.grant_anew(engine)
-    with reading(acting[ANALYST]) as connection:
+    with read_transaction(acting[ANALYST]) as connection:
         assert connection.execute(text("SELECT label FROM v_entities")).all() == []
 
 

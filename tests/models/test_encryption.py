@@ -21,17 +21,17 @@ from workshop import ROOT
 
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.schema.database import connect, reading, writing
-from models.schema.encrypted_columns import ATTRIBUTE
+from models.schema.database import connect, read_transaction, write_transaction
+from models.schema.encrypted_columns import KEYRING_ATTRIBUTE
 from models.schema.field_encryption import (
-    PREFIX,
+    ENCRYPTED_PREFIX,
+    DecryptionError,
     KeyMissingError,
-    SealBrokenError,
+    decrypt,
+    encrypt,
     new_key,
-    open_sealed,
-    seal,
 )
-from models.security.data_keys import Keyring, hand_over, keyring_of
+from models.security.data_keys import Keyring, install_keyring, keyring_of
 from models.security.key_rotation import rekey
 from models.security.open_database import opened_database
 from models.settings import Settings, load_settings
@@ -45,7 +45,7 @@ WORDS = ("Pain", "Short.", "A note", "Course")
 @pytest.fixture
 def sealed_engine(store_url: str) -> Iterator[Engine]:
     engine = connect(store_url)
-    hand_over(engine, (MASTER,))
+    install_keyring(engine, (MASTER,))
     schema_version.check(engine)
     yield engine
     engine.dispose()
@@ -61,7 +61,7 @@ def answered(engine: Engine, note: str = NOTE) -> None:
 def stored(engine: Engine) -> str:
     """Every word that stands in a column of text, as anybody with the database reads it."""
     tables = ("texts", "entities", "passages", "summaries", "summary_sentences")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return str([connection.execute(text(f"SELECT * FROM {table}")).all() for table in tables])
 
 
@@ -80,7 +80,7 @@ def test_what_is_stored_is_sealed_and_what_is_read_is_not(sealed_engine: Engine)
 
 def test_spans_and_labels_are_still_for_everybody(sealed_engine: Engine) -> None:
     answered(sealed_engine)
-    with reading(sealed_engine) as connection:
+    with read_transaction(sealed_engine) as connection:
         row = connection.execute(text("SELECT label, span_start, span_end FROM v_entities")).one()
         sources = connection.execute(text("SELECT source_text FROM v_summary_sources")).all()
         characters = connection.execute(text("SELECT characters FROM v_jobs")).all()
@@ -91,8 +91,8 @@ def test_spans_and_labels_are_still_for_everybody(sealed_engine: Engine) -> None
 def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(sealed_engine: Engine) -> None:
     answered(sealed_engine)
     for masters in ((), (new_key(),)):
-        setattr(sealed_engine.dialect, ATTRIBUTE, None)
-        hand_over(sealed_engine, masters)
+        setattr(sealed_engine.dialect, KEYRING_ATTRIBUTE, None)
+        install_keyring(sealed_engine, masters)
         with pytest.raises(KeyMissingError, match="NOTEMILL_ENCRYPTION_KEY_FILE"):
             schema_version.check(sealed_engine)
         with pytest.raises(KeyMissingError):
@@ -101,14 +101,14 @@ def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(sealed_
 
 def test_a_value_that_somebody_changed_is_not_shown(sealed_engine: Engine) -> None:
     answered(sealed_engine)
-    with writing(sealed_engine) as connection:
+    with write_transaction(sealed_engine) as connection:
         connection.execute(text("UPDATE entities SET text = substr(text, 1, length(text) - 8) || 'AAAAAAA='"))
-    with pytest.raises(SealBrokenError):
+    with pytest.raises(DecryptionError):
         results(sealed_engine)
 
 
 def test_a_note_that_looks_sealed_is_kept_as_it_is(engine: Engine) -> None:
-    for note in (f"{PREFIX}1:AAAA", f"{PREFIX}plain:x", f"{PREFIX}"):
+    for note in (f"{ENCRYPTED_PREFIX}1:AAAA", f"{ENCRYPTED_PREFIX}plain:x", f"{ENCRYPTED_PREFIX}"):
         submit(Store(engine), documents(note, prefix=note))
         document = Queries(engine).document(f"{note}-0")
         assert document is not None
@@ -118,7 +118,7 @@ def test_a_note_that_looks_sealed_is_kept_as_it_is(engine: Engine) -> None:
 def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
     answered(engine)
     before = results(engine)
-    hand_over(engine, (MASTER,))
+    install_keyring(engine, (MASTER,))
     schema_version.check(engine)
     rekey(engine)
     assert not [word for word in WORDS if word in stored(engine)]
@@ -128,13 +128,13 @@ def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
 def test_after_rekey_the_old_master_key_opens_nothing(sealed_engine: Engine) -> None:
     answered(sealed_engine)
     before, new = results(sealed_engine), new_key()
-    hand_over(sealed_engine, (new, MASTER))
+    install_keyring(sealed_engine, (new, MASTER))
     schema_version.check(sealed_engine)
     done = rekey(sealed_engine)
     assert (done.key, done.wrapped_anew) == (2, 1)
-    hand_over(sealed_engine, (new,))
+    install_keyring(sealed_engine, (new,))
     assert results(sealed_engine) == before
-    hand_over(sealed_engine, (MASTER,))
+    install_keyring(sealed_engine, (MASTER,))
     with pytest.raises(KeyMissingError):
         schema_version.check(sealed_engine)
 
@@ -142,10 +142,10 @@ def test_after_rekey_the_old_master_key_opens_nothing(sealed_engine: Engine) -> 
 def test_a_process_from_before_reads_what_is_under_the_new_key(sealed_engine: Engine) -> None:
     answered(sealed_engine)
     keyring = keyring_of(sealed_engine)
-    hand_over(sealed_engine, (MASTER,))
+    install_keyring(sealed_engine, (MASTER,))
     schema_version.check(sealed_engine)
     rekey(sealed_engine)
-    setattr(sealed_engine.dialect, ATTRIBUTE, keyring)
+    setattr(sealed_engine.dialect, KEYRING_ATTRIBUTE, keyring)
     assert isinstance(keyring, Keyring)
     assert "Pain" in results(sealed_engine)
 
@@ -178,9 +178,9 @@ def test_a_rekey_that_is_killed_goes_on_and_loses_nothing(notemill: Notemill) ->
 
 def under(engine: Engine, number: int) -> int:
     """How many texts are sealed under the data key."""
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         count = text("SELECT COUNT(*) FROM texts WHERE text LIKE :head")
-        return int(connection.scalar(count, {"head": f"{PREFIX}{number}:%"}) or 0)
+        return int(connection.scalar(count, {"head": f"{ENCRYPTED_PREFIX}{number}:%"}) or 0)
 
 
 def test_notemill_sql_opens_what_it_shows(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,15 +233,15 @@ def test_a_master_key_that_cannot_be_had_is_said_without_it(given: dict[str, obj
 
 @given(st.text(), st.integers(1, 10**6))
 def test_what_is_sealed_opens_to_the_same(words: str, number: int) -> None:
-    sealed_once, sealed_again = seal(words, number, MASTER), seal(words, number, MASTER)
+    sealed_once, sealed_again = encrypt(words, number, MASTER), encrypt(words, number, MASTER)
     assert sealed_once != sealed_again
-    assert open_sealed(sealed_once, MASTER) == words
+    assert decrypt(sealed_once, MASTER) == words
 
 
 @given(st.text(min_size=8, alphabet="abc"), st.data())
 def test_one_changed_character_is_noticed(words: str, data: st.DataObject) -> None:
-    whole = seal(words, 7, MASTER)
-    place = data.draw(st.integers(len(f"{PREFIX}7:"), len(whole) - 5))
+    whole = encrypt(words, 7, MASTER)
+    place = data.draw(st.integers(len(f"{ENCRYPTED_PREFIX}7:"), len(whole) - 5))
     other = "A" if whole[place] != "A" else "B"
-    with pytest.raises(SealBrokenError):
-        open_sealed(whole[:place] + other + whole[place + 1 :], MASTER)
+    with pytest.raises(DecryptionError):
+        decrypt(whole[:place] + other + whole[place + 1 :], MASTER)

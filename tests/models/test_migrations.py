@@ -19,7 +19,7 @@ from models.errors import NotemillError
 from models.migrations import schema_version
 from models.queries.queries import Queries
 from models.schema import answer_tables, correction_tables, nightly_tables, views
-from models.schema.database import connect, reading, writing
+from models.schema.database import connect, read_transaction, write_transaction
 from models.security import audit_trail
 from models.store.store import Store
 
@@ -53,7 +53,7 @@ def test_the_migrations_make_the_tables_that_the_mappings_describe(empty: Engine
 
 
 def test_alembic_finds_nothing_to_migrate(engine: Engine) -> None:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         options = {"version_table": schema_version.VERSION_TABLE, "include_object": _is_mapped}
         context = MigrationContext.configure(connection, opts=options)
         assert compare_metadata(context, METADATA) == []
@@ -83,7 +83,7 @@ def test_every_step_goes_back_and_forward_under_data_and_no_answer_changes(
     claimed(store, 2, lease_seconds=-1)
     before = list(Queries(engine).results())
     for steps in range(1, len(list(MIGRATIONS.glob("v*.py")))):
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             command.downgrade(schema_version._config(connection), f"-{steps}")
         assert schema_version.state(engine) == "behind"
         schema_version.upgrade(engine)
@@ -115,7 +115,7 @@ def test_two_upgrades_at_once_make_one_set_of_tables(empty: Engine, run_at_once:
 
 
 def test_other_tables_in_the_database_are_nobodys_business(empty: Engine) -> None:
-    with writing(empty) as connection:
+    with write_transaction(empty) as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
     schema_version.upgrade(empty)
     assert schema_version.state(empty) == "current"
@@ -128,7 +128,7 @@ def _is_mapped(_object: Any, name: str | None, *_: Any) -> bool:
 
 
 def _set_revision(engine: Engine, revision: str) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(
             text(f"UPDATE {schema_version.VERSION_TABLE} SET version_num = :r"), {"r": revision}
         )

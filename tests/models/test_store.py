@@ -32,10 +32,10 @@ from models.jobs import Job, Question
 from models.labels import Label
 from models.outcomes import Failed, Finished, Reason
 from models.queries.queries import Queries
-from models.schema.database import reading, writing
-from models.store.answer_validation import UngroundedAnswerError
+from models.schema.database import read_transaction, write_transaction
+from models.store.answer_validation import InvalidAnswerError
 from models.store.store import Store
-from models.usage import Spent
+from models.usage import Usage
 
 CRASHED = Failed(reason=Reason.CRASHED, detail="ValueError", duration_seconds=0.5)
 
@@ -63,7 +63,7 @@ def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[st
     )
     ended = [(job, finished(job, work.text)) for work in taken if work for job in work.jobs]
     assert store.record(ended) == [True] * 3 * len(notes)
-    store.charge(Spent(prefill_seconds=1.0), [job.id for job, _ in ended])
+    store.charge(Usage(prefill_seconds=1.0), [job.id for job, _ in ended])
     event.remove(engine, "before_cursor_execute", see)
     return sent
 
@@ -303,12 +303,12 @@ def test_a_worker_that_was_silent_and_answers_late_had_no_surprise(store: Store,
 
 def test_a_job_knows_its_earlier_surprises_and_deaths_are_none(store: Store) -> None:
     submit(store, documents(NOTE))
-    assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].surprises == 0
+    assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 0
     surprised(store, claimed(store, 1).jobs)
     claimed(store, 1, "stops")
     store.give_back("stops")
-    assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].surprises == 1
-    assert claimed(store, 1).jobs[0].surprises == 1
+    assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 1
+    assert claimed(store, 1).jobs[0].unexpected_errors == 1
 
 
 def test_a_failed_job_stays_failed_until_it_is_retried(store: Store, queries: Queries) -> None:
@@ -424,7 +424,7 @@ def test_an_answer_that_is_not_true_of_the_note_is_not_stored(
     run_id, _ = submit(store, documents(NOTE))
     job = claimed(store, 1).jobs[0]
     untrue = Finished(answer=answer, ranges_read=(Span(start=0, end=len(NOTE)),), duration_seconds=1)
-    with pytest.raises(UngroundedAnswerError, match=complaint) as caught:
+    with pytest.raises(InvalidAnswerError, match=complaint) as caught:
         record(store, job, untrue)
     assert "Pain" not in str(caught.value)
     assert queries.run_progress(run_id).running == 1
@@ -441,14 +441,14 @@ def test_a_finished_job_has_read_all_but_white_space(
     if is_whole:
         assert record(store, job, outcome)
     else:
-        with pytest.raises(UngroundedAnswerError, match=r"\[4, 7\) was never read"):
+        with pytest.raises(InvalidAnswerError, match=r"\[4, 7\) was never read"):
             record(store, job, outcome)
 
 
 def test_an_answer_to_a_note_that_was_forgotten_meanwhile_is_refused(store: Store, engine: Engine) -> None:
     submit(store, documents(NOTE))
     job = claimed(store, 1).jobs[0]
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("DELETE FROM texts"))
     assert not record(store, job, finished(job, NOTE))
     assert not record(store, job, CRASHED)
@@ -461,7 +461,7 @@ def test_every_claim_stays_on_record_with_its_end(store: Store, engine: Engine) 
     store.give_back("stopped")
     surprised(store, claimed(store, 1).jobs)
     work_off(store, 1)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         ends = connection.scalars(
             text("SELECT ended_as FROM attempts WHERE job_id = 1 ORDER BY attempt")
         ).all()

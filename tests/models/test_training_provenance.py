@@ -13,7 +13,7 @@ from commands import Notemill
 from making import NOTE, documents, submit, work_off
 from tiny import write_tiny_weights
 
-from models.corrections import Correction, Mention, Verdict
+from models.corrections import Correction, MentionKey, Verdict
 from models.documents import text_sha256
 from models.schema.database import connect
 from models.settings import load_settings
@@ -33,7 +33,7 @@ def corrected(notemill: Notemill) -> Store:
     store = Store(connect(load_settings().effective_database_url))
     submit(store, documents(NOTE, "Nothing was ever learnt of this."))
     work_off(store, 1)
-    pain = Mention(0, 4, "problem")
+    pain = MentionKey(0, 4, "problem")
     fix = Correction(verdict=Verdict.ACCEPTED, found=pain, start=0, end=4, label="problem")
     store.correct(text_sha256(NOTE), [fix])
     return store

@@ -18,21 +18,21 @@ from sqlalchemy import Engine, inspect, text
 from models.errors import UsageError
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.schema.database import reading, writing
-from models.schema.usage_columns import SpentColumns
+from models.schema.database import read_transaction, write_transaction
+from models.schema.usage_columns import UsageColumns
 from models.store.store import Store
-from models.usage import NAMES, Spent
+from models.usage import USAGE_FIELDS, Usage
 from worker.telemetry.usage_accounting import UsageAccounting
 from worker.telemetry.usage_meter import SHORT_GAP_SECONDS, UsageMeter
 
 STEP = import_module("models.migrations.versions.v0003_what_a_run_has_cost")
 amounts = st.builds(
-    Spent,
+    Usage,
     **{
         field.name: st.integers(0, 10**12)
         if field.default == 0 and isinstance(field.default, int)
         else st.floats(0, 1e6)
-        for field in fields(Spent)
+        for field in fields(Usage)
     },
 )
 
@@ -61,28 +61,28 @@ def meter(clock: Clock) -> UsageMeter:
 
 
 @given(amounts, amounts)
-def test_what_is_added_can_be_taken_away(one: Spent, other: Spent) -> None:
+def test_what_is_added_can_be_taken_away(one: Usage, other: Usage) -> None:
     assert asdict(one + other - other) == pytest.approx(asdict(one), abs=1e-6)
 
 
 @given(amounts, st.lists(st.integers(1, 10**6), min_size=1, max_size=9))
-def test_parts_add_up_to_the_whole_to_the_last_token(whole: Spent, weights: list[int]) -> None:
+def test_parts_add_up_to_the_whole_to_the_last_token(whole: Usage, weights: list[int]) -> None:
     parts = whole.divided(weights)
     assert len(parts) == len(weights)
-    assert asdict(sum(parts, Spent())) == pytest.approx(asdict(whole))
+    assert asdict(sum(parts, Usage())) == pytest.approx(asdict(whole))
     assert sum(part.decoded_tokens for part in parts) == whole.decoded_tokens
 
 
 def test_shares_are_of_the_time_in_which_there_was_work() -> None:
-    spent = Spent(prefill_seconds=6, decode_seconds=3, idle_queued_seconds=1, idle_empty_seconds=90)
+    spent = Usage(prefill_seconds=6, decode_seconds=3, idle_queued_seconds=1, idle_empty_seconds=90)
     assert spent.idle_share == 0.1
     assert spent.engine_seconds == 100
-    assert Spent().idle_share == Spent().constrain_share == Spent().rows_a_step == 0
+    assert Usage().idle_share == Usage().constrain_share == Usage().rows_a_step == 0
 
 
 def test_every_figure_has_a_column() -> None:
-    assert [name for name in SpentColumns.__annotations__ if name != "spent_at"] == list(NAMES)
-    assert set(STEP._SECONDS + STEP._COUNTS) == set(NAMES)
+    assert [name for name in UsageColumns.__annotations__ if name != "spent_at"] == list(USAGE_FIELDS)
+    assert set(STEP._SECONDS + STEP._COUNTS) == set(USAGE_FIELDS)
 
 
 def test_nothing_is_lost_where_many_threads_count(run_at_once: Callable[..., Any]) -> None:
@@ -179,8 +179,8 @@ def test_two_workers_add_up_in_the_run_they_worked_for(store: Store, queries: Qu
 def test_workers_that_tell_at_once_lose_nothing(store: Store, queries: Queries, run_at_once: Any) -> None:
     run_id, _ = submit(store, documents("one"), QUESTIONS)
     ids = [job.id for job in claimed(store, 1).jobs]
-    run_at_once(lambda _: [store.charge(Spent(steps=1, store_seconds=0.25), ids) for _ in range(5)], 4)
-    assert queries.charged(run_id).spent == Spent(steps=20, store_seconds=5.0)
+    run_at_once(lambda _: [store.charge(Usage(steps=1, store_seconds=0.25), ids) for _ in range(5)], 4)
+    assert queries.charged(run_id).spent == Usage(steps=20, store_seconds=5.0)
 
 
 def test_the_newest_run_that_waited_pays(store: Store, queries: Queries) -> None:
@@ -188,7 +188,7 @@ def test_the_newest_run_that_waited_pays(store: Store, queries: Queries) -> None
     repeated, _ = submit(store, documents("one"))
     jobs = [*claimed(store, 1).jobs, *claimed(store, 2).jobs]
     later, _ = submit(store, documents("one", "two"))
-    store.charge(Spent(prefill_tokens=101), [job.id for job in jobs])
+    store.charge(Usage(prefill_tokens=101), [job.id for job in jobs])
     paid = [queries.charged(run_id).spent.prefill_tokens for run_id in (stopped, repeated, later)]
     assert paid == [50, 51, 0]
 
@@ -203,7 +203,7 @@ def test_a_worker_without_work_charges_nobody_and_its_load_goes_to_the_first_run
     with accounts.working_on(claimed(store, 1).jobs):
         meter.add(idle_empty_seconds=1)
     accounts.hand_over()
-    assert queries.charged(run_id).spent == Spent(load_seconds=4, idle_empty_seconds=1)
+    assert queries.charged(run_id).spent == Usage(load_seconds=4, idle_empty_seconds=1)
 
 
 def test_what_the_database_did_not_take_goes_with_the_next_call(
@@ -218,20 +218,20 @@ def test_what_the_database_did_not_take_goes_with_the_next_call(
         with pytest.raises(AttributeError):
             accounts.hand_over()
     accounts.hand_over()
-    assert queries.charged(run_id).spent == Spent(steps=3)
+    assert queries.charged(run_id).spent == Usage(steps=3)
 
 
 def test_jobs_that_were_deleted_are_paid_by_nobody(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one"))
-    store.charge(Spent(steps=3), [99])
+    store.charge(Usage(steps=3), [99])
     assert queries.charged(run_id).until is None
 
 
 def test_more_jobs_than_fit_one_query_are_charged(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one"))
     ids = [job.id for job in claimed(store, 1).jobs]
-    store.charge(Spent(steps=3), [*range(1_000, 4_000), *ids])
-    assert queries.charged(run_id).spent == Spent(steps=3)
+    store.charge(Usage(steps=3), [*range(1_000, 4_000), *ids])
+    assert queries.charged(run_id).spent == Usage(steps=3)
 
 
 def test_a_run_that_is_not_there_says_so(queries: Queries) -> None:
@@ -242,14 +242,14 @@ def test_a_run_that_is_not_there_says_so(queries: Queries) -> None:
 def test_the_step_goes_up_and_down_under_runs_and_keeps_them(store: Store, engine: Engine) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     _migrate(engine, command.downgrade, STEP.down_revision)
-    assert not set(NAMES) & {column["name"] for column in inspect(engine).get_columns("runs")}
-    with reading(engine) as connection:
+    assert not set(USAGE_FIELDS) & {column["name"] for column in inspect(engine).get_columns("runs")}
+    with read_transaction(engine) as connection:
         counted = connection.execute(text("SELECT COUNT(*) FROM run_jobs")).scalar_one()
     assert counted == len(QUESTIONS)
     schema_version.upgrade(engine)
-    assert Queries(engine).charged(1).spent == Spent()
+    assert Queries(engine).charged(1).spent == Usage()
 
 
 def _migrate(engine: Engine, verb: Callable[..., None], revision: str) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         verb(schema_version._config(connection), revision)

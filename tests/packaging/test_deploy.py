@@ -17,7 +17,7 @@ import yaml
 from sqlalchemy import Engine, text
 from typer.main import get_command
 
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.settings import PREFIX, Settings
 from notemill import app
 
@@ -64,7 +64,7 @@ def test_the_figures_are_asked_for_where_they_are_served() -> None:
 def test_the_scaler_counts_what_is_owed(engine: Engine) -> None:
     scaler = BY_NAME["ScaledObject", "notemill-worker"]["spec"]
     (trigger,) = scaler["triggers"]
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.scalar(text(trigger["metadata"]["query"])) == 0
     assert ("Deployment", scaler["scaleTargetRef"]["name"]) in BY_NAME
 

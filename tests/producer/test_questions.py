@@ -29,8 +29,8 @@ from models.answers import (
 from models.documents import Document
 from models.jobs import Job
 from models.outcomes import Failed, Finished, Reason
-from models.queries.readonly_sql import rows_of
-from models.schema.database import connect, reading
+from models.queries.readonly_sql import run_select
+from models.schema.database import connect, read_transaction
 from models.store.store import Store
 
 PAGE = (ROOT / "docs" / "sql.md").read_text("utf-8")
@@ -94,7 +94,7 @@ def _flagged(job: Job) -> Finished:
 
 @pytest.mark.parametrize("number", range(len(QUESTIONS)))
 def test_a_worked_question_has_an_answer(archive: Engine, number: int) -> None:
-    names, rows, _ = rows_of(archive, QUESTIONS[number], 100)
+    names, rows, _ = run_select(archive, QUESTIONS[number], 100)
     assert names
     assert rows != [], QUESTIONS[number]
 
@@ -105,7 +105,7 @@ def test_there_are_twenty_of_them() -> None:
 
 def test_active_medications_are_told_by_patient_with_their_doses(archive: Engine) -> None:
     (question,) = [one for one in QUESTIONS if "GROUP BY d.patient, lower(e.text)" in one and "dosage" in one]
-    _, rows, _ = rows_of(archive, question, 100)
+    _, rows, _ = run_select(archive, question, 100)
     assert [tuple(row)[:4] for row in rows] == [
         ("12", "aspirin", "100 mg", "daily"),
         ("12", "ibuprofen", None, None),
@@ -127,7 +127,7 @@ INDEXED = {
 def test_explain_shows_that_an_index_is_walked(archive: Engine, condition: str) -> None:
     is_sqlite = archive.dialect.name == "sqlite"
     explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
-    with reading(archive) as connection:
+    with read_transaction(archive) as connection:
         for way in () if is_sqlite else ("seqscan", "bitmapscan"):
             connection.execute(text(f"SET LOCAL enable_{way} = off"))
         asked = text(f"{explain} SELECT external_id FROM v_entities WHERE {condition} AND is_newest")

@@ -19,7 +19,7 @@ from kombu.message import Message
 from models.jobs import Job, Work
 from models.messages import TASK_NAME
 from models.outcomes import Failed, Finished
-from models.store.answer_validation import check_finished
+from models.store.answer_validation import validate_answer
 from resilience.fuzz.answer_fuzzing import LABELS, QUESTIONS, task_config
 from resilience.fuzz.random_engine import PIECES, Erratic
 from worker.engine.http.completions import Completion, GarbledError, decided, written
@@ -59,7 +59,7 @@ def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
     assert sorted(job.id for job, _ in ended) == [0, 1, 2]
     for job, outcome in ended:
         if isinstance(outcome, Finished):
-            check_finished(job, outcome, note)
+            validate_answer(job, outcome, note)
             json.dumps(outcome.model_dump(mode="json"), allow_nan=False)
         else:
             assert isinstance(outcome, Failed)

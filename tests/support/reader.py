@@ -26,7 +26,7 @@ from workshop import ROOT, STAND_IN, until
 
 from console.terminal.exit_status import run_to_exit
 from models.answers import Assertion
-from models.corrections import Correction, Mention, Verdict
+from models.corrections import Correction, MentionKey, Verdict
 from models.documents import Document, text_sha256
 from models.migrations import schema_version
 from models.schema.database import connect
@@ -151,4 +151,4 @@ def _added(start: int, word: str) -> Correction:
     """A person's word that a medication stands there, which the stand-in never finds."""
     place = {"start": start, "end": start + len(word)}
     said = {"label": "medication", "assertion": Assertion.PRESENT, "corrected_by": "ada"}
-    return Correction(verdict=Verdict.ADDED, found=Mention(*place.values(), "medication"), **place, **said)
+    return Correction(verdict=Verdict.ADDED, found=MentionKey(*place.values(), "medication"), **place, **said)

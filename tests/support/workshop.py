@@ -27,7 +27,7 @@ from models.documents import Document
 from models.jobs import Question, recipe_for
 from models.messages import QUEUE_NAME, TASK_NAME
 from models.migrations import schema_version
-from models.schema.database import connect, reading
+from models.schema.database import connect, read_transaction
 from models.settings import Settings, as_environment
 from models.store.store import Store
 from producer import submit
@@ -184,7 +184,7 @@ class Workshop:
 
     def column(self, statement: str) -> list[Any]:
         """The first column of a query."""
-        with reading(self.database) as connection:
+        with read_transaction(self.database) as connection:
             return list(connection.scalars(text(statement)))
 
     def statuses(self) -> list[str]:

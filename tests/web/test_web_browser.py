@@ -15,7 +15,7 @@ from view_notes import ATTACK, TOKEN, WARD
 from console.inspect.corrections_command import write_corrections
 from console.inspect.show import show_document
 from models.documents import text_sha256
-from models.schema.database import connect, writing
+from models.schema.database import connect, write_transaction
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -53,7 +53,7 @@ def page(browser: Browser, view: View) -> Iterator[Page]:
     page.goto(f"/documents/1?token={TOKEN}")
     yield page
     context.close()
-    with writing(connect(f"sqlite:///{view.home / 'notemill.db'}")) as connection:
+    with write_transaction(connect(f"sqlite:///{view.home / 'notemill.db'}")) as connection:
         connection.execute(text("DELETE FROM corrections"))
     assert complaints == []
 
@@ -189,12 +189,12 @@ def test_progress_is_seen_without_loading_the_page_again(page: Page, view: View)
     page.evaluate("window.isStillHere = true")
     before = page.inner_text("[data-live] .state")
     engine = connect(f"sqlite:///{view.home / 'notemill.db'}")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("UPDATE jobs SET status = 'cancelled' WHERE text_sha256 = :sha"), _waiting())
     page.locator("[data-over='1']").wait_for(state="attached")
     assert page.inner_text("[data-live] .state") != before
     assert page.evaluate("window.isStillHere")
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("UPDATE jobs SET status = 'pending' WHERE text_sha256 = :sha"), _waiting())
     engine.dispose()
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from models.documents import text_sha256
-from models.security.training_provenance import name_sha256
+from models.security.training_provenance import document_name_sha256
 
 _TEXTS = ("text", "note", "dialogue", "section_text", "answer")
 """The fields in which a record of any kind may hold a stored text; conversations hold none."""
@@ -18,5 +18,5 @@ def digests_of(records: Iterable[Mapping[str, Any]]) -> set[str]:
     for record in records:
         found |= {text_sha256(record[name]) for name in _TEXTS if isinstance(record.get(name), str)}
         if isinstance(record.get("document"), str):
-            found.add(name_sha256(record["document"]))
+            found.add(document_name_sha256(record["document"]))
     return found

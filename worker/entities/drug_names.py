@@ -47,7 +47,7 @@ def is_medication(word: str) -> bool:
     return word.endswith(lists["suffixes"]) or word.startswith(lists["prefixes"])
 
 
-def names_of(medication: str) -> frozenset[str]:
+def drug_names_of(medication: str) -> frozenset[str]:
     """Every name of the same substance that is known, its own among them."""
     return _same().get(medication, frozenset([medication]))
 

@@ -18,10 +18,10 @@ from celery import Celery, bootsteps
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from models.core_dumps import forbid_core_dumps
+from models.core_dumps import disable_core_dumps
 from models.errors import NotemillError
 from models.migrations import schema_version
-from models.queries.owed_jobs import Waiting, waiting
+from models.queries.owed_jobs import Backlog, backlog
 from models.queries.patient_names import patient_names_of
 from models.queries.queries import Queries
 from models.security.open_database import opened_database
@@ -68,7 +68,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
     def start(self, worker: Any) -> None:
         """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
         exit_on_signals()
-        forbid_core_dumps()
+        disable_core_dumps()
         show_threads_on_signal()
         give_freed_memory_back()
         self._watchdog = Watchdog(worker.app.settings, worker_name())
@@ -158,12 +158,12 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
                 end=partial(_end, settings.stop_seconds + _LET_GO_SECONDS),
             )
         if settings.metrics_address:
-            self._stop_metrics = _served_metrics(self._context, partial(waiting, database))
+            self._stop_metrics = _served_metrics(self._context, partial(backlog, database))
         request_shutdown_on_signals(shutdown, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 
 
-def _served_metrics(context: WorkerContext, count_waiting: Callable[[], Waiting]) -> Callable[[], None]:
+def _served_metrics(context: WorkerContext, count_waiting: Callable[[], Backlog]) -> Callable[[], None]:
     from worker.telemetry.prometheus_metrics import (  # off by default, and then not imported
         WorkerMetrics,
         serve_metrics,

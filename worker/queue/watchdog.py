@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from models import health_file
-from models.health_file import Pulse, State
+from models.health_file import WorkerHealth, WorkerState
 from models.migrations.schema_version import SchemaError
 from models.schema.database import DatabaseUnavailableError
 from models.settings import Settings
@@ -55,7 +55,7 @@ class Watchdog:
 
     settings: Settings
     name: str
-    _state: State = "loading"
+    _state: WorkerState = "loading"
     _context: WorkerContext | None = None
     _count_waiting: Callable[[], int] | None = None
     _check_tables: Callable[[], None] | None = None
@@ -68,7 +68,7 @@ class Watchdog:
 
     def __post_init__(self) -> None:
         self._consumption = Consumption(self.settings.worker_threads, self.settings.stalled_seconds)
-        health_file.forget_old(self.settings)
+        health_file.remove_stale(self.settings)
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def guard(
@@ -96,7 +96,7 @@ class Watchdog:
                 self._look()
             except Exception as error:  # noqa: BLE001  a look may fail; a watchdog that ends is none
                 log.warning("the watchdog's look failed: %s", type(error).__name__)
-            if self._is_over.wait(health_file.SECONDS_A_BEAT):
+            if self._is_over.wait(health_file.WRITE_INTERVAL_SECONDS):
                 return
 
     def _look(self) -> None:
@@ -160,10 +160,10 @@ class Watchdog:
         self._are_there = (True, self._are_there[1])
         return ""
 
-    def _pulse(self) -> Pulse:
+    def _pulse(self) -> WorkerHealth:
         in_flight = self._context.in_flight if self._context is not None else InFlightDocuments()
         is_database_there, is_redis_there = self._are_there
-        return Pulse(
+        return WorkerHealth(
             name=self.name,
             state=self._state,
             in_hand=in_flight.count,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from models.answers import Assertion, Flag, Span
 from worker.entities.assertion_rules import assertions
-from worker.entities.drug_names import medications_in, names_of
+from worker.entities.drug_names import drug_names_of, medications_in
 from worker.note.number_normalization import is_among, numbers_in, units_by_number
 from worker.note.stemming import content_stems
 
@@ -127,7 +127,7 @@ def _share_of(evidence: Evidence, sentence: str, index: int) -> float:
 
 def _is_mentioned(name: str, evidence: Evidence, medications: Collection[str]) -> bool:
     known = {word for medication in medications for word in medication.lower().split()}
-    return any(one in evidence.words or one in known for one in names_of(name))
+    return any(one in evidence.words or one in known for one in drug_names_of(name))
 
 
 def _negation_differs(sentence: str, sources: Sequence[str]) -> bool:

@@ -16,15 +16,15 @@ from prometheus_client.registry import Collector
 
 from models.answers import Task
 from models.errors import NotemillError
-from models.queries.owed_jobs import Waiting
+from models.queries.owed_jobs import Backlog
 from models.schema.database import DatabaseUnavailableError
-from models.usage import NAMES, Spent
+from models.usage import USAGE_FIELDS, Usage
 from worker.telemetry.outcome_counters import BUCKETS_SECONDS, OutcomeCounters
 
 _SECONDS_BETWEEN_COUNTS = 10.0
 _Metric = CounterMetricFamily | GaugeMetricFamily | HistogramMetricFamily
-_TOKENS = tuple(name for name in NAMES if name.endswith("_tokens"))
-_SECONDS = tuple(name for name in NAMES if name.endswith("_seconds"))
+_TOKENS = tuple(name for name in USAGE_FIELDS if name.endswith("_tokens"))
+_SECONDS = tuple(name for name in USAGE_FIELDS if name.endswith("_seconds"))
 
 
 class MetricsError(NotemillError):
@@ -37,15 +37,15 @@ class WorkerMetrics(Collector):
     def __init__(
         self,
         *,
-        spent: Callable[[], Spent],
+        spent: Callable[[], Usage],
         outcome_counters: OutcomeCounters,
         documents_in_flight: Callable[[], int],
-        count_waiting: Callable[[], Waiting],
+        count_waiting: Callable[[], Backlog],
     ) -> None:
         self._spent, self._outcome_counters, self._in_hand = spent, outcome_counters, documents_in_flight
         self._count_waiting = count_waiting
         self._lock = threading.Lock()
-        self._waiting: Waiting | None = None
+        self._waiting: Backlog | None = None
         self._counted_at = -_SECONDS_BETWEEN_COUNTS
 
     def describe(self) -> list[_Metric]:
@@ -68,7 +68,7 @@ class WorkerMetrics(Collector):
                 yield metric
             yield _gauge("oldest_waiting_seconds", "Age of the oldest job waiting.", waiting.oldest_seconds)
 
-    def _owed(self) -> Waiting | None:
+    def _owed(self) -> Backlog | None:
         with self._lock:
             if time.monotonic() - self._counted_at >= _SECONDS_BETWEEN_COUNTS:
                 self._counted_at = time.monotonic()
@@ -100,7 +100,7 @@ def serve_metrics(figures: WorkerMetrics, address: str) -> Callable[[], None]:
     return stop
 
 
-def _of_spending(spent: Spent) -> Iterator[_Metric]:
+def _of_spending(spent: Usage) -> Iterator[_Metric]:
     seconds = CounterMetricFamily(
         "notemill_spent_seconds", "Where this worker's time went; see v_run_spending.", labels=["activity"]
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from models.jobs import Job
 from models.store.store import Store
-from models.usage import Spent
+from models.usage import Usage
 from worker.telemetry.usage_meter import UsageMeter
 
 
@@ -27,7 +27,7 @@ class UsageAccounting:
         self._worked_on = array("q")
         """Since what was last handed over, some perhaps twice. Not a set: threads by turns grow this by
         little, where a set that grows asks for four times its size, in the memory of each thread."""
-        self._handed_over = Spent()
+        self._handed_over = Usage()
 
     @contextmanager
     def working_on(self, jobs: Sequence[Job]) -> Iterator[None]:

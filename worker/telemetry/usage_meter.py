@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from models.usage import NAMES, Spent
+from models.usage import USAGE_FIELDS, Usage
 
 Account = Literal[
     "load",
@@ -40,7 +40,7 @@ class UsageMeter:
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._sums: dict[str, Any] = {name: getattr(Spent(), name) for name in NAMES}
+        self._sums: dict[str, Any] = {name: getattr(Usage(), name) for name in USAGE_FIELDS}
         self._own = threading.local()
         self._notes_in_hand = 0
         self._without_note_since = clock()
@@ -49,11 +49,11 @@ class UsageMeter:
         """Seconds of the engine in a gap of which it is not known yet whether it is a short one."""
 
     @property
-    def spent(self) -> Spent:
+    def spent(self) -> Usage:
         """All until now, the idle time that still goes on included."""
         with self._lock:
             self._settle()
-            return Spent(**self._sums)
+            return Usage(**self._sums)
 
     def add(self, **amounts: float) -> None:
         """Fields of Spent, e.g. `add(decoded_tokens=3)`."""

@@ -12,11 +12,16 @@ from models.answers import Task
 from models.documents import StoredDocument
 from models.jobs import JobStatus
 from models.outcomes import Reason
-from models.queries.browser.document_list import Filter, Page, documents_statement, listed
+from models.queries.browser.document_list import (
+    DocumentFilter,
+    DocumentPage,
+    document_lines,
+    documents_statement,
+)
 from models.queries.documents import document_by_id
-from models.queries.run_findings import Findings, findings
+from models.queries.run_findings import AnswerCounts, count_answers
 from models.schema.answer_tables import PassageRow
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow
 
 
@@ -43,7 +48,7 @@ class PassageLine(_Frozen):
     score: float
 
 
-class Browsing:
+class BrowserQueries:
     """Reads from one database; safe to share between threads."""
 
     def __init__(self, engine: Engine) -> None:
@@ -51,17 +56,17 @@ class Browsing:
         self._engine = engine
 
     def documents(
-        self, chosen: Filter, *, limit: int, before: int | None = None, after: int | None = None
-    ) -> Page:
+        self, chosen: DocumentFilter, *, limit: int, before: int | None = None, after: int | None = None
+    ) -> DocumentPage:
         """The newest documents older than number `before`, or the oldest newer than `after`."""
         statement = documents_statement(chosen, limit + 1, before=before, after=after)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             ids = list(connection.scalars(statement))
             has_more, ids = len(ids) > limit, sorted(ids[:limit], reverse=True)
-            documents = listed(connection, ids)
+            documents = document_lines(connection, ids)
         if after is not None:
-            return Page(documents=documents, has_newer=has_more, has_older=True)
-        return Page(documents=documents, has_newer=before is not None, has_older=has_more)
+            return DocumentPage(documents=documents, has_newer=has_more, has_older=True)
+        return DocumentPage(documents=documents, has_newer=before is not None, has_older=has_more)
 
     def document(self, document_id: int) -> StoredDocument | None:
         """The document of this number."""
@@ -71,7 +76,7 @@ class Browsing:
         """The newest document under the same external id, where it is another."""
         same = select(DocumentRow.external_id).where(DocumentRow.id == document_id).scalar_subquery()
         newest = select(func.max(DocumentRow.id)).where(DocumentRow.external_id == same)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             found = connection.scalars(newest).one()
         return found if found != document_id else None
 
@@ -82,30 +87,30 @@ class Browsing:
         if run_id is not None:
             of_run = exists().where(RunJobRow.run_id == run_id, RunJobRow.job_id == JobRow.id)
             statement = statement.where(of_run)
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             rows = connection.execute(statement.order_by(func.count().desc(), JobRow.task)).all()
         return [FailureGroup(task=row[0], reason=row[1], jobs=row[2], last_at=row[3]) for row in rows]
 
-    def findings(self, run_id: int) -> Findings:
+    def count_answers(self, run_id: int) -> AnswerCounts:
         """The answers of a run, counted."""
-        return findings(self._engine, run_id)
+        return count_answers(self._engine, run_id)
 
     def labels(self) -> list[str]:
         """Every entity label that a recipe asked for; those of the newest recipe first."""
         newest_first = select(RecipeRow.labels).order_by(RecipeRow.created_at.desc())
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             recipes = connection.scalars(newest_first.where(RecipeRow.task == Task.ENTITIES.value)).all()
         names = (label["name"] for labels in recipes for label in labels if not label.get("attribute_of"))
         return list(dict.fromkeys(names))
 
     def run_numbers(self, limit: int) -> list[int]:
         """Of the last runs, newest first."""
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             return list(connection.scalars(select(RunRow.id).order_by(RunRow.id.desc()).limit(limit)))
 
     def searches(self) -> list[str]:
         """Every query that a run asked, those of the newest run first."""
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             runs = connection.scalars(select(RunRow.questions).order_by(RunRow.id.desc())).all()
         asked = (one for questions in runs for one in questions if one["task"] == Task.SEARCH)
         return list(dict.fromkeys(str(one["parameters"]["query"]) for one in asked))
@@ -123,7 +128,7 @@ class Browsing:
             .join(PassageRow, best)
             .order_by(DocumentRow.id.desc())
         )
-        with reading(self._engine) as connection:
+        with read_transaction(self._engine) as connection:
             ids = connection.scalars(answered_statement(parameters_sha256, limit + 1, before=before)).all()
             rows = connection.execute(chosen.where(DocumentRow.id.in_(ids[:limit]))).all()
         return [PassageLine(**row._mapping) for row in rows], len(ids) > limit

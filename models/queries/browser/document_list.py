@@ -25,7 +25,7 @@ class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Filter(_Frozen):
+class DocumentFilter(_Frozen):
     """Which documents; every part that is given has to hold."""
 
     id_contains: str = ""
@@ -42,7 +42,7 @@ class Filter(_Frozen):
     is_corrected: bool = False
 
 
-class Listed(_Frozen):
+class DocumentLine(_Frozen):
     """A line of a list of documents."""
 
     id: int
@@ -60,16 +60,16 @@ class Listed(_Frozen):
     """A newer version of the note is there."""
 
 
-class Page(_Frozen):
+class DocumentPage(_Frozen):
     """One page of a list, newest first."""
 
-    documents: tuple[Listed, ...]
+    documents: tuple[DocumentLine, ...]
     has_newer: bool
     has_older: bool
 
 
 def documents_statement(
-    chosen: Filter, limit: int, *, before: int | None = None, after: int | None = None
+    chosen: DocumentFilter, limit: int, *, before: int | None = None, after: int | None = None
 ) -> Select[int]:
     """The numbers of a page. Walks the documents in their order and stops at the limit."""
     statement = select(DocumentRow.id).where(*_conditions(chosen)).limit(limit)
@@ -80,7 +80,7 @@ def documents_statement(
     return statement.order_by(DocumentRow.id.desc())
 
 
-def _conditions(chosen: Filter) -> Iterable[ColumnElement[bool]]:
+def _conditions(chosen: DocumentFilter) -> Iterable[ColumnElement[bool]]:
     of_document = JobRow.text_sha256 == DocumentRow.text_sha256
     if chosen.id_contains:
         yield DocumentRow.external_id.icontains(chosen.id_contains, autoescape=True)
@@ -110,7 +110,7 @@ def _conditions(chosen: Filter) -> Iterable[ColumnElement[bool]]:
         yield exists().where(CorrectionRow.text_sha256 == DocumentRow.text_sha256)
 
 
-def listed(connection: Connection, ids: Sequence[int]) -> tuple[Listed, ...]:
+def document_lines(connection: Connection, ids: Sequence[int]) -> tuple[DocumentLine, ...]:
     """The lines of these documents, in their order; a handful of statements whatever their number."""
     if not ids:
         return ()
@@ -139,7 +139,7 @@ def listed(connection: Connection, ids: Sequence[int]) -> tuple[Listed, ...]:
     latest = connection.execute(by_name.where(DocumentRow.external_id.in_(names)))
     latest_of = {row[0]: row[1] for row in latest}
     return tuple(
-        Listed(
+        DocumentLine(
             id=id_,
             external_id=row.external_id,
             source=row.source,

@@ -12,8 +12,8 @@ from sqlalchemy.orm import aliased
 
 from models.documents import Document
 from models.jobs import JobStatus
-from models.schema.database import reading
-from models.schema.nightly_tables import NightFileRow, NightRow
+from models.schema.database import read_transaction
+from models.schema.nightly_tables import NightlyFileRow, NightlyRunRow
 from models.schema.tables import DocumentRow, JobRow, RunJobRow, TextRow
 from models.store.nightly_runs import FileState
 
@@ -21,7 +21,7 @@ _LEFT = [JobStatus.PENDING.value, JobStatus.RUNNING.value, JobStatus.CANCELLED.v
 _DOCUMENTS_A_FETCH = 200
 
 
-class Night(BaseModel):
+class NightlyRun(BaseModel):
     """The last night of a plan."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +33,7 @@ class Night(BaseModel):
     report: dict[str, Any] | None
 
 
-class Owed(NamedTuple):
+class OwedDocument(NamedTuple):
     """A document with something to be done on it."""
 
     document_id: int
@@ -41,25 +41,25 @@ class Owed(NamedTuple):
     metadata: dict[str, Any]
 
 
-def last_night(engine: Engine, plan: str) -> Night | None:
+def last_nightly_run(engine: Engine, plan: str) -> NightlyRun | None:
     """The newest night of the plan, ended or not; none where there was none."""
     statement = (
-        select(NightRow.__table__).where(NightRow.plan == plan).order_by(NightRow.run_id.desc()).limit(1)
+        select(NightlyRunRow.__table__).where(NightlyRunRow.plan == plan).order_by(NightlyRunRow.run_id.desc()).limit(1)
     )
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         row = connection.execute(statement).mappings().one_or_none()
-    return None if row is None else Night(**{name: row[name] for name in Night.model_fields})
+    return None if row is None else NightlyRun(**{name: row[name] for name in NightlyRun.model_fields})
 
 
-def files_known(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
+def known_files(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
     """Those of the paths that the plan has read before, as they were then."""
-    statement = select(NightFileRow.path, NightFileRow.size, NightFileRow.changed_ns)
-    chosen = statement.where(NightFileRow.plan == plan, NightFileRow.path.in_(paths))
-    with reading(engine) as connection:
+    statement = select(NightlyFileRow.path, NightlyFileRow.size, NightlyFileRow.changed_ns)
+    chosen = statement.where(NightlyFileRow.plan == plan, NightlyFileRow.path.in_(paths))
+    with read_transaction(engine) as connection:
         return {row.path: FileState(row.size, row.changed_ns) for row in connection.execute(chosen)}
 
 
-def left_of(engine: Engine, run_id: int) -> Iterator[Document]:
+def unfinished_documents(engine: Engine, run_id: int) -> Iterator[Document]:
     """The documents of a run on which something is still to be done, unless a later version of them is
     there: a stream, to be registered anew under what is asked tonight."""
     later = aliased(DocumentRow)
@@ -73,7 +73,7 @@ def left_of(engine: Engine, run_id: int) -> Iterator[Document]:
     last = 0
     while True:
         # Page by page, not one open statement: registration writes between them.
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             page = connection.execute(statement.where(DocumentRow.id > last).limit(_DOCUMENTS_A_FETCH)).all()
         if not page:
             return
@@ -84,7 +84,7 @@ def left_of(engine: Engine, run_id: int) -> Iterator[Document]:
         last = page[-1].id
 
 
-def owed_of_run(engine: Engine, run_id: int, *, with_held: bool = False) -> list[Owed]:
+def owed_documents_of_run(engine: Engine, run_id: int, *, with_held: bool = False) -> list[OwedDocument]:
     """The documents of a run with a pending job, one for each text, in the order they came in. `with_held`:
     also what an earlier night stopped before."""
     statuses = _LEFT if with_held else [JobStatus.PENDING.value, JobStatus.RUNNING.value]
@@ -94,10 +94,10 @@ def owed_of_run(engine: Engine, run_id: int, *, with_held: bool = False) -> list
         .where(DocumentRow.id.in_(_owed_ids(run_id, statuses)))
         .order_by(DocumentRow.id)
     )
-    found: dict[str, Owed] = {}
-    with reading(engine) as connection:
+    found: dict[str, OwedDocument] = {}
+    with read_transaction(engine) as connection:
         for document_id, metadata, sha, characters in connection.execute(statement):
-            found.setdefault(sha, Owed(document_id, characters, metadata))
+            found.setdefault(sha, OwedDocument(document_id, characters, metadata))
     return list(found.values())
 
 

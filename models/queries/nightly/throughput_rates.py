@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, Engine, func, select
 
 from models.jobs import JobStatus, Question
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.schema.tables import JobRow, RunJobRow, RunRow, TextRow
 
 _RUNS = 5
@@ -50,7 +50,7 @@ def measured_rates(
     if before is not None:
         columns = columns.where(RunRow.id < before)
     found: list[Rates] = []
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for run in connection.execute(columns.limit(_LOOKED_AT)).all():
             if sorted(question["task"] for question in run.questions) != tasks:
                 continue

@@ -29,7 +29,12 @@ from console.terminal.exit_status import run_to_exit
 from console.terminal.opened_database import Database, database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.queries.nightly.nightly_runs import Owed, last_night, left_of, owed_of_run
+from models.queries.nightly.nightly_runs import (
+    OwedDocument,
+    last_nightly_run,
+    owed_documents_of_run,
+    unfinished_documents,
+)
 from models.queries.nightly.throughput_rates import Rates, measured_rates
 from models.queries.queries import Queries
 from models.settings import load_settings
@@ -82,7 +87,7 @@ def opened(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 def taken_in(opened: Database, path: Path) -> list[str]:
     """The ids that a night of the plan takes in; registered, and none of it worked on."""
     plan = read_plan(path)
-    intake = Intake.of(opened, plan, load_settings(), last_night(opened.engine, plan.name))
+    intake = Intake.of(opened, plan, load_settings(), last_nightly_run(opened.engine, plan.name))
     documents = [one for one in intake.records() if isinstance(one, Document)]
     run_id, _ = making.submit(opened.store, documents)
     opened.store.begin_night(plan.name, run_id, watermark=intake.watermark, files=intake.file_states)
@@ -196,9 +201,9 @@ def test_what_a_night_left_is_carried_over_unless_a_newer_text_is_there(
     taken_in(opened, plan)
     opened.store.cancel(1)
     making.submit(opened.store, [Document(external_id="a.txt", text="a, corrected elsewhere")])
-    assert [one.external_id for one in left_of(opened.engine, 1)] == ["b.txt"]
-    assert len(owed_of_run(opened.engine, 1)) == 0
-    assert len(owed_of_run(opened.engine, 1, with_held=True)) == 2
+    assert [one.external_id for one in unfinished_documents(opened.engine, 1)] == ["b.txt"]
+    assert len(owed_documents_of_run(opened.engine, 1)) == 0
+    assert len(owed_documents_of_run(opened.engine, 1, with_held=True)) == 2
     assert taken_in(opened, plan) == ["b.txt"]
 
 
@@ -254,10 +259,10 @@ def test_a_forecast_says_how_far_the_time_reaches() -> None:
 
 
 OWED = [
-    Owed(1, 10, {"type": "progress", "date": "2026-01-03"}),
-    Owed(2, 10, {"type": "discharge", "date": "2026-01-01"}),
-    Owed(3, 10, {"type": "discharge", "date": "2026-01-02"}),
-    Owed(4, 10, {"ward": 7}),
+    OwedDocument(1, 10, {"type": "progress", "date": "2026-01-03"}),
+    OwedDocument(2, 10, {"type": "discharge", "date": "2026-01-01"}),
+    OwedDocument(3, 10, {"type": "discharge", "date": "2026-01-02"}),
+    OwedDocument(4, 10, {"ward": 7}),
 ]
 
 
@@ -277,7 +282,7 @@ def test_notes_go_by_the_rules_and_then_by_their_date(first: list[Any], order: s
 
 
 @given(st.permutations(OWED), st.sampled_from(["as read", "newest", "oldest"]))
-def test_no_note_is_lost_by_ordering(owed: list[Owed], order: str) -> None:
+def test_no_note_is_lost_by_ordering(owed: list[OwedDocument], order: str) -> None:
     assert sorted(ordered(owed, [{"type": "discharge"}], order)) == [1, 2, 3, 4]
 
 

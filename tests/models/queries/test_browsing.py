@@ -7,40 +7,40 @@ from making import NOTE, QUESTIONS, a_serving, claimed, documents, record, submi
 from sqlalchemy import Engine
 from view_notes import QUERY, SEARCH, WARD, fill
 
-from models.corrections import Correction, Mention, Verdict
+from models.corrections import Correction, MentionKey, Verdict
 from models.documents import Document, text_sha256
 from models.outcomes import Failed, Reason
-from models.queries.browser.browsing import Browsing
-from models.queries.browser.document_list import Filter
+from models.queries.browser.browsing import BrowserQueries
+from models.queries.browser.document_list import DocumentFilter
 from models.store.store import Store
 
 
 @pytest.fixture
-def browsing(engine: Engine) -> Browsing:
-    return Browsing(engine)
+def browsing(engine: Engine) -> BrowserQueries:
+    return BrowserQueries(engine)
 
 
-def ids(browsing: Browsing, **chosen: object) -> list[int]:
-    return [one.id for one in browsing.documents(Filter(**chosen), limit=50).documents]  # type: ignore[arg-type]
+def ids(browsing: BrowserQueries, **chosen: object) -> list[int]:
+    return [one.id for one in browsing.documents(DocumentFilter(**chosen), limit=50).documents]  # type: ignore[arg-type]
 
 
-def test_pages_forth_and_back_have_each_document_once(store: Store, browsing: Browsing) -> None:
+def test_pages_forth_and_back_have_each_document_once(store: Store, browsing: BrowserQueries) -> None:
     submit(store, documents(*map(str, range(25))))
     forth, before = [], None
     while True:
-        page = browsing.documents(Filter(), limit=7, before=before)
+        page = browsing.documents(DocumentFilter(), limit=7, before=before)
         forth += [one.id for one in page.documents]
         before = forth[-1]
         if not page.has_older:
             break
     assert forth == list(range(25, 0, -1))
-    back = browsing.documents(Filter(), limit=7, after=forth[7])
+    back = browsing.documents(DocumentFilter(), limit=7, after=forth[7])
     assert ([one.id for one in back.documents], back.has_newer) == (forth[:7], False)
 
 
-def test_a_filter_finds_what_it_says_and_nothing_else(store: Store, browsing: Browsing) -> None:
+def test_a_filter_finds_what_it_says_and_nothing_else(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
-    correction = {"found": Mention(0, 5, "x"), "start": 0, "end": 5, "label": "x"}
+    correction = {"found": MentionKey(0, 5, "x"), "start": 0, "end": 5, "label": "x"}
     store.correct(text_sha256(WARD), [Correction(verdict=Verdict.ADDED, **correction)])  # type: ignore[arg-type]
     assert ids(browsing, run=1) == [4, 3, 2, 1]
     assert ids(browsing, run=2) == []
@@ -57,23 +57,23 @@ def test_a_filter_finds_what_it_says_and_nothing_else(store: Store, browsing: Br
     assert ids(browsing, is_corrected=True) == [1]
 
 
-def test_a_line_tells_what_was_found_and_what_stands_out(store: Store, browsing: Browsing) -> None:
+def test_a_line_tells_what_was_found_and_what_stands_out(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
-    waiting, failing, _, ward = browsing.documents(Filter(), limit=9).documents
+    waiting, failing, _, ward = browsing.documents(DocumentFilter(), limit=9).documents
     assert (ward.title, ward.entities, ward.flagged_sentences, ward.corrections) == ("<b>Pain</b>", 3, 1, 0)
     assert ward.characters == len(WARD)
     assert (failing.statuses, waiting.statuses) == ({"failed": 3}, {"pending": 3})
 
 
-def test_an_older_version_of_a_note_is_said_to_be_one(store: Store, browsing: Browsing) -> None:
+def test_an_older_version_of_a_note_is_said_to_be_one(store: Store, browsing: BrowserQueries) -> None:
     for text in ("first", "second"):
         submit(store, [Document(external_id="same", text=text)])
-    newer, older = browsing.documents(Filter(), limit=9).documents
+    newer, older = browsing.documents(DocumentFilter(), limit=9).documents
     assert (newer.is_superseded, older.is_superseded) == (False, True)
     assert (browsing.newer_version(older.id), browsing.newer_version(newer.id)) == (newer.id, None)
 
 
-def test_failures_are_counted_by_task_and_reason(store: Store, browsing: Browsing) -> None:
+def test_failures_are_counted_by_task_and_reason(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
     groups = {(one.task.value, one.reason.value, one.jobs) for one in browsing.failures()}
     assert groups == {(task, "timed_out", 1) for task in ("entities", "search", "summary")}
@@ -82,7 +82,7 @@ def test_failures_are_counted_by_task_and_reason(store: Store, browsing: Browsin
     assert [one.reason for one in browsing.failures(run_id)] == [Reason.TOO_LONG]
 
 
-def test_passages_are_the_best_of_each_note_under_the_newest_answer(store: Store, browsing: Browsing) -> None:
+def test_passages_are_the_best_of_each_note_under_the_newest_answer(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
     assert browsing.searches() == [QUERY]
     lines, has_more = browsing.passages(SEARCH.parameters_sha256, limit=1)
@@ -96,7 +96,7 @@ def test_passages_are_the_best_of_each_note_under_the_newest_answer(store: Store
     assert len(browsing.passages(SEARCH.parameters_sha256, limit=9)[0]) == 2
 
 
-def test_labels_are_those_that_were_asked_for(store: Store, browsing: Browsing) -> None:
+def test_labels_are_those_that_were_asked_for(store: Store, browsing: BrowserQueries) -> None:
     assert browsing.labels() == []
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
@@ -104,7 +104,7 @@ def test_labels_are_those_that_were_asked_for(store: Store, browsing: Browsing) 
     assert browsing.run_numbers(5) == [1]
 
 
-def test_a_document_is_found_by_its_number_alone(store: Store, browsing: Browsing) -> None:
+def test_a_document_is_found_by_its_number_alone(store: Store, browsing: BrowserQueries) -> None:
     submit(store, [Document(external_id="#2", text="one"), Document(external_id="b", text="two")])
     found = browsing.document(2)
     assert found is not None

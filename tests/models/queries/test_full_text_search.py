@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from models.errors import UsageError
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.schema.database import reading, writing
+from models.schema.database import read_transaction, write_transaction
 from models.store.store import Store
 
 
@@ -65,11 +65,11 @@ def test_an_older_answer_is_not_found(store: Store, stored: Queries) -> None:
 
 
 def test_what_is_forgotten_leaves_the_index(stored: Queries, engine: Engine) -> None:
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text("DELETE FROM texts"))
     assert stored.find("pain", limit=10) == []
     if engine.dialect.name == "sqlite":
-        with reading(engine) as connection:
+        with read_transaction(engine) as connection:
             asked = "SELECT COUNT(*) FROM passage_words WHERE passage_words MATCH 'pain'"
             assert connection.scalars(text(asked)).one() == 0
 
@@ -77,7 +77,7 @@ def test_what_is_forgotten_leaves_the_index(stored: Queries, engine: Engine) -> 
 def test_what_was_stored_before_the_index_is_in_it(stored: Queries, engine: Engine) -> None:
     from models.schema import full_text_search
 
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         for make in (full_text_search.drop_statements, full_text_search.create_statements):
             for statement in make(engine.dialect.name):
                 connection.exec_driver_sql(statement)
@@ -99,7 +99,7 @@ def test_the_index_of_words_is_used(stored: Queries, engine: Engine, table: str)
     if engine.dialect.name == "sqlite":
         pytest.skip("MATCH has no other way on SQLite")
     asked = f"EXPLAIN SELECT 1 FROM {table} WHERE to_tsvector('english', text) @@ to_tsquery('pain')"
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         plan = "\n".join(connection.scalars(text(asked)))
     assert f"ix_{table}_words" in plan
@@ -107,6 +107,6 @@ def test_the_index_of_words_is_used(stored: Queries, engine: Engine, table: str)
 
 def test_going_down_takes_the_index_along(stored: Queries, engine: Engine) -> None:
     schema_version.downgrade(engine)
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         names = connection.dialect.get_table_names(connection)
     assert names == [schema_version.VERSION_TABLE]

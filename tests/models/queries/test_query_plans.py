@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Engine, Select, Update, event, text
 
 from models.queries import results
 from models.queries.browser.browsing import answered_statement
-from models.queries.browser.document_list import Filter, documents_statement
+from models.queries.browser.document_list import DocumentFilter, documents_statement
 from models.queries.owed_jobs import owed_statement
-from models.schema.database import reading
+from models.schema.database import read_transaction
 from models.store.claims import owed_jobs
 from models.store.leases import renewal
 from models.store.store import Store
@@ -30,8 +30,8 @@ STATEMENTS = {
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),
     "results of all runs": (results.of_all_runs(), ["ix_run_jobs_document_id_job_id_run_id"]),
-    "a page of documents": (documents_statement(Filter(), 50, before=9), []),
-    "a page of one run's": (documents_statement(Filter(run=1), 50, before=9), []),
+    "a page of documents": (documents_statement(DocumentFilter(), 50, before=9), []),
+    "a page of one run's": (documents_statement(DocumentFilter(run=1), 50, before=9), []),
     "answers to a query": (answered_statement("0" * 64, 50, before=9), []),
     "results of a document": (results.of_document(1, None), ["ix_run_jobs_document_id_job_id_run_id"]),
 }
@@ -64,7 +64,7 @@ def _plan(
     """PostgreSQL would read tables of one page in one go, so it is told not to: what is asked is
     whether the indexes allow the better way."""
     is_sqlite = engine.dialect.name == "sqlite"
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         for way in () if is_sqlite else ("seqscan", "bitmapscan", *also_off):
             connection.execute(text(f"SET LOCAL enable_{way} = off"))
         words, parameters = _sent(connection, statement)

@@ -36,7 +36,7 @@ from models.answers import (
 )
 from models.outcomes import Failed, Finished, Reason
 from models.schema import views
-from models.schema.database import reading, writing
+from models.schema.database import read_transaction, write_transaction
 from models.store.store import Store
 
 PAGE = (Path(__file__).parents[3] / "docs" / "sql.md").read_text("utf-8")
@@ -44,7 +44,7 @@ WARD = "No pain. Pain in the left arm. Aspirin 100 mg daily."
 
 
 def _rows(engine: Engine, statement: str) -> list[dict[str, Any]]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return [dict(row) for row in connection.execute(text(statement)).mappings()]
 
 
@@ -164,7 +164,7 @@ def test_forgetting_a_text_takes_everything_with_it(store: Store, engine: Engine
     work_off(store, 1)
     statement = re.search(r"^    (DELETE .*);$", PAGE, re.MULTILINE)
     assert statement is not None
-    with writing(engine) as connection:
+    with write_transaction(engine) as connection:
         connection.execute(text(statement.group(1).replace("note-17", "note-0")))
     tables = ("texts", "documents", "jobs", "run_jobs", "attempts", "entities", "passages", "summary_sources")
     assert [_rows(engine, f"SELECT COUNT(*) AS n FROM {table}") for table in tables] == [[{"n": 0}]] * 8

@@ -20,8 +20,8 @@ from models.documents import Document
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Failed, Finished, Outcome, Reason
-from models.queries.patient_names import names_of
-from models.store.answer_validation import check_finished
+from models.queries.patient_names import patient_names_of
+from models.store.answer_validation import validate_answer
 from models.store.store import Store
 from resilience.fuzz.answer_fuzzing import QUESTIONS, task_config
 from resilience.fuzz.random_engine import Erratic
@@ -143,7 +143,7 @@ def test_answers_hold_for_the_true_note(seed: int) -> None:
     for job in work.jobs:
         outcome = outcomes[job.question.task]
         if isinstance(outcome, Finished):
-            check_finished(job, outcome, NOTE)
+            validate_answer(job, outcome, NOTE)
             assert surrogates_in(outcome) == set()
 
 
@@ -253,8 +253,8 @@ def test_a_real_server_is_sent_no_name_and_the_note_is_answered(
 def test_names_come_from_the_columns_that_name_somebody(store: Store, engine: Any) -> None:
     metadata = {"Patient_Name": "DOE^JANE", "ward": "Cardio", "subject_id": 10032, "type_name": "Discharge"}
     submit(store, [Document(external_id="n-1", text="Pain.", metadata=metadata)])
-    assert set(names_of(engine, 1)) == {"n-1", "DOE^JANE", "DOE", "JANE", "10032"}
-    assert names_of(engine, 9) == ()
+    assert set(patient_names_of(engine, 1)) == {"n-1", "DOE^JANE", "DOE", "JANE", "10032"}
+    assert patient_names_of(engine, 9) == ()
 
 
 def test_prompts_shows_what_would_be_sent(

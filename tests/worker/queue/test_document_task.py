@@ -19,7 +19,7 @@ from models.answers import Task
 from models.jobs import Question, Serving, recipe_for
 from models.queries.patient_names import patient_names_of
 from models.queries.queries import Queries
-from models.schema.database import DatabaseUnavailableError, reading
+from models.schema.database import DatabaseUnavailableError, read_transaction
 from models.settings import Settings
 from models.store.store import Store
 from worker.queue.document_task import process_document
@@ -65,7 +65,7 @@ def submit(context: WorkerContext, *notes: str) -> tuple[int, ...]:
 
 
 def jobs(engine: Engine, columns: str = "status") -> list[tuple[object, ...]]:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM jobs ORDER BY id"))]
 
 

@@ -13,7 +13,7 @@ from workshop import until
 from models.jobs import Job, Work
 from models.outcomes import Failed, Reason
 from models.schema.database import DatabaseError, DatabaseUnavailableError
-from models.store.answer_validation import UngroundedAnswerError
+from models.store.answer_validation import InvalidAnswerError
 from models.store.store import Store
 from worker.queue.group_commit import EndedJob, GroupCommit
 
@@ -112,7 +112,7 @@ def test_a_late_and_an_untrue_answer_take_no_other_along(store: Store) -> None:
     ended[1], ended[2] = (jobs[1], finished(jobs[1], "Untrue")), (jobs[2], Failed(reason=Reason.TOO_LONG))
     late, ungrounded, *others = store.record(ended)
     assert late is False
-    assert isinstance(ungrounded, UngroundedAnswerError)
+    assert isinstance(ungrounded, InvalidAnswerError)
     assert others == [True, True]
 
 

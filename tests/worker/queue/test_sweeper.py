@@ -16,7 +16,7 @@ from sqlalchemy import Engine, select, text
 from workshop import until
 
 from models.messages import QUEUE_NAME
-from models.schema.database import DatabaseUnavailableError, reading, writing
+from models.schema.database import DatabaseUnavailableError, read_transaction, write_transaction
 from models.schema.tables import RunRow
 from models.store.store import Store
 from worker.queue import sweeper as sweeping
@@ -127,7 +127,7 @@ def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
     _, registered = submit(store, documents("note"))
     jobs = claimed(store, registered.owed_document_ids[0], "w").jobs
     usage_accounting = UsageAccounting(UsageMeter(), store)
-    with usage_accounting.working_on(jobs), writing(engine) as somebody:
+    with usage_accounting.working_on(jobs), write_transaction(engine) as somebody:
         somebody.execute(select(RunRow.id).with_for_update())
         heartbeat = Heartbeat(store, "w", 1, usage_accounting)
         until(lambda: "UPDATE runs" in waiting_statements(engine))
@@ -137,14 +137,14 @@ def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
 
 
 def lease_ends(engine: Engine) -> float:
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return float(connection.scalars(text("SELECT lease_until_epoch FROM jobs")).one())
 
 
 def waiting_statements(engine: Engine) -> str:
     """What waits for a lock in this database."""
     statement = "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         return "".join(connection.scalars(text(f"{statement} AND wait_event_type = 'Lock'")))
 
 

@@ -18,7 +18,7 @@ import trustme
 from redis_server import RedisServer
 from sqlalchemy import text
 
-from models.schema.database import DatabaseUnavailableError, connect, reading
+from models.schema.database import DatabaseUnavailableError, connect, read_transaction
 from producer.submission.redis_publisher import Enqueuer, QueueError, queue_length
 
 pytest_plugins = ("redis_server",)
@@ -97,7 +97,7 @@ def test_postgresql_is_reached_over_tls_with_the_right_certificate_alone(
         ca.cert_pem.write_to_path(str(tmp_path / name))
     with door_to(authority, f"{postgres}/.s.PGSQL.5432", is_postgresql=True) as number:
         url = f"postgresql://postgres@localhost:{number}/postgres?sslmode=verify-full&sslrootcert={tmp_path}"
-        with reading(connect(f"{url}/ca.pem")) as connection:
+        with read_transaction(connect(f"{url}/ca.pem")) as connection:
             assert connection.scalar(text("SELECT 1")) == 1
         with pytest.raises(DatabaseUnavailableError, match="cannot be used now"):
             connect(f"{url}/other.pem")

@@ -13,7 +13,7 @@ from sqlalchemy import Engine, text
 from models.messages import QUEUE_NAME
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.schema.database import connect, reading, writing
+from models.schema.database import connect, read_transaction, write_transaction
 from models.store.store import Store
 from worker.queue.sweeper import sweep
 
@@ -53,11 +53,11 @@ def test_the_column_comes_and_goes_under_data(engine: Engine, store: Store) -> N
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
     for revision in ("0001", "head"):
-        with writing(engine) as connection:
+        with write_transaction(engine) as connection:
             move = command.upgrade if revision == "head" else command.downgrade
             move(schema_version._config(connection), revision)
     assert schema_version.state(engine) == "current"
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         statuses = connection.execute(text("SELECT status, is_urgent FROM jobs")).all()
     assert [(status, bool(is_urgent)) for status, is_urgent in statuses] == [("finished", False)] * 3
 
@@ -104,6 +104,6 @@ def test_the_command_line_asks_urgently(notemill: Notemill, verb: str) -> None:
     notemill.write(one="Fever.")
     assert notemill(verb, notemill.notes, "--search", "fever", "--urgent") == 0, notemill.err
     engine: Any = connect(f"sqlite:///{notemill.home / 'notemill.db'}")
-    with reading(engine) as connection:
+    with read_transaction(engine) as connection:
         assert connection.execute(text("SELECT is_urgent FROM jobs")).scalars().all() == [1]
     engine.dispose()

@@ -18,7 +18,7 @@ from workshop import until
 
 from console.manage.health import show_health
 from models import health_file
-from models.health_file import Pulse
+from models.health_file import WorkerHealth
 from models.messages import QUEUE_NAME
 from models.schema.database import DatabaseUnavailableError
 from models.settings import Settings
@@ -167,8 +167,8 @@ def test_a_worker_that_loads_lives_and_is_not_ready(
     monkeypatch.setenv("NOTEMILL_HOME", str(tmp_path))
     assert not is_alive()
     assert "type `notemill worker`" in capsys.readouterr().out
-    health_file.write(Settings(home=tmp_path), Pulse(name=f"{os.uname().nodename}:1:1", state="loading"))
-    health_file.write(Settings(home=tmp_path), Pulse(name="elsewhere:1:1", state="serving"))
+    health_file.write(Settings(home=tmp_path), WorkerHealth(name=f"{os.uname().nodename}:1:1", state="loading"))
+    health_file.write(Settings(home=tmp_path), WorkerHealth(name="elsewhere:1:1", state="serving"))
     assert is_alive()
     assert not is_ready()
     capsys.readouterr()
@@ -183,10 +183,10 @@ def test_a_worker_under_which_the_tables_were_altered_by_a_newer_notemill_ends(
     from sqlalchemy import text
 
     from models.migrations import schema_version
-    from models.schema.database import writing
+    from models.schema.database import write_transaction
 
     workshop.register("No fever.")
-    with writing(workshop.database) as connection:
+    with write_transaction(workshop.database) as connection:
         connection.execute(text(f"UPDATE {schema_version.VERSION_TABLE} SET version_num = '9999'"))
     worker = workshop.start()
     assert worker.ends() == 1

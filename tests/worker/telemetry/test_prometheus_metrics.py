@@ -15,10 +15,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.answers import Task
 from models.outcomes import Failed, Reason
-from models.queries.owed_jobs import Waiting, waiting
+from models.queries.owed_jobs import Backlog, backlog
 from models.schema.database import DatabaseUnavailableError
 from models.settings import load_settings
-from models.usage import Spent
+from models.usage import Usage
 from worker.telemetry.outcome_counters import OutcomeCounters
 from worker.telemetry.prometheus_metrics import MetricsError, WorkerMetrics, serve_metrics
 
@@ -47,9 +47,9 @@ def read(address: str) -> Samples:
 
 
 def figures(outcome_counters: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
-    owed = Waiting(pending={Task.SEARCH: 7}, running={}, oldest_seconds=3.5)
+    owed = Backlog(pending={Task.SEARCH: 7}, running={}, oldest_seconds=3.5)
     return WorkerMetrics(
-        spent=lambda: Spent(prefill_seconds=1.5, prefill_tokens=20),
+        spent=lambda: Usage(prefill_seconds=1.5, prefill_tokens=20),
         outcome_counters=outcome_counters,
         documents_in_flight=lambda: 2,
         count_waiting=count_waiting or (lambda: owed),  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_tally_the_meter_and_the_queue(samples: Samples
 
 
 def test_a_database_that_does_not_answer_takes_only_its_own_figures_away() -> None:
-    def unavailable() -> Waiting:
+    def unavailable() -> Backlog:
         raise DatabaseUnavailableError("no")
 
     names = {metric.name for metric in figures(OutcomeCounters(), unavailable).collect()}
@@ -112,9 +112,9 @@ def test_an_address_that_is_taken_says_what_to_type() -> None:
 
 
 def test_what_is_owed_is_counted_by_task_with_the_age_of_the_oldest(workshop: Workshop) -> None:
-    assert waiting(workshop.database) == Waiting(pending={}, running={}, oldest_seconds=0)
+    assert backlog(workshop.database) == Backlog(pending={}, running={}, oldest_seconds=0)
     workshop.register("one", "two", queries=("fever", "pain"))
-    owed = waiting(workshop.database)
+    owed = backlog(workshop.database)
     assert (owed.pending, owed.running) == ({Task.SEARCH: 4}, {})
     assert 0 <= owed.oldest_seconds < 60
 

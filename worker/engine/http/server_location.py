@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from models.errors import UsageError
-from models.host import is_this_machine
+from models.host import is_loopback
 from models.settings import Settings
 
 
@@ -19,7 +19,7 @@ def check_place(settings: Settings) -> None:
     Names are not looked up: what a name server says may change between the check and the request.
     """
     host = urlsplit(settings.http_url).hostname or ""
-    if settings.http_may_leave_machine or is_this_machine(host):
+    if settings.http_may_leave_machine or is_loopback(host):
         return
     raise NotesWouldLeaveError(
         f"NOTEMILL_HTTP_URL names another machine ({host}), and the text of every note would go there: set"
