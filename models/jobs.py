@@ -23,6 +23,18 @@ class JobStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
+class AttemptEnd(StrEnum):
+    """How one claim of a job ended; none while it runs."""
+
+    FINISHED = "finished"
+    FAILED = "failed"
+    GIVEN_BACK = "given_back"
+    """The worker shut down in order; the attempt does not count."""
+    RELEASED = "released"
+    """An unexpected exception ended it; the job is pending again."""
+    LEASE_EXPIRED = "lease_expired"
+
+
 class _Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 

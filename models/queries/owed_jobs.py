@@ -13,7 +13,8 @@ from models.documents import Document
 from models.jobs import JobStatus, Question, Recipe
 from models.schema.database import read_transaction
 from models.schema.database_clock import epoch_now
-from models.schema.tables import IS_RUNNING, IS_URGENT, OWED_OR_RUNNING, DocumentRow, JobRow
+from models.schema.job_conditions import IS_RUNNING, IS_URGENT, OWED_OR_RUNNING
+from models.schema.tables import DocumentRow, JobRow
 from models.store.claims import has_suspicion, is_owed, is_served_by
 from models.store.registration import JobKey, stored_jobs
 

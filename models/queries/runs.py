@@ -48,7 +48,9 @@ class RunQueries:
     def charged(self, run_id: int) -> RunUsage:
         """What workers have spent on one run. Raises UsageError where there is no such run."""
         columns = RunRow.__table__.c
-        statement = select(columns.spent_at, *(columns[name] for name in USAGE_FIELDS)).where(columns.id == run_id)
+        statement = select(columns.spent_at, *(columns[name] for name in USAGE_FIELDS)).where(
+            columns.id == run_id
+        )
         with read_transaction(self._engine) as connection:
             row = connection.execute(statement).mappings().one_or_none()
         if row is None:

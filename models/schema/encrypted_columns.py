@@ -1,6 +1,6 @@
-"""Columns whose values are sealed where the database has keys, and plain where it has none.
+"""Column types that encrypt their values if the database has keys, and store plain text if it has none.
 
-The keys come with the engine's own dialect (`models.schema.database.connect`), so that no global holds them.
+The keys are an attribute of the engine's dialect (`models.security.data_keys`), so that no global holds them.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from sqlalchemy.types import TypeDecorator
 from models.schema.field_encryption import ENCRYPTED_PREFIX, PLAIN_PREFIX, KeyMissingError
 
 KEYRING_ATTRIBUTE = "notemill_keyring"
-"""Of the dialect."""
+"""The dialect's attribute that holds the keyring."""
 
 
 class TextCipher(Protocol):
-    """What the types need of `models.security.data_keys.Keyring`."""
+    """The methods of `models.security.data_keys.Keyring` that the column types call."""
 
-    def encrypt_text(self, text: str) -> str: ...
-    def decrypt_text(self, encrypt_text: str) -> str: ...
+    def encrypt(self, text: str) -> str: ...
+    def decrypt(self, stored: str) -> str: ...
 
 
 def encrypt_text(text: str, dialect: Dialect) -> str:
-    """As it is stored."""
+    """The value to store for a text."""
     keyring = cast("TextCipher | None", getattr(dialect, KEYRING_ATTRIBUTE, None))
     if keyring is not None:
         return keyring.encrypt(text)
@@ -33,7 +33,7 @@ def encrypt_text(text: str, dialect: Dialect) -> str:
 
 
 def decrypt_text(stored: str, dialect: Dialect) -> str:
-    """As it was. Raises KeyMissingError or SealBrokenError."""
+    """The text of a stored value. Raises KeyMissingError or DecryptionError."""
     if not stored.startswith(ENCRYPTED_PREFIX):
         return stored
     if stored.startswith(PLAIN_PREFIX):
@@ -58,7 +58,7 @@ class EncryptedText(TypeDecorator[str]):
 
 
 class EncryptedJson(TypeDecorator[Any]):
-    """JSON that holds text of an answer: sealed, it is one JSON string."""
+    """JSON with text of an answer; encrypted, it is one JSON string."""
 
     impl = JSON
     cache_ok = True

@@ -25,9 +25,16 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from models.answers import Task
-from models.jobs import JobStatus
+from models.jobs import AttemptEnd, JobStatus
 from models.schema.database_clock import UtcDateTime, utc_now
 from models.schema.encrypted_columns import EncryptedText
+from models.schema.job_conditions import (
+    IS_FAILED,
+    IS_RUNNING,
+    OWED_OR_RUNNING,
+    SUSPECT_AND_OWED_OR_RUNNING,
+    URGENT_AND_OWED_OR_RUNNING,
+)
 from models.schema.usage_columns import UsageColumns
 
 
@@ -36,18 +43,6 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     listed = ", ".join(f"'{value}'" for value in values)
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
-
-OWED_OR_RUNNING = text("jobs.status IN ('pending', 'running')")
-"""As the partial index says it: SQLite uses such an index only for a literally equal condition."""
-IS_RUNNING = text("jobs.status = 'running'")
-IS_URGENT = text("jobs.is_urgent")
-URGENT_AND_OWED_OR_RUNNING = text("jobs.is_urgent AND jobs.status IN ('pending', 'running')")
-IS_FAILED = text("jobs.status = 'failed'")
-IS_SUSPECT = text("jobs.attempts > jobs.attempts_forgiven")
-"""It was claimed before and came to no end: its worker died, or there was a surprise."""
-SUSPECT_AND_OWED_OR_RUNNING = text(
-    "jobs.attempts > jobs.attempts_forgiven AND jobs.status IN ('pending', 'running')"
-)
 
 _SHA256 = String(64)
 _FINGERPRINT = String(16)
@@ -226,16 +221,6 @@ class RunJobRow(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     document_id: Mapped[int] = mapped_column(ForeignKey("documents.id", ondelete="CASCADE"), primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
-
-
-class AttemptEnd(StrEnum):
-    """How one claim of a job ended; none while it runs."""
-
-    FINISHED = "finished"
-    FAILED = "failed"
-    GIVEN_BACK = "given_back"
-    RELEASED = "released"
-    LEASE_EXPIRED = "lease_expired"
 
 
 class AttemptRow(Base):

@@ -51,15 +51,15 @@ class Keyring:
         self._keys: dict[int, bytes] = {}
         self._lock = threading.Lock()
 
-    def sealed(self, text: str) -> str:
+    def encrypt(self, text: str) -> str:
         newest = max(self._keys or self._loaded())
         return encrypt(text, newest, self._keys[newest])
 
-    def opened(self, sealed: str) -> str:
-        number = key_number(sealed)
+    def decrypt(self, stored: str) -> str:
+        number = key_number(stored)
         if number not in self._keys and number not in self._loaded():
             raise KeyMissingError
-        return decrypt(sealed, self._keys[number])
+        return decrypt(stored, self._keys[number])
 
     def add(self, connection: Connection) -> int:
         """A new data key, the newest from its commit and the next `reload` on."""

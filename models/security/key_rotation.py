@@ -88,7 +88,9 @@ def _batch(
     """The next rows in the order of the key that are not under the data key."""
     key = list(table.primary_key)
     stored = cast(column, Text)
-    is_done = stored.startswith(f"{ENCRYPTED_PREFIX}{number}:") | stored.startswith(f'"{ENCRYPTED_PREFIX}{number}:')
+    is_done = stored.startswith(f"{ENCRYPTED_PREFIX}{number}:") | stored.startswith(
+        f'"{ENCRYPTED_PREFIX}{number}:'
+    )
     statement = select(*key, column).where(~is_done, column.is_not(None)).order_by(*key).limit(_ROWS_A_BATCH)
     if last is not None:
         statement = statement.where(tuple_(*key) > tuple_(*last))

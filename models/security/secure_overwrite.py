@@ -41,7 +41,9 @@ def overwrite(engine: Engine, *, is_rewriting: bool) -> OverwriteResult:
         if _may_checkpoint(connection):
             connection.execute(text("CHECKPOINT"))
     if is_rewriting:
-        return OverwriteResult(True, "every table written anew; the write-ahead log and backups go by your rules")
+        return OverwriteResult(
+            True, "every table written anew; the write-ahead log and backups go by your rules"
+        )
     return OverwriteResult(
         False, "rows removed by VACUUM; their old pages stay until used again, unless --rewrite is given"
     )

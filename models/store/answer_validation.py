@@ -21,7 +21,7 @@ class InvalidAnswerError(ValueError):
 
 
 def validate_answer(job: Job, finished: Finished, text: str) -> None:
-    """Raises UngroundedAnswerError unless the answer is to the job's task, `text[start:end]` is the
+    """Raises InvalidAnswerError unless the answer is to the job's task, `text[start:end]` is the
     quoted text of every entity, attribute and passage, every source lies in the text, and the ranges
     read cover the whole text but for white space."""
     if finished.answer.task is not job.question.task:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, select
 from sqlalchemy.orm import DeclarativeBase
 
 from models.answers import Answer, EntitiesAnswer, SearchAnswer, Summary, SummaryAnswer
-from models.jobs import Job, JobStatus
+from models.jobs import AttemptEnd, Job, JobStatus
 from models.outcomes import Failed, Finished, Outcome
 from models.schema.answer_tables import (
     EntityAttributeRow,
@@ -22,7 +22,7 @@ from models.schema.answer_tables import (
 from models.schema.bulk_statements import insert_rows, is_among, update_rows
 from models.schema.database import read_transaction, write_transaction
 from models.schema.database_clock import utc_now
-from models.schema.tables import AttemptEnd, AttemptRow, JobRow, TextRow
+from models.schema.tables import AttemptRow, JobRow, TextRow
 from models.store.answer_validation import InvalidAnswerError, validate_answer
 from models.store.leases import forgive_expired_leases, held_claims
 

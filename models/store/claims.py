@@ -28,23 +28,14 @@ from sqlalchemy import (
     update,
 )
 
-from models.jobs import Job, JobStatus, Question, Work
+from models.jobs import AttemptEnd, Job, JobStatus, Question, Work
 from models.labels import Label
 from models.outcomes import Reason
 from models.schema.bulk_statements import insert_rows, is_among
 from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now, utc_now
-from models.schema.tables import (
-    IS_SUSPECT,
-    OWED_OR_RUNNING,
-    AttemptEnd,
-    AttemptRow,
-    DocumentRow,
-    JobRow,
-    RecipeRow,
-    ServingBaseRow,
-    TextRow,
-)
+from models.schema.job_conditions import IS_SUSPECT, OWED_OR_RUNNING
+from models.schema.tables import AttemptRow, DocumentRow, JobRow, RecipeRow, ServingBaseRow, TextRow
 from models.store.cancellation import cancel_unwanted, is_wanted
 from models.store.leases import NOT_RUNNING, end_attempts, failed_columns, set_pending
 

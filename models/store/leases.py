@@ -10,12 +10,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Engine, Update, and_, select, update
 
-from models.jobs import Job, JobStatus
+from models.jobs import AttemptEnd, Job, JobStatus
 from models.outcomes import Reason
 from models.schema.bulk_statements import is_among
 from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now, utc_now
-from models.schema.tables import IS_RUNNING, AttemptEnd, AttemptRow, JobRow
+from models.schema.job_conditions import IS_RUNNING
+from models.schema.tables import AttemptRow, JobRow
 
 NOT_RUNNING = {"worker": None, "lease_until_epoch": None}
 

@@ -17,7 +17,8 @@ from models.jobs import JobStatus, Question, Recipe
 from models.schema.bulk_statements import insert_new, is_among
 from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now
-from models.schema.tables import OWED_OR_RUNNING, DocumentRow, JobRow, RunJobRow, RunRow, TextRow
+from models.schema.job_conditions import OWED_OR_RUNNING
+from models.schema.tables import DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 from models.store.cancellation import hold_registration
 from models.store.runs import leave_run
 

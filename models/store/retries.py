@@ -7,7 +7,8 @@ from sqlalchemy import ColumnExpressionArgument, Engine, func, select, update
 from models.jobs import JobStatus
 from models.outcomes import Reason
 from models.schema.database import write_transaction
-from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow
+from models.schema.job_conditions import IS_FAILED
+from models.schema.tables import DocumentRow, JobRow, RunJobRow
 from models.security import audit_trail
 from models.security.audit_trail import Action
 

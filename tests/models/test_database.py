@@ -151,7 +151,10 @@ def test_a_time_with_another_offset_comes_back_in_utc(engine: Engine) -> None:
 
 def test_a_refused_row_is_told_without_its_text(engine: Engine, store: Store) -> None:
     submit(store, documents("note"))
-    with pytest.raises(DatabaseError, match=r"CheckViolation|IntegrityError") as caught, write_transaction(engine) as c:
+    with (
+        pytest.raises(DatabaseError, match=r"CheckViolation|IntegrityError") as caught,
+        write_transaction(engine) as c,
+    ):
         c.execute(text("UPDATE jobs SET status = 'canary-4711'"))
     chain = f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__suppress_context__}"
     assert "canary-4711" not in chain
@@ -203,7 +206,7 @@ def test_a_process_frozen_in_the_middle_of_a_write_holds_nobody_up_and_writes_no
 def test_a_transaction_that_was_ended_for_its_silence_may_be_tried_again(
     store_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(database, "SILENT_SECONDS", 0.05)
+    monkeypatch.setattr(database, "IDLE_TRANSACTION_SECONDS", 0.05)
 
     def write_slowly() -> None:
         with write_transaction(engine) as connection:

@@ -115,7 +115,7 @@ def test_an_analyst_counts_and_sees_mentions(acting: dict[str, Engine]) -> None:
     with read_transaction(acting[ANALYST]) as connection:
         assert connection.execute(text("SELECT label, text FROM v_entities")).all() == [("problem", "Pain")]
         assert connection.scalars(text("SELECT score FROM v_passages")).all() == [0.75]
-        for name in views.NAMES:
+        for name in views.VIEW_NAMES:
             connection.execute(text(f"SELECT COUNT(*) FROM {name}"))
 
 

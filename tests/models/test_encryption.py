@@ -43,7 +43,7 @@ WORDS = ("Pain", "Short.", "A note", "Course")
 
 
 @pytest.fixture
-def sealed_engine(store_url: str) -> Iterator[Engine]:
+def encrypted_engine(store_url: str) -> Iterator[Engine]:
     engine = connect(store_url)
     install_keyring(engine, (MASTER,))
     schema_version.check(engine)
@@ -69,18 +69,18 @@ def results(engine: Engine) -> str:
     return str(list(Queries(engine).results()))
 
 
-def test_what_is_stored_is_sealed_and_what_is_read_is_not(sealed_engine: Engine) -> None:
-    answered(sealed_engine)
-    assert not [word for word in WORDS if word in stored(sealed_engine)]
-    assert all(word in results(sealed_engine) for word in WORDS)
-    document = Queries(sealed_engine).document("note-0")
+def test_what_is_stored_is_sealed_and_what_is_read_is_not(encrypted_engine: Engine) -> None:
+    answered(encrypted_engine)
+    assert not [word for word in WORDS if word in stored(encrypted_engine)]
+    assert all(word in results(encrypted_engine) for word in WORDS)
+    document = Queries(encrypted_engine).document("note-0")
     assert document is not None
     assert document.text == NOTE
 
 
-def test_spans_and_labels_are_still_for_everybody(sealed_engine: Engine) -> None:
-    answered(sealed_engine)
-    with read_transaction(sealed_engine) as connection:
+def test_spans_and_labels_are_still_for_everybody(encrypted_engine: Engine) -> None:
+    answered(encrypted_engine)
+    with read_transaction(encrypted_engine) as connection:
         row = connection.execute(text("SELECT label, span_start, span_end FROM v_entities")).one()
         sources = connection.execute(text("SELECT source_text FROM v_summary_sources")).all()
         characters = connection.execute(text("SELECT characters FROM v_jobs")).all()
@@ -88,23 +88,23 @@ def test_spans_and_labels_are_still_for_everybody(sealed_engine: Engine) -> None
     assert {value for (value,) in [*sources, *characters]} == {None}
 
 
-def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(sealed_engine: Engine) -> None:
-    answered(sealed_engine)
+def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(encrypted_engine: Engine) -> None:
+    answered(encrypted_engine)
     for masters in ((), (new_key(),)):
-        setattr(sealed_engine.dialect, KEYRING_ATTRIBUTE, None)
-        install_keyring(sealed_engine, masters)
+        setattr(encrypted_engine.dialect, KEYRING_ATTRIBUTE, None)
+        install_keyring(encrypted_engine, masters)
         with pytest.raises(KeyMissingError, match="NOTEMILL_ENCRYPTION_KEY_FILE"):
-            schema_version.check(sealed_engine)
+            schema_version.check(encrypted_engine)
         with pytest.raises(KeyMissingError):
-            results(sealed_engine)
+            results(encrypted_engine)
 
 
-def test_a_value_that_somebody_changed_is_not_shown(sealed_engine: Engine) -> None:
-    answered(sealed_engine)
-    with write_transaction(sealed_engine) as connection:
+def test_a_value_that_somebody_changed_is_not_shown(encrypted_engine: Engine) -> None:
+    answered(encrypted_engine)
+    with write_transaction(encrypted_engine) as connection:
         connection.execute(text("UPDATE entities SET text = substr(text, 1, length(text) - 8) || 'AAAAAAA='"))
     with pytest.raises(DecryptionError):
-        results(sealed_engine)
+        results(encrypted_engine)
 
 
 def test_a_note_that_looks_sealed_is_kept_as_it_is(engine: Engine) -> None:
@@ -125,29 +125,29 @@ def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
     assert results(engine) == before
 
 
-def test_after_rekey_the_old_master_key_opens_nothing(sealed_engine: Engine) -> None:
-    answered(sealed_engine)
-    before, new = results(sealed_engine), new_key()
-    install_keyring(sealed_engine, (new, MASTER))
-    schema_version.check(sealed_engine)
-    done = rekey(sealed_engine)
+def test_after_rekey_the_old_master_key_opens_nothing(encrypted_engine: Engine) -> None:
+    answered(encrypted_engine)
+    before, new = results(encrypted_engine), new_key()
+    install_keyring(encrypted_engine, (new, MASTER))
+    schema_version.check(encrypted_engine)
+    done = rekey(encrypted_engine)
     assert (done.key, done.wrapped_anew) == (2, 1)
-    install_keyring(sealed_engine, (new,))
-    assert results(sealed_engine) == before
-    install_keyring(sealed_engine, (MASTER,))
+    install_keyring(encrypted_engine, (new,))
+    assert results(encrypted_engine) == before
+    install_keyring(encrypted_engine, (MASTER,))
     with pytest.raises(KeyMissingError):
-        schema_version.check(sealed_engine)
+        schema_version.check(encrypted_engine)
 
 
-def test_a_process_from_before_reads_what_is_under_the_new_key(sealed_engine: Engine) -> None:
-    answered(sealed_engine)
-    keyring = keyring_of(sealed_engine)
-    install_keyring(sealed_engine, (MASTER,))
-    schema_version.check(sealed_engine)
-    rekey(sealed_engine)
-    setattr(sealed_engine.dialect, KEYRING_ATTRIBUTE, keyring)
+def test_a_process_from_before_reads_what_is_under_the_new_key(encrypted_engine: Engine) -> None:
+    answered(encrypted_engine)
+    keyring = keyring_of(encrypted_engine)
+    install_keyring(encrypted_engine, (MASTER,))
+    schema_version.check(encrypted_engine)
+    rekey(encrypted_engine)
+    setattr(encrypted_engine.dialect, KEYRING_ATTRIBUTE, keyring)
     assert isinstance(keyring, Keyring)
-    assert "Pain" in results(sealed_engine)
+    assert "Pain" in results(encrypted_engine)
 
 
 def test_a_rekey_that_is_killed_goes_on_and_loses_nothing(notemill: Notemill) -> None:

@@ -92,7 +92,7 @@ def test_every_step_goes_back_and_forward_under_data_and_no_answer_changes(
 
 
 def test_every_view_is_there_after_an_upgrade(engine: Engine) -> None:
-    assert set(inspect(engine).get_view_names()) == set(views.NAMES)
+    assert set(inspect(engine).get_view_names()) == set(views.VIEW_NAMES)
 
 
 def test_the_tables_of_a_newer_notemill_are_left_alone(engine: Engine) -> None:

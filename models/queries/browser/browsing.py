@@ -22,7 +22,8 @@ from models.queries.documents import document_by_id
 from models.queries.run_findings import AnswerCounts, count_answers
 from models.schema.answer_tables import PassageRow
 from models.schema.database import read_transaction
-from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow
+from models.schema.job_conditions import IS_FAILED
+from models.schema.tables import DocumentRow, JobRow, RecipeRow, RunJobRow, RunRow
 
 
 class _Frozen(BaseModel):

@@ -18,7 +18,8 @@ from models.jobs import JobStatus
 from models.outcomes import Reason
 from models.schema.answer_tables import EntityRow, SummaryRow, SummarySentenceRow
 from models.schema.correction_tables import CorrectionRow
-from models.schema.tables import IS_FAILED, DocumentRow, JobRow, RunJobRow, TextRow
+from models.schema.job_conditions import IS_FAILED
+from models.schema.tables import DocumentRow, JobRow, RunJobRow, TextRow
 
 
 class _Frozen(BaseModel):

@@ -44,7 +44,10 @@ class OwedDocument(NamedTuple):
 def last_nightly_run(engine: Engine, plan: str) -> NightlyRun | None:
     """The newest night of the plan, ended or not; none where there was none."""
     statement = (
-        select(NightlyRunRow.__table__).where(NightlyRunRow.plan == plan).order_by(NightlyRunRow.run_id.desc()).limit(1)
+        select(NightlyRunRow.__table__)
+        .where(NightlyRunRow.plan == plan)
+        .order_by(NightlyRunRow.run_id.desc())
+        .limit(1)
     )
     with read_transaction(engine) as connection:
         row = connection.execute(statement).mappings().one_or_none()

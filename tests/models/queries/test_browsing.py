@@ -82,7 +82,9 @@ def test_failures_are_counted_by_task_and_reason(store: Store, browsing: Browser
     assert [one.reason for one in browsing.failures(run_id)] == [Reason.TOO_LONG]
 
 
-def test_passages_are_the_best_of_each_note_under_the_newest_answer(store: Store, browsing: BrowserQueries) -> None:
+def test_passages_are_the_best_of_each_note_under_the_newest_answer(
+    store: Store, browsing: BrowserQueries
+) -> None:
     fill(store)
     assert browsing.searches() == [QUERY]
     lines, has_more = browsing.passages(SEARCH.parameters_sha256, limit=1)

@@ -96,7 +96,7 @@ def _ward_answers() -> tuple[EntitiesAnswer, SearchAnswer, SummaryAnswer]:
     )
 
 
-@pytest.mark.parametrize("view", views.NAMES)
+@pytest.mark.parametrize("view", views.VIEW_NAMES)
 def test_every_column_of_a_view_is_documented_and_no_other(engine: Engine, view: str) -> None:
     columns = {column["name"] for column in inspect(engine).get_columns(view)}
     assert columns == _documented(view)
