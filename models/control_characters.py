@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def pictures(kept: str) -> dict[int, str]:
+def control_pictures(kept: str) -> dict[int, str]:
     """For str.translate; the characters in `kept` stay what they are."""
     table = {code: chr(0x2400 + code) for code in range(0x20) if chr(code) not in kept}
     table[0x7F] = "␡"

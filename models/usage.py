@@ -125,8 +125,8 @@ USAGE_FIELDS = tuple(field.name for field in fields(Usage))
 class RunUsage:
     """What workers have spent on a run so far."""
 
-    spent: Usage
-    until: datetime | None
+    usage: Usage
+    updated_at: datetime | None
     """When one of them last said so; none: nobody has worked on it yet."""
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from models.control_characters import pictures
+from models.control_characters import control_pictures
 
 FOLDER = Path(__file__).parent
 STATIC = FOLDER / "static"
@@ -87,4 +87,4 @@ def words(name: str) -> str:
 _LONE_CARRIAGE_RETURN = re.compile(r"\r(?!\n)")
 
 
-_PICTURES = pictures("\t\n\r")
+_PICTURES = control_pictures("\t\n\r")

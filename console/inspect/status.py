@@ -36,7 +36,7 @@ def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, a
             if not is_explaining:
                 return 0
         progress = opened.queries.run_progress(run_id)
-        spent = opened.queries.charged(run_id) if is_explaining else None
+        spent = opened.queries.run_usage(run_id) if is_explaining else None
         if as_json:
             costs = {} if spent is None else {"spent": explained_object(spent)}
             print(json.dumps(as_object(progress) | costs))

@@ -25,7 +25,7 @@ def rekey() -> int:
         finally:
             speaking.close()
         written = overwrite(opened.engine, is_rewriting=False)
-    new = count_of(done.wrapped_anew, "data key")
+    new = count_of(done.rewrapped_keys, "data key")
     stdout().print(
         f"{count_of(done.rows, 'row')} encrypted under data key {done.key};"
         f" {new} under the new master key. The database: {written.words}.",

@@ -10,7 +10,7 @@ from console.processes.worker_ping import workers_alive
 from console.terminal.opened_database import is_embedded, shown
 from console.terminal.terminal import human_bytes, typed
 from models.migrations import schema_version
-from models.security.open_database import opened_database
+from models.security.open_database import open_database
 from models.settings import Settings
 from worker.weights.model_files import EMBEDDED, is_prepared, prepared_folder, weights_sha256
 
@@ -18,7 +18,7 @@ from worker.weights.model_files import EMBEDDED, is_prepared, prepared_folder, w
 def check_database(settings: Settings) -> Check:
     if is_embedded(settings) and not (settings.home_folder / "notemill.db").exists():
         return Check("database", True, "SQLite in the home folder; the first run makes it")
-    engine = opened_database(settings)
+    engine = open_database(settings)
     try:
         state = schema_version.state(engine)
         is_upgraded_by_itself = state == "empty" or (state == "behind" and is_embedded(settings))

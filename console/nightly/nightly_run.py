@@ -147,7 +147,7 @@ class _Night:
             enqueue=False,
             on_progress=lambda done: self.voice.show(0, 0, f"{count_of(done.documents, 'note')} registered"),
         )
-        self.database.store.begin_night(
+        self.database.store.begin_nightly_run(
             self.plan.name,
             submitted.run_id,
             watermark=self.intake.watermark,
@@ -188,7 +188,7 @@ class _Night:
         )
 
     def _conclude(self, report: NightReport, *, as_json: bool) -> int:
-        self.database.store.end_night(report.run, report.model_dump(mode="json"))
+        self.database.store.end_nightly_run(report.run, report.model_dump(mode="json"))
         before = self.last.report if self.last else None
         reports = self.plan.reports
         folder = self.settings.home_folder / "nights" if reports is None else self.plan.folder / reports

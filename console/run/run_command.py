@@ -102,10 +102,10 @@ class _Running:
     def charged(self, progress: RunProgress) -> RunUsage:
         """What was spent, after the workers had the time to say so."""
         until = time.monotonic() + self.settings.lease_seconds / _BEATS_A_LEASE + 1
-        charged = self.database.queries.charged(progress.run_id)
+        charged = self.database.queries.run_usage(progress.run_id)
         while self.work_began is not None and time.monotonic() < until and not _is_told(charged, progress):
             time.sleep(_SECONDS_BETWEEN_LOOKS)
-            charged = self.database.queries.charged(progress.run_id)
+            charged = self.database.queries.run_usage(progress.run_id)
         return charged
 
     def stop_early(self) -> None:
@@ -131,7 +131,7 @@ class _Running:
 def _is_told(charged: RunUsage, progress: RunProgress) -> bool:
     """Some worker has said what it spent since the last job ended; another may still be silent."""
     ended = progress.last_finished_at
-    return ended is None or (charged.until is not None and charged.until >= ended)
+    return ended is None or (charged.updated_at is not None and charged.updated_at >= ended)
 
 
 def _registered_words(submitted: Submitted) -> str:

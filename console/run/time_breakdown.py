@@ -22,8 +22,8 @@ _NOTHING_YET = "No worker has said yet what it spent on this run; it does a few 
 
 def explained(charged: RunUsage, *, is_done: bool, notes_an_hour: float | None) -> RenderableType:
     """Tables and words, within 80 columns. `is_done`: nothing of the run is owed any more."""
-    spent = charged.spent
-    if charged.until is None:
+    spent = charged.usage
+    if charged.updated_at is None:
         return Text(_NOTHING_OWED if is_done else _NOTHING_YET)
     pace = [Text(f"{notes_an_hour:,.0f} notes an hour")] if notes_an_hour else []
     advices = [Text(words, style="yellow") for words in advice(spent)]
@@ -34,7 +34,7 @@ def explained(charged: RunUsage, *, is_done: bool, notes_an_hour: float | None) 
 
 def explained_object(charged: RunUsage) -> dict[str, object]:
     """The figures of the table by name, seconds to the millisecond."""
-    spent = charged.spent
+    spent = charged.usage
     derived = {
         "engine_seconds": spent.engine_seconds,
         "idle_share": spent.idle_share,
@@ -43,7 +43,7 @@ def explained_object(charged: RunUsage) -> dict[str, object]:
         "rows_a_step": spent.rows_a_step,
     }
     figures = {name: round(number, 4) for name, number in {**asdict(spent), **derived}.items()}
-    until: datetime | None = charged.until
+    until: datetime | None = charged.updated_at
     return {**figures, "spent_at": None if until is None else until.isoformat()}
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from console.terminal.terminal import typed
-from models.core_dumps import disable_core_dumps
+from models.host import disable_core_dumps
 from models.errors import NotemillError, UsageError
 
 PROBLEM = 1

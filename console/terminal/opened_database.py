@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from console.terminal.terminal import stdout
 from models.migrations import database_roles, schema_version
 from models.queries.queries import Queries
-from models.security.open_database import opened_database
+from models.security.open_database import open_database
 from models.settings import Settings, load_settings
 from models.store.store import Store
 
@@ -33,7 +33,7 @@ def database(settings: Settings) -> Iterator[Database]:
 
     Raises SchemaError, saying what to type, where tables of somebody's server are older or newer.
     """
-    engine = opened_database(settings)
+    engine = open_database(settings)
     try:
         found = schema_version.state(engine)
         if found == "empty" or (found == "behind" and is_embedded(settings)):
@@ -52,7 +52,7 @@ def is_embedded(settings: Settings) -> bool:
 
 def upgrade() -> int:
     """`notemill db upgrade`."""
-    engine = opened_database(load_settings())
+    engine = open_database(load_settings())
     before = schema_version.state(engine)
     schema_version.upgrade(engine)
     database_roles.grant_anew(engine)
@@ -63,7 +63,7 @@ def upgrade() -> int:
 
 def check() -> int:
     """`notemill db check`. Raises SchemaError where something is to be done."""
-    engine = opened_database(load_settings())
+    engine = open_database(load_settings())
     schema_version.check(engine)
     stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
     return 0
@@ -71,7 +71,7 @@ def check() -> int:
 
 def make_roles() -> int:
     """`notemill db roles`. Raises UsageError on SQLite."""
-    engine = opened_database(load_settings())
+    engine = open_database(load_settings())
     schema_version.check(engine)
     for role in database_roles.create(engine):
         stdout().print(role, soft_wrap=True)

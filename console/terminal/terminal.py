@@ -14,7 +14,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from models.control_characters import pictures
+from models.control_characters import control_pictures
 
 _WIDTH_WITHOUT_TERMINAL = 120
 
@@ -113,4 +113,4 @@ def _shortest(path: Path) -> str:
     return shlex.quote(str(absolute))
 
 
-_PICTURES = pictures("\t\n")
+_PICTURES = control_pictures("\t\n")

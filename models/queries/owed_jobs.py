@@ -15,7 +15,7 @@ from models.schema.database import read_transaction
 from models.schema.database_clock import epoch_now
 from models.schema.job_conditions import IS_RUNNING, IS_URGENT, OWED_OR_RUNNING
 from models.schema.tables import DocumentRow, JobRow
-from models.store.claims import has_suspicion, is_owed, is_served_by
+from models.store.claims import is_owed, is_served_by, quarantine_conditions
 from models.store.registration import JobKey, stored_jobs
 
 _ENDED = (JobStatus.FINISHED, JobStatus.FAILED)
@@ -33,14 +33,14 @@ class OwedQueries:
         older_than_seconds: float,
         limit: int,
         is_urgent: bool = False,
-        is_suspect: bool | None = None,
+        is_quarantined: bool | None = None,
     ) -> list[int]:
         """One document for each text with a job that is pending or whose lease has ended, unless a message
         for that text was sent in the last `older_than_seconds`. With a serving, only what it can answer;
-        with `is_urgent`, only what a person waits for; with `is_suspect`, only what came to no end before,
+        with `is_urgent`, only what a person waits for; with `is_quarantined`, only what came to no end before,
         or nothing of that."""
         statement = owed_statement(
-            serving_id, older_than_seconds, limit, is_urgent=is_urgent, is_suspect=is_suspect
+            serving_id, older_than_seconds, limit, is_urgent=is_urgent, is_quarantined=is_quarantined
         )
         with read_transaction(self._engine) as connection:
             return list(connection.scalars(statement))
@@ -58,7 +58,7 @@ def owed_statement(
     limit: int,
     *,
     is_urgent: bool = False,
-    is_suspect: bool | None = None,
+    is_quarantined: bool | None = None,
 ) -> Select[int]:
     """See Queries.owed_documents. Walks the index of owed jobs in its order and stops at the limit."""
     is_served = () if serving_id is None else (is_served_by(serving_id),)
@@ -68,7 +68,7 @@ def owed_statement(
         select(func.min(DocumentRow.id))
         .select_from(JobRow)
         .join(DocumentRow, DocumentRow.text_sha256 == JobRow.text_sha256)
-        .where(is_owed(), *is_served, *is_chosen, *has_suspicion(is_suspect))
+        .where(is_owed(), *is_served, *is_chosen, *quarantine_conditions(is_quarantined))
         .group_by(JobRow.text_sha256)
         .having(last_sent < epoch_now() - older_than_seconds)
         .order_by(JobRow.text_sha256)

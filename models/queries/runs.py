@@ -45,7 +45,7 @@ class RunQueries:
         with read_transaction(self._engine) as connection:
             return _progress(connection, select(RunRow.id).order_by(RunRow.id.desc()).limit(limit))
 
-    def charged(self, run_id: int) -> RunUsage:
+    def run_usage(self, run_id: int) -> RunUsage:
         """What workers have spent on one run. Raises UsageError where there is no such run."""
         columns = RunRow.__table__.c
         statement = select(columns.spent_at, *(columns[name] for name in USAGE_FIELDS)).where(

@@ -10,8 +10,8 @@ IS_RUNNING = text("jobs.status = 'running'")
 IS_URGENT = text("jobs.is_urgent")
 URGENT_AND_OWED_OR_RUNNING = text("jobs.is_urgent AND jobs.status IN ('pending', 'running')")
 IS_FAILED = text("jobs.status = 'failed'")
-IS_SUSPECT = text("jobs.attempts > jobs.attempts_forgiven")
+IS_QUARANTINED = text("jobs.attempts > jobs.attempts_forgiven")
 """An earlier claim did not end: its worker died, or an unexpected exception ended it."""
-SUSPECT_AND_OWED_OR_RUNNING = text(
+QUARANTINED_AND_OWED_OR_RUNNING = text(
     "jobs.attempts > jobs.attempts_forgiven AND jobs.status IN ('pending', 'running')"
 )

@@ -32,7 +32,7 @@ from models.schema.job_conditions import (
     IS_FAILED,
     IS_RUNNING,
     OWED_OR_RUNNING,
-    SUSPECT_AND_OWED_OR_RUNNING,
+    QUARANTINED_AND_OWED_OR_RUNNING,
     URGENT_AND_OWED_OR_RUNNING,
 )
 from models.schema.usage_columns import UsageColumns
@@ -171,8 +171,8 @@ class JobRow(Base):
         Index(
             "ix_jobs_suspect",
             "text_sha256",
-            sqlite_where=SUSPECT_AND_OWED_OR_RUNNING,
-            postgresql_where=SUSPECT_AND_OWED_OR_RUNNING,
+            sqlite_where=QUARANTINED_AND_OWED_OR_RUNNING,
+            postgresql_where=QUARANTINED_AND_OWED_OR_RUNNING,
         ),
         Index("ix_jobs_running", "worker", sqlite_where=IS_RUNNING, postgresql_where=IS_RUNNING),
         Index("ix_jobs_failed", "reason", sqlite_where=IS_FAILED, postgresql_where=IS_FAILED),

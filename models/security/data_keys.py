@@ -69,7 +69,7 @@ class Keyring:
         connection.execute(insert(DataKeyRow).values(**row))
         return number
 
-    def wrap_anew(self, connection: Connection) -> int:
+    def rewrap(self, connection: Connection) -> int:
         """Data keys that an older master key wraps are wrapped under the first; returns how many."""
         first, count = self._masters[0], 0
         stored = connection.execute(select(DataKeyRow.number, DataKeyRow.master)).all()

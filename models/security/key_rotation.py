@@ -29,7 +29,7 @@ class KeyRotation:
     """The number of the data key under which everything is now."""
     rows: int
     """Sealed anew by this call; an earlier one that was stopped may have done others."""
-    wrapped_anew: int
+    rewrapped_keys: int
 
 
 def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = lambda _: None) -> KeyRotation:
@@ -42,7 +42,7 @@ def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = l
     if keyring is None:
         raise UsageError("no key: set NOTEMILL_ENCRYPTION_KEY_FILE; one is made by: openssl rand -base64 32")
     with write_transaction(engine) as connection:
-        wrapped = keyring.wrap_anew(connection)
+        wrapped = keyring.rewrap(connection)
         in_use = select(DataKeyRow.number).where(DataKeyRow.retired_at.is_(None))
         numbers = list(connection.scalars(in_use))
         number = max(numbers) if len(numbers) > 1 else keyring.add(connection)

@@ -10,7 +10,7 @@ from models.security.master_keys import master_keys
 from models.settings import Settings
 
 
-def opened_database(settings: Settings) -> Engine:
+def open_database(settings: Settings) -> Engine:
     """See models.schema.database.connect. Raises MasterKeyError too; whether a key fits, `schema.check` says."""
     masters = master_keys(settings)
     engine = connect(settings.effective_database_url)

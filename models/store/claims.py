@@ -34,7 +34,7 @@ from models.outcomes import Reason
 from models.schema.bulk_statements import insert_rows, is_among
 from models.schema.database import write_transaction
 from models.schema.database_clock import epoch_now, utc_now
-from models.schema.job_conditions import IS_SUSPECT, OWED_OR_RUNNING
+from models.schema.job_conditions import IS_QUARANTINED, OWED_OR_RUNNING
 from models.schema.tables import AttemptRow, DocumentRow, JobRow, RecipeRow, ServingBaseRow, TextRow
 from models.store.cancellation import cancel_unwanted, is_wanted
 from models.store.leases import NOT_RUNNING, end_attempts, failed_columns, set_pending
@@ -53,20 +53,20 @@ class ClaimWrites:
         serving_id: str,
         lease_seconds: float,
         max_kills: int,
-        is_suspect: bool | None = None,
+        is_quarantined: bool | None = None,
     ) -> list[Work | None]:
         """For each document the jobs owed on its text that the announced serving can answer. None where there
         are no such jobs, or an earlier one of these documents has the same text.
 
         The jobs are this worker's until the lease ends without `renew`. A job that `max_kills` workers died
         on fails (`killed_worker`); a job whose every run was cancelled is cancelled.
-        `is_suspect`: only jobs with an earlier claim that did not end, or only jobs without one. `worker`
+        `is_quarantined`: only jobs with an earlier claim that did not end, or only jobs without one. `worker`
         names one process for its lifetime, not a machine.
         """
         with write_transaction(self._engine) as connection:
             shas = _text_of_documents(connection, document_ids)
             of_texts = {"shas": list(shas), "serving_id": serving_id}
-            owed = connection.execute(owed_jobs(is_suspect), of_texts).all()
+            owed = connection.execute(owed_jobs(is_quarantined), of_texts).all()
             expired = [row.id for row in owed if row.status == JobStatus.RUNNING]
             end_attempts(connection, expired, AttemptEnd.LEASE_EXPIRED)
             unwanted = _cancelled(connection, [row.id for row in owed if not row.is_wanted])
@@ -86,11 +86,11 @@ def is_owed() -> ColumnElement[bool]:
     return and_(OWED_OR_RUNNING, or_(is_ready, and_(JobRow.status == JobStatus.RUNNING.value, is_over)))
 
 
-def has_suspicion(is_suspect: bool | None) -> tuple[ColumnElement[bool] | TextClause, ...]:
+def quarantine_conditions(is_quarantined: bool | None) -> tuple[ColumnElement[bool] | TextClause, ...]:
     """Conditions on a row of jobs; none where it does not matter."""
-    if is_suspect is None:
+    if is_quarantined is None:
         return ()
-    return (IS_SUSPECT,) if is_suspect else (JobRow.attempts == JobRow.attempts_forgiven,)
+    return (IS_QUARANTINED,) if is_quarantined else (JobRow.attempts == JobRow.attempts_forgiven,)
 
 
 def is_served_by(serving_id: str | BindParameter[str]) -> ColumnElement[bool]:
@@ -126,12 +126,14 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
 
 
 @cache
-def owed_jobs(is_suspect: bool | None = None) -> Select[*tuple[Any, ...]]:
+def owed_jobs(is_quarantined: bool | None = None) -> Select[*tuple[Any, ...]]:
     """What `claim` looks at: the jobs owed on texts of these `shas` that the serving can answer, locked."""
     is_served = is_served_by(bindparam("serving_id", type_=String()))
     return (
         select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
-        .where(is_among(JobRow.text_sha256, "shas"), is_owed(), is_served, *has_suspicion(is_suspect))
+        .where(
+            is_among(JobRow.text_sha256, "shas"), is_owed(), is_served, *quarantine_conditions(is_quarantined)
+        )
         .order_by(JobRow.id)
         # PostgreSQL: what another worker is claiming at this moment is not ours. KEY SHARE leaves room
         # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.

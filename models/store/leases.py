@@ -31,7 +31,7 @@ class LeaseWrites:
         with write_transaction(self._engine) as connection:
             return connection.execute(renewal(worker, lease_seconds)).rowcount
 
-    def give_back(self, worker: str) -> int:
+    def release_claims(self, worker: str) -> int:
         """At an orderly shutdown: the worker's running jobs are pending again, and their attempts do not
         count. Returns the number of jobs."""
         running = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update()
@@ -42,7 +42,7 @@ class LeaseWrites:
             set_pending(connection, JobRow.id.in_(ids), values)
         return len(ids)
 
-    def release(
+    def requeue(
         self,
         jobs: Sequence[Job],
         *,
@@ -67,7 +67,7 @@ class LeaseWrites:
             end_attempts(connection, pending, AttemptEnd.RELEASED)
         return len(pending)
 
-    def abandon(self, worker: str) -> int:
+    def expire_leases(self, worker: str) -> int:
         """The worker is known to be dead: the leases of its jobs end now. Returns the number of jobs."""
         ended = update(JobRow).where(_is_running(worker)).values(lease_until_epoch=epoch_now() - 1)
         with write_transaction(self._engine) as connection:

@@ -24,7 +24,7 @@ class NightlyWrites:
 
     _engine: Engine
 
-    def begin_night(
+    def begin_nightly_run(
         self,
         plan: str,
         run_id: int,
@@ -44,7 +44,7 @@ class NightlyWrites:
                 connection.execute(forgotten, [{"old": path} for path in files])
                 connection.execute(insert(NightlyFileRow), rows)
 
-    def end_night(self, run_id: int, report: Mapping[str, Any]) -> None:
+    def end_nightly_run(self, run_id: int, report: Mapping[str, Any]) -> None:
         """The nightly run is over; the next one compares itself with `report`, a JSON object."""
         ended = update(NightlyRunRow).where(NightlyRunRow.run_id == run_id)
         with write_transaction(self._engine) as connection:

@@ -24,13 +24,13 @@ class UsageWrites:
 
     _engine: Engine
 
-    def charge(self, spent: Usage, job_ids: Sequence[int]) -> None:
+    def add_usage(self, usage: Usage, job_ids: Sequence[int]) -> None:
         """Adds the usage of these jobs to the runs that wait for them, in proportion to their jobs."""
         with write_transaction(self._engine) as connection:
             jobs = Counter(connection.scalars(PAYING_RUNS, {"job_ids": list(job_ids)}))
             # One order for all: workers that lock the same runs wait, and never for each other.
             runs = sorted(jobs)
-            parts = spent.divided([jobs[run_id] for run_id in runs]) if runs else []
+            parts = usage.divided([jobs[run_id] for run_id in runs]) if runs else []
             for run_id, part in zip(runs, parts, strict=True):
                 added = {name: RunRow.__table__.c[name] + amount for name, amount in asdict(part).items()}
                 connection.execute(

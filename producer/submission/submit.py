@@ -16,7 +16,7 @@ from models.jobs import Serving
 from models.labels import Label, load_labels
 from models.migrations import schema_version
 from models.queries.queries import Queries
-from models.security.open_database import opened_database
+from models.security.open_database import open_database
 from models.settings import Settings, load_settings
 from models.store.store import Store
 from models.tracing import SpanRecorder, Traces
@@ -176,7 +176,7 @@ def _traced(settings: Settings) -> Iterator[tuple[Traces, SpanRecorder]]:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[tuple[Store, Queries]]:
-    engine = opened_database(settings)
+    engine = open_database(settings)
     try:
         schema_version.check(engine)
         yield Store(engine, actor=settings.actor), Queries(engine)

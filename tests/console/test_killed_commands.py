@@ -27,7 +27,7 @@ from models.queries.queries import Queries
 from models.schema.database import connect, read_transaction, write_transaction
 from models.security import key_rotation
 from models.security.audit_trail import verify
-from models.security.open_database import opened_database
+from models.security.open_database import open_database
 from models.settings import load_settings
 from models.store.store import Store
 from notemill import app
@@ -123,13 +123,13 @@ def test_a_rekey_that_is_killed_at_any_moment_goes_on_and_every_text_is_whole(
 ) -> None:
     monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
     monkeypatch.setattr(key_rotation, "_ROWS_A_BATCH", 5)
-    engine = opened_database(load_settings())
+    engine = open_database(load_settings())
     schema_version.check(engine)
     answer(engine, 12, "sealed")
     before = results(engine)
     assert killed_until_it_ends("db", "rekey") >= 3
     engine.dispose()
-    again = opened_database(load_settings())
+    again = open_database(load_settings())
     schema_version.check(again)
     assert results(again) == before
     with read_transaction(again) as connection:

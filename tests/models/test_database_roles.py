@@ -44,8 +44,8 @@ def a_night(acting: dict[str, Engine]) -> None:
     work = claimed(worker, 1)
     assert worker.renew("worker", 60) == 3
     assert all(record(worker, job, finished(job, work.text)) for job in work.jobs)
-    worker.charge(Usage(steps=1), [job.id for job in work.jobs])
-    worker.release(claimed(worker, 2).jobs, detail="ValueError", max_attempts=1)
+    worker.add_usage(Usage(steps=1), [job.id for job in work.jobs])
+    worker.requeue(claimed(worker, 2).jobs, detail="ValueError", max_attempts=1)
     assert producer.retry(run_id=run_id, reason=None) == (2,)
     assert producer.cancel(run_id) == 3
     assert Queries(acting[PRODUCER]).run_progress(run_id).finished == 3

@@ -33,7 +33,7 @@ from models.schema.field_encryption import (
 )
 from models.security.data_keys import Keyring, install_keyring, keyring_of
 from models.security.key_rotation import rekey
-from models.security.open_database import opened_database
+from models.security.open_database import open_database
 from models.settings import Settings, load_settings
 from models.store.store import Store
 
@@ -131,7 +131,7 @@ def test_after_rekey_the_old_master_key_opens_nothing(encrypted_engine: Engine) 
     install_keyring(encrypted_engine, (new, MASTER))
     schema_version.check(encrypted_engine)
     done = rekey(encrypted_engine)
-    assert (done.key, done.wrapped_anew) == (2, 1)
+    assert (done.key, done.rewrapped_keys) == (2, 1)
     install_keyring(encrypted_engine, (new,))
     assert results(encrypted_engine) == before
     install_keyring(encrypted_engine, (MASTER,))
@@ -154,7 +154,7 @@ def test_a_rekey_that_is_killed_goes_on_and_loses_nothing(notemill: Notemill) ->
     os.environ["NOTEMILL_ENCRYPTION_KEY"] = base64.b64encode(MASTER).decode()
     try:
         assert notemill("db", "upgrade") == 0
-        engine = opened_database(load_settings())
+        engine = open_database(load_settings())
         schema_version.check(engine)
         store = Store(engine)
         texts = [f"canary {number} {'word ' * 200}" for number in range(1_500)]
@@ -186,7 +186,7 @@ def under(engine: Engine, number: int) -> int:
 def test_notemill_sql_opens_what_it_shows(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(MASTER).decode())
     assert notemill("db", "upgrade") == 0
-    engine = opened_database(load_settings())
+    engine = open_database(load_settings())
     schema_version.check(engine)
     answered(engine)
     assert notemill("sql", "SELECT label, text FROM v_entities") == 0

@@ -41,7 +41,7 @@ CRASHED = Failed(reason=Reason.CRASHED, detail="ValueError", duration_seconds=0.
 
 
 def surprised(store: Store, jobs: Sequence[Job], wait_seconds: float = 0) -> int:
-    return store.release(jobs, detail="ValueError", wait_seconds=wait_seconds, max_attempts=3)
+    return store.requeue(jobs, detail="ValueError", wait_seconds=wait_seconds, max_attempts=3)
 
 
 def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[str]:
@@ -63,7 +63,7 @@ def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[st
     )
     ended = [(job, finished(job, work.text)) for work in taken if work for job in work.jobs]
     assert store.record(ended) == [True] * 3 * len(notes)
-    store.charge(Usage(prefill_seconds=1.0), [job.id for job, _ in ended])
+    store.add_usage(Usage(prefill_seconds=1.0), [job.id for job, _ in ended])
     event.remove(engine, "before_cursor_execute", see)
     return sent
 
@@ -233,7 +233,7 @@ def test_jobs_given_back_are_owed_and_the_attempt_does_not_count(store: Store) -
     submit(store, documents(NOTE))
     for _ in range(5):
         claimed(store, 1, "stopping")
-        assert store.give_back("stopping") == 1
+        assert store.release_claims("stopping") == 1
     job = claimed(store, 1).jobs[0]
     assert job.attempt == 6
     assert record(store, job, finished(job, NOTE))
@@ -265,7 +265,7 @@ def test_a_cancelled_job_that_was_waiting_is_owed_at_once_when_asked_for_again(s
 def test_an_abandoned_workers_jobs_are_owed_at_once(store: Store) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     claimed(store, 1, "dead")
-    assert store.abandon("dead") == 3
+    assert store.expire_leases("dead") == 3
     assert len(claimed(store, 1, "alive").jobs) == 3
 
 
@@ -283,7 +283,7 @@ def test_a_worker_that_was_silent_and_answers_late_was_no_death(store: Store) ->
         late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
         assert claimed(store, 1, "another", lease_seconds=-1, max_kills=3)
         assert not record(store, late, CRASHED)
-        store.give_back("another")
+        store.release_claims("another")
     for _ in range(2):
         claimed(store, 1, "dead", lease_seconds=-1)
     assert claimed(store, 1, "last", lease_seconds=-1)
@@ -296,9 +296,9 @@ def test_a_worker_that_was_silent_and_answers_late_had_no_surprise(store: Store,
         late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
         assert claimed(store, 1, "another")
         assert not record(store, late, CRASHED)
-        store.give_back("another")
+        store.release_claims("another")
     jobs = claimed(store, 1).jobs
-    assert store.release(jobs, detail="ValueError", max_attempts=2) == len(jobs)
+    assert store.requeue(jobs, detail="ValueError", max_attempts=2) == len(jobs)
 
 
 def test_a_job_knows_its_earlier_surprises_and_deaths_are_none(store: Store) -> None:
@@ -306,7 +306,7 @@ def test_a_job_knows_its_earlier_surprises_and_deaths_are_none(store: Store) -> 
     assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 0
     surprised(store, claimed(store, 1).jobs)
     claimed(store, 1, "stops")
-    store.give_back("stops")
+    store.release_claims("stops")
     assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 1
     assert claimed(store, 1).jobs[0].unexpected_errors == 1
 
@@ -380,7 +380,7 @@ def test_a_job_given_back_after_its_run_was_cancelled_is_cancelled(store: Store,
     run_id, _ = submit(store, documents(NOTE))
     claimed(store, 1, "stopping")
     assert store.cancel(run_id) == 0
-    store.give_back("stopping")
+    store.release_claims("stopping")
     assert claim(store, 1) is None
     assert queries.run_progress(run_id).cancelled == 1
 
@@ -458,7 +458,7 @@ def test_every_claim_stays_on_record_with_its_end(store: Store, engine: Engine) 
     submit(store, documents(NOTE))
     claimed(store, 1, "killed", lease_seconds=-1)
     claimed(store, 1, "stopped")
-    store.give_back("stopped")
+    store.release_claims("stopped")
     surprised(store, claimed(store, 1).jobs)
     work_off(store, 1)
     with read_transaction(engine) as connection:

@@ -125,7 +125,7 @@ def test_a_worker_with_events_and_a_key_tells_neither_text_nor_key(workshop: Wor
 
 
 def test_no_process_of_ours_leaves_a_core_dump(tmp_path: Path) -> None:
-    code = "from models.core_dumps import disable_core_dumps as f; f(); import os, resource;"
+    code = "from models.host import disable_core_dumps as f; f(); import os, resource;"
     code += "print(resource.getrlimit(resource.RLIMIT_CORE), flush=True); os.abort()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])
     assert (done.stdout, done.returncode) == (b"(0, 0)\n", -signal.SIGABRT)

@@ -74,7 +74,7 @@ def urgent_poller(queries: Queries, context: WorkerContext) -> Poller:
         older_than_seconds=0,
         limit=1,
         is_urgent=True,
-        is_suspect=False,
+        is_quarantined=False,
     )
     return Poller(
         "urgent",
@@ -99,7 +99,7 @@ def quarantine_poller(queries: Queries, context: WorkerContext) -> Poller:
         serving_id=context.serving.id,
         older_than_seconds=0,
         limit=_QUARANTINED_DOCUMENTS_A_POLL,
-        is_suspect=True,
+        is_quarantined=True,
     )
     return Poller(
         "quarantine",

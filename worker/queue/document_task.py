@@ -1,7 +1,7 @@
-"""One message, one document: claim what is owed on it, work, record each outcome as it comes.
+"""The task of one message: claims the jobs owed on a document, runs the pipeline, records each outcome.
 
-Expected failures come as values. A surprise ends the attempt and is told by its type and place
-alone: the text of an exception may quote the note. Knows no Celery: it is called by `worker.app`.
+Expected failures are values. An unexpected exception ends the attempt; only its type and place are logged,
+because its text may quote the note. Does not import Celery: `worker.app` calls it.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from worker.telemetry.safe_logging import about, where
 log = logging.getLogger(__name__)
 
 _BACKOFF_SECONDS = 5.0
-"""Before the second attempt after a surprise; four times as long before each further one."""
+"""Wait before the second attempt after an unexpected error; four times as long before each further one."""
 _LONGEST_BACKOFF_SECONDS = 600.0
-_SURPRISES_TO_GIVE_UP = 20
-"""In a row, with no job finished between. A CUDA error stays until the process ends, and a worker that
-goes on after one fails the whole archive; one that ends is started again."""
+_UNEXPECTED_ERRORS_TO_EXIT = 20
+"""Unexpected errors in a row, with no finished job between. A CUDA error stays until the process ends: a worker
+that goes on fails the whole archive, one that ends is started again."""
 
 _T = TypeVar("_T")
 
 
 class EngineCrashedError(NotemillError):
-    """The engine refused because of something that may pass: a surprise of its own, whose type is the text,
-    or memory that others have taken."""
+    """The engine failed for a transient reason: an unexpected error, or memory that other processes hold.
+    The message is the type of the error."""
 
     def __init__(self, failed: Failed) -> None:
         super().__init__(failed.detail)
@@ -51,7 +51,7 @@ def process_document(document_id: int, context: WorkerContext, *, is_isolated: b
     claim = context.claim_quarantined if is_isolated else context.group_commit.claim
     with context.in_flight.hold(context.shutdown, is_isolated=is_isolated) as is_held:
         if not is_held or context.shutdown.is_requested:
-            return  # the document stays owed; the next worker's sweep finds it
+            return  # the document stays owed; the sweep of the next worker finds it
         with context.meter.note_in_hand(), about(document=document_id):
             _claim_and_process(document_id, claim, context)
 
@@ -67,7 +67,7 @@ def _claim_and_process(document_id: int, claim: Callable[[int], Work | None], co
             with context.usage_accounting.working_on(work.jobs), context.tracing.document(work, began_ns):
                 _process_work(work, context)
     except StoppedError:
-        log.info("document %d: let go, the worker stops", document_id)
+        log.info("document %d: abandoned, the worker stops", document_id)
 
 
 def _process_work(work: Work, context: WorkerContext) -> None:
@@ -75,24 +75,24 @@ def _process_work(work: Work, context: WorkerContext) -> None:
     open_jobs = {job.id: job for job in work.jobs}
     try:
         for ended in _outcomes(work, context):
-            passing = [outcome for _, outcome in ended if _is_transient(outcome)]
-            _record([one for one in ended if not _is_transient(one[1])], open_jobs, context)
-            if passing:
-                raise EngineCrashedError(passing[0])
+            transient = [outcome for _, outcome in ended if _is_transient(outcome)]
+            _record([job for job in ended if not _is_transient(job[1])], open_jobs, context)
+            if transient:
+                raise EngineCrashedError(transient[0])
     except StoppedError:
         raise
     except TimedOutError:
         seconds = time.monotonic() - started
         timed_out = Failed(reason=Reason.TIMED_OUT, detail=f"limit {limit:g} s", duration_seconds=seconds)
         _record([(job, timed_out) for job in open_jobs.values()], open_jobs, context)
-    except Exception as error:  # noqa: BLE001  a surprise: the attempt ends, the worker goes on
+    except Exception as error:  # noqa: BLE001  unexpected: the attempt ends, the worker goes on
         _end_attempt(work.document_id, tuple(open_jobs.values()), error, context)
     seconds = time.monotonic() - started
-    log.info("document %d: %d jobs claimed, over after %.1f s", work.document_id, len(work.jobs), seconds)
+    log.info("document %d: %d jobs claimed, done after %.1f s", work.document_id, len(work.jobs), seconds)
 
 
 def _outcomes(work: Work, context: WorkerContext) -> Iterator[list[EndedJob]]:
-    """The pipeline's; after a first attempt job by job, so that one that crashes takes no other along."""
+    """Outcomes of the pipeline. After the first attempt the jobs run one by one, so that a crash ends one only."""
     seconds = context.settings.time_limit_seconds
     limited = DeadlineEngine(context.engine, seconds=seconds, shutdown=context.shutdown)
     engine = context.tracing.engine(limited)
@@ -107,13 +107,13 @@ def _outcomes(work: Work, context: WorkerContext) -> Iterator[list[EndedJob]]:
 
 
 def _is_transient(outcome: Outcome) -> TypeGuard[Failed]:
-    """Whether another attempt may succeed where nothing about the note has changed."""
+    """True where another attempt at the same note may succeed."""
     return isinstance(outcome, Failed) and outcome.reason in (Reason.CRASHED, Reason.OUT_OF_MEMORY)
 
 
 def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], context: WorkerContext) -> None:
-    """Takes what is recorded out of the open jobs. Raises the surprise, where the store refuses an answer,
-    after the others are recorded."""
+    """Stores outcomes and removes their jobs from `open_jobs`. Where the store refuses an answer, raises its error
+    after recording the others."""
     if not ended:
         return
     with context.meter.timing("store"), context.tracing.record(ended):
@@ -123,26 +123,26 @@ def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], context: Worke
             continue
         del open_jobs[job.id]
         if not result:
-            log.warning("job %d: the answer of attempt %d came too late", job.id, job.attempt)
+            log.warning("job %d: the answer of attempt %d is too late", job.id, job.attempt)
         else:
             context.outcome_counters.end(job.question.task, outcome)
             if isinstance(outcome, Failed):
                 log.warning("job %d: failed, %s", job.id, outcome.reason)
         context.unexpected_errors.forget()
-    for count_unexpected_error in results:
-        if isinstance(count_unexpected_error, Exception):
-            raise count_unexpected_error
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
 
 
 def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, context: WorkerContext) -> None:
-    """Each job that has no outcome waits for its next attempt, or fails after its last."""
+    """Releases each job without an outcome for its next attempt; after the last attempt the job fails."""
     name = f"engine: {error}" if isinstance(error, EngineCrashedError) else type(error).__name__
     log.error("document %d: %s at %s; %d jobs open", document_id, name, where(error), len(jobs))
     context.outcome_counters.count_unexpected_error()
     unexpected_errors = min(job.unexpected_errors for job in jobs)
     reason = error.reason if isinstance(error, EngineCrashedError) else Reason.CRASHED
     pending = _with_database_retries(
-        lambda: context.store.release(
+        lambda: context.store.requeue(
             jobs,
             reason=reason,
             detail=name,
@@ -153,21 +153,21 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, cont
     )
     if pending < len(jobs):
         log.warning("document %d: %d jobs failed, %s", document_id, len(jobs) - pending, reason)
-    if context.unexpected_errors.count() >= _SURPRISES_TO_GIVE_UP:
-        log.critical("%d surprises and no answer between: the worker gives up", _SURPRISES_TO_GIVE_UP)
+    if context.unexpected_errors.count() >= _UNEXPECTED_ERRORS_TO_EXIT:
+        log.critical("%d unexpected errors in a row: the worker ends", _UNEXPECTED_ERRORS_TO_EXIT)
         context.exit_as_broken()
 
 
 def _with_database_retries(call: Callable[[], _T], context: WorkerContext) -> _T:
-    """What the call returns, as soon as the database answers: minutes of computing may hang on it.
+    """Repeats a call until the database answers, since minutes of computing may depend on it; returns its value.
 
-    Raises StoppedError where the worker has to let go before.
+    Raises StoppedError where the worker has to stop before.
     """
     for wait_seconds in chain((1, 2, 4), repeat(8)):
         try:
             return call()
         except DatabaseUnavailableError:
-            log.warning("the database does not answer; asking again in %d s", wait_seconds)
+            log.warning("the database does not answer; next try in %d s", wait_seconds)
         wait([context.shutdown.now], wait_seconds)
         if context.shutdown.is_immediate:
             break

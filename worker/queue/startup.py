@@ -18,13 +18,13 @@ from celery import Celery, bootsteps
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from models.core_dumps import disable_core_dumps
+from models.host import disable_core_dumps
 from models.errors import NotemillError
 from models.migrations import schema_version
 from models.queries.owed_jobs import Backlog, backlog
 from models.queries.patient_names import patient_names_of
 from models.queries.queries import Queries
-from models.security.open_database import opened_database
+from models.security.open_database import open_database
 from models.settings import Settings
 from models.store.store import Store
 from models.tracing import Traces
@@ -95,7 +95,9 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
             shutdown.request()
         allowed_seconds = context.settings.stop_seconds
         log.info("asked to stop: what is in hand may finish within %g s", allowed_seconds)
-        while not (in_flight.is_empty or shutdown.is_immediate or shutdown.seconds_since_request > allowed_seconds):
+        while not (
+            in_flight.is_empty or shutdown.is_immediate or shutdown.seconds_since_request > allowed_seconds
+        ):
             time.sleep(0.05)
         shutdown.expedite()
         let_go_until = time.monotonic() + _LET_GO_SECONDS
@@ -104,7 +106,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         _end_anyway_after(_GIVE_UP_SECONDS)
         self._stop_metrics()
         self._heartbeat.stop()
-        given_back = context.store.give_back(context.name)
+        given_back = context.store.release_claims(context.name)
         log.info("worker %s stops; %d jobs given back", context.name, given_back)
         if self._watchdog is not None:
             self._watchdog.forget()
@@ -117,7 +119,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         settings: Settings = app.settings
         from worker.recipe import serving  # a start that fails early need not wait for it
 
-        database = opened_database(settings)
+        database = open_database(settings)
         schema_version.check(database)
         store, name, served, meter = Store(database), worker_name(), serving(settings), UsageMeter()
         with meter.timing("load"):
@@ -126,7 +128,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._close_engine = engine.close
         store.announce(served)
         for gone in filter(is_dead, Queries(database).busy_workers()):
-            log.warning("%d jobs of worker %s, which is gone, are free", store.abandon(gone), gone)
+            log.warning("%d jobs of worker %s, which is gone, are free", store.expire_leases(gone), gone)
         warn_about_eviction(app)
         shutdown, usage_accounting = ShutdownRequest(), UsageAccounting(meter, store)
         self._context = app.context = WorkerContext(

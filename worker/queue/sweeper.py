@@ -50,7 +50,7 @@ def _send_owed(
         older_than_seconds=_LEAVE_ALONE_SECONDS,
         limit=_DOCUMENTS_A_SWEEP,
         is_urgent=is_urgent,
-        is_suspect=False,  # those are for the quarantine poller (worker.queue.dedicated_pollers)
+        is_quarantined=False,  # those are for the quarantine poller (worker.queue.dedicated_pollers)
     )
     if owed:
         # Marked before sent: a sweep that dies between leaves them to the next one.

@@ -136,6 +136,8 @@ class WorkerContext:
         )
         object.__setattr__(self, "config", task_config(self.settings))
         object.__setattr__(
-            self, "ledger", GroupCommit(claim=partial(claim, is_suspect=False), record=self.store.record)
+            self,
+            "group_commit",
+            GroupCommit(claim=partial(claim, is_quarantined=False), record=self.store.record),
         )
-        object.__setattr__(self, "claim_suspect", lambda id_: claim([id_], is_suspect=True)[0])
+        object.__setattr__(self, "claim_quarantined", lambda id_: claim([id_], is_quarantined=True)[0])

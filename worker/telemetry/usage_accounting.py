@@ -59,7 +59,7 @@ class UsageAccounting:
             )
             return
         try:
-            self._store.charge(since, sorted(set(jobs)))
+            self._store.add_usage(since, sorted(set(jobs)))
         except BaseException:
             with self._lock:
                 self._worked_on.extend(jobs)

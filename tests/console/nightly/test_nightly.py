@@ -90,7 +90,7 @@ def taken_in(opened: Database, path: Path) -> list[str]:
     intake = Intake.of(opened, plan, load_settings(), last_nightly_run(opened.engine, plan.name))
     documents = [one for one in intake.records() if isinstance(one, Document)]
     run_id, _ = making.submit(opened.store, documents)
-    opened.store.begin_night(plan.name, run_id, watermark=intake.watermark, files=intake.file_states)
+    opened.store.begin_nightly_run(plan.name, run_id, watermark=intake.watermark, files=intake.file_states)
     return [one.external_id for one in documents]
 
 

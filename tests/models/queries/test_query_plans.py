@@ -25,7 +25,7 @@ STATEMENTS = {
         ["ix_jobs_owed", "ix_run_jobs_job_id_run_id"],
     ),
     "owed": (owed_statement(a_serving().id, 5.0, 100), ["ix_jobs_owed", "ix_documents_text_sha256"]),
-    "suspects": (owed_statement(a_serving().id, 0.0, 20, is_suspect=True), ["ix_jobs_suspect"]),
+    "suspects": (owed_statement(a_serving().id, 0.0, 20, is_quarantined=True), ["ix_jobs_suspect"]),
     "charge": (PAYING_RUNS.params(job_ids=[1, 2]), ["ix_run_jobs_job_id_run_id"]),
     "renew": (renewal("worker", 30.0), ["ix_jobs_running"]),
     "results of a run": (results.of_run(1), []),

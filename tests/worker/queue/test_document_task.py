@@ -153,7 +153,7 @@ def test_after_a_first_attempt_each_job_runs_alone(context: WorkerContext, engin
         [document_id], worker="w", serving_id=context.serving.id, lease_seconds=9, max_kills=3
     )
     assert work is not None
-    store.release(work.jobs, detail="", max_attempts=settings.max_attempts)
+    store.requeue(work.jobs, detail="", max_attempts=settings.max_attempts)
     end_the_wait(engine)
     process_document(document_id, context)
     assert jobs(engine) == [("pending",)] * 2
@@ -183,7 +183,7 @@ def test_a_hurried_worker_lets_go_and_gives_back(context: WorkerContext, engine:
     context.shutdown.expedite()
     thread.join(10)
     assert context.in_flight.is_empty
-    assert context.store.give_back(context.name) == 2
+    assert context.store.release_claims(context.name) == 2
 
 
 def test_an_answer_that_comes_after_another_claim_is_not_written(
@@ -193,7 +193,7 @@ def test_an_answer_that_comes_after_another_claim_is_not_written(
 
     class Overtaken(StandIn):
         def answer(self, requests, *, is_urgent=False):  # type: ignore[no-untyped-def]
-            context.store.abandon(context.name)
+            context.store.expire_leases(context.name)
             other = replace(context, name="host:3:4", in_flight=InFlightDocuments())
             process_document(document_id, other, is_isolated=True)
             return super().answer(requests, is_urgent=is_urgent)

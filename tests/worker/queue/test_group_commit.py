@@ -106,7 +106,7 @@ def test_threads_claim_and_record_each_its_own(store: Store) -> None:
 def test_a_late_and_an_untrue_answer_take_no_other_along(store: Store) -> None:
     _, registered = submit(store, documents(*texts(4)))
     jobs = [claimed(store, id_).jobs[0] for id_ in registered.owed_document_ids]
-    store.release(jobs[:1], detail="", max_attempts=3)
+    store.requeue(jobs[:1], detail="", max_attempts=3)
     claimed(store, registered.owed_document_ids[0])
     ended: list[EndedJob] = [(job, finished(job, text)) for job, text in zip(jobs, texts(4), strict=True)]
     ended[1], ended[2] = (jobs[1], finished(jobs[1], "Untrue")), (jobs[2], Failed(reason=Reason.TOO_LONG))

@@ -171,16 +171,16 @@ def test_two_workers_add_up_in_the_run_they_worked_for(store: Store, queries: Qu
             meter.add(decoded_tokens=tokens)
         accounts.hand_over()
         accounts.hand_over()
-    charged = queries.charged(run_id)
-    assert (charged.spent.decoded_tokens, charged.spent.decode_seconds) == (30, 1.0)
-    assert charged.until is not None
+    charged = queries.run_usage(run_id)
+    assert (charged.usage.decoded_tokens, charged.usage.decode_seconds) == (30, 1.0)
+    assert charged.updated_at is not None
 
 
 def test_workers_that_tell_at_once_lose_nothing(store: Store, queries: Queries, run_at_once: Any) -> None:
     run_id, _ = submit(store, documents("one"), QUESTIONS)
     ids = [job.id for job in claimed(store, 1).jobs]
-    run_at_once(lambda _: [store.charge(Usage(steps=1, store_seconds=0.25), ids) for _ in range(5)], 4)
-    assert queries.charged(run_id).spent == Usage(steps=20, store_seconds=5.0)
+    run_at_once(lambda _: [store.add_usage(Usage(steps=1, store_seconds=0.25), ids) for _ in range(5)], 4)
+    assert queries.run_usage(run_id).usage == Usage(steps=20, store_seconds=5.0)
 
 
 def test_the_newest_run_that_waited_pays(store: Store, queries: Queries) -> None:
@@ -188,8 +188,8 @@ def test_the_newest_run_that_waited_pays(store: Store, queries: Queries) -> None
     repeated, _ = submit(store, documents("one"))
     jobs = [*claimed(store, 1).jobs, *claimed(store, 2).jobs]
     later, _ = submit(store, documents("one", "two"))
-    store.charge(Usage(prefill_tokens=101), [job.id for job in jobs])
-    paid = [queries.charged(run_id).spent.prefill_tokens for run_id in (stopped, repeated, later)]
+    store.add_usage(Usage(prefill_tokens=101), [job.id for job in jobs])
+    paid = [queries.run_usage(run_id).usage.prefill_tokens for run_id in (stopped, repeated, later)]
     assert paid == [50, 51, 0]
 
 
@@ -203,7 +203,7 @@ def test_a_worker_without_work_charges_nobody_and_its_load_goes_to_the_first_run
     with accounts.working_on(claimed(store, 1).jobs):
         meter.add(idle_empty_seconds=1)
     accounts.hand_over()
-    assert queries.charged(run_id).spent == Usage(load_seconds=4, idle_empty_seconds=1)
+    assert queries.run_usage(run_id).usage == Usage(load_seconds=4, idle_empty_seconds=1)
 
 
 def test_what_the_database_did_not_take_goes_with_the_next_call(
@@ -218,25 +218,25 @@ def test_what_the_database_did_not_take_goes_with_the_next_call(
         with pytest.raises(AttributeError):
             accounts.hand_over()
     accounts.hand_over()
-    assert queries.charged(run_id).spent == Usage(steps=3)
+    assert queries.run_usage(run_id).usage == Usage(steps=3)
 
 
 def test_jobs_that_were_deleted_are_paid_by_nobody(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one"))
-    store.charge(Usage(steps=3), [99])
-    assert queries.charged(run_id).until is None
+    store.add_usage(Usage(steps=3), [99])
+    assert queries.run_usage(run_id).updated_at is None
 
 
 def test_more_jobs_than_fit_one_query_are_charged(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one"))
     ids = [job.id for job in claimed(store, 1).jobs]
-    store.charge(Usage(steps=3), [*range(1_000, 4_000), *ids])
-    assert queries.charged(run_id).spent == Usage(steps=3)
+    store.add_usage(Usage(steps=3), [*range(1_000, 4_000), *ids])
+    assert queries.run_usage(run_id).usage == Usage(steps=3)
 
 
 def test_a_run_that_is_not_there_says_so(queries: Queries) -> None:
     with pytest.raises(UsageError, match="no run 7"):
-        queries.charged(7)
+        queries.run_usage(7)
 
 
 def test_the_step_goes_up_and_down_under_runs_and_keeps_them(store: Store, engine: Engine) -> None:
@@ -247,7 +247,7 @@ def test_the_step_goes_up_and_down_under_runs_and_keeps_them(store: Store, engin
         counted = connection.execute(text("SELECT COUNT(*) FROM run_jobs")).scalar_one()
     assert counted == len(QUESTIONS)
     schema_version.upgrade(engine)
-    assert Queries(engine).charged(1).spent == Usage()
+    assert Queries(engine).run_usage(1).usage == Usage()
 
 
 def _migrate(engine: Engine, verb: Callable[..., None], revision: str) -> None:
