@@ -1,4 +1,4 @@
-"""The data models: what travels, what is stored, and what is asked.
+"""Values that packages share, and the database: schema, migrations, writes, reads, security.
 
 Imports neither Celery nor torch, and none of the other packages.
 """

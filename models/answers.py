@@ -1,6 +1,6 @@
-"""What a job answers: entities, passages or a summary, each tied to characters of its note.
+"""Answers: entities, passages or a summary, each linked to characters of its note.
 
-Plain values with their own invariants; knows nothing of how they were made or where they are kept.
+Values that check their own invariants. Does not import the code that computes or stores them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Task(StrEnum):
-    """What can be asked of a note."""
+    """The tasks that can be asked of a note."""
 
     ENTITIES = "entities"
     SEARCH = "search"
@@ -20,7 +20,7 @@ class Task(StrEnum):
 
 
 class Assertion(StrEnum):
-    """Whether, when and of whom a finding is said to hold."""
+    """Assertion status: negation, uncertainty, temporality and experiencer of a mention (ConText's terms)."""
 
     PRESENT = "present"
     NEGATED = "negated"
@@ -31,7 +31,7 @@ class Assertion(StrEnum):
 
 
 class Flag(StrEnum):
-    """Why a summary sentence deserves a second look. No flag: supported."""
+    """Why a person should check a summary sentence. No flag: the note supports it."""
 
     NUMBER_NOT_IN_NOTE = "number_not_in_note"
     MEDICATION_NOT_IN_NOTE = "medication_not_in_note"
@@ -70,7 +70,7 @@ class Entity(Span):
     label: str
     assertion: Assertion = Assertion.PRESENT
     probability: float | None = Field(default=None, ge=0, le=1)
-    """Of the label, where it was decided; none where it was written."""
+    """The probability of the label if it was decided; None if it was generated."""
     attributes: tuple[Attribute, ...] = ()
 
 
@@ -79,14 +79,14 @@ class Passage(Span):
 
     text: str
     score: float = Field(ge=0, le=1)
-    """The probability, decided at the sentence's end, that it answers the query."""
+    """The probability that the sentence answers the query, decided at the sentence's end."""
 
 
 class SummarySentence(_Frozen):
-    """One sentence of a summary, the note sentences it rests on, and what is wrong with it."""
+    """One sentence of a summary, its source sentences in the note, and its flags."""
 
     section: str
-    """The title of the section it stands in; '' for the title line."""
+    """The title of its section; '' for the title line."""
     text: str
     sources: tuple[Span, ...] = ()
     flags: tuple[Flag, ...] = ()
@@ -100,7 +100,7 @@ class Section(_Frozen):
 
 
 class Summary(_Frozen):
-    """A title line, then short sections; `text` is the same as plain text."""
+    """A title line and short sections; `text` is the whole summary as plain text."""
 
     title: str
     text: str
@@ -116,7 +116,7 @@ class EntitiesAnswer(_Frozen):
 
 
 class SearchAnswer(_Frozen):
-    """The sentences that answer the query, most relevant first; empty where nothing does."""
+    """The sentences that answer the query, the most relevant first; empty if none does."""
 
     task: Literal[Task.SEARCH] = Task.SEARCH
     passages: tuple[Passage, ...]

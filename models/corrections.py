@@ -1,7 +1,7 @@
-"""What a person said of a mention: right, nearly right, wrong, or missed. Plain values.
+"""Corrections: a person's verdicts on detected mentions, and on mentions that were missed.
 
-A correction belongs to a text and outlives the answer it was made on: the same mention found again by
-another recipe is corrected already.
+A correction belongs to a text, not to an answer: it also applies to the same mention in answers of later
+recipes.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from models.answers import Assertion
 
 
 class Verdict(StrEnum):
-    """What became of a mention under a person's eyes."""
+    """A person's verdict on a mention."""
 
     ACCEPTED = "accepted"
     FIXED = "fixed"
     REJECTED = "rejected"
     ADDED = "added"
-    """The network had missed it."""
+    """The network missed the mention."""
 
 
 class MentionKey(NamedTuple):
-    """What a correction is about: characters [start, end) of the text, and the label they were given."""
+    """Identifies a mention: characters [start, end) of the text, and their label."""
 
     start: int
     end: int
@@ -35,19 +35,19 @@ class MentionKey(NamedTuple):
 
 
 class Correction(BaseModel):
-    """One verdict on one mention. Of an accepted or a rejected one, `start` to `assertion` are as found."""
+    """One verdict on one mention. If accepted or rejected, `start` to `assertion` are those of the answer."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     verdict: Verdict
     found: MentionKey
-    """As the network had it; of an added one, as the person added it first."""
+    """The mention in the answer; for an added mention, as the person first added it."""
     start: int = Field(ge=0)
     end: int
     label: str = Field(min_length=1, max_length=60)
     assertion: Assertion = Assertion.PRESENT
     corrected_by: str = Field(default="", max_length=200)
-    """Who said so, as they call themselves."""
+    """The name that the person gave."""
     corrected_at: datetime | None = None
     """None until it is stored."""
 
@@ -65,21 +65,21 @@ class Correction(BaseModel):
 def with_verdicts(
     entities: Iterable[Mapping[str, Any]], corrections: Sequence[Correction]
 ) -> list[dict[str, Any]]:
-    """Entities as `results` prints them, each with `verdict` ('' where nobody has looked) and `found`;
-    fixed ones as they were fixed, added ones among them, in the order of the note."""
+    """Entities as `results` prints them, each with `verdict` ('' if unreviewed) and `found`. Fixed mentions
+    have their corrected values, added mentions are included; all are in the order of the note."""
     by_found = {correction.found: correction for correction in corrections}
-    right = {one.mention: one for one in corrections if one.verdict is not Verdict.REJECTED}
+    valid = {fix.mention: fix for fix in corrections if fix.verdict is not Verdict.REJECTED}
     shown: dict[MentionKey, dict[str, Any]] = {}
     for entity in entities:
         mention = MentionKey(entity["start"], entity["end"], entity["label"])
-        # What was fixed to this, or added as this, and is found now: it needs no second look.
-        correction = by_found.pop(mention, None) or right.get(mention)
+        # A mention that was fixed to this one, or added as this one, and is now detected needs no second review.
+        correction = by_found.pop(mention, None) or valid.get(mention)
         found = correction.found if correction else mention
         shown.setdefault(found, _with(entity, correction, found))
     for correction in corrections:
         if correction.verdict is Verdict.ADDED:
             shown.setdefault(correction.found, _with(_ADDED, correction, correction.found))
-    return sorted(shown.values(), key=lambda one: (one["start"], -one["end"], one["label"]))
+    return sorted(shown.values(), key=lambda entity: (entity["start"], -entity["end"], entity["label"]))
 
 
 _ADDED: dict[str, Any] = {"probability": None, "attributes": []}
@@ -88,10 +88,10 @@ _ADDED: dict[str, Any] = {"probability": None, "attributes": []}
 def _with(entity: Mapping[str, Any], correction: Correction | None, found: MentionKey) -> dict[str, Any]:
     if correction is None:
         return {**entity, "verdict": "", "found": found}
-    said = {"start": correction.start, "end": correction.end, "label": correction.label}
+    corrected = {"start": correction.start, "end": correction.end, "label": correction.label}
     return {
         **entity,
-        **said,
+        **corrected,
         "assertion": correction.assertion.value,
         "verdict": correction.verdict.value,
         "found": found,

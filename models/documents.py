@@ -1,7 +1,7 @@
-"""A document: a clinical note and where it came from.
+"""Documents: a clinical note and where it came from.
 
-Knows nothing of databases, queues or networks. Text is kept character for
-character: offsets everywhere in notemill count Unicode code points of this text.
+Does not import databases, queues or networks. Text is stored character for character: every offset in
+notemill counts Unicode code points of this text.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ def text_sha256(text: str) -> str:
 
 
 class Document(BaseModel):
-    """One note as its source gave it."""
+    """One note as its source provides it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     external_id: str = Field(min_length=1, max_length=500)
-    """The source's own id; with another text under the same id it is another version."""
+    """The source's own id; another text under the same id is another version."""
     text: str
-    """As received: line ends, odd spaces and all. Never empty or only white space, never with NUL."""
+    """As received, with its line ends and spaces. Never empty or only white space, never with NUL."""
     source: str = ""
     """The file, or the database without its credentials, that the note was read from."""
     line: int | None = None
     """1-based line or row in the source; none for a whole file."""
     metadata: dict[str, Any] = Field(default_factory=dict)
-    """Every further column of the source, as JSON values."""
+    """Every other column of the source, as JSON values."""
     version: str = ""
-    """Sorts the versions of one id: in a run a later one takes an earlier one's place. Empty: none told."""
+    """Sorts the versions of one id: in a run the latest one stays. Empty: the source has no versions."""
     replaces: tuple[str, ...] = ()
-    """External ids of other documents that the source says this one stands for."""
+    """External ids of other documents that this one replaces."""
 
     @field_validator("text")
     @classmethod
@@ -52,7 +52,7 @@ class Document(BaseModel):
 
 
 class Refused(BaseModel):
-    """A record that could not become a document. Holds no text of the note, only where and why."""
+    """A source record that is not a valid document. Holds where and why, never text of the note."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,18 +61,18 @@ class Refused(BaseModel):
     """1-based line or row in the source; none for a whole file."""
     external_id: str | None = None
     reason: str
-    """Short and fixed words: 'no text', 'invalid UTF-8', 'malformed JSON', 'duplicate id with other text'."""
+    """Short fixed words: 'no text', 'invalid UTF-8', 'malformed JSON', 'duplicate id with other text'."""
     withdraws: bool = False
-    """The source takes the note back: what the run has taken in under this id goes out of it again."""
+    """The source deleted the note: the run's document with this id leaves the run."""
 
 
 class StoredDocument(BaseModel):
-    """A document as the database has it."""
+    """A document as the database stores it."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: int
-    """What a message carries."""
+    """The id that a message carries."""
     external_id: str
     source: str
     text: str

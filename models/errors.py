@@ -1,11 +1,11 @@
-"""The one root of our errors: the message is for the operator and says what to type."""
+"""Base classes of the application's errors. A message is for the operator and says what to type."""
 
 from __future__ import annotations
 
 
 class NotemillError(Exception):
-    """Something an operator can put right. Its text holds no patient text."""
+    """An error that an operator can fix. Its message holds no patient text."""
 
 
 class UsageError(NotemillError):
-    """The command or the call itself is wrong; exit code 2."""
+    """The command or the call is wrong; exit code 2."""

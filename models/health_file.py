@@ -1,7 +1,7 @@
-"""A worker's pulse: a small file in the home folder, written every few seconds, read by `notemill health`.
+"""A worker's health file in the home folder, written every few seconds and read by `notemill health`.
 
-A file, because whoever asks must not depend on Redis or the database: a worker is not to be killed
-because they are away. Holds no ids and no text.
+A file, so that a health check does not depend on Redis or the database: an orchestrator must not kill a
+worker because they are unreachable. Holds no ids and no text.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WorkerState = Literal["loading", "serving", "stopping", "stalled"]
 
 
 class WorkerHealth(BaseModel):
-    """How a worker says it is."""
+    """The state that a worker reports."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -31,20 +31,20 @@ class WorkerHealth(BaseModel):
     state: WorkerState
     in_hand: int = Field(default=0, ge=0)
     taken: int = Field(default=0, ge=0)
-    """Documents taken in hand since the start."""
+    """Documents claimed since the start."""
     is_database_there: bool = True
     is_redis_there: bool = True
 
 
 class HealthReading(NamedTuple):
-    """A pulse, and how old it is."""
+    """A health file's content and age."""
 
     pulse: WorkerHealth
     seconds_old: float
 
 
 def write(settings: Settings, pulse: WorkerHealth) -> None:
-    """Whole or not at all. Raises OSError."""
+    """Writes the file atomically. Raises OSError."""
     path = _folder(settings) / f"{pulse.name.replace(':', '-')}.json"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
@@ -53,7 +53,7 @@ def write(settings: Settings, pulse: WorkerHealth) -> None:
 
 
 def remove_stale(settings: Settings) -> None:
-    """Those of workers that were killed leave nothing behind for long."""
+    """Deletes the files of killed workers after an hour."""
     for path in _folder(settings).glob("*"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _OLD_SECONDS:
@@ -61,12 +61,12 @@ def remove_stale(settings: Settings) -> None:
 
 
 def remove(settings: Settings, name: str) -> None:
-    """At a worker's orderly end."""
+    """Deletes the worker's file at its orderly shutdown."""
     (_folder(settings) / f"{name.replace(':', '-')}.json").unlink(missing_ok=True)
 
 
 def readings_of_host(settings: Settings, host: str) -> list[HealthReading]:
-    """The pulses of workers on the machine of this name, the newest first; the home folder may be shared."""
+    """The health of workers on the host of this name, the newest first; hosts may share a home folder."""
     found = [felt for felt in _all(settings) if felt.pulse.name.startswith(f"{host}:")]
     return sorted(found, key=lambda felt: felt.seconds_old)
 

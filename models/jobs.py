@@ -1,4 +1,4 @@
-"""Questions, recipes, jobs and the work a worker takes: the nouns between store and pipeline."""
+"""Questions, recipes, jobs and claimed work: the values that pass between the store and the pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.labels import Label
 
 
 class JobStatus(StrEnum):
-    """Where a job stands."""
+    """The state of a job."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -69,10 +69,10 @@ class Question(_Frozen):
 
 
 class Serving(_Frozen):
-    """What one worker is made of: everything but the labels that can change an answer."""
+    """Everything about one worker, except the labels, that can change an answer."""
 
     ingredients: dict[str, Any]
-    """Weights, quantization, adapter, and by task the prompt text, grammar, form and chunking."""
+    """Weights, quantization, adapter, and for each task the prompt, grammar, form and chunking."""
 
     @property
     def id(self) -> str:
@@ -80,7 +80,7 @@ class Serving(_Frozen):
 
 
 class Recipe(_Frozen):
-    """A serving's part for one task, with the labels where the task has any. Its id is computed."""
+    """A serving's part for one task, with the labels if the task has any. Its id is a fingerprint."""
 
     task: Task
     serving_id: str
@@ -93,15 +93,15 @@ class Recipe(_Frozen):
 
     @property
     def base_id(self) -> str:
-        """The recipe without its labels: any serving that has this base can answer under it."""
+        """The recipe without its labels: every serving with this base can answer under the recipe."""
         return fingerprint(self.model_dump(mode="json", include={"task", "ingredients"}))
 
 
 def recipe_for(task: Task, serving: Serving, labels: tuple[Label, ...]) -> Recipe:
     """The recipe under which `serving` answers `task`.
 
-    Takes from the serving the part all tasks share and the task's own, so that a changed
-    summary prompt leaves the recipe of entities, and its stored answers, as they are.
+    Takes the part of the serving that all tasks share and the task's own part, so that a changed summary
+    prompt does not change the recipe of entities and its stored answers.
     """
     shared = {key: value for key, value in serving.ingredients.items() if key != "tasks"}
     ingredients = {**shared, "task": serving.ingredients["tasks"][task.value]}
@@ -114,25 +114,25 @@ def recipe_for(task: Task, serving: Serving, labels: tuple[Label, ...]) -> Recip
 
 
 def base_ids(serving: Serving) -> dict[Task, str]:
-    """By task, the base of every recipe that `serving` can answer under, whatever the labels."""
+    """For each task the base of every recipe that `serving` can answer under, whatever the labels."""
     return {Task(task): recipe_for(Task(task), serving, ()).base_id for task in serving.ingredients["tasks"]}
 
 
 class Job(_Frozen):
-    """One question on one text, as a worker holds it."""
+    """One question on one text, as a worker claims it."""
 
     id: int
     question: Question
     recipe_id: str
     labels: tuple[Label, ...] = ()
     attempt: int = Field(ge=1)
-    """Counts the claims; a write with an older number than the job's is not accepted."""
+    """The number of the claim; the store refuses a write with an older number than the job's."""
     unexpected_errors: int = Field(default=0, ge=0)
-    """How many earlier claims ended in one; deaths and what was forgiven are none."""
+    """Earlier claims that ended in an unexpected exception; dead workers and forgiven claims do not count."""
 
 
 class Work(_Frozen):
-    """What a worker claimed: a document's text and the jobs owed on it."""
+    """A worker's claim: the text of a document and the jobs owed on it."""
 
     document_id: int
     text: str

@@ -1,7 +1,7 @@
-"""Entity labels: what is looked for, with a sentence of definition each.
+"""Entity labels, each with a sentence of definition.
 
-A labels file is TOML, one table a label: `definition = "…"`, and for an attribute
-`attribute_of = "medication"`. The built-in set is `labels.toml` beside this file.
+A labels file is TOML with one table for each label: `definition = "…"`, and for an attribute
+`attribute_of = "medication"`. The built-in labels are `labels.toml` beside this file.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models.errors import UsageError
 
 
 class LabelsError(UsageError):
-    """The labels file cannot be used."""
+    """The labels file is not readable or not valid."""
 
 
 class Label(BaseModel):
@@ -27,13 +27,13 @@ class Label(BaseModel):
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
     definition: str = Field(min_length=3, max_length=500)
     attribute_of: str | None = None
-    """The label this one belongs to; its spans are attributes of that label's entities."""
+    """The label that this one belongs to; its spans are attributes of that label's entities."""
 
 
 def load_labels(path: Path | None = None) -> tuple[Label, ...]:
-    """The labels of a file, in its order; the built-in ones without a path.
+    """The labels of a file, in its order; without a path, the built-in labels.
 
-    Raises LabelsError with the file, the label and what is wrong.
+    Raises LabelsError, naming the file, the label and the mistake.
     """
     chosen = path or Path(__file__).with_name("labels.toml")
     try:

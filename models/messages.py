@@ -1,10 +1,10 @@
-"""What goes through Redis: ids, never text.
+"""Queue messages: names, priorities and signatures. A message carries ids, never text.
 
 The contract for any Celery client: send the task `notemill.process_document` to the queue
-`notemill` with the single keyword argument `document_id`. It means "look at what SQL owes for
-this document"; sending it once too often does nothing. Its priority says before what else: 0 is
-urgent, a person waits, and what a message without one counts as; 9 is for nightly runs. Where the
-workers have a NOTEMILL_MESSAGE_KEY, the message has a header that proves that its sender has it too.
+`notemill` with the single keyword argument `document_id`. A worker then claims the jobs that SQL owes for
+this document; a repeated message does nothing. Priority 0, also the default, is urgent: a person waits.
+Priority 9 is for nightly runs. If workers have a NOTEMILL_MESSAGE_KEY, the message needs a header that
+proves that its sender has the key.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ TASK_NAME = "notemill.process_document"
 QUEUE_NAME = "notemill"
 URGENT_PRIORITY, NIGHTLY_PRIORITY = 0, 9
 SIGNATURE_HEADER = "notemill_signature"
-"""HMAC-SHA256 in hexadecimal digits over `TASK_NAME:document_id` as ASCII. A message that is sent again
-may be: it does nothing the second time."""
+"""HMAC-SHA256 in hexadecimal digits over `TASK_NAME:document_id` as ASCII. It does not prevent replay: a
+repeated message does nothing."""
 MAX_BODY_BYTES = 16_384
-"""Of a message; ours have about 100."""
+"""The longest message body that a worker accepts; our messages have about 100 bytes."""
 REFUSED_LIST = "notemill.refused"
-"""In Redis: of the last messages that were refused when, why, how long and the sha256, never what was in."""
+"""A Redis list about the last refused messages: time, reason, length and sha256, never their content."""
 PRIORITY_STEPS = [0, 3, 6, 9]
-"""One Redis list each, taken from in this order; a priority in between goes with the step below. They are
-kombu's own, which a client that sets nothing sends by."""
+"""One Redis list each, read in this order; a priority in between uses the step below. They are kombu's
+defaults, which a client without settings of its own uses."""
 
 
 def priority_of(*, is_urgent: bool) -> int:
@@ -34,17 +34,17 @@ def priority_of(*, is_urgent: bool) -> int:
 
 
 def signature(key: str, document_id: int) -> str:
-    """What proves that the sender of a message about this document has the key."""
+    """The signature of a message about this document."""
     return hmac.new(key.encode(), f"{TASK_NAME}:{document_id}".encode("ascii"), hashlib.sha256).hexdigest()
 
 
 def signed_headers(key: str, document_id: int) -> dict[str, str]:
-    """Headers of the message; none without a key."""
+    """The headers of a message; empty without a key."""
     return {SIGNATURE_HEADER: signature(key, document_id)} if key else {}
 
 
 def is_signed(key: str, document_id: int, given: object) -> bool:
-    """Whether `given` is the signature; compared in constant time."""
+    """Whether `given` is the signature; the comparison takes constant time."""
     is_text = isinstance(given, str) and given.isascii()
     return is_text and hmac.compare_digest(signature(key, document_id), str(given))
 

@@ -1,4 +1,4 @@
-"""How far a run is: counts by status, the values behind `notemill status`."""
+"""Progress of a run: job counts by status and the derived rates that `notemill status` shows."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from models.jobs import JobStatus
 
 
 class RunProgress(BaseModel):
-    """One run, counted. Documents of equal text share their jobs, and a job counts once."""
+    """The job counts of one run. Documents of equal text share their jobs; a job counts once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run_id: int
     created_at: datetime
     is_closed: bool
-    """Every document is registered; the total will not grow."""
+    """Every document is registered; the total does not grow any more."""
     is_cancelled: bool
     documents: int
     refused: int
@@ -28,12 +28,12 @@ class RunProgress(BaseModel):
     failed: int = 0
     cancelled: int = 0
     finished_before: int = 0
-    """Of the finished: those that an earlier run had paid for."""
+    """Finished jobs that an earlier run computed."""
     by_task: dict[Task, dict[JobStatus, int]] = Field(default_factory=dict)
     reasons: dict[str, int] = Field(default_factory=dict)
-    """Of the failed, by reason."""
+    """Failed jobs by reason."""
     first_started_at: datetime | None = None
-    """Of the jobs that were started since the run began; so are notes an hour measured."""
+    """The first start of a job since the run began; notes an hour are measured from here."""
     last_finished_at: datetime | None = None
 
     @property
@@ -42,17 +42,17 @@ class RunProgress(BaseModel):
 
     @property
     def is_done(self) -> bool:
-        """Registered in full, and nothing is owed."""
+        """True once every document is registered and no job is owed."""
         return self.is_closed and not self.pending and not self.running
 
     @property
     def ended(self) -> int:
-        """Jobs that nobody waits for any more."""
+        """Jobs that are finished, failed or cancelled."""
         return self.total - self.pending - self.running
 
     @property
     def state(self) -> str:
-        """In a word or two."""
+        """The state of the run in a word or two."""
         if self.is_cancelled:
             return "cancelled"
         if self.is_done:
@@ -63,7 +63,7 @@ class RunProgress(BaseModel):
 
     @property
     def notes_an_hour(self) -> float | None:
-        """Over the time from the first job that this run brought to its last, or to now while it works."""
+        """Documents an hour, from the first start of a job to the last end, or to now while the run works."""
         done = self.finished + self.failed - self.finished_before
         if self.first_started_at is None or done <= 0 or not self.total:
             return None
@@ -73,7 +73,7 @@ class RunProgress(BaseModel):
 
     @property
     def seconds_left(self) -> float | None:
-        """At that pace; none where it is done or not known."""
+        """The forecast at this rate; None if the run is done or the rate is unknown."""
         if self.is_done or not self.notes_an_hour:
             return None
         notes_left = (self.pending + self.running) * self.documents / max(self.total, 1)

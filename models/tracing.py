@@ -1,8 +1,8 @@
-"""Spans of OpenTelemetry, from a submission to its rows; off unless NOTEMILL_TRACES_URL is set.
+"""OpenTelemetry spans from a submission to its rows; off unless NOTEMILL_TRACES_URL is set.
 
 Attributes are ids, numbers and fixed words: never a note's text, its external id, or an exception's message.
-A worker's spans belong to the trace of the run that asked, whose `traceparent` (W3C Trace Context) is in SQL:
-so they do also where a message was lost, or a sweep sent it. The one file that knows the library.
+A worker's spans belong to the trace of the run, whose `traceparent` (W3C Trace Context) is in SQL: also if
+a message was lost, or a sweep sent it. No other file imports the library.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span
 
 _EXPORT_TIMEOUT_SECONDS = 5.0
-"""A collector that does not answer may delay the end of a process by so much, and nothing else."""
+"""The longest time that a collector without an answer delays the end of a process."""
 
 
 class SpanRecorder(Protocol):
-    """Adds attributes to a span; under `event`, as something that happened in it."""
+    """Adds attributes to a span; with `event`, adds an event with these attributes."""
 
     def __call__(self, event: str = "", /, **attributes: int | float | str) -> None: ...
 
@@ -34,8 +34,8 @@ class Traces:
     """The spans of one process."""
 
     def __init__(self, url: str, *, service: str, instance: str = "") -> None:
-        """`url`: of an OTLP receiver over HTTP; empty: nothing is done and no library is loaded.
-        Raises UsageError where the library is not installed."""
+        """`url`: an OTLP receiver over HTTP; empty: tracing is off and no library is loaded.
+        Raises UsageError if the library is not installed."""
         self._tracer: Any = None
         self._provider: Any = None
         if url:
@@ -49,8 +49,8 @@ class Traces:
     def span(
         self, name: str, *, parent: str | None = None, began_ns: int | None = None, **attributes: int | str
     ) -> Iterator[SpanRecorder]:
-        """What happens during the block. `parent`: a traceparent; none: the span around it, if any.
-        `began_ns`: since the epoch, where it began before."""
+        """A span around the block. `parent`: a traceparent; None: the enclosing span, if any.
+        `began_ns`: nanoseconds since the epoch, if the span began before the block."""
         if self._tracer is None:
             yield _tell_nobody
             return
@@ -62,7 +62,7 @@ class Traces:
 
     @property
     def traceparent(self) -> str | None:
-        """Of the span in which this is asked; none where traces are off."""
+        """The traceparent of the current span; None if tracing is off."""
         if self._tracer is None:
             return None
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -73,12 +73,12 @@ class Traces:
 
     @property
     def trace_id(self) -> str | None:
-        """32 hexadecimal digits, as a log line names it."""
+        """The trace id in log lines: 32 hexadecimal digits."""
         traceparent = self.traceparent
         return traceparent.split("-")[1] if traceparent else None
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Sends the remaining spans."""
         if self._provider is not None:
             self._provider.shutdown()
 
@@ -93,7 +93,7 @@ class Traces:
                 "NOTEMILL_TRACES_URL needs the extra `tracing`. Type: pip install 'notemill[tracing]'"
             ) from None
         exporter = OTLPSpanExporter(endpoint=url, timeout=_EXPORT_TIMEOUT_SECONDS)
-        # Closed by its owner: a provider that closes itself at exit would keep a killed command waiting.
+        # The owner closes it: a provider that closes itself at exit would delay a killed command.
         self._provider = TracerProvider(resource=Resource.create(names), shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("notemill")
@@ -109,7 +109,7 @@ def _context_of(traceparent: str | None) -> Any:
 
 @contextmanager
 def _current(span: Span) -> Iterator[None]:
-    """The library's own way would put the exception's message, and with it perhaps a note, into the span."""
+    """Makes the span current. Its default would record the exception's message, which may quote a note."""
     from opentelemetry.trace import Status, StatusCode, use_span
 
     with use_span(span, end_on_exit=True, record_exception=False, set_status_on_exception=False):

@@ -98,9 +98,9 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         # Threads share one copy of the weights, and `inspect ping` is answered while the GPU is busy.
         "worker_pool": "threads",
         "worker_concurrency": settings.worker_threads,
-        # A thread cannot be cancelled when the connection to Redis is lost; it finishes, and SQL stores its answer.
+        # A thread cannot be cancelled when the connection is lost; it finishes, and SQL stores its answer.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        # No time limits here: a pool of threads ignores them. Ours are in worker.queue.engine_deadline.
+        # No time limits here: a pool of threads ignores them. See worker.queue.engine_deadline.
         # No result backend: results are rows, and a second copy of patient text is a second place to guard.
         "result_backend": None,
         "task_ignore_result": True,
@@ -112,7 +112,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": False,
         # Rejects malformed messages without logging their body.
         "worker_consumer": CheckedConsumer,
-        # Logging is ours (worker.telemetry.safe_logging); Celery would put its own handlers on the root logger.
+        # worker.telemetry.safe_logging configures logging; Celery would add handlers to the root logger.
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
     }

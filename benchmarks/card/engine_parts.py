@@ -80,10 +80,10 @@ def notes(card: Card) -> Found:
         seconds = time.perf_counter() - began
     yield "notes_an_hour", round(len(texts) * 3_600 / seconds)
     yield "jobs_finished", f"{finished} of {2 * len(texts)}"
-    spent = meter.spent
-    yield "tokens_read_a_note", round(spent.prefill_tokens / len(texts))
-    accounts = ("prefill", "decode", "schedule", "constrain", "idle_queued", "idle_empty")
-    yield "engine_seconds", {one: short(getattr(spent, f"{one}_seconds")) for one in accounts}
+    usage = meter.usage
+    yield "tokens_read_a_note", round(usage.prefill_tokens / len(texts))
+    usage_accounting = ("prefill", "decode", "schedule", "constrain", "idle_queued", "idle_empty")
+    yield "engine_seconds", {one: short(getattr(usage, f"{one}_seconds")) for one in usage_accounting}
 
 
 def oom(card: Card) -> Found:

@@ -136,7 +136,7 @@ def test_a_surprise_is_told_by_its_place_and_never_by_its_text(capsys: pytest.Ca
 
     assert run_to_exit(command) == 1
     words = capsys.readouterr().err
-    assert "ValueError at test_console_text.py" in words
+    assert "ValueError at test_terminal_text.py" in words
     assert "a word of the note" not in words
     assert words.count("\n") == 1
 

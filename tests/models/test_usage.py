@@ -74,9 +74,9 @@ def test_parts_add_up_to_the_whole_to_the_last_token(whole: Usage, weights: list
 
 
 def test_shares_are_of_the_time_in_which_there_was_work() -> None:
-    spent = Usage(prefill_seconds=6, decode_seconds=3, idle_queued_seconds=1, idle_empty_seconds=90)
-    assert spent.idle_share == 0.1
-    assert spent.engine_seconds == 100
+    usage = Usage(prefill_seconds=6, decode_seconds=3, idle_queued_seconds=1, idle_empty_seconds=90)
+    assert usage.idle_share == 0.1
+    assert usage.engine_seconds == 100
     assert Usage().idle_share == Usage().constrain_share == Usage().rows_a_step == 0
 
 
@@ -88,7 +88,7 @@ def test_every_figure_has_a_column() -> None:
 def test_nothing_is_lost_where_many_threads_count(run_at_once: Callable[..., Any]) -> None:
     meter = UsageMeter()
     run_at_once(lambda _: [meter.add(decoded_tokens=1, forced_tokens=2) for _ in range(500)], 8)
-    assert (meter.spent.decoded_tokens, meter.spent.forced_tokens) == (4_000, 8_000)
+    assert (meter.usage.decoded_tokens, meter.usage.forced_tokens) == (4_000, 8_000)
 
 
 def test_time_in_an_inner_block_is_the_inner_ones_alone(meter: UsageMeter, clock: Clock) -> None:
@@ -97,7 +97,7 @@ def test_time_in_an_inner_block_is_the_inner_ones_alone(meter: UsageMeter, clock
         with meter.timing("compile"):
             clock.wait(10)
         clock.wait(2)
-    assert (meter.spent.read_seconds, meter.spent.compile_seconds) == (3, 10)
+    assert (meter.usage.read_seconds, meter.usage.compile_seconds) == (3, 10)
 
 
 def test_time_of_another_thread_is_not_taken_for_an_inner_block() -> None:
@@ -111,7 +111,7 @@ def test_time_of_another_thread_is_not_taken_for_an_inner_block() -> None:
         thread = Thread(target=other)
         thread.start()
         thread.join()
-    assert meter.spent.read_seconds >= meter.spent.store_seconds >= 0.2
+    assert meter.usage.read_seconds >= meter.usage.store_seconds >= 0.2
 
 
 def test_time_counts_where_the_block_raised(meter: UsageMeter, clock: Clock) -> None:
@@ -122,7 +122,7 @@ def test_time_counts_where_the_block_raised(meter: UsageMeter, clock: Clock) -> 
 
     with pytest.raises(KeyError):
         break_off()
-    assert meter.spent.store_seconds == 4
+    assert meter.usage.store_seconds == 4
 
 
 def test_the_engines_accounts_sum_up_to_its_threads_time(meter: UsageMeter, clock: Clock) -> None:
@@ -132,45 +132,45 @@ def test_the_engines_accounts_sum_up_to_its_threads_time(meter: UsageMeter, cloc
         watch.lap(account)
     clock.wait(8)
     watch.step(prefill_tokens=30, decode_tokens=10, rows=11)
-    with meter.note_in_hand(), watch.idle():
+    with meter.note_in_progress(), watch.idle():
         clock.wait(3)
-    spent = meter.spent
-    assert spent.engine_seconds == clock.now - 100
-    assert (spent.prefill_seconds, spent.decode_seconds, spent.rows_a_step) == (6, 2, 11)
+    usage = meter.usage
+    assert usage.engine_seconds == clock.now - 100
+    assert (usage.prefill_seconds, usage.decode_seconds, usage.rows_a_step) == (6, 2, 11)
 
 
 def test_idle_time_is_told_apart_by_whether_a_note_is_in_hand(meter: UsageMeter, clock: Clock) -> None:
     with meter.idle():
         clock.wait(5)
-        with meter.note_in_hand():
+        with meter.note_in_progress():
             clock.wait(2)
         clock.wait(7)
-        assert meter.spent.idle_empty_seconds == 12
-    assert meter.spent.idle_queued_seconds == 2
+        assert meter.usage.idle_empty_seconds == 12
+    assert meter.usage.idle_queued_seconds == 2
 
 
 def test_a_short_gap_between_two_notes_counts_as_work_that_waited(meter: UsageMeter, clock: Clock) -> None:
     with meter.idle():
-        with meter.note_in_hand():
+        with meter.note_in_progress():
             clock.wait(1)
         clock.wait(SHORT_GAP_SECONDS / 2)
-        assert meter.spent.idle_queued_seconds == 1
-        with meter.note_in_hand():
+        assert meter.usage.idle_queued_seconds == 1
+        with meter.note_in_progress():
             clock.wait(1)
-    assert (meter.spent.idle_queued_seconds, meter.spent.idle_empty_seconds) == (2.5, 0)
+    assert (meter.usage.idle_queued_seconds, meter.usage.idle_empty_seconds) == (2.5, 0)
 
 
 def test_two_workers_add_up_in_the_run_they_worked_for(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one", "two"), QUESTIONS)
     for number, tokens in ((1, 10), (2, 5)):
         meter = UsageMeter()
-        accounts = UsageAccounting(meter, store)
-        with accounts.working_on(claimed(store, number, f"worker-{number}").jobs):
+        usage_accounting = UsageAccounting(meter, store)
+        with usage_accounting.attribute_to(claimed(store, number, f"worker-{number}").jobs):
             meter.add(decoded_tokens=tokens, decode_seconds=0.5)
-            accounts.hand_over()
+            usage_accounting.store_usage()
             meter.add(decoded_tokens=tokens)
-        accounts.hand_over()
-        accounts.hand_over()
+        usage_accounting.store_usage()
+        usage_accounting.store_usage()
     charged = queries.run_usage(run_id)
     assert (charged.usage.decoded_tokens, charged.usage.decode_seconds) == (30, 1.0)
     assert charged.updated_at is not None
@@ -197,12 +197,12 @@ def test_a_worker_without_work_charges_nobody_and_its_load_goes_to_the_first_run
     store: Store, queries: Queries, meter: UsageMeter
 ) -> None:
     run_id, _ = submit(store, documents("one"))
-    accounts = UsageAccounting(meter, store)
+    usage_accounting = UsageAccounting(meter, store)
     meter.add(load_seconds=4, idle_empty_seconds=3_600)
-    accounts.hand_over()
-    with accounts.working_on(claimed(store, 1).jobs):
+    usage_accounting.store_usage()
+    with usage_accounting.attribute_to(claimed(store, 1).jobs):
         meter.add(idle_empty_seconds=1)
-    accounts.hand_over()
+    usage_accounting.store_usage()
     assert queries.run_usage(run_id).usage == Usage(load_seconds=4, idle_empty_seconds=1)
 
 
@@ -210,14 +210,14 @@ def test_what_the_database_did_not_take_goes_with_the_next_call(
     store: Store, queries: Queries, meter: UsageMeter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run_id, _ = submit(store, documents("one"))
-    accounts = UsageAccounting(meter, store)
-    with accounts.working_on(claimed(store, 1).jobs):
+    usage_accounting = UsageAccounting(meter, store)
+    with usage_accounting.attribute_to(claimed(store, 1).jobs):
         meter.add(steps=3)
     with monkeypatch.context() as away:
         away.setattr(store, "_engine", None)
         with pytest.raises(AttributeError):
-            accounts.hand_over()
-    accounts.hand_over()
+            usage_accounting.store_usage()
+    usage_accounting.store_usage()
     assert queries.run_usage(run_id).usage == Usage(steps=3)
 
 

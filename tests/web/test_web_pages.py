@@ -165,7 +165,7 @@ def test_a_surprise_tells_its_type_and_place_and_none_of_its_words(caplog: pytes
     guard = Guard(broken, token="t", cookie="c", is_secure=False)
     asyncio.run(guard(scope | {"headers": [(b"cookie", b"c=t")]}, None, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 500
-    assert "ValueError at test_pages.py" in caplog.text
+    assert "ValueError at test_web_pages.py" in caplog.text
     assert "patient's" not in caplog.text + str(sent)
 
 

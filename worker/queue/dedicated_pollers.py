@@ -91,8 +91,8 @@ def quarantine_poller(queries: Queries, context: WorkerContext) -> Poller:
     """Processes quarantined jobs, each document alone in the worker.
 
     A worker that dies takes all its documents in progress along, and at most one is to blame; an error of the
-    engine reaches every document of the batch. Run again alone, the innocent finish; the poison message is alone,
-    and fails for good after `max_kills` or `max_attempts`.
+    engine reaches every document of the batch. Run again alone, the innocent finish, and the poison document
+    fails for good after `max_kills` or `max_attempts`.
     """
     find = partial(
         queries.owed_documents,

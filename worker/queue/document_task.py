@@ -29,8 +29,8 @@ _BACKOFF_SECONDS = 5.0
 """Wait before the second attempt after an unexpected error; four times as long before each further one."""
 _LONGEST_BACKOFF_SECONDS = 600.0
 _UNEXPECTED_ERRORS_TO_EXIT = 20
-"""Unexpected errors in a row, with no finished job between. A CUDA error stays until the process ends: a worker
-that goes on fails the whole archive, one that ends is started again."""
+"""Unexpected errors in a row, with no finished job between. A CUDA error stays until the process ends: a
+worker that goes on fails the whole archive; one that ends is started again."""
 
 _T = TypeVar("_T")
 
@@ -45,14 +45,14 @@ class EngineCrashedError(NotemillError):
 
 
 def process_document(document_id: int, context: WorkerContext, *, is_isolated: bool = False) -> None:
-    """Works off what is owed on one document under this worker's serving; nothing owed, nothing done.
+    """Processes the jobs owed on one document that this worker can answer; does nothing where none is owed.
 
-    `is_alone`: what came to no end before, with nothing else in the worker's hands; otherwise the rest."""
+    `is_alone`: quarantined jobs, with no other document in progress; otherwise all the others."""
     claim = context.claim_quarantined if is_isolated else context.group_commit.claim
     with context.in_flight.hold(context.shutdown, is_isolated=is_isolated) as is_held:
         if not is_held or context.shutdown.is_requested:
             return  # the document stays owed; the sweep of the next worker finds it
-        with context.meter.note_in_hand(), about(document=document_id):
+        with context.meter.note_in_progress(), about(document=document_id):
             _claim_and_process(document_id, claim, context)
 
 
@@ -64,7 +64,7 @@ def _claim_and_process(document_id: int, claim: Callable[[int], Work | None], co
         if work is None:
             log.info("document %d: nothing owed", document_id)
         else:
-            with context.usage_accounting.working_on(work.jobs), context.tracing.document(work, began_ns):
+            with context.usage_accounting.attribute_to(work.jobs), context.tracing.document(work, began_ns):
                 _process_work(work, context)
     except StoppedError:
         log.info("document %d: abandoned, the worker stops", document_id)
@@ -92,7 +92,7 @@ def _process_work(work: Work, context: WorkerContext) -> None:
 
 
 def _outcomes(work: Work, context: WorkerContext) -> Iterator[list[EndedJob]]:
-    """Outcomes of the pipeline. After the first attempt the jobs run one by one, so that a crash ends one only."""
+    """Outcomes of the pipeline. From the second attempt on, jobs run one by one: a crash ends only one."""
     seconds = context.settings.time_limit_seconds
     limited = DeadlineEngine(context.engine, seconds=seconds, shutdown=context.shutdown)
     engine = context.tracing.engine(limited)
@@ -112,8 +112,8 @@ def _is_transient(outcome: Outcome) -> TypeGuard[Failed]:
 
 
 def _record(ended: Sequence[EndedJob], open_jobs: dict[int, Job], context: WorkerContext) -> None:
-    """Stores outcomes and removes their jobs from `open_jobs`. Where the store refuses an answer, raises its error
-    after recording the others."""
+    """Stores outcomes and removes their jobs from `open_jobs`. Where the store refuses an answer, raises its
+    error after recording the others."""
     if not ended:
         return
     with context.meter.timing("store"), context.tracing.record(ended):
@@ -159,7 +159,7 @@ def _end_attempt(document_id: int, jobs: tuple[Job, ...], error: Exception, cont
 
 
 def _with_database_retries(call: Callable[[], _T], context: WorkerContext) -> _T:
-    """Repeats a call until the database answers, since minutes of computing may depend on it; returns its value.
+    """Repeats a call until the database answers, since minutes of work may depend on it; returns its value.
 
     Raises StoppedError where the worker has to stop before.
     """

@@ -1,4 +1,4 @@
-"""What a worker tells in spans: a document from its claim to its rows. Nothing where traces are off."""
+"""Tracing spans of a document, from its claim to its rows. Does nothing where traces are off."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from worker.telemetry.safe_logging import about
 
 @dataclass(frozen=True, slots=True)
 class DocumentTraces:
-    """Spans of the documents of one worker."""
+    """Spans of the documents that one worker processes."""
 
     traces: Traces = field(default_factory=lambda: Traces("", service=""))
     traceparent_of: Callable[[Sequence[int]], str | None] = lambda _job_ids: None
-    """Of jobs, the traceparent of the run that asked for them; see Queries.traceparent_of."""
+    """The traceparent of the run that requested these jobs; see Queries.traceparent_of."""
 
     @contextmanager
     def document(self, work: Work, claim_began_ns: int) -> Iterator[None]:
-        """Around the work; the claim has gone before it."""
+        """Span around the processing of a document; the claim came before and is added."""
         if not self.traces.is_on:
             yield
             return
@@ -39,26 +39,26 @@ class DocumentTraces:
 
     @contextmanager
     def record(self, ended: Sequence[EndedJob]) -> Iterator[None]:
-        """Around the writing of rows."""
-        with self.traces.span("record", jobs=len(ended)) as tell:
+        """Span around the writing of rows."""
+        with self.traces.span("record", jobs=len(ended)) as add_event:
             yield
             for job, outcome in ended:
                 how = outcome.reason.value if isinstance(outcome, Failed) else "finished"
-                tell("job", job=job.id, task=job.question.task.value, outcome=how, attempt=job.attempt)
+                add_event("job", job=job.id, task=job.question.task.value, outcome=how, attempt=job.attempt)
 
     def engine(self, engine: Engine) -> Engine:
-        """The same engine, a span for each round of requests."""
+        """The engine, with a span for each round of requests."""
         return _TracedEngine(engine, self.traces) if self.traces.is_on else engine
 
     def _parent(self, work: Work) -> str | None:
         try:
             return self.traceparent_of([job.id for job in work.jobs])
         except DatabaseUnavailableError:
-            return None  # a trace of its own is better than a document that waits for one
+            return None  # a trace without its parent is better than a document that waits
 
 
 class _TracedEngine:
-    """The time until an engine has answered: waiting for its turn is in it."""
+    """Measures the time until the engine answers, waiting included."""
 
     def __init__(self, engine: Engine, traces: Traces) -> None:
         self._engine, self._traces = engine, traces
@@ -66,7 +66,7 @@ class _TracedEngine:
         self.count_tokens = engine.count_tokens
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        with self._traces.span("engine", requests=len(requests)) as tell:
+        with self._traces.span("engine", requests=len(requests)) as add_event:
             replies = self._engine.answer(requests, is_urgent=is_urgent)
-            tell(prompt_tokens=sum(getattr(reply, "prompt_tokens", 0) for reply in replies))
+            add_event(prompt_tokens=sum(getattr(reply, "prompt_tokens", 0) for reply in replies))
             return replies

@@ -1,8 +1,8 @@
-"""An engine with a limit: a document's time with it, and the worker's wish to stop.
+"""Engine deadline: limits the time that a document waits for the engine, and ends the wait at shutdown.
 
-Celery's time limits are enforced by killing pool processes, so a pool of threads ignores them
-(celery/concurrency/thread.py drops `timeout`). And a call into a network cannot be interrupted:
-the document stops waiting for it, and what comes later is thrown away.
+Celery enforces time limits by killing pool processes, so a pool of threads ignores them
+(celery/concurrency/thread.py drops `timeout`). A call into a network cannot be interrupted either: the
+document stops waiting, and a later reply is discarded.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from worker.engine.api import Engine, Reply, Request
 from worker.queue.shutdown import ShutdownRequest
 
 _LONGEST_START_SECONDS = 30.0
-"""Of a thread, on a machine that others keep busy."""
+"""Longest time for a thread to start, on a busy machine."""
 
 
 class TimedOutError(NotemillError):
-    """The document's time is over."""
+    """The document has reached its time limit."""
 
 
 class NoThreadError(NotemillError):
-    """A thread was begun and does not run: the process is out of memory."""
+    """A thread was started and does not run: the process is out of memory."""
 
 
 class StoppedError(NotemillError):
-    """The worker stops and lets go of the document."""
+    """The worker stops and abandons the document."""
 
 
 class DeadlineEngine:
-    """The engine as one document sees it.
+    """The engine with the remaining time of one document.
 
-    Its time is what it waits for the engine: a database that was away over a record must fail nobody."""
+    Only time spent waiting for the engine counts, so that an unavailable database fails no document."""
 
     def __init__(self, engine: Engine, *, seconds: float, shutdown: ShutdownRequest) -> None:
         self._engine = engine
@@ -52,8 +52,8 @@ class DeadlineEngine:
         return self._engine.count_tokens(text)
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        """As Engine.answer. Raises TimedOutError or StoppedError, before the answer or instead of it, and
-        NoThreadError."""
+        """Answers like Engine.answer. Raises TimedOutError or StoppedError instead of a late answer, and
+        NoThreadError where no thread starts."""
         reply: Future[list[Reply]] = Future()
         began = time.monotonic()
         if not self._shutdown.is_immediate and self._seconds_left > 0:
@@ -65,11 +65,11 @@ class DeadlineEngine:
             return reply.result()
         if self._shutdown.is_immediate:
             raise StoppedError("the worker stops")
-        raise TimedOutError("the document's time is over")
+        raise TimedOutError("the document has reached its time limit")
 
     def _begin(self, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]) -> None:
-        # Not threading.Thread: its start waits without end for a thread that died of a MemoryError in its
-        # first lines (CPython 3.11), and a worker that waits so held its documents and kept their leases.
+        # Not threading.Thread: its start() waits forever for a thread that died of a MemoryError in its first
+        # lines (CPython 3.11), and the worker would keep its documents and renew their leases.
         runs = threading.Event()
         _thread.start_new_thread(self._ask, (runs, requests, is_urgent, reply))
         if not runs.wait(_LONGEST_START_SECONDS):
@@ -81,5 +81,5 @@ class DeadlineEngine:
         runs.set()
         try:
             reply.set_result(self._engine.answer(requests, is_urgent=is_urgent))
-        except BaseException as error:  # noqa: BLE001  it is raised in the thread that waits
+        except BaseException as error:  # noqa: BLE001  raised in the waiting thread
             reply.set_exception(error)

@@ -1,7 +1,7 @@
-"""The one place of a worker process that claims and records: what many threads ask for goes in together.
+"""Group commit: claims and recordings of many threads share transactions.
 
-A group commit as in a database: no waiting for company, but who comes while a transaction is under way goes
-with the next one. A thread is let go when its own is committed. Knows no SQL and no Celery.
+As in a database: nobody waits for others, but requests that arrive during a transaction share the next one. A
+thread blocks until its own request is committed. Does not import SQLAlchemy or Celery.
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from models.schema.database import DatabaseUnavailableError
 
 EndedJob = tuple[Job, Outcome]
 
-_What = TypeVar("_What")
+_Request = TypeVar("_Request")
 _Result = TypeVar("_Result")
 
 
 @dataclass(slots=True)
-class _Gathered(Generic[_What, _Result]):
-    """What waits for the next transaction of one kind."""
+class _Gathered(Generic[_Request, _Result]):
+    """Requests that wait for the next transaction of one kind."""
 
-    commit: Callable[[Sequence[_What]], Sequence[_Result | Exception]]
-    waiting: list[tuple[_What, Future[_Result]]] = field(default_factory=list)
+    commit: Callable[[Sequence[_Request]], Sequence[_Result | Exception]]
+    waiting: list[tuple[_Request, Future[_Result]]] = field(default_factory=list)
 
-    def take(self) -> list[tuple[_What, Future[_Result]]]:
+    def take(self) -> list[tuple[_Request, Future[_Result]]]:
         taken, self.waiting = self.waiting, []
         return taken
 
-    def settle(self, taken: Sequence[tuple[_What, Future[_Result]]]) -> None:
-        """Commits together; what the database refuses together is tried one by one, so that one that it
-        refuses takes no other along. A database that does not answer is told to everyone."""
+    def settle(self, taken: Sequence[tuple[_Request, Future[_Result]]]) -> None:
+        """Commits all together; where the database refuses that, one by one: a bad request fails alone.
+        An unavailable database is reported to every waiting thread."""
         try:
-            results = self.commit([what for what, _ in taken])
-        except Exception as error:  # noqa: BLE001  it is raised in the threads that wait
+            results = self.commit([request for request, _ in taken])
+        except Exception as error:  # noqa: BLE001  raised in the waiting threads
             if isinstance(error, DatabaseUnavailableError) or len(taken) == 1:
                 results = [error] * len(taken)
             else:
-                for one in taken:
-                    self.settle([one])
+                for request in taken:
+                    self.settle([request])
                 return
         for (_, future), result in zip(taken, results, strict=True):
             if isinstance(result, Exception):
@@ -53,7 +53,7 @@ class _Gathered(Generic[_What, _Result]):
 
 
 class GroupCommit:
-    """Claims and records for many threads, in one thread of its own: SQLite has one writer anyway."""
+    """Claims and records for many threads, in one thread of its own; SQLite has a single writer anyway."""
 
     def __init__(
         self,
@@ -61,20 +61,22 @@ class GroupCommit:
         claim: Callable[[Sequence[int]], Sequence[Work | None]],
         record: Callable[[Sequence[EndedJob]], Sequence[bool | Exception]],
     ) -> None:
-        """Each function is one transaction over many, and returns a result for each."""
+        """Each function handles many requests in one transaction and returns a result for each."""
         self._claims = _Gathered[int, Work | None](claim)
         self._records = _Gathered[EndedJob, bool](record)
         self._changed = threading.Condition()
-        threading.Thread(target=self._serve, name="ledger", daemon=True).start()
+        threading.Thread(target=self._serve, name="group_commit", daemon=True).start()
 
     def claim(self, document_id: int) -> Work | None:
-        """See Store.claim. Blocks until it is committed."""
+        """Claims one document, see Store.claim; blocks until the claim is committed."""
         (claimed,) = self._together(self._claims, [document_id])
         return claimed.result()
 
     def record(self, ended: Sequence[EndedJob]) -> list[bool | Exception]:
-        """See Store.record. Blocks until all are committed or refused; an exception stands for what the
-        database or the store refuses. Raises DatabaseUnavailableError where the database does not answer."""
+        """Records outcomes, see Store.record; blocks until all are committed or refused.
+
+        An exception stands for an outcome that the database or the store refuses. Raises
+        DatabaseUnavailableError where the database does not answer."""
         results = [_result(future) for future in self._together(self._records, ended)]
         for result in results:
             if isinstance(result, DatabaseUnavailableError):
@@ -82,7 +84,7 @@ class GroupCommit:
         return results
 
     def _together(
-        self, gathered: _Gathered[_What, _Result], wanted: Sequence[_What]
+        self, gathered: _Gathered[_Request, _Result], wanted: Sequence[_Request]
     ) -> list[Future[_Result]]:
         futures: list[Future[_Result]] = [Future() for _ in wanted]
         with self._changed:
@@ -98,14 +100,14 @@ class GroupCommit:
                 self._settle(gathered)
 
     def _settle(self, gathered: _Gathered[Any, Any]) -> None:
-        """Every thread of the worker waits for this one: whatever happens here, out of memory say, is told to
-        those that wait, and the thread goes on."""
+        """Commits the waiting requests of one kind. All threads wait for this one, so any error, such as a
+        MemoryError, is passed to them and this thread goes on."""
         with self._changed:
             taken = gathered.take()
         try:
             if taken:
                 gathered.settle(taken)
-        except Exception as error:  # noqa: BLE001  it is raised in the threads that wait
+        except Exception as error:  # noqa: BLE001  raised in the waiting threads
             for _, future in taken:
                 if not future.done():
                     future.set_exception(error)
@@ -114,5 +116,5 @@ class GroupCommit:
 def _result(future: Future[bool]) -> bool | Exception:
     try:
         return future.result()
-    except Exception as error:  # noqa: BLE001  it is the caller's to judge
+    except Exception as error:  # noqa: BLE001  the caller judges it
         return error

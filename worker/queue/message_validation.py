@@ -1,7 +1,7 @@
-"""What comes out of Redis is checked before Celery acts on it; a bad message is rejected, never fatal.
+"""Validates messages from Redis before Celery acts on them; a malformed message is rejected, never fatal.
 
-Celery 5.7 ends the worker on a message that is JSON but no task ("Unrecoverable error"), and logs
-the body of one it does not know. Here the log says what is wrong and nothing of what is in it.
+Celery 5.7 ends the worker on a message that is JSON but not a task ("Unrecoverable error"), and logs the
+body of an unknown one. Here the log says what is wrong, without the content.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from models.messages import (
 
 log = logging.getLogger(__name__)
 
-_REFUSED_KEPT = 1_000
+_MAX_REFUSALS = 1_000
 _MALFORMED = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 
 class BadMessageError(Exception):
-    """A message is not one of ours; the text says why, in fixed words."""
+    """A message is not for this application; the text says why, in fixed words."""
 
 
 class CheckedConsumer(Consumer):  # type: ignore[misc]
-    """Celery's consumer, behind a check of each message."""
+    """Celery's consumer with a check of each message."""
 
     def create_task_handler(self, *args: Any, **options: Any) -> Callable[[Any], None]:
         handle = super().create_task_handler(*args, **options)
@@ -52,10 +52,10 @@ class CheckedConsumer(Consumer):  # type: ignore[misc]
                 handle(message)
             except self.connection_errors:
                 raise
-            except Exception as error:  # noqa: BLE001  whatever a stranger sent must not end the worker
+            except Exception as error:  # noqa: BLE001  no message may end the worker
                 why = str(error) if isinstance(error, BadMessageError) else type(error).__name__
                 log.warning("a message is rejected: %s", why)
-                _write_down(message, why)
+                _record_refusal(message, why)
                 message.reject_log_error(log, self.connection_errors)
 
         return on_message
@@ -70,7 +70,7 @@ def check(message: Any, message_key: str = "") -> None:
         raise BadMessageError(f"longer than {MAX_BODY_BYTES} bytes")
     try:
         name, args, kwargs = _task_of(message)
-    except Exception as error:  # noqa: BLE001  decoding may fail in as many ways as there are strangers
+    except Exception as error:  # noqa: BLE001  decoding of foreign input may fail in any way
         raise BadMessageError(f"not a task message ({type(error).__name__})") from None
     if name != TASK_NAME:
         raise BadMessageError("for another task")
@@ -84,8 +84,8 @@ def check(message: Any, message_key: str = "") -> None:
         raise BadMessageError("not signed with our NOTEMILL_MESSAGE_KEY")
 
 
-def _write_down(message: Any, why: str) -> None:
-    """In a short list in Redis, for who asks what was refused; not its content, which may be of a note."""
+def _record_refusal(message: Any, why: str) -> None:
+    """Adds the refusal to a short list in Redis, without the content, which may be text of a note."""
     body = message.body or b""
     raw = body if isinstance(body, bytes) else str(body).encode("utf-8", "replace")
     at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -93,9 +93,9 @@ def _write_down(message: Any, why: str) -> None:
     client = message.channel.client
     try:
         client.lpush(REFUSED_LIST, json.dumps(entry))
-        client.ltrim(REFUSED_LIST, 0, _REFUSED_KEPT - 1)
+        client.ltrim(REFUSED_LIST, 0, _MAX_REFUSALS - 1)
     except (RedisError, OSError) as error:
-        log.warning("a refused message could not be written down: %s", type(error).__name__)
+        log.warning("a refused message could not be recorded: %s", type(error).__name__)
 
 
 def _task_of(message: Any) -> tuple[Any, Any, Any]:
@@ -107,7 +107,7 @@ def _task_of(message: Any) -> tuple[Any, Any, Any]:
 
 
 def _fixed_words(error: ValidationError | TypeError) -> str:
-    """What is wrong, without the name or the value of anything that was sent."""
+    """The problem, without the name or the value of anything in the message."""
     if isinstance(error, TypeError):
         return "argument names have to be text"
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
@@ -115,10 +115,10 @@ def _fixed_words(error: ValidationError | TypeError) -> str:
 
 
 class Message(redis.Channel.Message):  # type: ignore[misc]
-    """Kombu's message; done with once, it stays so.
+    """Kombu's message that tolerates a second acknowledgement.
 
-    Where no thread can be begun, out of memory say, the pool refuses a task that it has queued already: the
-    message is rejected, the task is done all the same, and its acknowledgement would end the worker.
+    Where no thread can start, as without memory, the pool refuses a task that it has already queued: the
+    message is rejected, the task runs all the same, and its acknowledgement would end the worker.
     """
 
     def ack(self, *args: Any, **options: Any) -> None:
@@ -127,24 +127,23 @@ class Message(redis.Channel.Message):  # type: ignore[misc]
 
 
 class _Channel(redis.Channel):  # type: ignore[misc]
-    """Kombu's channel; what is no message at all is dropped where it is read.
+    """Kombu's channel that drops malformed entries where it reads them, and survives a broken connection.
 
-    And what was taken over a connection that broke since is not acknowledged: kombu 5.7 raises an
-    AttributeError there, which ends the worker. The message comes again, and finds nothing owed. So it
-    does where a closed channel makes a new client; said as a lost connection, Celery connects again.
+    A message taken over a connection that broke is not acknowledged: kombu 5.7 raises an AttributeError
+    there, which ends the worker. The message comes again and finds no owed job. A closed channel that creates
+    a new client raises ConnectionError instead, so that Celery connects again.
     """
 
     Message = Message
-    _kept: Any = None
+    _cached_client: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:
-        """Kombu makes a client for each thing that it asks of Redis, a sixth of what its loop did; here one
-        is kept as long as its connections are."""
+        """Keeps one client for each connection pool; kombu creates one for each command."""
         if asynchronous:
             return super()._create_client(asynchronous=True)
-        if self._kept is None or self._kept.connection_pool is not self.pool:
-            self._kept = super()._create_client()
-        return self._kept
+        if self._cached_client is None or self._cached_client.connection_pool is not self.pool:
+            self._cached_client = super()._create_client()
+        return self._cached_client
 
     def _brpop_read(self, **options: Any) -> Any:
         try:
@@ -177,7 +176,7 @@ class _Connection(Connection):  # type: ignore[misc]
 
 
 class CheckedAMQP(AMQP):  # type: ignore[misc]
-    """Celery's messaging over the channel above."""
+    """Celery's messaging with the transport above."""
 
     Connection = _Connection
     BrokerConnection = _Connection

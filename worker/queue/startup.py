@@ -1,7 +1,7 @@
-"""A worker's start and stop around Celery's message loop.
+"""Startup and shutdown of a worker process, as a Celery bootstep around the message loop.
 
-A bootstep of the worker: Celery starts its consumer last of all steps, so that no message is
-taken before the weights are loaded; and stops it first, so that none is taken after the stop began.
+Celery starts its consumer after all other steps, so no message is taken before the weights are loaded; it
+stops the consumer first, so none is taken after the shutdown began.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from celery import Celery, bootsteps
 from celery.worker import state
 from redis.exceptions import RedisError
 
-from models.host import disable_core_dumps
 from models.errors import NotemillError
+from models.host import disable_core_dumps
 from models.migrations import schema_version
 from models.queries.owed_jobs import Backlog, backlog
 from models.queries.patient_names import patient_names_of
@@ -38,20 +38,21 @@ from worker.queue.watchdog import Watchdog
 from worker.queue.worker_context import WorkerContext
 from worker.queue.worker_identity import is_dead, worker_name
 from worker.telemetry.safe_logging import where
-from worker.telemetry.thread_dump import show_threads_on_signal
+from worker.telemetry.thread_dump import dump_threads_on_signal
 from worker.telemetry.usage_accounting import UsageAccounting
 from worker.telemetry.usage_meter import UsageMeter
 
 log = logging.getLogger(__name__)
 
-_LET_GO_SECONDS = 5.0
-"""For threads to notice that they shall let go of their document."""
-_GIVE_UP_SECONDS = 15.0
-"""After which the process ends whatever still runs: a call into the GPU cannot be interrupted."""
+_ABANDON_SECONDS = 5.0
+"""Time for threads to notice that they must abandon their document."""
+_FORCED_EXIT_SECONDS = 15.0
+"""Time after which the process exits in any case: a call into the GPU cannot be interrupted."""
 
 
 class Start(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Before the first message: weights, announcement, leases of the dead, heartbeat, sweep."""
+    """Runs before the first message: loads weights, announces them, frees leases of dead workers, starts
+    threads."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -66,10 +67,10 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         self._stop_metrics: Callable[[], None] = lambda: None
 
     def start(self, worker: Any) -> None:
-        """Raises SystemExit(1), after one line in the log, where the worker cannot be started."""
+        """Raises SystemExit(1), after one log line, where the worker cannot start."""
         exit_on_signals()
         disable_core_dumps()
-        show_threads_on_signal()
+        dump_threads_on_signal()
         give_freed_memory_back()
         self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
@@ -77,13 +78,13 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         except NotemillError as error:
             log.critical("the worker cannot start: %s", error)
             raise SystemExit(1) from None
-        except Exception as error:  # noqa: BLE001  no note has been read yet: its text is safe to show
+        except Exception as error:  # noqa: BLE001  no note has been read yet: the text is safe to log
             text = str(error).strip().partition("\n")[0]
             log.critical("the worker cannot start: %s: %s (%s)", type(error).__name__, text, where(error))
             raise SystemExit(1) from None
 
     def stop(self, _worker: Any) -> None:
-        """Lets the documents in hand finish for `stop_seconds`, then gives their jobs back."""
+        """Lets documents in progress finish for `stop_seconds`, then releases their jobs."""
         context = self._context
         if context is None or self._sweeper is None or self._heartbeat is None:
             return
@@ -94,41 +95,41 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         if not shutdown.is_requested:
             shutdown.request()
         allowed_seconds = context.settings.stop_seconds
-        log.info("asked to stop: what is in hand may finish within %g s", allowed_seconds)
+        log.info("shutdown requested: documents in progress may finish within %g s", allowed_seconds)
         while not (
             in_flight.is_empty or shutdown.is_immediate or shutdown.seconds_since_request > allowed_seconds
         ):
             time.sleep(0.05)
         shutdown.expedite()
-        let_go_until = time.monotonic() + _LET_GO_SECONDS
-        while not in_flight.is_empty and time.monotonic() < let_go_until:
+        abandon_deadline = time.monotonic() + _ABANDON_SECONDS
+        while not in_flight.is_empty and time.monotonic() < abandon_deadline:
             time.sleep(0.05)
-        _end_anyway_after(_GIVE_UP_SECONDS)
+        _force_exit_after(_FORCED_EXIT_SECONDS)
         self._stop_metrics()
         self._heartbeat.stop()
         given_back = context.store.release_claims(context.name)
-        log.info("worker %s stops; %d jobs given back", context.name, given_back)
+        log.info("worker %s stops; %d jobs released", context.name, given_back)
         if self._watchdog is not None:
             self._watchdog.forget()
         context.tracing.traces.close()
-        self._close_engine()  # waits for the step in progress, at most until the end that comes anyway
+        self._close_engine()  # waits for the batch in progress, at most until the forced exit
 
     terminate = stop
 
     def _open(self, app: Any) -> None:
         settings: Settings = app.settings
-        from worker.recipe import serving  # a start that fails early need not wait for it
+        from worker.recipe import serving  # imported late: a start that fails early need not wait for it
 
         database = open_database(settings)
         schema_version.check(database)
         store, name, served, meter = Store(database), worker_name(), serving(settings), UsageMeter()
         with meter.timing("load"):
             engine = app.load_engine(settings, meter)
-        log.info("the %s engine is ready after %.1f s", settings.engine, meter.spent.load_seconds)
+        log.info("the %s engine is ready after %.1f s", settings.engine, meter.usage.load_seconds)
         self._close_engine = engine.close
         store.announce(served)
         for gone in filter(is_dead, Queries(database).busy_workers()):
-            log.warning("%d jobs of worker %s, which is gone, are free", store.expire_leases(gone), gone)
+            log.warning("%d jobs of worker %s, which has ended, are free", store.expire_leases(gone), gone)
         warn_about_eviction(app)
         shutdown, usage_accounting = ShutdownRequest(), UsageAccounting(meter, store)
         self._context = app.context = WorkerContext(
@@ -157,41 +158,41 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
                 self._context,
                 count_waiting=partial(queue_length, app),
                 check_tables=partial(schema_version.check, database),
-                end=partial(_end, settings.stop_seconds + _LET_GO_SECONDS),
+                end=partial(_end_process, settings.stop_seconds + _ABANDON_SECONDS),
             )
         if settings.metrics_address:
-            self._stop_metrics = _served_metrics(self._context, partial(backlog, database))
+            self._stop_metrics = _start_metrics_server(self._context, partial(backlog, database))
         request_shutdown_on_signals(shutdown, on_first=partial(_end_message_loop, 0))
         log.info("worker %s serves %s with %d threads", name, served.id, settings.worker_threads)
 
 
-def _served_metrics(context: WorkerContext, count_waiting: Callable[[], Backlog]) -> Callable[[], None]:
+def _start_metrics_server(context: WorkerContext, count_waiting: Callable[[], Backlog]) -> Callable[[], None]:
     from worker.telemetry.prometheus_metrics import (  # off by default, and then not imported
         WorkerMetrics,
         serve_metrics,
     )
 
-    figures = WorkerMetrics(
-        spent=lambda: context.meter.spent,
+    metrics = WorkerMetrics(
+        usage=lambda: context.meter.usage,
         outcome_counters=context.outcome_counters,
         documents_in_flight=lambda: context.in_flight.count,
         count_waiting=count_waiting,
     )
-    log.info("figures for Prometheus on http://%s/metrics", context.settings.metrics_address)
-    return serve_metrics(figures, context.settings.metrics_address)
+    log.info("Prometheus metrics on http://%s/metrics", context.settings.metrics_address)
+    return serve_metrics(metrics, context.settings.metrics_address)
 
 
 def _end_message_loop(exit_status: int) -> None:
     state.should_stop = exit_status
 
 
-def _end(seconds: float) -> None:
-    """In order if the message loop still listens, by force where it does not."""
+def _end_process(seconds: float) -> None:
+    """Ends the message loop, and forces the exit where the loop does not react."""
     _end_message_loop(1)
-    _end_anyway_after(seconds + _GIVE_UP_SECONDS)
+    _force_exit_after(seconds + _FORCED_EXIT_SECONDS)
 
 
-def _end_anyway_after(seconds: float) -> None:
+def _force_exit_after(seconds: float) -> None:
     timer = threading.Timer(seconds, os._exit, (1,))
     timer.daemon = True
     timer.start()

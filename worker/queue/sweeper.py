@@ -1,4 +1,4 @@
-"""SQL is the truth, Redis is the bell: what is owed in SQL and has no message gets a new one."""
+"""Sweep: sends a new message for each document that SQL says is owed and Redis has lost."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 QUEUE = Queue(QUEUE_NAME, Exchange(""), routing_key=QUEUE_NAME)
-"""On the nameless exchange: kombu keeps the bindings of named ones in Redis (`_kombu.binding.…`),
-where a flush loses them and messages then go nowhere; without one the routing key is the list."""
+"""The queue on the nameless exchange. Kombu keeps bindings of named exchanges in Redis (`_kombu.binding.…`),
+where a flush loses them and messages go nowhere; with the nameless one the routing key is the list."""
 
 SWEEP_SECONDS = 2.0
-_LEAVE_ALONE_SECONDS = 5.0
-"""A document enqueued a moment ago is between Redis and its claim."""
+_MINIMUM_AGE_SECONDS = 5.0
+"""A document enqueued less than this ago may be between Redis and its claim."""
 _DOCUMENTS_A_SWEEP = 1_000
 
 
 def sweep(app: Celery, database: Engine, serving_id: str | None, *, message_key: str = "") -> int:
-    """Sends a message for each document that is owed, if the queue is empty, for urgent
-    ones if no urgent message waits; returns how many.
+    """Sends a message for each owed document where the queue is empty, and for urgent ones where no urgent
+    message waits; returns the number of messages.
 
-    `serving_id`: only what that serving can answer. Harmless at any time: a message too many does nothing.
+    `serving_id`: only documents that this serving can answer. An extra message does no harm.
     """
     return sum(
         _send_owed(app, database, serving_id, message_key, is_urgent=is_urgent)
@@ -47,13 +47,13 @@ def _send_owed(
 ) -> int:
     owed = Queries(database).owed_documents(
         serving_id=serving_id,
-        older_than_seconds=_LEAVE_ALONE_SECONDS,
+        older_than_seconds=_MINIMUM_AGE_SECONDS,
         limit=_DOCUMENTS_A_SWEEP,
         is_urgent=is_urgent,
         is_quarantined=False,  # those are for the quarantine poller (worker.queue.dedicated_pollers)
     )
     if owed:
-        # Marked before sent: a sweep that dies between leaves them to the next one.
+        # Marked before they are sent: a sweep that dies in between leaves them to the next one.
         Store(database).mark_enqueued(owed)
         with app.producer_or_acquire() as producer:
             for document_id in owed:
@@ -74,19 +74,19 @@ def _is_empty(app: Celery) -> bool:
 
 
 def _is_none_urgent(app: Celery) -> bool:
-    """An urgent document whose message was lost does not wait until the nightly ones are through."""
+    """True where no urgent message waits: a lost urgent one is not kept back by nightly messages."""
     with app.connection_for_write() as connection:
         return not connection.default_channel.client.llen(QUEUE_NAME)  # the list of priority 0
 
 
 def queue_length(app: Celery) -> int:
-    """Messages that wait in Redis, over all priorities."""
+    """Number of messages waiting in Redis, over all priorities."""
     with app.connection_for_write() as connection:
         return int(QUEUE.bind(connection.default_channel).queue_declare().message_count)
 
 
 class Sweeper:
-    """A thread that sweeps, the first time at once."""
+    """A thread that sweeps regularly, the first time at once."""
 
     def __init__(self, sweep_once: Callable[[], int]) -> None:
         self._sweep_once = sweep_once
@@ -101,6 +101,6 @@ class Sweeper:
         while not self._is_over.is_set():
             try:
                 self._sweep_once()
-            except Exception as error:  # noqa: BLE001  Redis or SQL may be back at the next one
+            except Exception as error:  # noqa: BLE001  Redis or SQL may be back at the next sweep
                 log.warning("the sweep failed: %s", type(error).__name__)
             self._is_over.wait(SWEEP_SECONDS)

@@ -23,16 +23,16 @@ class Durations:
 
 
 class OutcomeCounters:
-    """Sums since the start; safe to share between threads."""
+    """Outcome counters since the start of the process; safe to share between threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._ended: Counter[tuple[Task, str]] = Counter()
         self._durations: dict[Task, Durations] = {task: Durations() for task in Task}
-        self._surprises = 0
+        self._unexpected_errors = 0
 
     def end(self, task: Task, outcome: Outcome) -> None:
-        """A job's outcome is recorded."""
+        """Counts the recorded outcome of a job."""
         name = outcome.reason.value if isinstance(outcome, Failed) else "finished"
         with self._lock:
             self._ended[task, name] += 1
@@ -40,10 +40,10 @@ class OutcomeCounters:
             durations.counts[bisect_left(BUCKETS_SECONDS, outcome.duration_seconds)] += 1
             durations.total_seconds += outcome.duration_seconds
 
-    def surprise(self) -> None:
-        """An attempt ended in an exception."""
+    def count_unexpected_error(self) -> None:
+        """Counts an attempt that ended in an exception."""
         with self._lock:
-            self._surprises += 1
+            self._unexpected_errors += 1
 
     @property
     def ended(self) -> dict[tuple[Task, str], int]:
@@ -55,10 +55,11 @@ class OutcomeCounters:
     def durations(self) -> dict[Task, Durations]:
         with self._lock:
             return {
-                task: Durations(list(one.counts), one.total_seconds) for task, one in self._durations.items()
+                task: Durations(list(durations.counts), durations.total_seconds)
+                for task, durations in self._durations.items()
             }
 
     @property
-    def surprises(self) -> int:
+    def unexpected_errors(self) -> int:
         with self._lock:
-            return self._surprises
+            return self._unexpected_errors

@@ -1,6 +1,6 @@
-"""A worker's figures for Prometheus, read when somebody asks. Numbers and names of tasks, never text.
+"""Prometheus metrics of a worker, collected on each scrape: numbers and task names, never text.
 
-The queue is counted in SQL, which every worker can: alarms take the maximum over workers, not the sum.
+Every worker counts the queue in SQL, so alarms take the maximum over workers, not the sum.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ _SECONDS = tuple(name for name in USAGE_FIELDS if name.endswith("_seconds"))
 
 
 class MetricsError(NotemillError):
-    """The figures cannot be served."""
+    """The metrics cannot be served."""
 
 
 class WorkerMetrics(Collector):
-    """What one worker process has spent and ended, and what is owed to all."""
+    """Metrics of one worker process, and of the jobs owed to all workers."""
 
     def __init__(
         self,
         *,
-        spent: Callable[[], Usage],
+        usage: Callable[[], Usage],
         outcome_counters: OutcomeCounters,
         documents_in_flight: Callable[[], int],
         count_waiting: Callable[[], Backlog],
     ) -> None:
-        self._spent, self._outcome_counters, self._in_hand = spent, outcome_counters, documents_in_flight
+        self._usage, self._outcome_counters, self._in_progress = usage, outcome_counters, documents_in_flight
         self._count_waiting = count_waiting
         self._lock = threading.Lock()
         self._waiting: Backlog | None = None
         self._counted_at = -_SECONDS_BETWEEN_COUNTS
 
     def describe(self) -> list[_Metric]:
-        """Nothing: else the registry would collect, and count in SQL, to learn the names."""
+        """Returns nothing, so that the registry does not collect, and count in SQL, to learn the names."""
         return []
 
     def collect(self) -> Iterator[_Metric]:
-        """Everything, as of now; the queue as of some seconds ago."""
-        yield from _of_spending(self._spent())
-        yield from _of_tally(self._outcome_counters)
-        yield _gauge("documents_in_hand", "Documents that this worker works on.", self._in_hand())
+        """All metrics as of now; the queue as of some seconds ago."""
+        yield from _usage_metrics(self._usage())
+        yield from _outcome_metrics(self._outcome_counters)
+        yield _gauge("documents_in_hand", "Documents that this worker works on.", self._in_progress())
         waiting = self._owed()
-        if waiting is not None:  # none: the database does not answer, and an old number would lie
+        if waiting is not None:  # None: the database does not answer, and an old number would mislead
             for name, by_task in (("waiting", waiting.pending), ("running", waiting.running)):
                 metric = GaugeMetricFamily(
                     f"notemill_jobs_{name}", f"Jobs {name}, in SQL, of all workers.", labels=["task"]
@@ -100,26 +100,26 @@ def serve_metrics(figures: WorkerMetrics, address: str) -> Callable[[], None]:
     return stop
 
 
-def _of_spending(spent: Usage) -> Iterator[_Metric]:
+def _usage_metrics(usage: Usage) -> Iterator[_Metric]:
     seconds = CounterMetricFamily(
         "notemill_spent_seconds", "Where this worker's time went; see v_run_spending.", labels=["activity"]
     )
     for name in _SECONDS:
-        seconds.add_metric([name.removesuffix("_seconds")], getattr(spent, name))
+        seconds.add_metric([name.removesuffix("_seconds")], getattr(usage, name))
     yield seconds
     tokens = CounterMetricFamily("notemill_tokens", "Tokens by kind; see v_run_spending.", labels=["kind"])
     for name in _TOKENS:
-        tokens.add_metric([name.removesuffix("_tokens")], getattr(spent, name))
+        tokens.add_metric([name.removesuffix("_tokens")], getattr(usage, name))
     yield tokens
     for name, words in (
         ("requests", "Prompts that the engine was asked."),
         ("steps", "Passes through the network."),
         ("rows_stepped", "Rows in all passes; by steps: how full batches are."),
     ):
-        yield CounterMetricFamily(f"notemill_{name}", words, value=getattr(spent, name))
+        yield CounterMetricFamily(f"notemill_{name}", words, value=getattr(usage, name))
 
 
-def _of_tally(outcome_counters: OutcomeCounters) -> Iterator[_Metric]:
+def _outcome_metrics(outcome_counters: OutcomeCounters) -> Iterator[_Metric]:
     ended = CounterMetricFamily(
         "notemill_jobs_ended", "Jobs by task and outcome.", labels=["task", "outcome"]
     )

@@ -1,8 +1,8 @@
-"""Log lines that cannot carry a note: what others log is kept to its fixed words, numbers and types.
+"""Logging without patient text: records of other libraries are reduced to fixed words, numbers and types.
 
-Celery logs whole message bodies and exception texts, and an exception may quote what it choked on.
-Our own records are printed as they are: they hold ids, counts, durations and reasons. As lines to read, or as
-a JSON object a line for a collector of logs (structlog), with the ids of what is in hand as members.
+Celery logs message bodies and exception texts, and an exception may quote its input. Our own records hold
+ids, counts, durations and reasons, and are printed as they are. Output is lines to read, or a JSON object a
+line for log collectors (structlog) with the ids of the document in progress.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import structlog
 from structlog.typing import EventDict, WrappedLogger
 
 OURS = ("worker", "models", "notemill")
-"""Loggers of our own rooms, which follow rule 17 of the house: no text in a log."""
+"""Loggers of our own packages, which never log text of a note."""
 
 
-class CautiousFormatter(logging.Formatter):
-    """Time, level, logger and message; of an exception its type and where, never its text."""
+class TextFreeFormatter(logging.Formatter):
+    """Formats time, level, logger and message; of an exception its type and place, never its text."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(_cautious(record))
+        return super().format(_without_text(record))
 
     def formatException(self, ei: object) -> str:  # noqa: N802 (the name is logging's)
         error = ei[1] if isinstance(ei, tuple) else None
@@ -38,8 +38,8 @@ class CautiousFormatter(logging.Formatter):
 
 
 class JsonFormatter(structlog.stdlib.ProcessorFormatter):
-    """The same as a JSON object a line: `time`, `level`, `logger`, `message`, of an exception its `error`,
-    and what `about` has named."""
+    """Formats a record as one JSON object: `time`, `level`, `logger`, `message`, `error` for an exception,
+    and the ids bound by `about`."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -59,25 +59,25 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
         )
 
     def format(self, record: logging.LogRecord) -> str:
-        return super().format(_cautious(record))
+        return super().format(_without_text(record))
 
 
 @contextmanager
 def about(**ids: int | str | None) -> Iterator[None]:
-    """JSON lines of this thread name these ids while the block lasts; never text."""
+    """Adds these ids to the JSON lines of this thread inside the block; never pass text."""
     with structlog.contextvars.bound_contextvars(
-        **{name: one for name, one in ids.items() if one is not None}
+        **{name: value for name, value in ids.items() if value is not None}
     ):
         yield
 
 
 def configure(level: str, form: Literal["console", "json"] = "console") -> None:
-    """Sends every logger to standard error through a cautious formatter, uncaught errors too."""
+    """Sends all loggers and uncaught errors to standard error through a formatter that removes text."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if form == "json" else CautiousFormatter())
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFreeFormatter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.raiseExceptions = False  # it would print the arguments of a record that cannot be formatted
-    # Below INFO others log values by the thousand; at INFO Celery repeats what tasks say better.
+    logging.raiseExceptions = False  # it would print the arguments of a malformed record
+    # Below INFO these log thousands of values; at INFO Celery repeats what the task logs.
     for noisy in ("celery", "kombu", "alembic", "transformers", "urllib3", "filelock", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = _report
@@ -85,7 +85,7 @@ def configure(level: str, form: Literal["console", "json"] = "console") -> None:
 
 
 def where(error: BaseException) -> str:
-    """`file.py:LINE in function` of the three innermost calls, outermost first."""
+    """The three innermost calls as `file.py:LINE function`, outermost first."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
     return " < ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
 
@@ -102,22 +102,22 @@ def _error_without_text(_logger: WrappedLogger, _name: str, event: EventDict) ->
     return {**event, "error": f"{type(error).__name__} at {where(error)}"} if error is not None else event
 
 
-def _cautious(record: logging.LogRecord) -> logging.LogRecord:
+def _without_text(record: logging.LogRecord) -> logging.LogRecord:
     return record if record.name.partition(".")[0] in OURS else _without_values(record)
 
 
 def _without_values(record: logging.LogRecord) -> logging.LogRecord:
-    """A copy whose arguments are numbers, type names of exceptions, or dots."""
+    """A copy of the record whose arguments are numbers, type names of exceptions, or dots."""
     copy = logging.makeLogRecord({**record.__dict__, "exc_text": None, "stack_info": None})
     if isinstance(record.args, tuple):
         copy.args = tuple(_masked(value) for value in record.args)
     elif record.args and "%(" in str(record.msg):
         copy.args = {key: _masked(value) for key, value in record.args.items()}
-    elif record.args:  # logging unpacks a single dictionary, whose keys would be printed
+    elif record.args:  # logging unpacks a single dictionary, and would print its keys
         copy.args = ("…",)
     try:
         copy.getMessage()
-    except (TypeError, ValueError):  # a number was asked for
+    except (TypeError, ValueError):  # a placeholder wants a number
         copy.args = None
     return copy
 

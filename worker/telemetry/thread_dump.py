@@ -1,10 +1,9 @@
-"""Where every thread of a worker is, in its log, when it gets SIGUSR1: the answer to one that seems to hang.
+"""Thread dump: SIGUSR1 prints the call stack of every thread of a worker to standard error.
 
-Celery's own answer shows local variables too, and with them the notes. `faulthandler` reads the frames of
-threads while they run, and with Python 3.11 a worker died of it (SIGSEGV). Here a thread reads them, with the
-interpreter's lock held, and waits for no other: what a handler of the signal can't do, which may have
-interrupted one that holds a lock. A call that never gives the interpreter's lock back isn't shown; py-spy
-shows it.
+Celery's own dump shows local variables, and with them notes. `faulthandler` reads the frames of running
+threads, which crashed a worker on Python 3.11 (SIGSEGV). Here a thread reads them while it holds the
+interpreter lock and waits for no other lock, which a signal handler cannot guarantee. A call that never
+releases the interpreter lock is not shown; py-spy shows it.
 """
 
 from __future__ import annotations
@@ -18,20 +17,20 @@ from threading import enumerate as all_threads
 from types import FrameType
 
 
-def show_threads_on_signal() -> None:
-    """To be called in the main thread; what is shown goes to stderr."""
-    asked, ask = os.pipe()
-    os.set_blocking(ask, False)
+def dump_threads_on_signal() -> None:
+    """Installs the handler; call it in the main thread."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
     signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
-    # The number of each signal is written there at once, whatever the main thread is at.
-    signal.set_wakeup_fd(ask, warn_on_full_buffer=False)
-    Thread(target=_show_when_asked, args=(asked,), name="shows threads", daemon=True).start()
+    # Python writes the number of each signal there at once, whatever the main thread is doing.
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
+    Thread(target=_dump_on_request, args=(read_end,), name="thread_dump", daemon=True).start()
 
 
-def _show_when_asked(asked: int) -> None:
-    while numbers := os.read(asked, 64):
+def _dump_on_request(read_end: int) -> None:
+    while numbers := os.read(read_end, 64):
         if signal.SIGUSR1 in numbers:
-            # Celery makes sys.stderr write into its log, where each line is a record.
+            # Celery redirects sys.stderr into its log, where each line is a record.
             print(_threads(), file=sys.__stderr__, flush=True)
 
 

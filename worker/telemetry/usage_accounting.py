@@ -1,6 +1,6 @@
-"""Which jobs a worker's time was for: at each heartbeat what was spent since goes to their runs.
+"""Usage accounting: at each heartbeat adds the usage since the last one to the runs of the jobs in progress.
 
-A worker that is killed takes the figures since its last heartbeat along, some seconds; no answer.
+A killed worker loses the usage since its last heartbeat, some seconds; it loses no answer.
 """
 
 from __future__ import annotations
@@ -18,50 +18,51 @@ from worker.telemetry.usage_meter import UsageMeter
 
 
 class UsageAccounting:
-    """Hands over to the store what the meter has counted; safe to share between threads."""
+    """Stores what the meter has counted; safe to share between threads."""
 
     def __init__(self, meter: UsageMeter, store: Store) -> None:
         self._meter, self._store = meter, store
         self._lock = threading.Lock()
-        self._in_hand: set[int] = set()
-        self._worked_on = array("q")
-        """Since what was last handed over, some perhaps twice. Not a set: threads by turns grow this by
-        little, where a set that grows asks for four times its size, in the memory of each thread."""
-        self._handed_over = Usage()
+        self._in_progress: set[int] = set()
+        self._recent_job_ids = array("q")
+        """Ids of jobs processed since usage was last stored, some twice. An array, not a set: a growing set
+        allocates four times its size, in the memory arena of each thread."""
+        self._stored_usage = Usage()
 
     @contextmanager
-    def working_on(self, jobs: Sequence[Job]) -> Iterator[None]:
-        """Time spent during the block is for these jobs, and for the others in hand."""
+    def attribute_to(self, jobs: Sequence[Job]) -> Iterator[None]:
+        """Attributes the usage during the block to these jobs, and to the others in progress."""
         ids = {job.id for job in jobs}
         with self._lock:
-            self._in_hand |= ids
-            self._worked_on.extend(ids)
+            self._in_progress |= ids
+            self._recent_job_ids.extend(ids)
         try:
             yield
         finally:
             with self._lock:
-                self._in_hand -= ids
+                self._in_progress -= ids
 
-    def hand_over(self) -> None:
-        """Adds what was spent since the last time to the runs whose jobs it was for.
+    def store_usage(self) -> None:
+        """Adds the usage since the last call to the runs of the jobs in progress since then.
 
-        Not in the hands of two threads at once. What the database did not take goes with the next call.
+        Call it from one thread at a time. What the database refuses goes with the next call.
         """
-        spent = self._meter.spent
+        usage = self._meter.usage
         with self._lock:
-            jobs, self._worked_on = self._worked_on, array("q", self._in_hand)
-        since = spent - self._handed_over
+            jobs, self._recent_job_ids = self._recent_job_ids, array("q", self._in_progress)
+        since = usage - self._stored_usage
         if not jobs:
-            # Nobody's: the next run must not pay for a worker that had nothing to do. The load is its own.
-            nobodys = since.idle_empty_seconds
-            self._handed_over = replace(
-                self._handed_over, idle_empty_seconds=self._handed_over.idle_empty_seconds + nobodys
+            # The next run must not pay for idle time before it; it does pay for loading the weights.
+            unattributed_seconds = since.idle_empty_seconds
+            self._stored_usage = replace(
+                self._stored_usage,
+                idle_empty_seconds=self._stored_usage.idle_empty_seconds + unattributed_seconds,
             )
             return
         try:
             self._store.add_usage(since, sorted(set(jobs)))
         except BaseException:
             with self._lock:
-                self._worked_on.extend(jobs)
+                self._recent_job_ids.extend(jobs)
             raise
-        self._handed_over = spent
+        self._stored_usage = usage

@@ -120,9 +120,9 @@ def test_a_question_is_read_once_for_all_documents(weights, chat):
     engine = load(Settings(weights=str(weights), quantization="none"), meter)
 
     def read(*prompts: Prompt) -> int:
-        before = meter.spent.prefill_tokens
+        before = meter.usage.prefill_tokens
         engine.answer([decide(one, is_apart=True) for one in prompts])
-        return meter.spent.prefill_tokens - before
+        return meter.usage.prefill_tokens - before
 
     known, new = asking("Where?"), asking("Since when?")
     other = asking("Where?", "Another note.")

@@ -127,7 +127,7 @@ def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
     _, registered = submit(store, documents("note"))
     jobs = claimed(store, registered.owed_document_ids[0], "w").jobs
     usage_accounting = UsageAccounting(UsageMeter(), store)
-    with usage_accounting.working_on(jobs), write_transaction(engine) as somebody:
+    with usage_accounting.attribute_to(jobs), write_transaction(engine) as somebody:
         somebody.execute(select(RunRow.id).with_for_update())
         heartbeat = Heartbeat(store, "w", 1, usage_accounting)
         until(lambda: "UPDATE runs" in waiting_statements(engine))

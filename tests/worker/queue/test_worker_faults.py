@@ -165,7 +165,7 @@ def test_a_second_signal_gives_back_what_is_in_hand_uncounted(workshop: Workshop
     worker = workshop.start()
     workshop.until(lambda: sorted(workshop.statuses()) == ["finished", "running"])
     worker.signal(number)
-    worker.says("asked to stop")
+    worker.says("shutdown requested")
     worker.signal(number)
     assert worker.ends() == 0
     assert sorted(workshop.statuses()) == ["finished", "pending"]

@@ -41,7 +41,9 @@ class Clock:
         return self.now
 
 
-def seconds_until_stalled(in_flight: InFlightDocuments, *, waiting: int = 1, taken_at: tuple[int, ...] = ()) -> int | None:
+def seconds_until_stalled(
+    in_flight: InFlightDocuments, *, waiting: int = 1, taken_at: tuple[int, ...] = ()
+) -> int | None:
     """Looked at each second for a minute; 10 seconds are too many."""
     clock = Clock()
     consumption = Consumption(2, 10.0, clock)
@@ -61,8 +63,8 @@ def test_who_takes_now_and_then_is_not() -> None:
     assert seconds_until_stalled(InFlightDocuments(), taken_at=(9, 18, 27, 36, 45, 54)) is None
 
 
-@pytest.mark.parametrize("hands", [InFlightDocuments(count=2), InFlightDocuments(is_reserved=True)])
-def test_who_has_no_hand_free_is_not(in_flight: InFlightDocuments) -> None:
+@pytest.mark.parametrize("in_flight", [InFlightDocuments(count=2), InFlightDocuments(is_reserved=True)])
+def test_a_worker_without_a_free_thread_is_not_stalled(in_flight: InFlightDocuments) -> None:
     assert seconds_until_stalled(in_flight) is None
 
 
@@ -167,7 +169,9 @@ def test_a_worker_that_loads_lives_and_is_not_ready(
     monkeypatch.setenv("NOTEMILL_HOME", str(tmp_path))
     assert not is_alive()
     assert "type `notemill worker`" in capsys.readouterr().out
-    health_file.write(Settings(home=tmp_path), WorkerHealth(name=f"{os.uname().nodename}:1:1", state="loading"))
+    health_file.write(
+        Settings(home=tmp_path), WorkerHealth(name=f"{os.uname().nodename}:1:1", state="loading")
+    )
     health_file.write(Settings(home=tmp_path), WorkerHealth(name="elsewhere:1:1", state="serving"))
     assert is_alive()
     assert not is_ready()

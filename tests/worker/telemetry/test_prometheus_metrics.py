@@ -49,7 +49,7 @@ def read(address: str) -> Samples:
 def figures(outcome_counters: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
     owed = Backlog(pending={Task.SEARCH: 7}, running={}, oldest_seconds=3.5)
     return WorkerMetrics(
-        spent=lambda: Usage(prefill_seconds=1.5, prefill_tokens=20),
+        usage=lambda: Usage(prefill_seconds=1.5, prefill_tokens=20),
         outcome_counters=outcome_counters,
         documents_in_flight=lambda: 2,
         count_waiting=count_waiting or (lambda: owed),  # type: ignore[arg-type]

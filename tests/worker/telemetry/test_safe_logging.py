@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from worker.telemetry.safe_logging import CautiousFormatter, JsonFormatter, about
+from worker.telemetry.safe_logging import TextFreeFormatter, JsonFormatter, about
 
 
 def line(
@@ -18,7 +18,7 @@ def line(
     message: str,
     *args: object,
     error: BaseException | None = None,
-    formatter: type[logging.Formatter] = CautiousFormatter,
+    formatter: type[logging.Formatter] = TextFreeFormatter,
 ) -> str:
     exc_info = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord(logger, logging.ERROR, __file__, 1, message, args, exc_info)
@@ -69,7 +69,7 @@ def test_an_exception_is_its_type_and_its_place(logger: str) -> None:
     ["raise ValueError(secret)", "import threading; threading.Thread(target=int, args=(secret,)).start()"],
 )
 def test_an_uncaught_exception_is_not_printed_with_its_text(crash: str) -> None:
-    program = f"from worker import logs; logs.configure('INFO'); secret = 'SEC' + 'RET'\n{crash}"
+    program = f"from worker.telemetry import safe_logging; safe_logging.configure('INFO'); secret = 'SEC' + 'RET'\n{crash}"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "uncaught ValueError" in ended.stderr
     assert "SECRET" not in ended.stderr
@@ -93,5 +93,5 @@ def test_a_json_line_has_the_same_words_and_the_ids_of_what_is_in_hand() -> None
 def test_a_json_line_of_others_holds_no_value_and_no_exception_text() -> None:
     written = line("celery", "a body: %s", "SECRET", error=a_crash(), formatter=JsonFormatter)
     assert json.loads(written)["message"] == "a body: …"
-    assert json.loads(written)["error"].startswith("ValueError at test_worker_logs.py:")
+    assert json.loads(written)["error"].startswith("ValueError at test_safe_logging.py:")
     assert "SECRET" not in written
