@@ -39,16 +39,16 @@ class WorkerHealth(BaseModel):
 class HealthReading(NamedTuple):
     """A health file's content and age."""
 
-    pulse: WorkerHealth
+    health: WorkerHealth
     seconds_old: float
 
 
-def write(settings: Settings, pulse: WorkerHealth) -> None:
+def write(settings: Settings, health: WorkerHealth) -> None:
     """Writes the file atomically. Raises OSError."""
-    path = _folder(settings) / f"{pulse.name.replace(':', '-')}.json"
+    path = _folder(settings) / f"{health.name.replace(':', '-')}.json"
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     fresh = path.with_suffix(".new")
-    fresh.write_text(pulse.model_dump_json())
+    fresh.write_text(health.model_dump_json())
     fresh.replace(path)
 
 
@@ -67,8 +67,8 @@ def remove(settings: Settings, name: str) -> None:
 
 def readings_of_host(settings: Settings, host: str) -> list[HealthReading]:
     """The health of workers on the host of this name, the newest first; hosts may share a home folder."""
-    found = [felt for felt in _all(settings) if felt.pulse.name.startswith(f"{host}:")]
-    return sorted(found, key=lambda felt: felt.seconds_old)
+    found = [reading for reading in _all(settings) if reading.health.name.startswith(f"{host}:")]
+    return sorted(found, key=lambda reading: reading.seconds_old)
 
 
 def _all(settings: Settings) -> Iterator[HealthReading]:

@@ -1,7 +1,7 @@
-"""Every setting, read once at the edge into a frozen value. The only reader of the environment.
+"""Settings, read once at process start into a frozen value. No other module reads the environment.
 
 Order: environment (`NOTEMILL_…`), then `settings.toml` in the home folder, then the default.
-An unknown name in either is an error, so that a typing mistake is never a silent default.
+An unknown name in either is an error, so that a misspelled setting is never ignored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MIN_KEY_CHARACTERS = 16
 
 
 class SettingsError(UsageError):
-    """A setting is unknown or has a value that cannot be used."""
+    """A setting is unknown or its value is not valid."""
 
 
 class Settings(BaseSettings):
@@ -35,94 +35,94 @@ class Settings(BaseSettings):
     database_url: SecretStr = SecretStr("")
     """SQLAlchemy URL; empty: SQLite in the home folder."""
     redis_url: SecretStr = SecretStr("")
-    """`redis://`, `rediss://` or `redis+socket://PATH`; empty: a server that notemill starts itself."""
+    """`redis://`, `rediss://` or `redis+socket://PATH`; empty: notemill starts a server itself."""
     archive_url: SecretStr = SecretStr("")
-    """SQLAlchemy URL of the database that `notemill nightly` reads where its plan names none."""
+    """SQLAlchemy URL of the database that `notemill nightly` reads if its plan names none."""
 
     weights: str = "smollm2-135m"
     """`smollm2-135m`, `mistral-7b`, or a folder with weights and tokenizer."""
     engine: Literal["transformers", "http"] = "transformers"
-    """`transformers` computes in the worker; `http` asks a server of the OpenAI-compatible API."""
+    """`transformers` computes in the worker; `http` sends requests to an OpenAI-compatible server."""
     adapter: str = "auto"
-    """A folder with a peft adapter for these weights; `auto`: the one that comes with them; `none`."""
+    """A folder with a peft adapter for these weights; `auto`: the adapter shipped for them; `none`."""
     quantization: Literal["nf4", "none"] = "nf4"
-    """`nf4`: 4 bits a weight with double quantization, on a CPU with an adapter 8; `none`: bf16 as stored."""
+    """`nf4`: 4 bits a weight, double quantization, but 8 bits on a CPU with an adapter; `none`: bf16 as stored."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     entities_form: Literal["auto", "list", "marks"] = "auto"
-    """`marks` decides, `list` writes; `auto`: marks where the adapter was trained for the labels."""
+    """`marks` tags tokens, `list` generates; `auto`: `marks` if the adapter was trained for the labels."""
     summary_form: Literal["auto", "chosen", "written"] = "auto"
-    """`chosen` takes the note's own words, `written` writes; `auto`: chosen where an adapter marks."""
+    """`chosen` is extractive, `written` abstractive; `auto`: `chosen` with an adapter that tags."""
 
     http_url: str = Field(default="http://127.0.0.1:8000/v1", pattern=r"^https?://[^@\s]+$")
-    """Of the server; the part before `/completions` and `/models`."""
+    """The server's URL before `/completions` and `/models`."""
     http_may_leave_machine: bool = False
-    """`http_url` may name another machine: the text of notes goes there."""
+    """Allows an `http_url` on another machine; the text of notes is sent there."""
     http_deidentified: bool = False
-    """What looks like a name, a date or a number of a person is replaced before it goes there."""
+    """Replaces names, dates and numbers of persons with surrogates before text is sent there."""
     http_key: SecretStr = SecretStr("")
-    """What the server wants as bearer token; empty: none."""
+    """The server's bearer token; empty: none."""
     http_model: str = ""
-    """The name under which the server serves the weights; with other weights, another name."""
+    """The server's name for the weights; other weights need another name."""
     http_grammar: Literal["lark", "json_schema"] = "lark"
     """`lark`: vLLM's guidance backend, or llama.cpp built with llguidance; `json_schema`: others."""
     http_concurrency: int = Field(default=32, ge=1, le=1_024)
-    """Requests at the server at the same time."""
+    """Concurrent requests to the server."""
 
     max_batch_rows: int = Field(default=32, ge=1, le=512)
-    """Sequences decoded side by side."""
+    """Sequences in one batch."""
     max_batch_tokens: int = Field(default=0, ge=0)
-    """Cached tokens of all sequences in the batch together; 0: as many as memory affords."""
+    """Cached tokens of all sequences in the batch together; 0: as many as fit in memory."""
     memory_gib: float = Field(default=0.0, ge=0)
-    """GiB a worker may take of its device, weights and all; 0: a GPU's free memory, half of free RAM."""
+    """GiB of device memory for a worker, weights included; 0: a GPU's free memory, or half of free RAM."""
     window_tokens: int = Field(default=350, ge=32)
-    """The longest piece of a note in one prompt for entities and search, in tokens."""
+    """The longest window of a note in one prompt for entities and search, in tokens."""
     summary_window_tokens: int = Field(default=1_500, ge=64)
-    """The same for a written summary; a longer note is summarized in parts first."""
+    """The longest window for an abstractive summary, in tokens; a longer note is first summarized in parts."""
     worker_threads: int = Field(default=16, ge=1, le=256)
-    """Documents in the worker at the same time."""
+    """Documents that a worker processes concurrently."""
 
     lease_seconds: float = Field(default=30.0, gt=0)
-    """How long a claimed job stays its worker's without a sign of life."""
+    """How long a claim holds without a heartbeat of its worker."""
     max_attempts: int = Field(default=3, ge=1)
-    """Attempts of one job that may end in a surprise before it fails for good."""
+    """Attempts of one job that may end in an unexpected exception before it fails."""
     max_kills: int = Field(default=3, ge=1)
-    """How often a worker may die with a job in its hands before the job fails for good. After the first
-    time it runs alone, so that a document that kills takes no other along."""
+    """Workers that may die on a job before it fails. After the first one the job runs alone, so that no
+    other document is affected."""
     time_limit_seconds: float = Field(default=1_800.0, gt=0)
-    """For one document, all its jobs together."""
+    """Time limit for all jobs of one document together."""
     stalled_seconds: float = Field(default=30.0, gt=0)
-    """How long messages may wait before a worker with free hands that takes none ends itself."""
+    """How long messages may wait before an idle worker that takes none exits."""
     stop_seconds: float = Field(default=20.0, ge=0)
-    """How long a stopping worker lets its documents finish before it gives their jobs back."""
+    """How long a stopping worker waits for its documents before it releases their jobs."""
 
     max_queue_messages: int = Field(default=100_000, ge=1)
-    """Messages that may wait in Redis, about 0.8 kB each; a producer beyond it slows down and sends none."""
+    """Messages that may wait in Redis, about 0.8 kB each; above it, a producer slows down and sends none."""
 
     labels_file: Path | None = None
-    """Entity labels to use instead of the built-in ones; `notemill labels` prints the form."""
+    """Entity labels instead of the built-in ones; `notemill labels` prints the format."""
     summary_words: int = Field(default=120, ge=20, le=2_000)
-    """About how long a summary may be."""
+    """Approximate length of a summary in words."""
     metrics_address: str = Field(default="", pattern=r"^(\S+:\d{1,5})?$")
-    """HOST:PORT on which a worker serves figures for Prometheus; empty: nowhere."""
+    """HOST:PORT at which a worker serves Prometheus metrics; empty: none."""
     view_token: SecretStr = SecretStr("")
-    """What lets a browser into the pages of `notemill view`; empty: another one each time."""
+    """The token for `notemill view` in a browser; empty: a new one at each start."""
     message_key: SecretStr = SecretStr("")
-    """Shared by producers and workers; where it is set, workers refuse messages that it did not sign."""
+    """Shared by producers and workers; if set, workers refuse messages without its signature."""
     encryption_key: SecretStr = SecretStr("")
-    """Master keys to encrypt text in the database with, 32 bytes in base64 each; several by spaces."""
+    """Master keys that encrypt text in the database, 32 bytes in base64 each, separated by spaces."""
     encryption_key_file: Path | None = None
-    """A file with them, a line each: the first encrypts, the others open what was encrypted before."""
+    """A file with master keys, one a line: the first encrypts, the others only decrypt."""
     encryption_key_command: str = ""
-    """A command that prints them, such as a key vault's; run without a shell at each start."""
+    """A command that prints master keys, such as a key vault's; run without a shell at each start."""
     retention_days: int = Field(default=0, ge=0)
-    """`purge --expired` erases what no run has asked for in so many days; 0: it refuses."""
+    """`purge --expired` erases documents that no run asked for in so many days; 0: it refuses."""
     actor: str = Field(default="", max_length=200)
-    """Who the audit trail says it was; empty: the operating system's user."""
+    """The actor in the audit trail; empty: the operating system's user."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["console", "json"] = "console"
-    """A worker's: lines to read, or a JSON object a line."""
+    """A worker's log: readable lines, or one JSON object a line."""
     traces_url: str = Field(default="", pattern=r"^(https?://[^@\s]+)?$")
-    """Where OpenTelemetry traces go, by OTLP over HTTP; empty: nowhere."""
+    """OTLP receiver over HTTP for OpenTelemetry traces; empty: tracing is off."""
 
     @field_validator("message_key")
     @classmethod
@@ -150,7 +150,7 @@ def load_settings() -> Settings:
 
 
 def as_environment(settings: Settings) -> dict[str, str]:
-    """The environment of a child process that shall have exactly these settings, secrets included."""
+    """The environment that gives a child process exactly these settings, secrets included."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX)}
     for name in type(settings).model_fields:
         value = getattr(settings, name)
@@ -161,7 +161,7 @@ def as_environment(settings: Settings) -> dict[str, str]:
 
 
 def where_from(settings: Settings) -> dict[str, str]:
-    """For each setting: 'environment', the path of the settings file, or 'default'."""
+    """The source of each setting: 'environment', the path of the settings file, or 'default'."""
     in_file = _from_file()
     path = str(_settings_path())
     return {

@@ -36,28 +36,28 @@ def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
 
 def _why_not_alive(felt: HealthReading) -> str:
     if felt.seconds_old > DEAD_SECONDS:
-        return f"worker {felt.pulse.name} gave no sign of life for {felt.seconds_old:.0f} s"
-    if felt.pulse.state == "stalled":
-        return f"worker {felt.pulse.name} stopped taking messages and ends"
+        return f"worker {felt.health.name} gave no sign of life for {felt.seconds_old:.0f} s"
+    if felt.health.state == "stalled":
+        return f"worker {felt.health.name} stopped taking messages and ends"
     return ""
 
 
 def _why_not_ready(felt: HealthReading) -> str:
     if why_not := _why_not_alive(felt):
         return why_not
-    if felt.pulse.state != "serving":
-        return f"worker {felt.pulse.name} is {felt.pulse.state}"
+    if felt.health.state != "serving":
+        return f"worker {felt.health.name} is {felt.health.state}"
     away = [
         name
         for name, is_there in (
-            ("the database", felt.pulse.is_database_there),
-            ("Redis", felt.pulse.is_redis_there),
+            ("the database", felt.health.is_database_there),
+            ("Redis", felt.health.is_redis_there),
         )
         if not is_there
     ]
-    return f"worker {felt.pulse.name} waits for {' and '.join(away)}" if away else ""
+    return f"worker {felt.health.name} waits for {' and '.join(away)}" if away else ""
 
 
 def _described(why_not_alive: str, why_not_ready: str, felt: HealthReading) -> dict[str, object]:
     judged = {"is_alive": not why_not_alive, "is_ready": not why_not_ready}
-    return felt.pulse.model_dump() | {"seconds_old": round(felt.seconds_old, 1)} | judged
+    return felt.health.model_dump() | {"seconds_old": round(felt.seconds_old, 1)} | judged

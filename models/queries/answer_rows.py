@@ -1,4 +1,4 @@
-"""Answers out of rows, many jobs at a time, in the form of the JSON that `results` prints."""
+"""Reads stored answers, many jobs at a time, as the JSON objects that `results` prints."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from models.schema.answer_tables import (
 
 AnyRow = Row[*tuple[Any, ...]]
 Key = tuple[int, ...]
-"""A job's id, then the positions that lead to the row."""
+"""A job's id, then the positions that identify the row."""
 
 
 def answers(connection: Connection, finished: Collection[tuple[int, str]]) -> dict[int, dict[str, Any]]:
     """For finished jobs, given as pairs of id and task: {'entities': […]}, {'passages': […]} or
-    {'summary': {…}} by job id. One statement a table, however many jobs."""
+    {'summary': {…}} by job id. One statement for each table, however many jobs."""
     ids: dict[str, list[int]] = defaultdict(list)
     for job_id, task in finished:
         ids[task].append(job_id)
-    found: dict[int, dict[str, Any]] = {}
+    by_job: dict[int, dict[str, Any]] = {}
     if ids[Task.ENTITIES]:
-        found |= _entities(connection, ids[Task.ENTITIES])
+        by_job |= _entities(connection, ids[Task.ENTITIES])
     if ids[Task.SEARCH]:
-        found |= _passages(connection, ids[Task.SEARCH])
+        by_job |= _passages(connection, ids[Task.SEARCH])
     if ids[Task.SUMMARY]:
-        found |= _summaries(connection, ids[Task.SUMMARY])
-    return found
+        by_job |= _summaries(connection, ids[Task.SUMMARY])
+    return by_job
 
 
 def _entities(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:

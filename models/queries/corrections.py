@@ -1,4 +1,4 @@
-"""Notes that people have corrected, as records to train on: `notemill corrections` prints them."""
+"""Corrections of a text, and corrected notes as training records (`notemill corrections`)."""
 
 from __future__ import annotations
 
@@ -27,12 +27,11 @@ class CorrectionQueries:
             return _corrections(connection, text_sha256)
 
     def annotated_notes(self) -> Iterator[dict[str, Any]]:
-        """One record a corrected text, in the form of the corpora that training reads: `id`, `document`,
-        `text` and `entities` with `start`, `end`, `text`, `label`; beside them `assertion` and `verdict`.
+        """One record for each corrected text, in the format of the training corpora: `id`, `document`,
+        `text` and `entities` with `start`, `end`, `text`, `label`, `assertion` and `verdict`.
 
-        `entities` is what stands after the corrections, with what nobody has looked at yet (`verdict` '');
-        `rejected` is what does not. `is_complete`: every mention was looked at, so that a stretch without
-        one is known to have none.
+        `entities` are the mentions after corrections, including unreviewed ones (`verdict` ''); `rejected`
+        are the others. `is_complete`: every mention was reviewed, so that text without one has none.
         """
         newest = select(func.max(DocumentRow.id)).where(DocumentRow.text_sha256 == CorrectionRow.text_sha256)
         corrected = select(CorrectionRow.text_sha256, newest.scalar_subquery()).distinct()
@@ -56,21 +55,21 @@ def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any
         ),
         [],
     )
-    shown = [_entity(one, note.text) for one in with_verdicts(newest, corrections)]
-    kept = [one for one in shown if one["verdict"] != Verdict.REJECTED]
+    entities = [_entity(entity, note.text) for entity in with_verdicts(newest, corrections)]
+    kept = [entity for entity in entities if entity["verdict"] != Verdict.REJECTED]
     return {
         "id": note.external_id,
         "document": note.external_id,
         "text": note.text,
         "entities": kept,
-        "rejected": [one for one in shown if one["verdict"] == Verdict.REJECTED],
-        "is_complete": all(one["verdict"] for one in kept),
+        "rejected": [entity for entity in entities if entity["verdict"] == Verdict.REJECTED],
+        "is_complete": all(entity["verdict"] for entity in kept),
     }
 
 
-def _entity(one: dict[str, Any], text: str) -> dict[str, Any]:
-    start, end = one["start"], one["end"]
-    named = {name: one[name] for name in ("label", "assertion", "verdict")}
+def _entity(entity: dict[str, Any], text: str) -> dict[str, Any]:
+    start, end = entity["start"], entity["end"]
+    named = {name: entity[name] for name in ("label", "assertion", "verdict")}
     return {"start": start, "end": end, "text": text[start:end], **named}
 
 

@@ -20,7 +20,7 @@ class DocumentQueries:
     _engine: Engine
 
     def document(self, reference: str) -> StoredDocument | None:
-        """The newest version under an external id, or with `#12` the document whose id is 12."""
+        """The newest version of an external id, or with `#12` the document whose id is 12."""
         named = _WITH_TEXT.where(DocumentRow.external_id == reference)
         with read_transaction(self._engine) as connection:
             row = connection.execute(named.order_by(DocumentRow.id.desc()).limit(1)).one_or_none()
@@ -30,19 +30,19 @@ class DocumentQueries:
         return None if row is None else _stored_document(row)
 
     def count_documents(self, ids: Collection[int]) -> int:
-        """How many of these are there still."""
+        """How many of these documents still exist."""
         counted = select(func.count()).select_from(DocumentRow).where(DocumentRow.id.in_(ids))
         with read_transaction(self._engine) as connection:
             return connection.scalars(counted).one()
 
     def counts(self) -> dict[str, Any]:
-        """How much is stored: documents, texts, runs, and jobs by status."""
+        """Row counts: documents, texts, runs, and jobs by status."""
         by_status = select(JobRow.status, func.count()).group_by(JobRow.status)
         with read_transaction(self._engine) as connection:
-            found = {row[0]: row[1] for row in connection.execute(by_status)}
+            jobs = {row[0]: row[1] for row in connection.execute(by_status)}
             tables = {"documents": DocumentRow, "texts": TextRow, "runs": RunRow}
             counted = {name: _count(connection, table) for name, table in tables.items()}
-        return {**counted, "jobs": {status.value: found.get(status.value, 0) for status in JobStatus}}
+        return {**counted, "jobs": {status.value: jobs.get(status.value, 0) for status in JobStatus}}
 
 
 def document_by_id(engine: Engine, document_id: int) -> StoredDocument | None:

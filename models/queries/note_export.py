@@ -1,4 +1,4 @@
-"""What leaves the house: notes with their finished answers, streamed, each note once."""
+"""Export of notes with their finished answers, streamed, each note once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DOCUMENTS_A_FETCH = 5_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportedNote:
-    """One note and what was found in it."""
+    """One note and its finished answers."""
 
     document_id: int
     external_id: str
@@ -32,16 +32,16 @@ class ExportedNote:
     registered_at: str
     """ISO 8601, UTC."""
     answers: tuple[dict[str, Any], ...]
-    """Finished jobs, as `models.queries.results` describes them."""
+    """Finished jobs, in the form of `models.queries.results`."""
 
     def items(self, name: Literal["entities", "passages"]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Each entity or passage with the answer that it is part of."""
+        """Pairs of an answer and one of its entities or passages."""
         for answer in self.answers:
             for item in answer.get(name, ()):
                 yield answer, item
 
     def summaries(self) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-        """Each summary with the answer that it is."""
+        """Pairs of an answer and its summary."""
         return ((answer, answer["summary"]) for answer in self.answers if "summary" in answer)
 
 
@@ -72,7 +72,7 @@ class ExportQueries:
 
 
 def statement(run_id: int | None) -> Select[*tuple[Any, ...]]:
-    """The finished jobs of a run; without one, of each note's newest version the newest answers."""
+    """The finished jobs of a run; without a run, the newest answers to the newest version of each note."""
     if run_id is not None:
         return results.of_run(run_id, IS_FINISHED)
     return results.of_all_runs(IS_FINISHED, *_is_newest())
@@ -89,7 +89,7 @@ def _stream(engine: Engine, run_id: int | None) -> Iterator[ExportedNote]:
 
 
 def _is_newest() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """As `is_newest` in the views."""
+    """The condition `is_newest` of the views."""
     version, answer = aliased(DocumentRow), aliased(JobRow)
     has_later_version = exists().where(
         version.external_id == DocumentRow.external_id, version.id > DocumentRow.id

@@ -35,10 +35,10 @@ class OwedQueries:
         is_urgent: bool = False,
         is_quarantined: bool | None = None,
     ) -> list[int]:
-        """One document for each text with a job that is pending or whose lease has ended, unless a message
-        for that text was sent in the last `older_than_seconds`. With a serving, only what it can answer;
-        with `is_urgent`, only what a person waits for; with `is_quarantined`, only what came to no end before,
-        or nothing of that."""
+        """One document for each text with a job that is pending or has an expired lease, unless a message for
+        that text was sent in the last `older_than_seconds`. `serving_id`: only jobs that it can answer;
+        `is_urgent`: only urgent jobs; `is_quarantined`: only jobs with an earlier claim that did not end, or
+        only jobs without one."""
         statement = owed_statement(
             serving_id, older_than_seconds, limit, is_urgent=is_urgent, is_quarantined=is_quarantined
         )
@@ -46,7 +46,7 @@ class OwedQueries:
             return list(connection.scalars(statement))
 
     def busy_workers(self) -> list[str]:
-        """The names of the workers that hold jobs, dead ones whose leases are not over among them."""
+        """The names of the workers that hold jobs, including dead ones whose leases have not expired."""
         holding = select(JobRow.worker).where(IS_RUNNING).distinct()
         with read_transaction(self._engine) as connection:
             return [worker for worker in connection.scalars(holding) if worker is not None]
@@ -60,15 +60,15 @@ def owed_statement(
     is_urgent: bool = False,
     is_quarantined: bool | None = None,
 ) -> Select[int]:
-    """See Queries.owed_documents. Walks the index of owed jobs in its order and stops at the limit."""
+    """The statement of Queries.owed_documents: walks the index of owed jobs in its order up to the limit."""
     is_served = () if serving_id is None else (is_served_by(serving_id),)
-    is_chosen = (IS_URGENT,) if is_urgent else ()
+    urgent = (IS_URGENT,) if is_urgent else ()
     last_sent = func.max(func.coalesce(DocumentRow.enqueued_epoch, 0))
     return (
         select(func.min(DocumentRow.id))
         .select_from(JobRow)
         .join(DocumentRow, DocumentRow.text_sha256 == JobRow.text_sha256)
-        .where(is_owed(), *is_served, *is_chosen, *quarantine_conditions(is_quarantined))
+        .where(is_owed(), *is_served, *urgent, *quarantine_conditions(is_quarantined))
         .group_by(JobRow.text_sha256)
         .having(last_sent < epoch_now() - older_than_seconds)
         .order_by(JobRow.text_sha256)
@@ -77,18 +77,18 @@ def owed_statement(
 
 
 class Backlog(BaseModel):
-    """Jobs of all runs that are not over; walks the index of owed jobs."""
+    """Pending and running jobs of all runs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     pending: dict[Task, int]
     running: dict[Task, int]
     oldest_seconds: float
-    """Since the oldest pending job was asked for; 0 where none is pending."""
+    """The age of the oldest pending job; 0 if none is pending."""
 
 
 def backlog(engine: Engine) -> Backlog:
-    """Counts what is owed."""
+    """Counts pending and running jobs over the index of owed jobs."""
     counted = (
         select(JobRow.task, JobRow.status, func.count(), func.min(JobRow.created_at))
         .where(OWED_OR_RUNNING)
@@ -113,7 +113,7 @@ def unanswered(
     questions: Sequence[Question],
     recipes: Mapping[Task, Recipe],
 ) -> list[Document]:
-    """Those of a batch on which a run would have something to do, one for each text. Writes nothing."""
+    """The documents of a batch with a question that has no answer, one for each text. Writes nothing."""
     by_text = {document.text_sha256: document for document in documents}
     wanted = {
         JobKey(sha, question.task.value, question.parameters_sha256, recipes[question.task].id)

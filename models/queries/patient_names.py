@@ -1,4 +1,4 @@
-"""What a document's metadata says that names its patient, or whoever wrote it."""
+"""Identifying values in a document's metadata: of the patient and of the people who treated them."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ IDENTIFYING_COLUMNS = frozenset(
         "practitioner",
     ]
 )
-"""In small letters."""
+"""Metadata columns that identify a person, in lower case."""
 
 
 def patient_names_of(engine: Engine, document_id: int) -> tuple[str, ...]:
-    """The values, whole and in their words; and the document's name."""
+    """The identifying values of a document, whole and split into words, and its external id."""
     columns = select(DocumentRow.external_id, DocumentRow.metadata_).where(DocumentRow.id == document_id)
     with read_transaction(engine) as connection:
         row = connection.execute(columns).one_or_none()

@@ -1,4 +1,4 @@
-"""What `notemill compare` reads: recipes by the beginning of their id, a sample of notes, their answers."""
+"""Reads for `notemill compare`: a recipe by the prefix of its id, a sample of notes, and their answers."""
 
 from __future__ import annotations
 
@@ -21,27 +21,27 @@ _IS_FINISHED = JobRow.status == JobStatus.FINISHED.value
 
 
 def recipe(engine: Engine, prefix: str) -> tuple[str, Task]:
-    """The one recipe whose id begins so, and its task. Raises UsageError where there is none or several."""
+    """The recipe whose id has this prefix, and its task. Raises UsageError if there is none or several."""
     chosen = select(RecipeRow.id, RecipeRow.task).where(RecipeRow.id.startswith(prefix, autoescape=True))
     with read_transaction(engine) as connection:
-        found = connection.execute(chosen.limit(2)).all()
-    if len(found) != 1:
+        matches = connection.execute(chosen.limit(2)).all()
+    if len(matches) != 1:
         raise UsageError(
-            f"{len(found) or 'no'} recipes begin with {prefix!r}. The ids are in the column recipe of"
+            f"{len(matches) or 'no'} recipes begin with {prefix!r}. The ids are in the column recipe of"
             " v_newest_answers; or type now, or a settings file (.toml)."
         )
-    return found[0].id, Task(found[0].task)
+    return matches[0].id, Task(matches[0].task)
 
 
 def recipe_ids(engine: Engine) -> list[str]:
-    """Those under which anything was answered."""
+    """The recipes that have a finished job."""
     with read_transaction(engine) as connection:
         return list(connection.scalars(select(JobRow.recipe_id).where(_IS_FINISHED).distinct()))
 
 
 def sample_notes(engine: Engine, recipe_ids: Collection[str], count: int) -> list[Document]:
-    """Notes that all of these recipes have answered, in the order of their texts' sha256: as if drawn by lot,
-    and the same ones each time."""
+    """Notes that all of these recipes have answered, in the order of their texts' sha256: a pseudo-random
+    sample that is the same each time."""
     texts = select(TextRow.sha256, TextRow.text).order_by(TextRow.sha256).limit(count)
     for id_ in recipe_ids:
         answered = select(JobRow.text_sha256).where(JobRow.recipe_id == id_, _IS_FINISHED)
@@ -55,7 +55,7 @@ def sample_notes(engine: Engine, recipe_ids: Collection[str], count: int) -> lis
 
 
 def questions(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> list[Question]:
-    """What was asked of these notes under the recipe."""
+    """The questions asked about these notes under the recipe."""
     with read_transaction(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)
     asked = {str(row.parameters): row for row in rows}
@@ -63,19 +63,19 @@ def questions(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> 
 
 
 def answers(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> dict[Key, dict[str, Any]]:
-    """Answers to these notes under the recipe: {'entities': […]}, {'passages': […]} or {'summary': {…}}."""
+    """Answers about these notes under the recipe: {'entities': […]}, {'passages': […]} or {'summary': {…}}."""
     names = {document.text_sha256: document.external_id for document in documents}
     with read_transaction(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)
-        found = answer_rows.answers(connection, {(row.id, row.task) for row in rows})
+        by_job = answer_rows.answers(connection, {(row.id, row.task) for row in rows})
     return {
-        (names[row.text_sha256], row.task, str(row.parameters.get("query", ""))): found[row.id]
+        (names[row.text_sha256], row.task, str(row.parameters.get("query", ""))): by_job[row.id]
         for row in rows
     }
 
 
 def count_texts(engine: Engine) -> int:
-    """How many different texts the archive has: what another recipe would have to read."""
+    """The number of distinct texts, which a new recipe has to read."""
     with read_transaction(engine) as connection:
         return connection.scalars(select(func.count()).select_from(TextRow)).one()
 

@@ -1,4 +1,4 @@
-"""Results: one dictionary a job of a document, streamed, as `notemill results --format jsonl` prints it."""
+"""Results: one dictionary for each job of a document, streamed, as `notemill results` prints them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.schema.database import read_transaction
 from models.schema.tables import DocumentRow, JobRow, RunJobRow
 
 ROWS_A_FETCH = 500
-"""Jobs whose answers are fetched together; what a stream holds in memory at a time."""
+"""Jobs whose answers are fetched together; a stream holds so many in memory."""
 _PAIRS = select(RunJobRow.document_id, RunJobRow.job_id, RunJobRow.run_id)
 
 
@@ -28,10 +28,10 @@ class ResultQueries:
     def results(
         self, *, run_id: int | None = None, task: Task | None = None, status: JobStatus | None = None
     ) -> Iterator[dict[str, Any]]:
-        """One JSON object a job of a document, streamed in the order of the documents.
+        """One JSON object for each job of a document, streamed in the order of the documents.
 
-        Without a run every job of a document once, under the last run that asked for it.
-        Raises UsageError where there is no such run.
+        Without a run, each job of a document occurs once, under the last run that asked for it.
+        Raises UsageError if there is no such run.
         """
         conditions: list[ColumnElement[bool]] = []
         if task is not None:
@@ -44,13 +44,13 @@ class ResultQueries:
         return stream(self._engine, of_run(run_id, *conditions))
 
     def answers_of(self, document_id: int, run_id: int | None = None) -> list[dict[str, Any]]:
-        """The results of one document, newest job first: what was asked under a later recipe comes first."""
+        """The results of one document, newest job first: jobs of later recipes come first."""
         return list(stream(self._engine, of_document(document_id, run_id)))
 
 
 def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict[str, Any]]:
-    """The results that a statement of this module selects, in its order. Memory does not grow with them:
-    a server-side cursor on PostgreSQL, a stepped statement on SQLite."""
+    """The results that a statement of this module selects, in its order. Memory is constant: a server-side
+    cursor on PostgreSQL, a stepped statement on SQLite."""
     options = {"stream_results": True, "yield_per": ROWS_A_FETCH}
     with read_transaction(engine) as connection:
         for rows in connection.execute(statement, execution_options=options).partitions():
@@ -58,17 +58,17 @@ def stream(engine: Engine, statement: Select[*tuple[Any, ...]]) -> Iterator[dict
 
 
 def of_run(run_id: int, *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    """Every job of the run, by document; a job shared by two documents shows under both."""
+    """The statement for every job of the run, by document; two documents may share a job."""
     return _select(_PAIRS.where(RunJobRow.run_id == run_id), *conditions)
 
 
 def of_all_runs(*conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    """Every job of every document once, under the last run that asked for it."""
+    """The statement for every job of every document, once, under the last run that asked for it."""
     return _select(_last_runs(), *conditions)
 
 
 def of_document(document_id: int, run_id: int | None) -> Select[*tuple[Any, ...]]:
-    """Every job of one document, the newest first."""
+    """The statement for every job of one document, the newest first."""
     if run_id is not None:
         statement = of_run(run_id, DocumentRow.id == document_id)
     else:
@@ -77,7 +77,7 @@ def of_document(document_id: int, run_id: int | None) -> Select[*tuple[Any, ...]
 
 
 def newest_answers(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of the answers to one question, newest job first, the first that finished; else the first."""
+    """One answer to each question: the first finished one, else the first. `answers`: newest job first."""
     by_question: dict[str, dict[str, Any]] = {}
     for answer in answers:
         key = f"{answer['task']} {sorted(answer['parameters'].items())}"
@@ -89,7 +89,7 @@ def newest_answers(answers: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _last_runs() -> Select[*tuple[Any, ...]]:
-    # Not GROUP BY with max(): SQLite would put all the groups aside and sort them before the first result.
+    # Not GROUP BY with max(): SQLite would materialize and sort all groups before the first result.
     later = aliased(RunJobRow)
     is_later = and_(
         later.document_id == RunJobRow.document_id,
@@ -113,9 +113,9 @@ def _select(pairs: Select[*tuple[Any, ...]], *conditions: ColumnElement[bool]) -
 def of_rows(connection: Connection, rows: Sequence[AnyRow]) -> Iterator[dict[str, Any]]:
     """A result for each of these rows, in their order."""
     finished = {(row.id, row.task) for row in rows if row.status == JobStatus.FINISHED}
-    found = answers(connection, finished)
+    by_job = answers(connection, finished)
     for row in rows:
-        yield {**_job(row), **found.get(row.id, {})}
+        yield {**_job(row), **by_job.get(row.id, {})}
 
 
 def _job(row: AnyRow) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a run found, in numbers: the last lines of `notemill run`."""
+"""Counts of a run's answers, which `notemill run` prints at its end."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from models.schema.tables import JobRow, RunJobRow, RunRow
 
 
 class AnswerCounts(BaseModel):
-    """The answers of one run, counted; an answer shared by documents of equal text counts once."""
+    """The answers of one run, counted; an answer that documents of equal text share counts once."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     entities: dict[str, int]
-    """By label, the most frequent first."""
+    """Entities by label, the most frequent first."""
     finished_before: dict[str, int]
-    """Finished jobs by task that an earlier run had paid for."""
+    """Finished jobs by task that an earlier run computed."""
     passages: int
     summaries: int
     summary_sentences: int
     flagged_sentences: int
-    """Of the summary sentences: those that deserve a second look."""
+    """Summary sentences with a flag."""
 
     @property
     def total_entities(self) -> int:
@@ -32,7 +32,7 @@ class AnswerCounts(BaseModel):
 
 
 def count_answers(engine: Engine, run_id: int) -> AnswerCounts:
-    """Counts the answers of a run, whenever they were made."""
+    """Counts the answers of a run, including those that earlier runs computed."""
     of_run = select(RunJobRow.job_id).where(RunJobRow.run_id == run_id)
     by_label = (
         select(EntityRow.label, func.count())

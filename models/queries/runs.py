@@ -22,7 +22,7 @@ class RunQueries:
     _engine: Engine
 
     def current_serving(self) -> Serving | None:
-        """What the worker that announced itself last is made of; none where no worker ever did."""
+        """The newest serving that a worker announced; None if no worker ever did."""
         newest = select(ServingRow.ingredients).order_by(ServingRow.announced_at.desc()).limit(1)
         with read_transaction(self._engine) as connection:
             ingredients = connection.scalars(newest).one_or_none()
@@ -33,12 +33,12 @@ class RunQueries:
             return connection.scalars(select(func.max(RunRow.id))).one()
 
     def run_progress(self, run_id: int) -> RunProgress:
-        """The counts of one run. Raises UsageError where there is no such run."""
+        """The progress of one run. Raises UsageError if there is no such run."""
         with read_transaction(self._engine) as connection:
-            found = _progress(connection, select(RunRow.id).where(RunRow.id == run_id))
-        if not found:
+            runs = _progress(connection, select(RunRow.id).where(RunRow.id == run_id))
+        if not runs:
             raise _no_run(run_id)
-        return found[0]
+        return runs[0]
 
     def runs(self, limit: int) -> list[RunProgress]:
         """The last runs, newest first."""
@@ -46,7 +46,7 @@ class RunQueries:
             return _progress(connection, select(RunRow.id).order_by(RunRow.id.desc()).limit(limit))
 
     def run_usage(self, run_id: int) -> RunUsage:
-        """What workers have spent on one run. Raises UsageError where there is no such run."""
+        """The usage of one run. Raises UsageError if there is no such run."""
         columns = RunRow.__table__.c
         statement = select(columns.spent_at, *(columns[name] for name in USAGE_FIELDS)).where(
             columns.id == run_id
@@ -58,7 +58,7 @@ class RunQueries:
         return RunUsage(Usage(**{name: row[name] for name in USAGE_FIELDS}), row["spent_at"])
 
     def traceparent_of(self, job_ids: Sequence[int]) -> str | None:
-        """Of the newest run that asked for one of these jobs and is traced; none where none is."""
+        """The traceparent of the newest traced run that asked for one of these jobs; None without one."""
         newest = (
             select(RunRow.traceparent)
             .join(RunJobRow, RunJobRow.run_id == RunRow.id)
@@ -71,14 +71,14 @@ class RunQueries:
 
 
 def require_run(engine: Engine, run_id: int) -> None:
-    """Raises UsageError where there is no such run."""
+    """Raises UsageError if there is no such run."""
     with read_transaction(engine) as connection:
         if connection.scalars(select(RunRow.id).where(RunRow.id == run_id)).one_or_none() is None:
             raise _no_run(run_id)
 
 
-def _progress(connection: Connection, chosen: Select[int]) -> list[RunProgress]:
-    runs = {row.id: row for row in connection.execute(select(RunRow.__table__).where(RunRow.id.in_(chosen)))}
+def _progress(connection: Connection, run_ids: Select[int]) -> list[RunProgress]:
+    runs = {row.id: row for row in connection.execute(select(RunRow.__table__).where(RunRow.id.in_(run_ids)))}
     shared = (
         select(RunJobRow.run_id, RunJobRow.job_id).where(RunJobRow.run_id.in_(runs)).distinct().subquery()
     )

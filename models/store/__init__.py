@@ -1,4 +1,4 @@
-"""Every write to the database; one method is one transaction.
+"""Every write to the database; one method of `Store` is one transaction.
 
-Runs, documents, claims, leases, answers, corrections, erasure.
+Runs, documents, claims, leases, answers, usage, corrections, erasure, nightly runs.
 """

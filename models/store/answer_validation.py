@@ -1,6 +1,6 @@
-"""The last line of defence before an answer is stored: what it claims about the note is true.
+"""Validation of an answer against its note before it is stored: spans, quotes, sources, coverage.
 
-Pure functions on values. A breach is a mistake in notemill, not in the note or the weights.
+Pure functions on values. An invalid answer is a defect in notemill, not in the note or the weights.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from models.outcomes import Finished
 
 
 class InvalidAnswerError(ValueError):
-    """An answer that does not hold for its note. Says which job and where, never the text."""
+    """An answer that is not valid for its note. Names the job and the span, never the text."""
 
-    def __init__(self, job_id: int, what: str) -> None:
-        super().__init__(f"job {job_id}: {what}; not stored")
+    def __init__(self, job_id: int, defect: str) -> None:
+        super().__init__(f"job {job_id}: {defect}; not stored")
         self.job_id = job_id
 
 
 def validate_answer(job: Job, finished: Finished, text: str) -> None:
-    """Raises InvalidAnswerError unless the answer is to the job's task, `text[start:end]` is the
-    quoted text of every entity, attribute and passage, every source lies in the text, and the ranges
-    read cover the whole text but for white space."""
+    """Raises InvalidAnswerError unless the answer has the job's task, `text[start:end]` is the quoted
+    text of every entity, attribute and passage, every source is in the text, and the ranges read cover the
+    whole text except white space."""
     if finished.answer.task is not job.question.task:
         raise InvalidAnswerError(job.id, f"an answer to {finished.answer.task}, not {job.question.task}")
     for span in _spans(finished):

@@ -75,8 +75,8 @@ def record_outcomes(connection: Connection, ended: Sequence[Ended]) -> list[bool
     """For each job whether it is recorded, that is, whether its claim is still the last one. The number of
     statements does not depend on the number of jobs."""
     held = held_claims(connection, [job for job, _ in ended])
-    is_recorded = [_taken(held, (job.id, job.attempt)) for job, _ in ended]
-    recorded = [one for one, is_it in zip(ended, is_recorded, strict=True) if is_it]
+    is_recorded = [_take_claim(held, (job.id, job.attempt)) for job, _ in ended]
+    recorded = [job_outcome for job_outcome, is_held in zip(ended, is_recorded, strict=True) if is_held]
     forgive_expired_leases(
         connection, [job for (job, _), is_it in zip(ended, is_recorded, strict=True) if not is_it]
     )
@@ -95,8 +95,8 @@ _JOB_ENDS = (("worker", None), ("lease_until_epoch", None), ("finished_at", utc_
 _CLAIM_ENDS = (("ended_at", utc_now()),)
 
 
-def _taken(held: set[tuple[int, int]], claim: tuple[int, int]) -> bool:
-    """Whether the claim is held; it is not any more: a job that is handed in twice is recorded once."""
+def _take_claim(held: set[tuple[int, int]], claim: tuple[int, int]) -> bool:
+    """Whether the claim is held. Removes it from `held`, so that a job that occurs twice is recorded once."""
     is_held = claim in held
     held.discard(claim)
     return is_held
@@ -122,13 +122,13 @@ def _end_of_claim(job: Job, outcome: Outcome) -> dict[str, Any]:
 
 
 def _rows_of(recorded: Sequence[Ended]) -> dict[type[DeclarativeBase], Rows]:
-    """By table, in an order in which no row comes before the one it refers to."""
-    found: dict[type[DeclarativeBase], Rows] = {}
+    """The rows of each table, in an order in which no row comes before the row that it refers to."""
+    by_table: dict[type[DeclarativeBase], Rows] = {}
     for job, outcome in recorded:
         for table, rows in _rows(job.id, outcome.answer) if isinstance(outcome, Finished) else ():
             if rows:
-                found.setdefault(table, []).extend(rows)
-    return found
+                by_table.setdefault(table, []).extend(rows)
+    return by_table
 
 
 def _rows(job_id: int, answer: Answer) -> Sequence[tuple[type[DeclarativeBase], Rows]]:

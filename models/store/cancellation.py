@@ -19,7 +19,7 @@ from models.security import audit_trail
 from models.security.audit_trail import Action
 
 _LOCK_NUMBER = 0x6E6F7465
-"""Of the advisory lock on PostgreSQL, any constant; on SQLite there is one writer anyway."""
+"""The number of the advisory lock on PostgreSQL: any constant. SQLite has one writer anyway."""
 
 
 class CancellationWrites:
@@ -44,28 +44,28 @@ class CancellationWrites:
 
 
 def hold_registration(connection: Connection) -> None:
-    """Until the transaction ends no other one registers or cancels: a batch takes about 0.2 s.
+    """Locks registration and cancellation until the transaction ends; a batch takes about 0.2 s.
 
-    Two registrations of the same texts in different orders would lock each other out besides.
+    Without the lock, two registrations of the same texts in different orders could deadlock.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
 
 
 def is_wanted() -> ColumnElement[bool]:
-    """Of a row of jobs: some run that is not cancelled asked for it."""
+    """Condition on a row of jobs: a run that is not cancelled asked for it."""
     return exists().where(
         RunJobRow.job_id == JobRow.id, RunRow.id == RunJobRow.run_id, RunRow.cancelled_at.is_(None)
     )
 
 
 def cancel_unwanted(connection: Connection, job_ids: Sequence[int]) -> int:
-    """Cancels those of the jobs that are pending and wanted by no run; returns how many."""
+    """Cancels the jobs that are pending and wanted by no run; returns their number."""
     hold_registration(connection)
     return _cancel_jobs(connection, JobRow.id.in_(job_ids))
 
 
-def _cancel_jobs(connection: Connection, chosen: ColumnElement[bool]) -> int:
-    statement = update(JobRow).where(chosen, JobRow.status == JobStatus.PENDING.value, ~is_wanted())
+def _cancel_jobs(connection: Connection, is_selected: ColumnElement[bool]) -> int:
+    statement = update(JobRow).where(is_selected, JobRow.status == JobStatus.PENDING.value, ~is_wanted())
     cancelled = {"status": JobStatus.CANCELLED.value, "finished_at": utc_now(), "lease_until_epoch": None}
     return connection.execute(statement.values(**cancelled)).rowcount

@@ -78,7 +78,7 @@ class ClaimWrites:
 
 
 def is_owed() -> ColumnElement[bool]:
-    """Of a row of jobs: pending and not made to wait, or its worker shows no sign of life for the lease."""
+    """Condition on a row of jobs: pending and not delayed, or running with an expired lease."""
     is_over = JobRow.lease_until_epoch < epoch_now()
     is_ready = and_(
         JobRow.status == JobStatus.PENDING.value, or_(JobRow.lease_until_epoch.is_(None), is_over)
@@ -87,23 +87,23 @@ def is_owed() -> ColumnElement[bool]:
 
 
 def quarantine_conditions(is_quarantined: bool | None) -> tuple[ColumnElement[bool] | TextClause, ...]:
-    """Conditions on a row of jobs; none where it does not matter."""
+    """Conditions on a row of jobs: in quarantine or not; none if `is_quarantined` is None."""
     if is_quarantined is None:
         return ()
     return (IS_QUARANTINED,) if is_quarantined else (JobRow.attempts == JobRow.attempts_forgiven,)
 
 
 def is_served_by(serving_id: str | BindParameter[str]) -> ColumnElement[bool]:
-    """Of a row of jobs: the serving, once announced, answers under its recipe."""
+    """Condition on a row of jobs: the announced serving answers under the job's recipe."""
     bases = select(ServingBaseRow.base_id).where(ServingBaseRow.serving_id == serving_id)
     return JobRow.recipe_id.in_(select(RecipeRow.id).where(RecipeRow.base_id.in_(bases)))
 
 
 def _text_of_documents(connection: Connection, document_ids: Sequence[int]) -> dict[str, int]:
-    """By the sha256 of its text the first of the documents that have it."""
+    """For each text, by its sha256, the first of the documents that have it."""
     rows = connection.execute(_TEXT_OF_DOCUMENTS, {"document_ids": list(document_ids)})
-    found = {row.id: row.text_sha256 for row in rows}
-    return {found[id_]: id_ for id_ in reversed(document_ids) if id_ in found}
+    shas = {row.id: row.text_sha256 for row in rows}
+    return {shas[id_]: id_ for id_ in reversed(document_ids) if id_ in shas}
 
 
 _TEXT_OF_DOCUMENTS = select(DocumentRow.id, DocumentRow.text_sha256).where(
@@ -127,7 +127,7 @@ _CLAIMED_COLUMNS: tuple[Any, ...] = (
 
 @cache
 def owed_jobs(is_quarantined: bool | None = None) -> Select[*tuple[Any, ...]]:
-    """What `claim` looks at: the jobs owed on texts of these `shas` that the serving can answer, locked."""
+    """The statement of `claim`: jobs owed on texts of these `shas` that the serving can answer, locked."""
     is_served = is_served_by(bindparam("serving_id", type_=String()))
     return (
         select(*_CLAIMED_COLUMNS, is_wanted().label("is_wanted"))
@@ -135,14 +135,14 @@ def owed_jobs(is_quarantined: bool | None = None) -> Select[*tuple[Any, ...]]:
             is_among(JobRow.text_sha256, "shas"), is_owed(), is_served, *quarantine_conditions(is_quarantined)
         )
         .order_by(JobRow.id)
-        # PostgreSQL: what another worker is claiming at this moment is not ours. KEY SHARE leaves room
-        # for a registration that refers to these jobs. SQLite has one writer and ignores the clause.
+        # PostgreSQL: skips jobs that another worker is claiming now. KEY SHARE allows a registration to refer
+        # to these jobs meanwhile. SQLite has one writer and ignores the clause.
         .with_for_update(skip_locked=True, key_share=True, of=JobRow)
     )
 
 
 def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
-    """Cancels what every run has given up since; a registration under way may want it again."""
+    """Cancels jobs whose every run was cancelled; a concurrent registration may want them again."""
     if not unwanted:
         return set()
     set_pending(connection, JobRow.id.in_(unwanted), NOT_RUNNING)
@@ -151,7 +151,7 @@ def _cancelled(connection: Connection, unwanted: list[int]) -> set[int]:
 
 
 def _kills(row: Row[*tuple[Any, ...]]) -> int:
-    """With the one that the claim under way has just found out of."""
+    """Dead workers of the job, including the one that this claim has found."""
     return int(row.kills) + int(row.status == JobStatus.RUNNING)
 
 
@@ -163,7 +163,7 @@ def _fail(connection: Connection, exhausted: Collection[int], max_kills: int) ->
 
 
 _KILLS = JobRow.kills + case((JobRow.status == JobStatus.RUNNING.value, 1), else_=0)
-"""What runs with its lease over, when it is claimed, has cost a worker."""
+"""A running job that can be claimed has an expired lease: its worker is taken for dead."""
 
 
 def _take(
@@ -173,7 +173,7 @@ def _take(
     worker: str,
     lease_seconds: float,
 ) -> dict[int, Work]:
-    """By document. `shas`: by its text's sha256 the document that is worked on."""
+    """Claims the jobs; returns the work of each document. `shas`: the document of each text."""
     taken = {"job_ids": [row.id for row in rows], "by_worker": worker, "lease_seconds": lease_seconds}
     connection.execute(_TAKE, taken)
     attempts = [{"job_id": row.id, "attempt": row.attempts + 1, "worker": worker} for row in rows]

@@ -21,22 +21,22 @@ from models.security import audit_trail
 from models.store.cancellation import hold_registration
 
 PATIENT_COLUMNS = ("patient", "patient_id", "subject_id", "person_id", "mrn")
-"""Of a document's metadata, in small letters: FHIR's, CSV's, MIMIC's, OMOP's and everybody's."""
-assert answer_tables  # its tables are among those that are counted
+"""Metadata columns that identify a patient, in lower case: those of FHIR, CSV files, MIMIC and OMOP."""
+assert answer_tables  # imported so that its tables are counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """What shall go; exactly one is given."""
+    """What to erase; exactly one field is given."""
 
     document: str | None = None
-    """An external id, all versions of it; or `#12`, one document."""
+    """An external id, in all versions; or `#12`, one document."""
     patient: str | None = None
-    """The value of a patient column in the metadata."""
+    """A value of a patient column in the metadata."""
     before: datetime | None = None
-    """Registered before that moment, and asked for by no run since."""
+    """Documents registered before this time that no run asked for since."""
     run: int | None = None
-    """The run, and the documents and jobs that no other run asked for."""
+    """A run, with the documents and jobs that no other run asked for."""
     patient_columns: tuple[str, ...] = PATIENT_COLUMNS
 
     @property
@@ -46,16 +46,16 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What one transaction, or several together, removed."""
+    """What one transaction, or several together, deleted."""
 
     document_ids: tuple[int, ...] = ()
     external_ids: frozenset[str] = frozenset()
     text_sha256s: frozenset[str] = frozenset()
-    """Of the texts that went; a text that another document has stays with that one."""
+    """The deleted texts; a text that another document has stays."""
     texts_kept: int = 0
     runs: frozenset[int] = frozenset()
     rows: dict[str, int] = field(default_factory=dict)
-    """By table, all of them together."""
+    """Deleted rows by table."""
 
     def __add__(self, other: Erased) -> Erased:
         names = {*self.rows, *other.rows}
@@ -104,7 +104,7 @@ def _erase(connection: Connection, erasure: Erasure, limit: int) -> Erased:
     runs = set(connection.scalars(of_documents)) | ({erasure.run} if erasure.run is not None else set())
     rows = _delete(connection, DocumentRow, DocumentRow.id.in_(ids)) if ids else {}
     orphans = list(connection.scalars(_orphans(shas))) if shas else []
-    for sha_rows in (_delete_texts(connection, orphans), _leftovers(connection, erasure, bool(ids))):
+    for sha_rows in (_delete_texts(connection, orphans), _delete_leftovers(connection, erasure, bool(ids))):
         rows = {name: rows.get(name, 0) + sha_rows.get(name, 0) for name in {*rows, *sha_rows}}
     gone = _delete_empty_runs(connection, erasure, runs)
     return Erased(
@@ -144,11 +144,11 @@ def _is_chosen(connection: Connection, erasure: Erasure) -> ColumnElement[bool]:
 
 
 def _is_of_patient(connection: Connection, patient: str, columns: Sequence[str]) -> ColumnElement[bool]:
-    """Reads the metadata of every document: minutes for ten million, and no index to keep."""
+    """Scans the metadata of every document: minutes for ten million, without an index to maintain."""
     each = "json_each_text" if connection.dialect.name == "postgresql" else "json_each"
     names = [f":column_{number}" for number in range(len(columns))]
     statement = text(
-        f"EXISTS (SELECT 1 FROM {each}(documents.metadata) AS each WHERE lower(each.key) IN"  # noqa: S608  names of ours
+        f"EXISTS (SELECT 1 FROM {each}(documents.metadata) AS each WHERE lower(each.key) IN"  # noqa: S608  constants only
         f" ({', '.join(names)}) AND CAST(each.value AS TEXT) IN (:patient, :reference))"
     )
     values = {f"column_{number}": name.lower() for number, name in enumerate(columns)}
@@ -161,7 +161,7 @@ def _orphans(shas: Sequence[str]) -> Any:
 
 
 def _delete_texts(connection: Connection, shas: Sequence[str]) -> dict[str, int]:
-    """The texts, and by the foreign keys every job and answer on them."""
+    """Deletes the texts and, by the foreign keys, every job and answer on them."""
     if not shas:
         return {}
     counted = _delete_jobs(connection, JobRow.text_sha256.in_(shas))
@@ -173,9 +173,9 @@ def _delete_texts(connection: Connection, shas: Sequence[str]) -> dict[str, int]
     return counted | _delete(connection, TextRow, TextRow.sha256.in_(shas))
 
 
-def _leftovers(connection: Connection, erasure: Erasure, is_busy: bool) -> dict[str, int]:
-    """Of a run whose own documents are gone: its jobs on other runs' documents that no other run wants."""
-    if erasure.run is None or is_busy:
+def _delete_leftovers(connection: Connection, erasure: Erasure, has_documents: bool) -> dict[str, int]:
+    """Once a run's own documents are deleted, deletes its jobs on other runs' documents that no run wants."""
+    if erasure.run is None or has_documents:
         return {}
     other = aliased(RunJobRow)
     of_run = exists().where(RunJobRow.job_id == JobRow.id, RunJobRow.run_id == erasure.run)
@@ -207,7 +207,7 @@ def _delete(connection: Connection, table: type[Any], chosen: ColumnElement[bool
 
 
 def _delete_empty_runs(connection: Connection, erasure: Erasure, runs: set[int]) -> list[int]:
-    """A run of which nothing is left goes too: its sources are paths, its questions words of somebody."""
+    """Deletes runs without documents: their sources and questions may hold personal data."""
     is_empty = ~exists().where(RunJobRow.run_id == RunRow.id)
     is_asked: ColumnElement[bool] = RunRow.id.in_(runs)
     if erasure.before is not None:

@@ -75,23 +75,23 @@ class LeaseWrites:
 
 
 def renewal(worker: str, lease_seconds: float) -> Update:
-    """The heartbeat: sent every few seconds while the table may hold millions of jobs."""
+    """The statement of the heartbeat: sent every few seconds, while the table may hold millions of jobs."""
     locked = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update(key_share=True)
     return update(JobRow).where(JobRow.id.in_(locked)).values(lease_until_epoch=epoch_now() + lease_seconds)
 
 
 def is_held(job: Job) -> ColumnElement[bool]:
-    """Of a row of jobs: it is this one, and no later claim has taken it."""
+    """Condition on a row of jobs: it is this job, and no later claim took it."""
     return and_(JobRow.id == job.id, JobRow.attempts == job.attempt, JobRow.status == JobStatus.RUNNING.value)
 
 
 def held_claims(connection: Connection, jobs: Sequence[Job]) -> set[tuple[int, int]]:
-    """Those of the claims, as pairs of job and attempt, that no later one has overtaken; locked.
+    """The claims, as pairs of job and attempt, that no later claim replaced; locks their rows.
 
-    In the order of the jobs, as in `renewal`: two transactions that lock many must not wait for each other.
+    Locks in the order of the jobs, as `renewal` does, so that two transactions cannot deadlock.
     """
-    found = connection.execute(_HELD, {"job_ids": [job.id for job in jobs]}).all()
-    return {(row.id, row.attempts) for row in found} & {(job.id, job.attempt) for job in jobs}
+    running = connection.execute(_HELD, {"job_ids": [job.id for job in jobs]}).all()
+    return {(row.id, row.attempts) for row in running} & {(job.id, job.attempt) for job in jobs}
 
 
 _HELD = (
@@ -103,9 +103,9 @@ _HELD = (
 
 
 def forgive_expired_leases(connection: Connection, late: Sequence[Job]) -> None:
-    """Whoever brings an answer after its lease was silent, not dead, and had no surprise: neither counts
-    against the job."""
-    for job in sorted(late, key=lambda one: one.id):
+    """A worker that records an outcome after its lease expired was silent, not dead: that expiry counts
+    neither as a dead worker nor as an unexpected error of the job."""
+    for job in sorted(late, key=lambda job: job.id):
         is_this = and_(AttemptRow.job_id == job.id, AttemptRow.attempt == job.attempt)
         is_expired = AttemptRow.ended_as == AttemptEnd.LEASE_EXPIRED.value
         expired = update(AttemptRow).where(is_this, is_expired).values(ended_as=AttemptEnd.RELEASED.value)
@@ -116,21 +116,21 @@ def forgive_expired_leases(connection: Connection, late: Sequence[Job]) -> None:
 
 
 def end_attempts(connection: Connection, job_ids: Sequence[int], end: AttemptEnd) -> None:
-    """Of each of the jobs the claim that is open, if one is."""
+    """Ends the open claim of each job, if there is one."""
     if job_ids:
         is_open = and_(AttemptRow.job_id.in_(job_ids), AttemptRow.ended_at.is_(None))
         ended = {"ended_at": utc_now(), "ended_as": end.value}
         connection.execute(update(AttemptRow).where(is_open).values(**ended))
 
 
-def set_pending(connection: Connection, chosen: ColumnElement[bool], values: dict[str, Any]) -> int:
-    """With these values beside; returns how many jobs."""
-    statement = update(JobRow).where(chosen).values(status=JobStatus.PENDING.value, **values)
+def set_pending(connection: Connection, is_selected: ColumnElement[bool], values: dict[str, Any]) -> int:
+    """Makes the jobs pending and sets these values; returns the number of jobs."""
+    statement = update(JobRow).where(is_selected).values(status=JobStatus.PENDING.value, **values)
     return connection.execute(statement).rowcount
 
 
 def failed_columns(reason: Reason, detail: str) -> dict[str, Any]:
-    """The columns of a job that fails now."""
+    """The values of a job that fails now."""
     ended = {"reason": reason.value, "detail": detail, "finished_at": utc_now()}
     return {"status": JobStatus.FAILED.value, **ended, **NOT_RUNNING}
 

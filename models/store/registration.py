@@ -24,22 +24,22 @@ from models.store.runs import leave_run
 
 OTHER_TEXT = "duplicate id with other text"
 SUPERSEDED = "superseded"
-"""A later version of the note is in the run."""
+"""The reason if a later version of the note is in the run."""
 
 
 class Registered(BaseModel):
-    """What one batch brought."""
+    """The result of registering one batch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     documents: int
-    """Documents that were not in the run before; a repeated record counts once."""
+    """Documents that were not in the run before; repeated records count once."""
     new_jobs: int
     known_jobs: int
-    """Jobs asked for here that were there before: finished, failed, or still owed."""
+    """Requested jobs that existed before: finished, failed, or still owed."""
     refused: tuple[Refused, ...]
     owed_document_ids: tuple[int, ...]
-    """To enqueue: one document for each text with a pending job."""
+    """Documents to enqueue: one for each text with a pending job."""
 
 
 class _Accepted(NamedTuple):
@@ -123,19 +123,19 @@ def join_run(connection: Connection, run_id: int, pairs: Sequence[tuple[int, int
 
 
 class _InRun(NamedTuple):
-    """What the run has taken under an external id."""
+    """The text that the run has under an external id."""
 
     text_sha256: str
     version: str
     document_id: int | None
-    """None: it came in this very batch."""
+    """None: it is in this batch."""
 
 
 def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[str]) -> dict[str, _InRun]:
-    """By external id, the sha256 of the text that this run has taken under it.
+    """The texts that the run has, by external id.
 
-    In two statements: as one, PostgreSQL went through the whole run for each batch once it had grown
-    beyond its statistics, and registered 250 documents a second after 60,000 instead of 4,000.
+    Two statements: for a single one PostgreSQL scans the whole run in each batch once the run has outgrown
+    its statistics (250 documents a second after 60,000 instead of 4,000).
     """
     columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256, DocumentRow.metadata_)
     known = connection.execute(columns.where(DocumentRow.external_id.in_(external_ids))).all()
@@ -153,38 +153,38 @@ def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[st
 def _newest_versions(
     documents: Sequence[Document], in_run: Mapping[str, _InRun]
 ) -> tuple[list[_Accepted], list[Refused], list[int]]:
-    """Each external id with the text of its latest version; of those that tell none, with the first text the
-    run saw. What gives way is refused; the ids of documents that are to leave the run come last."""
+    """The accepted documents, the refused ones, and the ids of documents that leave the run. Each external id
+    keeps its latest version; without versions, the first text in the run."""
     taken = dict(in_run)
     accepted: dict[str, _Accepted] = {}
     refused: list[Refused] = []
     superseded: list[int] = []
     for document in documents:
         id_, sha = document.external_id, document.text_sha256
-        there = taken.get(id_)
-        if there is None or there.text_sha256 == sha:
+        earlier = taken.get(id_)
+        if earlier is None or earlier.text_sha256 == sha:
             taken.setdefault(id_, _InRun(sha, document.version, None))
             accepted.setdefault(id_, _Accepted(document, sha))
         elif not document.version:
-            refused.append(_given_way(document, OTHER_TEXT))
-        elif document.version < there.version:
-            refused.append(_given_way(document, SUPERSEDED))
+            refused.append(_refused(document, OTHER_TEXT))
+        elif document.version < earlier.version:
+            refused.append(_refused(document, SUPERSEDED))
         else:
-            refused.append(_given_way(accepted[id_].document if id_ in accepted else document, SUPERSEDED))
-            if there.document_id is not None:
-                superseded.append(there.document_id)
+            refused.append(_refused(accepted[id_].document if id_ in accepted else document, SUPERSEDED))
+            if earlier.document_id is not None:
+                superseded.append(earlier.document_id)
             taken[id_], accepted[id_] = _InRun(sha, document.version, None), _Accepted(document, sha)
     return list(accepted.values()), refused, superseded
 
 
-def _given_way(document: Document, reason: str) -> Refused:
+def _refused(document: Document, reason: str) -> Refused:
     return Refused(
         source=document.source, line=document.line, external_id=document.external_id, reason=reason
     )
 
 
 def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> dict[str, int]:
-    """The document ids by external id; texts and documents that are not there yet are inserted."""
+    """Inserts missing texts and documents; returns the document ids by external id."""
     ids = _document_ids(connection, accepted)
     new = [entry for entry in accepted if entry.document.external_id not in ids]
     texts = {sha: document.text for document, sha in new}
@@ -205,15 +205,15 @@ def _keep_documents(connection: Connection, accepted: Sequence[_Accepted]) -> di
 def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict[str, int]:
     shas = {entry.document.external_id: entry.text_sha256 for entry in accepted}
     columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256)
-    found = connection.execute(columns.where(DocumentRow.external_id.in_(shas)))
-    return {row.external_id: row.id for row in found if shas[row.external_id] == row.text_sha256}
+    documents = connection.execute(columns.where(DocumentRow.external_id.in_(shas)))
+    return {row.external_id: row.id for row in documents if shas[row.external_id] == row.text_sha256}
 
 
 def _keep_jobs(
     connection: Connection, wanted: Mapping[JobKey, Question], *, is_urgent: bool
 ) -> tuple[set[JobKey], dict[JobKey, _StoredJob]]:
-    """Which of the jobs were there before, and all of them as stored now; cancelled ones are owed again,
-    and what is not over yet becomes urgent where it is asked for urgently."""
+    """Inserts missing jobs; returns the keys of those that existed, and all jobs as stored now. Cancelled jobs
+    are pending again; with `is_urgent`, unfinished jobs become urgent."""
     jobs = stored_jobs(connection, wanted.keys())
     known = jobs.keys() & wanted.keys()
     new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in known]
@@ -223,13 +223,13 @@ def _keep_jobs(
         revived = {"status": JobStatus.PENDING.value, "finished_at": None, "is_urgent": is_urgent}
         connection.execute(update(JobRow).where(JobRow.id.in_(cancelled)).values(**revived))
     if is_urgent:
-        is_waited_for = and_(JobRow.id.in_([jobs[key].id for key in known]), OWED_OR_RUNNING)
-        connection.execute(update(JobRow).where(is_waited_for).values(is_urgent=True))
+        is_unfinished = and_(JobRow.id.in_([jobs[key].id for key in known]), OWED_OR_RUNNING)
+        connection.execute(update(JobRow).where(is_unfinished).values(is_urgent=True))
     return known, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
 
 
 def stored_jobs(connection: Connection, wanted: Iterable[JobKey]) -> dict[JobKey, _StoredJob]:
-    """Those of the jobs that are there, and some beside them."""
+    """The jobs that exist, and possibly others on the same texts and recipes."""
     statement = select(
         JobRow.text_sha256, JobRow.task, JobRow.parameters_sha256, JobRow.recipe_id, JobRow.id, JobRow.status
     ).where(

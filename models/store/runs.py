@@ -83,9 +83,9 @@ def leave_run(connection: Connection, run_id: int, document_ids: Sequence[int]) 
     """Takes documents out of the run, with the jobs that no other document of it has."""
     if not document_ids:
         return
-    is_theirs = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_(document_ids))
-    job_ids = list(connection.scalars(select(RunJobRow.job_id).where(*is_theirs).distinct()))
-    connection.execute(delete(RunJobRow).where(*is_theirs))
+    is_selected = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_(document_ids))
+    job_ids = list(connection.scalars(select(RunJobRow.job_id).where(*is_selected).distinct()))
+    connection.execute(delete(RunJobRow).where(*is_selected))
     cancel_unwanted(connection, job_ids)
 
 

@@ -1,4 +1,4 @@
-"""Reads for somebody who leafs through the store: documents, passages and failures, a page at a time."""
+"""Reads for the browser application: documents, passages and failures, a page at a time."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Frozen(BaseModel):
 
 
 class FailureGroup(_Frozen):
-    """Failed jobs of one task for one reason."""
+    """Failed jobs of one task with one reason."""
 
     task: Task
     reason: Reason
@@ -40,7 +40,7 @@ class FailureGroup(_Frozen):
 
 
 class PassageLine(_Frozen):
-    """The best sentence of a document for a query."""
+    """The best passage of a document for a query."""
 
     document_id: int
     external_id: str
@@ -59,7 +59,7 @@ class BrowserQueries:
     def documents(
         self, chosen: DocumentFilter, *, limit: int, before: int | None = None, after: int | None = None
     ) -> DocumentPage:
-        """The newest documents older than number `before`, or the oldest newer than `after`."""
+        """A page of documents, newest first: those below the id `before`, or the next ones above `after`."""
         statement = documents_statement(chosen, limit + 1, before=before, after=after)
         with read_transaction(self._engine) as connection:
             ids = list(connection.scalars(statement))
@@ -70,16 +70,16 @@ class BrowserQueries:
         return DocumentPage(documents=documents, has_newer=before is not None, has_older=has_more)
 
     def document(self, document_id: int) -> StoredDocument | None:
-        """The document of this number."""
+        """The document with this id."""
         return document_by_id(self._engine, document_id)
 
     def newer_version(self, document_id: int) -> int | None:
-        """The newest document under the same external id, where it is another."""
+        """The newest document with the same external id, if it is another one."""
         same = select(DocumentRow.external_id).where(DocumentRow.id == document_id).scalar_subquery()
         newest = select(func.max(DocumentRow.id)).where(DocumentRow.external_id == same)
         with read_transaction(self._engine) as connection:
-            found = connection.scalars(newest).one()
-        return found if found != document_id else None
+            newest_id = connection.scalars(newest).one()
+        return newest_id if newest_id != document_id else None
 
     def failures(self, run_id: int | None = None) -> list[FailureGroup]:
         """Failed jobs by task and reason, the most frequent first."""
@@ -93,11 +93,11 @@ class BrowserQueries:
         return [FailureGroup(task=row[0], reason=row[1], jobs=row[2], last_at=row[3]) for row in rows]
 
     def count_answers(self, run_id: int) -> AnswerCounts:
-        """The answers of a run, counted."""
+        """Counts of the run's answers."""
         return count_answers(self._engine, run_id)
 
     def labels(self) -> list[str]:
-        """Every entity label that a recipe asked for; those of the newest recipe first."""
+        """Every entity label in a recipe; those of the newest recipe first."""
         newest_first = select(RecipeRow.labels).order_by(RecipeRow.created_at.desc())
         with read_transaction(self._engine) as connection:
             recipes = connection.scalars(newest_first.where(RecipeRow.task == Task.ENTITIES.value)).all()
@@ -105,16 +105,16 @@ class BrowserQueries:
         return list(dict.fromkeys(names))
 
     def run_numbers(self, limit: int) -> list[int]:
-        """Of the last runs, newest first."""
+        """The ids of the last runs, newest first."""
         with read_transaction(self._engine) as connection:
             return list(connection.scalars(select(RunRow.id).order_by(RunRow.id.desc()).limit(limit)))
 
     def searches(self) -> list[str]:
-        """Every query that a run asked, those of the newest run first."""
+        """Every search query of a run; those of the newest run first."""
         with read_transaction(self._engine) as connection:
             runs = connection.scalars(select(RunRow.questions).order_by(RunRow.id.desc())).all()
-        asked = (one for questions in runs for one in questions if one["task"] == Task.SEARCH)
-        return list(dict.fromkeys(str(one["parameters"]["query"]) for one in asked))
+        asked = (asked for questions in runs for asked in questions if asked["task"] == Task.SEARCH)
+        return list(dict.fromkeys(str(question["parameters"]["query"]) for question in asked))
 
     def passages(
         self, parameters_sha256: str, *, limit: int, before: int | None = None
@@ -136,9 +136,9 @@ class BrowserQueries:
 
 
 def answered_statement(parameters_sha256: str, limit: int, *, before: int | None = None) -> Select[int]:
-    """The numbers of documents with a passage for the query, newest first.
+    """The ids of documents with a passage for the query, newest first.
 
-    EXISTS, so that the documents are walked in their order: of a join SQLite makes a sort of all jobs.
+    EXISTS, so that the database walks the documents in their order: for a join SQLite sorts all jobs.
     """
     is_answer = _is_answer_to(parameters_sha256)
     has_passage = exists().where(is_answer, PassageRow.job_id == JobRow.id, PassageRow.position == 0)
@@ -147,7 +147,7 @@ def answered_statement(parameters_sha256: str, limit: int, *, before: int | None
 
 
 def _is_answer_to(parameters_sha256: str) -> ColumnElement[bool]:
-    """Of answers to the same query under several recipes the newest."""
+    """Condition on jobs: the newest answer to the query, of whatever recipe, on the document's text."""
     newer = aliased(JobRow)
     of_newer = (
         newer.text_sha256 == JobRow.text_sha256,

@@ -1,6 +1,6 @@
-"""Lists of documents: what a line of one holds, which documents, and how a page is read.
+"""Lists of documents for the browser: filter, lines and pages.
 
-Pages go by the documents' numbers (keyset), newest first: the thousandth costs what the first does.
+Keyset pagination by document id, newest first: the thousandth page costs as much as the first.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ class _Frozen(BaseModel):
 
 
 class DocumentFilter(_Frozen):
-    """Which documents; every part that is given has to hold."""
+    """Conditions on documents; every given condition has to hold."""
 
     id_contains: str = ""
     run: int | None = None
     mentions: str = ""
-    """Characters that stand in a mention; capitals do not count."""
+    """Characters within a mention; case-insensitive."""
     label: str = ""
-    """With `assertion`: of one and the same mention."""
+    """Together with `assertion`: both hold for one mention."""
     assertion: Assertion | None = None
     status: JobStatus | None = None
     reason: Reason | None = None
     is_flagged: bool = False
-    """A sentence of its summary deserves a second look."""
+    """A sentence of its summary has a flag."""
     is_corrected: bool = False
 
 
 class DocumentLine(_Frozen):
-    """A line of a list of documents."""
+    """One line of a list of documents."""
 
     id: int
     external_id: str
@@ -52,13 +52,13 @@ class DocumentLine(_Frozen):
     registered_at: datetime
     characters: int
     title: str = ""
-    """Of its newest summary."""
+    """The title of its newest summary."""
     entities: int = 0
     flagged_sentences: int = 0
     corrections: int = 0
     statuses: dict[JobStatus, int] = Field(default_factory=dict)
     is_superseded: bool = False
-    """A newer version of the note is there."""
+    """A newer version of the note exists."""
 
 
 class DocumentPage(_Frozen):
@@ -70,10 +70,10 @@ class DocumentPage(_Frozen):
 
 
 def documents_statement(
-    chosen: DocumentFilter, limit: int, *, before: int | None = None, after: int | None = None
+    document_filter: DocumentFilter, limit: int, *, before: int | None = None, after: int | None = None
 ) -> Select[int]:
-    """The numbers of a page. Walks the documents in their order and stops at the limit."""
-    statement = select(DocumentRow.id).where(*_conditions(chosen)).limit(limit)
+    """The document ids of a page. Walks the documents in their order up to the limit."""
+    statement = select(DocumentRow.id).where(*_conditions(document_filter)).limit(limit)
     if after is not None:
         return statement.where(DocumentRow.id > after).order_by(DocumentRow.id)
     if before is not None:
@@ -81,7 +81,7 @@ def documents_statement(
     return statement.order_by(DocumentRow.id.desc())
 
 
-def _conditions(chosen: DocumentFilter) -> Iterable[ColumnElement[bool]]:
+def _conditions(asked: DocumentFilter) -> Iterable[ColumnElement[bool]]:
     of_document = JobRow.text_sha256 == DocumentRow.text_sha256
     if chosen.id_contains:
         yield DocumentRow.external_id.icontains(chosen.id_contains, autoescape=True)
@@ -89,7 +89,7 @@ def _conditions(chosen: DocumentFilter) -> Iterable[ColumnElement[bool]]:
         in_run = (RunJobRow.run_id == chosen.run, RunJobRow.document_id == DocumentRow.id)
         yield exists().where(*in_run)
     if chosen.reason is not None:
-        # Not EXISTS: SQLite would walk all failures of the reason for each document, 55 s with 3,000.
+        # Not EXISTS: SQLite would walk all failures with this reason for each document (55 s with 3,000).
         yield DocumentRow.text_sha256.in_(
             select(JobRow.text_sha256).where(IS_FAILED, JobRow.reason == chosen.reason.value)
         )
@@ -112,7 +112,7 @@ def _conditions(chosen: DocumentFilter) -> Iterable[ColumnElement[bool]]:
 
 
 def document_lines(connection: Connection, ids: Sequence[int]) -> tuple[DocumentLine, ...]:
-    """The lines of these documents, in their order; a handful of statements whatever their number."""
+    """The lines of these documents, in their order; the number of statements is fixed."""
     if not ids:
         return ()
     columns = select(DocumentRow.__table__, func.length(TextRow.text).label("characters"))

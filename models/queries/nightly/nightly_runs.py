@@ -1,4 +1,4 @@
-"""Nights as values: what the last one left, what is owed now, and how fast the machine has been."""
+"""Nightly runs: the last one, its known files and unfinished documents, and documents with owed jobs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _DOCUMENTS_A_FETCH = 200
 
 
 class NightlyRun(BaseModel):
-    """The last night of a plan."""
+    """A nightly run of a plan."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -34,7 +34,7 @@ class NightlyRun(BaseModel):
 
 
 class OwedDocument(NamedTuple):
-    """A document with something to be done on it."""
+    """A document with an owed job."""
 
     document_id: int
     characters: int
@@ -42,7 +42,7 @@ class OwedDocument(NamedTuple):
 
 
 def last_nightly_run(engine: Engine, plan: str) -> NightlyRun | None:
-    """The newest night of the plan, ended or not; none where there was none."""
+    """The newest nightly run of the plan, ended or not; None if there is none."""
     statement = (
         select(NightlyRunRow.__table__)
         .where(NightlyRunRow.plan == plan)
@@ -55,7 +55,7 @@ def last_nightly_run(engine: Engine, plan: str) -> NightlyRun | None:
 
 
 def known_files(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
-    """Those of the paths that the plan has read before, as they were then."""
+    """The files that the plan has read before, with their state at that time."""
     statement = select(NightlyFileRow.path, NightlyFileRow.size, NightlyFileRow.changed_ns)
     chosen = statement.where(NightlyFileRow.plan == plan, NightlyFileRow.path.in_(paths))
     with read_transaction(engine) as connection:
@@ -63,8 +63,8 @@ def known_files(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, Fi
 
 
 def unfinished_documents(engine: Engine, run_id: int) -> Iterator[Document]:
-    """The documents of a run on which something is still to be done, unless a later version of them is
-    there: a stream, to be registered anew under what is asked tonight."""
+    """Streams the documents of a run with an unfinished job, except those with a later version. The next
+    nightly run registers them under its own questions."""
     later = aliased(DocumentRow)
     is_outdated = exists().where(later.external_id == DocumentRow.external_id, later.id > DocumentRow.id)
     statement = (
@@ -75,7 +75,7 @@ def unfinished_documents(engine: Engine, run_id: int) -> Iterator[Document]:
     )
     last = 0
     while True:
-        # Page by page, not one open statement: registration writes between them.
+        # Page by page, not one open statement: registration writes between pages.
         with read_transaction(engine) as connection:
             page = connection.execute(statement.where(DocumentRow.id > last).limit(_DOCUMENTS_A_FETCH)).all()
         if not page:
@@ -88,8 +88,8 @@ def unfinished_documents(engine: Engine, run_id: int) -> Iterator[Document]:
 
 
 def owed_documents_of_run(engine: Engine, run_id: int, *, with_held: bool = False) -> list[OwedDocument]:
-    """The documents of a run with a pending job, one for each text, in the order they came in. `with_held`:
-    also what an earlier night stopped before."""
+    """The documents of a run with a pending or running job, one for each text, in the order of registration.
+    `with_held`: also those with jobs that an earlier nightly run cancelled at its deadline."""
     statuses = _LEFT if with_held else [JobStatus.PENDING.value, JobStatus.RUNNING.value]
     statement = (
         select(DocumentRow.id, DocumentRow.metadata_, DocumentRow.text_sha256, func.length(TextRow.text))
@@ -97,11 +97,11 @@ def owed_documents_of_run(engine: Engine, run_id: int, *, with_held: bool = Fals
         .where(DocumentRow.id.in_(_owed_ids(run_id, statuses)))
         .order_by(DocumentRow.id)
     )
-    found: dict[str, OwedDocument] = {}
+    by_text: dict[str, OwedDocument] = {}
     with read_transaction(engine) as connection:
         for document_id, metadata, sha, characters in connection.execute(statement):
-            found.setdefault(sha, OwedDocument(document_id, characters, metadata))
-    return list(found.values())
+            by_text.setdefault(sha, OwedDocument(document_id, characters, metadata))
+    return list(by_text.values())
 
 
 def _owed_ids(run_id: int, statuses: list[str]) -> Any:

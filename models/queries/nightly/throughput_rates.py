@@ -1,4 +1,4 @@
-"""How fast this installation has been, from what stored runs spent; behind a night's forecast."""
+"""Measured throughput of this installation, from stored runs, for the forecast of a nightly run."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from models.schema.tables import JobRow, RunJobRow, RunRow, TextRow
 
 _RUNS = 5
 _LOOKED_AT = 50
-"""Runs that are looked through for such with the same tasks."""
+"""The number of recent runs that are searched for runs with the same tasks."""
 _FEW_CHARACTERS = 2_000
-"""A run of less tells how long a worker takes to start."""
+"""A run with fewer characters measures mainly the worker's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Measured over some runs with the same tasks."""
+    """Throughput over several runs with the same tasks."""
 
     run_ids: tuple[int, ...]
     documents: int
-    """Distinct texts that were worked on in them."""
+    """Distinct texts that the runs computed."""
     characters: int
     seconds: float
-    """By the clock, from the first job taken to the last one ended."""
+    """Wall-clock time from the first start of a job to the last end, summed over the runs."""
     tokens: int
-    """Read and written by the network, shared prefixes counted as often as they were asked."""
+    """Prompt and generated tokens; tokens from the prefix cache count each time."""
 
     @property
     def characters_a_second(self) -> float:
@@ -43,35 +43,35 @@ class Rates:
 def measured_rates(
     engine: Engine, questions: Sequence[Question], *, before: int | None = None
 ) -> Rates | None:
-    """Over the last runs that asked for the same tasks, those before a run where one is given; none where
-    there is none to go by."""
+    """The rates over the last runs with the same tasks, before the run `before` if given; None without
+    such a run."""
     tasks = sorted(question.task.value for question in questions)
     columns = select(RunRow.id, RunRow.questions, RunRow.created_at).order_by(RunRow.id.desc())
     if before is not None:
         columns = columns.where(RunRow.id < before)
-    found: list[Rates] = []
+    by_run: list[Rates] = []
     with read_transaction(engine) as connection:
         for run in connection.execute(columns.limit(_LOOKED_AT)).all():
             if sorted(question["task"] for question in run.questions) != tasks:
                 continue
             rates = _of_run(connection, run.id)
             if rates is not None:
-                found.append(rates)
-            if len(found) == _RUNS:
+                by_run.append(rates)
+            if len(by_run) == _RUNS:
                 break
-    if not found:
+    if not by_run:
         return None
     return Rates(
-        run_ids=tuple(id_ for one in found for id_ in one.run_ids),
-        documents=sum(one.documents for one in found),
-        characters=sum(one.characters for one in found),
-        seconds=sum(one.seconds for one in found),
-        tokens=sum(one.tokens for one in found),
+        run_ids=tuple(id_ for rates in by_run for id_ in rates.run_ids),
+        documents=sum(rates.documents for rates in by_run),
+        characters=sum(rates.characters for rates in by_run),
+        seconds=sum(rates.seconds for rates in by_run),
+        tokens=sum(rates.tokens for rates in by_run),
     )
 
 
 def _of_run(connection: Connection, run_id: int) -> Rates | None:
-    worked = (
+    computed = (
         select(JobRow.text_sha256, JobRow.started_at, JobRow.finished_at)
         .join(RunJobRow, RunJobRow.job_id == JobRow.id)
         .join(RunRow, RunRow.id == RunJobRow.run_id)
@@ -82,11 +82,11 @@ def _of_run(connection: Connection, run_id: int) -> Rates | None:
         )
         .subquery()
     )
-    span = connection.execute(select(func.min(worked.c.started_at), func.max(worked.c.finished_at))).one()
-    shas = select(worked.c.text_sha256).distinct()
+    span = connection.execute(select(func.min(computed.c.started_at), func.max(computed.c.finished_at))).one()
+    shas = select(computed.c.text_sha256).distinct()
     lengths = select(func.count(), func.coalesce(func.sum(func.length(TextRow.text)), 0))
     documents, characters = connection.execute(lengths.where(TextRow.sha256.in_(shas))).one()
-    spent = connection.execute(
+    tokens = connection.execute(
         select(
             RunRow.prefill_tokens + RunRow.shared_tokens + RunRow.decoded_tokens + RunRow.forced_tokens
         ).where(RunRow.id == run_id)
@@ -94,4 +94,4 @@ def _of_run(connection: Connection, run_id: int) -> Rates | None:
     if span[0] is None or characters < _FEW_CHARACTERS:
         return None
     seconds = (span[1] - span[0]).total_seconds()
-    return Rates((run_id,), documents, characters, seconds, int(spent)) if seconds > 0 else None
+    return Rates((run_id,), documents, characters, seconds, int(tokens)) if seconds > 0 else None

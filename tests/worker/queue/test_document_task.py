@@ -200,7 +200,7 @@ def test_an_answer_that_comes_after_another_claim_is_not_written(
 
     process_document(document_id, replace(context, engine=Overtaken(context.settings.home_folder.parent)))
     assert jobs(engine, "status, attempts") == [("finished", 2)] * 2
-    assert caplog.text.count("came too late") == 2
+    assert caplog.text.count("is too late") == 2
 
 
 def test_a_broken_engine_fails_no_job_and_ends_the_worker(context: WorkerContext, engine: Engine) -> None:

@@ -202,7 +202,7 @@ def test_a_worker_with_a_broken_engine_ends_and_fails_no_job(workshop: Workshop)
     workshop.submit(*(f"Such notes find it BROKEN {number}." for number in range(24)))
     worker = workshop.start()
     assert worker.ends() == 1
-    assert "the worker gives up" in worker.log
+    assert "the worker ends" in worker.log
     assert set(workshop.statuses()) == {"pending"}
 
 
@@ -269,7 +269,7 @@ def test_a_worker_that_was_asleep_cannot_overwrite_the_answer_of_another(worksho
     workshop.start(lease_seconds=1)
     workshop.until_all("finished")
     sleeper.signal(signal.SIGCONT)
-    sleeper.says("came too late")
+    sleeper.says("is too late")
     assert workshop.column("SELECT COUNT(*) FROM attempts WHERE ended_as = 'finished'") == [1]
 
 
