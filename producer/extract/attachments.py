@@ -1,6 +1,6 @@
-"""From an attachment's bytes and media type to its text. Knows no file and no record.
+"""Text of an attachment, from its bytes and media type. Does not import readers or records of notes.
 
-What is returned is what is stored, and what offsets refer to: nothing is tidied up afterwards.
+The text is stored as it is returned, because offsets refer to it.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
 
+from producer.extract.charset import decoded
 from producer.records.byte_streams import UnreadableError
 
 
@@ -52,17 +53,6 @@ def rank(header: str) -> int | None:
     return _RANKS.get(name)
 
 
-def decoded(content: bytes, charset: str | None) -> str:
-    """Bytes in their charset, UTF-8 where none is told, without a byte order mark. Raises UnreadableError."""
-    name = "utf-8" if charset is None or charset in ("utf8", "us-ascii", "ascii") else charset
-    try:
-        return content.decode("utf-8-sig" if name == "utf-8" else name)
-    except UnicodeDecodeError:
-        raise UnreadableError("invalid UTF-8" if name == "utf-8" else "not in its charset") from None
-    except (LookupError, ValueError):
-        raise UnreadableError("unknown charset") from None
-
-
 def _plain(content: bytes, media: MediaType) -> Rendered:
     return Rendered(decoded(content, media.charset), media.name)
 
@@ -74,9 +64,9 @@ def _html(content: bytes, media: MediaType) -> Rendered:
 
 
 def _xml(content: bytes, media: MediaType) -> Rendered:
-    from producer.readers.ccda import narrative_text
+    from producer.extract.cda_narrative import narrative_text
 
-    return Rendered(narrative_text(content), media.name)
+    return Rendered(narrative_text(content, render), media.name)
 
 
 def _rtf(content: bytes, media: MediaType) -> Rendered:

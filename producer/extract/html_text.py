@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from producer.extract.attachments import decoded
+from producer.extract.charset import decoded
 from producer.records.byte_streams import UnreadableError
 from producer.records.optional_dependencies import needed
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, cast
 
 from models.documents import Refused
-from producer.extract.attachments import decoded
+from producer.extract.charset import decoded
 from producer.records.byte_streams import MAX_RECORD_BYTES, UnreadableError, unreadable
 from producer.records.optional_dependencies import needed
 from producer.records.records import Origin
