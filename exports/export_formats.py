@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from exports.atomic_files import MARK, whole_file, whole_folder
-from exports.vocabulary import Vocabulary
+from exports.source.vocabulary import Vocabulary
 from models.errors import UsageError
 from models.queries.note_export import ExportedNote
 

@@ -24,12 +24,12 @@ from models.answers import Span
 from models.labels import load_labels
 from models.settings import Settings
 from training.evaluation import entity_evaluation, search_evaluation
-from training.evaluation.evaluation_data import Record, file_of, names_here, read_records
-from training.evaluation.evaluation_queries import Asked as Query
-from training.evaluation.evaluation_queries import queries_of
 from training.evaluation.metrics.counts import Counts
 from training.evaluation.metrics.span_matching import Marked, strict
 from training.evaluation.pipeline_runner import Asking
+from training.evaluation.records.evaluation_data import Record, file_of, names_here, read_records
+from training.evaluation.records.evaluation_queries import Asked as Query
+from training.evaluation.records.evaluation_queries import queries_of
 from worker.engine.api import Engine
 from worker.entities.entity_task import PATTERNED
 from worker.entities.list_grounding import place, spread

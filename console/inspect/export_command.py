@@ -10,7 +10,7 @@ from console.terminal.opened_database import Database, database
 from console.terminal.progress_bar import Voice, voice
 from console.terminal.terminal import count_of, human_duration, stderr
 from exports.export_formats import FORMS, Exported, write
-from exports.vocabulary import read_vocabulary
+from exports.source.vocabulary import read_vocabulary
 from models.errors import UsageError
 from models.queries.note_export import ExportedNote
 from models.security.audit_trail import Action

@@ -17,8 +17,8 @@ from typing import Any
 from typer.exceptions import TyperException
 
 from console.terminal.terminal import typed
-from models.host import disable_core_dumps
 from models.errors import NotemillError, UsageError
+from models.host import disable_core_dumps
 
 PROBLEM = 1
 USAGE = 2

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable
 from typing import Any, BinaryIO
 
-from exports import export_metadata
 from exports.fhir.fhir_entities import entity_resource, passage_resource
 from exports.fhir.fhir_parts import AI_ASSERTED, attachment, derived_from, reference, subject, urn
-from exports.vocabulary import Vocabulary
+from exports.source import export_metadata
+from exports.source.vocabulary import Vocabulary
 from models.queries.note_export import ExportedNote
 
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"

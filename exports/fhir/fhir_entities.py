@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from exports import export_metadata
 from exports.fhir.fhir_parts import AI_ASSERTED, codeable, derived_from, reference, subject, urn
-from exports.vocabulary import Concept
+from exports.source import export_metadata
+from exports.source.vocabulary import Concept
 from models.queries.note_export import ExportedNote
 
 _NOT_THE_PATIENTS = {"family", "conditional"}

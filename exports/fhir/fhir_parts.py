@@ -7,8 +7,8 @@ import json
 from typing import Any
 from uuid import UUID, uuid5
 
-from exports import export_metadata
-from exports.vocabulary import Concept
+from exports.source import export_metadata
+from exports.source.vocabulary import Concept
 from models.queries.note_export import ExportedNote
 
 _NAMESPACE = UUID("5f6d1d6e-6f5c-5a0e-9a4a-1d3c7b8f2e10")

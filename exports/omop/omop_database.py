@@ -16,7 +16,7 @@ from sqlalchemy import exc
 
 from exports.omop import omop_rows, omop_views
 from exports.omop.omop_tables import METADATA, NOTE, NOTE_NLP
-from exports.vocabulary import Vocabulary
+from exports.source.vocabulary import Vocabulary
 from models.errors import NotemillError, UsageError
 from models.queries.note_export import ExportedNote
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from exports.omop import omop_rows, omop_views
-from exports.vocabulary import Vocabulary
+from exports.source.vocabulary import Vocabulary
 from models.queries.note_export import ExportedNote
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from exports import export_metadata
-from exports.vocabulary import Vocabulary
+from exports.source import export_metadata
+from exports.source.vocabulary import Vocabulary
 from models.queries.note_export import ExportedNote
 
 _SNIPPET_CHARACTERS = 250

@@ -13,7 +13,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from exports.export_formats import FORMS, Exported, write
-from exports.vocabulary import Vocabulary
+from exports.source.vocabulary import Vocabulary
 from models.answers import Task
 from models.documents import Document
 from models.jobs import Question, Recipe, Serving, recipe_for

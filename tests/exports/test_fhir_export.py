@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fhir.resources.R4B.bundle import Bundle
 
-from exports.vocabulary import Concept, Vocabulary
+from exports.source.vocabulary import Concept, Vocabulary
 
 if TYPE_CHECKING:
     from exported import Archive

@@ -12,7 +12,7 @@ from exported import ODD, PLAIN
 
 from exports.omop.omop_rows import NLP_COLUMNS, NOTE_COLUMNS, note_ids
 from exports.omop.omop_tables import METADATA
-from exports.vocabulary import read_vocabulary
+from exports.source.vocabulary import read_vocabulary
 from models.errors import NotemillError, UsageError
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import making
 import pytest
 
 from exports.export_formats import Exported, write
-from exports.vocabulary import Vocabulary
+from exports.source.vocabulary import Vocabulary
 from models.answers import (
     Answer,
     Assertion,

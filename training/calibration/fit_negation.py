@@ -9,7 +9,7 @@ import numpy as np
 
 from models.answers import Assertion
 from training.calibration.logistic_regression import logistic
-from training.evaluation.evaluation_data import KNOWN_NAMES, Record
+from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record
 from training.examples.gold_assertions import assertion_of, is_told
 from worker.engine.api import Engine
 from worker.entities.entity_task import held_by_rules

@@ -1,6 +1,6 @@
 """The weights of search's join: two logistic regressions over what is known of a sentence; denials' too.
 
-Queries are those of `training.evaluation.evaluation_queries`, and those that training makes: sections of notes asked for
+Queries are those of `training.evaluation.records.evaluation_queries`, and those that training makes: sections of notes asked for
 by their headings' questions, and mentions by their kind. Fit on dev data, never on what is evaluated on.
 """
 
@@ -20,9 +20,9 @@ from models.errors import UsageError
 from models.settings import Settings
 from training.calibration.fit_negation import fit_denials
 from training.calibration.logistic_regression import Floats, logistic, sigmoid
-from training.evaluation.evaluation_data import Record, file_of, read_records
-from training.evaluation.evaluation_queries import Asked, queries_of
 from training.evaluation.metrics import ranking_metrics
+from training.evaluation.records.evaluation_data import Record, file_of, read_records
+from training.evaluation.records.evaluation_queries import Asked, queries_of
 from training.examples.section_examples import notes_of_parts, section_examples
 from training.examples.task_examples import Example, search_examples
 from worker.engine.api import Engine, Reply, Request

@@ -18,7 +18,7 @@ from models.errors import UsageError
 from models.security.training_provenance import read_trained_on, write_trained_on
 from training.calibration.word_statistics import Named, ending_odds, word_odds
 from training.data.provenance_digests import digests_of
-from training.evaluation.evaluation_data import KNOWN_NAMES, Record, read_records
+from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record, read_records
 from worker.note.word_tokens import Pieces, Stretch
 from worker.weights.lexicon import FILE, Lexicon, key_of
 

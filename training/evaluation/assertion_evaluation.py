@@ -18,10 +18,10 @@ from models.answers import Assertion
 from models.labels import Label
 from training.evaluation.baselines import negex
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.evaluation_data import KNOWN_NAMES, DataError, Record, wants
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
 from training.evaluation.pipeline_runner import Asking
+from training.evaluation.records.evaluation_data import KNOWN_NAMES, DataError, Record, wants
 from training.examples.gold_assertions import assertion_of, is_told
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, denied_read, reading_requests

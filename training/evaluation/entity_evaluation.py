@@ -13,12 +13,12 @@ from training.evaluation.baselines.dictionary import Dictionary
 from training.evaluation.baselines.registry import MarksText
 from training.evaluation.baselines.scispacy import SciSpacy
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.evaluation_data import Record, names_here, wants
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics import calibration_error
 from training.evaluation.metrics.counts import figures
 from training.evaluation.metrics.span_matching import Marked, of_label, overlap, strict, touches
 from training.evaluation.pipeline_runner import Asking, are_offsets_true
+from training.evaluation.records.evaluation_data import Record, names_here, wants
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,9 +18,16 @@ from training.evaluation import (
     summary_evaluation,
 )
 from training.evaluation.baselines import registry as baselines
-from training.evaluation.evaluation_data import DataError, Half, Record, file_of, parsed_map, read_records
 from training.evaluation.evaluation_result import Result
 from training.evaluation.pipeline_runner import Asking
+from training.evaluation.records.evaluation_data import (
+    DataError,
+    Half,
+    Record,
+    file_of,
+    parsed_map,
+    read_records,
+)
 from worker.engine_factory import LoadEngine, load
 from worker.weights.task_config import task_config
 

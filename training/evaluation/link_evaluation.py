@@ -14,10 +14,10 @@ from models.answers import Answer, EntitiesAnswer, Entity, Task
 from models.jobs import Question
 from models.labels import Label
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.evaluation_data import Record, names_here, wants
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures
 from training.evaluation.pipeline_runner import Asking
+from training.evaluation.records.evaluation_data import Record, names_here, wants
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention
 from worker.note.parsed_note import Note

@@ -10,12 +10,12 @@ from models.answers import Answer, SearchAnswer, Task
 from models.jobs import Question
 from training.evaluation.baselines.registry import ranker
 from training.evaluation.cases import Case, Mark, Side
-from training.evaluation.evaluation_data import Record
-from training.evaluation.evaluation_queries import Asked, queries_of
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics import ranking_metrics
 from training.evaluation.metrics.counts import figures, mean_interval
 from training.evaluation.pipeline_runner import Asking, are_offsets_true
+from training.evaluation.records.evaluation_data import Record
+from training.evaluation.records.evaluation_queries import Asked, queries_of
 
 
 def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking) -> Result:

@@ -12,11 +12,11 @@ from typing import Any
 from models.answers import Answer, EntitiesAnswer, Entity, SummaryAnswer, Task
 from models.jobs import Question
 from training.evaluation.cases import Case, Side
-from training.evaluation.evaluation_data import Record, wants
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
 from training.evaluation.metrics.faithfulness_metrics import Faithfulness, judge
 from training.evaluation.pipeline_runner import Answers, Asking, are_offsets_true
+from training.evaluation.records.evaluation_data import Record, wants
 from worker.note.sentence_splitter import sentences
 
 _NOTES = ("dialogue", "text")

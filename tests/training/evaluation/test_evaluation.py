@@ -12,7 +12,7 @@ import pytest
 from models.labels import load_labels
 from models.settings import Settings
 from training.evaluation.evaluate import TASKS, Plan, evaluate
-from training.evaluation.evaluation_data import DataError
+from training.evaluation.records.evaluation_data import DataError
 from training.finetune.curves import draw_calibration
 from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS

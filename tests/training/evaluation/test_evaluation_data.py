@@ -13,8 +13,14 @@ from training.evaluation.baselines import bm25, negex
 from training.evaluation.baselines.dictionary import Dictionary
 from training.evaluation.cases import Case, Mark, Side, pieces
 from training.evaluation.error_pages import errors_page
-from training.evaluation.evaluation_data import DataError, file_of, names_here, parsed_map, read_records
-from training.evaluation.evaluation_queries import queries_of
+from training.evaluation.records.evaluation_data import (
+    DataError,
+    file_of,
+    names_here,
+    parsed_map,
+    read_records,
+)
+from training.evaluation.records.evaluation_queries import queries_of
 
 OURS = ("problem", "medication", "test")
 

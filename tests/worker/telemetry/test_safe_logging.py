@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from worker.telemetry.safe_logging import TextFreeFormatter, JsonFormatter, about
+from worker.telemetry.safe_logging import JsonFormatter, TextFreeFormatter, about
 
 
 def line(

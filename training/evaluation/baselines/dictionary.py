@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.evaluation.evaluation_data import DataError, Record, read_records
 from training.evaluation.metrics.span_matching import Marked
+from training.evaluation.records.evaluation_data import DataError, Record, read_records
 
 _LEAST_SHARE = 0.5
 """Of a surface's occurrences in the training text; a word that is seldom a mention is left out."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from training.evaluation.evaluation_data import DataError
 from training.evaluation.metrics.span_matching import Marked
+from training.evaluation.records.evaluation_data import DataError
 
 OF_TASK = {
     "entities": ("dictionary", "scispacy"),

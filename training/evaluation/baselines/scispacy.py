@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.evaluation.evaluation_data import DataError
 from training.evaluation.metrics.span_matching import Marked
+from training.evaluation.records.evaluation_data import DataError
 
 PACKAGE = "en_ner_bc5cdr_md"
 _LABELS = {"DISEASE": "Disease", "CHEMICAL": "Chemical"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.answers import Span
-from training.evaluation.evaluation_data import DataError, Record, wants
+from training.evaluation.records.evaluation_data import DataError, Record, wants
 from worker.note.sentence_splitter import sentences
 
 _ANSWER_SENTENCES = 4

@@ -1,0 +1,1 @@
+"""What every export reads: the metadata of a note and the vocabulary of concepts."""

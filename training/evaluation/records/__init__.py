@@ -1,0 +1,1 @@
+"""Records that evaluation reads: annotated notes and search queries."""
