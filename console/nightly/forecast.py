@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from console.terminal.terminal import count_of, human_duration
-from models.queries.nightly.throughput_rates import Rates
+from models.queries.nightly.throughput_rates import ThroughputRates
 
 _TOKENS_A_CHARACTER = 0.25
 """Of English notes, where no run has been measured: the note once, without the questions."""
@@ -18,7 +18,7 @@ class Forecast:
 
     documents: int
     characters: int
-    rates: Rates | None
+    rates: ThroughputRates | None
 
     @property
     def tokens(self) -> int:

@@ -1,7 +1,7 @@
-"""Roles in PostgreSQL: what a producer, a worker and an analyst may do, and nothing beyond.
+"""PostgreSQL roles with least privilege for producers, workers and analysts.
 
-They are roles without login, for `CREATE USER … IN ROLE notemill_analyst`. Whoever owns the tables
-upgrades, purges and changes keys. Granted anew after each upgrade, which makes the views anew.
+The roles have no login, for `CREATE USER … IN ROLE notemill_analyst`. The owner of the tables upgrades,
+purges and changes keys. Each upgrade recreates the views, so that rights are granted again after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ANSWERS = ("entities", "entity_attributes", "passages", "summaries", "summary_s
 GRANTS: dict[str, dict[str, str]] = {
     PRODUCER: {
         **_EVERYBODY,
-        "texts": "INSERT",  # and no SELECT: who brings notes need not read those of others
+        "texts": "INSERT",  # no SELECT: a producer need not read the notes of others
         "documents": "SELECT, INSERT, UPDATE (enqueued_epoch)",
         "runs": "SELECT, INSERT, UPDATE",
         "run_jobs": "SELECT, INSERT",
@@ -45,16 +45,16 @@ GRANTS: dict[str, dict[str, str]] = {
     ANALYST: dict(_EVERYBODY),
 }
 _SENTENCES = {"title", "text", "section", "sentence", "source_text"}
-"""Columns of views that hold sentences of a note, or of its summary."""
+"""Columns of views that hold sentences of a note or of its summary."""
 _MENTIONS = {"v_entities", "v_entity_attributes"}
-"""In these `text` is a mention of a few words, which an analyst needs."""
+"""In these views `text` is a mention of a few words, which an analyst needs."""
 _WITH_SEQUENCE = ("documents", "runs", "jobs")
 
 
 def create(engine: Engine) -> tuple[str, ...]:
-    """Makes the roles that are missing and grants each what it needs; returns their names.
+    """Creates missing roles and grants each what it needs; returns the names of the roles.
 
-    Raises UsageError on SQLite, DatabaseError where the user may not make roles.
+    Raises UsageError on SQLite, DatabaseError if the user may not create roles.
     """
     if engine.dialect.name != "postgresql":
         raise UsageError("SQLite has no roles: whoever may read the file reads all. Use PostgreSQL.")
@@ -67,7 +67,7 @@ def create(engine: Engine) -> tuple[str, ...]:
 
 
 def grant_anew(engine: Engine) -> None:
-    """After an upgrade: the new views and tables, where the roles are used."""
+    """Grants rights on new views and tables after an upgrade, if the roles exist."""
     if engine.dialect.name != "postgresql":
         return
     with read_transaction(engine) as connection:
@@ -87,13 +87,14 @@ def _grant(connection: Connection) -> None:
         connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {role}"))
         for name in (*Base.metadata.tables, *views):
             connection.execute(text(f"REVOKE ALL ON {name} FROM {role}"))
-        for name, deeds in tables.items():
-            connection.execute(text(f"GRANT {deeds} ON {name} TO {role}"))
+        for name, privileges in tables.items():
+            connection.execute(text(f"GRANT {privileges} ON {name} TO {role}"))
     for name in _WITH_SEQUENCE:
         connection.execute(text(f"GRANT USAGE ON SEQUENCE {name}_id_seq TO {PRODUCER}"))
     for name in views:
         hidden = _SENTENCES - ({"text"} if name in _MENTIONS else set())
-        columns = [one["name"] for one in inspect(connection).get_columns(name) if one["name"] not in hidden]
+        names = (column["name"] for column in inspect(connection).get_columns(name))
+        columns = [column for column in names if column not in hidden]
         connection.execute(text(f"GRANT SELECT ({', '.join(columns)}) ON {name} TO {ANALYST}"))
 
 

@@ -1,7 +1,7 @@
-"""Alembic runs this file around the migrations, on the connection that `models.migrations.schema_version` hands over.
+"""Alembic's environment; runs on the connection that `models.migrations.schema_version` supplies.
 
-Views are not migrated: they hold nothing, so all are dropped before and made anew after the tables,
-where those are the newest; a step on the way there may lack what the views show.
+Views hold no data: all are dropped before the migrations and created again after the newest one. Earlier
+versions may lack the columns that the views select.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ connection: Connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
     version_table=VERSION_TABLE,
-    # One transaction for all steps, the one that models.migrations.schema_version has opened.
+    # One transaction for all migrations, which models.migrations.schema_version has opened.
     transaction_per_migration=False,
 )
 

@@ -1,6 +1,6 @@
-"""Brings a database's tables and views to this notemill's form, and says how far it is.
+"""Schema version of a database: upgrade, downgrade and state of its tables and views.
 
-Alembic without an alembic.ini: the migrations are in `models/migrations/versions/`.
+Uses Alembic without an alembic.ini; the migrations are in `models/migrations/versions/`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LOCK_NUMBER = 0x6D696C6C
 
 
 class SchemaError(DatabaseError):
-    """The tables are not those of this notemill."""
+    """The tables do not have the schema of this version."""
 
 
 def upgrade(engine: Engine) -> None:
-    """Creates or alters tables, and makes every view anew. Does nothing where nothing is to do; several
-    processes may call it at once. Raises SchemaError where a newer notemill made the tables."""
+    """Migrates the tables and creates every view again. Does nothing if the schema is current; several
+    processes may call it at once. Raises SchemaError if a newer notemill created the tables."""
     with write_transaction(engine) as connection:
         _hold_off_others(connection)
         if _state(connection) == "ahead":
@@ -39,21 +39,21 @@ def upgrade(engine: Engine) -> None:
 
 
 def downgrade(engine: Engine) -> None:
-    """Drops every table and view with all that is in them."""
+    """Drops every table and view with their content."""
     with write_transaction(engine) as connection:
         _hold_off_others(connection)
         command.downgrade(_config(connection), "base")
 
 
 def state(engine: Engine) -> SchemaState:
-    """`empty`: no tables; `behind`: `upgrade` has something to do; `ahead`: made by a newer notemill."""
+    """`empty`: no tables; `behind`: needs `upgrade`; `ahead`: created by a newer notemill."""
     with read_transaction(engine) as connection:
         return _state(connection)
 
 
 def check(engine: Engine) -> None:
-    """Raises SchemaError, saying what to type, unless the state is `current`, and KeyMissingError where the
-    text in it is sealed with a key that is not here."""
+    """Raises SchemaError, saying what to type, unless the state is `current`; raises KeyMissingError if the
+    text is encrypted with a key that is not available."""
     match state(engine):
         case "empty":
             raise SchemaError(f"{_shown(engine)} has no tables yet: type `notemill db upgrade`.")

@@ -66,7 +66,9 @@ def _reading_only(engine: Engine) -> Iterator[Connection]:
             connection.invalidate()  # the restricted connection must not return to the pool
 
 
-def _only_reads(action: int, _first: str | None, name: str | None, _third: str | None, _fourth: str | None) -> int:
+def _only_reads(
+    action: int, _first: str | None, name: str | None, _third: str | None, _fourth: str | None
+) -> int:
     is_allowed = action in _ALLOWED and name != "load_extension"
     return sqlite3.SQLITE_OK if is_allowed else sqlite3.SQLITE_DENY
 

@@ -1,7 +1,7 @@
-"""The tables of answers: entities, passages and summaries, each row under its job.
+"""Tables of answers: entities, passages and summaries, each row under its job.
 
-Offsets are `span_start` and `span_end` here (END is a keyword of SQL): characters of the note, that is
-Unicode code points, end exclusive. `position` counts from 0 in the order of the answer.
+Offsets are `span_start` and `span_end` (END is an SQL keyword): Unicode code points of the note, end
+exclusive. `position` counts from 0 in the order of the answer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def _span_checks() -> tuple[CheckConstraint, CheckConstraint]:
 
 
 class EntityRow(Base):
-    """One mention, in the order of the note."""
+    """One mention; `position` follows the order of the note."""
 
     __tablename__ = "entities"
     __table_args__ = (
@@ -32,7 +32,7 @@ class EntityRow(Base):
         one_of("assertion", Assertion),
         CheckConstraint("probability >= 0 AND probability <= 1", name="probability_in_range"),
         Index(None, "label", "text", "assertion"),
-        # With the job last, what is found lies in the order of jobs, and their notes are not jumped between.
+        # The job comes last: matches are in the order of jobs, so that their notes are read in order.
         Index(None, "label", "assertion", "job_id"),
         CLUSTERED,
     )
@@ -97,7 +97,7 @@ class SummaryRow(Base):
 
 
 class SummarySentenceRow(Base):
-    """One sentence of a summary and its verdict."""
+    """One sentence of a summary and its flags."""
 
     __tablename__ = "summary_sentences"
     __table_args__ = (CLUSTERED,)
@@ -106,11 +106,11 @@ class SummarySentenceRow(Base):
     section: Mapped[str] = mapped_column(EncryptedText)
     text: Mapped[str] = mapped_column(EncryptedText)
     flags: Mapped[str]
-    """What is wrong with it, comma-separated; empty: supported."""
+    """Its flags, comma-separated; empty: the note supports the sentence."""
 
 
 class SummarySourceRow(Base):
-    """A sentence of the note that a summary sentence rests on."""
+    """A source sentence in the note of a summary sentence."""
 
     __tablename__ = "summary_sources"
     __table_args__ = (

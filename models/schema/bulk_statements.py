@@ -1,9 +1,8 @@
-"""Many rows in one statement, on both databases, and the same statement however many they are.
+"""Bulk statements on both databases; the statement does not depend on the number of rows.
 
-PostgreSQL takes rows as one JSON parameter apart: 4,550 documents a second were registered so, 4,040 with a
-statement a row, and fewer with hundreds of VALUES, whose text psycopg has to read. SQLite, in the same
-process, takes a row after the other. Statements are made and compiled once, and prepared once by
-PostgreSQL; a list of IN is another statement for each length.
+PostgreSQL unpacks the rows from one JSON parameter: 4,550 documents a second, against 4,040 with one
+statement a row, and fewer with hundreds of VALUES, which psycopg has to parse. SQLite executes row by row.
+Statements are compiled and prepared once; an IN list would be another statement for each length.
 """
 
 from __future__ import annotations
@@ -37,16 +36,16 @@ from models.schema.encrypted_columns import EncryptedJson, EncryptedText
 
 Row = Mapping[str, Any]
 Fixed = tuple[tuple[str, Any], ...]
-"""Columns with a value, or an expression in SQL, that is the same for all rows."""
+"""Columns with one value or SQL expression for all rows."""
 
 
 def insert_new(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Row]) -> None:
-    """Inserts, in their order, the rows whose key is not taken; all have the columns of the first."""
+    """Inserts, in order, the rows whose key does not exist; all have the columns of the first."""
     _insert(connection, table, rows, is_new=True)
 
 
 def insert_rows(connection: Connection, table: type[DeclarativeBase], rows: Sequence[Row]) -> None:
-    """Inserts the rows, all with the columns of the first. A key that is taken is an error."""
+    """Inserts the rows; all have the columns of the first. An existing key is an error."""
     _insert(connection, table, rows, is_new=False)
 
 
@@ -57,7 +56,7 @@ def update_rows(
     key: tuple[str, ...],
     fixed: Fixed,
 ) -> None:
-    """Of the row with each one's key the other columns; all have the columns of the first."""
+    """Updates, for each row, the stored row with its key; all have the columns of the first."""
     if not rows:
         return
     names = tuple(rows[0])
@@ -69,14 +68,14 @@ def update_rows(
 
 
 def upsert(connection: Connection, table: type[DeclarativeBase], row: Row, *, key: str) -> None:
-    """Inserts one row, or brings the row with the same key up to date."""
+    """Inserts one row, or updates the row with the same key."""
     dialect = postgresql if _is_postgresql(connection) else sqlite
     statement = dialect.insert(table).values(**row)
     connection.execute(statement.on_conflict_do_update(index_elements=[key], set_=dict(row)))
 
 
 def is_among(values: InstrumentedAttribute[Any], name: str) -> ColumnElement[Any]:
-    """`values IN` the list that is the parameter `name`."""
+    """The condition that `values` is in the list bound as parameter `name`."""
     return _IsAmong(values, bindparam(name, type_=_List(values.type)))
 
 
@@ -97,7 +96,7 @@ class _List(TypeDecorator[Sequence[Any]]):
 
 class _IsAmong(FunctionElement[Any]):
     inherit_cache = True
-    # Not Boolean: SQLite would be asked for `... = 1`, and would use no index.
+    # Not Boolean: SQLAlchemy would append `= 1` on SQLite, which then uses no index.
     type = NullType()
 
 
@@ -132,21 +131,21 @@ def _is_postgresql(connection: Connection) -> bool:
 def _with_json(
     connection: Connection, statement: Insert | Update, table: type[DeclarativeBase], rows: Sequence[Row]
 ) -> None:
-    """The rows as one parameter; what is sealed in its column is sealed in it."""
+    """Executes the statement with the rows as one JSON parameter; values of encrypted columns are encrypted."""
     types = ((name, table.__table__.columns[name].type) for name in rows[0])
-    seals = {name: one for name, one in types if isinstance(one, EncryptedText | EncryptedJson)}
+    ciphers = {name: type_ for name, type_ in types if isinstance(type_, EncryptedText | EncryptedJson)}
     dialect = connection.dialect
-    plain = [
-        {**row, **{name: seal.process_bind_param(row[name], dialect) for name, seal in seals.items()}}
+    stored = [
+        {**row, **{name: type_.process_bind_param(row[name], dialect) for name, type_ in ciphers.items()}}
         for row in rows
     ]
-    connection.execute(statement, {"rows": plain})
+    connection.execute(statement, {"rows": stored})
 
 
 @cache
 def _insert_from_json(table: Table, names: tuple[str, ...], *, is_new: bool) -> Insert:
-    taken = select(*_recordset(table, names).columns)
-    statement = postgresql.insert(table).from_select(names, taken)
+    unpacked = select(*_recordset(table, names).columns)
+    statement = postgresql.insert(table).from_select(names, unpacked)
     return statement.on_conflict_do_nothing() if is_new else statement
 
 
@@ -172,5 +171,5 @@ def _recordset(table: Table, names: tuple[str, ...]) -> TableValuedAlias:
 
 
 def _bound(name: str) -> str:
-    """A parameter may not be called like a column that is set."""
+    """A parameter name that differs from the column: SQLAlchemy reserves the names of updated columns."""
     return f"row_{name}"

@@ -1,4 +1,4 @@
-"""The table of what people said of mentions; it hangs on the text, not on a job."""
+"""The table of corrections. A correction belongs to a text, not to a job."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.schema.tables import CLUSTERED, Base, one_of
 
 
 class CorrectionRow(Base):
-    """One verdict on one mention of one text; a later one takes its place."""
+    """One verdict on one mention of one text; a later verdict replaces it."""
 
     __tablename__ = "corrections"
     __table_args__ = (

@@ -1,6 +1,6 @@
-"""Opens the database, SQLite or PostgreSQL, and hands out its read and write transactions.
+"""Database connection, SQLite or PostgreSQL, and its read and write transactions.
 
-Errors that leave here hold no values: a driver's message may quote a row, and a row may be a note.
+Errors raised here hold no values: a driver's message may quote a row, and a row may be a note.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from models.errors import NotemillError
 
 BUSY_TIMEOUT_SECONDS = 30.0
-"""How long a SQLite writer waits for another; a batch of 500 documents holds the lock about 0.1 s."""
+"""How long a SQLite writer waits for the lock; a batch of 500 documents holds it about 0.1 s."""
 IDLE_TRANSACTION_SECONDS = 30.0
-"""How long a writer may say nothing in the middle of a transaction before PostgreSQL ends it: a process that
-is frozen there, or cut off with its machine, holds rows that cancel, submit and other workers wait for."""
+"""How long a write transaction may be idle before PostgreSQL ends it: a frozen or disconnected process would
+hold row locks that cancel, submit and other workers wait for."""
 POOL_SIZE = 20
-"""Connections kept open: the default 16 worker threads, their heartbeat and the sweep."""
+"""Pooled connections: for the default 16 worker threads, their heartbeat and the sweep."""
 WRITE_AHEAD_BYTES = 64 * 2**20
-"""What SQLite's write-ahead file keeps on the disk once all of it is in the database: in a run of 100,000
-documents it grew to twice the database's size, and stayed so."""
+"""The size to which SQLite truncates its write-ahead log after a checkpoint: without a limit, a run of 100,000
+documents left a log of twice the database's size."""
 OLDEST_SQLITE = (3, 35, 0)
-"""The first with RETURNING, which the store counts on."""
+"""The first version with RETURNING, which the store uses."""
 
 _SQLITE_FORM = "sqlite:////folder/notemill.db"
 _POSTGRESQL_FORM = "postgresql://USER:PASSWORD@HOST/DATABASE"
@@ -40,18 +40,18 @@ _MISSING_TABLE_OR_COLUMN = {"42P01", "42703"}
 
 
 class DatabaseError(NotemillError):
-    """The database cannot be used as it is, or refused a row."""
+    """The database is not usable, or it refused a row."""
 
 
 class DatabaseUnavailableError(DatabaseError):
-    """The database does not answer now; the same call may succeed later."""
+    """The database does not answer now; a later call may succeed."""
 
 
 def connect(url: str) -> Engine:
-    """An engine for a `sqlite:///PATH`, `postgresql://…` or `postgres://…` URL, tried once.
+    """Connects to a `sqlite:///PATH`, `postgresql://…` or `postgres://…` URL and returns the engine.
 
-    A SQLite file is created with mode 0600, its folder, where it is missing, with 0700.
-    Raises DatabaseError where the URL cannot be used, DatabaseUnavailableError where nothing answers.
+    Creates a missing SQLite file with mode 0600, and its folder with mode 0700.
+    Raises DatabaseError if the URL is not usable, DatabaseUnavailableError if the database does not answer.
     """
     parsed = _parsed(url)
     engine = _sqlite(parsed) if parsed.get_backend_name() == "sqlite" else _postgresql(parsed)
@@ -61,14 +61,14 @@ def connect(url: str) -> Engine:
 
 @contextmanager
 def read_transaction(engine: Engine) -> Iterator[Connection]:
-    """A connection to read from; it sees one state of the database on SQLite."""
+    """A connection for reads; on SQLite it sees one snapshot of the database."""
     with _without_values(engine), engine.connect() as connection:
         yield connection
 
 
 @contextmanager
 def write_transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction: committed at the end of the block, rolled back where the block raises."""
+    """One transaction: commits at the end of the block, rolls back if the block raises."""
     with _without_values(engine), engine.execution_options(is_writing=True).begin() as connection:
         yield connection
 
@@ -120,10 +120,10 @@ def _engine(url: URL, **options: Any) -> Engine:
 
 
 def _create_private(path: Path) -> None:
-    """SQLite gives its -wal and -shm files the mode of the database file.
+    """Creates the database file for its owner only; SQLite gives its -wal and -shm files the same mode.
 
-    One that is there is not opened: closing it would drop the locks that this process's other connections
-    hold on it, by POSIX (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
+    Does not open an existing file: closing it would drop the POSIX locks of this process's other
+    connections (section 2.2 of https://www.sqlite.org/howtocorrupt.html).
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -139,22 +139,22 @@ def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
     if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
         connection.execute("PRAGMA journal_mode = WAL")
-    # What `submit` reported as registered is still there after a power cut: FULL, not NORMAL.
+    # FULL, not NORMAL: a registration that `submit` has reported survives a power failure.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA journal_size_limit = {WRITE_AHEAD_BYTES}")
-    # What is deleted or replaced is overwritten with zeros where it stood.
+    # Overwrites deleted and replaced content with zeros.
     connection.execute("PRAGMA secure_delete = ON")
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    # A writer takes its lock at once and waits for it there. A transaction that reads first and
-    # writes later gets "database is locked" without waiting, whatever the timeout says.
+    # A writer takes its lock first, and waits for it if needed. A transaction that reads first and writes
+    # later fails with "database is locked" at once, whatever the timeout.
     is_writing = connection.get_execution_options().get("is_writing", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if is_writing else "BEGIN")
 
 
 def _begin_postgresql(connection: Connection) -> None:
-    # For this transaction alone: an export may wait for its reader, and a pooler may hand the session on.
+    # Only for this transaction: an export may wait for its reader, and a pooler may share the session.
     if connection.get_execution_options().get("is_writing", False):
         milliseconds = round(IDLE_TRANSACTION_SECONDS * 1_000)
         connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {milliseconds}")
@@ -165,10 +165,10 @@ def _without_values(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise _as_ours(error, engine.url.render_as_string(hide_password=True)) from None
+        raise _without_row(error, engine.url.render_as_string(hide_password=True)) from None
 
 
-def _as_ours(error: DBAPIError, url: str) -> DatabaseError:
+def _without_row(error: DBAPIError, url: str) -> DatabaseError:
     first_line = str(error.orig).strip().partition("\n")[0]
     code = getattr(error.orig, "sqlstate", None)
     if code in _MISSING_TABLE_OR_COLUMN or first_line.startswith(("no such table", "no such column")):
@@ -177,7 +177,7 @@ def _as_ours(error: DBAPIError, url: str) -> DatabaseError:
         )
     if error.connection_invalidated or isinstance(error, OperationalError | InterfaceError):
         return DatabaseUnavailableError(f"the database {url} cannot be used now: {first_line}")
-    if type(error.orig) is sqlite3.DatabaseError:  # not one of its kinds: the file itself is at fault
+    if type(error.orig) is sqlite3.DatabaseError:  # not a subclass: the file itself is damaged
         return DatabaseError(f"the database {url} cannot be used: {first_line}")
     constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
     named = f" ({constraint or code or first_line.partition(':')[2].strip()})"

@@ -1,6 +1,6 @@
-"""The database's own clock, in SQL: two workers whose clocks differ still agree on a lease.
+"""The database's clock in SQL, so that workers with different clocks agree on a lease.
 
-Knows the two dialects and nothing of tables.
+Compiles for both dialects; does not import tables.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ class utc_now(FunctionElement[datetime]):  # noqa: N801
 
 @compiles(epoch_now, "sqlite")
 def _epoch_now_sqlite(_element: epoch_now, _compiler: Any, **_options: Any) -> str:
-    # unixepoch('subsec') says the same, but only since SQLite 3.42.
+    # unixepoch('subsec') is equal, but exists only since SQLite 3.42.
     return "((julianday('now') - 2440587.5) * 86400.0)"
 
 
 @compiles(epoch_now, "postgresql")
 def _epoch_now_postgresql(_element: epoch_now, _compiler: Any, **_options: Any) -> str:
-    # clock_timestamp(), not now(): a transaction that waited for a lock must see the time after it.
+    # clock_timestamp(), not now(): a transaction that waited for a lock needs the time after the wait.
     return "CAST(EXTRACT(EPOCH FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 

@@ -1,7 +1,7 @@
-"""Encryption at rest: text columns sealed with AES-GCM under a data key, the data keys under a master key.
+"""Field encryption at rest: AES-GCM for text under a data key, and for data keys under a master key.
 
-What the columns' types do with it is in `models.schema.encrypted_columns`, where the keys are kept in `models.security.data_keys`.
-Lengths, spans, labels, ids and times stay readable; so does the sha256 of each text.
+`models.schema.encrypted_columns` applies it to columns; `models.security.data_keys` stores the data keys.
+Lengths, spans, labels, ids, times and the sha256 of each text stay readable.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from models.errors import NotemillError
 
 ENCRYPTED_PREFIX = "nmseal1:"
-"""Sealed values are `nmseal1:KEY:BASE64`, with the number of the data key."""
+"""Encrypted values are `nmseal1:KEY:BASE64`, with the number of the data key."""
 PLAIN_PREFIX = f"{ENCRYPTED_PREFIX}plain:"
-"""Before text that was not sealed and itself begins with the prefix, as a note that attacks may."""
+"""Precedes plain text that itself starts with the prefix, as a malicious note may."""
 _NONCE_BYTES = 12
 KEY_BYTES = 32
 
 
 class KeyMissingError(NotemillError):
-    """Something is sealed with a key that is not here."""
+    """A value is encrypted with a key that is not available."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,10 +35,12 @@ class KeyMissingError(NotemillError):
 
 
 class DecryptionError(NotemillError):
-    """A sealed value was changed, or is not of this database."""
+    """An encrypted value was changed, or is from another database."""
 
     def __init__(self) -> None:
-        super().__init__("a sealed value in the database was changed since it was written; it is not shown")
+        super().__init__(
+            "an encrypted value in the database was changed since it was written; it is not shown"
+        )
 
 
 def new_key() -> bytes:
@@ -46,24 +48,24 @@ def new_key() -> bytes:
 
 
 def encrypt(text: str, number: int, key: bytes) -> str:
-    """The text under the data key of that number; two seals of one text differ."""
+    """Encrypts a text under the data key with this number; two encryptions of one text differ."""
     head = f"{ENCRYPTED_PREFIX}{number}:"
     nonce = os.urandom(_NONCE_BYTES)
-    sealed = AESGCM(key).encrypt(nonce, text.encode("utf-8"), head.encode())
-    return head + base64.b64encode(nonce + sealed).decode("ascii")
+    ciphertext = AESGCM(key).encrypt(nonce, text.encode("utf-8"), head.encode())
+    return head + base64.b64encode(nonce + ciphertext).decode("ascii")
 
 
-def key_number(sealed: str) -> int:
-    """Of the data key. Raises SealBrokenError."""
-    number = sealed.removeprefix(ENCRYPTED_PREFIX).partition(":")[0]
+def key_number(stored: str) -> int:
+    """The number of the data key of an encrypted value. Raises DecryptionError."""
+    number = stored.removeprefix(ENCRYPTED_PREFIX).partition(":")[0]
     if not number.isdecimal():
         raise DecryptionError
     return int(number)
 
 
-def decrypt(sealed: str, key: bytes) -> str:
-    """Raises SealBrokenError where it was changed or the key is another."""
-    head, _, body = sealed.rpartition(":")
+def decrypt(stored: str, key: bytes) -> str:
+    """The text of an encrypted value. Raises DecryptionError if it was changed or has another key."""
+    head, _, body = stored.rpartition(":")
     try:
         raw = base64.b64decode(body, validate=True)
         plain = AESGCM(key).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], f"{head}:".encode())
@@ -73,13 +75,13 @@ def decrypt(sealed: str, key: bytes) -> str:
 
 
 def wrap(data_key: bytes, master: bytes) -> str:
-    """A data key under a master key, as it is kept in the database."""
+    """Encrypts a data key under a master key, for storage in the database."""
     nonce = os.urandom(_NONCE_BYTES)
     return base64.b64encode(nonce + AESGCM(master).encrypt(nonce, data_key, b"data key")).decode("ascii")
 
 
 def unwrap(wrapped: str, master: bytes) -> bytes | None:
-    """The data key; none where the master key is another."""
+    """Decrypts a data key; None if another master key encrypted it."""
     raw = base64.b64decode(wrapped)
     try:
         return AESGCM(master).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], b"data key")
@@ -88,5 +90,5 @@ def unwrap(wrapped: str, master: bytes) -> bytes | None:
 
 
 def key_fingerprint(master: bytes) -> str:
-    """16 hex digits that tell master keys apart and give nothing of them away."""
+    """16 hex digits that identify a master key without revealing it."""
     return hashlib.sha256(b"notemill master key" + master).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The tables of nights: what each brought, and which files its sources had."""
+"""Tables of nightly runs: the watermark and report of each, and the files of its sources."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from models.schema.tables import CLUSTERED, Base
 
 
 class NightlyRunRow(Base):
-    """One night of one plan."""
+    """One nightly run of a plan."""
 
     __tablename__ = "nights"
     run_id: Mapped[int] = mapped_column(ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True)
     plan: Mapped[str]
-    """The name of the plan's file; the next night of the same name goes on from here."""
+    """The name of the plan's file; the next nightly run of the plan continues from this one."""
     registered_at: Mapped[datetime] = mapped_column(default=utc_now())
     ended_at: Mapped[datetime | None]
-    """None where the night was cut off before it could say so."""
+    """None if the nightly run was interrupted."""
     watermark: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
     report: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
 
 
 class NightlyFileRow(Base):
-    """A file of a plan's sources, as it was when it was last read."""
+    """The state of a source file when a plan last read it."""
 
     __tablename__ = "night_files"
     __table_args__ = (CLUSTERED,)
@@ -35,4 +35,4 @@ class NightlyFileRow(Base):
     path: Mapped[str] = mapped_column(primary_key=True)
     size: Mapped[int] = mapped_column(BigInteger)
     changed_ns: Mapped[int] = mapped_column(BigInteger)
-    """The time of its last change, nanoseconds since 1970."""
+    """The modification time, nanoseconds since 1970."""

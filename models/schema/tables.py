@@ -1,7 +1,7 @@
-"""The tables of documents, runs and jobs: what is kept, what refers to what, and what cannot be.
+"""Tables of texts, documents, runs, recipes, jobs and claims, with their keys and constraints.
 
-What a job answered is in `models.schema.answer_tables`. `…_at` is a time in UTC, `…_epoch` seconds since 1970
-by the database's clock.
+`models.schema.answer_tables` has the answers. `…_at` is a time in UTC, `…_epoch` seconds since 1970 by the
+database's clock.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
 
 _SHA256 = String(64)
 _FINGERPRINT = String(16)
-# Composite keys that begin with the job: one B-tree, in which an answer's rows lie side by side.
+# For composite keys that begin with the job: one B-tree, in which the rows of an answer are adjacent.
 CLUSTERED = {"sqlite_with_rowid": False}
-# SQLite would give a deleted row's id to the next one; a message or a late worker may still hold it.
+# SQLite would reuse the id of a deleted row; a message or a late worker may still hold it.
 NEVER_REUSED = {"sqlite_autoincrement": True}
 
 
@@ -66,7 +66,7 @@ class Base(DeclarativeBase):
 
 
 class TextRow(Base):
-    """Each distinct text once."""
+    """One distinct text."""
 
     __tablename__ = "texts"
     sha256: Mapped[str] = mapped_column(_SHA256, primary_key=True)
@@ -75,7 +75,7 @@ class TextRow(Base):
 
 
 class DocumentRow(Base):
-    """A source's note: with another text under the same external id it is another row."""
+    """One version of a note: another text under the same external id is another row."""
 
     __tablename__ = "documents"
     __table_args__ = (
@@ -90,11 +90,11 @@ class DocumentRow(Base):
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
     registered_at: Mapped[datetime] = mapped_column(default=utc_now())
     enqueued_epoch: Mapped[float | None]
-    """When its last message was sent; the sweep leaves alone what was sent a moment ago."""
+    """When its last message was sent; the sweep skips documents with a recent message."""
 
 
 class RunRow(UsageColumns, Base):
-    """One submission, and what was spent on it."""
+    """One submission and its usage."""
 
     __tablename__ = "runs"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -108,11 +108,11 @@ class RunRow(UsageColumns, Base):
     documents: Mapped[int] = mapped_column(default=0)
     refused: Mapped[int] = mapped_column(default=0)
     traceparent: Mapped[str | None] = mapped_column(String(55), sort_order=2)
-    """W3C Trace Context of the submission, where it is traced: ids only."""
+    """The W3C Trace Context of a traced submission: ids only."""
 
 
 class ServingRow(Base):
-    """What a worker said it is made of, and when last."""
+    """A serving that a worker announced, and when last."""
 
     __tablename__ = "servings"
     id: Mapped[str] = mapped_column(_FINGERPRINT, primary_key=True)
@@ -121,7 +121,7 @@ class ServingRow(Base):
 
 
 class ServingBaseRow(Base):
-    """Which recipes a serving can answer under: those made on these bases, with any labels."""
+    """The base of the recipes that a serving can answer under, with any labels."""
 
     __tablename__ = "serving_bases"
     __table_args__ = (one_of("task", Task), CLUSTERED)
@@ -139,7 +139,7 @@ class RecipeRow(Base):
     __table_args__ = (one_of("task", Task),)
     id: Mapped[str] = mapped_column(_FINGERPRINT, primary_key=True)
     base_id: Mapped[str] = mapped_column(_FINGERPRINT)
-    """The recipe without its labels: what a serving has to have."""
+    """The fingerprint of the recipe without its labels; a serving needs this base to answer."""
     task: Mapped[str] = mapped_column(String(16))
     ingredients: Mapped[dict[str, Any]]
     labels: Mapped[list[Any]]
@@ -147,7 +147,7 @@ class RecipeRow(Base):
 
 
 class JobRow(Base):
-    """One question on one text under one recipe, once, whoever asked for it."""
+    """One question on one text under one recipe; all runs that ask for it share the row."""
 
     __tablename__ = "jobs"
     __table_args__ = (
@@ -186,16 +186,16 @@ class JobRow(Base):
     recipe_id: Mapped[str] = mapped_column(_FINGERPRINT, ForeignKey("recipes.id", ondelete="RESTRICT"))
     status: Mapped[str] = mapped_column(String(16), default=JobStatus.PENDING.value)
     attempts: Mapped[int] = mapped_column(default=0)
-    """Claims ever made; never falls, so that it can fence off a worker that comes back late."""
+    """The number of claims; it never decreases, so that the store can refuse a late worker."""
     attempts_forgiven: Mapped[int] = mapped_column(default=0)
-    """Claims that do not count against the limit: given back in order, or before a retry."""
+    """Claims that do not count against the limit: released at a shutdown, or before a retry."""
     worker: Mapped[str | None]
     lease_until_epoch: Mapped[float | None]
-    """Running: until when without a sign of life. Pending: not to be claimed before, after a surprise."""
+    """Running: the end of the lease. Pending after an unexpected exception: the earliest next claim."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    """When it ended, whichever way."""
+    """When it finished, failed or was cancelled."""
     reason: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[str] = mapped_column(default="")
     duration_seconds: Mapped[float | None]
@@ -204,13 +204,13 @@ class JobRow(Base):
     ranges_read: Mapped[list[Any]] = mapped_column(default=list)
     """Pairs [start, end]."""
     is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
-    """A person waits for it; it goes before the jobs of a nightly run."""
+    """A person waits for it; it has priority over the jobs of nightly runs."""
     kills: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """How often its worker died, or was silent for a whole lease, with this job in its hands."""
+    """How often a worker died, or was silent for a whole lease, while it ran this job."""
 
 
 class RunJobRow(Base):
-    """Which job answers a document of a run; jobs are shared by runs and by documents of equal text."""
+    """Links a document of a run to a job; runs and documents of equal text share jobs."""
 
     __tablename__ = "run_jobs"
     __table_args__ = (

@@ -1,4 +1,4 @@
-"""The columns of `models.usage.Usage` in a table: a row of `runs` has what was spent on it."""
+"""Columns for the fields of `models.usage.Usage` in the table `runs`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 def _sum(*types: Any) -> Any:
-    # In the database's own default too: the rows of older notemills had no such columns.
+    # server_default: rows of databases from older versions did not have these columns.
     return mapped_column(*types, server_default="0", sort_order=1)
 
 
 class UsageColumns:
-    """Each as in Spent. Tokens of a large archive pass 2 ** 31."""
+    """The fields of Usage. Token counts of a large archive exceed 2 ** 31."""
 
     load_seconds: Mapped[float] = _sum()
     prefill_seconds: Mapped[float] = _sum()
@@ -40,4 +40,4 @@ class UsageColumns:
     proposed_tokens: Mapped[int] = _sum(BigInteger)
     accepted_tokens: Mapped[int] = _sum(BigInteger)
     spent_at: Mapped[datetime | None] = mapped_column(sort_order=1)
-    """When a worker last added to these."""
+    """When a worker last added usage."""

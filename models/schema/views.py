@@ -30,7 +30,7 @@ _VIEWS = {
 }
 VIEW_NAMES = tuple(_VIEWS)
 
-# The names that sources give these columns, in the order of `exports.export_metadata`.
+# The names that sources give these columns, in the order of `exports.source.export_metadata`.
 _METADATA = {
     "patient": ("patient", "person_id", "subject_id", "patient_id"),
     "encounter": ("encounter", "visit_occurrence_id", "hadm_id", "encounter_id"),

@@ -1,4 +1,4 @@
-"""Encryption keys, the audit trail, secure overwriting, and which adapters a document trained.
+"""Encryption keys, the audit trail, secure overwriting, and the training provenance of adapters.
 
 Text columns are encrypted by `models.schema.encrypted_columns` with the keys from here.
 """

@@ -1,7 +1,7 @@
-"""The audit trail: who did what to which ids, when, each row bound to the one before by a hash.
+"""The audit trail: who did what to which ids, and when; a hash chain links each row to the one before.
 
-Rows are only ever added: the database refuses to change or remove one. Ids, counts and words of ours
-stand in them, never text, queries or names of patients.
+The database refuses to change or delete a row. Rows hold ids, counts and fixed words, never text, queries
+or names of patients.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from models.schema.database import read_transaction
 from models.schema.tables import Base
 
 FIRST_HASH = "0" * 64
-"""What the first row names as the hash before it."""
+"""The previous hash of the first row."""
 _LOCK_NUMBER = 0x6175646974
 _ROWS_A_FETCH = 1_000
 
 
 class Action(StrEnum):
-    """What is written down."""
+    """The audited actions."""
 
     SUBMIT = "submit"
     SHOW = "show"
@@ -44,28 +44,28 @@ class Action(StrEnum):
 
 
 class AuditRow(Base):
-    """One deed."""
+    """One audited action."""
 
     __tablename__ = "audit"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
-    """1, 2, 3 …: a number that is missing was removed."""
+    """1, 2, 3 …; a missing number shows a deleted row."""
     at: Mapped[str]
-    """ISO 8601 in UTC, by the clock of the machine that did it."""
+    """ISO 8601 in UTC, by the clock of the acting machine."""
     actor: Mapped[str]
-    """The name that NOTEMILL_ACTOR gives, else USER@HOST by the operating system."""
+    """NOTEMILL_ACTOR, else the operating system's USER@HOST."""
     database_user: Mapped[str]
-    """'' on SQLite, which has none."""
+    """The database's user; '' on SQLite, which has none."""
     action: Mapped[str]
     subject: Mapped[str]
     """Canonical JSON: ids and counts."""
     previous_hash: Mapped[str]
     hash: Mapped[str]
-    """sha256 over all of the above."""
+    """sha256 over all other columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One row, as it is shown."""
+    """One row of the audit trail."""
 
     number: int
     at: str
@@ -78,26 +78,26 @@ class AuditEntry:
 
     @property
     def true_hash(self) -> str:
-        """What the row's hash has to be."""
+        """The hash that the row must have."""
         parts = [self.number, self.at, self.actor, self.database_user, self.action, self.subject]
         return hashlib.sha256(json.dumps([self.previous_hash, *parts]).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ChainVerification:
-    """What a walk along the chain came to."""
+    """The result of verifying the hash chain."""
 
     rows: int
     head: str
-    """The hash of the last row; kept elsewhere, it shows later that none before it was changed or cut off."""
+    """The hash of the last row; a copy kept elsewhere shows later that no row up to it was changed or deleted."""
     broken_at: int | None
-    """The first number that does not follow from the one before."""
+    """The first number whose row does not follow from the one before."""
     has_seen: bool
-    """The hash that was asked for is in the chain."""
+    """The expected hash is in the chain."""
 
 
 def append(connection: Connection, action: Action, subject: Mapping[str, Any], *, actor: str = "") -> None:
-    """Adds a row in the transaction of the deed itself: both happen or neither."""
+    """Adds a row in the transaction of the action itself, so that both commit or neither does."""
     database_user = ""
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_LOCK_NUMBER)))
@@ -119,7 +119,7 @@ def append(connection: Connection, action: Action, subject: Mapping[str, Any], *
 
 
 def entries(engine: Engine, *, last: int | None = None, action: Action | None = None) -> Iterator[AuditEntry]:
-    """The rows from the first to the last, streamed; with `last` only so many of the newest."""
+    """Streams the rows from first to last; with `last`, only so many of the newest."""
     columns = [AuditRow.__table__.c[name] for name in AuditEntry.__dataclass_fields__]
     statement = select(*columns)
     if action is not None:
@@ -133,7 +133,7 @@ def entries(engine: Engine, *, last: int | None = None, action: Action | None = 
 
 
 def verify(engine: Engine, seen: str = FIRST_HASH) -> ChainVerification:
-    """Walks the whole chain. `seen`: a hash noted earlier, which has to be in it."""
+    """Verifies the whole chain. `seen`: a hash noted earlier, which must be in it."""
     rows, head, has_seen = 0, FIRST_HASH, seen == FIRST_HASH
     for entry in entries(engine):
         is_next = entry.number == rows + 1 and entry.previous_hash == head
@@ -147,5 +147,5 @@ def verify(engine: Engine, seen: str = FIRST_HASH) -> ChainVerification:
 def operating_system_user() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (KeyError, OSError):  # a container's user without a name
+    except (KeyError, OSError):  # a container's user may have no name
         return f"?@{socket.gethostname()}"

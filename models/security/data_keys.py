@@ -1,7 +1,7 @@
-"""The data keys of one database, and how they are rotated.
+"""Data keys of one database: creation, unwrapping, rewrapping and retirement.
 
-Each is kept in the database wrapped under a master key, which is never there. New text is sealed under
-the newest; older ones open what was sealed before.
+The database stores each data key wrapped under a master key, and never a master key. The newest data key
+encrypts; older ones only decrypt.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from models.schema.tables import Base
 
 
 class DataKeyRow(Base):
-    """A data key, wrapped."""
+    """A wrapped data key."""
 
     __tablename__ = "data_keys"
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
@@ -38,14 +38,14 @@ class DataKeyRow(Base):
     """The fingerprint of the master key that wraps it."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
     retired_at: Mapped[datetime | None]
-    """When nothing was sealed under it any more."""
+    """When no value was encrypted under it any more."""
 
 
 class Keyring:
-    """Safe to share between threads; reads the database when it meets a number that it does not know."""
+    """The unwrapped data keys; safe to share between threads. Reads the database for an unknown key number."""
 
     def __init__(self, engine: Engine, masters: tuple[bytes, ...]) -> None:
-        """`masters`: the first wraps new data keys, all of them may open."""
+        """`masters`: the first one wraps new data keys; all of them unwrap."""
         self._engine = engine
         self._masters = masters
         self._keys: dict[int, bytes] = {}
@@ -62,7 +62,7 @@ class Keyring:
         return decrypt(stored, self._keys[number])
 
     def add(self, connection: Connection) -> int:
-        """A new data key, the newest from its commit and the next `reload` on."""
+        """Creates a data key, the newest one after the commit and the next `reload`; returns its number."""
         number = (connection.scalars(select(func.max(DataKeyRow.number))).one() or 0) + 1
         first = self._masters[0]
         row = {"number": number, "wrapped": wrap(new_key(), first), "master": key_fingerprint(first)}
@@ -70,7 +70,7 @@ class Keyring:
         return number
 
     def rewrap(self, connection: Connection) -> int:
-        """Data keys that an older master key wraps are wrapped under the first; returns how many."""
+        """Wraps data keys of older master keys under the first one; returns their number."""
         first, count = self._masters[0], 0
         stored = connection.execute(select(DataKeyRow.number, DataKeyRow.master)).all()
         for row in stored:
@@ -86,12 +86,12 @@ class Keyring:
     def _loaded(self) -> dict[int, bytes]:
         with read_transaction(self._engine) as connection:
             stored = connection.execute(select(DataKeyRow.number, DataKeyRow.wrapped)).all()
-        found = {row.number: self._unwrapped(row.wrapped) for row in stored}
+        keys = {row.number: self._unwrapped(row.wrapped) for row in stored}
         with self._lock:
-            self._keys = found
-        if not found:
+            self._keys = keys
+        if not keys:
             raise KeyMissingError
-        return found
+        return keys
 
     def _unwrapped(self, wrapped: str) -> bytes:
         for master in self._masters:
@@ -101,20 +101,19 @@ class Keyring:
 
 
 def keyring_of(engine: Engine) -> Keyring | None:
-    found = getattr(engine.dialect, KEYRING_ATTRIBUTE, None)
-    return found if isinstance(found, Keyring) else None
+    keyring = getattr(engine.dialect, KEYRING_ATTRIBUTE, None)
+    return keyring if isinstance(keyring, Keyring) else None
 
 
 def install_keyring(engine: Engine, masters: tuple[bytes, ...]) -> None:
-    """From now on text is sealed and opened with these keys; without any, nothing changes."""
+    """Makes the engine encrypt and decrypt text with these master keys; without any, does nothing."""
     if masters:
         setattr(engine.dialect, KEYRING_ATTRIBUTE, Keyring(engine, masters))
 
 
 def prepare_data_keys(engine: Engine) -> None:
-    """Makes the first data key where a master key is given, and reads those that are there. Raises
-    KeyMissingError where the database is encrypted and no key that is given opens it: what were written
-    then would be plain."""
+    """Reads the data keys; creates the first one if a master key is given. Raises KeyMissingError if the
+    database is encrypted and no given master key unwraps its keys: new text would be stored as plain text."""
     keyring = keyring_of(engine)
     if not inspect(engine).has_table(DataKeyRow.__tablename__):
         return
@@ -133,7 +132,8 @@ def prepare_data_keys(engine: Engine) -> None:
 
 
 def retire_data_keys(connection: Connection, before: int) -> None:
-    """Nothing is sealed any more under the keys with a lower number; those retired before are deleted."""
+    """Retires the keys with a lower number, under which no value is encrypted any more; deletes those that
+    were retired before."""
     connection.execute(
         delete(DataKeyRow).where(DataKeyRow.number < before, DataKeyRow.retired_at.is_not(None))
     )

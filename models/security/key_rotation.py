@@ -1,4 +1,4 @@
-"""All sealed text under a new data key, a batch a transaction; killed, the next call goes on from there."""
+"""Key rotation: encrypts all text under a new data key, one batch a transaction. Resumes if interrupted."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from models.security import audit_trail
 from models.security.data_keys import DataKeyRow, keyring_of, retire_data_keys
 
 _ROWS_A_BATCH = 500
-assert answer_tables  # its columns are among those that are sealed
+assert answer_tables  # imported so that its encrypted columns are included
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRotation:
-    """What came of it."""
+    """The result of a rotation."""
 
     key: int
-    """The number of the data key under which everything is now."""
+    """The number of the data key that now encrypts every value."""
     rows: int
-    """Sealed anew by this call; an earlier one that was stopped may have done others."""
+    """Rows that this call encrypted again; an interrupted call may have done others."""
     rewrapped_keys: int
 
 
 def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = lambda _: None) -> KeyRotation:
-    """Seals every text under a new data key, or finishes what was begun. Workers may go on meanwhile: one
-    that still seals under the old key is met by the next call.
+    """Encrypts every text under a new data key, or completes an interrupted rotation. Workers may run
+    meanwhile; the next call covers values that they still encrypt under the old key.
 
     Raises UsageError without a master key.
     """
@@ -48,9 +48,9 @@ def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = l
         number = max(numbers) if len(numbers) > 1 else keyring.add(connection)
     keyring.reload()
     rows = 0
-    for column in _sealed_columns():
-        for done in _column(engine, column, number):
-            rows += done
+    for column in _encrypted_columns():
+        for batch_rows in _rotate_column(engine, column, number):
+            rows += batch_rows
             on_rows(rows)
     with write_transaction(engine) as connection:
         retire_data_keys(connection, number)
@@ -59,13 +59,13 @@ def rekey(engine: Engine, *, actor: str = "", on_rows: Callable[[int], None] = l
     return KeyRotation(number, rows, wrapped)
 
 
-def _sealed_columns() -> list[Column[Any]]:
+def _encrypted_columns() -> list[Column[Any]]:
     columns = [column for table in Base.metadata.sorted_tables for column in table.columns]
     return [column for column in columns if isinstance(column.type, EncryptedText | EncryptedJson)]
 
 
-def _column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
-    """How many rows each batch had, when it is committed."""
+def _rotate_column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
+    """Encrypts the column batch by batch; yields the rows of each batch once it is committed."""
     table, last = column.table, None
     assert isinstance(table, Table)
     while True:
@@ -73,7 +73,7 @@ def _column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
             rows = _batch(connection, table, column, number, last)
         if not rows:
             return
-        key = [one.name for one in table.primary_key]
+        key = [key_column.name for key_column in table.primary_key]
         change = update(table).where(*(table.c[name] == bindparam(f"of_{name}") for name in key))
         values = [{**{f"of_{n}": row[i] for i, n in enumerate(key)}, "new": row[-1]} for row in rows]
         with write_transaction(engine) as connection:
@@ -85,7 +85,7 @@ def _column(engine: Engine, column: Column[Any], number: int) -> Iterator[int]:
 def _batch(
     connection: Connection, table: Table, column: Column[Any], number: int, last: tuple[Any, ...] | None
 ) -> list[Any]:
-    """The next rows in the order of the key that are not under the data key."""
+    """The next rows, in the order of the key, that are not encrypted under the data key."""
     key = list(table.primary_key)
     stored = cast(column, Text)
     is_done = stored.startswith(f"{ENCRYPTED_PREFIX}{number}:") | stored.startswith(

@@ -1,4 +1,4 @@
-"""The master keys that the settings name: from a file, from a command's output, or given as they are."""
+"""Master keys from the settings: given directly, from a file, or from a command's output."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ _COMMAND_SECONDS = 60
 
 
 class MasterKeyError(UsageError):
-    """The master key cannot be had, or is none."""
+    """The master key is not readable or not valid."""
 
 
 def master_keys(settings: Settings) -> tuple[bytes, ...]:
-    """All that are given, in their order: the first seals, the others open what was sealed before. None
-    where encryption is not wanted. Raises MasterKeyError; no key is ever in its words."""
+    """All given keys, in their order: the first one wraps data keys, the others only unwrap. Empty without
+    encryption. Raises MasterKeyError, whose message never holds a key."""
     given = settings.encryption_key.get_secret_value().split()
     if settings.encryption_key_file is not None:
         given += _from_file(settings).split()
@@ -39,8 +39,8 @@ def _from_file(settings: Settings) -> str:
     try:
         return path.expanduser().read_text("ascii")
     except (OSError, UnicodeDecodeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not text"
-        raise MasterKeyError(f"cannot read NOTEMILL_ENCRYPTION_KEY_FILE {path}: {why}") from None
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise MasterKeyError(f"cannot read NOTEMILL_ENCRYPTION_KEY_FILE {path}: {reason}") from None
 
 
 def _from_command(command: str) -> str:

@@ -1,4 +1,4 @@
-"""The settings' database, with the keys that open its text."""
+"""Opens the database of the settings, with its encryption keys."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from models.settings import Settings
 
 
 def open_database(settings: Settings) -> Engine:
-    """See models.schema.database.connect. Raises MasterKeyError too; whether a key fits, `schema.check` says."""
+    """Connects as `models.schema.database.connect` does. Also raises MasterKeyError.
+
+    Does not check the key: `models.migrations.schema_version.check` does.
+    """
     masters = master_keys(settings)
     engine = connect(settings.effective_database_url)
     install_keyring(engine, masters)

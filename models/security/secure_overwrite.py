@@ -1,6 +1,6 @@
-"""After an erasure: that the bytes are gone from the database's files, as far as a program can see to it.
+"""Secure overwriting: removes deleted rows from the database's files after an erasure.
 
-What the disk keeps in blocks that a file gave up, and what backups and replicas have, is out of reach.
+Does not reach disk blocks that a file released, backups and replicas.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ _SECONDS_BETWEEN_ATTEMPTS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class OverwriteResult:
-    """How far it got."""
+    """The result of overwriting."""
 
     is_complete: bool
     words: str
-    """What was done, or what stood in the way and what to type; for the receipt."""
+    """What was done, or what prevented it and what to type; for the receipt."""
 
 
 def overwrite(engine: Engine, *, is_rewriting: bool) -> OverwriteResult:
-    """SQLite: empties the write-ahead log, and rewrites the file so that no free page or gap holds a word.
+    """SQLite: empties the write-ahead log and rewrites the file, so that no free page or gap holds text.
 
-    PostgreSQL: vacuums; with `is_rewriting` writes every table anew, which locks each for that time.
+    PostgreSQL: vacuums; with `is_rewriting`, rewrites every table, which locks each table meanwhile.
     """
     if engine.dialect.name == "sqlite":
         return _sqlite(engine)
@@ -42,7 +42,7 @@ def overwrite(engine: Engine, *, is_rewriting: bool) -> OverwriteResult:
             connection.execute(text("CHECKPOINT"))
     if is_rewriting:
         return OverwriteResult(
-            True, "every table written anew; the write-ahead log and backups go by your rules"
+            True, "every table rewritten; the write-ahead log and backups follow your own retention"
         )
     return OverwriteResult(
         False, "rows removed by VACUUM; their old pages stay until used again, unless --rewrite is given"
@@ -50,7 +50,7 @@ def overwrite(engine: Engine, *, is_rewriting: bool) -> OverwriteResult:
 
 
 def _sqlite(engine: Engine) -> OverwriteResult:
-    # VACUUM makes a whole copy in a nameless file; beside the database, not in /var/tmp for another disk.
+    # VACUUM copies the database to an unnamed file: beside the database, not on the disk of /var/tmp.
     folder = str(Path(engine.url.database or "").parent).replace("'", "''")
     raw = engine.raw_connection()
     try:
@@ -71,7 +71,7 @@ def _sqlite(engine: Engine) -> OverwriteResult:
 
 
 def _is_log_empty(raw: PoolProxiedConnection, deadline: float) -> bool:
-    """Whether the log could be emptied: not while somebody reads what is in it."""
+    """Empties the log; False if a reader still uses it at the deadline."""
     while raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
         if time.monotonic() > deadline:
             return False

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from models.errors import NotemillError
-from resilience.chaos import fault_triggers
-from resilience.chaos.all_faults import KINDS
+from resilience.chaos import client_faults, fault_triggers, service_faults, worker_faults
 from resilience.chaos.chaos_notes import is_poison
-from resilience.chaos.fault_api import Deck, Undo
+from resilience.chaos.fault_api import Deck, Kinds, Undo
 from resilience.chaos.places import Chunk
 from resilience.chaos.result_check import open_jobs, runs_with_bad_luck
 from resilience.chaos.run_deadline import Deadline
 from resilience.chaos.test_bed import Stage
 
+KINDS: Kinds = {**worker_faults.KINDS, **service_faults.KINDS, **client_faults.KINDS}
+"""All faults by name."""
 _CHUNK_NOTES = 50
 _TICK_SECONDS = 0.05
 _LOOK_SECONDS = 2.0

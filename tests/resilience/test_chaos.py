@@ -16,8 +16,8 @@ import pytest
 from workshop import ROOT
 
 from models.settings import Settings
-from resilience.chaos.all_faults import KINDS
 from resilience.chaos.chaos_notes import SEARCHES, text_of
+from resilience.chaos.chaos_run import KINDS
 from resilience.chaos.client_faults import send_late_duplicates
 from resilience.chaos.deterministic_engine import ChaosEngine
 from resilience.chaos.fault_api import NotNowError

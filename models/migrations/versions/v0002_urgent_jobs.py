@@ -1,4 +1,4 @@
-"""Jobs for which a person waits."""
+"""Urgent jobs: the column `is_urgent` and its partial index."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run has cost: seconds by activity and tokens by kind, added up by its workers."""
+"""Usage of runs: columns for seconds by activity and tokens by kind."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # Not by Alembic's batch mode: it would make `runs` anew, and dropping the old one takes along, on
-    # SQLite, every row that refers to it.
+    # Not Alembic's batch mode: it recreates `runs`, and on SQLite dropping the old table also deletes every
+    # row that refers to it.
     for name in ("spent_at", *_COUNTS, *_SECONDS):
         op.drop_column("runs", name)

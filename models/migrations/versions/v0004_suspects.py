@@ -1,4 +1,4 @@
-"""Jobs that came to no end run alone the next time, and how often each has cost a worker its life."""
+"""Quarantine: an index of jobs with an unended claim, and a count of the workers that died on each job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view of what was read of each note: no table changes."""
+"""The view of the coverage of each note; no table changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ views_fingerprint = "3d508db2b0a1fd33"
 
 
 def upgrade() -> None:
-    """Views are made anew after the steps (models/migrations/env.py)."""
+    """Views are recreated after the migrations (models/migrations/env.py)."""
 
 
 def downgrade() -> None:

@@ -1,4 +1,4 @@
-"""The audit trail: rows that can be added, and neither changed nor removed."""
+"""The audit trail: rows can be added, and neither changed nor deleted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Data keys for text that is encrypted at rest."""
+"""Data keys for the encryption of text at rest."""
 
 from __future__ import annotations
 

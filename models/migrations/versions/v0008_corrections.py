@@ -1,4 +1,4 @@
-"""What people said of mentions."""
+"""Corrections of mentions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nights: what each brought, and which files its sources had."""
+"""Nightly runs: their watermarks and reports, and the files of their sources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What analysts read by: an index of entities, and the words of stored summaries and passages."""
+"""Indexes for analysts: entities by label and text, and full text of summaries and passages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The trace that a run belongs to, and what questions over a whole archive go by."""
+"""The trace of a run, and an index of entities for queries over a whole archive."""
 
 from __future__ import annotations
 

@@ -81,33 +81,33 @@ def documents_statement(
     return statement.order_by(DocumentRow.id.desc())
 
 
-def _conditions(asked: DocumentFilter) -> Iterable[ColumnElement[bool]]:
+def _conditions(criteria: DocumentFilter) -> Iterable[ColumnElement[bool]]:
     of_document = JobRow.text_sha256 == DocumentRow.text_sha256
-    if chosen.id_contains:
-        yield DocumentRow.external_id.icontains(chosen.id_contains, autoescape=True)
-    if chosen.run is not None:
-        in_run = (RunJobRow.run_id == chosen.run, RunJobRow.document_id == DocumentRow.id)
+    if criteria.id_contains:
+        yield DocumentRow.external_id.icontains(criteria.id_contains, autoescape=True)
+    if criteria.run is not None:
+        in_run = (RunJobRow.run_id == criteria.run, RunJobRow.document_id == DocumentRow.id)
         yield exists().where(*in_run)
-    if chosen.reason is not None:
+    if criteria.reason is not None:
         # Not EXISTS: SQLite would walk all failures with this reason for each document (55 s with 3,000).
         yield DocumentRow.text_sha256.in_(
-            select(JobRow.text_sha256).where(IS_FAILED, JobRow.reason == chosen.reason.value)
+            select(JobRow.text_sha256).where(IS_FAILED, JobRow.reason == criteria.reason.value)
         )
-    if chosen.status is not None:
-        yield exists().where(of_document, JobRow.status == chosen.status.value)
-    if chosen.mentions or chosen.label or chosen.assertion is not None:
+    if criteria.status is not None:
+        yield exists().where(of_document, JobRow.status == criteria.status.value)
+    if criteria.mentions or criteria.label or criteria.assertion is not None:
         mention = [of_document, JobRow.task == Task.ENTITIES.value, EntityRow.job_id == JobRow.id]
-        if chosen.mentions:
-            mention.append(EntityRow.text.icontains(chosen.mentions, autoescape=True))
-        if chosen.label:
-            mention.append(EntityRow.label == chosen.label)
-        if chosen.assertion is not None:
-            mention.append(EntityRow.assertion == chosen.assertion.value)
+        if criteria.mentions:
+            mention.append(EntityRow.text.icontains(criteria.mentions, autoescape=True))
+        if criteria.label:
+            mention.append(EntityRow.label == criteria.label)
+        if criteria.assertion is not None:
+            mention.append(EntityRow.assertion == criteria.assertion.value)
         yield exists().where(*mention)
-    if chosen.is_flagged:
+    if criteria.is_flagged:
         flagged = (SummarySentenceRow.job_id == JobRow.id, SummarySentenceRow.flags != "")
         yield exists().where(of_document, JobRow.task == Task.SUMMARY.value, *flagged)
-    if chosen.is_corrected:
+    if criteria.is_corrected:
         yield exists().where(CorrectionRow.text_sha256 == DocumentRow.text_sha256)
 
 

@@ -19,7 +19,7 @@ _FEW_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class Rates:
+class ThroughputRates:
     """Throughput over several runs with the same tasks."""
 
     run_ids: tuple[int, ...]
@@ -42,14 +42,14 @@ class Rates:
 
 def measured_rates(
     engine: Engine, questions: Sequence[Question], *, before: int | None = None
-) -> Rates | None:
+) -> ThroughputRates | None:
     """The rates over the last runs with the same tasks, before the run `before` if given; None without
     such a run."""
     tasks = sorted(question.task.value for question in questions)
     columns = select(RunRow.id, RunRow.questions, RunRow.created_at).order_by(RunRow.id.desc())
     if before is not None:
         columns = columns.where(RunRow.id < before)
-    by_run: list[Rates] = []
+    by_run: list[ThroughputRates] = []
     with read_transaction(engine) as connection:
         for run in connection.execute(columns.limit(_LOOKED_AT)).all():
             if sorted(question["task"] for question in run.questions) != tasks:
@@ -61,7 +61,7 @@ def measured_rates(
                 break
     if not by_run:
         return None
-    return Rates(
+    return ThroughputRates(
         run_ids=tuple(id_ for rates in by_run for id_ in rates.run_ids),
         documents=sum(rates.documents for rates in by_run),
         characters=sum(rates.characters for rates in by_run),
@@ -70,7 +70,7 @@ def measured_rates(
     )
 
 
-def _of_run(connection: Connection, run_id: int) -> Rates | None:
+def _of_run(connection: Connection, run_id: int) -> ThroughputRates | None:
     computed = (
         select(JobRow.text_sha256, JobRow.started_at, JobRow.finished_at)
         .join(RunJobRow, RunJobRow.job_id == JobRow.id)
@@ -94,4 +94,4 @@ def _of_run(connection: Connection, run_id: int) -> Rates | None:
     if span[0] is None or characters < _FEW_CHARACTERS:
         return None
     seconds = (span[1] - span[0]).total_seconds()
-    return Rates((run_id,), documents, characters, seconds, int(tokens)) if seconds > 0 else None
+    return ThroughputRates((run_id,), documents, characters, seconds, int(tokens)) if seconds > 0 else None

@@ -35,7 +35,7 @@ from models.queries.nightly.nightly_runs import (
     owed_documents_of_run,
     unfinished_documents,
 )
-from models.queries.nightly.throughput_rates import Rates, measured_rates
+from models.queries.nightly.throughput_rates import ThroughputRates, measured_rates
 from models.queries.queries import Queries
 from models.settings import load_settings
 from models.store.store import Store
@@ -251,7 +251,7 @@ def test_rates_are_of_runs_with_the_same_tasks(store: Store, queries: Queries, o
 
 
 def test_a_forecast_says_how_far_the_time_reaches() -> None:
-    forecast = Forecast(100, 72_000, Rates((3,), 10, 1_000, 100.0, 500))
+    forecast = Forecast(100, 72_000, ThroughputRates((3,), 10, 1_000, 100.0, 500))
     assert (forecast.seconds, forecast.tokens) == (7_200.0, 36_000)
     words = forecast.words(NOON, NOON + timedelta(hours=1))
     assert words[0].endswith("about 2 h (measured on 10 notes in run 3).")
