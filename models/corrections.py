@@ -72,7 +72,7 @@ def with_verdicts(
     shown: dict[MentionKey, dict[str, Any]] = {}
     for entity in entities:
         mention = MentionKey(entity["start"], entity["end"], entity["label"])
-        # A mention that was fixed to this one, or added as this one, and is now detected needs no second review.
+        # A detected mention that equals a fixed or an added one needs no second review.
         correction = by_found.pop(mention, None) or valid.get(mention)
         found = correction.found if correction else mention
         shown.setdefault(found, _with(entity, correction, found))

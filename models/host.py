@@ -7,7 +7,7 @@ import resource
 
 
 def disable_core_dumps() -> None:
-    """Forbids core dumps to this process and its children: a dump of its memory would be a file full of notes.
+    """Disables core dumps of this process and its children: a dump would hold the text of notes.
 
     Only a privileged process could allow them again. A kernel that pipes dumps to a program
     (`kernel.core_pattern`) leaves the decision to that program: those of systemd, Ubuntu and Fedora keep

@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     adapter: str = "auto"
     """A folder with a peft adapter for these weights; `auto`: the adapter shipped for them; `none`."""
     quantization: Literal["nf4", "none"] = "nf4"
-    """`nf4`: 4 bits a weight, double quantization, but 8 bits on a CPU with an adapter; `none`: bf16 as stored."""
+    """`nf4`: 4 bits with double quantization, 8 bits on a CPU with an adapter; `none`: bf16 as stored."""
     device: Literal["auto", "cuda", "cpu"] = "auto"
     entities_form: Literal["auto", "list", "marks"] = "auto"
     """`marks` tags tokens, `list` generates; `auto`: `marks` if the adapter was trained for the labels."""
@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     window_tokens: int = Field(default=350, ge=32)
     """The longest window of a note in one prompt for entities and search, in tokens."""
     summary_window_tokens: int = Field(default=1_500, ge=64)
-    """The longest window for an abstractive summary, in tokens; a longer note is first summarized in parts."""
+    """The longest window for an abstractive summary, in tokens; longer notes are summarized in parts."""
     worker_threads: int = Field(default=16, ge=1, le=256)
     """Documents that a worker processes concurrently."""
 

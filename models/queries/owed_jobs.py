@@ -16,7 +16,7 @@ from models.schema.database_clock import epoch_now
 from models.schema.job_conditions import IS_RUNNING, IS_URGENT, OWED_OR_RUNNING
 from models.schema.tables import DocumentRow, JobRow
 from models.store.claims import is_owed, is_served_by, quarantine_conditions
-from models.store.registration import JobKey, stored_jobs
+from models.store.existing_jobs import JobKey, stored_jobs
 
 _ENDED = (JobStatus.FINISHED, JobStatus.FAILED)
 

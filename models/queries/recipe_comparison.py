@@ -63,7 +63,7 @@ def questions(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> 
 
 
 def answers(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> dict[Key, dict[str, Any]]:
-    """Answers about these notes under the recipe: {'entities': […]}, {'passages': […]} or {'summary': {…}}."""
+    """Answers under the recipe: {'entities': […]}, {'passages': […]} or {'summary': {…}}."""
     names = {document.text_sha256: document.external_id for document in documents}
     with read_transaction(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)

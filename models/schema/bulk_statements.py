@@ -131,7 +131,7 @@ def _is_postgresql(connection: Connection) -> bool:
 def _with_json(
     connection: Connection, statement: Insert | Update, table: type[DeclarativeBase], rows: Sequence[Row]
 ) -> None:
-    """Executes the statement with the rows as one JSON parameter; values of encrypted columns are encrypted."""
+    """Executes the statement with the rows as one JSON parameter; encrypts values of encrypted columns."""
     types = ((name, table.__table__.columns[name].type) for name in rows[0])
     ciphers = {name: type_ for name, type_ in types if isinstance(type_, EncryptedText | EncryptedJson)}
     dialect = connection.dialect

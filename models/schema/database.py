@@ -27,8 +27,8 @@ hold row locks that cancel, submit and other workers wait for."""
 POOL_SIZE = 20
 """Pooled connections: for the default 16 worker threads, their heartbeat and the sweep."""
 WRITE_AHEAD_BYTES = 64 * 2**20
-"""The size to which SQLite truncates its write-ahead log after a checkpoint: without a limit, a run of 100,000
-documents left a log of twice the database's size."""
+"""The size to which SQLite truncates its write-ahead log after a checkpoint: without a limit, a run of
+100,000 documents left a log of twice the database's size."""
 OLDEST_SQLITE = (3, 35, 0)
 """The first version with RETURNING, which the store uses."""
 

@@ -89,7 +89,7 @@ class ChainVerification:
 
     rows: int
     head: str
-    """The hash of the last row; a copy kept elsewhere shows later that no row up to it was changed or deleted."""
+    """The hash of the last row; a copy kept elsewhere later shows that no row was changed or deleted."""
     broken_at: int | None
     """The first number whose row does not follow from the one before."""
     has_seen: bool

@@ -42,7 +42,7 @@ class DataKeyRow(Base):
 
 
 class Keyring:
-    """The unwrapped data keys; safe to share between threads. Reads the database for an unknown key number."""
+    """The unwrapped data keys; safe to share between threads. Reads the database for unknown numbers."""
 
     def __init__(self, engine: Engine, masters: tuple[bytes, ...]) -> None:
         """`masters`: the first one wraps new data keys; all of them unwrap."""

@@ -20,6 +20,7 @@ from models.schema.database_clock import epoch_now
 from models.schema.job_conditions import OWED_OR_RUNNING
 from models.schema.tables import DocumentRow, JobRow, RunJobRow, RunRow, TextRow
 from models.store.cancellation import hold_registration
+from models.store.existing_jobs import JobKey, StoredJob, stored_jobs
 from models.store.runs import leave_run
 
 OTHER_TEXT = "duplicate id with other text"
@@ -45,18 +46,6 @@ class Registered(BaseModel):
 class _Accepted(NamedTuple):
     document: Document
     text_sha256: str
-
-
-class JobKey(NamedTuple):
-    text_sha256: str
-    task: str
-    parameters_sha256: str
-    recipe_id: str
-
-
-class _StoredJob(NamedTuple):
-    id: int
-    status: str
 
 
 class RegistrationWrites:
@@ -211,8 +200,8 @@ def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict
 
 def _keep_jobs(
     connection: Connection, wanted: Mapping[JobKey, Question], *, is_urgent: bool
-) -> tuple[set[JobKey], dict[JobKey, _StoredJob]]:
-    """Inserts missing jobs; returns the keys of those that existed, and all jobs as stored now. Cancelled jobs
+) -> tuple[set[JobKey], dict[JobKey, StoredJob]]:
+    """Inserts missing jobs; returns the keys of those that existed, and all jobs as stored. Cancelled jobs
     are pending again; with `is_urgent`, unfinished jobs become urgent."""
     jobs = stored_jobs(connection, wanted.keys())
     known = jobs.keys() & wanted.keys()
@@ -228,23 +217,12 @@ def _keep_jobs(
     return known, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
 
 
-def stored_jobs(connection: Connection, wanted: Iterable[JobKey]) -> dict[JobKey, _StoredJob]:
-    """The jobs that exist, and possibly others on the same texts and recipes."""
-    statement = select(
-        JobRow.text_sha256, JobRow.task, JobRow.parameters_sha256, JobRow.recipe_id, JobRow.id, JobRow.status
-    ).where(
-        JobRow.text_sha256.in_({key.text_sha256 for key in wanted}),
-        JobRow.recipe_id.in_({key.recipe_id for key in wanted}),
-    )
-    return {JobKey(*row[:4]): _StoredJob(row.id, row.status) for row in connection.execute(statement)}
-
-
 def _job_row(key: JobKey, question: Question, is_urgent: bool) -> dict[str, object]:
     return {**key._asdict(), "parameters": question.parameters, "is_urgent": is_urgent}
 
 
 def _owed(
-    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[JobKey, _StoredJob]
+    accepted: Sequence[_Accepted], ids: Mapping[str, int], jobs: Mapping[JobKey, StoredJob]
 ) -> tuple[int, ...]:
     pending = {key.text_sha256 for key, job in jobs.items() if job.status == JobStatus.PENDING}
     first = {entry.text_sha256: ids[entry.document.external_id] for entry in reversed(accepted)}

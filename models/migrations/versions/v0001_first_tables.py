@@ -10,7 +10,7 @@ from alembic import op
 revision = "0001"
 down_revision = None
 views_fingerprint = "35ac78110e2c26a1"
-"""The fingerprint of models/schema/views.py: a changed view needs a new migration, so that `state` shows it."""
+"""The fingerprint of models/schema/views.py: a changed view needs a new migration."""
 
 
 def _where(condition: str) -> dict[str, Any]:
