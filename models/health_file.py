@@ -67,8 +67,8 @@ def remove(settings: Settings, name: str) -> None:
 
 def readings_of_host(settings: Settings, host: str) -> list[HealthReading]:
     """The health of workers on the host of this name, the newest first; hosts may share a home folder."""
-    found = [reading for reading in _all(settings) if reading.health.name.startswith(f"{host}:")]
-    return sorted(found, key=lambda reading: reading.seconds_old)
+    readings = [reading for reading in _all(settings) if reading.health.name.startswith(f"{host}:")]
+    return sorted(readings, key=lambda reading: reading.seconds_old)
 
 
 def _all(settings: Settings) -> Iterator[HealthReading]:

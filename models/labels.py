@@ -35,21 +35,21 @@ def load_labels(path: Path | None = None) -> tuple[Label, ...]:
 
     Raises LabelsError, naming the file, the label and the mistake.
     """
-    chosen = path or Path(__file__).with_name("labels.toml")
+    file = path or Path(__file__).with_name("labels.toml")
     try:
-        tables = tomllib.loads(chosen.read_text("utf-8"))
+        tables = tomllib.loads(file.read_text("utf-8"))
         labels = tuple(Label(name=name, **table) for name, table in tables.items())
     except OSError as error:
-        raise LabelsError(f"cannot read the labels file {chosen}: {error.strerror}") from None
+        raise LabelsError(f"cannot read the labels file {file}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, TypeError) as error:
         raise LabelsError(
-            f"{chosen} is not a labels file: {error}. `notemill labels` prints the form."
+            f"{file} is not a labels file: {error}. `notemill labels` prints the form."
         ) from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise LabelsError(f"{chosen}: {where} of {error.title}: {first['msg']}") from None
-    return _checked(labels, chosen)
+        raise LabelsError(f"{file}: {where} of {error.title}: {first['msg']}") from None
+    return _checked(labels, file)
 
 
 def as_toml(labels: tuple[Label, ...]) -> str:

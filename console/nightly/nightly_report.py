@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 from console.terminal.terminal import human_duration
 from models.progress import RunProgress
-from models.queries.run_findings import AnswerCounts
+from models.queries.answer_counts import AnswerCounts
 
 
 class NightReport(BaseModel):

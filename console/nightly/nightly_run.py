@@ -30,10 +30,10 @@ from models.documents import Document
 from models.errors import NotemillError
 from models.jobs import Question, Serving
 from models.labels import load_labels
+from models.queries.answer_counts import count_answers
 from models.queries.nightly.nightly_runs import NightlyRun, last_nightly_run, owed_documents_of_run
 from models.queries.nightly.throughput_rates import measured_rates
 from models.queries.owed_jobs import unanswered
-from models.queries.run_findings import count_answers
 from models.settings import Settings, load_settings
 from producer import Submitted, submit
 from producer.submission.questions import questions_for, recipes_for

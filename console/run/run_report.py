@@ -16,7 +16,7 @@ from console.terminal.terminal import count_of, human_duration, shortened, stdou
 from models.answers import Task
 from models.jobs import JobStatus
 from models.progress import RunProgress
-from models.queries.run_findings import AnswerCounts, count_answers
+from models.queries.answer_counts import AnswerCounts, count_answers
 from models.usage import RunUsage
 from producer import Submitted
 

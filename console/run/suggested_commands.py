@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from console.run.run_samples import Sample
 from console.terminal.terminal import typed
 from models.progress import RunProgress
-from models.queries.run_findings import AnswerCounts
+from models.queries.answer_counts import AnswerCounts
 
 _BY_LABEL = (
     "SELECT label, assertion, COUNT(*) AS mentions FROM v_entities WHERE is_newest"

@@ -77,7 +77,9 @@ def grant_anew(engine: Engine) -> None:
         with write_transaction(engine) as connection:
             _grant(connection)
     except DatabaseError as error:
-        raise DatabaseError(f"upgraded, but the roles were not granted anew: {error}") from None
+        raise DatabaseError(
+            f"upgraded, but the rights of the roles were not granted again: {error}"
+        ) from None
 
 
 def _grant(connection: Connection) -> None:
@@ -99,5 +101,5 @@ def _grant(connection: Connection) -> None:
 
 
 def _exists(connection: Connection, role: str) -> bool:
-    found = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
-    return found.one_or_none() is not None
+    roles = connection.execute(text("SELECT 1 FROM pg_roles WHERE rolname = :role"), {"role": role})
+    return roles.one_or_none() is not None

@@ -44,9 +44,9 @@ def _entities(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[
     attributes: dict[Key, list[dict[str, Any]]] = defaultdict(list)
     for row in _rows(connection, EntityAttributeRow, job_ids):
         attributes[row.job_id, row.entity_position].append({**_span(row), "text": row.text, "kind": row.kind})
-    found: dict[int, dict[str, Any]] = {job_id: {"entities": []} for job_id in job_ids}
+    by_job: dict[int, dict[str, Any]] = {job_id: {"entities": []} for job_id in job_ids}
     for row in _rows(connection, EntityRow, job_ids):
-        found[row.job_id]["entities"].append(
+        by_job[row.job_id]["entities"].append(
             {
                 **_span(row),
                 "text": row.text,
@@ -56,14 +56,14 @@ def _entities(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[
                 "attributes": attributes[row.job_id, row.position],
             }
         )
-    return found
+    return by_job
 
 
 def _passages(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:
-    found: dict[int, dict[str, Any]] = {job_id: {"passages": []} for job_id in job_ids}
+    by_job: dict[int, dict[str, Any]] = {job_id: {"passages": []} for job_id in job_ids}
     for row in _rows(connection, PassageRow, job_ids):
-        found[row.job_id]["passages"].append({**_span(row), "text": row.text, "score": row.score})
-    return found
+        by_job[row.job_id]["passages"].append({**_span(row), "text": row.text, "score": row.score})
+    return by_job
 
 
 def _summaries(connection: Connection, job_ids: Sequence[int]) -> dict[int, dict[str, Any]]:

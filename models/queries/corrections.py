@@ -36,8 +36,8 @@ class CorrectionQueries:
         newest = select(func.max(DocumentRow.id)).where(DocumentRow.text_sha256 == CorrectionRow.text_sha256)
         corrected = select(CorrectionRow.text_sha256, newest.scalar_subquery()).distinct()
         with read_transaction(self._engine) as connection:
-            chosen = connection.execute(corrected.order_by(CorrectionRow.text_sha256)).all()
-        for text_sha256, document_id in chosen:
+            texts = connection.execute(corrected.order_by(CorrectionRow.text_sha256)).all()
+        for text_sha256, document_id in texts:
             yield _record(self._engine, text_sha256, document_id)
 
 
@@ -75,8 +75,8 @@ def _entity(entity: dict[str, Any], text: str) -> dict[str, Any]:
 
 def _corrections(connection: Connection, text_sha256: str) -> list[Correction]:
     of_one = CorrectionRow.text_sha256 == text_sha256
-    chosen = select(CorrectionRow.__table__).where(of_one).order_by(CorrectionRow.span_start)
-    return [_correction(row) for row in connection.execute(chosen)]
+    corrections = select(CorrectionRow.__table__).where(of_one).order_by(CorrectionRow.span_start)
+    return [_correction(row) for row in connection.execute(corrections)]
 
 
 def _correction(row: Row[Any]) -> Correction:

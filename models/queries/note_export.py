@@ -81,9 +81,9 @@ def statement(run_id: int | None) -> Select[*tuple[Any, ...]]:
 def _stream(engine: Engine, run_id: int | None) -> Iterator[ExportedNote]:
     options = {"stream_results": True, "yield_per": results.ROWS_A_FETCH}
     with read_transaction(engine) as connection:
-        found = connection.execute(statement(run_id), execution_options=options)
-        fetched = (one for rows in found.partitions() for one in _with_documents(connection, rows))
-        for _, group in groupby(fetched, key=lambda one: one[0].id):
+        finished = connection.execute(statement(run_id), execution_options=options)
+        pairs = (pair for rows in finished.partitions() for pair in _with_documents(connection, rows))
+        for _, group in groupby(pairs, key=lambda pair: pair[0].id):
             jobs = list(group)
             yield _note(jobs[0][0], tuple(answer for _, answer in jobs))
 

@@ -22,9 +22,9 @@ _IS_FINISHED = JobRow.status == JobStatus.FINISHED.value
 
 def recipe(engine: Engine, prefix: str) -> tuple[str, Task]:
     """The recipe whose id has this prefix, and its task. Raises UsageError if there is none or several."""
-    chosen = select(RecipeRow.id, RecipeRow.task).where(RecipeRow.id.startswith(prefix, autoescape=True))
+    recipes = select(RecipeRow.id, RecipeRow.task).where(RecipeRow.id.startswith(prefix, autoescape=True))
     with read_transaction(engine) as connection:
-        matches = connection.execute(chosen.limit(2)).all()
+        matches = connection.execute(recipes.limit(2)).all()
     if len(matches) != 1:
         raise UsageError(
             f"{len(matches) or 'no'} recipes begin with {prefix!r}. The ids are in the column recipe of"
@@ -82,7 +82,7 @@ def count_texts(engine: Engine) -> int:
 
 def _jobs(connection: Connection, recipe_id: str, documents: Sequence[Document]) -> Sequence[Any]:
     of_notes = JobRow.text_sha256.in_([document.text_sha256 for document in documents])
-    chosen = select(JobRow.id, JobRow.task, JobRow.parameters, JobRow.text_sha256)
+    jobs = select(JobRow.id, JobRow.task, JobRow.parameters, JobRow.text_sha256)
     return connection.execute(
-        chosen.where(JobRow.recipe_id == recipe_id, _IS_FINISHED, of_notes).order_by(JobRow.id)
+        jobs.where(JobRow.recipe_id == recipe_id, _IS_FINISHED, of_notes).order_by(JobRow.id)
     ).all()

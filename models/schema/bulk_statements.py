@@ -102,13 +102,13 @@ class _IsAmong(FunctionElement[Any]):
 
 @compiles(_IsAmong, "postgresql")
 def _is_among_postgresql(element: _IsAmong, compiler: Any, **options: Any) -> str:
-    values, given = (compiler.process(one, **options) for one in element.clauses)
+    values, given = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{values} = ANY ({given})"
 
 
 @compiles(_IsAmong, "sqlite")
 def _is_among_sqlite(element: _IsAmong, compiler: Any, **options: Any) -> str:
-    values, given = (compiler.process(one, **options) for one in element.clauses)
+    values, given = (compiler.process(clause, **options) for clause in element.clauses)
     return f"{values} IN (SELECT value FROM json_each({given}))"  # noqa: S608  both are compiled
 
 

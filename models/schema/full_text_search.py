@@ -22,10 +22,10 @@ def create_statements(dialect: str) -> list[str]:
         if dialect == "postgresql":
             made.append(f"CREATE INDEX ix_{table}_words ON {table} USING gin (to_tsvector('english', text))")
             continue
-        new, old, there = (_KEYS[table].format(row=row) for row in ("new", "old", table))
+        new, old, stored = (_KEYS[table].format(row=row) for row in ("new", "old", table))
         made += [
             f"CREATE VIRTUAL TABLE {words} USING fts5(text, content = '', {_STEMS})",
-            f"INSERT INTO {words} (rowid, text) SELECT {there}, text FROM {table}",
+            f"INSERT INTO {words} (rowid, text) SELECT {stored}, text FROM {table}",
             f"CREATE TRIGGER {words}_new AFTER INSERT ON {table} BEGIN"
             f" INSERT INTO {words} (rowid, text) VALUES ({new}, new.text); END",
             f"CREATE TRIGGER {words}_gone AFTER DELETE ON {table} BEGIN"

@@ -85,8 +85,8 @@ def _parameter(name: str, dialect: Dialect) -> str:
 
 
 def _metadata(members: tuple[str, ...], dialect: Dialect) -> str:
-    way = "json_extract(d.metadata, '$.{}')" if dialect == "sqlite" else "(d.metadata ->> '{}')"
-    return f"CAST(COALESCE({', '.join(way.format(name) for name in members)}) AS TEXT)"
+    member = "json_extract(d.metadata, '$.{}')" if dialect == "sqlite" else "(d.metadata ->> '{}')"
+    return f"CAST(COALESCE({', '.join(member.format(name) for name in members)}) AS TEXT)"
 
 
 def _attribute(kind: str) -> str:

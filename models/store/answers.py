@@ -51,8 +51,8 @@ class AnswerWrites:
 
 def _texts_of(connection: Connection, job_ids: Collection[int]) -> dict[int, str]:
     """The text of each job; jobs that were deleted are left out."""
-    found = connection.execute(_TEXTS, {"job_ids": list(job_ids)})
-    return {row.id: row.text for row in found}
+    rows = connection.execute(_TEXTS, {"job_ids": list(job_ids)})
+    return {row.id: row.text for row in rows}
 
 
 _TEXTS = (

@@ -97,9 +97,9 @@ class ErasureWrites:
 
 def _erase(connection: Connection, erasure: Erasure, limit: int) -> Erased:
     hold_registration(connection)
-    chosen = connection.execute(_chosen(connection, erasure, limit)).all()
-    ids = [row.id for row in chosen]
-    shas = sorted({row.text_sha256 for row in chosen})
+    documents = connection.execute(_documents(connection, erasure, limit)).all()
+    ids = [row.id for row in documents]
+    shas = sorted({row.text_sha256 for row in documents})
     of_documents = select(RunJobRow.run_id).where(RunJobRow.document_id.in_(ids)).distinct()
     runs = set(connection.scalars(of_documents)) | ({erasure.run} if erasure.run is not None else set())
     rows = _delete(connection, DocumentRow, DocumentRow.id.in_(ids)) if ids else {}
@@ -109,7 +109,7 @@ def _erase(connection: Connection, erasure: Erasure, limit: int) -> Erased:
     gone = _delete_empty_runs(connection, erasure, runs)
     return Erased(
         tuple(ids),
-        frozenset(row.external_id for row in chosen),
+        frozenset(row.external_id for row in documents),
         frozenset(orphans),
         len(shas) - len(orphans),
         frozenset(gone),
@@ -117,12 +117,12 @@ def _erase(connection: Connection, erasure: Erasure, limit: int) -> Erased:
     )
 
 
-def _chosen(connection: Connection, erasure: Erasure, limit: int) -> Any:
+def _documents(connection: Connection, erasure: Erasure, limit: int) -> Any:
     columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256)
-    return columns.where(_is_chosen(connection, erasure)).order_by(DocumentRow.id).limit(limit)
+    return columns.where(_is_selected(connection, erasure)).order_by(DocumentRow.id).limit(limit)
 
 
-def _is_chosen(connection: Connection, erasure: Erasure) -> ColumnElement[bool]:
+def _is_selected(connection: Connection, erasure: Erasure) -> ColumnElement[bool]:
     if erasure.document is not None:
         is_named = DocumentRow.external_id == erasure.document
         if re.fullmatch(r"#[0-9]{1,18}", erasure.document):
@@ -184,8 +184,8 @@ def _delete_leftovers(connection: Connection, erasure: Erasure, has_documents: b
     return counted | _delete(connection, RunJobRow, RunJobRow.run_id == erasure.run)
 
 
-def _delete_jobs(connection: Connection, chosen: ColumnElement[bool]) -> dict[str, int]:
-    ids = list(connection.scalars(select(JobRow.id).where(chosen)))
+def _delete_jobs(connection: Connection, is_selected: ColumnElement[bool]) -> dict[str, int]:
+    ids = list(connection.scalars(select(JobRow.id).where(is_selected)))
     if not ids:
         return {}
     counted = {table.name: _count(connection, table, ids) for table in _answer_tables()}
@@ -202,8 +202,8 @@ def _count(connection: Connection, table: Table, job_ids: Sequence[int]) -> int:
     ).one()
 
 
-def _delete(connection: Connection, table: type[Any], chosen: ColumnElement[bool]) -> dict[str, int]:
-    return {table.__tablename__: connection.execute(delete(table).where(chosen)).rowcount}
+def _delete(connection: Connection, table: type[Any], is_selected: ColumnElement[bool]) -> dict[str, int]:
+    return {table.__tablename__: connection.execute(delete(table).where(is_selected)).rowcount}
 
 
 def _delete_empty_runs(connection: Connection, erasure: Erasure, runs: set[int]) -> list[int]:
@@ -212,5 +212,5 @@ def _delete_empty_runs(connection: Connection, erasure: Erasure, runs: set[int])
     is_asked: ColumnElement[bool] = RunRow.id.in_(runs)
     if erasure.before is not None:
         is_asked = is_asked | (RunRow.created_at < erasure.before)
-    chosen = is_empty & is_asked & RunRow.closed_at.is_not(None)
-    return list(connection.scalars(delete(RunRow).where(chosen).returning(RunRow.id)))
+    is_selected = is_empty & is_asked & RunRow.closed_at.is_not(None)
+    return list(connection.scalars(delete(RunRow).where(is_selected).returning(RunRow.id)))

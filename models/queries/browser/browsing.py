@@ -12,6 +12,7 @@ from models.answers import Task
 from models.documents import StoredDocument
 from models.jobs import JobStatus
 from models.outcomes import Reason
+from models.queries.answer_counts import AnswerCounts, count_answers
 from models.queries.browser.document_list import (
     DocumentFilter,
     DocumentPage,
@@ -19,7 +20,6 @@ from models.queries.browser.document_list import (
     documents_statement,
 )
 from models.queries.documents import document_by_id
-from models.queries.run_findings import AnswerCounts, count_answers
 from models.schema.answer_tables import PassageRow
 from models.schema.database import read_transaction
 from models.schema.job_conditions import IS_FAILED
@@ -57,10 +57,15 @@ class BrowserQueries:
         self._engine = engine
 
     def documents(
-        self, chosen: DocumentFilter, *, limit: int, before: int | None = None, after: int | None = None
+        self,
+        document_filter: DocumentFilter,
+        *,
+        limit: int,
+        before: int | None = None,
+        after: int | None = None,
     ) -> DocumentPage:
         """A page of documents, newest first: those below the id `before`, or the next ones above `after`."""
-        statement = documents_statement(chosen, limit + 1, before=before, after=after)
+        statement = documents_statement(document_filter, limit + 1, before=before, after=after)
         with read_transaction(self._engine) as connection:
             ids = list(connection.scalars(statement))
             has_more, ids = len(ids) > limit, sorted(ids[:limit], reverse=True)
@@ -123,7 +128,7 @@ class BrowserQueries:
         there are more."""
         columns = (PassageRow.text, PassageRow.span_start.label("start"), PassageRow.score)
         best = and_(PassageRow.job_id == JobRow.id, PassageRow.position == 0)
-        chosen = (
+        passages = (
             select(DocumentRow.id.label("document_id"), DocumentRow.external_id, *columns)
             .join_from(DocumentRow, JobRow, _is_answer_to(parameters_sha256))
             .join(PassageRow, best)
@@ -131,7 +136,7 @@ class BrowserQueries:
         )
         with read_transaction(self._engine) as connection:
             ids = connection.scalars(answered_statement(parameters_sha256, limit + 1, before=before)).all()
-            rows = connection.execute(chosen.where(DocumentRow.id.in_(ids[:limit]))).all()
+            rows = connection.execute(passages.where(DocumentRow.id.in_(ids[:limit]))).all()
         return [PassageLine(**row._mapping) for row in rows], len(ids) > limit
 
 

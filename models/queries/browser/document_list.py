@@ -125,15 +125,15 @@ def document_lines(connection: Connection, ids: Sequence[int]) -> tuple[Document
         .order_by(JobRow.id)
     ).all()
     newest = {(job.text_sha256, job.task): job.id for job in jobs if job.status == JobStatus.FINISHED}
-    found = set(newest.values())
-    entities = _counts(connection, EntityRow.job_id, EntityRow.job_id.in_(found))
+    job_ids = set(newest.values())
+    entities = _counts(connection, EntityRow.job_id, EntityRow.job_id.in_(job_ids))
     flagged = _counts(
         connection,
         SummarySentenceRow.job_id,
-        and_(SummarySentenceRow.job_id.in_(found), SummarySentenceRow.flags != ""),
+        and_(SummarySentenceRow.job_id.in_(job_ids), SummarySentenceRow.flags != ""),
     )
     corrections = _counts(connection, CorrectionRow.text_sha256, CorrectionRow.text_sha256.in_(shas))
-    titled = select(SummaryRow.job_id, SummaryRow.title).where(SummaryRow.job_id.in_(found))
+    titled = select(SummaryRow.job_id, SummaryRow.title).where(SummaryRow.job_id.in_(job_ids))
     titles: dict[int | None, str] = {row[0]: row[1] for row in connection.execute(titled)}
     names = {row.external_id for row in rows.values()}
     by_name = select(DocumentRow.external_id, func.max(DocumentRow.id)).group_by(DocumentRow.external_id)
@@ -158,6 +158,6 @@ def document_lines(connection: Connection, ids: Sequence[int]) -> tuple[Document
     )
 
 
-def _counts(connection: Connection, key: Any, chosen: ColumnElement[bool]) -> dict[Any, int]:
-    counted = select(key, func.count()).where(chosen).group_by(key)
+def _counts(connection: Connection, key: Any, is_counted: ColumnElement[bool]) -> dict[Any, int]:
+    counted = select(key, func.count()).where(is_counted).group_by(key)
     return {row[0]: row[1] for row in connection.execute(counted)}

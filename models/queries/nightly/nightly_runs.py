@@ -57,9 +57,9 @@ def last_nightly_run(engine: Engine, plan: str) -> NightlyRun | None:
 def known_files(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
     """The files that the plan has read before, with their state at that time."""
     statement = select(NightlyFileRow.path, NightlyFileRow.size, NightlyFileRow.changed_ns)
-    chosen = statement.where(NightlyFileRow.plan == plan, NightlyFileRow.path.in_(paths))
+    of_paths = statement.where(NightlyFileRow.plan == plan, NightlyFileRow.path.in_(paths))
     with read_transaction(engine) as connection:
-        return {row.path: FileState(row.size, row.changed_ns) for row in connection.execute(chosen)}
+        return {row.path: FileState(row.size, row.changed_ns) for row in connection.execute(of_paths)}
 
 
 def unfinished_documents(engine: Engine, run_id: int) -> Iterator[Document]:
