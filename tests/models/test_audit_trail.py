@@ -48,14 +48,14 @@ def test_the_database_refuses_to_change_or_remove_a_row(engine: Engine) -> None:
     assert audit_trail.verify(engine).rows == 4
 
 
-def test_a_row_that_was_put_out_of_the_way_is_found(engine: Engine) -> None:
+def test_a_row_that_was_moved_away_is_detected(engine: Engine) -> None:
     trail(engine)
     tamper(engine, "DELETE FROM audit WHERE number = 2")
     assert audit_trail.verify(engine).broken_at == 2
 
 
 @pytest.mark.parametrize("column", ["at", "actor", "database_user", "action", "subject", "previous_hash"])
-def test_a_row_that_was_changed_is_found(column: str, tmp_path: Path) -> None:
+def test_a_changed_row_is_detected(column: str, tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'notemill.db'}")
     schema_version.upgrade(engine)
     trail(engine)
@@ -63,7 +63,7 @@ def test_a_row_that_was_changed_is_found(column: str, tmp_path: Path) -> None:
     assert audit_trail.verify(engine).broken_at == 2
 
 
-def test_a_trail_that_was_cut_off_is_found_by_a_hash_noted_before(engine: Engine) -> None:
+def test_a_truncated_trail_is_detected_by_a_hash_noted_before(engine: Engine) -> None:
     head = trail(engine)
     trail(engine, 1)
     assert audit_trail.verify(engine, head).has_seen
@@ -72,19 +72,19 @@ def test_a_trail_that_was_cut_off_is_found_by_a_hash_noted_before(engine: Engine
     assert (verdict.broken_at, verdict.has_seen) == (None, False)
 
 
-def test_rows_of_many_at_once_are_one_chain(engine: Engine, run_at_once: Any) -> None:
+def test_concurrent_rows_form_one_chain(engine: Engine, run_at_once: Any) -> None:
     run_at_once(lambda number: Store(engine).note(Action.SHOW, document=number), 8)
     verdict = audit_trail.verify(engine)
     assert (verdict.rows, verdict.broken_at) == (8, None)
 
 
-def test_a_deed_that_is_rolled_back_leaves_no_row(store: Store, engine: Engine) -> None:
+def test_an_action_that_is_rolled_back_leaves_no_row(store: Store, engine: Engine) -> None:
     with pytest.raises(Exception, match="no run 9"):
         store.cancel(9)
     assert audit_trail.verify(engine).rows == 0
 
 
-def test_submit_retry_and_cancel_are_written_down(store: Store, engine: Engine) -> None:
+def test_submit_retry_and_cancel_are_audited(store: Store, engine: Engine) -> None:
     run_id, _ = submit(store, documents(NOTE))
     store.cancel(run_id)
     store.retry(run_id=run_id, reason=None)
@@ -92,9 +92,7 @@ def test_submit_retry_and_cancel_are_written_down(store: Store, engine: Engine) 
     assert found == [("submit", run_id), ("cancel", run_id), ("retry", run_id)]
 
 
-def test_who_looked_is_written_down_and_nothing_of_what_was_seen(
-    notemill: Notemill, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_reads_are_audited_without_what_was_read(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTEMILL_ACTOR", "Dr. Weiß")
     assert notemill("db", "upgrade") == 0
     submit(Store(connect(load_settings().effective_database_url)), documents("canary-77 has pain."))

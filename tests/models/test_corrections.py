@@ -44,7 +44,7 @@ def test_a_correction_is_read_back_as_it_was_made(corrected: Store, queries: Que
     assert stored.model_copy(update={"corrected_at": None}) == fix
 
 
-def test_a_second_verdict_takes_the_place_of_the_first(corrected: Store, queries: Queries) -> None:
+def test_a_second_verdict_replaces_the_first(corrected: Store, queries: Queries) -> None:
     for verdict in (Verdict.ACCEPTED, Verdict.REJECTED):
         corrected.correct(SHA, [said(verdict)])
     assert [one.verdict for one in queries.corrections_of(SHA)] == [Verdict.REJECTED]
@@ -54,7 +54,7 @@ def test_a_second_verdict_takes_the_place_of_the_first(corrected: Store, queries
 
 
 @pytest.mark.parametrize("end", [len(NOTE) + 1, 10_000])
-def test_what_is_not_in_the_text_is_refused_and_takes_the_others_along(
+def test_a_correction_outside_the_text_refuses_the_whole_batch(
     corrected: Store, queries: Queries, end: int
 ) -> None:
     with pytest.raises(NotInTextError, match="not in the text"):
@@ -64,7 +64,7 @@ def test_what_is_not_in_the_text_is_refused_and_takes_the_others_along(
     assert queries.corrections_of(SHA) == []
 
 
-def test_a_corrected_note_is_a_record_to_train_on(corrected: Store, queries: Queries) -> None:
+def test_a_corrected_note_becomes_a_training_record(corrected: Store, queries: Queries) -> None:
     corrected.correct(SHA, [said(Verdict.REJECTED), said(Verdict.ADDED, ASPIRIN)])
     (note,) = queries.annotated_notes()
     assert (note["id"], note["text"], note["is_complete"]) == ("note-0", NOTE, True)
@@ -74,9 +74,7 @@ def test_a_corrected_note_is_a_record_to_train_on(corrected: Store, queries: Que
     assert [one["text"] for one in note["rejected"]] == ["Pain"]
 
 
-def test_a_note_with_a_mention_that_nobody_looked_at_is_not_complete(
-    corrected: Store, queries: Queries
-) -> None:
+def test_a_note_with_an_unreviewed_mention_is_not_complete(corrected: Store, queries: Queries) -> None:
     corrected.correct(SHA, [said(Verdict.ADDED, ASPIRIN)])
     (note,) = queries.annotated_notes()
     assert not note["is_complete"]
@@ -93,16 +91,14 @@ def test_a_correction_outlives_the_recipe_it_was_made_on(corrected: Store, queri
     assert [one["verdict"] for one in note["entities"]] == ["accepted"]
 
 
-def test_what_was_fixed_and_is_then_found_so_needs_no_second_look() -> None:
+def test_a_detected_mention_that_equals_a_fixed_one_needs_no_second_review() -> None:
     fix = said(Verdict.FIXED, end=20)
     found = {"start": 0, "end": 20, "label": "problem", "assertion": "present", "attributes": []}
     (shown,) = with_verdicts([found], [fix])
     assert (shown["verdict"], shown["found"]) == ("fixed", PAIN)
 
 
-def test_forgetting_a_text_forgets_what_was_said_of_it(
-    corrected: Store, queries: Queries, engine: Engine
-) -> None:
+def test_deleting_a_text_deletes_its_corrections(corrected: Store, queries: Queries, engine: Engine) -> None:
     corrected.correct(SHA, [said(Verdict.ACCEPTED)])
     with write_transaction(engine) as connection:
         connection.execute(text("DELETE FROM texts"))

@@ -35,12 +35,12 @@ FORMS = "NOTEMILL_DATABASE_URL"
 @pytest.mark.parametrize(
     "url", ["", "notes.db", "sqlite://", "sqlite:///:memory:", "mysql://h/d", "sqlite:///f?x=1"]
 )
-def test_an_unusable_url_says_what_a_usable_one_is(url: str) -> None:
+def test_an_invalid_url_is_answered_with_a_valid_one(url: str) -> None:
     with pytest.raises(DatabaseError, match=FORMS):
         connect(url)
 
 
-def test_an_unusable_url_is_not_shown_with_its_password() -> None:
+def test_the_error_about_an_invalid_url_does_not_show_its_password() -> None:
     with pytest.raises(DatabaseError) as caught:
         connect("postgresql://user:hunter2@localhost:notaport/x")
     assert "hunter2" not in str(caught.value)
@@ -58,13 +58,13 @@ def test_a_file_that_is_no_database_is_an_error(tmp_path: Path) -> None:
         connect(f"sqlite:///{tmp_path / 'notes.txt'}")
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match="cannot open"):
         connect(f"sqlite:///{tmp_path / 'file' / 'notemill.db'}")
 
 
-def test_what_a_large_transaction_needed_of_the_disk_is_given_back(tmp_path: Path, monkeypatch: Any) -> None:
+def test_the_write_ahead_log_of_a_large_transaction_is_truncated(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(database, "WRITE_AHEAD_BYTES", 100_000)
     engine = connect(f"sqlite:///{tmp_path / 'notemill.db'}")
     log = tmp_path / "notemill.db-wal"
@@ -78,7 +78,7 @@ def test_what_a_large_transaction_needed_of_the_disk_is_given_back(tmp_path: Pat
     assert log.stat().st_size <= 100_000
 
 
-def test_the_sqlite_file_and_its_new_folder_are_the_users_alone(tmp_path: Path) -> None:
+def test_the_sqlite_file_and_its_new_folder_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     engine = connect(f"sqlite:///{tmp_path / 'new' / 'notemill.db'}")
     with write_transaction(engine) as connection:
         connection.execute(text("CREATE TABLE t (x INTEGER)"))
@@ -97,7 +97,7 @@ one.close()
 """
 
 
-def test_another_process_that_leaves_takes_nothing_from_one_that_opened_the_file_twice(
+def test_an_exiting_process_does_not_remove_the_log_of_one_that_opened_the_file_twice(
     tmp_path: Path,
 ) -> None:
     """Whoever is the last to close removes the log: it must not think so while others have the file open."""
@@ -116,13 +116,13 @@ def test_another_process_that_leaves_takes_nothing_from_one_that_opened_the_file
     second.dispose()
 
 
-def test_a_folder_in_the_place_of_the_file_is_an_error(tmp_path: Path) -> None:
+def test_a_folder_instead_of_a_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="no file"):
         connect(f"sqlite:///{tmp_path}")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
-def test_every_way_to_write_postgresql_is_understood(postgres: str, scheme: str) -> None:
+def test_every_spelling_of_the_postgresql_scheme_is_accepted(postgres: str, scheme: str) -> None:
     engine = connect(f"{scheme}://postgres@/postgres?host={postgres}")
     assert engine.url.drivername == "postgresql+psycopg"
     engine.dispose()
@@ -149,7 +149,7 @@ def test_a_time_with_another_offset_comes_back_in_utc(engine: Engine) -> None:
     assert stored.isoformat() == "2026-11-23T06:30:00.123456+00:00"
 
 
-def test_a_refused_row_is_told_without_its_text(engine: Engine, store: Store) -> None:
+def test_the_error_about_a_refused_row_does_not_hold_its_text(engine: Engine, store: Store) -> None:
     submit(store, documents("note"))
     with (
         pytest.raises(DatabaseError, match=r"CheckViolation|IntegrityError") as caught,
@@ -188,7 +188,7 @@ def _freeze_while_writing(url: str) -> None:
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
-def test_a_process_frozen_in_the_middle_of_a_write_holds_nobody_up_and_writes_nothing_when_it_wakes(
+def test_a_process_frozen_in_a_write_transaction_blocks_nobody_and_writes_nothing_when_it_wakes(
     store_url: str, store: Store, queries: Queries
 ) -> None:
     run_id, _ = submit(store, documents("note"))
@@ -203,7 +203,7 @@ def test_a_process_frozen_in_the_middle_of_a_write_holds_nobody_up_and_writes_no
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
-def test_a_transaction_that_was_ended_for_its_silence_may_be_tried_again(
+def test_a_transaction_that_was_ended_for_idleness_can_be_retried(
     store_url: str, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "IDLE_TRANSACTION_SECONDS", 0.05)

@@ -103,7 +103,7 @@ FOR_NOBODY = [
 ]
 
 
-def test_each_role_can_do_its_work_and_nothing_that_is_not(acting: dict[str, Engine]) -> None:
+def test_each_role_can_do_its_work_and_nothing_else(acting: dict[str, Engine]) -> None:
     a_night(acting)
     for role, engine in acting.items():
         allowed = [one for one in (*FORBIDDEN[role], *FOR_NOBODY) if not refused(engine, one)]
@@ -119,7 +119,7 @@ def test_an_analyst_counts_and_sees_mentions(acting: dict[str, Engine]) -> None:
             connection.execute(text(f"SELECT COUNT(*) FROM {name}"))
 
 
-def test_an_upgrade_that_makes_the_views_anew_leaves_them_readable(
+def test_views_are_readable_after_an_upgrade_recreates_them(
     engine: Engine, acting: dict[str, Engine]
 ) -> None:
     schema_version.downgrade(engine)

@@ -69,7 +69,7 @@ def results(engine: Engine) -> str:
     return str(list(Queries(engine).results()))
 
 
-def test_what_is_stored_is_sealed_and_what_is_read_is_not(encrypted_engine: Engine) -> None:
+def test_stored_text_is_encrypted_and_read_text_is_plain(encrypted_engine: Engine) -> None:
     answered(encrypted_engine)
     assert not [word for word in WORDS if word in stored(encrypted_engine)]
     assert all(word in results(encrypted_engine) for word in WORDS)
@@ -78,7 +78,7 @@ def test_what_is_stored_is_sealed_and_what_is_read_is_not(encrypted_engine: Engi
     assert document.text == NOTE
 
 
-def test_spans_and_labels_are_still_for_everybody(encrypted_engine: Engine) -> None:
+def test_spans_and_labels_stay_readable(encrypted_engine: Engine) -> None:
     answered(encrypted_engine)
     with read_transaction(encrypted_engine) as connection:
         row = connection.execute(text("SELECT label, span_start, span_end FROM v_entities")).one()
@@ -99,7 +99,7 @@ def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(encrypt
             results(encrypted_engine)
 
 
-def test_a_value_that_somebody_changed_is_not_shown(encrypted_engine: Engine) -> None:
+def test_a_changed_value_is_not_shown(encrypted_engine: Engine) -> None:
     answered(encrypted_engine)
     with write_transaction(encrypted_engine) as connection:
         connection.execute(text("UPDATE entities SET text = substr(text, 1, length(text) - 8) || 'AAAAAAA='"))
@@ -107,7 +107,7 @@ def test_a_value_that_somebody_changed_is_not_shown(encrypted_engine: Engine) ->
         results(encrypted_engine)
 
 
-def test_a_note_that_looks_sealed_is_kept_as_it_is(engine: Engine) -> None:
+def test_a_note_that_looks_encrypted_is_stored_unchanged(engine: Engine) -> None:
     for note in (f"{ENCRYPTED_PREFIX}1:AAAA", f"{ENCRYPTED_PREFIX}plain:x", f"{ENCRYPTED_PREFIX}"):
         submit(Store(engine), documents(note, prefix=note))
         document = Queries(engine).document(f"{note}-0")
@@ -115,7 +115,7 @@ def test_a_note_that_looks_sealed_is_kept_as_it_is(engine: Engine) -> None:
         assert document.text == note
 
 
-def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
+def test_rekey_encrypts_plain_text(engine: Engine) -> None:
     answered(engine)
     before = results(engine)
     install_keyring(engine, (MASTER,))
@@ -125,7 +125,7 @@ def test_rekey_encrypts_what_was_plain_before(engine: Engine) -> None:
     assert results(engine) == before
 
 
-def test_after_rekey_the_old_master_key_opens_nothing(encrypted_engine: Engine) -> None:
+def test_after_rekey_the_old_master_key_decrypts_nothing(encrypted_engine: Engine) -> None:
     answered(encrypted_engine)
     before, new = results(encrypted_engine), new_key()
     install_keyring(encrypted_engine, (new, MASTER))
@@ -139,7 +139,7 @@ def test_after_rekey_the_old_master_key_opens_nothing(encrypted_engine: Engine) 
         schema_version.check(encrypted_engine)
 
 
-def test_a_process_from_before_reads_what_is_under_the_new_key(encrypted_engine: Engine) -> None:
+def test_a_process_started_before_a_rekey_reads_text_under_the_new_key(encrypted_engine: Engine) -> None:
     answered(encrypted_engine)
     keyring = keyring_of(encrypted_engine)
     install_keyring(encrypted_engine, (MASTER,))
@@ -150,7 +150,7 @@ def test_a_process_from_before_reads_what_is_under_the_new_key(encrypted_engine:
     assert "Pain" in results(encrypted_engine)
 
 
-def test_a_rekey_that_is_killed_goes_on_and_loses_nothing(notemill: Notemill) -> None:
+def test_a_killed_rekey_resumes_and_loses_nothing(notemill: Notemill) -> None:
     os.environ["NOTEMILL_ENCRYPTION_KEY"] = base64.b64encode(MASTER).decode()
     try:
         assert notemill("db", "upgrade") == 0
@@ -183,7 +183,7 @@ def under(engine: Engine, number: int) -> int:
         return int(connection.scalar(count, {"head": f"{ENCRYPTED_PREFIX}{number}:%"}) or 0)
 
 
-def test_notemill_sql_opens_what_it_shows(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_notemill_sql_decrypts_what_it_shows(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(MASTER).decode())
     assert notemill("db", "upgrade") == 0
     engine = open_database(load_settings())
@@ -222,7 +222,7 @@ def test_the_master_key_comes_from_where_the_settings_say(how: str, tmp_path: Pa
         {"encryption_key_command": "true"},
     ],
 )
-def test_a_master_key_that_cannot_be_had_is_said_without_it(given: dict[str, object]) -> None:
+def test_the_error_about_an_invalid_master_key_does_not_hold_the_key(given: dict[str, object]) -> None:
     from models.security.master_keys import MasterKeyError, master_keys
 
     with pytest.raises(MasterKeyError) as raised:
@@ -232,14 +232,14 @@ def test_a_master_key_that_cannot_be_had_is_said_without_it(given: dict[str, obj
 
 
 @given(st.text(), st.integers(1, 10**6))
-def test_what_is_sealed_opens_to_the_same(words: str, number: int) -> None:
+def test_decryption_returns_the_encrypted_text(words: str, number: int) -> None:
     sealed_once, sealed_again = encrypt(words, number, MASTER), encrypt(words, number, MASTER)
     assert sealed_once != sealed_again
     assert decrypt(sealed_once, MASTER) == words
 
 
 @given(st.text(min_size=8, alphabet="abc"), st.data())
-def test_one_changed_character_is_noticed(words: str, data: st.DataObject) -> None:
+def test_one_changed_character_is_detected(words: str, data: st.DataObject) -> None:
     whole = encrypt(words, 7, MASTER)
     place = data.draw(st.integers(len(f"{ENCRYPTED_PREFIX}7:"), len(whole) - 5))
     other = "A" if whole[place] != "A" else "B"

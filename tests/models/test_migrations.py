@@ -44,7 +44,7 @@ def test_an_empty_database_becomes_current_and_stays_so(empty: Engine) -> None:
         schema_version.check(empty)
 
 
-def test_the_migrations_make_the_tables_that_the_mappings_describe(empty: Engine) -> None:
+def test_the_migrations_create_the_tables_that_the_mappings_describe(empty: Engine) -> None:
     METADATA.create_all(empty)
     from_mappings = _described(empty)
     METADATA.drop_all(empty)
@@ -65,7 +65,7 @@ def test_a_changed_view_needs_a_migration() -> None:
     assert module.views_fingerprint == views.views_fingerprint(), "write a step that names the new one"
 
 
-def test_the_migrations_go_down_under_data_and_up_again(engine: Engine, store: Store) -> None:
+def test_a_database_with_data_can_be_downgraded_and_upgraded_again(engine: Engine, store: Store) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
     schema_version.downgrade(engine)
@@ -75,7 +75,7 @@ def test_the_migrations_go_down_under_data_and_up_again(engine: Engine, store: S
     assert Queries(engine).counts()["documents"] == 0
 
 
-def test_every_step_goes_back_and_forward_under_data_and_no_answer_changes(
+def test_every_migration_reverses_and_reapplies_on_data_without_changing_an_answer(
     engine: Engine, store: Store
 ) -> None:
     submit(store, documents(NOTE, "No fever."), QUESTIONS)
@@ -95,7 +95,7 @@ def test_every_view_is_there_after_an_upgrade(engine: Engine) -> None:
     assert set(inspect(engine).get_view_names()) == set(views.VIEW_NAMES)
 
 
-def test_the_tables_of_a_newer_notemill_are_left_alone(engine: Engine) -> None:
+def test_the_tables_of_a_newer_notemill_are_not_touched(engine: Engine) -> None:
     _set_revision(engine, "9999")
     assert schema_version.state(engine) == "ahead"
     for touch in (schema_version.check, schema_version.upgrade):
@@ -109,12 +109,12 @@ def test_a_database_without_tables_says_what_to_type(empty: Engine) -> None:
             touch(empty)
 
 
-def test_two_upgrades_at_once_make_one_set_of_tables(empty: Engine, run_at_once: Any) -> None:
+def test_concurrent_upgrades_create_one_set_of_tables(empty: Engine, run_at_once: Any) -> None:
     run_at_once(lambda _: schema_version.upgrade(empty), 4)
     assert schema_version.state(empty) == "current"
 
 
-def test_other_tables_in_the_database_are_nobodys_business(empty: Engine) -> None:
+def test_other_tables_in_the_database_are_not_touched(empty: Engine) -> None:
     with write_transaction(empty) as connection:
         connection.execute(text("CREATE TABLE alembic_version (version_num VARCHAR(32))"))
     schema_version.upgrade(empty)

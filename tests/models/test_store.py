@@ -122,7 +122,7 @@ def test_an_added_task_makes_only_its_own_jobs(store: Store) -> None:
     assert [job.question for job in claimed(store, 1).jobs] == [SUMMARY]
 
 
-def test_a_changed_prompt_asks_its_task_anew_and_keeps_the_others(store: Store, queries: Queries) -> None:
+def test_a_changed_prompt_creates_jobs_for_its_task_only(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
     _, registered = submit(store, documents(NOTE), QUESTIONS, serving=a_serving(summary="other words"))
@@ -130,7 +130,7 @@ def test_a_changed_prompt_asks_its_task_anew_and_keeps_the_others(store: Store, 
     assert len(list(queries.results(task=Task.SUMMARY))) == 2
 
 
-def test_a_worker_claims_what_another_serving_with_the_same_prompt_was_asked(store: Store) -> None:
+def test_a_worker_claims_jobs_of_another_serving_with_the_same_prompt(store: Store) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     changed = a_serving(summary="other words")
     store.announce(changed)
@@ -146,7 +146,7 @@ def test_a_worker_of_other_weights_claims_nothing(store: Store, queries: Queries
     assert queries.owed_documents(serving_id=other.id, older_than_seconds=0, limit=9) == []
 
 
-def test_documents_of_equal_text_share_a_job_and_both_show(store: Store, queries: Queries) -> None:
+def test_documents_of_equal_text_share_a_job_and_both_have_results(store: Store, queries: Queries) -> None:
     run_id, registered = submit(store, documents(NOTE, NOTE))
     assert (registered.documents, registered.new_jobs) == (2, 1)
     assert len(registered.owed_document_ids) == 1
@@ -183,14 +183,14 @@ def test_an_id_with_other_text_in_another_run_is_a_new_version(store: Store, que
     assert newest.text == "new"
 
 
-def test_a_claimed_job_is_nobody_elses(store: Store, queries: Queries) -> None:
+def test_a_claimed_job_cannot_be_claimed_again(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     claimed(store, 1, "one")
     assert claim(store, 1, "two") is None
     assert queries.owed_documents(older_than_seconds=0, limit=9) == []
 
 
-def test_a_dead_workers_job_goes_to_the_next_one_and_its_late_answer_is_refused(store: Store) -> None:
+def test_a_dead_workers_job_goes_to_the_next_worker_and_its_late_answer_is_refused(store: Store) -> None:
     submit(store, documents(NOTE))
     dead = claimed(store, 1, "dead", lease_seconds=-1).jobs[0]
     alive = claimed(store, 1, "alive").jobs[0]
@@ -220,7 +220,7 @@ def test_a_late_answer_is_accepted_while_nobody_else_has_claimed(store: Store) -
     assert record(store, job, finished(job, NOTE))
 
 
-def test_a_job_that_kills_its_workers_fails_for_good(store: Store, queries: Queries) -> None:
+def test_a_job_that_kills_its_workers_fails(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE))
     for attempt in (1, 2, 3):
         assert claimed(store, 1, lease_seconds=-1).jobs[0].attempt == attempt
@@ -229,7 +229,7 @@ def test_a_job_that_kills_its_workers_fails_for_good(store: Store, queries: Quer
     assert queries.owed_documents(older_than_seconds=0, limit=9) == []
 
 
-def test_jobs_given_back_are_owed_and_the_attempt_does_not_count(store: Store) -> None:
+def test_released_jobs_are_owed_and_the_attempt_does_not_count(store: Store) -> None:
     submit(store, documents(NOTE))
     for _ in range(5):
         claimed(store, 1, "stopping")
@@ -239,7 +239,7 @@ def test_jobs_given_back_are_owed_and_the_attempt_does_not_count(store: Store) -
     assert record(store, job, finished(job, NOTE))
 
 
-def test_released_jobs_are_owed_at_once_and_the_attempt_counts(store: Store, queries: Queries) -> None:
+def test_requeued_jobs_are_owed_at_once_and_the_attempt_counts(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE))
     released = [surprised(store, claimed(store, 1).jobs) for _ in range(3)]
     assert released == [1, 1, 0]
@@ -247,14 +247,14 @@ def test_released_jobs_are_owed_at_once_and_the_attempt_counts(store: Store, que
     assert queries.run_progress(run_id).reasons == {"crashed": 1}
 
 
-def test_a_released_job_can_be_made_to_wait(store: Store, queries: Queries) -> None:
+def test_a_requeued_job_can_be_delayed(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     assert surprised(store, claimed(store, 1).jobs, wait_seconds=60) == 1
     assert claim(store, 1) is None
     assert queries.owed_documents(older_than_seconds=0, limit=9) == []
 
 
-def test_a_cancelled_job_that_was_waiting_is_owed_at_once_when_asked_for_again(store: Store) -> None:
+def test_a_delayed_job_that_is_cancelled_and_asked_for_again_is_owed_at_once(store: Store) -> None:
     run_id, _ = submit(store, documents(NOTE))
     surprised(store, claimed(store, 1).jobs, wait_seconds=60)
     assert store.cancel(run_id) == 1
@@ -262,14 +262,14 @@ def test_a_cancelled_job_that_was_waiting_is_owed_at_once_when_asked_for_again(s
     work_off(store, 1)
 
 
-def test_an_abandoned_workers_jobs_are_owed_at_once(store: Store) -> None:
+def test_jobs_with_leases_that_were_made_to_expire_are_owed_at_once(store: Store) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     claimed(store, 1, "dead")
     assert store.expire_leases("dead") == 3
     assert len(claimed(store, 1, "alive").jobs) == 3
 
 
-def test_a_release_leaves_alone_what_a_later_claim_owns(store: Store) -> None:
+def test_requeueing_does_not_touch_jobs_of_a_later_claim(store: Store) -> None:
     submit(store, documents(NOTE))
     late = claimed(store, 1, "late", lease_seconds=-1).jobs
     owner = claimed(store, 1, "owner").jobs[0]
@@ -277,7 +277,7 @@ def test_a_release_leaves_alone_what_a_later_claim_owns(store: Store) -> None:
     assert record(store, owner, finished(owner, NOTE))
 
 
-def test_a_worker_that_was_silent_and_answers_late_was_no_death(store: Store) -> None:
+def test_a_late_answer_takes_back_the_count_of_a_dead_worker(store: Store) -> None:
     submit(store, documents(NOTE))
     for _ in range(4):
         late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
@@ -290,7 +290,7 @@ def test_a_worker_that_was_silent_and_answers_late_was_no_death(store: Store) ->
     assert claim(store, 1) is None
 
 
-def test_a_worker_that_was_silent_and_answers_late_had_no_surprise(store: Store, queries: Queries) -> None:
+def test_a_late_answer_takes_back_the_count_of_an_unexpected_error(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     for _ in range(3):
         late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
@@ -301,7 +301,7 @@ def test_a_worker_that_was_silent_and_answers_late_had_no_surprise(store: Store,
     assert store.requeue(jobs, detail="ValueError", max_attempts=2) == len(jobs)
 
 
-def test_a_job_knows_its_earlier_surprises_and_deaths_are_none(store: Store) -> None:
+def test_a_job_counts_its_unexpected_errors_and_not_its_dead_workers(store: Store) -> None:
     submit(store, documents(NOTE))
     assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 0
     surprised(store, claimed(store, 1).jobs)
@@ -329,7 +329,7 @@ def test_a_retried_job_has_all_its_attempts_again(store: Store) -> None:
     assert [claimed(store, 1, lease_seconds=-1).jobs[0].attempt for _ in range(3)] == [4, 5, 6]
 
 
-def test_a_worker_from_before_a_retry_cannot_answer_for_the_one_after(store: Store) -> None:
+def test_a_worker_with_a_claim_from_before_a_retry_cannot_answer(store: Store) -> None:
     submit(store, documents(NOTE))
     old = claimed(store, 1, lease_seconds=-1, max_kills=1).jobs[0]
     assert claim(store, 1, max_kills=1) is None
@@ -339,7 +339,7 @@ def test_a_worker_from_before_a_retry_cannot_answer_for_the_one_after(store: Sto
     assert record(store, new, finished(new, NOTE))
 
 
-def test_retry_takes_only_the_run_and_the_reason_asked_for(store: Store) -> None:
+def test_retry_is_limited_to_the_given_run_and_reason(store: Store) -> None:
     first, _ = submit(store, documents("one", prefix="a"))
     submit(store, documents("two", prefix="b"))
     for document_id in (1, 2):
@@ -349,9 +349,7 @@ def test_retry_takes_only_the_run_and_the_reason_asked_for(store: Store) -> None
     assert store.retry(run_id=None, reason=None) == (2,)
 
 
-def test_cancelling_takes_back_what_is_pending_and_lets_running_jobs_end(
-    store: Store, queries: Queries
-) -> None:
+def test_cancelling_cancels_pending_jobs_and_lets_running_jobs_finish(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents("one", "two"))
     job = claimed(store, 1).jobs[0]
     assert store.cancel(run_id) == 1
@@ -376,7 +374,7 @@ def test_a_cancelled_job_is_owed_again_once_a_run_asks_for_it(store: Store) -> N
     work_off(store, 1)
 
 
-def test_a_job_given_back_after_its_run_was_cancelled_is_cancelled(store: Store, queries: Queries) -> None:
+def test_a_job_released_after_its_run_was_cancelled_is_cancelled(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE))
     claimed(store, 1, "stopping")
     assert store.cancel(run_id) == 0
@@ -385,12 +383,12 @@ def test_a_job_given_back_after_its_run_was_cancelled_is_cancelled(store: Store,
     assert queries.run_progress(run_id).cancelled == 1
 
 
-def test_cancelling_a_run_that_is_not_there_is_a_usage_error(store: Store) -> None:
+def test_cancelling_a_missing_run_is_a_usage_error(store: Store) -> None:
     with pytest.raises(UsageError, match="no run 7"):
         store.cancel(7)
 
 
-def test_a_document_just_enqueued_is_left_to_its_message(store: Store, queries: Queries) -> None:
+def test_a_recently_enqueued_document_is_not_owed_again(store: Store, queries: Queries) -> None:
     submit(store, documents("one", "two"))
     store.mark_enqueued([1])
     assert queries.owed_documents(older_than_seconds=60, limit=9) == [2]
@@ -418,7 +416,7 @@ def test_the_last_announced_serving_is_the_current_one(store: Store, queries: Qu
         (SearchAnswer(passages=(Passage(start=0, end=4, text="Pain", score=1),)), "an answer to search"),
     ],
 )
-def test_an_answer_that_is_not_true_of_the_note_is_not_stored(
+def test_an_answer_that_is_not_valid_for_its_note_is_not_stored(
     store: Store, queries: Queries, answer: EntitiesAnswer | SearchAnswer, complaint: str
 ) -> None:
     run_id, _ = submit(store, documents(NOTE))
@@ -431,7 +429,7 @@ def test_an_answer_that_is_not_true_of_the_note_is_not_stored(
 
 
 @pytest.mark.parametrize(("ranges", "is_whole"), [([(0, 5), (7, 12)], True), ([(0, 4), (7, 12)], False)])
-def test_a_finished_job_has_read_all_but_white_space(
+def test_a_finished_job_has_read_everything_except_white_space(
     store: Store, ranges: list[tuple[int, int]], is_whole: bool
 ) -> None:
     submit(store, documents("First\n Last.\n"))
@@ -445,7 +443,7 @@ def test_a_finished_job_has_read_all_but_white_space(
             record(store, job, outcome)
 
 
-def test_an_answer_to_a_note_that_was_forgotten_meanwhile_is_refused(store: Store, engine: Engine) -> None:
+def test_an_answer_about_a_deleted_note_is_refused(store: Store, engine: Engine) -> None:
     submit(store, documents(NOTE))
     job = claimed(store, 1).jobs[0]
     with write_transaction(engine) as connection:
@@ -454,7 +452,7 @@ def test_an_answer_to_a_note_that_was_forgotten_meanwhile_is_refused(store: Stor
     assert not record(store, job, CRASHED)
 
 
-def test_every_claim_stays_on_record_with_its_end(store: Store, engine: Engine) -> None:
+def test_every_claim_is_kept_with_its_end(store: Store, engine: Engine) -> None:
     submit(store, documents(NOTE))
     claimed(store, 1, "killed", lease_seconds=-1)
     claimed(store, 1, "stopped")

@@ -26,22 +26,20 @@ RunAtOnce = Callable[[Callable[[int], Any], int], list[Any]]
 IN_PROCESSES = multiprocessing.get_context("spawn")
 
 
-def test_a_document_that_many_claim_at_once_goes_to_one_of_them(store: Store, run_at_once: RunAtOnce) -> None:
+def test_concurrent_claims_of_a_document_succeed_once(store: Store, run_at_once: RunAtOnce) -> None:
     submit(store, documents("note"), QUESTIONS)
     works = run_at_once(lambda number: claim(store, 1, f"worker-{number}"), 8)
     assert sorted(len(work.jobs) for work in works if work) == [3]
 
 
-def test_an_expired_job_that_many_claim_at_once_goes_to_one_of_them(
-    store: Store, run_at_once: RunAtOnce
-) -> None:
+def test_concurrent_claims_of_an_expired_job_succeed_once(store: Store, run_at_once: RunAtOnce) -> None:
     submit(store, documents("note"))
     claimed(store, 1, "dead", lease_seconds=-1)
     works = run_at_once(lambda number: claim(store, 1, f"worker-{number}"), 8)
     assert [work.jobs[0].attempt for work in works if work] == [2]
 
 
-def test_the_same_notes_registered_at_once_make_each_job_once(
+def test_concurrent_registrations_of_the_same_notes_create_each_job_once(
     store: Store, queries: Queries, run_at_once: RunAtOnce
 ) -> None:
     notes = [f"note {number}" for number in range(40)]
@@ -51,7 +49,7 @@ def test_the_same_notes_registered_at_once_make_each_job_once(
     assert queries.counts()["jobs"]["pending"] == 120
 
 
-def test_a_job_that_is_registered_while_its_run_is_cancelled_is_not_lost(
+def test_a_job_registered_while_its_run_is_cancelled_is_not_lost(
     store: Store, queries: Queries, run_at_once: RunAtOnce
 ) -> None:
     for number in range(5):
@@ -73,7 +71,7 @@ def test_sixteen_threads_record_while_another_process_registers(
     assert (jobs["finished"], jobs["running"], jobs["pending"]) == (48, 0, 3000)
 
 
-def test_worker_processes_share_the_work_without_doubling_any(store_url: str, store: Store) -> None:
+def test_worker_processes_share_the_work_without_repeating_any(store_url: str, store: Store) -> None:
     submit(store, documents(*(f"note {number}" for number in range(30))), QUESTIONS)
     with IN_PROCESSES.Pool(2) as pool:
         recorded = pool.starmap(_work_off_all, [(store_url,)] * 2)

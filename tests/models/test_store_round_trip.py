@@ -98,7 +98,7 @@ def notes_with_answers(draw: st.DrawFn) -> tuple[Document, dict[Task, Answer]]:
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(example=notes_with_answers())
-def test_answers_come_out_as_they_went_in(
+def test_answers_are_read_back_as_stored(
     store: Store, queries: Queries, example: tuple[Document, dict[Task, Answer]]
 ) -> None:
     document, answers = example
@@ -117,7 +117,7 @@ def test_answers_come_out_as_they_went_in(
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(example=notes_with_answers())
-def test_a_document_comes_out_as_it_went_in(
+def test_a_document_is_read_back_as_stored(
     store: Store, queries: Queries, example: tuple[Document, dict[Task, Answer]]
 ) -> None:
     document = example[0].model_copy(update={"external_id": f"{uuid4()} {example[0].text}"})

@@ -86,7 +86,7 @@ def test_an_annotation_tool_that_changed_the_line_ends_does_not_hide_the_note(
 
 
 @pytest.mark.parametrize("form", ["labelstudio", "brat", "jsonl"])
-def test_each_form_of_annotations_carries_the_documents_name_along(tmp_path: Path, form: str) -> None:
+def test_each_annotation_format_keeps_the_documents_name(tmp_path: Path, form: str) -> None:
     data = {"text": "Pain.", "document": "a/b"}
     done: list[dict[str, Any]] = [{"data": data, "annotations": [{"result": []}]}]
     (tmp_path / "labelstudio.json").write_text(json.dumps(done))

@@ -24,7 +24,7 @@ def ids(browsing: BrowserQueries, **chosen: object) -> list[int]:
     return [one.id for one in browsing.documents(DocumentFilter(**chosen), limit=50).documents]  # type: ignore[arg-type]
 
 
-def test_pages_forth_and_back_have_each_document_once(store: Store, browsing: BrowserQueries) -> None:
+def test_pages_in_both_directions_have_each_document_once(store: Store, browsing: BrowserQueries) -> None:
     submit(store, documents(*map(str, range(25))))
     forth, before = [], None
     while True:
@@ -38,7 +38,7 @@ def test_pages_forth_and_back_have_each_document_once(store: Store, browsing: Br
     assert ([one.id for one in back.documents], back.has_newer) == (forth[:7], False)
 
 
-def test_a_filter_finds_what_it_says_and_nothing_else(store: Store, browsing: BrowserQueries) -> None:
+def test_a_filter_returns_matching_documents_only(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
     correction = {"found": MentionKey(0, 5, "x"), "start": 0, "end": 5, "label": "x"}
     store.correct(text_sha256(WARD), [Correction(verdict=Verdict.ADDED, **correction)])  # type: ignore[arg-type]
@@ -57,7 +57,7 @@ def test_a_filter_finds_what_it_says_and_nothing_else(store: Store, browsing: Br
     assert ids(browsing, is_corrected=True) == [1]
 
 
-def test_a_line_tells_what_was_found_and_what_stands_out(store: Store, browsing: BrowserQueries) -> None:
+def test_a_line_counts_entities_and_flagged_sentences(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
     waiting, failing, _, ward = browsing.documents(DocumentFilter(), limit=9).documents
     assert (ward.title, ward.entities, ward.flagged_sentences, ward.corrections) == ("<b>Pain</b>", 3, 1, 0)
@@ -65,7 +65,7 @@ def test_a_line_tells_what_was_found_and_what_stands_out(store: Store, browsing:
     assert (failing.statuses, waiting.statuses) == ({"failed": 3}, {"pending": 3})
 
 
-def test_an_older_version_of_a_note_is_said_to_be_one(store: Store, browsing: BrowserQueries) -> None:
+def test_an_older_version_of_a_note_is_shown_as_superseded(store: Store, browsing: BrowserQueries) -> None:
     for text in ("first", "second"):
         submit(store, [Document(external_id="same", text=text)])
     newer, older = browsing.documents(DocumentFilter(), limit=9).documents
@@ -98,7 +98,7 @@ def test_passages_are_the_best_of_each_note_under_the_newest_answer(
     assert len(browsing.passages(SEARCH.parameters_sha256, limit=9)[0]) == 2
 
 
-def test_labels_are_those_that_were_asked_for(store: Store, browsing: BrowserQueries) -> None:
+def test_labels_are_those_of_recipes(store: Store, browsing: BrowserQueries) -> None:
     assert browsing.labels() == []
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
@@ -106,7 +106,7 @@ def test_labels_are_those_that_were_asked_for(store: Store, browsing: BrowserQue
     assert browsing.run_numbers(5) == [1]
 
 
-def test_a_document_is_found_by_its_number_alone(store: Store, browsing: BrowserQueries) -> None:
+def test_a_document_is_found_by_its_id(store: Store, browsing: BrowserQueries) -> None:
     submit(store, [Document(external_id="#2", text="one"), Document(external_id="b", text="two")])
     found = browsing.document(2)
     assert found is not None

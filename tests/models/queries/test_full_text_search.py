@@ -40,17 +40,17 @@ def test_words_are_found_by_their_stems(stored: Queries) -> None:
         ("fever", 1),
     ],
 )
-def test_terms_mean_what_they_mean_to_search_engines(stored: Queries, words: str, count: int) -> None:
+def test_terms_have_the_syntax_of_web_search_engines(stored: Queries, words: str, count: int) -> None:
     assert len(stored.find(words, limit=10)) == count
 
 
 @pytest.mark.parametrize("words", ["pain'; DROP", "pain*", '"pain', "pain: (", "pain & | !", "AND pain OR"])
-def test_no_character_is_an_error_or_an_operator(stored: Queries, words: str) -> None:
+def test_no_special_character_is_an_error_or_an_operator(stored: Queries, words: str) -> None:
     assert len(stored.find(words, limit=10)) <= 1
 
 
 @pytest.mark.parametrize("words", ["", " ", "-fever", "!!"])
-def test_nothing_to_look_for_is_a_wrong_command(stored: Queries, words: str) -> None:
+def test_a_search_without_a_word_is_a_usage_error(stored: Queries, words: str) -> None:
     with pytest.raises(UsageError, match="no word"):
         stored.find(words, limit=10)
 
@@ -64,7 +64,7 @@ def test_an_older_answer_is_not_found(store: Store, stored: Queries) -> None:
     assert len(stored.find("pain", limit=10)) == 1
 
 
-def test_what_is_forgotten_leaves_the_index(stored: Queries, engine: Engine) -> None:
+def test_deleted_text_leaves_the_index(stored: Queries, engine: Engine) -> None:
     with write_transaction(engine) as connection:
         connection.execute(text("DELETE FROM texts"))
     assert stored.find("pain", limit=10) == []
@@ -74,7 +74,7 @@ def test_what_is_forgotten_leaves_the_index(stored: Queries, engine: Engine) -> 
             assert connection.scalars(text(asked)).one() == 0
 
 
-def test_what_was_stored_before_the_index_is_in_it(stored: Queries, engine: Engine) -> None:
+def test_text_stored_before_the_index_is_in_it(stored: Queries, engine: Engine) -> None:
     from models.schema import full_text_search
 
     with write_transaction(engine) as connection:
@@ -84,7 +84,7 @@ def test_what_was_stored_before_the_index_is_in_it(stored: Queries, engine: Engi
     assert len(stored.find("pain", limit=10)) == 1
 
 
-def test_one_question_is_asked_of_summaries_and_passages_together(store: Store, queries: Queries) -> None:
+def test_one_search_covers_summaries_and_passages(store: Store, queries: Queries) -> None:
     submit(store, documents("Short of breath."), QUESTIONS)
     work_off(store, 1)
     found = queries.find("shorts", limit=10)
@@ -95,7 +95,7 @@ def test_one_question_is_asked_of_summaries_and_passages_together(store: Store, 
 
 
 @pytest.mark.parametrize("table", ["passages", "summaries"])
-def test_the_index_of_words_is_used(stored: Queries, engine: Engine, table: str) -> None:
+def test_the_full_text_index_is_used(stored: Queries, engine: Engine, table: str) -> None:
     if engine.dialect.name == "sqlite":
         pytest.skip("MATCH has no other way on SQLite")
     asked = f"EXPLAIN SELECT 1 FROM {table} WHERE to_tsvector('english', text) @@ to_tsquery('pain')"
@@ -105,7 +105,7 @@ def test_the_index_of_words_is_used(stored: Queries, engine: Engine, table: str)
     assert f"ix_{table}_words" in plan
 
 
-def test_going_down_takes_the_index_along(stored: Queries, engine: Engine) -> None:
+def test_a_downgrade_drops_the_index(stored: Queries, engine: Engine) -> None:
     schema_version.downgrade(engine)
     with read_transaction(engine) as connection:
         names = connection.dialect.get_table_names(connection)

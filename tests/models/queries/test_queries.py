@@ -34,7 +34,7 @@ COMMON = [
 ]
 
 
-def test_a_result_is_the_json_object_that_is_promised(store: Store, queries: Queries) -> None:
+def test_a_result_is_the_documented_json_object(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
     found = {result["task"]: result for result in queries.results(run_id=run_id)}
@@ -68,7 +68,7 @@ def test_times_are_in_utc_with_their_offset(store: Store, queries: Queries) -> N
     assert result["finished_at"].endswith("+00:00")
 
 
-def test_results_can_be_narrowed_by_task_and_status(store: Store, queries: Queries) -> None:
+def test_results_can_be_filtered_by_task_and_status(store: Store, queries: Queries) -> None:
     submit(store, documents("one", "two"), QUESTIONS)
     work_off(store, 1)
     assert len(list(queries.results())) == 6
@@ -84,7 +84,7 @@ def test_without_a_run_each_job_shows_once_under_its_last_run(store: Store, quer
     assert [result["run"] for result in queries.results(run_id=first)] == [first, first]
 
 
-def test_results_of_a_run_that_is_not_there_are_a_usage_error(queries: Queries) -> None:
+def test_results_of_a_missing_run_are_a_usage_error(queries: Queries) -> None:
     for ask in (queries.run_progress, lambda run_id: queries.results(run_id=run_id)):
         with pytest.raises(UsageError, match="no run 7"):
             ask(7)
@@ -131,20 +131,20 @@ def test_runs_are_listed_newest_first(store: Store, queries: Queries) -> None:
     assert [progress.total for progress in queries.runs(9)] == [1, 1, 1]
 
 
-def test_a_run_without_a_document_is_counted_as_nothing(store: Store, queries: Queries) -> None:
+def test_a_run_without_a_document_has_zero_counts(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, [])
     progress = queries.run_progress(run_id)
     assert (progress.total, progress.documents, progress.is_done) == (0, 0, True)
 
 
-def test_counts_say_how_much_is_stored(store: Store, queries: Queries) -> None:
+def test_counts_are_those_of_stored_rows(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE, NOTE, "other"), QUESTIONS)
     work_off(store, 3)
     jobs = {"pending": 3, "running": 0, "finished": 3, "failed": 0, "cancelled": 0}
     assert queries.counts() == {"documents": 3, "texts": 2, "runs": 1, "jobs": jobs}
 
 
-def test_memory_does_not_grow_with_the_results(store: Store, queries: Queries) -> None:
+def test_memory_does_not_grow_with_the_number_of_results(store: Store, queries: Queries) -> None:
     for batch in range(4):
         submit(store, documents(*(f"{batch} {number}" for number in range(500)), prefix=f"b{batch}"))
     peaks = [_peak_bytes(queries, count) for count in (501, 2000)]

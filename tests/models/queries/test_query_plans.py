@@ -42,7 +42,7 @@ WHOLE_TABLE = re.compile(r"Seq Scan on (jobs|documents|run_jobs)|SCAN (jobs|docu
 
 
 @pytest.mark.parametrize("name", STATEMENTS)
-def test_no_table_is_read_as_a_whole(store: Store, engine: Engine, name: str) -> None:
+def test_no_statement_scans_a_table(store: Store, engine: Engine, name: str) -> None:
     submit(store, documents("one", "two"), QUESTIONS)
     statement, indexes = STATEMENTS[name]
     plan = _plan(engine, statement)
@@ -51,7 +51,7 @@ def test_no_table_is_read_as_a_whole(store: Store, engine: Engine, name: str) ->
 
 
 @pytest.mark.parametrize("name", STREAMED)
-def test_what_is_streamed_is_not_sorted_first(store: Store, engine: Engine, name: str) -> None:
+def test_a_streamed_statement_is_not_sorted_first(store: Store, engine: Engine, name: str) -> None:
     submit(store, documents("one", "two"), QUESTIONS)
     plan = _plan(engine, STATEMENTS[name][0], also_off=("sort", "incremental_sort", "hashjoin"))
     assert "Sort Key" not in plan

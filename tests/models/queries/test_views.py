@@ -103,7 +103,7 @@ def test_every_column_of_a_view_is_documented_and_no_other(engine: Engine, view:
 
 
 @pytest.mark.usefixtures("ward")
-def test_v_entities_shows_what_was_found_with_its_attributes(engine: Engine) -> None:
+def test_v_entities_shows_entities_with_their_attributes(engine: Engine) -> None:
     rows = _rows(
         engine, "SELECT text, assertion, dosage, route, probability FROM v_entities ORDER BY position"
     )
@@ -120,7 +120,7 @@ def test_v_summary_sources_quotes_the_note(engine: Engine) -> None:
     assert row == {"flags": "number_not_in_note", "source_text": "Aspirin 100 mg daily."}
 
 
-def test_source_texts_are_cut_by_characters_not_bytes(store: Store, engine: Engine) -> None:
+def test_source_texts_are_sliced_by_characters_not_bytes(store: Store, engine: Engine) -> None:
     submit(store, documents("😀é患 pain"), QUESTIONS)
     work_off(store, 1)
     (row,) = _rows(engine, "SELECT source_text FROM v_summary_sources")
@@ -136,7 +136,9 @@ def test_v_jobs_and_v_run_progress_count_the_same(engine: Engine) -> None:
     assert (run["jobs"], run["documents"], run["finished_before"]) == (9, 3, 0)
 
 
-def test_documents_of_equal_text_both_show_and_the_job_counts_once(store: Store, engine: Engine) -> None:
+def test_documents_of_equal_text_are_both_shown_and_share_one_job(
+    store: Store, engine: Engine
+) -> None:
     submit(store, documents(NOTE, NOTE))
     work_off(store, 1)
     rows = _rows(engine, "SELECT external_id FROM v_entities ORDER BY external_id")
@@ -159,7 +161,7 @@ def test_the_newest_answer_is_that_of_the_newest_recipe_and_version(store: Store
     ]
 
 
-def test_forgetting_a_text_takes_everything_with_it(store: Store, engine: Engine) -> None:
+def test_deleting_a_text_deletes_its_jobs_and_answers(store: Store, engine: Engine) -> None:
     submit(store, documents(WARD), QUESTIONS)
     work_off(store, 1)
     statement = re.search(r"^    (DELETE .*);$", PAGE, re.MULTILINE)
@@ -170,7 +172,9 @@ def test_forgetting_a_text_takes_everything_with_it(store: Store, engine: Engine
     assert [_rows(engine, f"SELECT COUNT(*) AS n FROM {table}") for table in tables] == [[{"n": 0}]] * 8
 
 
-def test_v_coverage_fills_each_note_and_says_why_a_range_was_not_read(store: Store, engine: Engine) -> None:
+def test_v_coverage_covers_each_note_and_says_why_a_range_is_unread(
+    store: Store, engine: Engine
+) -> None:
     text = "  Pain.\n\nNo fever. \n"
     submit(store, documents(text, "Not yet."), QUESTIONS[1:2])
     (job,) = claimed(store, 1).jobs
