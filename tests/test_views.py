@@ -1,4 +1,4 @@
-"""The views and docs/sql.md: every column is documented, and every worked query answers."""
+"""The views and docs/reference/sql.md: every column is documented, and every worked query answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from models.database import reading, writing
 from models.outcomes import Failed, Finished, Reason
 from models.store import Store
 
-PAGE = (Path(__file__).parents[1] / "docs" / "sql.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[1] / "docs" / "reference" / "sql.md").read_text("utf-8")
 WARD = "No pain. Pain in the left arm. Aspirin 100 mg daily."
 
 
@@ -51,7 +51,7 @@ def _rows(engine: Engine, statement: str) -> list[dict[str, Any]]:
 def _documented(view: str) -> set[str]:
     common = re.findall(r"^\| `(\w+)` \|", PAGE.partition("### v_documents")[0], re.MULTILINE)
     section = re.search(rf"### {view}\n(.*?)(?:\n##|\Z)", PAGE, re.DOTALL)
-    assert section is not None, f"docs/sql.md has no section {view}"
+    assert section is not None, f"docs/reference/sql.md has no section {view}"
     cells = re.findall(r"^\| (`.*?`) \|", section.group(1), re.MULTILINE)
     own = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     if view.startswith(("v_run_", "v_corrections")):
