@@ -64,6 +64,7 @@ OTHERS = {
     "for": "a loop's",
     "git": "changes the tree",
     "make": "its targets are checked; CI is `make test`",
+    "mkdocs": "tests/test_documentation.py builds the site",
     "openssl": "",
     "pip": "its extras are checked",
     "psql": "",
