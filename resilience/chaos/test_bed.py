@@ -28,7 +28,7 @@ from resilience.chaos.redis_proxy import Proxy
 from tests.support.postgres_server import (
     PostgresServer,
     database_url,
-    dies_with_its_starter,
+    dies_with_parent,
     execute,
     restartable_server,
 )
@@ -192,7 +192,7 @@ class Stage:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                preexec_fn=dies_with_its_starter(signal.SIGKILL),  # however that ends, and if it hangs
+                preexec_fn=dies_with_parent(signal.SIGKILL),  # however that ends, and if it hangs
             )
 
     def _environment(self, group: str) -> dict[str, str]:

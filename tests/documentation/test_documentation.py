@@ -8,11 +8,17 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
+from markdown.extensions.toc import slugify
 
 from console.terminal.exit_status import MEANINGS
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 FETCHED = re.compile(r"<(?:script|img|iframe|link)[^>]+(?:src|href)=\"https?:")
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
+TOP_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")]
+PAGES = [*TOP_PAGES, ROOT / "examples" / "README.md", *sorted(DOCS.rglob("*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +39,41 @@ def test_the_site_fetches_nothing_from_outside(site: Path) -> None:
     assert [
         found for path in site.rglob("*.html") for found in FETCHED.findall(path.read_text("utf-8"))
     ] == []
+
+
+def test_the_site_has_no_diagram_for_which_the_theme_would_load_a_script(site: Path) -> None:
+    assert [path.name for path in site.rglob("*.html") if 'class="mermaid' in path.read_text("utf-8")] == []
+
+
+def test_the_build_fails_on_a_lost_page_and_on_a_broken_link() -> None:
+    validation = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["validation"]
+    checks = [validation["nav"]["omitted_files"], *validation["links"].values()]
+    assert checks == ["warn"] * 5
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
+    listed = re.findall(r"[\w./-]+\.md", navigation)
+    assert sorted(listed) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_of_a_page_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in LINK.findall(without_code(page.read_text("utf-8"))):
+        path, _, heading = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not heading or heading in headings(target), link
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```|`[^`\n]+`", "", text, flags=re.MULTILINE | re.DOTALL)
+
+
+def headings(page: Path) -> set[str]:
+    """The anchors of its headings, as MkDocs makes them."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    return {slugify(words, "-") for words in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
 def test_the_reference_is_what_the_code_says() -> None:

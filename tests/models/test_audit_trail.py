@@ -1,4 +1,4 @@
-"""The audit trail: it is added to with each deed, cannot be changed, and says so where it was."""
+"""The audit trail: each action adds a row, no row can be changed, and tampering is detected."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from models.store.store import Store
 pytest_plugins = ("commands",)
 
 
-def trail(engine: Engine, deeds: int = 4) -> str:
-    """Some rows; returns the hash of the last."""
+def trail(engine: Engine, actions: int = 4) -> str:
+    """Adds rows; returns the hash of the last one."""
     store = Store(engine, actor="somebody")
-    for number in range(deeds):
+    for number in range(actions):
         store.note(Action.SHOW, document=number)
     return audit_trail.verify(engine).head
 
 
 def tamper(engine: Engine, statement: str) -> None:
-    """As somebody who may switch the triggers off, on SQLite whoever has the file."""
+    """Changes rows as a user who may disable the triggers; on SQLite, anyone with the file may."""
     with write_transaction(engine) as connection:
         if engine.dialect.name == "sqlite":
             connection.execute(text("DROP TRIGGER audit_no_update"))
@@ -48,7 +48,7 @@ def test_the_database_refuses_to_change_or_remove_a_row(engine: Engine) -> None:
     assert audit_trail.verify(engine).rows == 4
 
 
-def test_a_row_that_was_moved_away_is_detected(engine: Engine) -> None:
+def test_a_deleted_row_is_detected(engine: Engine) -> None:
     trail(engine)
     tamper(engine, "DELETE FROM audit WHERE number = 2")
     assert audit_trail.verify(engine).broken_at == 2
@@ -88,8 +88,8 @@ def test_submit_retry_and_cancel_are_audited(store: Store, engine: Engine) -> No
     run_id, _ = submit(store, documents(NOTE))
     store.cancel(run_id)
     store.retry(run_id=run_id, reason=None)
-    found = [(entry.action, json.loads(entry.subject)["run"]) for entry in audit_trail.entries(engine)]
-    assert found == [("submit", run_id), ("cancel", run_id), ("retry", run_id)]
+    rows = [(entry.action, json.loads(entry.subject)["run"]) for entry in audit_trail.entries(engine)]
+    assert rows == [("submit", run_id), ("cancel", run_id), ("retry", run_id)]
 
 
 def test_reads_are_audited_without_what_was_read(notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> None:

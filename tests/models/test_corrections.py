@@ -1,4 +1,4 @@
-"""What a person says of a mention is kept, outlives the answer, and becomes a record to train on."""
+"""Corrections are stored, outlive the answer, and become training records."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def said(verdict: Verdict, found: MentionKey = PAIN, **changes: Any) -> Correcti
 
 @pytest.fixture
 def corrected(store: Store) -> Store:
-    """A store with NOTE, in which 'Pain' was found as a problem."""
+    """A store with NOTE and its mention 'Pain', a problem."""
     submit(store, documents(NOTE))
     work_off(store, 1)
     return store

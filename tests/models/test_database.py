@@ -1,4 +1,4 @@
-"""Opening the database, and what its errors say and do not say."""
+"""Database connections, their transactions, and errors without values of rows."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_the_write_ahead_log_of_a_large_transaction_is_truncated(tmp_path: Path,
         connection.exec_driver_sql("CREATE TABLE numbers (n BLOB)")
         connection.exec_driver_sql("INSERT INTO numbers VALUES (randomblob(5000000))")
     assert log.stat().st_size > 5_000_000
-    for _ in range(2):  # the first brings all of it into the database, the second begins anew
+    for _ in range(2):  # the first checkpoints the log, the second restarts it
         with write_transaction(engine) as connection:
             connection.exec_driver_sql("INSERT INTO numbers VALUES (1)")
     assert log.stat().st_size <= 100_000
@@ -88,26 +88,26 @@ def test_the_sqlite_file_and_its_new_folder_are_readable_by_their_owner_only(tmp
     engine.dispose()
 
 
-WRITES_AND_LEAVES = """
+WRITE_AND_EXIT = """
 import sqlite3, sys
-one = sqlite3.connect(sys.argv[1])
-one.execute("INSERT INTO t VALUES (1)")
-one.commit()
-one.close()
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("INSERT INTO t VALUES (1)")
+connection.commit()
+connection.close()
 """
 
 
 def test_an_exiting_process_does_not_remove_the_log_of_one_that_opened_the_file_twice(
     tmp_path: Path,
 ) -> None:
-    """Whoever is the last to close removes the log: it must not think so while others have the file open."""
+    """SQLite removes the log when the last connection closes; open connections must still count."""
     path = tmp_path / "notemill.db"
     first = connect(f"sqlite:///{path}")
     with write_transaction(first) as connection:
         connection.execute(text("CREATE TABLE t (x INTEGER)"))
     second = connect(f"sqlite:///{path}")
     for rows in (1, 2):
-        subprocess.run([sys.executable, "-c", WRITES_AND_LEAVES, str(path)], check=True)
+        subprocess.run([sys.executable, "-c", WRITE_AND_EXIT, str(path)], check=True)
         for engine in (first, second):
             with read_transaction(engine) as connection:
                 assert connection.scalar(text("SELECT COUNT(*) FROM t")) == rows

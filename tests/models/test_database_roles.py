@@ -1,4 +1,4 @@
-"""What a producer, a worker and an analyst may do in PostgreSQL, and that all else is refused."""
+"""PostgreSQL roles: producer, worker and analyst may do their work, and nothing else."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ pytestmark = pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
 
 @pytest.fixture
 def acting(store_url: str, engine: Engine) -> Iterator[dict[str, Engine]]:
-    """By role an engine that acts as it."""
+    """An engine for each role, connected as that role."""
     database_roles.create(engine)
-    made = {role: connect(f"{store_url}&options=-crole%3D{role}") for role in database_roles.GRANTS}
-    yield made
-    for one in made.values():
-        one.dispose()
+    engines = {role: connect(f"{store_url}&options=-crole%3D{role}") for role in database_roles.GRANTS}
+    yield engines
+    for role_engine in engines.values():
+        role_engine.dispose()
 
 
 def a_night(acting: dict[str, Engine]) -> None:
-    """A worker announces itself, a producer submits, the worker answers: each in its role."""
+    """A worker announces its serving, a producer submits, the worker answers, each in its role."""
     worker, producer = Store(acting[WORKER]), Store(acting[PRODUCER])
     schema_version.check(acting[WORKER])
     schema_version.check(acting[PRODUCER])

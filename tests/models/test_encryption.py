@@ -1,4 +1,4 @@
-"""Text encrypted at rest: no word of it in the files, spans and labels as ever, keys changed under way."""
+"""Encryption at rest: stored text is not readable, spans and labels are, keys rotate under load."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def answered(engine: Engine, note: str = NOTE) -> None:
 
 
 def stored(engine: Engine) -> str:
-    """Every word that stands in a column of text, as anybody with the database reads it."""
+    """All text columns, as anyone with access to the database reads them."""
     tables = ("texts", "entities", "passages", "summaries", "summary_sentences")
     with read_transaction(engine) as connection:
         return str([connection.execute(text(f"SELECT * FROM {table}")).all() for table in tables])
@@ -169,15 +169,15 @@ def test_a_killed_rekey_resumes_and_loses_nothing(notemill: Notemill) -> None:
         killed.wait()
         assert notemill("db", "rekey") == 0, notemill.err
         assert under(engine, 2) == len(texts)
-        found = Queries(engine).document("note-1499")
-        assert found is not None
-        assert found.text == texts[1499]
+        last = Queries(engine).document("note-1499")
+        assert last is not None
+        assert last.text == texts[1499]
     finally:
         del os.environ["NOTEMILL_ENCRYPTION_KEY"]
 
 
 def under(engine: Engine, number: int) -> int:
-    """How many texts are sealed under the data key."""
+    """The number of texts that are encrypted under the data key."""
     with read_transaction(engine) as connection:
         count = text("SELECT COUNT(*) FROM texts WHERE text LIKE :head")
         return int(connection.scalar(count, {"head": f"{ENCRYPTED_PREFIX}{number}:%"}) or 0)
@@ -233,9 +233,9 @@ def test_the_error_about_an_invalid_master_key_does_not_hold_the_key(given: dict
 
 @given(st.text(), st.integers(1, 10**6))
 def test_decryption_returns_the_encrypted_text(words: str, number: int) -> None:
-    sealed_once, sealed_again = encrypt(words, number, MASTER), encrypt(words, number, MASTER)
-    assert sealed_once != sealed_again
-    assert decrypt(sealed_once, MASTER) == words
+    first, second = encrypt(words, number, MASTER), encrypt(words, number, MASTER)
+    assert first != second
+    assert decrypt(first, MASTER) == words
 
 
 @given(st.text(min_size=8, alphabet="abc"), st.data())

@@ -1,4 +1,4 @@
-"""Migrations, the tables they make, and what is said of a database that does not fit."""
+"""Migrations, the tables that they create, and errors about a database with another schema."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from models.store.store import Store
 
 MIGRATIONS = Path(schema_version.__file__).parent / "versions"
 TABLES = (answer_tables, audit_trail, correction_tables, nightly_tables)
-"""Modules that declare tables; what is imported is in the metadata."""
+"""Modules that declare tables; their import adds the tables to the metadata."""
 METADATA = TABLES[0].Base.metadata
 
 
@@ -123,7 +123,7 @@ def test_other_tables_in_the_database_are_not_touched(empty: Engine) -> None:
 
 
 def _is_mapped(_object: Any, name: str | None, *_: Any) -> bool:
-    """All but the indexes of words, which each database has its own way for."""
+    """True except for full-text indexes, which differ between the databases."""
     return not re.search(r"_words($|_)", name or "")
 
 
@@ -135,7 +135,7 @@ def _set_revision(engine: Engine, revision: str) -> None:
 
 
 def _described(engine: Engine) -> dict[str, Any]:
-    """All that the database says of each table."""
+    """The database's description of each table."""
     found = inspect(engine)
     parts = (
         lambda table: [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
@@ -153,5 +153,5 @@ def _indexes(indexes: list[Any]) -> list[Any]:
     return [
         {**index, "dialect_options": {name: str(value) for name, value in index["dialect_options"].items()}}
         for index in indexes
-        if not index["name"].endswith("_words")  # what only one of the databases has
+        if not index["name"].endswith("_words")  # they exist on one of the databases only
     ]

@@ -40,12 +40,12 @@ from models.usage import Usage
 CRASHED = Failed(reason=Reason.CRASHED, detail="ValueError", duration_seconds=0.5)
 
 
-def surprised(store: Store, jobs: Sequence[Job], wait_seconds: float = 0) -> int:
+def crash(store: Store, jobs: Sequence[Job], wait_seconds: float = 0) -> int:
     return store.requeue(jobs, detail="ValueError", wait_seconds=wait_seconds, max_attempts=3)
 
 
 def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[str]:
-    """What a worker sends from the message to the rows, in one go for all notes."""
+    """The statements that a worker sends from the messages to the answers of these notes."""
     sent: set[str] = set()
     _, registered = submit(store, documents(*notes), QUESTIONS)
 
@@ -69,7 +69,7 @@ def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[st
 
 
 def test_a_worker_sends_the_same_statements_however_many_notes_it_has(store: Store, engine: Engine) -> None:
-    """Each that differs is kept prepared, with room for every value: a worker grew by 100 bytes a job."""
+    """Drivers keep each distinct statement prepared: with one a job, a worker grew by 100 bytes a job."""
     few = statements_for(store, engine, ["Fever one.", "Fever two."])
     assert len(few) > 10
     assert statements_for(store, engine, [f"Pain {number}." for number in range(7)]) == few
@@ -241,7 +241,7 @@ def test_released_jobs_are_owed_and_the_attempt_does_not_count(store: Store) -> 
 
 def test_requeued_jobs_are_owed_at_once_and_the_attempt_counts(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE))
-    released = [surprised(store, claimed(store, 1).jobs) for _ in range(3)]
+    released = [crash(store, claimed(store, 1).jobs) for _ in range(3)]
     assert released == [1, 1, 0]
     assert claim(store, 1) is None
     assert queries.run_progress(run_id).reasons == {"crashed": 1}
@@ -249,14 +249,14 @@ def test_requeued_jobs_are_owed_at_once_and_the_attempt_counts(store: Store, que
 
 def test_a_requeued_job_can_be_delayed(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
-    assert surprised(store, claimed(store, 1).jobs, wait_seconds=60) == 1
+    assert crash(store, claimed(store, 1).jobs, wait_seconds=60) == 1
     assert claim(store, 1) is None
     assert queries.owed_documents(older_than_seconds=0, limit=9) == []
 
 
 def test_a_delayed_job_that_is_cancelled_and_asked_for_again_is_owed_at_once(store: Store) -> None:
     run_id, _ = submit(store, documents(NOTE))
-    surprised(store, claimed(store, 1).jobs, wait_seconds=60)
+    crash(store, claimed(store, 1).jobs, wait_seconds=60)
     assert store.cancel(run_id) == 1
     submit(store, documents(NOTE))
     work_off(store, 1)
@@ -273,7 +273,7 @@ def test_requeueing_does_not_touch_jobs_of_a_later_claim(store: Store) -> None:
     submit(store, documents(NOTE))
     late = claimed(store, 1, "late", lease_seconds=-1).jobs
     owner = claimed(store, 1, "owner").jobs[0]
-    assert surprised(store, late) == 0
+    assert crash(store, late) == 0
     assert record(store, owner, finished(owner, NOTE))
 
 
@@ -304,7 +304,7 @@ def test_a_late_answer_takes_back_the_count_of_an_unexpected_error(store: Store,
 def test_a_job_counts_its_unexpected_errors_and_not_its_dead_workers(store: Store) -> None:
     submit(store, documents(NOTE))
     assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 0
-    surprised(store, claimed(store, 1).jobs)
+    crash(store, claimed(store, 1).jobs)
     claimed(store, 1, "stops")
     store.release_claims("stops")
     assert claimed(store, 1, "dies", lease_seconds=-1).jobs[0].unexpected_errors == 1
@@ -457,7 +457,7 @@ def test_every_claim_is_kept_with_its_end(store: Store, engine: Engine) -> None:
     claimed(store, 1, "killed", lease_seconds=-1)
     claimed(store, 1, "stopped")
     store.release_claims("stopped")
-    surprised(store, claimed(store, 1).jobs)
+    crash(store, claimed(store, 1).jobs)
     work_off(store, 1)
     with read_transaction(engine) as connection:
         ends = connection.scalars(

@@ -1,4 +1,4 @@
-"""Many workers, threads and processes, on one database at the same time."""
+"""Concurrent workers, threads and processes on one database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes into the store comes out of `results` the same, whatever the note and the answer hold."""
+"""Round trip: `results` returns what was stored, for arbitrary notes and answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from models.outcomes import Finished
 from models.queries.queries import Queries
 from models.store.store import Store
 
-# Not in a note: NUL is refused at the door, a lone surrogate cannot come out of UTF-8.
+# Not in a note: producers refuse NUL, and UTF-8 has no lone surrogates.
 CHARACTERS = st.characters(blacklist_characters="\x00", blacklist_categories=("Cs",))
 TEXTS = st.text(CHARACTERS, min_size=1, max_size=60).filter(lambda text: bool(text.strip()))
 WORDS = st.text(CHARACTERS, max_size=20)
@@ -102,7 +102,7 @@ def test_answers_are_read_back_as_stored(
     store: Store, queries: Queries, example: tuple[Document, dict[Task, Answer]]
 ) -> None:
     document, answers = example
-    serving = a_serving(weights=uuid4().hex)  # other recipes each time: nothing is known from before
+    serving = a_serving(weights=uuid4().hex)  # new recipes each time, so that no job exists before
     run_id, registered = submit(store, [document], QUESTIONS, serving)
     work = claimed(store, registered.owed_document_ids[0], serving_id=serving.id)
     whole = (Span(start=0, end=len(document.text)),)

@@ -1,4 +1,4 @@
-"""What was trained on a note that is purged is named in the receipt, whichever way the note went there."""
+"""The receipt of a purge names the adapters and folders that were trained on the purged note."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECIPE = {"row_tokens": 512, "rows_a_step": 1, "epochs": 1, "max_steps": 1}
 
 @pytest.fixture
 def corrected(notemill: Notemill) -> Store:
-    """Two stored notes, of which `note-0` was corrected by somebody."""
+    """Two stored notes; `note-0` has a correction."""
     assert notemill("db", "upgrade") == 0
     store = Store(connect(load_settings().effective_database_url))
     submit(store, documents(NOTE, "Nothing was ever learnt of this."))
@@ -50,7 +50,7 @@ def purge(notemill: Notemill) -> Purge:
 
 
 def trained(notemill: Notemill, folder: Path) -> None:
-    """From corrections to an adapter, by the commands of the documentation, on a tiny network."""
+    """Trains an adapter from corrections with the documented commands, on a tiny network."""
     recipe = folder / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(load_recipe("mistral-7b-8gb", "", **RECIPE).model_dump()))
     more = ("--recipe", recipe, "--weights", write_tiny_weights(folder / "weights"))

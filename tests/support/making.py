@@ -1,4 +1,4 @@
-"""Makes documents, questions, servings and answers for tests, and takes the steps that come before one."""
+"""Documents, questions, servings and answers for tests, and the steps that tests start from."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def recipes_of(serving: Serving, labels: tuple[Label, ...] = (PROBLEM,)) -> dict
 
 
 def documents(*texts: str, prefix: str = "note") -> list[Document]:
-    """Documents `note-0`, `note-1`, …"""
+    """Documents with the ids `note-0`, `note-1`, …"""
     return [Document(external_id=f"{prefix}-{number}", text=text) for number, text in enumerate(texts)]
 
 
@@ -66,21 +66,21 @@ def submit(
 
 
 def claim(store: Store, document_id: int, worker: str = "worker", **changes: Any) -> Work | None:
-    """A claim with a long lease under the usual serving."""
-    usual = {"serving_id": a_serving().id, "lease_seconds": 60.0, "max_kills": 3}
-    (claimed,) = store.claim([document_id], worker=worker, **{**usual, **changes})
+    """Claims with a long lease under the default serving."""
+    defaults = {"serving_id": a_serving().id, "lease_seconds": 60.0, "max_kills": 3}
+    (claimed,) = store.claim([document_id], worker=worker, **{**defaults, **changes})
     return claimed
 
 
 def claimed(store: Store, document_id: int, worker: str = "worker", **changes: Any) -> Work:
-    """A claim that has to succeed."""
+    """Claims, and asserts that there was something to claim."""
     work = claim(store, document_id, worker, **changes)
     assert work is not None
     return work
 
 
 def record(store: Store, job: Job, outcome: Outcome) -> bool:
-    """Whether one outcome is recorded. Raises what the store says against it."""
+    """Records one outcome; returns whether it was recorded. Raises the store's validation error."""
     (result,) = store.record([(job, outcome)])
     if isinstance(result, Exception):
         raise result
@@ -88,13 +88,13 @@ def record(store: Store, job: Job, outcome: Outcome) -> bool:
 
 
 def finished(job: Job, text: str) -> Finished:
-    """A small true answer to the job."""
+    """A small valid answer to the job."""
     whole = (Span(start=0, end=len(text)),)
     return Finished(answer=_answer(job.question.task, text), ranges_read=whole, duration_seconds=1.5)
 
 
 def work_off(store: Store, document_id: int) -> None:
-    """Claims what is owed on the document and answers it."""
+    """Claims the jobs owed on the document and answers them."""
     work = claimed(store, document_id)
     for job in work.jobs:
         assert record(store, job, finished(job, work.text))

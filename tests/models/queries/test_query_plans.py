@@ -1,4 +1,4 @@
-"""The reads that run all day walk an index, whatever the archive's size."""
+"""Query plans: frequent statements walk an index, whatever the archive's size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ STATEMENTS = {
 }
 PAGED = ["a page of documents", "a page of one run's", "answers to a query"]
 STREAMED = [*PAGED, "owed", "results of a run", "results of all runs"]
-# SQLite says SCAN … USING INDEX of a walk along an index, and a bare SCAN of a walk over the table.
+# SQLite prints SCAN … USING INDEX for an index scan, and SCAN alone for a table scan.
 WHOLE_TABLE = re.compile(r"Seq Scan on (jobs|documents|run_jobs)|SCAN (jobs|documents|run_jobs)(?! USING)")
 
 
@@ -61,12 +61,12 @@ def test_a_streamed_statement_is_not_sorted_first(store: Store, engine: Engine, 
 def _plan(
     engine: Engine, statement: Select[*tuple[Any, ...]] | Update, also_off: tuple[str, ...] = ()
 ) -> str:
-    """PostgreSQL would read tables of one page in one go, so it is told not to: what is asked is
-    whether the indexes allow the better way."""
+    """The query plan. Disables sequential scans on PostgreSQL, which prefers them for tables of one page: the
+    test asks whether the indexes allow a better plan."""
     is_sqlite = engine.dialect.name == "sqlite"
     with read_transaction(engine) as connection:
-        for way in () if is_sqlite else ("seqscan", "bitmapscan", *also_off):
-            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        for method in () if is_sqlite else ("seqscan", "bitmapscan", *also_off):
+            connection.execute(text(f"SET LOCAL enable_{method} = off"))
         words, parameters = _sent(connection, statement)
         explain = f"EXPLAIN {'QUERY PLAN ' if is_sqlite else ''}{words}"
         rows = connection.exec_driver_sql(explain, parameters).all()
@@ -74,7 +74,7 @@ def _plan(
 
 
 def _sent(connection: Connection, statement: Select[*tuple[Any, ...]] | Update) -> tuple[str, Any]:
-    """The statement and its parameters as the driver gets them."""
+    """The statement and its parameters as the driver receives them."""
     seen: list[tuple[str, Any]] = []
 
     def see(_connection: Any, _cursor: Any, words: str, parameters: Any, *_more: Any) -> None:

@@ -1,4 +1,4 @@
-"""The views and docs/sql.md: every column is documented, and every worked query answers."""
+"""The views and docs/reference/sql.md: every column is documented, and every worked query answers."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from models.schema import views
 from models.schema.database import read_transaction, write_transaction
 from models.store.store import Store
 
-PAGE = (Path(__file__).parents[3] / "docs" / "sql.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[3] / "docs" / "reference" / "sql.md").read_text("utf-8")
 WARD = "No pain. Pain in the left arm. Aspirin 100 mg daily."
 
 
@@ -51,7 +51,7 @@ def _rows(engine: Engine, statement: str) -> list[dict[str, Any]]:
 def _documented(view: str) -> set[str]:
     common = re.findall(r"^\| `(\w+)` \|", PAGE.partition("### v_documents")[0], re.MULTILINE)
     section = re.search(rf"### {view}\n(.*?)(?:\n##|\Z)", PAGE, re.DOTALL)
-    assert section is not None, f"docs/sql.md has no section {view}"
+    assert section is not None, f"docs/reference/sql.md has no section {view}"
     cells = re.findall(r"^\| (`.*?`) \|", section.group(1), re.MULTILINE)
     own = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     if view.startswith(("v_run_", "v_corrections")):
@@ -61,7 +61,7 @@ def _documented(view: str) -> set[str]:
 
 @pytest.fixture
 def ward(store: Store) -> None:
-    """Three notes: one with telling answers, one that failed, one in which nothing was found."""
+    """Three notes: one with answers, one that failed, one with empty answers."""
     submit(store, documents(WARD, "Too long.", "Nothing."), QUESTIONS)
     whole = (Span(start=0, end=len(WARD)),)
     for job, answer in zip(claimed(store, 1).jobs, _ward_answers(), strict=True):

@@ -19,7 +19,7 @@ from worker.telemetry.usage_meter import SHORT_GAP_SECONDS, UsageMeter
 
 @dataclass
 class Clock:
-    """A time that passes when it is told to."""
+    """A manual clock."""
 
     now: float = 100.0
 
