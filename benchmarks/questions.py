@@ -1,4 +1,4 @@
-"""The worked questions of docs/sql.md on a large archive: CPU seconds each, on SQLite and PostgreSQL.
+"""The worked questions of docs/reference/sql.md on a large archive: CPU seconds each, on SQLite and PostgreSQL.
 
     python -m benchmarks.questions
     python -m benchmarks.questions --notes 25000 --database postgresql --json
@@ -28,7 +28,7 @@ from models.migrations import schema_version
 from models.schema.database import connect, read_transaction
 from tests.support.postgres_server import database_url, execute, postgres_server
 
-PAGE = Path(__file__).parents[1] / "docs" / "sql.md"
+PAGE = Path(__file__).parents[1] / "docs" / "reference" / "sql.md"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -41,7 +41,7 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> Loaded:
 @contextmanager
 def _without_collecting() -> Iterator[None]:
     """Nearly all that is made meanwhile stays: to look for garbage in it again and again took a fifth of a
-    worker's start (docs/performance.md)."""
+    worker's start (docs/results/performance.md)."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

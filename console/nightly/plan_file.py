@@ -101,7 +101,7 @@ def read_plan(path: Path) -> Plan:
         name = ".".join(map(str, first["loc"]))
         words = "unknown name" if first["type"] == "extra_forbidden" else first["msg"]
         raise UsageError(
-            f"{path}: {f'{name}: ' if name else ''}{words}. docs/nightly.md has them all."
+            f"{path}: {f'{name}: ' if name else ''}{words}. docs/reference/nightly-plan.md has them all."
         ) from None
     except TypeError as error:
-        raise UsageError(f"{path}: {error}. docs/nightly.md has all names.") from None
+        raise UsageError(f"{path}: {error}. docs/reference/nightly-plan.md has all names.") from None

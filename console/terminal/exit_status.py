@@ -35,7 +35,7 @@ MEANINGS = {
     _CLOSED_PIPE: "who read the output went away",
     128 + signal.SIGTERM: "stopped by SIGTERM",
 }
-"""Every exit status there is; `--help` and docs/reference.md list them from here."""
+"""Every exit status there is; `--help` and docs/reference/cli.md list them from here."""
 
 
 class Terminated(BaseException):

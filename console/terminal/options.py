@@ -100,7 +100,7 @@ Note = Annotated[
 ]
 Plain = Annotated[bool, typer.Option("--plain", help="No colours: labels in brackets around the words.")]
 Statement = Annotated[
-    str, typer.Argument(metavar="SELECT", help="Any SELECT in quotes; docs/sql.md describes the views.")
+    str, typer.Argument(metavar="SELECT", help="Any SELECT in quotes; docs/reference/sql.md describes the views.")
 ]
 Plan = Annotated[
     str | None, typer.Option("--plan", metavar="WEIGHTS", help="Only the memory plan of these weights.")

@@ -1,6 +1,6 @@
 """The views for analysts: their SQL on each database, and how they are created and dropped.
 
-docs/sql.md describes each column. Documents of equal text share their answers. Only expressions over JSON
+docs/reference/sql.md describes each column. Documents of equal text share their answers. Only expressions over JSON
 differ between the two databases; they are here, the statements in `answer_views` and `run_views`.
 """
 

@@ -13,7 +13,7 @@ _COLUMNS = Columns(text="text", id="id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clinical:
-    """Metadata of a note; what is empty is left out. docs/formats-in.md says what each comes from."""
+    """Metadata of a note; what is empty is left out. docs/reference/formats-in.md says what each comes from."""
 
     format: str
     patient: str = ""

@@ -1,4 +1,4 @@
-"""The worked questions of docs/sql.md: each is answered, on both databases, by an index where it can be."""
+"""The worked questions of docs/reference/sql.md: each is answered, on both databases, by an index where it can be."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from models.queries.readonly_sql import run_select
 from models.schema.database import connect, read_transaction
 from models.store.store import Store
 
-PAGE = (ROOT / "docs" / "sql.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "reference" / "sql.md").read_text("utf-8")
 QUESTIONS = re.findall(r"```sql\n(.*?);\n```", PAGE, re.DOTALL)
 DENIED = "No pain. Pain in the left arm. Ibuprofen."
 

@@ -85,7 +85,7 @@ def test_a_run_that_hangs_itself_is_ended_by_force_and_says_where() -> None:
 
 
 def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:
-    page = (ROOT / "docs" / "reliability.md").read_text("utf-8")
+    page = (ROOT / "docs" / "results" / "reliability.md").read_text("utf-8")
     assert set(KINDS) <= set(re.findall(r"`(\w+)`", page))
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
     named = re.findall(r"`(test_\w+)`", page)

@@ -1,7 +1,7 @@
 """Whether a conversation is medical: by what its data set says of its origin, else by a stated rule.
 
 The rule counts different medical words (their beginnings, below) in all its turns. How often it is right
-is measured and told in docs/training.md.
+is measured and told in docs/reference/training.md.
 """
 
 from __future__ import annotations

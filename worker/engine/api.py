@@ -50,7 +50,7 @@ class Decide:
     choices: tuple[Choice, ...]
     is_apart: bool = False
     """The question is read as if there were no document, once for all of them: where its answers are as good
-    (docs/decisions/questions-read-apart.md)."""
+    (docs/decisions/cached-question-prefix.md)."""
 
 
 @dataclass(frozen=True, slots=True)

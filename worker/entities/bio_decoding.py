@@ -42,7 +42,7 @@ def decide_marks(
     """The mentions of a text, in order, disjoint and in whole words.
 
     `spans`: the token each decision follows, in characters of `text`; `log_probabilities`: shape [tokens,
-    1 + 2 x labels]. What each step is worth: docs/decisions/what-settles-a-mention.md.
+    1 + 2 x labels]. What each step is worth: docs/decisions/combining-mention-scores.md.
     """
     if not len(spans):
         return []

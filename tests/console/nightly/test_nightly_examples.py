@@ -54,6 +54,6 @@ def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
 
 
 def test_the_docs_have_every_name_of_a_plan() -> None:
-    words = (ROOT / "docs" / "nightly.md").read_text("utf-8")
+    words = (ROOT / "docs" / "reference" / "nightly-plan.md").read_text("utf-8")
     table = "".join(re.findall(r"^\| `.*$", words, re.MULTILINE))
     assert set(Plan.model_fields) - {"name", "folder"} <= set(re.findall(r"`(\w+)`", table))

@@ -91,7 +91,7 @@ def test_the_share_that_is_found_is_what_the_documentation_says(
     assert figures["precision"] >= precision
     assert (
         f"{figures['recall']:.0%}".replace("%", " %")
-        in (_FOLDER.parent / "docs" / "patient-text.md").read_text()
+        in (_FOLDER.parent / "docs" / "guides" / "privacy-officer.md").read_text()
     )
 
 

@@ -2,7 +2,7 @@
 
 The fused kernel of torch 2.13 for a CPU reaches a quarter of what its matrix products reach in bf16, so
 pieces of more than a few tokens are attended with those, block by block; only with AMX it is the faster
-(docs/performance.md).
+(docs/results/performance.md).
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 _GUESSING_TOKENS = 96
 """Tokens of a step up to which tokens are looked up: where weights are what a step waits for, verifying one
-costs a tenth of the step that it saves, and nine of ten are right (docs/performance.md)."""
+costs a tenth of the step that it saves, and nine of ten are right (docs/results/performance.md)."""
 
 Logits = Mapping[Branch, npt.NDArray[np.float32]]
 

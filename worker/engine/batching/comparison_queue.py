@@ -1,6 +1,6 @@
 """Comparisons in meaning: they wait for the engine's thread and are made between its steps.
 
-Beside a step both would wait for each other's cores (docs/performance.md). Knows no torch.
+Beside a step both would wait for each other's cores (docs/results/performance.md). Knows no torch.
 """
 
 from __future__ import annotations

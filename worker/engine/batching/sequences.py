@@ -2,7 +2,7 @@
 
 A beginning is the document's tokens; every question on it is a branch that sees the beginning's keys
 and values and never copies them. A question may have a beginning of its own, which sees nothing of the
-document and so is read once for all of them (docs/decisions/questions-read-apart.md). Knows no torch and no
+document and so is read once for all of them (docs/decisions/cached-question-prefix.md). Knows no torch and no
 text.
 """
 

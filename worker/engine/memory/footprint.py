@@ -22,13 +22,13 @@ MOST_RECORDED = 256
 """Tokens of a step that is recorded for a GPU."""
 RECORDINGS_BYTES = 280 * 2**20
 """Kernels by the thousand with their places, and workspaces: of all sizes with and without an adapter, on an
-H200, whose workspaces are four times those of a consumer's card (docs/performance.md)."""
+H200, whose workspaces are four times those of a consumer's card (docs/results/performance.md)."""
 KEYS_TOGETHER = 32
-"""In one block of attention on a CPU: 375 keys take up to 1.7 times what 384 take (docs/performance.md)."""
+"""In one block of attention on a CPU: 375 keys take up to 1.7 times what 384 take (docs/results/performance.md)."""
 _OUTER_FIRST = 1
 _OUTER_LAST = 2
 """Rounding what these layers multiply with down is off by 0.02 to 0.04 of what they hand on, others by 0.01
-(docs/decisions/eight-bits-with-an-adapter.md)."""
+(docs/decisions/int8-with-merged-adapter.md)."""
 
 
 def rounded_up(number: int, step: int) -> int:

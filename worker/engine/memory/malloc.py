@@ -19,7 +19,7 @@ def give_freed_memory_back() -> None:
     """What is freed at the end of a thread's memory is the system's again, throughout.
 
     glibc gives back less the larger the blocks were that it has freed, and each of a worker's threads has
-    memory of its own: all together had 8 MiB instead of 12 after 80 seconds (docs/performance.md)."""
+    memory of its own: all together had 8 MiB instead of 12 after 80 seconds (docs/results/performance.md)."""
     _set_thresholds(mmap=_USUAL, trim=_USUAL)
 
 
@@ -27,7 +27,7 @@ def keep_freed_memory() -> None:
     """Memory of some megabytes that is freed is used again, instead of given back and zeroed each time.
 
     A layer's tensors are that large: attention of 450 tokens over 900 took 24.9 ms with glibc's own
-    thresholds and 4.0 ms so (docs/performance.md)."""
+    thresholds and 4.0 ms so (docs/results/performance.md)."""
     _set_thresholds(mmap=_LARGE, trim=2 * _LARGE - 1)
 
 

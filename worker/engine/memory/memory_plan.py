@@ -26,7 +26,7 @@ GIB = 2**30
 
 CUDA_CONTEXT_BYTES = 700 * 2**20
 """Driver context, loaded kernels of torch and bitsandbytes, cuBLAS workspace. Measured on an H100: 615 MiB
-at the start, 691 after steps of every kind (docs/performance.md); 300 to 500 are reported of consumer cards,
+at the start, 691 after steps of every kind (docs/results/performance.md); 300 to 500 are reported of consumer cards,
 which have fewer processors to keep buffers for."""
 CPU_PROCESS_BYTES = 700 * 2**20
 """Python with torch and transformers imported, before any weights: 0.40 GiB resident here; the rest is for

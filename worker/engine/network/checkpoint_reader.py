@@ -1,7 +1,7 @@
 """Networks from weights as they are computed with: what is in the files, and nothing to be converted.
 
 transformers' own `from_pretrained` makes its tables of how other weights are converted first, which took
-half a second of a worker's start (docs/performance.md).
+half a second of a worker's start (docs/results/performance.md).
 """
 
 from __future__ import annotations

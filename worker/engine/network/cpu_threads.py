@@ -4,7 +4,7 @@ libgomp, by which torch and oneDNN share a product among cores, lets the threads
 their next part while all teams together have no more threads than there are cores; else the system wakes them
 for each (gomp_throttled_spin_count_var, libgomp/env.c of GCC). A team counts as long as the thread lives that
 made it. With one more, left by the thread that had loaded the network, a night's steps took a quarter longer
-on two cores (docs/performance.md).
+on two cores (docs/results/performance.md).
 """
 
 from __future__ import annotations

@@ -156,7 +156,7 @@ class _Out(nn.Module):
 
 class _Mlp(nn.Module):
     """What gate and up make has outliers in every row. Where that goes into the answers most, in the outer
-    layers, down stays in bf16 (docs/decisions/eight-bits-with-an-adapter.md)."""
+    layers, down stays in bf16 (docs/decisions/int8-with-merged-adapter.md)."""
 
     def __init__(self, norm: Any, gate: Any, up: Any, down: Any, *, is_outer: bool) -> None:
         super().__init__()

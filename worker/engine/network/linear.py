@@ -109,7 +109,7 @@ def whole_rows(number: int, device: torch.device) -> int:
     """So many rows or a few more: a number that comes again.
 
     oneDNN makes a kernel for each new number of rows, and keeps 1,024: of 1,500 rows of 576 by 1,536 the
-    first product took 26 ms, the next 4, of 40 rows 2.2 and 0.2 (docs/performance.md).
+    first product took 26 ms, the next 4, of 40 rows 2.2 and 0.2 (docs/results/performance.md).
     """
     if device.type != "cpu" or number <= _FEW:
         return number

@@ -1,7 +1,7 @@
 """A step's pieces side by side on two cores: in halves, each with its own thread and one of them.
 
 Where both cores share each product they wait for each other some thousand times a step, and oneDNN gives some
-products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one (docs/performance.md).
+products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one (docs/results/performance.md).
 With more cores a half would need a team of threads, which counts beside the whole's (worker/engine/network/cpu_threads.py).
 Knows no network: what a half does is handed down.
 """
@@ -25,7 +25,7 @@ _LEAST_TOKENS = 384
 _LARGEST_SHARE = 0.55
 """Of a step's work in one half: with more the other waits for longer than is gained."""
 _KEYS_A_TOKEN = 1_700
-"""To attend to so many takes as long as all else that is done for a token (docs/performance.md)."""
+"""To attend to so many takes as long as all else that is done for a token (docs/results/performance.md)."""
 _LEAST_PART = 32
 """Tokens of a beginning that is cut."""
 _PATIENCE_SECONDS = 600.0

@@ -14,7 +14,7 @@ from worker.engine.api import Prompt
 _HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 _PLACES_APART = 512
 """More than a window has. The answers were as good behind the very document, at 378 and at 512
-(docs/decisions/questions-read-apart.md)."""
+(docs/decisions/cached-question-prefix.md)."""
 
 
 @dataclass(frozen=True, slots=True)
