@@ -1,7 +1,7 @@
 """A reader of the docs: a home with answered notes, a worker, and the files that the pages speak of.
 
 In a test module: `pytest_plugins = ("redis_server", "reader")`, then ask for `reader`; a module shares one.
-The worker is real and has the stand-in for the network of `tests/support/stand_in`, which answers by deciding only.
+The worker is real and has the stand-in for the network of `tests/support/stand_in`, which only decides.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A notemill for tests: Redis, a database, and worker processes that can be killed.
 
-In a test module: `pytest_plugins = ("redis_server", "workshop")`, then ask for `workshop`. Its workers
-have a stand-in for the network (tests/support/stand_in), so that one starts in a second; everything else is real.
+In a test module: `pytest_plugins = ("redis_server", "workshop")`, then ask for `workshop`. Its workers have
+a stand-in for the network (tests/support/stand_in) and start in a second; everything else is real.
 """
 
 from __future__ import annotations
