@@ -1,7 +1,7 @@
 """The views for analysts: their SQL on each database, and how they are created and dropped.
 
-docs/reference/sql.md describes each column. Documents of equal text share their answers. Only expressions over JSON
-differ between the two databases; they are here, the statements in `answer_views` and `run_views`.
+docs/reference/sql.md describes each column. Documents of equal text share their answers. Expressions over
+JSON differ between the two databases and are here; `answer_views` and `run_views` have the statements.
 """
 
 from __future__ import annotations
