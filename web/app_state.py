@@ -8,7 +8,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
-from models.queries.browser.browsing import BrowserQueries
+from models.queries.browser.browser_queries import BrowserQueries
 from models.queries.queries import Queries
 from models.store.store import Store
 from web.html_rendering import render

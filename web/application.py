@@ -10,7 +10,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from models.queries.browser.browsing import BrowserQueries
+from models.queries.browser.browser_queries import BrowserQueries
 from models.queries.queries import Queries
 from models.store.store import Store
 from web.access_control import Guard

@@ -14,7 +14,7 @@ from console.terminal.opened_database import database
 from console.terminal.terminal import stdout, typed
 from models.errors import NotemillError, UsageError
 from models.host import is_loopback
-from models.queries.browser.browsing import BrowserQueries
+from models.queries.browser.browser_queries import BrowserQueries
 from models.settings import load_settings
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from making import QUESTIONS, a_serving, documents, submit
 from sqlalchemy import Connection, Engine, Select, Update, event, text
 
 from models.queries import results
-from models.queries.browser.browsing import answered_statement
+from models.queries.browser.browser_queries import answered_statement
 from models.queries.browser.document_list import DocumentFilter, documents_statement
 from models.queries.owed_jobs import owed_statement
 from models.schema.database import read_transaction

@@ -10,7 +10,7 @@ from view_notes import QUERY, SEARCH, WARD, fill
 from models.corrections import Correction, MentionKey, Verdict
 from models.documents import Document, text_sha256
 from models.outcomes import Failed, Reason
-from models.queries.browser.browsing import BrowserQueries
+from models.queries.browser.browser_queries import BrowserQueries
 from models.queries.browser.document_list import DocumentFilter
 from models.store.store import Store
 
