@@ -25,7 +25,7 @@ class Document(BaseModel):
     external_id: str = Field(min_length=1, max_length=500)
     """The source's own id; another text under the same id is another version."""
     text: str
-    """As received, with its line ends and spaces. Never empty or only white space, never with NUL."""
+    """The text as received, with its line ends and spaces; never only white space, never with NUL."""
     source: str = ""
     """The file, or the database without its credentials, that the note was read from."""
     line: int | None = None

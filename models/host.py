@@ -17,7 +17,7 @@ def disable_core_dumps() -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether the name or address is this machine's loopback, so that traffic to it crosses no network.
+    """True if the name or address is this machine's loopback, so that traffic to it crosses no network.
 
     Other names are not resolved: a name server's answer may change.
     """

@@ -24,7 +24,7 @@ class JobStatus(StrEnum):
 
 
 class AttemptEnd(StrEnum):
-    """How one claim of a job ended; none while it runs."""
+    """The end of one claim of a job; a running claim has none."""
 
     FINISHED = "finished"
     FAILED = "failed"
@@ -114,7 +114,7 @@ def recipe_for(task: Task, serving: Serving, labels: tuple[Label, ...]) -> Recip
 
 
 def base_ids(serving: Serving) -> dict[Task, str]:
-    """For each task the base of every recipe that `serving` can answer under, whatever the labels."""
+    """Maps each task to the base of every recipe that `serving` can answer under, whatever the labels."""
     return {Task(task): recipe_for(Task(task), serving, ()).base_id for task in serving.ingredients["tasks"]}
 
 

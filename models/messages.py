@@ -44,7 +44,7 @@ def signed_headers(key: str, document_id: int) -> dict[str, str]:
 
 
 def is_signed(key: str, document_id: int, given: object) -> bool:
-    """Whether `given` is the signature; the comparison takes constant time."""
+    """True if `given` is the signature; the comparison takes constant time."""
     is_text = isinstance(given, str) and given.isascii()
     return is_text and hmac.compare_digest(signature(key, document_id), str(given))
 

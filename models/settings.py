@@ -82,7 +82,7 @@ class Settings(BaseSettings):
     """Documents that a worker processes concurrently."""
 
     lease_seconds: float = Field(default=30.0, gt=0)
-    """How long a claim holds without a heartbeat of its worker."""
+    """Duration of a claim without a heartbeat of its worker."""
     max_attempts: int = Field(default=3, ge=1)
     """Attempts of one job that may end in an unexpected exception before it fails."""
     max_kills: int = Field(default=3, ge=1)
@@ -91,9 +91,9 @@ class Settings(BaseSettings):
     time_limit_seconds: float = Field(default=1_800.0, gt=0)
     """Time limit for all jobs of one document together."""
     stalled_seconds: float = Field(default=30.0, gt=0)
-    """How long messages may wait before an idle worker that takes none exits."""
+    """An idle worker exits if messages have waited so long and it takes none."""
     stop_seconds: float = Field(default=20.0, ge=0)
-    """How long a stopping worker waits for its documents before it releases their jobs."""
+    """A stopping worker waits so long for its documents before it releases their jobs."""
 
     max_queue_messages: int = Field(default=100_000, ge=1)
     """Messages that may wait in Redis, about 0.8 kB each; above it, a producer slows down and sends none."""

@@ -127,7 +127,7 @@ class RunUsage:
 
     usage: Usage
     updated_at: datetime | None
-    """When a worker last added to it; None: no worker has yet."""
+    """The time when a worker last added to it; None: no worker has yet."""
 
 
 def _share(part: float, whole: float) -> float:

@@ -47,7 +47,7 @@ GRANTS: dict[str, dict[str, str]] = {
 _SENTENCES = {"title", "text", "section", "sentence", "source_text"}
 """Columns of views that hold sentences of a note or of its summary."""
 _MENTIONS = {"v_entities", "v_entity_attributes"}
-"""In these views `text` is a mention of a few words, which an analyst needs."""
+"""Views whose `text` is a mention of a few words, which an analyst needs."""
 _WITH_SEQUENCE = ("documents", "runs", "jobs")
 
 

@@ -25,7 +25,7 @@ Key = tuple[int, ...]
 
 
 def answers(connection: Connection, finished: Collection[tuple[int, str]]) -> dict[int, dict[str, Any]]:
-    """For finished jobs, given as pairs of id and task: {'entities': […]}, {'passages': […]} or
+    """Answers of finished jobs, given as pairs of id and task: {'entities': […]}, {'passages': […]} or
     {'summary': {…}} by job id. One statement for each table, however many jobs."""
     ids: dict[str, list[int]] = defaultdict(list)
     for job_id, task in finished:

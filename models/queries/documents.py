@@ -30,7 +30,7 @@ class DocumentQueries:
         return None if row is None else _stored_document(row)
 
     def count_documents(self, ids: Collection[int]) -> int:
-        """How many of these documents still exist."""
+        """The number of these documents that still exist."""
         counted = select(func.count()).select_from(DocumentRow).where(DocumentRow.id.in_(ids))
         with read_transaction(self._engine) as connection:
             return connection.scalars(counted).one()

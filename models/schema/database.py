@@ -20,10 +20,10 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, Operationa
 from models.errors import NotemillError
 
 BUSY_TIMEOUT_SECONDS = 30.0
-"""How long a SQLite writer waits for the lock; a batch of 500 documents holds it about 0.1 s."""
+"""The longest wait of a SQLite writer for the lock; a batch of 500 documents holds it about 0.1 s."""
 IDLE_TRANSACTION_SECONDS = 30.0
-"""How long a write transaction may be idle before PostgreSQL ends it: a frozen or disconnected process would
-hold row locks that cancel, submit and other workers wait for."""
+"""PostgreSQL ends a write transaction that is idle for so long: a frozen or disconnected process would hold
+row locks that cancel, submit and other workers wait for."""
 POOL_SIZE = 20
 """Pooled connections: for the default 16 worker threads, their heartbeat and the sweep."""
 WRITE_AHEAD_BYTES = 64 * 2**20

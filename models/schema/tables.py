@@ -90,7 +90,7 @@ class DocumentRow(Base):
     metadata_: Mapped[dict[str, Any]] = mapped_column("metadata")
     registered_at: Mapped[datetime] = mapped_column(default=utc_now())
     enqueued_epoch: Mapped[float | None]
-    """When its last message was sent; the sweep skips documents with a recent message."""
+    """The time of its last message; the sweep skips documents with a recent message."""
 
 
 class RunRow(UsageColumns, Base):
@@ -100,7 +100,7 @@ class RunRow(UsageColumns, Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
     closed_at: Mapped[datetime | None]
-    """When registration was complete."""
+    """The time when registration was complete."""
     cancelled_at: Mapped[datetime | None]
     questions: Mapped[list[Any]]
     recipe_ids: Mapped[list[Any]]
@@ -195,7 +195,7 @@ class JobRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    """When it finished, failed or was cancelled."""
+    """The time when it finished, failed or was cancelled."""
     reason: Mapped[str | None] = mapped_column(String(32))
     detail: Mapped[str] = mapped_column(default="")
     duration_seconds: Mapped[float | None]
@@ -206,7 +206,7 @@ class JobRow(Base):
     is_urgent: Mapped[bool] = mapped_column(default=False, server_default=false())
     """A person waits for it; it has priority over the jobs of nightly runs."""
     kills: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """How often a worker died, or was silent for a whole lease, while it ran this job."""
+    """Workers that died, or were silent for a whole lease, while they ran this job."""
 
 
 class RunJobRow(Base):

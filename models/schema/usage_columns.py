@@ -40,4 +40,4 @@ class UsageColumns:
     proposed_tokens: Mapped[int] = _sum(BigInteger)
     accepted_tokens: Mapped[int] = _sum(BigInteger)
     spent_at: Mapped[datetime | None] = mapped_column(sort_order=1)
-    """When a worker last added usage."""
+    """The time when a worker last added usage."""

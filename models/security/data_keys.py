@@ -38,7 +38,7 @@ class DataKeyRow(Base):
     """The fingerprint of the master key that wraps it."""
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
     retired_at: Mapped[datetime | None]
-    """When no value was encrypted under it any more."""
+    """The time when no value was encrypted under it any more."""
 
 
 class Keyring:

@@ -24,7 +24,7 @@ class OverwriteResult:
 
     is_complete: bool
     words: str
-    """What was done, or what prevented it and what to type; for the receipt."""
+    """A sentence for the receipt: what was done, or what prevented it and what to type."""
 
 
 def overwrite(engine: Engine, *, is_rewriting: bool) -> OverwriteResult:

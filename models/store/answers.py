@@ -72,8 +72,8 @@ def _validation_error(job: Job, outcome: Outcome, texts: Mapping[int, str]) -> I
 
 
 def record_outcomes(connection: Connection, ended: Sequence[Ended]) -> list[bool]:
-    """For each job whether it is recorded, that is, whether its claim is still the last one. The number of
-    statements does not depend on the number of jobs."""
+    """Stores outcomes; returns for each job whether it was recorded, that is, whether its claim is still the
+    last one. The number of statements does not depend on the number of jobs."""
     held = held_claims(connection, [job for job, _ in ended])
     is_recorded = [_take_claim(held, (job.id, job.attempt)) for job, _ in ended]
     recorded = [job_outcome for job_outcome, is_held in zip(ended, is_recorded, strict=True) if is_held]
@@ -96,7 +96,7 @@ _CLAIM_ENDS = (("ended_at", utc_now()),)
 
 
 def _take_claim(held: set[tuple[int, int]], claim: tuple[int, int]) -> bool:
-    """Whether the claim is held. Removes it from `held`, so that a job that occurs twice is recorded once."""
+    """True if the claim is held. Removes it from `held`, so that a job that occurs twice is recorded once."""
     is_held = claim in held
     held.discard(claim)
     return is_held

@@ -55,8 +55,8 @@ class ClaimWrites:
         max_kills: int,
         is_quarantined: bool | None = None,
     ) -> list[Work | None]:
-        """For each document the jobs owed on its text that the announced serving can answer. None where there
-        are no such jobs, or an earlier one of these documents has the same text.
+        """Claims, for each document, the jobs owed on its text that the announced serving can answer. None
+        if there are no such jobs, or if an earlier one of these documents has the same text.
 
         The jobs are this worker's until the lease ends without `renew`. A job that `max_kills` workers died
         on fails (`killed_worker`); a job whose every run was cancelled is cancelled.
@@ -100,7 +100,7 @@ def is_served_by(serving_id: str | BindParameter[str]) -> ColumnElement[bool]:
 
 
 def _text_of_documents(connection: Connection, document_ids: Sequence[int]) -> dict[str, int]:
-    """For each text, by its sha256, the first of the documents that have it."""
+    """Maps the sha256 of each text to the first of the documents that have it."""
     rows = connection.execute(_TEXT_OF_DOCUMENTS, {"document_ids": list(document_ids)})
     shas = {row.id: row.text_sha256 for row in rows}
     return {shas[id_]: id_ for id_ in reversed(document_ids) if id_ in shas}

@@ -27,7 +27,7 @@ assert answer_tables  # imported so that its tables are counted
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    """What to erase; exactly one field is given."""
+    """The documents or run to erase; exactly one of the first four fields is given."""
 
     document: str | None = None
     """An external id, in all versions; or `#12`, one document."""
@@ -46,7 +46,7 @@ class Erasure:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """What one transaction, or several together, deleted."""
+    """The rows that one transaction, or several together, deleted."""
 
     document_ids: tuple[int, ...] = ()
     external_ids: frozenset[str] = frozenset()
@@ -174,7 +174,7 @@ def _delete_texts(connection: Connection, shas: Sequence[str]) -> dict[str, int]
 
 
 def _delete_leftovers(connection: Connection, erasure: Erasure, has_documents: bool) -> dict[str, int]:
-    """Once a run's own documents are deleted, deletes its jobs on other runs' documents that no run wants."""
+    """Deletes an emptied run's jobs on other runs' documents that no other run asked for."""
     if erasure.run is None or has_documents:
         return {}
     other = aliased(RunJobRow)

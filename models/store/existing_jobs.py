@@ -11,7 +11,7 @@ from models.schema.tables import JobRow
 
 
 class JobKey(NamedTuple):
-    """What makes a job unique."""
+    """The unique key of a job."""
 
     text_sha256: str
     task: str

@@ -32,8 +32,8 @@ class LeaseWrites:
             return connection.execute(renewal(worker, lease_seconds)).rowcount
 
     def release_claims(self, worker: str) -> int:
-        """At an orderly shutdown: the worker's running jobs are pending again, and their attempts do not
-        count. Returns the number of jobs."""
+        """Makes the worker's running jobs pending at its orderly shutdown; their attempts do not count.
+        Returns the number of jobs."""
         running = select(JobRow.id).where(_is_running(worker)).order_by(JobRow.id).with_for_update()
         values = {"attempts_forgiven": JobRow.attempts_forgiven + 1, **NOT_RUNNING}
         with write_transaction(self._engine) as connection:
@@ -51,9 +51,8 @@ class LeaseWrites:
         wait_seconds: float = 0.0,
         max_attempts: int,
     ) -> int:
-        """After an unexpected exception: these jobs are pending again, to be claimed after `wait_seconds`.
-        The attempt counts; after the last one the jobs fail for `reason`. Jobs that a later claim owns stay
-        as they are.
+        """Makes jobs pending after an unexpected exception, to be claimed after `wait_seconds`. The attempt
+        counts; after the last one the jobs fail with `reason`. Does not change jobs that a later claim owns.
 
         `detail`: the type of the exception, never its text. Returns the number of pending jobs.
         """

@@ -12,4 +12,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """As above."""
+    """Views are recreated after the migrations."""
