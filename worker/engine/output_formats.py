@@ -89,7 +89,7 @@ class Prose:
     can_be_none: bool
 
     def lark(self) -> str:
-        numbers = sorted(set(_NUMBER.findall(self.text)), key=len, reverse=True)
+        numbers = sorted(set(_NUMBER.findall(self.text)), key=lambda number: (-len(number), number))
         number = f"NUMBER: {' | '.join(map(json.dumps, numbers))}\n" if numbers else ""
         # A number is followed by something else, so that two of the note's never run into a third.
         piece, last = ("NUMBER? OTHER", "NUMBER?") if numbers else ("OTHER", "")

@@ -70,7 +70,7 @@ def _again(text: str, names: set[str]) -> Iterator[Identifier]:
 
 
 def _of_known(text: str, known: Iterable[str]) -> Iterator[Identifier]:
-    for value in sorted({one.strip() for one in known}, key=len, reverse=True):
+    for value in sorted({one.strip() for one in known}, key=lambda name: (-len(name), name)):
         least = _KNOWN_LEAST_DIGITS if value.isdecimal() else _KNOWN_LEAST
         if len(value) < least or value.casefold() in NOT_NAMES:
             continue

@@ -103,25 +103,26 @@ def _sources(evidence: Evidence, sentence: str) -> tuple[list[int], float]:
     """Indexes of the note sentences that together hold most of the sentence's weight, and that part."""
     unseen = math.log(1 + len(evidence.sentences))
     missing = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
-    total = sum(missing.values())
+    total = math.fsum(missing.values())
     chosen: list[int] = []
     while missing and len(chosen) < MAX_SOURCES:
         gains = [
-            (sum(missing[stem] for stem in stems & missing.keys()), -len(stems)) for stems in evidence.stems
+            (math.fsum(missing[stem] for stem in stems & missing.keys()), -len(stems))
+            for stems in evidence.stems
         ]
         best = max(range(len(gains)), key=gains.__getitem__, default=None)
         if best is None or gains[best][0] <= (_LEAST_GAIN * total if chosen else 0):
             break
         chosen.append(best)
         missing = {stem: weight for stem, weight in missing.items() if stem not in evidence.stems[best]}
-    return chosen, 1 - sum(missing.values()) / total if total else 1.0
+    return chosen, 1 - math.fsum(missing.values()) / total if total else 1.0
 
 
 def _share_of(evidence: Evidence, sentence: str, index: int) -> float:
     unseen = math.log(1 + len(evidence.sentences))
     weights = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
-    return sum(weights[stem] for stem in evidence.stems[index] & weights.keys()) / (
-        sum(weights.values()) or 1
+    return math.fsum(weights[stem] for stem in evidence.stems[index] & weights.keys()) / (
+        math.fsum(weights.values()) or 1
     )
 
 
