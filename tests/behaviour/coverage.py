@@ -53,7 +53,5 @@ def show() -> int:
     percent, missing = measure()
     for name, lines in sorted(missing.items()):
         print(f"{name}: {', '.join(map(str, lines))}")
-    print(
-        f"{percent:.1f} % of the lines of the answer code are executed; at least {LEAST_PERCENT:g} % are wanted."
-    )
+    print(f"{percent:.1f} % of the lines of the answer code are executed; the floor is {LEAST_PERCENT:g} %.")
     return int(percent < LEAST_PERCENT)

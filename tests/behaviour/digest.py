@@ -47,8 +47,14 @@ OWN_LABELS = (
     Label(name="symptom", definition="what the patient feels or shows"),
     Label(name="drug", definition="a substance given to treat or prevent"),
 )
-_GENERATED_EVERY = 4
-"""Every fourth probe is also answered in the generative forms."""
+EXAMPLE_QUERIES = (
+    "What medications was the patient sent home on?",
+    "signs of infection",
+    "high blood pressure",
+)
+_SUMMARY_WORDS = (120, 30, 60, 250)
+_GENERATED_EVERY = 2
+"""Every second probe is also answered in the generative forms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +67,11 @@ class Probe:
 
 
 def probes() -> list[Probe]:
-    """The probe set, in the order of the file."""
+    """The probe set, in the order of the file, then the example notes."""
     lines = PROBES.read_text("utf-8").splitlines()
-    return [Probe(item["id"], item["text"], tuple(item["queries"])) for item in map(json.loads, lines)]
+    written = [Probe(item["id"], item["text"], tuple(item["queries"])) for item in map(json.loads, lines)]
+    paths = sorted((ROOT / "examples" / "notes").glob("*.txt"))
+    return [*written, *(Probe(path.stem, path.read_bytes().decode(), EXAMPLE_QUERIES) for path in paths)]
 
 
 def tagging_config() -> TaskConfig:
@@ -111,7 +119,10 @@ def runs() -> Iterator[Run]:
     """All jobs of the probe set."""
     built_in, tagging, generating = load_labels(None), tagging_config(), generating_config()
     for number, probe in enumerate(probes()):
-        entities, summary = Question(task=Task.ENTITIES), _summary(60 if number % 3 else 120)
+        entities, summary = (
+            Question(task=Task.ENTITIES),
+            _summary(_SUMMARY_WORDS[number % len(_SUMMARY_WORDS)]),
+        )
         searches = [_search(query) for query in probe.queries]
         is_generated = number % _GENERATED_EVERY == 0
         yield Run(Task.ENTITIES, probe, entities, built_in, tagging)
