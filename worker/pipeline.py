@@ -27,7 +27,12 @@ from worker.weights.task_config import TaskConfig
 
 
 def process(
-    work: Work, *, engine: Engine, config: TaskConfig, meter: UsageMeter | None = None, patient_names: Iterable[str] = ()
+    work: Work,
+    *,
+    engine: Engine,
+    config: TaskConfig,
+    meter: UsageMeter | None = None,
+    patient_names: Iterable[str] = (),
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     """The jobs' outcomes as soon as they are known, those of one round together.
 

@@ -28,6 +28,15 @@ from worker.weights.task_config import TaskConfig, task_config
 
 BEHAVIOUR_FILE = Path(__file__).with_name("behaviour.json")
 """By part of the answer code, the digest of its outputs on the probe set. Written by `scripts/behaviour`."""
+SAME_BEHAVIOUR = {
+    "e8ce9c59d79e0a51": "ENTITIES",
+    "48983c90ced042b8": "SEARCH",
+    "92bb54cd31f9c7a3": "SUMMARY",
+    "ac4172fbda8bd3e6": "ENTITIES",
+    "7148f9af53d266f5": "SEARCH",
+    "7ccf8da151bd5b9b": "SUMMARY",
+}
+"""By the code hash that version 0.1.0 put into recipes, the behaviour digest of the same answers."""
 _TEMPLATES = {
     Task.ENTITIES: ("entities_marks", "entities_list_instruction", "entities_list"),
     Task.SEARCH: ("search", "entities_marks"),
@@ -100,3 +109,15 @@ def _of_task(task: Task, config: TaskConfig, *, is_http: bool) -> dict[str, Any]
     if config.is_deidentified:
         ingredients["deidentified"] = behaviour["deidentified"]
     return ingredients
+
+
+def has_same_answers(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """True where two recipes' ingredients differ only in that `old` names its code by a hash (version 0.1.0),
+    and that code is known to answer as the behaviour digest of `new` says."""
+    old_task, new_task = dict(old.get("task", {})), dict(new.get("task", {}))
+    code, behaviour = old_task.pop("code", None), new_task.pop("behaviour", None)
+    new_task.pop("http", None)
+    old_task.pop("disguise", None)
+    is_deidentified = new_task.pop("deidentified", None) is not None
+    is_same = {**old, "task": old_task} == {**new, "task": new_task}
+    return is_same and not is_deidentified and behaviour is not None and SAME_BEHAVIOUR.get(code) == behaviour

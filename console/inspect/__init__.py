@@ -1,1 +1,1 @@
-"""The verbs that read the database: `status`, `results`, `export`, `find`, `compare`, `show`, `view`, `sql`."""
+"""The verbs that read the database: `status`, `results`, `export`, `find`, `compare`, `show`, `view` …"""

@@ -1,7 +1,8 @@
-"""`notemill sql`: a SELECT on the views, as a table."""
+"""`notemill sql`: a SELECT on the views, as a table or as JSON lines."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from rich.table import Table
@@ -15,11 +16,15 @@ from models.security.audit_trail import Action
 from models.settings import load_settings
 
 
-def show_rows(statement: str, *, limit: int) -> int:
+def show_rows(statement: str, *, limit: int, as_json: bool) -> int:
     """Raises StatementError, which says what the database has against it."""
     with database(load_settings()) as opened:
         names, rows, is_cut = run_select(opened.engine, statement, limit)
         opened.store.note(Action.SQL, rows=len(rows), statement_sha256=text_sha256(statement))
+    if as_json:
+        for row in rows:
+            print(json.dumps(dict(zip(names, row, strict=True)), default=str, ensure_ascii=False))
+        return 0
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(names):
         is_numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)

@@ -1,1 +1,1 @@
-"""The verbs that keep an installation in order: `doctor`, `config`, `health`, `purge`, `audit`, `db rekey`."""
+"""The verbs that keep an installation in order: `doctor`, `config`, `health`, `purge`, `audit`, `db`,  …"""

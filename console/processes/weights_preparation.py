@@ -8,7 +8,6 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 from console.processes.worker_process import environment
 from console.terminal.opened_database import Database
@@ -61,11 +60,10 @@ def prepare() -> int:
 
 
 def _prepare_apart(settings: Settings, say: Callable[[str], None]) -> None:
-    script = Path(__file__).parents[2] / "notemill.py"
     log = settings.home_folder / "logs" / "weights.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    process = subprocess.Popen(  # noqa: S603  ourselves
-        [sys.executable, str(script), "weights", "prepare"],
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "notemill", "weights", "prepare"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

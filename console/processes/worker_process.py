@@ -25,7 +25,7 @@ _OTHERS_IDLE_SECONDS = 30.0
 _GRACE_SECONDS = 25.0
 """On top of the time a worker has for what is in hand: to give it back, and to end."""
 _CANNOT_START = "the worker cannot start: "
-"""How `worker.queue.startup` begins an operator's message; other lines of the log are not for the terminal."""
+"""Start of the messages of `worker.queue.startup` for operators; other log lines are not shown."""
 
 
 class WorkerError(NotemillError):

@@ -100,7 +100,8 @@ Note = Annotated[
 ]
 Plain = Annotated[bool, typer.Option("--plain", help="No colours: labels in brackets around the words.")]
 Statement = Annotated[
-    str, typer.Argument(metavar="SELECT", help="Any SELECT in quotes; docs/reference/sql.md describes the views.")
+    str,
+    typer.Argument(metavar="SELECT", help="Any SELECT in quotes; docs/reference/sql.md describes the views."),
 ]
 Plan = Annotated[
     str | None, typer.Option("--plan", metavar="WEIGHTS", help="Only the memory plan of these weights.")
@@ -233,3 +234,14 @@ Words = Annotated[str, typer.Argument(metavar="WORDS", help="In quotes where the
 RecipeBefore = Annotated[str, typer.Argument(metavar="RECIPE_A", help="A recipe's id, now, or FILE.toml.")]
 RecipeAfter = Annotated[str, typer.Argument(metavar="RECIPE_B", help="A recipe's id, now, or FILE.toml.")]
 SampleNotes = Annotated[int, typer.Option("--notes", metavar="N", min=1, help="How many notes to try.")]
+RecipeId = Annotated[str, typer.Argument(metavar="RECIPE", help="The beginning of a recipe's id.")]
+RecipeOrCurrent = Annotated[
+    str,
+    typer.Argument(
+        metavar="RECIPE", help="The beginning of an id, or current: what a worker answers under now."
+    ),
+]
+UndoAdoption = Annotated[bool, typer.Option("--undo", help="Take the adoption back.")]
+Adopt = Annotated[
+    bool, typer.Option("--adopt", help="Let earlier answers that this version gives too count as its own.")
+]

@@ -24,6 +24,7 @@ GRANTS: dict[str, dict[str, str]] = {
         "runs": "SELECT, INSERT, UPDATE",
         "run_jobs": "SELECT, INSERT",
         "recipes": "SELECT, INSERT",
+        "recipe_adoptions": "SELECT",
         "jobs": "SELECT, INSERT, UPDATE",
         "servings": "SELECT",
         "serving_bases": "SELECT",

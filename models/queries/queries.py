@@ -13,6 +13,7 @@ from models.queries.documents import DocumentQueries
 from models.queries.full_text_search import FullTextQueries
 from models.queries.note_export import ExportQueries
 from models.queries.owed_jobs import OwedQueries
+from models.queries.recipe_list import RecipeQueries
 from models.queries.results import ResultQueries
 from models.queries.runs import RunQueries
 
@@ -25,6 +26,7 @@ class Queries(
     FullTextQueries,
     CorrectionQueries,
     OwedQueries,
+    RecipeQueries,
 ):
     """Reads from one database; safe to share between threads."""
 

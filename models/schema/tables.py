@@ -146,6 +146,15 @@ class RecipeRow(Base):
     created_at: Mapped[datetime] = mapped_column(default=utc_now())
 
 
+class RecipeAdoptionRow(Base):
+    """Answers under `old_id` count as answers under `new_id`."""
+
+    __tablename__ = "recipe_adoptions"
+    old_id: Mapped[str] = mapped_column(ForeignKey("recipes.id"), primary_key=True)
+    new_id: Mapped[str] = mapped_column(ForeignKey("recipes.id"), primary_key=True)
+    adopted_at: Mapped[datetime] = mapped_column(default=utc_now())
+
+
 class JobRow(Base):
     """One question on one text under one recipe; all runs that ask for it share the row."""
 

@@ -41,6 +41,8 @@ class Action(StrEnum):
     RETRY = "retry"
     CANCEL = "cancel"
     REKEY = "rekey"
+    ADOPT = "adopt"
+    UNADOPT = "unadopt"
 
 
 class AuditRow(Base):

@@ -43,7 +43,7 @@ class RunWrites:
     ) -> int:
         """The id of a new run. `recipes`: every one that `register` will be given for this run.
         `traceparent`: the trace that the work for this run belongs to."""
-        rows = sorted((_recipe_row(recipe) for recipe in recipes), key=lambda row: str(row["id"]))
+        rows = sorted((recipe_row(recipe) for recipe in recipes), key=lambda row: str(row["id"]))
         run = {
             "questions": [question.model_dump(mode="json") for question in questions],
             "recipe_ids": [row["id"] for row in rows],
@@ -89,7 +89,7 @@ def leave_run(connection: Connection, run_id: int, document_ids: Sequence[int]) 
     cancel_unwanted(connection, job_ids)
 
 
-def _recipe_row(recipe: Recipe) -> dict[str, object]:
+def recipe_row(recipe: Recipe) -> dict[str, object]:
     return {
         "id": recipe.id,
         "base_id": recipe.base_id,

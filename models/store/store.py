@@ -19,6 +19,7 @@ from models.store.corrections import CorrectionWrites
 from models.store.erasure import ErasureWrites
 from models.store.leases import LeaseWrites
 from models.store.nightly_runs import NightlyWrites
+from models.store.recipe_adoptions import RecipeAdoptionWrites
 from models.store.registration import RegistrationWrites
 from models.store.retries import RetryWrites
 from models.store.runs import RunWrites
@@ -37,6 +38,7 @@ class Store(
     ErasureWrites,
     CorrectionWrites,
     NightlyWrites,
+    RecipeAdoptionWrites,
 ):
     """Writes to one database; safe to share between threads."""
 

@@ -1,0 +1,1 @@
+"""The `notemill` command and the SDK for ETL code. Imports nothing, so that `notemill.sdk` stays light."""
