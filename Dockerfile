@@ -11,13 +11,14 @@ WORKDIR /build
 COPY constraints.txt pyproject.toml README.md LICENSE ./
 COPY hashes ./hashes
 RUN pip install --constraint constraints.txt setuptools
-COPY notemill.py ./
+COPY setup.py ./
+COPY notemill ./notemill
 COPY console ./console
 COPY exports ./exports
 COPY models ./models
-COPY pages ./pages
 COPY producer ./producer
 COPY training ./training
+COPY web ./web
 COPY worker ./worker
 
 FROM build AS build-producer

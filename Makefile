@@ -7,7 +7,7 @@ export PYTHON GPU TORCH_INDEX
 OFFLINE := HF_HUB_OFFLINE=1 TRANSFORMERS_OFFLINE=1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types sbom audit
+.PHONY: help setup demo check test lint types prose sbom audit
 
 help: ## Show this
 	@echo 'notemill: entities, search and summaries over clinical notes'
@@ -24,7 +24,15 @@ demo: setup ## Run all three tasks on examples/notes and show the answers
 	  --search 'What medications was the patient sent home on?' \
 	  --search 'Is there any sign of infection?'
 
-test: lint types ## Linters, types, import rules, tests with coverage
+check: lint types prose ## Linters, types, spelling, and the tests that start no process: under a minute
+	@echo 'Tests that start no process:'
+	@$(OFFLINE) $(BIN)/pytest -n 2 -m 'not process' --no-header
+
+prose: setup ## Spelling and style of the documentation
+	@echo 'Prose:'
+	@scripts/prose
+
+test: lint types prose ## Linters, types, import rules, tests with coverage
 	@echo 'Tests:'
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	  || echo 'No Chromium: the pages are not tested in a browser (apt-get install chromium).'

@@ -54,7 +54,8 @@ def _exported(folder: Path, form: str, notes: int) -> dict[str, object]:
     output = str(folder / OUTPUTS[form])
     command = [
         sys.executable,
-        str(ROOT / "notemill.py"),
+        "-m",
+        "notemill",
         "export",
         "--to",
         form,

@@ -61,7 +61,7 @@ def main(given: argparse.Namespace) -> int:
 
 
 def _night(settings: Settings, plan: Path, *more: str) -> dict[str, Any]:
-    command = [sys.executable, str(ROOT / "notemill.py"), "nightly", str(plan), "--json", *more]
+    command = [sys.executable, "-m", "notemill", "nightly", str(plan), "--json", *more]
     began = time.monotonic()
     done = subprocess.run(command, env=as_environment(settings), capture_output=True, text=True, check=False)  # noqa: S603
     seconds = round(time.monotonic() - began, 1)

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from console.inspect.results_command import whole_file
 from console.terminal.opened_database import database
 from console.terminal.terminal import count_of, stderr, typed
+from exports.atomic_files import whole_file
 from models.settings import load_settings
 
 

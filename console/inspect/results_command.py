@@ -9,7 +9,7 @@ from typing import Any
 from console.inspect import result_formats
 from console.terminal.opened_database import database
 from console.terminal.terminal import count_of, stderr
-from exports.atomic_files import whole_file as whole_file
+from exports.atomic_files import whole_file
 from models.answers import Task
 from models.errors import UsageError
 from models.jobs import JobStatus

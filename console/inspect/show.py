@@ -12,9 +12,9 @@ from rich.rule import Rule
 from rich.text import Text
 
 from console.inspect.highlighted_text import Mark, bracketed, coloured, colours_of, marks_of
-from console.inspect.results_command import whole_file
 from console.terminal.opened_database import database
 from console.terminal.terminal import harmless, shortened, stderr, stdout, typed
+from exports.atomic_files import whole_file
 from models.documents import StoredDocument, text_sha256
 from models.errors import NotemillError
 from models.queries.results import newest_answers

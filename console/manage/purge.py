@@ -14,7 +14,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.inspect.results_command import whole_file
 from console.manage.purge_journal import Unfinished
 from console.manage.queue_withdrawal import withdraw
 from console.manage.rejected_records import forget_refused
@@ -22,6 +21,7 @@ from console.processes.embedded_redis import embedded_url, make_home
 from console.terminal.exit_status import PROBLEM
 from console.terminal.opened_database import database
 from console.terminal.terminal import count_of, stderr, stdout
+from exports.atomic_files import whole_file
 from models.errors import UsageError
 from models.security import audit_trail
 from models.security.secure_overwrite import OverwriteResult, overwrite

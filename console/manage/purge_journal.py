@@ -8,7 +8,7 @@ import json
 import os
 from pathlib import Path
 
-from console.inspect.results_command import whole_file
+from exports.atomic_files import whole_file
 from models.queries.queries import Queries
 from models.store.erasure import Erased, Erasure
 

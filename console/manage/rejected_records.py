@@ -7,7 +7,7 @@ from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 
-from console.inspect.results_command import whole_file
+from exports.atomic_files import whole_file
 
 
 def forget_refused(

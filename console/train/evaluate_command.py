@@ -9,8 +9,8 @@ from typing import Any
 
 from rich.table import Table
 
-from console.inspect.results_command import whole_file
 from console.terminal.terminal import count_of, harmless, stderr, stdout
+from exports.atomic_files import whole_file
 from models.errors import UsageError
 from models.settings import load_settings
 from training.evaluation.error_pages import errors_page

@@ -129,7 +129,7 @@ class Stage:
 
     def command(self, *arguments: str) -> None:
         """A `notemill` command beside everything else; nobody waits for it."""
-        command = [sys.executable, str(ROOT / "notemill.py"), *arguments]
+        command = [sys.executable, "-m", "notemill", *arguments]
         self.others.append(self._start(command, "commands", self._environment("instant")))
 
     def start_producer(self, chunk: Chunk) -> subprocess.Popen[bytes]:

@@ -51,7 +51,7 @@ def opened() -> Engine:
 
 
 def test_help_imports_nothing_heavy_and_shows_every_verb() -> None:
-    script = "import sys; sys.argv = ['notemill', '--help']; import notemill\ntry: notemill.main()\n"
+    script = "import sys; sys.argv = ['notemill', '--help']; from notemill.command_line import main\ntry: main()\n"
     script += "except SystemExit: pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     words, modules = done.stdout.rsplit("\n", 2)[0], set(done.stdout.rsplit("\n", 2)[1].split())
@@ -71,7 +71,7 @@ def test_help_imports_nothing_heavy_and_shows_every_verb() -> None:
 )
 def test_the_shell_completes_verbs_options_and_forms(typed: str, offered: list[str]) -> None:
     asked = {"COMP_WORDS": f"notemill {typed}", "COMP_CWORD": str(len(typed.split())), "PATH": ""}
-    command = [sys.executable, "notemill.py"]
+    command = [sys.executable, "-m", "notemill"]
     environment = asked | {"_NOTEMILL_COMPLETE": "complete_bash"}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.stdout.split() == offered
@@ -191,7 +191,7 @@ def test_a_file_that_cannot_be_written_is_a_wrong_command(notemill: Notemill, st
 
 
 def test_a_reader_that_closes_the_pipe_is_no_error(notemill: Notemill, stored: Store) -> None:
-    command = f"{sys.executable} {ROOT / 'notemill.py'} results -f jsonl | head -c 1"
+    command = f"{sys.executable} -m notemill results -f jsonl | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{", "")
 

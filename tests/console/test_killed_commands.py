@@ -30,7 +30,7 @@ from models.security.audit_trail import verify
 from models.security.open_database import open_database
 from models.settings import load_settings
 from models.store.store import Store
-from notemill import app
+from notemill.verbs import app
 
 if TYPE_CHECKING:
     from commands import Notemill

@@ -265,7 +265,7 @@ def test_a_purge_that_is_killed_goes_on_where_it_stopped(notemill: Notemill) -> 
     run_id = store.open_run(questions=QUESTIONS, recipes=list(recipes_of(a_serving()).values()), sources=[])
     store.register(run_id, documents(*texts), QUESTIONS, recipes_of(a_serving()))
     store.close_run(run_id, documents=len(texts), refused=0)
-    command = [sys.executable, str(ROOT / "notemill.py"), "purge", "--run", str(run_id), "--yes"]
+    command = [sys.executable, "-m", "notemill", "purge", "--run", str(run_id), "--yes"]
     killed = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     while rows(engine).get("documents") == 1_100:
         time.sleep(0.005)

@@ -77,13 +77,15 @@ def headings(page: Path) -> set[str]:
 
 
 def test_the_reference_is_what_the_code_says() -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "reference"), "--print"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == (ROOT / "docs" / "reference.md").read_text("utf-8"), "type: scripts/reference"
+    command = [sys.executable, str(ROOT / "scripts" / "reference"), "--check"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_help_lists_every_exit_status() -> None:
-    done = subprocess.run([sys.executable, "notemill.py", "--help"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "notemill", "--help"], cwd=ROOT, capture_output=True, text=True
+    )
     words = " ".join(done.stdout.split())
     assert [
         status for status, meaning in MEANINGS.items() if f"{status} {meaning.replace('`', '')}" not in words

@@ -18,7 +18,7 @@ from typer._click.exceptions import MissingParameter
 from typer.main import get_command
 
 from models.settings import PREFIX, Settings
-from notemill import app
+from notemill.verbs import app
 
 if TYPE_CHECKING:
     from reader import Reader

@@ -11,7 +11,7 @@ from workshop import ROOT
 
 from models.queries.readonly_sql import run_select
 from models.settings import PREFIX, Settings
-from notemill import app
+from notemill.verbs import app
 
 README = (ROOT / "README.md").read_text("utf-8")
 START = (ROOT / "docs" / "index.md").read_text("utf-8")

@@ -161,7 +161,7 @@ def test_a_killed_rekey_resumes_and_loses_nothing(notemill: Notemill) -> None:
         recipes = recipes_of(a_serving())
         run_id = store.open_run(questions=QUESTIONS, recipes=list(recipes.values()), sources=[])
         store.register(run_id, documents(*texts), QUESTIONS, recipes)
-        command = [sys.executable, str(ROOT / "notemill.py"), "db", "rekey"]
+        command = [sys.executable, "-m", "notemill", "db", "rekey"]
         killed = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while under(engine, 2) == 0 and killed.poll() is None:
             time.sleep(0.005)

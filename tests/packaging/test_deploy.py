@@ -19,7 +19,7 @@ from typer.main import get_command
 
 from models.schema.database import read_transaction
 from models.settings import PREFIX, Settings
-from notemill import app
+from notemill.verbs import app
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS: list[dict[str, Any]] = list(

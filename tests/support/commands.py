@@ -22,7 +22,7 @@ import pytest
 from workshop import ROOT, STAND_IN
 
 from console.terminal.exit_status import run_to_exit
-from notemill import app
+from notemill.verbs import app
 
 
 @dataclass
@@ -61,7 +61,7 @@ class Notemill:
         A shell starts what is in the background with SIGINT ignored, and the tests may be.
         """
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "notemill.py"), *map(str, arguments)],
+            [sys.executable, "-m", "notemill", *map(str, arguments)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -32,7 +32,7 @@ from models.migrations import schema_version
 from models.schema.database import connect
 from models.settings import load_settings
 from models.store.store import Store
-from notemill import app
+from notemill.verbs import app
 from worker.queue.worker_command import worker_command
 
 NOTES = {

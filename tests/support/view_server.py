@@ -77,7 +77,7 @@ def view(tmp_path_factory: pytest.TempPathFactory) -> Iterator[View]:
     schema_version.upgrade(engine)
     fill(Store(engine))
     environment = os.environ | {"NOTEMILL_HOME": str(home), "NOTEMILL_VIEW_TOKEN": TOKEN}
-    command = [sys.executable, "notemill.py", "view", "--port", "0", "--name", "ada"]
+    command = [sys.executable, "-m", "notemill", "view", "--port", "0", "--name", "ada"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[1].partition("/?")[0]

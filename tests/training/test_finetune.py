@@ -128,7 +128,7 @@ def test_a_killed_run_goes_on_with_the_very_same_losses(asked, tmp_path: Path) -
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(EIGHT_GB.model_dump() | {"epochs": 4}))
     run = asked("killed", load_recipe(str(recipe), ""))
-    command = [sys.executable, str(ROOT / "notemill.py"), "train", "finetune", "--data", str(run.data)]
+    command = [sys.executable, "-m", "notemill", "train", "finetune", "--data", str(run.data)]
     command += ["--output", str(run.output), "--recipe", str(recipe), "--weights", run.settings.weights]
     environment = os.environ | {"NOTEMILL_DEVICE": "cpu"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

@@ -54,7 +54,7 @@ def test_with_a_certificate_it_speaks_tls_and_its_cookie_nothing_else(tmp_path: 
     made.cert_chain_pems[0].write_to_path(str(tmp_path / "c.pem"))
     made.private_key_pem.write_to_path(str(tmp_path / "k.pem"))
     files = ["--certificate", str(tmp_path / "c.pem"), "--key", str(tmp_path / "k.pem")]
-    command = [sys.executable, "notemill.py", "view", "--port", "0", *files]
+    command = [sys.executable, "-m", "notemill", "view", "--port", "0", *files]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().split()[1]

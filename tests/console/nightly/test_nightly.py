@@ -39,7 +39,7 @@ from models.queries.nightly.throughput_rates import ThroughputRates, measured_ra
 from models.queries.queries import Queries
 from models.settings import load_settings
 from models.store.store import Store
-from notemill import app
+from notemill.verbs import app
 
 if TYPE_CHECKING:
     from commands import Notemill

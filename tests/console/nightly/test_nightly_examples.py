@@ -13,7 +13,7 @@ from workshop import ROOT
 
 from console.nightly.plan_file import Plan, read_plan
 from console.terminal.exit_status import LEFT
-from notemill import app
+from notemill.verbs import app
 
 EXAMPLES = ROOT / "examples" / "nightly"
 CALLERS = ("crontab", "notemill-nightly.service", "airflow_dag.py")
