@@ -1,7 +1,8 @@
 """The recipe: a fingerprint of everything that can change an answer, computed from files and settings.
 
 Does not import torch, so that a producer computes it too. Nobody bumps a version: the answer code is an
-ingredient through its behaviour digest (`worker/behaviour.json`), which tests recompute from recorded replies.
+ingredient through its behaviour digest (`worker/behaviour.json`), which tests recompute from recorded
+replies.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ from worker.weights.task_config import TaskConfig, task_config
 BEHAVIOUR_FILE = Path(__file__).with_name("behaviour.json")
 """By part of the answer code, the digest of its outputs on the probe set. Written by `scripts/behaviour`."""
 SAME_BEHAVIOUR = {
-    "e8ce9c59d79e0a51": "ENTITIES",
-    "48983c90ced042b8": "SEARCH",
-    "92bb54cd31f9c7a3": "SUMMARY",
-    "ac4172fbda8bd3e6": "ENTITIES",
-    "7148f9af53d266f5": "SEARCH",
-    "7ccf8da151bd5b9b": "SUMMARY",
+    "e8ce9c59d79e0a51": "a9f4c6f8b7cbc028",
+    "48983c90ced042b8": "73dc12f8c6101225",
+    "92bb54cd31f9c7a3": "0eddcafc362418c2",
+    "ac4172fbda8bd3e6": "a9f4c6f8b7cbc028",
+    "7148f9af53d266f5": "73dc12f8c6101225",
+    "7ccf8da151bd5b9b": "0eddcafc362418c2",
 }
 """By the code hash that version 0.1.0 put into recipes, the behaviour digest of the same answers."""
 _TEMPLATES = {
@@ -72,8 +73,8 @@ def _of_weights(settings: Settings) -> dict[str, Any]:
 def _of_server(settings: Settings) -> dict[str, Any]:
     """Ingredients of weights on a server: the name under which it serves them.
 
-    A producer cannot ask the server. A worker starts only where that name is served. The URL is no ingredient,
-    since servers move.
+    A producer cannot ask the server. A worker starts only where that name is served. The URL is no
+    ingredient, since servers move.
     """
     if not settings.http_model:
         raise WeightsError("NOTEMILL_ENGINE is http: set NOTEMILL_HTTP_MODEL to the name the server serves")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,8 @@ TABLES = {
     Task.SEARCH: ("worker/entities/drug_names.toml", _FILTER, _HEADINGS, *_SEARCH),
     Task.SUMMARY: (*_ENTITIES, _FILTER, _HEADINGS),
 }
-"""Rule tables by the tasks that use them; a test empties each table and compares."""
+"""Rule tables by the tasks that use them."""
+PARTS = (*(task.value for task in Task), "http", "deidentified")
 OWN_LABELS = (
     Label(name="symptom", definition="what the patient feels or shows"),
     Label(name="drug", definition="a substance given to treat or prevent"),
@@ -172,12 +173,24 @@ def outputs(engine: ReplayEngine) -> dict[str, list[Any]]:
     return parts
 
 
+def rule_tables() -> dict[str, Any]:
+    """The parsed content of each rule table, by its path."""
+    paths = {path for used in TABLES.values() for path in used}
+    return {path: tomllib.loads((ROOT / path).read_text("utf-8")) for path in sorted(paths)}
+
+
+def digests_of(parts: Mapping[str, list[Any]], tables: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of each part, 16 hex digits, from its outputs and the rule tables that it uses."""
+    digests = {}
+    for part in PARTS:
+        used = TABLES.get(Task(part), ()) if part in set(Task) else ()
+        digests[part] = _sha256([parts[part], [tables[path] for path in sorted(used)]])
+    return digests
+
+
 def digests(engine: ReplayEngine) -> dict[str, str]:
-    """The digest of each part, 16 hex digits."""
-    parts = outputs(engine)
-    for task, paths in TABLES.items():
-        parts[task.value].append([tomllib.loads((ROOT / path).read_text("utf-8")) for path in sorted(paths)])
-    return {part: _sha256(parts[part]) for part in ("entities", "search", "summary", "http", "deidentified")}
+    """Runs the probe set and returns the digest of each part."""
+    return digests_of(outputs(engine), rule_tables())
 
 
 def _sha256(value: Any) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-from pathlib import Path
 
 import pytest
 from tiny import write_tiny_weights
@@ -83,46 +81,6 @@ def test_a_prompt_changes_the_recipes_of_the_tasks_that_use_it(weights, monkeypa
     )
     after = ids(settings)
     assert [task for task in Task if before[task] != after[task]] == [Task.ENTITIES]
-
-
-def test_comments_and_docstrings_of_the_code_change_nothing(tmp_path):
-    (tmp_path / "a.py").write_text('"""Doc."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1  # why\n')
-    (tmp_path / "b.py").write_text("def f(x):\n    return x + 1\n")
-    (tmp_path / "c.py").write_text("def f(x):\n    return x + 2\n")
-    bare = {name: recipe._bare(tmp_path / f"{name}.py") for name in "abc"}
-    assert bare["a"] == bare["b"] != bare["c"]
-
-
-LOADED_AND_RUN = {
-    *(
-        "conversation",
-        "engine",
-        "footprint",
-        "fusing",
-        "joining",
-        "networks",
-        "products",
-        "recipes",
-        "sequences",
-    ),
-    *("shapes", "tokenizer", "weights"),
-}
-"""Modules that load and run the network: whatever they do, an answer is the same but for rounding."""
-
-
-@pytest.mark.parametrize(
-    ("task", "module"), [(Task.ENTITIES, "entities"), (Task.SEARCH, "search"), (Task.SUMMARY, "summary")]
-)
-def test_no_code_that_makes_an_answer_is_left_out_of_its_recipe(task, module):
-    worker = Path(recipe.__file__).parent
-    used, left = set(), [module]
-    while left:
-        one = left.pop()
-        if one not in used:
-            used.add(one)
-            parts = re.findall(r"^from worker\.(\w+) import", (worker / f"{one}.py").read_text("utf-8"), re.M)
-            left += parts
-    assert used - LOADED_AND_RUN <= {*recipe._SHARED_CODE, *recipe._CODE[task]}
 
 
 def test_an_adapter_says_which_tasks_and_labels_it_was_trained_for(weights, tmp_path):
