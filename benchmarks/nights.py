@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from benchmarks.machinery import notes
+from benchmarks.pipeline_run import notes
 from console.processes.embedded_redis import start_redis, with_redis
 from models.migrations import schema_version
 from models.schema.database import connect

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.machinery import Stretch, bare_jobs_per_second, stretch
+from benchmarks.pipeline_run import Stretch, bare_jobs_per_second, stretch
 from console.processes.embedded_redis import start_redis, with_redis
 from models.settings import Settings
 from tests.support.postgres_server import database_url, execute, postgres_server

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 from sqlalchemy import Engine, text
 
 from benchmarks.archive.synthetic_archive import ENTITIES_A_NOTE, fill
+from benchmarks.pipeline_run import cpu_seconds
 from models.migrations import schema_version
 from models.schema.database import connect, read_transaction
 from tests.support.postgres_server import database_url, execute, postgres_server
@@ -56,20 +56,14 @@ def _measured(database: str, notes: int, rounds: int) -> list[float]:
 
 def _seconds(engine: Engine, statement: str) -> float:
     with read_transaction(engine) as connection:
-        cpu_seconds = time.process_time
+        used_seconds = time.process_time
         if engine.dialect.name == "postgresql":
             connection.execute(text("SET max_parallel_workers_per_gather = 0"))
             backend = connection.scalars(text("SELECT pg_backend_pid()")).one()
-            cpu_seconds = partial(_cpu_seconds, backend)
-        began = cpu_seconds()
+            used_seconds = partial(cpu_seconds, backend)
+        began = used_seconds()
         connection.exec_driver_sql(statement, execution_options={"no_parameters": True}).fetchall()
-        return cpu_seconds() - began
-
-
-def _cpu_seconds(pid: int) -> float:
-    """Of another process (fields 14 and 15 of proc(5)'s stat), to a hundredth."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return used_seconds() - began
 
 
 @contextmanager

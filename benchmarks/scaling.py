@@ -26,7 +26,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from benchmarks.machinery import cpu_seconds, notes
+from benchmarks.pipeline_run import cpu_seconds, notes
 from console.processes.embedded_redis import start_redis, with_redis
 from models.migrations import schema_version
 from models.schema.database import connect, read_transaction

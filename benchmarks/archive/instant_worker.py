@@ -11,7 +11,17 @@ import numpy as np
 
 from models.settings import Settings, load_settings
 from worker.app import make_app
-from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine.api import (
+    Choice,
+    CompareRequest,
+    CompareResult,
+    Reply,
+    Request,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
+)
 from worker.telemetry.usage_meter import UsageMeter
 
 _SENTENCES_A_PASSAGE = 8
@@ -33,18 +43,18 @@ class InstantEngine:
         """There is nothing to close."""
 
 
-_REFUSAL = Refusal("unparsable", "this engine only decides")
+_REFUSAL = RequestError("unparsable", "this engine only decides")
 
 
 def _reply(request: Request) -> Reply:
-    if isinstance(request, Compare):
-        return Compared((0.0,) * len(request.texts))
-    return _decided(request) if isinstance(request, Decide) else _REFUSAL
+    if isinstance(request, CompareRequest):
+        return CompareResult((0.0,) * len(request.texts))
+    return _decided(request) if isinstance(request, ScoreRequest) else _REFUSAL
 
 
-def _decided(request: Decide) -> Decided:
+def _decided(request: ScoreRequest) -> ScoreResult:
     scores = tuple(_scores(choice, request.copy) for choice in request.choices)
-    return Decided(scores, prompt_tokens=len(request.copy) // 4 + 1)
+    return ScoreResult(scores, prompt_tokens=len(request.copy) // 4 + 1)
 
 
 def _scores(choice: Choice, copy: str) -> Scores:

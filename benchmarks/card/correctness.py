@@ -18,7 +18,7 @@ from benchmarks.card.reply_differences import compared
 from benchmarks.comparison.reference_decisions import decided_by
 from benchmarks.comparison.workload import QUERY, written_work
 from benchmarks.machine.token_counts import note_of
-from worker.engine.api import Decide, Reply, Request, Write
+from worker.engine.api import GenerateRequest, Reply, Request, ScoreRequest
 from worker.engine.prompting.tokenizer import load_chat
 from worker.engine_factory import load
 from worker.entities.window_tagging import reading_requests
@@ -51,7 +51,7 @@ def correctness(card: Card) -> Found:
     few = {
         name: one
         for name, one in questions.items()
-        if isinstance(one, Decide) and name.endswith((" 1", " 2"))
+        if isinstance(one, ScoreRequest) and name.endswith((" 1", " 2"))
     }
     plain = _by_transformers(card, few)
     for name, some in replies.items():
@@ -73,12 +73,12 @@ def _questions(card: Card) -> dict[str, Request]:
         ):
             number += 1
             for kind, one in (("marks", marks), ("search", search)):
-                for name, is_adapted in (("adapted", True), ("plain", False)):
-                    asked = replace(one, prompt=replace(one.prompt, is_adapted=is_adapted))
+                for name, uses_adapter in (("adapted", True), ("plain", False)):
+                    asked = replace(one, prompt=replace(one.prompt, uses_adapter=uses_adapter))
                     found[f"{kind} {name} {number}"] = asked
-            free = Write(replace(search.prompt, question="Summarize the note.", is_adapted=False), 48)
+            free = GenerateRequest(replace(search.prompt, question="Summarize the note.", uses_adapter=False), 48)
             found[f"written {number}"] = free
-            found[f"written adapted {number}"] = replace(free, prompt=replace(free.prompt, is_adapted=True))
+            found[f"written adapted {number}"] = replace(free, prompt=replace(free.prompt, uses_adapter=True))
     lists = [one.request for one in written_work(texts[:1], chat, card.settings) if one.request is not None]
     found |= {
         f"written in a form {place + 1}": one for place, one in enumerate(lists[: 6 if card.is_cuda else 2])
@@ -86,7 +86,7 @@ def _questions(card: Card) -> dict[str, Request]:
     return found
 
 
-def _by_transformers(card: Card, asked: Mapping[str, Decide]) -> dict[str, Reply]:
+def _by_transformers(card: Card, asked: Mapping[str, ScoreRequest]) -> dict[str, Reply]:
     """Each alone through transformers' own attention and peft's switch, the weights as the card has them.
 
     The adapter is as peft has it unless told otherwise, in fp32.
@@ -98,7 +98,7 @@ def _by_transformers(card: Card, asked: Mapping[str, Decide]) -> dict[str, Reply
         network = PeftModel.from_pretrained(network, adapter).eval()
     found: dict[str, Reply] = {}
     for name, one in asked.items():
-        is_off = adapter is not None and not one.prompt.is_adapted
+        is_off = adapter is not None and not one.prompt.uses_adapter
         with network.disable_adapter() if is_off else nullcontext():
             found[name] = decided_by(network, one, chat)
     return found

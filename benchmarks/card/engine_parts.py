@@ -22,10 +22,10 @@ from models.answers import Task
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Finished
-from worker.engine.api import Decide, Prompt, Refusal, Request, Write
+from worker.engine.api import GenerateRequest, Prompt, Request, RequestError, ScoreRequest
 from worker.engine.batching.batched_engine import BatchedEngine
 from worker.engine.memory.memory_plan import GIB
-from worker.engine.network.sentence_embeddings import Meaning, MeaningError
+from worker.engine.network.sentence_embeddings import SentenceEmbeddings, SentenceEmbeddingsError
 from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
 from worker.pipeline import process
@@ -43,10 +43,10 @@ def decides(card: Card) -> Found:
     for form in forms:
         network = card.network(form)
         step = network.deciding(card.texts(network, card.sizes.step_notes), card.settings)
-        figures = card.under_the_roof(network, adapted(step, is_adapted="adapter" in form))
+        figures = card.under_the_roof(network, adapted(step, uses_adapter="adapter" in form))
         yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(step.branches)}
     switched = card.weights["nf4 adapter"]
-    yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(is_adapted=one) for one in (False, True)])
+    yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(uses_adapter=one) for one in (False, True)])
     network = card.network("nf4 adapter")
     asked = _readings(card, network, card.texts(network, card.sizes.notes))[: card.sizes.windows]
     with closing(_engine(card, network)) as engine:
@@ -95,8 +95,8 @@ def oom(card: Card) -> Found:
     with memory_limit(card.device, held + _STARVED_BYTES):
         with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
             text = note_of(network.chat, 24_000 if card.is_cuda else 1_500, number=0)
-            [reply] = engine.answer([Write(Prompt(text, "What?"), 8)])
-            yield "alone", f"{reply.reason}: {reply.detail}" if isinstance(reply, Refusal) else "was answered"
+            [reply] = engine.answer([GenerateRequest(Prompt(text, "What?"), 8)])
+            yield "alone", f"{reply.reason}: {reply.detail}" if isinstance(reply, RequestError) else "was answered"
             yield "alone_ran_out", runner.ran_out
         runner.ran_out = 0
         with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
@@ -104,8 +104,8 @@ def oom(card: Card) -> Found:
             replies = engine.answer(asked)
             scheduler = engine._scheduler
             yield "many_ran_out", runner.ran_out
-            yield "many_answered", f"{sum(not isinstance(r, Refusal) for r in replies)} of {len(asked)}"
-            yield "refusals", sorted({f"{r.reason}: {r.detail}" for r in replies if isinstance(r, Refusal)})
+            yield "many_answered", f"{sum(not isinstance(r, RequestError) for r in replies)} of {len(asked)}"
+            yield "refusals", sorted({f"{r.reason}: {r.detail}" for r in replies if isinstance(r, RequestError)})
             yield "budget_after", {"rows": scheduler.max_rows, "tokens": scheduler.max_tokens}
             yield "budget_before", {"rows": _STARVED_ROWS, "tokens": card.sizes.cached_tokens}
 
@@ -114,14 +114,14 @@ def _many(card: Card, network: Network) -> list[Request]:
     """Together more than there is memory for. Few: in so little of it they are answered four at a time."""
     size, number = (900, 16) if card.is_cuda else (200, 12)
     texts = [note_of(network.chat, size + one, number=one) for one in range(number)]
-    return [*(Write(Prompt(one, "What?"), 16) for one in texts), *_readings(card, network, texts[:8])[:8]]
+    return [*(GenerateRequest(Prompt(one, "What?"), 16) for one in texts), *_readings(card, network, texts[:8])[:8]]
 
 
 def _engine(card: Card, network: Network, meter: UsageMeter | None = None, max_rows: int = 32) -> BatchedEngine:
     meaning: Any = Nowhere()
-    if task_config(card.settings).search_join.is_comparing:
-        with suppress(MeaningError):
-            meaning = Meaning.load(card.device)
+    if task_config(card.settings).ranking_model.compares_texts:
+        with suppress(SentenceEmbeddingsError):
+            meaning = SentenceEmbeddings.load(card.device)
     return BatchedEngine(
         network.runner,
         network.chat,
@@ -136,14 +136,14 @@ def _engine(card: Card, network: Network, meter: UsageMeter | None = None, max_r
 class Nowhere:
     """In the place of what compares, where that is not installed: nothing is near."""
 
-    def nearness(self, _query: str, texts: Sequence[str]) -> tuple[float, ...]:
+    def similarities(self, _query: str, texts: Sequence[str]) -> tuple[float, ...]:
         return (0.0,) * len(texts)
 
     def forget(self) -> None:
         """There is nothing to forget."""
 
 
-def _readings(card: Card, network: Network, texts: Sequence[str]) -> list[Decide]:
+def _readings(card: Card, network: Network, texts: Sequence[str]) -> list[ScoreRequest]:
     config = card.config
     sizes = config.window_tokens, config.summary_window_tokens
     read = [Note.of(text, network.count_tokens, *sizes) for text in texts]

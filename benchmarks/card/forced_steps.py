@@ -82,8 +82,8 @@ def of_tokens(step: Step, num_tokens: int) -> Step:
     return replace(step, pieces=tuple(pieces))
 
 
-def adapted(step: Step, *, is_adapted: bool) -> Step:
+def adapted(step: Step, *, uses_adapter: bool) -> Step:
     """The same with the adapter in effect for all of it, or for none."""
     for piece in step.pieces:
-        piece.beginning.is_adapted = is_adapted
+        piece.beginning.uses_adapter = uses_adapter
     return step

@@ -19,7 +19,7 @@ from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerF
 from models.settings import Settings
 from worker.engine.network.model_loader import Networks, beside
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.weights.model_files import nf4
+from worker.weights.model_files import nf4_config
 
 Form = Literal["nf4", "nf4 adapter"]
 """`adapter`: rank 16 on all linear layers, in bf16."""
@@ -77,7 +77,7 @@ def _materialise(network: Any, device: torch.device) -> None:
 
 
 def _quantized(linear: torch.nn.Linear, device: torch.device) -> Any:
-    config = nf4()
+    config = nf4_config()
     found = bitsandbytes.nn.Linear4bit(
         linear.in_features,
         linear.out_features,

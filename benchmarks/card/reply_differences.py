@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.card.figure_format import short
-from worker.engine.api import Decided, Refusal, Reply, Written
+from worker.engine.api import GenerateResult, Reply, RequestError, ScoreResult
 
 Pairs = Sequence[tuple[Reply, Reply]]
 
@@ -17,7 +17,7 @@ Pairs = Sequence[tuple[Reply, Reply]]
 def compared(pairs: Pairs) -> dict[str, Any]:
     """Of each pair the other one is what is right."""
     found = _decided(pairs) | _written(pairs)
-    if refused := sum(isinstance(one, Refusal) or isinstance(other, Refusal) for one, other in pairs):
+    if refused := sum(isinstance(one, RequestError) or isinstance(other, RequestError) for one, other in pairs):
         found["refused"] = refused
     return found
 
@@ -26,7 +26,7 @@ def _decided(pairs: Pairs) -> dict[str, Any]:
     scores = [
         (a.log_probabilities, b.log_probabilities)
         for one, other in pairs
-        if isinstance(one, Decided) and isinstance(other, Decided)
+        if isinstance(one, ScoreResult) and isinstance(other, ScoreResult)
         for a, b in zip(one.scores, other.scores, strict=True)
     ]
     if not scores:
@@ -46,7 +46,7 @@ def _decided(pairs: Pairs) -> dict[str, Any]:
 
 
 def _written(pairs: Pairs) -> dict[str, Any]:
-    texts = [(a.text, b.text) for a, b in pairs if isinstance(a, Written) and isinstance(b, Written)]
+    texts = [(a.text, b.text) for a, b in pairs if isinstance(a, GenerateResult) and isinstance(b, GenerateResult)]
     if not texts:
         return {}
     differing = [f"{_same_until(a, b)} of {len(b)} characters" for a, b in texts if a != b]

@@ -61,17 +61,17 @@ def recorded(card: Card) -> Found:
     network = card.network("nf4 adapter")
     runner, most = network.runner, card.sizes.branches[-1]
     graphs = runner._graphs
-    for number, is_adapted in product((1, 8, 32), (False, True)):
+    for number, uses_adapter in product((1, 8, 32), (False, True)):
         if number <= most:
             step = network.writing(windows(network, number), number, card.settings)
-            run = partial(runner.run, adapted(step, is_adapted=is_adapted))
+            run = partial(runner.run, adapted(step, uses_adapter=uses_adapter))
             runner._graphs = None
             ordinary, ordinary_ms = run(), card.ms(run)
             runner._graphs = graphs
             found = [run() for _ in range(5)][-1]
             differences = [float(abs(found[one] - ordinary[one]).max()) for one in ordinary]
             yield (
-                f"{number}_branches{'_adapter' * is_adapted}",
+                f"{number}_branches{'_adapter' * uses_adapter}",
                 {
                     "ordinary_ms": ordinary_ms,
                     "recorded_ms": card.ms(run),
@@ -85,9 +85,9 @@ def recorded(card: Card) -> Found:
     graphs.clear()
     freed()
     before = bytes_in_use()
-    for size, is_adapted in product(SIZES, (False, True)):
+    for size, uses_adapter in product(SIZES, (False, True)):
         for _ in range(5):
-            runner.run(adapted(of_tokens(step, size), is_adapted=is_adapted))
+            runner.run(adapted(of_tokens(step, size), uses_adapter=uses_adapter))
     freed()
     yield "recordings_mib_planned", mib(recorded_bytes(card.shape, is_quantized=True))
     yield "recordings_mib", mib(bytes_in_use() - before)

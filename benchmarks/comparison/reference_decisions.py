@@ -9,14 +9,14 @@ from typing import Any
 
 import torch
 
-from worker.engine.api import Decide, Decided, Scores
+from worker.engine.api import ScoreRequest, ScoreResult, Scores
 from worker.engine.batching.request_state import Asked, ask
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.telemetry.usage_meter import UsageMeter
 
 
-def decided_by(network: Any, request: Decide, chat: Chat) -> Decided:
+def decided_by(network: Any, request: ScoreRequest, chat: Chat) -> ScoreResult:
     """By a causal network of transformers, on its own device."""
     limit: int = network.config.max_position_embeddings
     grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
@@ -34,7 +34,7 @@ def decided_by(network: Any, request: Decide, chat: Chat) -> Decided:
     for choice in asked.choices:
         own = logits[list(choice.places)][:, list(choice.columns)].log_softmax(-1)
         scores.append(Scores(choice.spans, own.cpu().numpy()))
-    return Decided(tuple(scores), len(tokens))
+    return ScoreResult(tuple(scores), len(tokens))
 
 
 def _sequence(asked: Asked) -> tuple[list[int], list[int], torch.Tensor]:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from models.labels import load_labels
 from models.settings import Settings
-from worker.engine.api import Prompt, Write
+from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
@@ -42,7 +42,7 @@ class Asked:
     prompt: Prompt
     max_tokens: int
     lark: str
-    request: Write | None = None
+    request: GenerateRequest | None = None
     """The same in the worker's own noun; none where only peers are asked."""
 
 
@@ -102,19 +102,19 @@ def written_work(texts: Sequence[str], chat: Chat, settings: Settings) -> list[A
     return asked
 
 
-def lark_of(request: Write) -> str:
+def lark_of(request: GenerateRequest) -> str:
     """The constraint of a request as Lark text. The only place here that knows how a request carries it."""
-    assert request.form is not None
-    return request.form.lark()
+    assert request.output_format is not None
+    return request.output_format.lark()
 
 
-def _asked(note: int, job: str, request: Write) -> Asked:
+def _asked(note: int, job: str, request: GenerateRequest) -> Asked:
     return Asked(note, job, request.prompt, request.max_tokens, lark_of(request), request)
 
 
-def _quotations(lists: Sequence[Write]) -> list[Write]:
+def _quotations(lists: Sequence[GenerateRequest]) -> list[GenerateRequest]:
     """A search of each window: the constraint of a list of entities, under another question."""
-    by_window = {request.form.text: request for request in lists if isinstance(request.form, EntityList)}
+    by_window = {request.output_format.text: request for request in lists if isinstance(request.output_format, EntityList)}
     question = SEARCH_QUESTION.format(query=QUERY)
     return [
         replace(

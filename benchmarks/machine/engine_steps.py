@@ -18,7 +18,7 @@ from transformers import AutoTokenizer
 from benchmarks.comparison.workload import QUERY, written_work
 from models.labels import load_labels
 from models.settings import Settings
-from worker.engine.api import Request, Write
+from worker.engine.api import GenerateRequest, Request
 from worker.engine.batching.request_state import Asked, ask
 from worker.engine.batching.scheduler import Scheduler
 from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
@@ -35,7 +35,7 @@ from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
 from worker.telemetry.usage_meter import UsageMeter
-from worker.weights.model_files import is_in_eight_bits, prepared_folder
+from worker.weights.model_files import is_int8, prepared_folder
 from worker.weights.task_config import task_config
 
 NO_LIMIT = 1_000_000
@@ -55,7 +55,7 @@ class Network:
     device: torch.device
     layer_bytes: int
     """Of all layers' weights as they lie in memory; the output layer and the embeddings are beside them."""
-    is_in_eight_bits: bool = False
+    is_int8: bool = False
     """Where the adapter takes part."""
 
     @staticmethod
@@ -76,7 +76,7 @@ class Network:
             shape_of_folder(folder),
             device,
             _bytes_of_layers(networks.plain.model.layers),
-            is_in_eight_bits=not is_cuda and is_in_eight_bits(settings),
+            is_int8=not is_cuda and is_int8(settings),
         )
 
     def step_flops(self, step: Step) -> float:
@@ -95,7 +95,7 @@ class Network:
 
     def eight_bits_flops(self, step: Step) -> float:
         """Those made in 8 bits: of an adapted step on a CPU all products of weights but the outer downs."""
-        if not self.is_in_eight_bits or not all(piece.is_adapted for piece in step.pieces):
+        if not self.is_int8 or not all(piece.uses_adapter for piece in step.pieces):
             return 0.0
         inner = sum(not is_outer(number, self.shape.layers) for number in range(self.shape.layers))
         downs = inner * math.prod(self.shape.linear_layers[-1]) * step.num_tokens
@@ -158,7 +158,7 @@ class Network:
 
     def _asked(self, requests: Sequence[Any]) -> list[Asked]:
         # Without their forms: grammars are compiled beside the network's pass and are no part of it.
-        free = [replace(one, form=None) if isinstance(one, Write) else one for one in requests]
+        free = [replace(one, output_format=None) if isinstance(one, GenerateRequest) else one for one in requests]
         limit, meter = self.runner.context_tokens, UsageMeter()
         found = [ask(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free]
         return [one for one in found if isinstance(one, Asked)]

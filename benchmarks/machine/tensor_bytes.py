@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoModelForCausalLM, MistralConfig, Mistral
 from transformers.quantizers.auto import AutoHfQuantizer
 from transformers.utils import logging as transformers_logging
 
-from worker.weights.model_files import nf4
+from worker.weights.model_files import nf4_config
 
 
 def stored_bytes(network: torch.nn.Module) -> int:
@@ -49,7 +49,7 @@ def parts_of_mistral(config: Mapping[str, Any]) -> dict[str, int]:
     """
     with torch.device("meta"):
         network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16)
-    AutoHfQuantizer.from_config(nf4()).preprocess_model(model=network, device_map=None)
+    AutoHfQuantizer.from_config(nf4_config()).preprocess_model(model=network, device_map=None)
     found: Counter[str] = Counter()
     for name, module in network.named_modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
@@ -63,7 +63,7 @@ def parts_of_mistral(config: Mapping[str, Any]) -> dict[str, int]:
 @cache
 def quantized_matrix_bytes(inputs: int, outputs: int) -> int:
     """Of one matrix, as bitsandbytes quantizes it with our configuration."""
-    config = nf4()
+    config = nf4_config()
     weight = bitsandbytes.nn.Params4bit(
         torch.randn(outputs, inputs, dtype=torch.bfloat16),
         requires_grad=False,
@@ -76,7 +76,7 @@ def quantized_matrix_bytes(inputs: int, outputs: int) -> int:
 
 
 def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]:
-    """Of a network with these sizes, saved in bf16 and loaded with `worker.weights.model_files.nf4()` on the CPU.
+    """Of a network with these sizes, saved in bf16 and loaded with `worker.weights.model_files.nf4_config()` on the CPU.
 
     Returns what its tensors take, and by how much the process grew. `rank`: with a LoRA adapter beside.
     """
@@ -91,7 +91,7 @@ def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]
             del network
         _given_back()
         before = resident_bytes()
-        loaded = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16, quantization_config=nf4())
+        loaded = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16, quantization_config=nf4_config())
         if rank:
             loaded = PeftModel.from_pretrained(loaded, adapter, autocast_adapter_dtype=False)
         _given_back()

@@ -19,20 +19,20 @@ from models.outcomes import Failed
 from models.settings import Settings
 from worker.engine.api import (
     Choice,
-    Compare,
-    Compared,
-    Decide,
-    Decided,
+    CompareRequest,
+    CompareResult,
     Engine,
+    GenerateRequest,
+    GenerateResult,
     Reply,
     Request,
+    ScoreRequest,
+    ScoreResult,
     Scores,
-    Write,
-    Written,
 )
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.label_words import NOTHING
+from worker.engine.prompting.label_words import OUTSIDE_WORD
 from worker.pipeline import process
 from worker.weights.task_config import task_config
 
@@ -83,34 +83,34 @@ class CountingEngine:
     def _count(self, requests: Sequence[Request], replies: Sequence[Reply]) -> None:
         shared = {}
         for request, reply in zip(requests, replies, strict=True):
-            if isinstance(request, Compare):
+            if isinstance(request, CompareRequest):
                 continue
             encoded = self.chat.encode(request.prompt)
-            shared[request.prompt.document, request.prompt.is_adapted] = encoded.shared_tokens
-            is_apart = isinstance(request, Decide) and request.is_apart
-            self.counted.read_tokens += 0 if is_apart else len(encoded.tokens) - encoded.shared_tokens
-            self.counted.read_tokens += self.count_tokens(request.copy) if isinstance(request, Decide) else 0
-            self.counted.written_tokens += reply.completion_tokens if isinstance(reply, Written) else 0
+            shared[request.prompt.document, request.prompt.uses_adapter] = encoded.shared_tokens
+            is_question_cached = isinstance(request, ScoreRequest) and request.is_question_cached
+            self.counted.read_tokens += 0 if is_question_cached else len(encoded.tokens) - encoded.shared_tokens
+            self.counted.read_tokens += self.count_tokens(request.copy) if isinstance(request, ScoreRequest) else 0
+            self.counted.written_tokens += reply.completion_tokens if isinstance(reply, GenerateResult) else 0
         self.counted.requests += len(requests)
         self.counted.document_tokens += sum(shared.values())
         self.counted.read_tokens += sum(shared.values())
 
     def _nothing(self, request: Request) -> Reply:
-        if isinstance(request, Compare):
-            return Compared((0.0,) * len(request.texts))
-        if isinstance(request, Write):
-            return Written(
-                "none" if isinstance(request.form, EntityList) else "None.", True, 0, WRITTEN_TOKENS
+        if isinstance(request, CompareRequest):
+            return CompareResult((0.0,) * len(request.texts))
+        if isinstance(request, GenerateRequest):
+            return GenerateResult(
+                "none" if isinstance(request.output_format, EntityList) else "None.", True, 0, WRITTEN_TOKENS
             )
         tokens, offsets = self.chat.plain_with_offsets(request.copy)
-        return Decided(tuple(_unlikely(choice, offsets) for choice in request.choices), len(tokens))
+        return ScoreResult(tuple(_unlikely(choice, offsets) for choice in request.choices), len(tokens))
 
 
 def _unlikely(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Scores:
     """Nothing is found anywhere."""
     spans = tuple(offsets) if choice.ends is None else tuple((0, end) for end in choice.ends)
     scores = np.full((len(spans), len(choice.words)), -20.0, np.float32)
-    scores[:, choice.words.index(NOTHING) if NOTHING in choice.words else -1] = 0.0
+    scores[:, choice.words.index(OUTSIDE_WORD) if OUTSIDE_WORD in choice.words else -1] = 0.0
     return Scores(spans, scores)
 
 

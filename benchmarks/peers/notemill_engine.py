@@ -13,7 +13,7 @@ from models.jobs import Job, Question, Work
 from models.labels import load_labels
 from models.outcomes import Finished
 from models.settings import Settings
-from worker.engine.api import Compare, Written
+from worker.engine.api import CompareRequest, GenerateResult
 from worker.engine.network.local_engine import load
 from worker.pipeline import process
 from worker.search.query_intents import ways_to_ask
@@ -81,7 +81,7 @@ class Deciding:
         """All of the notes, and the query; the ways to ask for an aspect, which stay a worker's whole life,
         are there."""
         self.engine.forget()
-        self.engine.answer([Compare(ways_to_ask()[0], ways_to_ask())])
+        self.engine.answer([CompareRequest(ways_to_ask()[0], ways_to_ask())])
 
     def close(self) -> None:
         self.engine.close()
@@ -103,6 +103,6 @@ class Deciding:
 
 
 def _answer(reply: Any) -> Answer:
-    if not isinstance(reply, Written):
+    if not isinstance(reply, GenerateResult):
         raise RuntimeError(f"ours refused: {reply}")
     return Answer(reply.text, reply.completion_tokens)

@@ -12,7 +12,7 @@ from models.errors import NotemillError
 from resilience.chaos import client_faults, fault_triggers, service_faults, worker_faults
 from resilience.chaos.chaos_notes import is_poison
 from resilience.chaos.fault_api import Deck, Kinds, Undo
-from resilience.chaos.places import Chunk
+from resilience.chaos.process_slots import Chunk
 from resilience.chaos.result_check import open_jobs, runs_with_bad_luck
 from resilience.chaos.run_deadline import Deadline
 from resilience.chaos.test_bed import Stage

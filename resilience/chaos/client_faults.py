@@ -11,7 +11,7 @@ from kombu.exceptions import OperationalError
 from models.messages import QUEUE_NAME, TASK_NAME
 from resilience.chaos import fault_triggers
 from resilience.chaos.fault_api import Fault, Kinds, NotNowError, Struck
-from resilience.chaos.places import Chunk
+from resilience.chaos.process_slots import Chunk
 from resilience.chaos.service_faults import is_redis_up
 from resilience.chaos.test_bed import Stage
 from resilience.chaos.worker_faults import ordered

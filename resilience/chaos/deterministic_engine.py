@@ -16,7 +16,7 @@ import numpy as np
 from models.settings import Settings
 from resilience.chaos import fault_triggers
 from resilience.chaos.chaos_notes import POISON
-from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine.api import Choice, CompareRequest, CompareResult, ScoreRequest, ScoreResult, RequestError, Reply, Request, Scores
 from worker.telemetry.usage_meter import UsageMeter
 
 _LONGEST_PAUSE_SECONDS = 0.25
@@ -39,7 +39,7 @@ class ChaosEngine:
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
         if self._has_faults and requests:
-            prompted = [one for one in requests if not isinstance(one, Compare)]
+            prompted = [one for one in requests if not isinstance(one, CompareRequest)]
             _strike(prompted[0].prompt.document if prompted else "")
         return [_reply(one) for one in requests]
 
@@ -48,12 +48,12 @@ class ChaosEngine:
 
 
 def _reply(request: Request) -> Reply:
-    if isinstance(request, Compare):
-        return Compared((0.0,) * len(request.texts))
-    return _decided(request) if isinstance(request, Decide) else _REFUSAL
+    if isinstance(request, CompareRequest):
+        return CompareResult((0.0,) * len(request.texts))
+    return _decided(request) if isinstance(request, ScoreRequest) else _REFUSAL
 
 
-_REFUSAL = Refusal("unparsable", "this engine only decides")
+_REFUSAL = RequestError("unparsable", "this engine only decides")
 
 
 def load_instant(_settings: Settings, _meter: UsageMeter | None) -> ChaosEngine:
@@ -69,10 +69,10 @@ def load_real(settings: Settings, meter: UsageMeter | None) -> Any:
 
     pass_once = TransformersRunner._pass
 
-    def pass_or_fail(self: Any, pieces: Any, *, is_adapted: bool) -> Any:
+    def pass_or_fail(self: Any, pieces: Any, *, uses_adapter: bool) -> Any:
         if pieces and fault_triggers.take(fault_triggers.ENGINE_OUT_OF_MEMORY):
             raise torch.OutOfMemoryError("CUDA out of memory, as ordered")
-        return pass_once(self, pieces, is_adapted=is_adapted)
+        return pass_once(self, pieces, uses_adapter=uses_adapter)
 
     TransformersRunner._pass = pass_or_fail  # type: ignore[method-assign]
     return local_engine.load(settings, meter)
@@ -104,10 +104,10 @@ def _run_out_of_memory() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 
 
-def _decided(request: Decide) -> Decided:
+def _decided(request: ScoreRequest) -> ScoreResult:
     seed = crc32((request.prompt.document + request.prompt.question).encode())
     scores = tuple(_scores(choice, request.copy, seed) for choice in request.choices)
-    return Decided(scores, prompt_tokens=len(request.copy) // 4 + 1)
+    return ScoreResult(scores, prompt_tokens=len(request.copy) // 4 + 1)
 
 
 def _scores(choice: Choice, copy: str, seed: int) -> Scores:

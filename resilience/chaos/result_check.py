@@ -17,7 +17,7 @@ from models.queries.queries import Queries
 from models.schema.database import read_transaction
 from resilience.chaos import fault_triggers
 from resilience.chaos.chaos_notes import SEARCHES, is_poison, text_of
-from resilience.chaos.places import Chunk
+from resilience.chaos.process_slots import Chunk
 from resilience.chaos.test_bed import Stage
 from worker.engine.api import Engine
 from worker.pipeline import process

@@ -23,7 +23,7 @@ from models.migrations import schema_version
 from models.schema.database import connect
 from models.settings import Settings, as_environment
 from resilience.chaos.fault_triggers import FOLDER_VARIABLE
-from resilience.chaos.places import VISIBILITY_SECONDS, Chunk, WorkerPlace
+from resilience.chaos.process_slots import VISIBILITY_SECONDS, Chunk, WorkerPlace
 from resilience.chaos.redis_proxy import Proxy
 from tests.support.postgres_server import (
     PostgresServer,

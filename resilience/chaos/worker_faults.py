@@ -9,7 +9,7 @@ from typing import Any
 
 from resilience.chaos import fault_triggers
 from resilience.chaos.fault_api import Fault, Kinds, NotNowError, Struck
-from resilience.chaos.places import WorkerPlace
+from resilience.chaos.process_slots import WorkerPlace
 from resilience.chaos.test_bed import LEASE_SECONDS, Stage
 
 _DAYS_SECONDS = 3 * 24 * 3600.0

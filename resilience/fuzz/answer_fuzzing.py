@@ -27,7 +27,7 @@ from models.store.store import Store
 from resilience.fuzz.input_check import Target
 from resilience.fuzz.random_engine import PIECES, Erratic
 from worker.pipeline import process
-from worker.weights.ranking_model import SearchJoin
+from worker.weights.ranking_model import RankingModel
 from worker.weights.task_config import TaskConfig
 
 LABELS = load_labels(None)
@@ -70,7 +70,7 @@ def task_config(
         is_summary_extractive=is_chosen and is_marked,
         window_tokens=40,
         summary_window_tokens=summary_window_tokens,
-        search_join=SearchJoin(),
+        ranking_model=RankingModel(),
         is_deidentified=is_deidentified,
     )
 

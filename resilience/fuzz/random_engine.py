@@ -10,16 +10,16 @@ import numpy as np
 from models.outcomes import Reason
 from worker.engine.api import (
     Choice,
-    Compare,
-    Compared,
-    Decide,
-    Decided,
-    Refusal,
+    CompareRequest,
+    CompareResult,
+    ScoreRequest,
+    ScoreResult,
+    RequestError,
     Reply,
     Request,
     Scores,
-    Write,
-    Written,
+    GenerateRequest,
+    GenerateResult,
 )
 
 PIECES = (
@@ -73,14 +73,14 @@ class Erratic:
 
     def _reply(self, request: Request) -> Reply:
         if self._draw.random() < 0.03:
-            return Refusal(self._draw.choice(list(Reason)), "any")
-        if isinstance(request, Compare):
-            return Compared(tuple(self._draw.uniform(-1, 1) for _ in request.texts))
-        return self._decided(request) if isinstance(request, Decide) else self._written(request)
+            return RequestError(self._draw.choice(list(Reason)), "any")
+        if isinstance(request, CompareRequest):
+            return CompareResult(tuple(self._draw.uniform(-1, 1) for _ in request.texts))
+        return self._decided(request) if isinstance(request, ScoreRequest) else self._written(request)
 
-    def _decided(self, request: Decide) -> Decided:
+    def _decided(self, request: ScoreRequest) -> ScoreResult:
         scores = tuple(self._scores(choice, request.copy) for choice in request.choices)
-        return Decided(scores, prompt_tokens=1)
+        return ScoreResult(scores, prompt_tokens=1)
 
     def _scores(self, choice: Choice, copy: str) -> Scores:
         ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
@@ -92,7 +92,7 @@ class Erratic:
         kinds = (-self._draw.random() * 20, *_SCORES)
         return self._draw.choices(kinds, (50, 10, 2, 1, 0.05, 0.05))[0]
 
-    def _written(self, request: Write) -> Written:
+    def _written(self, request: GenerateRequest) -> GenerateResult:
         drawn = [self._draw.choice([*self._words, *PIECES, request.prompt.document]) for _ in range(5)]
         text = self._draw.choice(["; ".join(drawn), " ".join(drawn), "", "none", "None.", drawn[0] * 50])
-        return Written(text, self._draw.random() < 0.8, 1, 1)
+        return GenerateResult(text, self._draw.random() < 0.8, 1, 1)

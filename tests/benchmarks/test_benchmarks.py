@@ -21,7 +21,7 @@ from benchmarks.peers.notemill_engine import Ours
 from benchmarks.peers.transformers_model import Loaded
 from benchmarks.roofline import measure, result, table
 from models.settings import Settings
-from worker.engine.api import Prompt, Write
+from worker.engine.api import Prompt, GenerateRequest
 from worker.engine.batching.scheduler import STEP_TOKENS
 from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
 from worker.engine.output_formats import EntityList
@@ -48,7 +48,7 @@ def network(settings):
 def asked() -> list[Asked]:
     """Three questions on each of two notes."""
     requests = [
-        (index, Write(Prompt(note, f"Question {number}?"), max_tokens=24, form=EntityList(note, 2)))
+        (index, GenerateRequest(Prompt(note, f"Question {number}?"), max_tokens=24, output_format=EntityList(note, 2)))
         for index, note in enumerate(NOTES)
         for number in range(3)
     ]
@@ -82,15 +82,15 @@ def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(
 
 
 def test_of_an_adapted_step_all_products_but_down_are_made_in_eight_bits(network):
-    def eight_bits_flops(*, is_adapted: bool) -> float:
-        step = Step((Piece(Beginning(tuple(range(40)), is_adapted, offset=0), 0, 40),), 40, 0, 0)
-        return replace(network, is_in_eight_bits=True).eight_bits_flops(step)
+    def eight_bits_flops(*, uses_adapter: bool) -> float:
+        step = Step((Piece(Beginning(tuple(range(40)), uses_adapter, offset=0), 0, 40),), 40, 0, 0)
+        return replace(network, is_int8=True).eight_bits_flops(step)
 
     *eight, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
     of_the_last = sum(eight[:3])  # nothing is asked of it
     layers = network.shape.layers
-    assert eight_bits_flops(is_adapted=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
-    assert eight_bits_flops(is_adapted=False) == 0
+    assert eight_bits_flops(uses_adapter=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
+    assert eight_bits_flops(uses_adapter=False) == 0
 
 
 def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from making import submit
 from servers import LlamaServer, http_settings
 
-from benchmarks.identifiers import _FOLDER, measured
 from models.answers import SearchAnswer, SummaryAnswer, Task
 from models.documents import Document
 from models.jobs import Job, Question, Work
@@ -25,7 +24,8 @@ from models.store.answer_validation import validate_answer
 from models.store.store import Store
 from resilience.fuzz.answer_fuzzing import QUESTIONS, task_config
 from resilience.fuzz.random_engine import Erratic
-from worker.engine.api import Reply, Request, Write, Written
+from training.evaluation.deidentification_evaluation import count_detections, sentences_file
+from worker.engine.api import GenerateRequest, GenerateResult, Reply, Request
 from worker.engine.http.http_client import Server
 from worker.engine.http.http_engine import load
 from worker.pipeline import process
@@ -58,9 +58,9 @@ class Recording(Erratic):
         return [self._said(one) for one in requests]
 
     def _said(self, request: Request) -> Reply:
-        assert isinstance(request, Write)
+        assert isinstance(request, GenerateRequest)
         says = self._title if request.prompt.answer_start else self._says
-        return Written(says(request.prompt.document), True, 1, 1)
+        return GenerateResult(says(request.prompt.document), True, 1, 1)
 
 
 def work_on(text: str = NOTE, query: str = "Does Odell or Mr. Pemberton have pain?") -> Work:
@@ -86,12 +86,12 @@ def sent(engine: Recording) -> str:
 def test_the_share_that_is_found_is_what_the_documentation_says(
     name: str, recall: float, precision: float
 ) -> None:
-    figures = measured(_FOLDER / f"identifiers_{name}.txt").figures()
+    figures = count_detections(sentences_file(name)).figures()
     assert figures["recall"] >= recall
     assert figures["precision"] >= precision
     assert (
         f"{figures['recall']:.0%}".replace("%", " %")
-        in (_FOLDER.parent / "docs" / "guides" / "privacy-officer.md").read_text()
+        in (Path(__file__).parents[3] / "docs" / "guides" / "privacy-officer.md").read_text()
     )
 
 
