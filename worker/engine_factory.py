@@ -12,7 +12,7 @@ from worker.engine.api import Engine
 from worker.telemetry.usage_meter import UsageMeter
 
 
-class Loaded(Engine, Protocol):
+class LoadedEngine(Engine, Protocol):
     """An engine with what it holds, until it is closed."""
 
     def close(self) -> None:
@@ -20,10 +20,10 @@ class Loaded(Engine, Protocol):
         ...
 
 
-LoadEngine = Callable[[Settings, UsageMeter | None], Loaded]
+LoadEngine = Callable[[Settings, UsageMeter | None], LoadedEngine]
 
 
-def load(settings: Settings, meter: UsageMeter | None = None) -> Loaded:
+def load(settings: Settings, meter: UsageMeter | None = None) -> LoadedEngine:
     """The engine, ready; `meter` is told where its time goes.
 
     Raises NotemillError where its weights or its server are not there.

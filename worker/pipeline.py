@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from models.answers import Task
 from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
-from worker.engine.api import Decided, Engine, Refusal, Reply, Request, Written
-from worker.engine.task_coroutine import Answered, Conversation, UnansweredError
+from worker.engine.api import Engine, GenerateResult, Reply, Request, RequestError, ScoreResult
+from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine, UnusableReplyError
 from worker.entities.entity_task import ask_entities
 from worker.note.char_ranges import covers, union_of_ranges
 from worker.note.parsed_note import Note
@@ -68,7 +68,7 @@ def _processed(
             yield ended
 
 
-def _conversation(job: Job, note: Note, config: TaskConfig) -> Conversation:
+def _conversation(job: Job, note: Note, config: TaskConfig) -> TaskCoroutine:
     parameters = job.question.parameters
     match job.question.task:
         case Task.ENTITIES:
@@ -93,7 +93,7 @@ class _Talk:
     """One job's conversation and what it has cost so far."""
 
     job: Job
-    conversation: Conversation
+    conversation: TaskCoroutine
     requests: Sequence[Request] = ()
     outcome: Outcome | None = None
     has_begun: bool = False
@@ -106,23 +106,23 @@ class _Talk:
         if replies is None:
             self.has_begun, self.began = True, time.monotonic()
         for reply in replies or ():
-            if isinstance(reply, Decided | Written):
+            if isinstance(reply, ScoreResult | GenerateResult):
                 self.prompt_tokens += reply.prompt_tokens
-            if isinstance(reply, Written):
+            if isinstance(reply, GenerateResult):
                 self.completion_tokens += reply.completion_tokens
         try:
-            refused = next((reply for reply in replies or () if isinstance(reply, Refusal)), None)
+            refused = next((reply for reply in replies or () if isinstance(reply, RequestError)), None)
             if refused is not None:
-                raise UnansweredError(Reason(refused.reason), refused.detail)
+                raise UnusableReplyError(Reason(refused.reason), refused.detail)
             self.requests = next(self.conversation) if replies is None else self.conversation.send(replies)
         except StopIteration as stop:
             self.outcome = self._concluded(stop.value, note)
-        except UnansweredError as failure:
+        except UnusableReplyError as failure:
             self.outcome = Failed(
                 reason=failure.reason, detail=failure.detail[:300], duration_seconds=self._seconds
             )
 
-    def _concluded(self, answered: Answered, note: Note) -> Outcome:
+    def _concluded(self, answered: TaskAnswer, note: Note) -> Outcome:
         """Finished only where the whole note was read."""
         ranges_read = union_of_ranges(answered.ranges_read)
         if not covers(note.text, ranges_read):

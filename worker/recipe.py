@@ -18,11 +18,11 @@ from models.settings import Settings
 from worker.engine.prompting.prompt_templates import templates_sha256
 from worker.engine.prompting.tokenizer import tokenizer_sha256
 from worker.weights.model_files import (
-    MEANING_SHA256,
+    EMBEDDING_MODEL_SHA256,
     WeightsError,
     adapter_folder,
     adapter_sha256,
-    is_in_eight_bits,
+    is_int8,
     weights_sha256,
 )
 from worker.weights.task_config import TaskConfig, task_config
@@ -66,7 +66,7 @@ def _of_weights(settings: Settings) -> dict[str, Any]:
         "weights": weights_sha256(settings),
         "quantization": settings.quantization,
         "adapter": adapter_sha256(adapter) if adapter else None,
-        "adapted_bits": 8 if is_in_eight_bits(settings) else 16,
+        "adapted_bits": 8 if is_int8(settings) else 16,
     }
 
 
@@ -100,10 +100,10 @@ def _of_task(task: Task, config: TaskConfig, *, is_http: bool) -> dict[str, Any]
         marked = [] if config.is_list_forced else list(config.tagged_labels)
         ingredients["forms"] = {"marks": marked, "list": "every other set of labels"}
     if task is not Task.SEARCH:
-        ingredients["denial_join"] = config.denial_join and config.denial_join._asdict()
+        ingredients["denial_join"] = config.negation_model and config.negation_model._asdict()
     if task is not Task.ENTITIES:
-        ingredients["search_join"] = config.search_join.stored()
-        ingredients["meaning"] = MEANING_SHA256 if config.search_join.is_comparing else None
+        ingredients["search_join"] = config.ranking_model.stored()
+        ingredients["meaning"] = EMBEDDING_MODEL_SHA256 if config.ranking_model.compares_texts else None
     if task is Task.SUMMARY:
         ingredients["form"] = "chosen" if config.is_summary_extractive else "written"
         ingredients["summary_window_tokens"] = config.summary_window_tokens

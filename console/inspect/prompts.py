@@ -22,9 +22,9 @@ from models.security.audit_trail import Action
 from models.settings import Settings, load_settings
 from producer.sources.sources import open_sources
 from producer.submission.questions import questions_for
-from worker.engine.api import Compare, Decide, Request
+from worker.engine.api import CompareRequest, Request, ScoreRequest
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.task_coroutine import Conversation
+from worker.engine.task_coroutine import TaskCoroutine
 from worker.entities.entity_task import ask_entities
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import question_under
@@ -77,7 +77,7 @@ def first_requests(
 
 def _conversation(
     question: Question, note: Note, labels: tuple[Label, ...], config: TaskConfig
-) -> Conversation:
+) -> TaskCoroutine:
     match question.task:
         case Task.ENTITIES:
             return ask_entities(note, labels, config)
@@ -88,18 +88,18 @@ def _conversation(
 
 
 def _print(console: Console, question: Question, request: Request, chat: Chat, number: str) -> None:
-    if isinstance(request, Compare):
+    if isinstance(request, CompareRequest):
         words = f"{question.task} · {number} · compares the query with {len(request.texts):,} sentences"
         console.print(Rule(Text(words, style="bold"), align="left", style="dim"))
         return
     encoded = chat.encode(request.prompt)
     words = f"{question.task} · {number} · {len(encoded.tokens):,} tokens, {encoded.shared_tokens:,} of them"
     words += " the note's"
-    if isinstance(request, Decide):
+    if isinstance(request, ScoreRequest):
         words += f" · decides {len(chat.plain(request.copy)):,} tokens of the note's copy among"
         words += ", and ".join(f" {' '.join(choice.words)}" for choice in request.choices)
     else:
-        limit = "in a form" if request.form else "freely"
+        limit = "in a form" if request.output_format else "freely"
         words += f" · writes up to {request.max_tokens:,} tokens {limit}"
     console.print(Rule(Text(words, style="bold"), align="left", style="dim"))
     console.print(Text(harmless(chat.tokenizer.decode(encoded.tokens))), soft_wrap=True)

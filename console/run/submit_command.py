@@ -29,8 +29,8 @@ def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
 
     reachable = _reachable(settings)
     with database(settings) as opened:
-        is_apart = not (settings.is_redis_embedded or is_prepared(settings))
-        serving = None if is_apart else serving_of(settings, opened, speaking.say)
+        is_question_cached = not (settings.is_redis_embedded or is_prepared(settings))
+        serving = None if is_question_cached else serving_of(settings, opened, speaking.say)
         try:
             submitted = asked.submit(reachable, serving, on_progress)
         finally:

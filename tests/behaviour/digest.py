@@ -20,13 +20,13 @@ from models.jobs import Job, Question, Work
 from models.labels import Label, load_labels
 from models.outcomes import Finished, Outcome
 from tests.behaviour.replay import FOLDER, ReplayEngine
-from worker.engine.api import Decide, Refusal, Write
+from worker.engine.api import GenerateRequest, RequestError, ScoreRequest
 from worker.engine.http import completions
-from worker.engine.output_formats import FormError
+from worker.engine.output_formats import OutputFormatError
 from worker.pipeline import process
 from worker.weights.lexicon import Lexicon
-from worker.weights.negation_model import DenialJoin
-from worker.weights.ranking_model import SearchJoin
+from worker.weights.negation_model import NegationModel
+from worker.weights.ranking_model import RankingModel
 from worker.weights.task_config import TaskConfig
 
 ROOT = Path(__file__).parents[2]
@@ -85,9 +85,9 @@ def tagging_config() -> TaskConfig:
         is_summary_extractive=True,
         window_tokens=350,
         summary_window_tokens=1_500,
-        search_join=SearchJoin.of(stored["search_join"]),
+        ranking_model=RankingModel.of(stored["search_join"]),
         lexicon=Lexicon.read(ADAPTER),
-        denial_join=DenialJoin.of(stored["denial_join"]),
+        negation_model=NegationModel.of(stored["denial_join"]),
     )
 
 
@@ -100,7 +100,7 @@ def generating_config() -> TaskConfig:
         is_summary_extractive=False,
         window_tokens=200,
         summary_window_tokens=300,
-        search_join=SearchJoin(),
+        ranking_model=RankingModel(),
     )
 
 
@@ -215,30 +215,34 @@ def _rounded(value: Any) -> Any:
 
 def _http(request: Any, engine: ReplayEngine) -> Any:
     """What the HTTP engine would send for a request, and what it makes of a server's reply."""
-    if isinstance(request, Decide):
+    if isinstance(request, ScoreRequest):
         words = [sum(word.encode()) for word in request.choices[0].words]
         told = {
             "choices": [{"logprobs": {"top_logprobs": [{f"token_id:{word}": -1.5 for word in words[:2]}]}}]
         }
         return [completions.deciding([1, 2], words), _rounded(completions.decided(told, words))]
-    if not isinstance(request, Write):
+    if not isinstance(request, GenerateRequest):
         return None
     reply = engine.answer([request])[0]
     bodies = [
         completions.writing(
-            [1, 2], max_tokens=request.max_tokens, end_token=2, form=request.form, grammar=grammar
+            [1, 2],
+            max_tokens=request.max_tokens,
+            end_token=2,
+            output_format=request.output_format,
+            grammar=grammar,
         )
         for grammar in ("lark", "json_schema")
     ]
-    if isinstance(reply, Refusal):
+    if isinstance(reply, RequestError):
         return bodies
     usage = {"prompt_tokens": 2, "completion_tokens": 3}
     finish = "stop" if reply.is_complete else "length"
     answer = {"choices": [{"text": reply.text, "finish_reason": finish}], "usage": usage}
     read = completions.written(answer)
     try:
-        problem = "" if request.form is None else request.form.check(read.text)
-    except FormError as error:
+        problem = "" if request.output_format is None else request.output_format.check(read.text)
+    except OutputFormatError as error:
         problem = str(error)
     return [bodies, read.text, read.is_complete, problem]
 

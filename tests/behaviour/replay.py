@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from worker.engine.api import (
-    Compare,
-    Compared,
-    Decide,
-    Decided,
+    CompareRequest,
+    CompareResult,
     Engine,
-    Refusal,
+    GenerateResult,
     Reply,
     Request,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
     Scores,
-    Written,
 )
 
 FOLDER = Path(__file__).parent
@@ -41,17 +41,22 @@ class MissingReplyError(Exception):
 
 def content_of(request: Request) -> list[Any]:
     """The content of a request as JSON values."""
-    if isinstance(request, Compare):
+    if isinstance(request, CompareRequest):
         return ["compare", request.query, list(request.texts)]
     prompt = request.prompt
-    turn = [prompt.document, prompt.question, prompt.answer_start, prompt.is_adapted]
-    if isinstance(request, Decide):
+    turn = [prompt.document, prompt.question, prompt.answer_start, prompt.uses_adapter]
+    if isinstance(request, ScoreRequest):
         choices = [
             [list(choice.words), None if choice.ends is None else list(choice.ends)]
             for choice in request.choices
         ]
-        return ["decide", turn, request.copy, choices, request.is_apart]
-    return ["write", turn, request.max_tokens, request.form.lark() if request.form else None]
+        return ["decide", turn, request.copy, choices, request.is_question_cached]
+    return [
+        "write",
+        turn,
+        request.max_tokens,
+        request.output_format.lark() if request.output_format else None,
+    ]
 
 
 def key_of(request: Request) -> str:
@@ -78,11 +83,11 @@ class Recordings:
         for key, stored in index:
             match stored[0]:
                 case "compare":
-                    replies[key] = Compared(tuple(stored[1]))
+                    replies[key] = CompareResult(tuple(stored[1]))
                 case "write":
-                    replies[key] = Written(stored[1], stored[2], stored[3], stored[4])
+                    replies[key] = GenerateResult(stored[1], stored[2], stored[3], stored[4])
                 case "refuse":
-                    replies[key] = Refusal(stored[1], stored[2])
+                    replies[key] = RequestError(stored[1], stored[2])
                 case "decide":
                     scores = []
                     for rows, columns in stored[2]:
@@ -90,16 +95,16 @@ class Recordings:
                         values = numbers[at : at + rows * columns].reshape(rows, columns)
                         scores.append(Scores(spans, values))
                         at, span_at = at + rows * columns, span_at + rows
-                    replies[key] = Decided(tuple(scores), stored[1])
+                    replies[key] = ScoreResult(tuple(scores), stored[1])
         return cls(replies)
 
     def write(self) -> None:
         """Writes all recordings, in the order of their keys."""
         index, numbers, spans = [], [], []
         for key, reply in sorted(self.replies.items()):
-            if isinstance(reply, Compared):
-                index.append([key, ["compare", [round(value, 4) for value in reply.nearness]]])
-            elif isinstance(reply, Written):
+            if isinstance(reply, CompareResult):
+                index.append([key, ["compare", [round(value, 4) for value in reply.similarities]]])
+            elif isinstance(reply, GenerateResult):
                 stored = [
                     "write",
                     reply.text,
@@ -108,7 +113,7 @@ class Recordings:
                     reply.completion_tokens,
                 ]
                 index.append([key, stored])
-            elif isinstance(reply, Refusal):
+            elif isinstance(reply, RequestError):
                 index.append([key, ["refuse", reply.reason, reply.detail]])
             else:
                 shapes = [list(score.log_probabilities.shape) for score in reply.scores]
@@ -164,12 +169,12 @@ class RecordingEngine(ReplayEngine):
 
 def _quantised(reply: Reply) -> Reply:
     """The reply as it is read back."""
-    if isinstance(reply, Compared):
-        return Compared(tuple(round(value, 4) for value in reply.nearness))
-    if isinstance(reply, Decided):
+    if isinstance(reply, CompareResult):
+        return CompareResult(tuple(round(value, 4) for value in reply.similarities))
+    if isinstance(reply, ScoreResult):
         scores = tuple(
             Scores(score.spans, np.asarray(score.log_probabilities).astype(np.float16).astype(np.float32))
             for score in reply.scores
         )
-        return Decided(scores, reply.prompt_tokens)
+        return ScoreResult(scores, reply.prompt_tokens)
     return reply

@@ -164,7 +164,7 @@ def test_services_that_compose_is_asked_for_are_services() -> None:
                 assert is_complete(tuple(ours))
 
 
-def is_apart(command: Command) -> bool:
+def is_question_cached(command: Command) -> bool:
     text = " ".join(command.words[1:])
     is_mention = not command.is_whole and len(command.words) == 2
     if is_mention or "VERB" in command.words or any(re.match(pattern, text) for pattern in APART):
@@ -182,7 +182,7 @@ def test_the_commands_of_a_page_do_what_they_say(reader: Reader, page: str) -> N
     before = OURS[: OURS.index(of_page(page)[0])] if of_page(page) else []
     elsewhere = {command.words for command in before if command.page not in (CHANGES_TEXT, *GENERATED)}
     for command in of_page(page):
-        if command.words not in elsewhere and not is_apart(command):
+        if command.words not in elsewhere and not is_question_cached(command):
             executed(reader, command)
 
 
@@ -203,6 +203,8 @@ def test_what_encrypts_and_erases_does(reader: Reader, tmp_path: Path) -> None:
     (copy.folder / "key").write_text("A" * 43 + "=\n")
     (copy.folder / "key").chmod(0o400)
     copy.environment["NOTEMILL_ENCRYPTION_KEY_FILE"] = str(copy.folder / "key")
-    for command in dict.fromkeys(one.words for one in OURS if one.page == CHANGES_TEXT and not is_apart(one)):
+    for command in dict.fromkeys(
+        one.words for one in OURS if one.page == CHANGES_TEXT and not is_question_cached(one)
+    ):
         words = (*command[1:], *(["--yes"] if "--patient" in command else []))
         assert copy(*words) == 0, (command, copy.out, copy.err)

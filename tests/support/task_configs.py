@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.answers import Task
-from worker.weights.ranking_model import SearchJoin
+from worker.weights.ranking_model import RankingModel
 from worker.weights.task_config import TaskConfig
 
 CONFIG = TaskConfig(
@@ -13,5 +13,5 @@ CONFIG = TaskConfig(
     is_summary_extractive=True,
     window_tokens=40,
     summary_window_tokens=200,
-    search_join=SearchJoin(),
+    ranking_model=RankingModel(),
 )

@@ -12,7 +12,7 @@ from models.jobs import Job, Question, Work
 from models.labels import Label, load_labels
 from models.outcomes import Failed, Finished, Reason
 from models.settings import Settings
-from worker.engine.api import Refusal
+from worker.engine.api import RequestError
 from worker.engine.network.local_engine import load
 from worker.note.char_ranges import covers
 from worker.pipeline import process
@@ -141,7 +141,7 @@ def test_a_refused_question_fails_with_its_reason_and_the_others_are_answered(se
         def answer(self, requests, *, is_urgent=False):
             replies = engine.answer(requests)
             return [
-                Refusal("too_long", "9 tokens do not fit into 8")
+                RequestError("too_long", "9 tokens do not fit into 8")
                 if "Query:" in request.prompt.question
                 else reply
                 for request, reply in zip(requests, replies, strict=True)

@@ -15,18 +15,18 @@ from worker.engine.api import Engine
 from worker.entities.entity_task import held_by_rules
 from worker.entities.window_tagging import Mention, denied_read, reading_requests
 from worker.note.parsed_note import Note
-from worker.weights.negation_model import ASKED, DenialJoin
+from worker.weights.negation_model import ASKED, NegationModel
 from worker.weights.task_config import TaskConfig
 
 
-def fit_denials(records: Sequence[Record], engine: Engine, config: TaskConfig) -> DenialJoin | None:
+def fit_denials(records: Sequence[Record], engine: Engine, config: TaskConfig) -> NegationModel | None:
     """None where no record says of its mentions whether they are denied."""
     rows = [row for record in records for row in _rows(record, engine, config)]
     if not any(is_denied for *_, is_denied in rows):
         return None
     given = np.array([[1.0, is_ruled, log_odds] for is_ruled, log_odds, _ in rows])
     weights = logistic(given, np.array([float(is_denied) for *_, is_denied in rows]))
-    return DenialJoin(*(round(float(one), 2) for one in weights))
+    return NegationModel(*(round(float(one), 2) for one in weights))
 
 
 def _rows(record: Record, engine: Engine, config: TaskConfig) -> Iterator[tuple[float, float, bool]]:

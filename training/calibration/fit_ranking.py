@@ -30,7 +30,7 @@ from worker.engine_factory import load
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
 from worker.search.search_task import clues, clues_of
-from worker.weights.ranking_model import Clues, JoinWeights, SearchJoin
+from worker.weights.ranking_model import RankingModel, RankingWeights, SentenceFeatures
 from worker.weights.task_config import TaskConfig, task_config
 
 _WINDOW_CHARACTERS = 1_300
@@ -104,7 +104,7 @@ def asked_of(path: Path, limit: int) -> list[Asked]:
     return asked[:limit]
 
 
-def fit(queried: Sequence[Queried]) -> SearchJoin:
+def fit(queried: Sequence[Queried]) -> RankingModel:
     """Raises UsageError where no query names a thing, or none an aspect."""
     things = [one for one in queried if not one.is_of_aspect]
     aspects = [one for one in queried if one.is_of_aspect]
@@ -113,12 +113,12 @@ def fit(queried: Sequence[Queried]) -> SearchJoin:
             f"{len(things)} queries name a thing and {len(aspects)} ask for an aspect: give data with both,"
             " such as ncbi_disease and aci_bench"
         )
-    found = SearchJoin(thing=_regression(things, _THING), aspect=_regression(aspects, _ASPECT))
+    found = RankingModel(thing=_regression(things, _THING), aspect=_regression(aspects, _ASPECT))
     best = max(_THRESHOLDS, key=lambda one: _set_f1(queried, found, one))
-    return SearchJoin(found.thing, found.aspect, found.least_nearness, best)
+    return RankingModel(found.thing, found.aspect, found.least_nearness, best)
 
 
-def measured(queried: Sequence[Queried], found: SearchJoin) -> dict[str, float]:
+def measured(queried: Sequence[Queried], found: RankingModel) -> dict[str, float]:
     """On the data that it was fitted on: a lower bound of the error, no figure to publish."""
     ranked = [
         [one.relevant[place] for place in ranking_metrics.order(list(_scores(one, found)))]
@@ -147,7 +147,7 @@ def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> l
 
 def _all_clues(config: TaskConfig) -> TaskConfig:
     """As served, but with everything asked for, whatever the adapter's own join weighs."""
-    return replace(config, search_join=SearchJoin(aspect=JoinWeights()))
+    return replace(config, ranking_model=RankingModel(aspect=RankingWeights()))
 
 
 def _queried(asked: Sequence[Asked], engine: Engine, config: TaskConfig, threads: int) -> list[Queried]:
@@ -161,7 +161,7 @@ def _one(asked: Asked, engine: Engine, config: TaskConfig) -> Queried:
     rows = clues(note, asked.query, decided, known)
     relevant = dict(zip(((one.start, one.end) for one in asked.sentences), asked.relevant, strict=True))
     return Queried(
-        np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(Clues._fields)),
+        np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(SentenceFeatures._fields)),
         tuple(relevant.get((span.start, span.end), False) for span, _ in rows),
         is_of_aspect=known.evidence is not None,
     )
@@ -178,21 +178,21 @@ def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engi
         return found
 
 
-def _regression(queried: Sequence[Queried], names: Sequence[str]) -> JoinWeights:
-    columns = [Clues._fields.index(name) for name in names]
+def _regression(queried: Sequence[Queried], names: Sequence[str]) -> RankingWeights:
+    columns = [SentenceFeatures._fields.index(name) for name in names]
     given = np.concatenate([one.clues[:, columns] for one in queried])
     right = np.concatenate([np.array(one.relevant, dtype=np.float64) for one in queried])
     weights = logistic(given, right)
     rounded = {name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)}
-    return JoinWeights(**({"decision": 0.0} | rounded))
+    return RankingWeights(**({"decision": 0.0} | rounded))
 
 
-def _scores(one: Queried, found: SearchJoin) -> Floats:
+def _scores(one: Queried, found: RankingModel) -> Floats:
     weights = found.aspect if one.is_of_aspect and found.aspect is not None else found.thing
     return sigmoid(one.clues @ np.array(weights))
 
 
-def _set_f1(queried: Sequence[Queried], found: SearchJoin, threshold: float) -> float:
+def _set_f1(queried: Sequence[Queried], found: RankingModel, threshold: float) -> float:
     """Over all sentences of all queries, as `train evaluate` counts."""
     chosen = np.concatenate([_scores(one, found) >= threshold for one in queried])
     right = np.concatenate([np.array(one.relevant) for one in queried])

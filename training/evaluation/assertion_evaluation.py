@@ -120,7 +120,7 @@ def _of_worker(text: str, asked: Sequence[_Asked], asking: Asking | None) -> lis
         for one in asked
     ]
     labels = [Label(name=one, definition="any") for one in {one.label for one in asked}]
-    entities = entities_of(note, mentions, labels, asking.config.denial_join if asking else None)
+    entities = entities_of(note, mentions, labels, asking.config.negation_model if asking else None)
     said = {(one.start, one.end): one.assertion for one in entities}
     return [said[one.start, one.end] for one in asked]
 

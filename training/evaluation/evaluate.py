@@ -56,7 +56,7 @@ def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) 
     path = file_of(plan.data)
     records = read_records(path, limit=plan.limit, half=half)
     told = {"task": task, "data": str(path), "records": len(records), "half": half}
-    if task == "assertion" and task_config(settings).denial_join is None:
+    if task == "assertion" and task_config(settings).negation_model is None:
         found = assertion_evaluation.evaluate(records, path, plan.baselines)
     else:
         with _asking(settings, load_engine) as asking:

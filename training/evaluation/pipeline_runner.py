@@ -39,13 +39,13 @@ class Asking:
     @property
     def search_threshold(self) -> float:
         """From which score on a sentence is served."""
-        return self.config.search_join.threshold
+        return self.config.ranking_model.threshold
 
     def _outcome(self, text: str, question: Question) -> Outcome:
         labels = self.labels if question.task is Task.ENTITIES else ()
         job = Job(id=0, question=question, recipe_id="", labels=labels, attempt=1)
         work = Work(document_id=0, text=text, jobs=(job,))
-        all_scores = replace(self.config, search_join=replace(self.config.search_join, threshold=0.0))
+        all_scores = replace(self.config, ranking_model=replace(self.config.ranking_model, threshold=0.0))
         [[(_, outcome)]] = process(work, engine=self.engine, config=all_scores)
         return outcome
 

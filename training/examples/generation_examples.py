@@ -15,8 +15,8 @@ from models.labels import Label
 from training.examples.conversations import ASSISTANT, HUMAN
 from training.examples.task_examples import LABELS_OF, windows_of
 from training.examples.training_sequences import Piece
-from worker.engine.api import Prompt, Write
-from worker.engine.output_formats import FormError
+from worker.engine.api import GenerateRequest, Prompt
+from worker.engine.output_formats import OutputFormatError
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.entities.attribute_patterns import PATTERNED
@@ -47,7 +47,7 @@ _HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 class Written:
     """A request as the worker makes it, and what should be written."""
 
-    request: Write
+    request: GenerateRequest
     answer: str
 
 
@@ -62,10 +62,10 @@ def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> It
         told = [text[one.start : one.end] for one in sentences(text)][:_SENTENCES]
         if text.lower().rstrip(". ") in _NONE:
             told = []
-        assert request.form is not None
+        assert request.output_format is not None
         try:
-            answer = request.form.written(json.dumps(told))
-        except FormError:
+            answer = request.output_format.from_json(json.dumps(told))
+        except OutputFormatError:
             answer = "None."
         if told and (answer == "None." or len(list(sentences(answer))) < len(told)):
             refused["a figure that the dialogue does not have, or no sentence of the form"] += 1
@@ -102,8 +102,10 @@ class WrittenPieces:
 
     def answer(self, written: Written, kind: str) -> Piece | None:
         """None, and counted, where the grammar does not allow the answer."""
-        form = written.request.form
-        return self.of(written.request.prompt, form.lark() if form else None, written.answer, kind)
+        output_format = written.request.output_format
+        return self.of(
+            written.request.prompt, output_format.lark() if output_format else None, written.answer, kind
+        )
 
     def of(self, prompt: Prompt, lark: str | None, text: str, kind: str) -> Piece | None:
         """The same, of a prompt with its grammar as Lark text, if it has one."""

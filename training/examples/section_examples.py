@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from training.examples.task_examples import Example, reading, windows_of
-from worker.engine.api import Choice, Decide
-from worker.engine.prompting.label_words import SEARCH_WORDS, SENTENCE_KINDS, MarkedLabel
+from worker.engine.api import Choice, ScoreRequest
+from worker.engine.prompting.label_words import SEARCH_WORDS, SENTENCE_KINDS, TaggedLabel
 from worker.engine.prompting.prompt_templates import prompt
 from worker.note.sentence_splitter import sentences
 
@@ -176,7 +176,7 @@ def notes_of_parts(rows: Sequence[dict[str, Any]], count: int, chance: random.Ra
 
 
 def kind_examples(
-    notes: Sequence[str], labels: Sequence[MarkedLabel], max_characters: int, chance: random.Random
+    notes: Sequence[str], labels: Sequence[TaggedLabel], max_characters: int, chance: random.Random
 ) -> list[Example]:
     """One a window: what each sentence tells of; a heading may be said to tell of anything."""
     examples = []
@@ -253,5 +253,5 @@ def _example(text: str, query: str, spans: list[tuple[int, int]]) -> Example:
     middles = [(first + last) / 2 for first, last in asked]
     relevant = tuple(any(s <= middle <= e for s, e in spans) for middle in middles)
     choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
-    request = Decide(prompt("search", text, query=query), text, (choice,))
+    request = ScoreRequest(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant, query=query)

@@ -11,11 +11,11 @@ from training.examples.task_examples import Example
 from training.examples.training_sequences import Piece, Right
 from worker.engine.api import Choice
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, MarkedLabel
+from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, TaggedLabel
 from worker.engine.prompting.token_positions import places_of
 
 
-def piece_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel], kind: str) -> Piece:
+def piece_of(example: Example, chat: Chat, labels: Sequence[TaggedLabel], kind: str) -> Piece:
     """The sequence as the engine builds it: prompt, then the copy, decisions after its tokens."""
     request = example.request
     encoded = chat.encode(request.prompt)
@@ -32,7 +32,7 @@ def piece_of(example: Example, chat: Chat, labels: Sequence[MarkedLabel], kind: 
 
 
 def _known(
-    example: Example, offsets: list[tuple[int, int]], labels: Sequence[MarkedLabel]
+    example: Example, offsets: list[tuple[int, int]], labels: Sequence[TaggedLabel]
 ) -> list[tuple[Choice, npt.NDArray[np.bool_]]]:
     if example.is_relevant:
         [choice] = example.request.choices
@@ -52,7 +52,7 @@ def _known(
 
 
 def _right_marks(
-    example: Example, offsets: list[tuple[int, int]], labels: Sequence[MarkedLabel]
+    example: Example, offsets: list[tuple[int, int]], labels: Sequence[TaggedLabel]
 ) -> npt.NDArray[np.bool_]:
     nothing = np.zeros(1 + 2 * len(labels), dtype=np.bool_)
     nothing[0] = True

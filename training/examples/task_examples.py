@@ -16,8 +16,8 @@ from typing import Any
 
 from models.answers import Assertion
 from training.examples.gold_assertions import assertion_of, is_told
-from worker.engine.api import Choice, Decide
-from worker.engine.prompting.label_words import SEARCH_WORDS, MarkedLabel
+from worker.engine.api import Choice, ScoreRequest
+from worker.engine.prompting.label_words import SEARCH_WORDS, TaggedLabel
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.window_tagging import reading_request
 from worker.note.sentence_splitter import sentences
@@ -46,7 +46,7 @@ LABELS_OF = {
 class Example:
     """A request as the worker makes it, and the right words at its decisions, as far as they are known."""
 
-    request: Decide
+    request: ScoreRequest
     spans: tuple[tuple[int, int, str], ...] | None = None
     """Start, end and label of what is to be marked; none where nobody marked it."""
     unknown: frozenset[str] = frozenset()
@@ -85,7 +85,7 @@ def windows_of(record: dict[str, Any], max_characters: int) -> Iterator[tuple[in
 def marks_examples(
     corpus: str,
     records: Sequence[dict[str, Any]],
-    labels: Sequence[MarkedLabel],
+    labels: Sequence[TaggedLabel],
     max_characters: int,
     names: Mapping[str, str] | None = None,
 ) -> list[Example]:
@@ -112,7 +112,7 @@ def marks_examples(
     return examples
 
 
-def assertion_examples(records: Sequence[dict[str, Any]], labels: Sequence[MarkedLabel]) -> list[Example]:
+def assertion_examples(records: Sequence[dict[str, Any]], labels: Sequence[TaggedLabel]) -> list[Example]:
     """Sentences of which only one mention's assertion is known, as NegEx's."""
     return [
         Example(reading(record["text"], labels), asserted=((end, Assertion(said)),))
@@ -134,7 +134,7 @@ def _asserted(
     }
 
 
-def reading(text: str, labels: Sequence[MarkedLabel]) -> Decide:
+def reading(text: str, labels: Sequence[TaggedLabel]) -> ScoreRequest:
     """What the worker asks of a window for entities and summary."""
     return reading_request(text, tuple(one.end for one in sentences(text)), labels)
 
@@ -214,7 +214,7 @@ def _search(record: dict[str, Any], start: int, end: int, query: str, is_hit: An
     hits = [(e["start"] - start, e["end"] - start) for e in record["entities"] if is_hit(e)]
     relevant = tuple(any(first <= s and e <= last for s, e in hits) for first, last in asked)
     choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
-    request = Decide(prompt("search", text, query=query), text, (choice,))
+    request = ScoreRequest(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant, query=query)
 
 

@@ -15,7 +15,7 @@ from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from training.finetune import document_attention
 from training.finetune.training_recipe import Recipe, RecipeError
-from worker.weights.model_files import nf4
+from worker.weights.model_files import nf4_config
 
 
 def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
@@ -80,7 +80,7 @@ def _frozen(folder: Path, recipe: Recipe, device: torch.device) -> Any:
     if recipe.frozen == "bf16" and is_quantized:
         raise RecipeError(f"{folder} holds 4-bit weights, the recipe wants bf16: take nf4 or nf4_in_bf16")
     options: dict[str, Any] = (
-        {} if is_quantized or recipe.frozen == "bf16" else {"quantization_config": nf4()}
+        {} if is_quantized or recipe.frozen == "bf16" else {"quantization_config": nf4_config()}
     )
     network = AutoModelForCausalLM.from_pretrained(
         folder,

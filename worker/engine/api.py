@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from worker.engine.output_formats import Form
+from worker.engine.output_formats import OutputFormat
 
 if TYPE_CHECKING:  # a producer makes recipes without numpy
     import numpy as np
@@ -27,7 +27,7 @@ class Prompt:
     """The instruction, after the document."""
     answer_start: str = ""
     """What the answer is made to begin with."""
-    is_adapted: bool = False
+    uses_adapter: bool = False
     """Whether the weights' adapter, where there is one, takes part in reading and answering."""
 
 
@@ -42,13 +42,13 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
-class Decide:
+class ScoreRequest:
     """Choices in a second copy of the text, which follows the question as the answer, in one reading."""
 
     prompt: Prompt
     copy: str
     choices: tuple[Choice, ...]
-    is_apart: bool = False
+    is_question_cached: bool = False
     """The question is read as if there were no document, once for all of them: where its answers are as good
     (docs/decisions/cached-question-prefix.md)."""
 
@@ -64,7 +64,7 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class ScoreResult:
     """Each choice's scores, in the order of the choices."""
 
     scores: tuple[Scores, ...]
@@ -72,17 +72,17 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class Write:
+class GenerateRequest:
     """Text to be written, greedily, in a form."""
 
     prompt: Prompt
     max_tokens: int
-    form: Form | None = None
+    output_format: OutputFormat | None = None
     """What the answer may look like; none: free text."""
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class GenerateResult:
     """What was written after `answer_start`."""
 
     text: str
@@ -93,7 +93,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Compare:
+class CompareRequest:
     """How near texts are to a query in meaning."""
 
     query: str
@@ -101,24 +101,24 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class CompareResult:
     """For each text its nearness, -1 to 1."""
 
-    nearness: tuple[float, ...]
+    similarities: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RequestError:
     """A request that cannot be answered; the others of its batch are. Reasons as in models.outcomes."""
 
     reason: str
     detail: str
 
 
-Prompted = Decide | Write
+PromptRequest = ScoreRequest | GenerateRequest
 """What is asked of the weights."""
-Request = Prompted | Compare
-Reply = Decided | Written | Compared | Refusal
+Request = PromptRequest | CompareRequest
+Reply = ScoreResult | GenerateResult | CompareResult | RequestError
 
 
 class Engine(Protocol):

@@ -11,7 +11,7 @@ from models.outcomes import Reason
 from worker.engine.api import Reply, Request
 
 
-class UnansweredError(NotemillError):
+class UnusableReplyError(NotemillError):
     """A reply cannot be used; the job fails with this reason. Its detail holds no text of the note."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
@@ -21,12 +21,12 @@ class UnansweredError(NotemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class TaskAnswer:
     """An answer, and the characters of the note that were in a prompt for it."""
 
     answer: Answer
     ranges_read: tuple[Span, ...]
 
 
-Conversation = Generator[Sequence[Request], list[Reply], Answered]
+TaskCoroutine = Generator[Sequence[Request], list[Reply], TaskAnswer]
 """Replies are in the order of the requests; a refused one ends the conversation."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.prompting.label_words import MarkedLabel
+from worker.engine.prompting.label_words import TaggedLabel
 from worker.entities.mention_scores import Evidence
 from worker.note.word_boundaries import is_boundary
 from worker.note.word_tokens import Stretch
@@ -36,7 +36,7 @@ def decide_marks(
     text: str,
     spans: Sequence[tuple[int, int]],
     log_probabilities: npt.NDArray[np.float32],
-    labels: Sequence[MarkedLabel],
+    labels: Sequence[TaggedLabel],
     lexicon: Lexicon = _EMPTY,
 ) -> list[Mark]:
     """The mentions of a text, in order, disjoint and in whole words.

@@ -11,17 +11,17 @@ from collections.abc import Iterable, Sequence
 from models.answers import Assertion, EntitiesAnswer, Entity, Span
 from models.labels import Label
 from models.outcomes import Reason
-from worker.engine.api import Reply, Write, Written
+from worker.engine.api import GenerateRequest, GenerateResult, Reply
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.prompt_templates import prompt
-from worker.engine.task_coroutine import Answered, Conversation, UnansweredError
+from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine, UnusableReplyError
 from worker.entities.assertion_rules import assertions, foremost
 from worker.entities.attribute_linking import with_attributes
 from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.list_grounding import Item, place, spread
 from worker.entities.window_tagging import Mention, mentions_read, reading_requests
 from worker.note.parsed_note import Note
-from worker.weights.negation_model import DenialJoin
+from worker.weights.negation_model import NegationModel
 from worker.weights.task_config import TaskConfig
 
 LIST_ITEMS = 16
@@ -30,7 +30,7 @@ LIST_TOKENS = 24 * LIST_ITEMS
 """Room for that many of the longest spans, so that a list is never cut."""
 
 
-def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> Conversation:
+def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> TaskCoroutine:
     """Every mention in the order of the note."""
     if config.are_tagged(labels):
         replies = yield reading_requests(note, config)
@@ -39,12 +39,12 @@ def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> Con
         listed = [label for label in labels if label.name not in PATTERNED]
         replies = yield _list_requests(note, listed)
         mentions = _listed(note, replies, listed)
-    answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, config.denial_join))
-    return Answered(answer, note.windows_read)
+    answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, config.negation_model))
+    return TaskAnswer(answer, note.windows_read)
 
 
 def entities_of(
-    note: Note, mentions: Iterable[Mention], labels: Sequence[Label], denials: DenialJoin | None = None
+    note: Note, mentions: Iterable[Mention], labels: Sequence[Label], denials: NegationModel | None = None
 ) -> tuple[Entity, ...]:
     """Mentions with their assertion, attributes attached to the entities they belong to."""
     owners = {label.name for label in labels if label.attribute_of is None}
@@ -66,7 +66,7 @@ def held_by_rules(note: Note, mention: Mention) -> frozenset[Assertion]:
     )
 
 
-def _entity(note: Note, mention: Mention, denials: DenialJoin | None) -> Entity:
+def _entity(note: Note, mention: Mention, denials: NegationModel | None) -> Entity:
     held = held_by_rules(note, mention)
     if denials is not None and mention.denied is not None:
         held = denials.corrected(held, mention.denied)
@@ -80,7 +80,7 @@ def _entity(note: Note, mention: Mention, denials: DenialJoin | None) -> Entity:
     )
 
 
-def _list_requests(note: Note, labels: Sequence[Label]) -> list[Write]:
+def _list_requests(note: Note, labels: Sequence[Label]) -> list[GenerateRequest]:
     return [
         list_request(note.text[window.start : window.end], label)
         for window in note.windows
@@ -88,9 +88,9 @@ def _list_requests(note: Note, labels: Sequence[Label]) -> list[Write]:
     ]
 
 
-def list_request(text: str, label: Label) -> Write:
+def list_request(text: str, label: Label) -> GenerateRequest:
     """Every mention of one label in a window; what is trained to list asks just so."""
-    return Write(
+    return GenerateRequest(
         prompt=prompt(
             "entities_list",
             text,
@@ -99,7 +99,7 @@ def list_request(text: str, label: Label) -> Write:
             answer_start=f"{label.name.capitalize()}:",
         ),
         max_tokens=LIST_TOKENS,
-        form=EntityList(text, LIST_ITEMS),
+        output_format=EntityList(text, LIST_ITEMS),
     )
 
 
@@ -110,7 +110,7 @@ def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> li
         for label, reply in zip(
             labels, replies[index * len(labels) : (index + 1) * len(labels)], strict=True
         ):
-            assert isinstance(reply, Written)
+            assert isinstance(reply, GenerateResult)
             items += [Item(label.name, surface) for surface in _surfaces(reply)]
         core = Span(start=window.core_start, end=window.core_end)
         placed = place(note.text, Span(start=window.start, end=window.end), items).placed
@@ -119,9 +119,9 @@ def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> li
     return mentions
 
 
-def _surfaces(reply: Written) -> list[str]:
-    """Raises UnansweredError for a list that was cut short."""
+def _surfaces(reply: GenerateResult) -> list[str]:
+    """Raises UnusableReplyError for a list that was cut short."""
     if not reply.is_complete:
-        raise UnansweredError(Reason.UNPARSABLE, f"a list was cut after {reply.completion_tokens} tokens")
+        raise UnusableReplyError(Reason.UNPARSABLE, f"a list was cut after {reply.completion_tokens} tokens")
     written = reply.text.strip()
     return [] if written == "none" else [surface.strip() for surface in written.split("; ")]

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 
 from models.answers import Assertion, Span, Task
-from worker.engine.api import Choice, Decide, Decided, Reply
+from worker.engine.api import Choice, Reply, ScoreRequest, ScoreResult
 from worker.engine.prompting.label_words import (
     ASSERTION_WORDS,
     SENTENCE_KINDS,
-    MarkedLabel,
-    mark_words,
+    TaggedLabel,
+    tag_words,
     tagged_labels,
 )
 from worker.engine.prompting.prompt_templates import prompt
@@ -47,29 +47,29 @@ class Mention:
     """Log odds that it is, as the network has it; none where it was not asked."""
 
 
-def reading_requests(note: Note, config: TaskConfig) -> list[Decide]:
+def reading_requests(note: Note, config: TaskConfig) -> list[ScoreRequest]:
     """One a window."""
     labels = tagged_labels(config.tagged_labels)
-    is_adapted = Task.ENTITIES in config.adapted_tasks
+    uses_adapter = Task.ENTITIES in config.adapted_tasks
     return [
         reading_request(
-            note.text[window.start : window.end], sentence_ends(window), labels, is_adapted=is_adapted
+            note.text[window.start : window.end], sentence_ends(window), labels, uses_adapter=uses_adapter
         )
         for window in note.windows
     ]
 
 
 def reading_request(
-    text: str, ends: tuple[int, ...], labels: Sequence[MarkedLabel], *, is_adapted: bool = False
-) -> Decide:
+    text: str, ends: tuple[int, ...], labels: Sequence[TaggedLabel], *, uses_adapter: bool = False
+) -> ScoreRequest:
     """After each token what begins, goes on, or nothing, and whether what ends there is so; after each
     sentence, whose `ends` are given, its kind. What is trained to read asks just so."""
     parameters: dict[str, Any] = {"labels": labels, "kinds": SENTENCE_KINDS, "assertions": ASSERTION_WORDS}
-    return Decide(
-        prompt=prompt("entities_marks", text, is_adapted=is_adapted, **parameters),
+    return ScoreRequest(
+        prompt=prompt("entities_marks", text, uses_adapter=uses_adapter, **parameters),
         copy=text,
-        choices=(Choice(mark_words(labels)), Choice(SENTENCE_KINDS, ends), Choice(tuple(ASSERTION_WORDS))),
-        is_apart=True,
+        choices=(Choice(tag_words(labels)), Choice(SENTENCE_KINDS, ends), Choice(tuple(ASSERTION_WORDS))),
+        is_question_cached=True,
     )
 
 
@@ -83,7 +83,7 @@ def _mentions(note: Note, config: TaskConfig, *replies: Reply) -> list[Mention]:
     spans, scores = _tokens_read(note, replies, choice=0)
     if not spans:
         return []
-    denied = denied_read(note, replies) if config.denial_join is not None else None
+    denied = denied_read(note, replies) if config.negation_model is not None else None
     mentions = []
     for mark in decide_marks(note.text, spans, scores, labels, config.lexicon):
         start, end = name_of(note, mark.start, mark.end, mark.label)
@@ -133,7 +133,7 @@ def _tokens_read(
     spans: list[tuple[int, int]] = []
     rows: list[npt.NDArray[np.float32]] = []
     for window, reply in zip(note.windows, replies, strict=True):
-        assert isinstance(reply, Decided)
+        assert isinstance(reply, ScoreResult)
         found = reply.scores[choice]
         placed = [(start + window.start, end + window.start) for start, end in found.spans]
         own = [place for place, (_, end) in enumerate(placed) if end > window.core_start]
@@ -162,7 +162,7 @@ def sentence_probabilities(
     of the index terms behind it."""
     found: list[tuple[Span, npt.NDArray[np.float32]]] = []
     for window, reply in zip(note.windows, replies, strict=True):
-        assert isinstance(reply, Decided)
+        assert isinstance(reply, ScoreResult)
         rows = np.exp(reply.scores[choice].log_probabilities)
         found += [
             (sentence, row)

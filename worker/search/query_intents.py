@@ -27,15 +27,15 @@ def ways_to_ask() -> tuple[str, ...]:
     return tuple(way for task_config in _table().values() for way in task_config["asked"])
 
 
-def evidence_asked(query: str, nearness: Sequence[float], least: float) -> frozenset[str]:
+def evidence_asked(query: str, similarities: Sequence[float], least: float) -> frozenset[str]:
     """Labels and kinds of sentences that tell of what a query asks for; none where it names no aspect.
 
-    `nearness`: of the query to each of `ways_to_ask`; `least`: from where on an aspect is named.
+    `similarities`: of the query to each of `ways_to_ask`; `least`: from where on an aspect is named.
     """
     if not _words().issuperset(content_stems(query)):
         return frozenset()
     near: dict[str, float] = {}
-    places = iter(nearness)
+    places = iter(similarities)
     for aspect, task_config in _table().items():
         near[aspect] = max(next(places) for _ in task_config["asked"])
     nearest = max(near.values())

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from models.answers import Passage, SearchAnswer, Span, Task
-from worker.engine.api import Choice, Compare, Compared, Decide, Reply, Request
+from worker.engine.api import Choice, CompareRequest, CompareResult, Reply, Request, ScoreRequest
 from worker.engine.prompting.label_words import SEARCH_WORDS
 from worker.engine.prompting.prompt_templates import prompt
-from worker.engine.task_coroutine import Answered, Conversation
+from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine
 from worker.entities.window_tagging import (
     kinds_read,
     mentions_read,
@@ -29,7 +29,7 @@ from worker.note.section_headings import kinds_named
 from worker.note.stemming import content_stems
 from worker.search.lexical_similarity import shares_of_words
 from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
-from worker.weights.ranking_model import Clues, JoinWeights
+from worker.weights.ranking_model import RankingWeights, SentenceFeatures
 from worker.weights.task_config import TaskConfig
 
 _NAMED_SHARE = 0.25
@@ -40,23 +40,23 @@ _NAMED_SHARE = 0.25
 class Known:
     """What is known of a note's sentences besides the decisions, by each sentence's start."""
 
-    nearness: Mapping[int, float] = field(default_factory=dict)
+    similarities: Mapping[int, float] = field(default_factory=dict)
     """To the query in meaning, -1 to 1."""
     evidence: Mapping[int, float] | None = None
     """How probably it tells of the aspect that is asked for; none where none is."""
 
 
-def ask_search(note: Note, query: str, config: TaskConfig) -> Conversation:
+def ask_search(note: Note, query: str, config: TaskConfig) -> TaskCoroutine:
     """The set of answering sentences, most probable first; empty where none answers."""
     decided, known = yield from clues_of(note, query, config)
     scored = joined_scores(note, query, decided, config, known)
-    chosen = [(span, score) for span, score in scored if score >= config.search_join.threshold]
+    chosen = [(span, score) for span, score in scored if score >= config.ranking_model.threshold]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
         Passage(start=span.start, end=span.end, text=note.text[span.start : span.end], score=score)
         for span, score in chosen
     )
-    return Answered(SearchAnswer(passages=passages), note.windows_read)
+    return TaskAnswer(SearchAnswer(passages=passages), note.windows_read)
 
 
 def clues_of(
@@ -64,21 +64,25 @@ def clues_of(
 ) -> Generator[Sequence[Request], list[Reply], tuple[list[tuple[Span, float]], Known]]:
     """Asks; each sentence with its decision's probability, and what else is known of it."""
     decides = search_requests(note, query, config)
-    if not config.search_join.is_comparing:
+    if not config.ranking_model.compares_texts:
         replies = yield decides
         return sentence_scores(note, replies), Known()
     texts = tuple(note.text[one.start : one.end] for one in note.sentences)
-    *replies, near, asked = yield [*decides, Compare(query, texts), Compare(query, ways_to_ask())]
-    assert isinstance(near, Compared)
-    assert isinstance(asked, Compared)
-    nearness = {one.start: value for one, value in zip(note.sentences, near.nearness, strict=True)}
-    wanted = evidence_asked(query, asked.nearness, config.search_join.least_nearness)
-    if not wanted or not config.tagged_labels or config.search_join.aspect is None:
-        return sentence_scores(note, replies), Known(nearness)
+    *replies, near, asked = yield [
+        *decides,
+        CompareRequest(query, texts),
+        CompareRequest(query, ways_to_ask()),
+    ]
+    assert isinstance(near, CompareResult)
+    assert isinstance(asked, CompareResult)
+    similarities = {one.start: value for one, value in zip(note.sentences, near.similarities, strict=True)}
+    wanted = evidence_asked(query, asked.similarities, config.ranking_model.least_nearness)
+    if not wanted or not config.tagged_labels or config.ranking_model.aspect is None:
+        return sentence_scores(note, replies), Known(similarities)
     # Entities and summary ask the same of a note: where they are asked too, this has been answered.
     read = yield reading_requests(note, config)
     told = evidence(note, wanted, mentions_read(note, read, config), kinds_read(note, read))
-    return sentence_scores(note, replies), Known(nearness, told)
+    return sentence_scores(note, replies), Known(similarities, told)
 
 
 def joined_scores(
@@ -90,14 +94,14 @@ def joined_scores(
 ) -> list[tuple[Span, float]]:
     """Each sentence with the probability that it answers, all clues joined."""
     known = known or Known()
-    join = config.search_join
+    join = config.ranking_model
     weights = join.thing if known.evidence is None or join.aspect is None else join.aspect
     return [(span, _probability(clues, weights)) for span, clues in clues(note, query, decided, known)]
 
 
 def clues(
     note: Note, query: str, decided: Sequence[tuple[Span, float]], known: Known
-) -> list[tuple[Span, Clues]]:
+) -> list[tuple[Span, SentenceFeatures]]:
     """What a join weighs, sentence by sentence."""
     stems, explained = note.once(_stems), note.once(_explained)
     found = [stems(span.start, span.end) for span, _ in decided]
@@ -108,12 +112,12 @@ def clues(
     return [
         (
             span,
-            Clues(
+            SentenceFeatures(
                 bias=1.0,
                 wordless=float(is_wordless),
                 decision=_log_odds(score),
                 words=share,
-                meaning=known.nearness.get(span.start, 0.0),
+                meaning=known.similarities.get(span.start, 0.0),
                 section=float(is_in),
                 elsewhere=float(is_there and not is_in),
                 evidence=told.get(span.start, 0.0),
@@ -133,11 +137,11 @@ def _explained(note: Note) -> dict[str, str]:
     return abbreviations(note.text)
 
 
-def search_requests(note: Note, query: str, config: TaskConfig) -> list[Decide]:
+def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreRequest]:
     """One a window: after each of its sentences, does it answer?"""
     return [
-        Decide(
-            prompt=prompt("search", text, query=query, is_adapted=Task.SEARCH in config.adapted_tasks),
+        ScoreRequest(
+            prompt=prompt("search", text, query=query, uses_adapter=Task.SEARCH in config.adapted_tasks),
             copy=text,
             choices=(Choice(SEARCH_WORDS, sentence_ends(window)),),
         )
@@ -152,7 +156,7 @@ def sentence_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, fl
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]
 
 
-def _probability(found: Clues, weights: JoinWeights) -> float:
+def _probability(found: SentenceFeatures, weights: RankingWeights) -> float:
     log_odds = sum(weight * clue for weight, clue in zip(weights, found, strict=True))
     return 1 / (1 + math.exp(-log_odds))
 

@@ -9,10 +9,10 @@ from collections.abc import Generator, Sequence
 
 from models.answers import SummarySentence
 from models.outcomes import Reason
-from worker.engine.api import Reply, Request, Write, Written
-from worker.engine.output_formats import LineOf, Prose
+from worker.engine.api import GenerateRequest, GenerateResult, Reply, Request
+from worker.engine.output_formats import Prose, SpanLine
 from worker.engine.prompting.prompt_templates import prompt
-from worker.engine.task_coroutine import UnansweredError
+from worker.engine.task_coroutine import UnusableReplyError
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
 from worker.summary.faithfulness import Evidence, check_against, evidence_of
@@ -33,20 +33,22 @@ _Writing = Generator[Sequence[Request], list[Reply], list[str]]
 
 
 def write(
-    note: Note, max_words: int, *, is_adapted: bool
+    note: Note, max_words: int, *, uses_adapter: bool
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
     """The title and the sections' sentences; a section of which the note says nothing is left out.
 
-    `is_adapted`: by the adapter, which has learnt to write; otherwise by the weights as they came.
+    `uses_adapter`: by the adapter, which has learnt to write; otherwise by the weights as they came.
     """
     parts = [note.text[window.start : window.end] for window in note.long_windows]
     longest = max(map(len, parts))
     while len(parts) > 1:
-        shortened = yield from _written([_part(part, is_adapted) for part in parts])
+        shortened = yield from _written([_part(part, uses_adapter) for part in parts])
         parts = _joined(shortened, longest)
     each = max(1, round(max_words / len(SECTIONS) / _WORDS_A_SENTENCE))
-    sections = [section_request(parts[0], asked, each, is_adapted=is_adapted) for asked in SECTIONS.values()]
-    title, *answers = yield from _written([_title(parts[0], is_adapted), *sections])
+    sections = [
+        section_request(parts[0], asked, each, uses_adapter=uses_adapter) for asked in SECTIONS.values()
+    ]
+    title, *answers = yield from _written([_title(parts[0], uses_adapter), *sections])
     told = [("", title)] + [
         (section, answer[span.start : span.end])
         for section, answer in zip(SECTIONS, answers, strict=True)
@@ -57,43 +59,47 @@ def write(
     return [_checked(evidence, section, text) for section, text in told]
 
 
-def _written(requests: Sequence[Write]) -> _Writing:
-    """The texts, each to the end of its last whole sentence. Raises UnansweredError where there is none."""
+def _written(requests: Sequence[GenerateRequest]) -> _Writing:
+    """The texts, each to the end of its last whole sentence. Raises UnusableReplyError where there is none."""
     replies = yield requests
     texts = []
     for reply in replies:
-        assert isinstance(reply, Written)
+        assert isinstance(reply, GenerateResult)
         text = reply.text.strip()
         if not reply.is_complete:
             text = text[: text.rfind(". ") + 1]
         if not text:
-            raise UnansweredError(Reason.UNPARSABLE, f"no whole sentence in {reply.completion_tokens} tokens")
+            raise UnusableReplyError(
+                Reason.UNPARSABLE, f"no whole sentence in {reply.completion_tokens} tokens"
+            )
         texts.append(text)
     return texts
 
 
-def _title(text: str, is_adapted: bool) -> Write:
-    return Write(
-        prompt("summary_title", text, answer_start="Title:", is_adapted=is_adapted),
+def _title(text: str, uses_adapter: bool) -> GenerateRequest:
+    return GenerateRequest(
+        prompt("summary_title", text, answer_start="Title:", uses_adapter=uses_adapter),
         max_tokens=_TITLE_CHARACTERS,
-        form=LineOf(text, longest=_TITLE_CHARACTERS),
+        output_format=SpanLine(text, max_characters=_TITLE_CHARACTERS),
     )
 
 
-def section_request(text: str, question: str, most: int, *, is_adapted: bool = False) -> Write:
+def section_request(text: str, question: str, most: int, *, uses_adapter: bool = False) -> GenerateRequest:
     """One section of the summary of `text`; what is trained to write it asks just so."""
-    return Write(
-        prompt("summary_section", text, question=question, sentences=most, is_adapted=is_adapted),
+    return GenerateRequest(
+        prompt("summary_section", text, question=question, sentences=most, uses_adapter=uses_adapter),
         max_tokens=most * _SENTENCE_CHARACTERS,
-        form=Prose(text, sentences=most, longest=_SENTENCE_CHARACTERS, can_be_none=True),
+        output_format=Prose(text, max_sentences=most, max_characters=_SENTENCE_CHARACTERS, can_be_none=True),
     )
 
 
-def _part(text: str, is_adapted: bool) -> Write:
-    return Write(
-        prompt("summary_part", text, sentences=_PART_SENTENCES, is_adapted=is_adapted),
+def _part(text: str, uses_adapter: bool) -> GenerateRequest:
+    return GenerateRequest(
+        prompt("summary_part", text, sentences=_PART_SENTENCES, uses_adapter=uses_adapter),
         max_tokens=_PART_SENTENCES * _SENTENCE_CHARACTERS,
-        form=Prose(text, sentences=_PART_SENTENCES, longest=_SENTENCE_CHARACTERS, can_be_none=False),
+        output_format=Prose(
+            text, max_sentences=_PART_SENTENCES, max_characters=_SENTENCE_CHARACTERS, can_be_none=False
+        ),
     )
 
 

@@ -76,7 +76,7 @@ def choose(
     labels = tuple(
         Label(name=name, definition=name, attribute_of=_owner(name)) for name in config.tagged_labels
     )
-    entities = entities_of(note, mentions_read(note, replies, config), labels, config.denial_join)
+    entities = entities_of(note, mentions_read(note, replies, config), labels, config.negation_model)
     if said := exchanges(note):
         return _conversation(note, entities, said, max_words)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}

@@ -8,22 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
-from worker.engine.task_coroutine import Answered, Conversation
+from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine
 from worker.note.parsed_note import Note
 from worker.summary.abstractive import write
 from worker.summary.extractive import choose
 from worker.weights.task_config import TaskConfig
 
 
-def ask_summary(note: Note, max_words: int, config: TaskConfig) -> Conversation:
+def ask_summary(note: Note, max_words: int, config: TaskConfig) -> TaskCoroutine:
     """A summary of about `max_words` words at most."""
     if config.is_summary_extractive:
         sentences = yield from choose(note, max_words, config)
         ranges_read = note.windows_read
     else:
-        sentences = yield from write(note, max_words, is_adapted=Task.SUMMARY in config.adapted_tasks)
+        sentences = yield from write(note, max_words, uses_adapter=Task.SUMMARY in config.adapted_tasks)
         ranges_read = note.long_windows_read
-    return Answered(SummaryAnswer(summary=summary_of(sentences)), ranges_read)
+    return TaskAnswer(SummaryAnswer(summary=summary_of(sentences)), ranges_read)
 
 
 def summary_of(sentences: Sequence[SummarySentence]) -> Summary:

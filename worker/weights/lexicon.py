@@ -21,7 +21,7 @@ FILE = "lexicon.json"
 """In the adapter's folder."""
 
 
-class Known(NamedTuple):
+class LexiconMatch(NamedTuple):
     """Characters [start, end) that are known as a name under a label."""
 
     start: int
@@ -87,14 +87,14 @@ class Lexicon:
         endings = {label: dict(sorted(some.items())) for label, some in sorted(self.endings.items())}
         return {"longest": self.longest, "names": by_label, "words": words, "endings": endings}
 
-    def found(self, pieces: Pieces) -> list[Known]:
+    def found(self, pieces: Pieces) -> list[LexiconMatch]:
         """Names from left to right, none overlapping another."""
         known, place, count = [], 0, len(pieces.words) if self.names else 0
         while place < count:
             for length in range(min(self.longest, count - place), 0, -1):
                 name = self.names.get(hash_of(pieces.words[place : place + length]))
                 if name is not None:
-                    known.append(Known(pieces.starts[place], pieces.ends[place + length - 1], *name))
+                    known.append(LexiconMatch(pieces.starts[place], pieces.ends[place + length - 1], *name))
                     place += length - 1
                     break
             place += 1

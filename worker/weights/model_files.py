@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EMBEDDED = "smollm2-135m"
 HUB = {"mistral-7b": ("mistralai/Mistral-7B-Instruct-v0.3", "e0bc86c23ce5aae1db576c8cca6f06f1f73af2db")}
 """Names of hub weights: repository and pinned revision."""
-MEANING_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+EMBEDDING_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Digest of the weights of all-MiniLM-L6-v2: search compares sentences with these and no others."""
 _MANIFEST = "notemill.json"
 _MANIFEST_FORM = 1
@@ -110,13 +110,13 @@ def ready_folder(settings: Settings) -> Path | None:
     if adapter is None and settings.quantization == "none":
         return None
     made_of = f"{weights_sha256(settings)} {settings.quantization} {adapter and adapter_sha256(adapter)}"
-    if is_in_eight_bits(settings):
+    if is_int8(settings):
         made_of += " smoothed"
     name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
     return settings.home_folder / "weights" / f"ready-{name}"
 
 
-def is_in_eight_bits(settings: Settings) -> bool:
+def is_int8(settings: Settings) -> bool:
     """Whether a CPU computes with an adapter in 8 bits, merged into the weights."""
     return settings.quantization == "nf4" and adapter_folder(settings) is not None
 
@@ -161,7 +161,7 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
     if quantization == "nf4":
         on_step("quantizing to 4 bits")
         network = AutoModelForCausalLM.from_pretrained(
-            target, dtype=torch.bfloat16, quantization_config=nf4(), use_safetensors=True
+            target, dtype=torch.bfloat16, quantization_config=nf4_config(), use_safetensors=True
         )
         shutil.rmtree(target)
         network.save_pretrained(target)
@@ -202,7 +202,7 @@ def _folder_sha256(folder: Path) -> str:
     return whole.hexdigest()
 
 
-def nf4() -> BitsAndBytesConfig:
+def nf4_config() -> BitsAndBytesConfig:
     """4-bit NormalFloat with double quantization (QLoRA, arXiv 2305.14314), bf16 arithmetic."""
     import torch
     from transformers import BitsAndBytesConfig

@@ -15,7 +15,7 @@ ASKED = frozenset({"problem", "medication", "procedure", "test"})
 """Labels of mentions that hold or do not; an anatomy or a dosage does neither."""
 
 
-class DenialJoin(NamedTuple):
+class NegationModel(NamedTuple):
     """Weights of a logistic regression."""
 
     bias: float
@@ -25,9 +25,9 @@ class DenialJoin(NamedTuple):
     """What the network's log odds count."""
 
     @staticmethod
-    def of(stored: Mapping[str, float] | None) -> DenialJoin | None:
+    def of(stored: Mapping[str, float] | None) -> NegationModel | None:
         """From an adapter's note. Raises TypeError for names that it does not know."""
-        return DenialJoin(**stored) if stored else None
+        return NegationModel(**stored) if stored else None
 
     def corrected(self, held: frozenset[Assertion], log_odds: float) -> frozenset[Assertion]:
         """What the rules say of a mention, `NEGATED` among it just where both together say so."""

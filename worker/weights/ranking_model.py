@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 
-class Clues(NamedTuple):
+class SentenceFeatures(NamedTuple):
     """What is known of one sentence, beside one query."""
 
     bias: float
@@ -32,7 +32,7 @@ class Clues(NamedTuple):
     """How probably it tells of the aspect that is asked for, 0 to 1."""
 
 
-class JoinWeights(NamedTuple):
+class RankingWeights(NamedTuple):
     """One for each clue."""
 
     bias: float = 0.0
@@ -45,32 +45,34 @@ class JoinWeights(NamedTuple):
     evidence: float = 0.0
 
 
-_DECISION_ALONE = JoinWeights()
+_DECISION_ALONE = RankingWeights()
 
 
 @dataclass(frozen=True, slots=True)
-class SearchJoin:
+class RankingModel:
     """Both regressions, and from where on a sentence is served."""
 
-    thing: JoinWeights = _DECISION_ALONE
-    aspect: JoinWeights | None = None
+    thing: RankingWeights = _DECISION_ALONE
+    aspect: RankingWeights | None = None
     """None: every query is taken for one that names a thing."""
     least_nearness: float = 0.6
     """From which nearness to a way to ask for it on an aspect is named."""
     threshold: float = 0.3
 
     @property
-    def is_comparing(self) -> bool:
+    def compares_texts(self) -> bool:
         """Whether anything is compared by meaning."""
         return self.aspect is not None or bool(self.thing.meaning)
 
     @staticmethod
-    def of(stored: dict[str, Any]) -> SearchJoin:
+    def of(stored: dict[str, Any]) -> RankingModel:
         """From an adapter's note. Raises TypeError for names that it does not know."""
         weights = {
-            name: JoinWeights(**stored[name]) for name in ("thing", "aspect") if stored.get(name) is not None
+            name: RankingWeights(**stored[name])
+            for name in ("thing", "aspect")
+            if stored.get(name) is not None
         }
-        return SearchJoin(**(stored | weights))
+        return RankingModel(**(stored | weights))
 
     def stored(self) -> dict[str, Any]:
         """As `of` reads it."""

@@ -16,8 +16,8 @@ from models.labels import Label
 from models.settings import Settings
 from worker.weights.lexicon import Lexicon
 from worker.weights.model_files import WeightsError, adapter_folder
-from worker.weights.negation_model import DenialJoin
-from worker.weights.ranking_model import SearchJoin
+from worker.weights.negation_model import NegationModel
+from worker.weights.ranking_model import RankingModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +34,10 @@ class TaskConfig:
     """Select sentences and mentions of the note instead of generating text."""
     window_tokens: int
     summary_window_tokens: int
-    search_join: SearchJoin
+    ranking_model: RankingModel
     lexicon: Lexicon = field(default_factory=Lexicon)
     """Names and words counted in annotated notes; used where entities are tagged."""
-    denial_join: DenialJoin | None = None
+    negation_model: NegationModel | None = None
     """Combines the rules for negation with the network; None: the rules decide alone."""
     is_deidentified: bool = False
     """The network reads surrogates in place of identifiers."""
@@ -65,9 +65,9 @@ def task_config(settings: Settings) -> TaskConfig:
         is_summary_extractive=bool(tagged) and settings.summary_form != "written",
         window_tokens=settings.window_tokens,
         summary_window_tokens=settings.summary_window_tokens,
-        search_join=SearchJoin.of(trained.get("search_join", {})),
+        ranking_model=RankingModel.of(trained.get("search_join", {})),
         lexicon=Lexicon.read(adapter),
-        denial_join=DenialJoin.of(trained.get("denial_join")),
+        negation_model=NegationModel.of(trained.get("denial_join")),
         is_deidentified=settings.engine == "http" and settings.http_deidentified,
     )
 

@@ -8,8 +8,16 @@ from pathlib import Path
 
 import numpy as np
 
-from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Scores
-from worker.engine.prompting.label_words import NOTHING
+from worker.engine.api import (
+    Choice,
+    CompareRequest,
+    CompareResult,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
+)
+from worker.engine.prompting.label_words import OUTSIDE_WORD
 
 
 class StandIn:
@@ -30,7 +38,7 @@ class StandIn:
         return len(text) // 4 + 1
 
     def answer(self, requests, *, is_urgent=False):
-        prompted = [one for one in requests if not isinstance(one, Compare)]
+        prompted = [one for one in requests if not isinstance(one, CompareRequest)]
         text = prompted[0].prompt.document if prompted else ""
         with (self.folder / "answered").open("a") as log:
             log.write(f"{time.time()} {len(requests)}\n")
@@ -39,9 +47,9 @@ class StandIn:
         if "CRASH" in text:
             raise ValueError(f"cannot read {text}")
         if "MEMORY" in text:
-            return [Refusal("out_of_memory", "a test's") for _ in requests]
+            return [RequestError("out_of_memory", "a test's") for _ in requests]
         if "BROKEN" in text:
-            return [Refusal("crashed", "AcceleratorError") for _ in requests]
+            return [RequestError("crashed", "AcceleratorError") for _ in requests]
         self.is_closed.wait(3600 if "HANG" in text else self.seconds)
         return [_reply(one) for one in requests]
 
@@ -50,21 +58,21 @@ class StandIn:
 
 
 def _reply(request):
-    if isinstance(request, Compare):
-        return Compared((0.0,) * len(request.texts))
-    return _decided(request) if isinstance(request, Decide) else Refusal("unparsable", "")
+    if isinstance(request, CompareRequest):
+        return CompareResult((0.0,) * len(request.texts))
+    return _decided(request) if isinstance(request, ScoreRequest) else RequestError("unparsable", "")
 
 
-def _decided(request: Decide) -> Decided:
+def _decided(request: ScoreRequest) -> ScoreResult:
     scores = tuple(_scores(choice, request.copy) for choice in request.choices)
-    return Decided(scores, prompt_tokens=len(request.copy) // 4 + 1)
+    return ScoreResult(scores, prompt_tokens=len(request.copy) // 4 + 1)
 
 
 def _scores(choice: Choice, copy: str) -> Scores:
     ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
     shares = np.ones((len(ends), len(choice.words)), np.float32)
     # Sure that nothing is marked, or the names that the adapter's lexicon knows would be.
-    shares[:, 0] = [9_000 if choice.words[0] == NOTHING else 2 + end % 3 for end in ends]
+    shares[:, 0] = [9_000 if choice.words[0] == OUTSIDE_WORD else 2 + end % 3 for end in ends]
     return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),

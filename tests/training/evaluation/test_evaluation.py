@@ -14,7 +14,17 @@ from models.settings import Settings
 from training.evaluation.evaluate import TASKS, Plan, evaluate
 from training.evaluation.records.evaluation_data import DataError
 from training.finetune.curves import draw_calibration
-from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Refusal, Reply, Request, Scores
+from worker.engine.api import (
+    Choice,
+    CompareRequest,
+    CompareResult,
+    Reply,
+    Request,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
+)
 from worker.engine.prompting.label_words import ASSERTION_WORDS
 
 pytest_plugins = ("commands",)
@@ -55,14 +65,14 @@ class RightEngine:
         """There is nothing to close."""
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        return [self._reply(one) if self.is_right else Refusal("too_long", "") for one in requests]
+        return [self._reply(one) if self.is_right else RequestError("too_long", "") for one in requests]
 
     def _reply(self, request: Request) -> Reply:
-        if isinstance(request, Compare):
-            return Compared((0.0,) * len(request.texts))
-        assert isinstance(request, Decide)
+        if isinstance(request, CompareRequest):
+            return CompareResult((0.0,) * len(request.texts))
+        assert isinstance(request, ScoreRequest)
         scores = tuple(_scores(choice, request.copy) for choice in request.choices)
-        return Decided(scores, len(request.copy))
+        return ScoreResult(scores, len(request.copy))
 
 
 def _scores(choice: Choice, copy: str) -> Scores:

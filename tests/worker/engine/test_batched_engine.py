@@ -16,12 +16,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from benchmarks.comparison.reference_decisions import decided_by
 from models.settings import Settings
-from worker.engine.api import Choice, Compare, Compared, Decide, Decided, Prompt, Refusal, Write
+from worker.engine.api import (
+    Choice,
+    CompareRequest,
+    CompareResult,
+    GenerateRequest,
+    Prompt,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+)
 from worker.engine.batching.batched_engine import BatchedEngine, OutOfMemoryError
 from worker.engine.network.local_engine import load
 from worker.engine.network.model_loader import Networks
 from worker.engine.network.model_runner import TransformersRunner
-from worker.engine.output_formats import EntityList, LineOf, Prose
+from worker.engine.output_formats import EntityList, Prose, SpanLine
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.telemetry.usage_meter import UsageMeter
@@ -82,8 +91,8 @@ def asking(question: str = "What?", document: str = NOTE, **more) -> Prompt:
     return Prompt(document, question, **more)
 
 
-def decide(prompt: Prompt, text: str = NOTE, *, is_apart: bool = False) -> Decide:
-    return Decide(prompt, text, (Choice(("P", "p", "-")),), is_apart)
+def decide(prompt: Prompt, text: str = NOTE, *, is_question_cached: bool = False) -> ScoreRequest:
+    return ScoreRequest(prompt, text, (Choice(("P", "p", "-")),), is_question_cached)
 
 
 def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, network, chat):
@@ -104,7 +113,7 @@ def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, n
 def test_a_question_that_is_read_apart_sees_nothing_of_the_document(
     engine, network, chat, question, document
 ):
-    request = decide(asking(question, document), is_apart=True)
+    request = decide(asking(question, document), is_question_cached=True)
     [decided] = engine.answer([request])
     exact = decided_by(copy.deepcopy(network).float(), request, chat)
     differences = np.abs(decided.scores[0].log_probabilities - exact.scores[0].log_probabilities)
@@ -121,7 +130,7 @@ def test_a_question_is_read_once_for_all_documents(weights, chat):
 
     def read(*prompts: Prompt) -> int:
         before = meter.usage.prefill_tokens
-        engine.answer([decide(one, is_apart=True) for one in prompts])
+        engine.answer([decide(one, is_question_cached=True) for one in prompts])
         return meter.usage.prefill_tokens - before
 
     known, new = asking("Where?"), asking("Since when?")
@@ -134,7 +143,7 @@ def test_a_question_is_read_once_for_all_documents(weights, chat):
 
 
 def test_what_is_written_is_what_transformers_writes_greedily(engine, network, chat):
-    [written] = engine.answer([Write(asking(), max_tokens=12)])
+    [written] = engine.answer([GenerateRequest(asking(), max_tokens=12)])
     prompt = torch.tensor([chat.encode(asking()).tokens])
     with torch.inference_mode():
         whole = network.generate(
@@ -144,12 +153,12 @@ def test_what_is_written_is_what_transformers_writes_greedily(engine, network, c
 
 
 def test_an_answer_is_the_same_alone_and_in_a_mixed_batch(engine):
-    many = [Write(asking(f"Q{n}?"), max_tokens=5 + n) for n in range(7)]
-    many += [decide(asking("Where?")), Write(asking(document="Another note."), max_tokens=9)]
+    many = [GenerateRequest(asking(f"Q{n}?"), max_tokens=5 + n) for n in range(7)]
+    many += [decide(asking("Where?")), GenerateRequest(asking(document="Another note."), max_tokens=9)]
     together = engine.answer(many)
     for request, reply in zip(many, together, strict=True):
         [alone] = engine.answer([request])
-        if isinstance(request, Write):
+        if isinstance(request, GenerateRequest):
             assert alone.text[:4] == reply.text[:4]
         else:
             assert np.abs(alone.scores[0].log_probabilities - reply.scores[0].log_probabilities).max() < 0.2
@@ -162,42 +171,48 @@ def test_spans_of_decisions_are_the_characters_of_the_copy(engine):
 
 def test_sentence_ends_are_decided_once_each(engine):
     ends = (NOTE.index(".") + 1, len(NOTE))
-    [decided] = engine.answer([Decide(asking(), NOTE, (Choice(("yes", "no"), ends),))])
+    [decided] = engine.answer([ScoreRequest(asking(), NOTE, (Choice(("yes", "no"), ends),))])
     assert decided.scores[0].log_probabilities.shape == (2, 2)
     assert [end for _, end in decided.scores[0].spans] == list(ends)
 
 
 def test_two_choices_in_one_reading_are_as_each_in_its_own(engine):
     marks, ends = Choice(("P", "p", "-")), Choice(("yes", "no"), (NOTE.index(".") + 1, len(NOTE)))
-    [both] = engine.answer([Decide(asking(), NOTE, (marks, ends))])
+    [both] = engine.answer([ScoreRequest(asking(), NOTE, (marks, ends))])
     for choice, scores in zip((marks, ends), both.scores, strict=True):
-        [alone] = engine.answer([Decide(asking(), NOTE, (choice,))])
+        [alone] = engine.answer([ScoreRequest(asking(), NOTE, (choice,))])
         assert scores.spans == alone.scores[0].spans
         assert np.abs(scores.log_probabilities - alone.scores[0].log_probabilities).max() < 0.2
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_written_list_holds_only_words_of_the_note(engine, seed):
-    [written] = engine.answer([Write(asking(f"List {seed}."), max_tokens=400, form=EntityList(NOTE, 5))])
+    [written] = engine.answer(
+        [GenerateRequest(asking(f"List {seed}."), max_tokens=400, output_format=EntityList(NOTE, 5))]
+    )
     assert written.is_complete
     surfaces = [] if written.text.strip() == "none" else written.text.strip().split("; ")
     assert all(surface in NOTE for surface in surfaces)
 
 
 def test_prose_has_no_figure_that_the_note_does_not_have(engine):
-    form = Prose(NOTE, sentences=2, longest=60, can_be_none=False)
-    [written] = engine.answer([Write(asking(), max_tokens=300, form=form)])
+    output_format = Prose(NOTE, max_sentences=2, max_characters=60, can_be_none=False)
+    [written] = engine.answer([GenerateRequest(asking(), max_tokens=300, output_format=output_format)])
     assert written.is_complete
     assert set("".join(c if c.isdigit() else " " for c in written.text).split()) <= {"81"}
 
 
 def test_a_title_line_is_a_piece_of_the_note(engine):
-    [written] = engine.answer([Write(asking(), max_tokens=90, form=LineOf(NOTE, longest=40))])
+    [written] = engine.answer(
+        [GenerateRequest(asking(), max_tokens=90, output_format=SpanLine(NOTE, max_characters=40))]
+    )
     assert written.text.strip() in NOTE
 
 
 def test_what_is_cut_by_the_limit_says_so(engine):
-    [written] = engine.answer([Write(asking(), max_tokens=3, form=Lark('start: "abcdefghijklmnop"'))])
+    [written] = engine.answer(
+        [GenerateRequest(asking(), max_tokens=3, output_format=Lark('start: "abcdefghijklmnop"'))]
+    )
     assert not written.is_complete
     assert written.completion_tokens <= 3
 
@@ -206,13 +221,16 @@ UNSATISFIABLE = {
     "not a grammar": "start: (",
     "from the beginning": "start: A\nA: /a+/ & /b+/",
     "in the middle": 'start: "x" A\nA: /a+/ & /b+/',
-    "no words in the note": LineOf("*** ---", longest=40).lark(),
+    "no words in the note": SpanLine("*** ---", max_characters=40).lark(),
 }
 
 
 @pytest.mark.parametrize("grammar", UNSATISFIABLE.values(), ids=UNSATISFIABLE)
 def test_a_grammar_that_cannot_be_satisfied_is_refused_and_the_others_are_answered(engine, grammar):
-    requests = [Write(asking(), max_tokens=9), Write(asking(), max_tokens=9, form=Lark(grammar))]
+    requests = [
+        GenerateRequest(asking(), max_tokens=9),
+        GenerateRequest(asking(), max_tokens=9, output_format=Lark(grammar)),
+    ]
     before, refused, after = engine.answer([*requests, requests[0]])
     assert refused.reason == "unparsable"
     assert "grammar" in refused.detail
@@ -245,7 +263,7 @@ def test_the_likeliest_that_the_grammar_allows_is_chosen_wherever_it_stands(chat
 
 def test_a_prompt_over_the_context_is_refused_with_the_numbers_and_the_others_are_answered(engine):
     short, long = engine.answer(
-        [Write(asking(), max_tokens=2), Write(asking(document=NOTE * 400), max_tokens=2)]
+        [GenerateRequest(asking(), max_tokens=2), GenerateRequest(asking(document=NOTE * 400), max_tokens=2)]
     )
     assert short.completion_tokens
     assert long.reason == "too_long"
@@ -269,7 +287,9 @@ def test_out_of_memory_halves_the_batch_and_every_request_is_still_answered(engi
         return run(step)
 
     monkeypatch.setattr(engine._runner, "run", starved)
-    replies = engine.answer([Write(asking(f"Q{n}?", document=f"Note {n}."), max_tokens=4) for n in range(6)])
+    replies = engine.answer(
+        [GenerateRequest(asking(f"Q{n}?", document=f"Note {n}."), max_tokens=4) for n in range(6)]
+    )
     assert all(reply.completion_tokens for reply in replies)
     assert engine._scheduler.max_rows < 4
 
@@ -285,9 +305,9 @@ def test_what_never_fits_is_refused_and_what_waits_beside_it_is_answered(weights
 
     monkeypatch.setattr(engine._runner, "run", starved)
     documents = [NOTE, NOTE * 40, "Note 2.", "Note 3."]
-    asked = [Write(asking(document=one), max_tokens=4) for one in documents]
+    asked = [GenerateRequest(asking(document=one), max_tokens=4) for one in documents]
     long = engine.context_tokens
-    replies = engine.answer([*asked, Write(asking("Q2?", document=NOTE * 40), max_tokens=4)])
+    replies = engine.answer([*asked, GenerateRequest(asking("Q2?", document=NOTE * 40), max_tokens=4)])
     assert [getattr(one, "reason", "") for one in replies] == ["", "out_of_memory", "", "", "out_of_memory"]
     assert "tokens alone do not fit" in replies[1].detail
     assert engine.context_tokens == long
@@ -307,7 +327,7 @@ def test_what_says_that_memory_ran_out_is_taken_for_it(engine, monkeypatch, erro
         raise error
 
     monkeypatch.setattr(engine._runner, "_pass", fails)
-    [refusal] = engine.answer([Write(asking(), max_tokens=4)])
+    [refusal] = engine.answer([GenerateRequest(asking(), max_tokens=4)])
     assert refusal.reason == reason
 
 
@@ -326,7 +346,7 @@ def test_what_was_urgent_is_urgent_after_the_memory_ran_out(engine, monkeypatch)
         "add",
         lambda some, *, is_urgent: orders.append((len(some), is_urgent)) or add(some, is_urgent=is_urgent),
     )
-    engine.answer([Write(asking(f"Q{n}?"), max_tokens=2) for n in range(3)], is_urgent=True)
+    engine.answer([GenerateRequest(asking(f"Q{n}?"), max_tokens=2) for n in range(3)], is_urgent=True)
     assert [order for order in orders if order[0]] == [(3, True), (3, True)]
 
 
@@ -336,12 +356,14 @@ def test_a_step_that_breaks_refuses_its_batch_and_the_engine_goes_on(engine, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(engine._runner, "run", broken)
-        assert engine.answer([Write(asking(), max_tokens=4)]) == [Refusal("crashed", "ValueError")]
-    assert engine.answer([Write(asking(), max_tokens=4)])[0].completion_tokens
+        assert engine.answer([GenerateRequest(asking(), max_tokens=4)]) == [
+            RequestError("crashed", "ValueError")
+        ]
+    assert engine.answer([GenerateRequest(asking(), max_tokens=4)])[0].completion_tokens
 
 
 def test_the_adapter_takes_part_only_where_it_is_asked_to(merged, engine):
-    plain, on = merged.answer([decide(asking()), decide(asking(is_adapted=True))])
+    plain, on = merged.answer([decide(asking()), decide(asking(uses_adapter=True))])
     [expected] = engine.answer([decide(asking())])
     assert np.abs(plain.scores[0].log_probabilities - expected.scores[0].log_probabilities).max() < 0.2
     assert np.abs(on.scores[0].log_probabilities - expected.scores[0].log_probabilities).max() > 0.5
@@ -356,7 +378,7 @@ def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights,
     tokenizer = AutoTokenizer.from_pretrained(weights)
     grammars = Grammars(tokenizer, runner.vocabulary_size)
     switched = BatchedEngine(runner, Chat(tokenizer), grammars, max_rows=8, max_tokens=8_000)
-    both = [decide(asking()), decide(asking(is_adapted=True))]
+    both = [decide(asking()), decide(asking(uses_adapter=True))]
     for found, expected in zip(switched.answer(both), merged.answer(both), strict=True):
         assert np.abs(found.scores[0].log_probabilities - expected.scores[0].log_probabilities).mean() < 0.1
     switched.close()
@@ -377,7 +399,7 @@ class Comparing:
     def __init__(self) -> None:
         self.threads: set[str] = set()
 
-    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
+    def similarities(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
         self.threads.add(threading.current_thread().name)
         return tuple(1 / len(query) for _ in texts)  # of no query: divided by nothing
 
@@ -389,9 +411,9 @@ def test_what_compares_works_between_steps_and_what_it_cannot_do_is_refused_alon
     comparing = Comparing()
     monkeypatch.setattr(engine._comparisons, "_comparer", comparing)
     decided, compared, refused = engine.answer(
-        [decide(asking()), Compare("ab", ("x", "y")), Compare("", ("x",))]
+        [decide(asking()), CompareRequest("ab", ("x", "y")), CompareRequest("", ("x",))]
     )
-    assert isinstance(decided, Decided)
-    assert compared == Compared((0.5, 0.5))
-    assert refused == Refusal("crashed", "ZeroDivisionError")
+    assert isinstance(decided, ScoreResult)
+    assert compared == CompareResult((0.5, 0.5))
+    assert refused == RequestError("crashed", "ZeroDivisionError")
     assert comparing.threads == {"engine"}

@@ -15,7 +15,7 @@ import llguidance
 import pytest
 
 from models.settings import Settings
-from worker.engine.api import Refusal
+from worker.engine.api import RequestError
 from worker.engine.http.completions import GarbledError, decided, deciding, writing, written
 from worker.engine.http.http_client import Server, ServerError
 from worker.engine.output_formats import EntityList
@@ -86,14 +86,14 @@ def vllm_answer(**told: float) -> dict[str, Any]:
 
 
 def test_a_grammar_goes_as_lark_that_the_guidance_backend_takes():
-    body = writing([1], max_tokens=9, end_token=2, form=EntityList(NOTE, 3), grammar="lark")
+    body = writing([1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="lark")
     grammar = body["structured_outputs"]["grammar"]
     assert not llguidance.LLMatcher.validate_grammar(llguidance.grammar_from("grammar", grammar))
     assert body["grammar"] == "%llguidance {}\n" + grammar
 
 
 def test_a_schema_goes_in_the_words_of_either_server():
-    body = writing([1], max_tokens=9, end_token=2, form=EntityList(NOTE, 3), grammar="json_schema")
+    body = writing([1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="json_schema")
     assert body["response_format"]["json_schema"]["schema"] == body["json_schema"]
     assert body["json_schema"]["maxItems"] == 3
     assert body["temperature"] == 0
@@ -132,7 +132,7 @@ def test_a_server_that_cannot_now_is_asked_again_until_it_can(serve, status):
 
 def test_what_the_server_cannot_do_three_times_it_cannot_do(serve):
     client, asked = serve(*[(500, "TOKEN")] * 4)
-    assert complete(client) == Refusal("crashed", "the server answers 500")
+    assert complete(client) == RequestError("crashed", "the server answers 500")
     assert len(asked) == 3
 
 

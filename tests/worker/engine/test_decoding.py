@@ -9,12 +9,12 @@ import pytest
 from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
-from worker.engine.api import Prompt, Write
+from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.batching.decoding import advance, guess
 from worker.engine.batching.prefix_cache import Beginnings
 from worker.engine.batching.request_state import Asked, ask
 from worker.engine.batching.sequences import MOST_GUESSES
-from worker.engine.output_formats import Form
+from worker.engine.output_formats import OutputFormat
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.telemetry.usage_meter import UsageMeter
@@ -40,7 +40,9 @@ def grammars(chat):
 
 
 def begun(chat: Chat, grammars: Grammars) -> Asked:
-    request = Write(Prompt("Denies fever.", "Why?"), max_tokens=60, form=cast(Form, OneAnswer()))
+    request = GenerateRequest(
+        Prompt("Denies fever.", "Why?"), max_tokens=60, output_format=cast(OutputFormat, OneAnswer())
+    )
     asked = ask(request, chat, grammars, context_tokens=1_000, meter=UsageMeter())
     assert isinstance(asked, Asked)
     asked.start(Beginnings())
@@ -89,7 +91,7 @@ def test_the_spelling_in_tokens_is_the_networks(chat, grammars):
 def test_what_repeats_itself_is_guessed_to_go_on(chat, tail, found):
     """A look that reaches the end of what there is begins again where it began."""
     document = (4, 5, 6, 1, 2)
-    request = Write(Prompt("A note.", "Why?"), max_tokens=60)
+    request = GenerateRequest(Prompt("A note.", "Why?"), max_tokens=60)
     asked = ask(
         request, chat, Grammars(chat.tokenizer, len(chat.tokenizer)), context_tokens=1_000, meter=UsageMeter()
     )

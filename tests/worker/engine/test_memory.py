@@ -23,7 +23,7 @@ from worker.engine.memory.model_shape import (
     shape_of_folder,
 )
 from worker.engine.memory.plan_from_settings import plan_by_name, plan_memory
-from worker.weights.model_files import nf4
+from worker.weights.model_files import nf4_config
 
 MISTRAL = Shape.of(MISTRAL_7B)
 TINY_MISTRAL = MISTRAL_7B | {
@@ -47,7 +47,9 @@ def adapter(weights, tmp_path_factory) -> Path:
 
 
 def quantized(folder: Path):
-    return AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, quantization_config=nf4())
+    return AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.bfloat16, quantization_config=nf4_config()
+    )
 
 
 def on_card(gib: float, shape: Shape = MISTRAL):

@@ -12,7 +12,7 @@ from worker.engine.batching.sequences import Beginning, Branch, Copy, Step
 
 
 def branch(scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0) -> Branch:
-    beginning = scheduler.beginnings.find([note] * shared, is_adapted=False)
+    beginning = scheduler.beginnings.find([note] * shared, uses_adapter=False)
     return Branch(beginning, [1] * own, wanted=(own - 1,), kept_tokens=kept)
 
 
@@ -41,8 +41,10 @@ def test_a_beginning_is_read_once_and_its_branches_go_in_the_same_step():
 def asked_apart(scheduler: Scheduler, note: int, question: int, *, place: int = 512) -> Branch:
     """Both begin with the same head of 20 tokens."""
     head = [5] * 20
-    beginning = scheduler.beginnings.find([*head, *[note] * 30], is_adapted=False)
-    asked = scheduler.beginnings.find([*head, *[question] * 9], is_adapted=False, head_tokens=20, place=place)
+    beginning = scheduler.beginnings.find([*head, *[note] * 30], uses_adapter=False)
+    asked = scheduler.beginnings.find(
+        [*head, *[question] * 9], uses_adapter=False, head_tokens=20, place=place
+    )
     return Branch(beginning, [1] * 10, wanted=(9,), question=asked)
 
 
@@ -84,8 +86,8 @@ def test_a_later_question_on_a_note_finds_its_beginning_read():
     assert read(run(scheduler)) == 0
 
 
-def starting(scheduler: Scheduler, tokens: list[int], *, is_adapted: bool = False) -> Branch:
-    beginning = scheduler.beginnings.find(tokens, is_adapted=is_adapted)
+def starting(scheduler: Scheduler, tokens: list[int], *, uses_adapter: bool = False) -> Branch:
+    beginning = scheduler.beginnings.find(tokens, uses_adapter=uses_adapter)
     return Branch(beginning, [1] * 10, wanted=(9,))
 
 
@@ -113,7 +115,9 @@ def test_a_beginning_waits_a_step_for_what_is_being_read_of_it():
 def test_nothing_is_taken_over_from_what_is_not_read_or_read_with_the_adapter_or_hardly_alike():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
     scheduler.add([starting(scheduler, [5] * 40 + [one]) for one in (6, 7)])
-    scheduler.add([starting(scheduler, [5] * 40, is_adapted=True), starting(scheduler, [5] * 15 + [8] * 25)])
+    scheduler.add(
+        [starting(scheduler, [5] * 40, uses_adapter=True), starting(scheduler, [5] * 15 + [8] * 25)]
+    )
     step = run(scheduler)
     assert step.copies == ()
     assert read(step) == 2 * 41 + 2 * 40

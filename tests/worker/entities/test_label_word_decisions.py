@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.prompting.label_words import mark_words, tagged_labels
+from worker.engine.prompting.label_words import tag_words, tagged_labels
 from worker.entities.bio_decoding import decide_marks
 
 LABELS = tagged_labels(["problem", "medication"])
@@ -19,7 +19,7 @@ TOKENS = [(0, 6), (7, 12), (13, 17), (18, 21), (22, 26), (26, 29)]
 
 def scores(*words: str) -> np.ndarray:
     """Nearly all probability on one word a token."""
-    column = {word: place for place, word in enumerate(mark_words(LABELS))}
+    column = {word: place for place, word in enumerate(tag_words(LABELS))}
     found = np.full((len(words), len(column)), -6.0, dtype=np.float32)
     for place, word in enumerate(words):
         found[place, column[word]] = -0.01

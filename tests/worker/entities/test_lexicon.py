@@ -19,7 +19,7 @@ from training.calibration.lexicon_builder import add_lexicon, learn, merged
 from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decide_marks
 from worker.note.word_tokens import Pieces
-from worker.weights.lexicon import FILE, Known, Lexicon, WordOdds, key_of
+from worker.weights.lexicon import FILE, Lexicon, LexiconMatch, WordOdds, key_of
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -46,7 +46,7 @@ def lexicon(**odds: float) -> Lexicon:
 
 def test_a_name_is_found_in_any_case_and_spacing_and_as_whole_words() -> None:
     found = lexicon(acute_gout=1.0).found(Pieces.of("Acute\ngout, acute gouty pain"))
-    assert found == [Known(0, 10, "problem", 1.0)]
+    assert found == [LexiconMatch(0, 10, "problem", 1.0)]
 
 
 def test_of_names_that_begin_alike_the_longest_counts() -> None:

@@ -15,14 +15,14 @@ from models.labels import load_labels
 from training.calibration.fit_negation import fit_denials
 from training.evaluation import assertion_evaluation
 from training.evaluation.pipeline_runner import Asking
-from worker.engine.api import Decide, Decided, Reply, Scores
+from worker.engine.api import Reply, ScoreRequest, ScoreResult, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, denied_read, mentions_read, reading_requests
 from worker.note.parsed_note import Note
-from worker.weights.negation_model import ASKED, DenialJoin
+from worker.weights.negation_model import ASKED, NegationModel
 
-JOIN = DenialJoin(bias=-3.0, rules=5.0, network=1.0)
+JOIN = NegationModel(bias=-3.0, rules=5.0, network=1.0)
 NEGATED, PRESENT = Assertion.NEGATED, Assertion.PRESENT
 
 
@@ -36,12 +36,12 @@ class Believer:
     def count_tokens(self, text: str) -> int:
         return len(text.split())
 
-    def answer(self, requests: Sequence[Decide], *, is_urgent: bool = False) -> list[Reply]:
+    def answer(self, requests: Sequence[ScoreRequest], *, is_urgent: bool = False) -> list[Reply]:
         return [self._read(one) for one in requests]
 
     def close(self) -> None: ...
 
-    def _read(self, request: Decide) -> Decided:
+    def _read(self, request: ScoreRequest) -> ScoreResult:
         marks, kinds, _ = request.choices
         starts = [place for place, sign in enumerate(request.copy) if place == 0 or sign == " "]
         spans = tuple(zip(starts, [*starts[1:], len(request.copy)], strict=True))
@@ -53,7 +53,7 @@ class Believer:
             of_marks[row, 1 if word in self._problems else 0] = -1e-4
         own = tuple((max(0, end - 1), end) for end in kinds.ends or ())
         of_kinds = np.full((len(own), len(kinds.words)), np.log(0.2), np.float32)
-        return Decided((Scores(spans, of_marks), Scores(own, of_kinds), Scores(spans, said)), 1)
+        return ScoreResult((Scores(spans, of_marks), Scores(own, of_kinds), Scores(spans, said)), 1)
 
 
 @pytest.mark.parametrize(
@@ -70,20 +70,20 @@ def test_rules_and_network_add_up(held, log_odds, expected):
 
 
 def test_weights_of_other_names_are_no_weights():
-    assert DenialJoin.of(None) is None
-    assert DenialJoin.of(JOIN._asdict()) == JOIN
+    assert NegationModel.of(None) is None
+    assert NegationModel.of(JOIN._asdict()) == JOIN
     with pytest.raises(TypeError):
-        DenialJoin.of({"bias": 1.0})
+        NegationModel.of({"bias": 1.0})
 
 
 @pytest.mark.parametrize(("join", "said"), [(None, PRESENT), (JOIN, NEGATED)])
 def test_a_mention_is_denied_where_the_network_is_sure_and_is_asked(join, said):
     text = "He came. The gout was gone."
-    config = replace(CONFIG, tagged_labels=("problem", "anatomy"), denial_join=join)
+    config = replace(CONFIG, tagged_labels=("problem", "anatomy"), negation_model=join)
     engine = Believer("gout", ["gout"])
     note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
     mentions = mentions_read(note, engine.answer(reading_requests(note, config)), config)
-    [entity] = entities_of(note, mentions, load_labels(None), config.denial_join)
+    [entity] = entities_of(note, mentions, load_labels(None), config.negation_model)
     assert (entity.text, entity.assertion) == ("gout", said)
 
 
@@ -130,7 +130,7 @@ def test_what_the_network_knows_better_is_learnt_and_without_polarity_there_is_n
 
 @pytest.mark.parametrize(("denied", "right"), [("gout", 1.0), ("nothing", 0.0)])
 def test_given_spans_are_judged_with_the_network(denied, right):
-    config = replace(CONFIG, denial_join=DenialJoin(0.0, 0.0, 1.0))
+    config = replace(CONFIG, negation_model=NegationModel(0.0, 0.0, 1.0))
     asking = Asking(Believer(denied), config, tuple(load_labels(None)), threads=2)
     found = assertion_evaluation.evaluate(RECORDS, Path("maccrobat/dev.jsonl"), [], asking)
     assert found.figures["negation"]["recall"] == right

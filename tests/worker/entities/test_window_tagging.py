@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from task_configs import CONFIG
 
-from worker.engine.api import Decide, Decided, Scores
-from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, mark_words, tagged_labels
+from worker.engine.api import ScoreRequest, ScoreResult, Scores
+from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, tag_words, tagged_labels
 from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
 from worker.note.parsed_note import Note
 
 TEXT = "NECK: Supple.\nPSYCHIATRIC: Calm.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two weeks."
 
 
-def answered(request: Decide, marked: dict[str, str]) -> Decided:
+def answered(request: ScoreRequest, marked: dict[str, str]) -> ScoreResult:
     """Every word and every sign its own token; `marked`: label by word. Those of weeks are of the plan."""
     marks, kinds, assertions = request.choices
     starts = {name: 1 + 2 * place for place, name in enumerate(CONFIG.tagged_labels)}
@@ -34,7 +34,7 @@ def answered(request: Decide, marked: dict[str, str]) -> Decided:
     own = tuple((max(0, end - 1), end) for end in kinds.ends)
     of_assertions = np.full((len(spans), len(assertions.words)), np.log(0.2), np.float32)
     scores = Scores(tuple(spans), of_marks), Scores(own, of_kinds), Scores(tuple(spans), of_assertions)
-    return Decided(scores, 1)
+    return ScoreResult(scores, 1)
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) 
     assert len(requests) == len(note.windows)
     for request in requests:
         marks, kinds, assertions = request.choices
-        assert marks.words == mark_words(tagged_labels(CONFIG.tagged_labels))
+        assert marks.words == tag_words(tagged_labels(CONFIG.tagged_labels))
         assert kinds.words == SENTENCE_KINDS
         assert assertions.words == tuple(ASSERTION_WORDS)
         assert all(word in request.prompt.question for word in (*SENTENCE_KINDS, *ASSERTION_WORDS))

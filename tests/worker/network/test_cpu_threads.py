@@ -49,12 +49,12 @@ def test_the_thread_that_loads_an_engine_has_no_team(tmp_path: Path) -> None:
     weights = write_tiny_weights(tmp_path)
     counted(f"""
 from models.settings import Settings
-from worker.engine.api import Prompt, Write, Written
+from worker.engine.api import GenerateRequest, GenerateResult, Prompt
 from worker.engine.network.local_engine import load
 
 engine = load(Settings(weights={str(weights)!r}, quantization="none"))
-[reply] = engine.answer([Write(Prompt("A note.", "What?"), max_tokens=3)])
-assert isinstance(reply, Written)
+[reply] = engine.answer([GenerateRequest(Prompt("A note.", "What?"), max_tokens=3)])
+assert isinstance(reply, GenerateResult)
 assert more_threads(product) == 1  # a team that would not be new if loading had made one
 engine.close()
 """)

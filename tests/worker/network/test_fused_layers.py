@@ -49,9 +49,9 @@ def plainly(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
     return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
 
 
-def hidden(networks: Networks, tokens: torch.Tensor, *, is_adapted: bool, **more: Any) -> torch.Tensor:
+def hidden(networks: Networks, tokens: torch.Tensor, *, uses_adapter: bool, **more: Any) -> torch.Tensor:
     _register_attention()
-    found: torch.Tensor = networks.body(is_adapted=is_adapted)(
+    found: torch.Tensor = networks.body(uses_adapter=uses_adapter)(
         input_ids=tokens,
         position_ids=torch.arange(tokens.shape[1])[None],
         use_cache=False,
@@ -71,8 +71,8 @@ def test_the_last_layer_is_computed_to_its_end_where_something_is_asked(
     activated = gate.silu
     monkeypatch.setattr(gate, "silu", lambda given: (rows.append(len(given)), activated(given))[1])
     with torch.inference_mode():
-        whole = hidden(Networks(made), tokens, is_adapted=False)
-        some = hidden(Networks(made), tokens, is_adapted=False, notemill_wanted=wanted)
+        whole = hidden(Networks(made), tokens, uses_adapter=False)
+        some = hidden(Networks(made), tokens, uses_adapter=False, notemill_wanted=wanted)
     assert rows == [20, 3]
     torch.testing.assert_close(some, whole[:, wanted])
 
@@ -99,5 +99,5 @@ def test_an_adapter_beside_the_weights_does_what_peft_does(
         assert any(isinstance(one, Adapted) for one in made.modules()) is is_ours
         assert all(isinstance(one, FusedLayer) is is_ours for one in made.model.layers)
         assert not torch.allclose(on, off, atol=0.1)
-        for is_adapted, expected in ((True, on), (False, off), (True, on)):
-            torch.testing.assert_close(hidden(networks, tokens, is_adapted=is_adapted), expected)
+        for uses_adapter, expected in ((True, on), (False, off), (True, on)):
+            torch.testing.assert_close(hidden(networks, tokens, uses_adapter=uses_adapter), expected)

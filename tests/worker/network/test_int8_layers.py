@@ -53,7 +53,7 @@ def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
     adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
     settings = Settings(home=tmp_path, weights=str(weights), adapter=str(adapter), quantization=quantization)
     networks = load_networks(weights, settings, torch.device("cpu"))
-    bodies = [networks.body(is_adapted=one) for one in (True, False)]
+    bodies = [networks.body(uses_adapter=one) for one in (True, False)]
     assert [any(isinstance(one, Product) for one in body.modules()) for body in bodies] == in_eight_bits
 
 

@@ -10,14 +10,14 @@ from types import SimpleNamespace
 import pytest
 from stand_in.answering import StandIn
 
-from worker.engine.api import Choice, Decide, Prompt
+from worker.engine.api import Choice, Prompt, ScoreRequest
 from worker.queue import engine_deadline
 from worker.queue.engine_deadline import DeadlineEngine, NoThreadError, StoppedError, TimedOutError
 from worker.queue.shutdown import ShutdownRequest
 
 
-def asked(about: str) -> list[Decide]:
-    return [Decide(Prompt(about, "Is it so?"), about, (Choice(("yes", "no"), (len(about),)),))]
+def asked(about: str) -> list[ScoreRequest]:
+    return [ScoreRequest(Prompt(about, "Is it so?"), about, (Choice(("yes", "no"), (len(about),)),))]
 
 
 def test_an_answer_in_time_is_the_engines_own(tmp_path: Path) -> None:

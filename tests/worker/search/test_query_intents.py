@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from models.answers import Span
-from worker.engine.network.sentence_embeddings import Meaning
+from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 from worker.entities.window_tagging import Mention
 from worker.note.parsed_note import Note
 from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
-from worker.weights.ranking_model import JoinWeights, SearchJoin
+from worker.weights.ranking_model import RankingModel, RankingWeights
 
 TEXT = "She takes aspirin daily. The x-ray was clear. Come back in two weeks."
 
 
 @pytest.fixture(scope="module")
-def meaning() -> Meaning:
-    return Meaning.load("cpu")
+def meaning() -> SentenceEmbeddings:
+    return SentenceEmbeddings.load("cpu")
 
 
-def asked(meaning: Meaning, query: str) -> frozenset[str]:
-    return evidence_asked(query, meaning.nearness(query, ways_to_ask()), SearchJoin().least_nearness)
+def asked(meaning: SentenceEmbeddings, query: str) -> frozenset[str]:
+    return evidence_asked(query, meaning.similarities(query, ways_to_ask()), RankingModel().least_nearness)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def asked(meaning: Meaning, query: str) -> frozenset[str]:
     ],
 )
 def test_a_query_for_an_aspect_asks_for_what_tells_of_it(
-    meaning: Meaning, query: str, told: set[str]
+    meaning: SentenceEmbeddings, query: str, told: set[str]
 ) -> None:
     assert told <= asked(meaning, query)
 
@@ -41,7 +41,7 @@ def test_a_query_for_an_aspect_asks_for_what_tells_of_it(
 @pytest.mark.parametrize(
     "query", ["Is there any sign of infection?", "family history of cancer", "myocardial infarction", ""]
 )
-def test_a_query_with_a_word_of_its_own_names_a_thing(meaning: Meaning, query: str) -> None:
+def test_a_query_with_a_word_of_its_own_names_a_thing(meaning: SentenceEmbeddings, query: str) -> None:
     assert asked(meaning, query) == frozenset()
 
 
@@ -59,7 +59,7 @@ def test_a_sentence_tells_by_what_is_marked_in_it_and_by_its_kind() -> None:
 
 
 def test_a_join_is_read_as_it_was_stored() -> None:
-    join = SearchJoin(JoinWeights(words=2.0), JoinWeights(evidence=3.0), threshold=0.4)
-    assert SearchJoin.of(join.stored()) == join
-    assert SearchJoin.of({}) == SearchJoin()
-    assert not SearchJoin().is_comparing
+    join = RankingModel(RankingWeights(words=2.0), RankingWeights(evidence=3.0), threshold=0.4)
+    assert RankingModel.of(join.stored()) == join
+    assert RankingModel.of({}) == RankingModel()
+    assert not RankingModel().compares_texts

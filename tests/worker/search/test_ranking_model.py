@@ -10,9 +10,9 @@ import pytest
 from models.errors import UsageError
 from models.settings import Settings
 from training.calibration.fit_ranking import Queried, asked_of, fit, join, measured
-from worker.weights.ranking_model import Clues
+from worker.weights.ranking_model import SentenceFeatures
 
-COLUMN = {name: place for place, name in enumerate(Clues._fields)}
+COLUMN = {name: place for place, name in enumerate(SentenceFeatures._fields)}
 
 
 def queried(chance: np.random.Generator, telling: str, *, is_of_aspect: bool) -> Queried:

@@ -2,9 +2,9 @@
 
 import pytest
 
-from worker.engine.api import Compare, Compared
+from worker.engine.api import CompareRequest, CompareResult
 from worker.engine.network.linear import has_bf16
-from worker.engine.network.sentence_embeddings import Meaning, MeaningError
+from worker.engine.network.sentence_embeddings import SentenceEmbeddings, SentenceEmbeddingsError
 
 SENTENCES = (
     "She was discharged on lisinopril 10 mg daily and metformin.",
@@ -15,37 +15,37 @@ SENTENCES = (
 
 @pytest.fixture(scope="module")
 def meaning():
-    return Meaning.load("cpu")
+    return SentenceEmbeddings.load("cpu")
 
 
 def test_the_sentence_that_answers_is_nearest_though_it_shares_no_word(meaning):
-    nearness = meaning.nearness("Which drugs should the patient take at home?", SENTENCES)
-    assert nearness.index(max(nearness)) == 0
-    family = meaning.nearness("relatives with malignancy", SENTENCES)
+    similarities = meaning.similarities("Which drugs should the patient take at home?", SENTENCES)
+    assert similarities.index(max(similarities)) == 0
+    family = meaning.similarities("relatives with malignancy", SENTENCES)
     assert family.index(max(family)) == 2
 
 
 def test_a_text_compares_the_same_alone_and_among_others_of_any_length(meaning):
     many = [*SENTENCES, *(f"{'pain ' * count}was noted on day {count}." for count in range(1, 200, 7))]
-    together = meaning.nearness("radiograph of the thorax", many)
-    alone = [meaning.nearness("radiograph of the thorax", [one])[0] for one in many]
+    together = meaning.similarities("radiograph of the thorax", many)
+    alone = [meaning.similarities("radiograph of the thorax", [one])[0] for one in many]
     near = 5e-3 if has_bf16() else 1e-5
     assert together == pytest.approx(alone, abs=near)
     # More than one batch a core.
-    assert meaning.nearness("radiograph of the thorax", many * 6) == pytest.approx(together * 6, abs=near)
+    assert meaning.similarities("radiograph of the thorax", many * 6) == pytest.approx(together * 6, abs=near)
 
 
 def test_nothing_compares_with_nothing(meaning):
-    assert meaning.nearness("fever", []) == ()
+    assert meaning.similarities("fever", []) == ()
 
 
 def test_other_weights_than_the_recipes_are_refused(monkeypatch):
-    monkeypatch.setattr("worker.engine.network.sentence_embeddings.MEANING_SHA256", "0" * 64)
-    with pytest.raises(MeaningError, match="make setup"):
-        Meaning.load("cpu")
+    monkeypatch.setattr("worker.engine.network.sentence_embeddings.EMBEDDING_MODEL_SHA256", "0" * 64)
+    with pytest.raises(SentenceEmbeddingsError, match="make setup"):
+        SentenceEmbeddings.load("cpu")
 
 
 def test_requests_and_replies_are_values():
-    assert Compare("q", ("a",)) == Compare("q", ("a",))
-    assert len({Compare("q", ("a",)), Compare("q", ("a",))}) == 1
-    assert Compared((0.5,)).nearness == (0.5,)
+    assert CompareRequest("q", ("a",)) == CompareRequest("q", ("a",))
+    assert len({CompareRequest("q", ("a",)), CompareRequest("q", ("a",))}) == 1
+    assert CompareResult((0.5,)).similarities == (0.5,)

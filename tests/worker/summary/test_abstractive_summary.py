@@ -15,7 +15,7 @@ from models.settings import Settings
 from training.finetune.adapter_card import write_served
 from training.finetune.curriculum import Curriculum
 from training.finetune.training_recipe import load_recipe
-from worker.engine.api import Write
+from worker.engine.api import GenerateRequest
 from worker.engine.prompting.chat_template import Chat
 from worker.note.parsed_note import Note
 from worker.summary.summary_task import ask_summary
@@ -59,19 +59,21 @@ def test_what_was_learnt_says_what_is_asked(weights: Path, records: list[dict], 
 
 @pytest.mark.parametrize(("tasks", "is_adapted"), [(["summary"], True), (["search"], False)])
 def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
-    tmp_path: Path, tasks: list[str], is_adapted: bool
+    tmp_path: Path, tasks: list[str], uses_adapter: bool
 ) -> None:
     write_served(tmp_path, tasks, [], None)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     config = task_config(Settings(adapter=str(tmp_path), summary_window_tokens=200))
-    assert (Task.SUMMARY in config.adapted_tasks) is is_adapted
+    assert (Task.SUMMARY in config.adapted_tasks) is uses_adapter
     for text in (LONG, "He takes aspirin."):
         note = Note.of(
             text, lambda part: len(part.split()), config.window_tokens, config.summary_window_tokens
         )
         requests = next(ask_summary(note, 120, config))
         assert requests
-        assert all(isinstance(one, Write) and one.prompt.is_adapted is is_adapted for one in requests)
+        assert all(
+            isinstance(one, GenerateRequest) and one.prompt.uses_adapter is uses_adapter for one in requests
+        )
 
 
 def test_an_adapter_that_goes_on_from_another_is_asked_for_what_that_one_knew(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def ranker(name: str) -> Ranks:
         from training.evaluation.baselines import bm25
 
         return bm25.rank
-    from worker.engine.network.sentence_embeddings import Meaning
+    from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 
-    meaning = Meaning.load("cpu")
-    return lambda query, sentences: list(meaning.nearness(query, sentences))
+    meaning = SentenceEmbeddings.load("cpu")
+    return lambda query, sentences: list(meaning.similarities(query, sentences))

@@ -68,7 +68,7 @@ def listed_piece(piece: Piece, first: int) -> tuple[int, ...]:
 def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
     """The step's pieces with the adapter, and without it: two passes, each with its beginnings first."""
     ordered = sorted(step.pieces, key=lambda piece: isinstance(piece.of, Branch))
-    return [one for one in ordered if one.is_adapted], [one for one in ordered if not one.is_adapted]
+    return [one for one in ordered if one.uses_adapter], [one for one in ordered if not one.uses_adapter]
 
 
 def is_few(piece: Piece) -> bool:

@@ -52,7 +52,7 @@ class Graphs:
         self._pool = torch.cuda.graph_pool_handle()
 
     def run(
-        self, pieces: Sequence[Piece], *, is_adapted: bool, generation: int, forward: Forward
+        self, pieces: Sequence[Piece], *, uses_adapter: bool, generation: int, forward: Forward
     ) -> torch.Tensor | None:
         """Hidden states of the packed tokens, and behind them of those that were added; until the next run.
 
@@ -65,7 +65,7 @@ class Graphs:
         tokens = sum(piece.num_tokens for piece in pieces)
         if not self._is_able or tokens > SIZES[-1] or not all(map(is_few, pieces)):
             return None
-        key = (SIZES[bisect_left(SIZES, tokens)], is_adapted)
+        key = (SIZES[bisect_left(SIZES, tokens)], uses_adapter)
         self._seen[key] += 1
         if self._seen[key] <= _OFTEN:
             return None

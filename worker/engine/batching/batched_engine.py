@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.api import Compare, Decide, Refusal, Reply, Request
+from worker.engine.api import CompareRequest, Reply, Request, RequestError, ScoreRequest
 from worker.engine.batching.batch_budget import Budget
 from worker.engine.batching.comparison_queue import Comparer, Comparing, Comparisons
 from worker.engine.batching.decoding import UnsatisfiableError, advance, guess
@@ -106,7 +106,7 @@ class BatchedEngine:
             self._comparisons.add(comparing, is_urgent=is_urgent)
             self._changed.notify_all()
         with self._meter.timing("wait"):
-            return [one if isinstance(one, Refusal) else one.reply.result() for one in prepared]
+            return [one if isinstance(one, RequestError) else one.reply.result() for one in prepared]
 
     def forget(self) -> None:
         """What is kept for later questions; what is asked again is read again."""
@@ -121,8 +121,8 @@ class BatchedEngine:
             self._changed.notify_all()
         self._thread.join()
 
-    def _prepare(self, request: Request) -> Asked | Comparing | Refusal:
-        if isinstance(request, Compare):
+    def _prepare(self, request: Request) -> Asked | Comparing | RequestError:
+        if isinstance(request, CompareRequest):
             return self._comparisons.prepare(request)
         limit = self.context_tokens
         return ask(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
@@ -138,7 +138,7 @@ class BatchedEngine:
                 self._after_out_of_memory(error.step)
             except Exception as error:  # noqa: BLE001  one bad batch must not end the thread all others wait for
                 log.error("the engine's step failed: %s", type(error).__name__)
-                self._refuse_all(Refusal("crashed", type(error).__name__))
+                self._refuse_all(RequestError("crashed", type(error).__name__))
 
     def _compare(self) -> None:
         if self._comparisons:
@@ -156,7 +156,7 @@ class BatchedEngine:
         with self._changed, self._watch.idle():
             self._changed.wait_for(self._has_work)
         if self._is_closed:
-            self._refuse_all(Refusal("crashed", "the engine was closed"))
+            self._refuse_all(RequestError("crashed", "the engine was closed"))
         return not self._is_closed
 
     def _has_work(self) -> bool:
@@ -190,14 +190,14 @@ class BatchedEngine:
     def _goes(self, branch: Branch, logits: npt.NDArray[np.float32]) -> bool:
         """Whether it is answered now."""
         asked = self._asked[branch]
-        if isinstance(asked.request, Decide):
+        if isinstance(asked.request, ScoreRequest):
             self._meter.add(decided_places=len(logits))
             return True
         self._watch.lap("schedule")
         try:
             self._meter.add(**advance(asked, logits, self._grammars))
         except UnsatisfiableError:
-            asked.refusal = Refusal("unparsable", "the grammar cannot be satisfied")
+            asked.refusal = RequestError("unparsable", "the grammar cannot be satisfied")
             return True
         finally:
             self._watch.lap("constrain" if asked.matcher is not None else "schedule")
@@ -237,14 +237,14 @@ class BatchedEngine:
             self._add(others)
         for one in refused:
             detail = f"{one.planned_tokens} tokens alone do not fit into memory"
-            one.reply.set_result(Refusal("out_of_memory", detail))
+            one.reply.set_result(RequestError("out_of_memory", detail))
 
     def _alone_in(self, step: Step) -> list[Branch]:
         """The branches that need what a step computed, where nothing else was in memory; else none."""
         computed = {piece.of for piece in step.pieces} | self._scheduler.beginnings.placed
         return [one for one in self._asked if computed <= {one, *one.beginnings}]
 
-    def _refuse_all(self, refusal: Refusal) -> None:
+    def _refuse_all(self, refusal: RequestError) -> None:
         with self._changed:
             asked = list(self._asked.values())
             self._asked = {}

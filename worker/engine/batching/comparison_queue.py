@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from worker.engine.api import Compare, Compared, Refusal, Reply
+from worker.engine.api import CompareRequest, CompareResult, Reply, RequestError
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 class Comparer(Protocol):
     """A network beside the engine's that says how near texts are in meaning."""
 
-    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
+    def similarities(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
         """For each text, -1 to 1."""
         ...
 
@@ -33,7 +33,7 @@ class Comparer(Protocol):
 class Comparing:
     """A comparison on its way."""
 
-    request: Compare
+    request: CompareRequest
     reply: Future[Reply] = field(default_factory=Future)
 
 
@@ -47,10 +47,10 @@ class Comparisons:
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def prepare(self, request: Compare) -> Comparing | Refusal:
+    def prepare(self, request: CompareRequest) -> Comparing | RequestError:
         """Refused where there is no network for it."""
         if self._comparer is None:
-            return Refusal("crashed", "this engine was loaded without a network that compares")
+            return RequestError("crashed", "this engine was loaded without a network that compares")
         return Comparing(request)
 
     def add(self, some: Sequence[Comparing], *, is_urgent: bool) -> None:
@@ -62,13 +62,13 @@ class Comparisons:
         while self._waiting and self._comparer is not None:
             one = self._waiting.popleft()
             try:
-                nearness = self._comparer.nearness(one.request.query, one.request.texts)
-                one.reply.set_result(Compared(nearness))
+                similarities = self._comparer.similarities(one.request.query, one.request.texts)
+                one.reply.set_result(CompareResult(similarities))
             except Exception as error:  # noqa: BLE001  it refuses this comparison and nothing else
                 log.error("comparing failed: %s", type(error).__name__)
-                one.reply.set_result(Refusal("crashed", type(error).__name__))
+                one.reply.set_result(RequestError("crashed", type(error).__name__))
 
-    def refuse(self, refusal: Refusal) -> None:
+    def refuse(self, refusal: RequestError) -> None:
         """All that wait."""
         while self._waiting:
             self._waiting.popleft().reply.set_result(refusal)

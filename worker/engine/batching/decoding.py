@@ -12,7 +12,7 @@ from itertools import cycle, islice, takewhile
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.api import Write
+from worker.engine.api import GenerateRequest
 from worker.engine.batching.request_state import Asked
 from worker.engine.batching.sequences import MOST_GUESSES
 from worker.engine.prompting.grammar import Grammars
@@ -58,7 +58,7 @@ def guess(asked: Asked, most: int) -> int:
     """
     branch = asked.branch
     assert branch is not None
-    assert isinstance(asked.request, Write)
+    assert isinstance(asked.request, GenerateRequest)
     room = asked.request.max_tokens - asked.num_written - 1
     forced = _forced(asked)[: min(MOST_GUESSES, room)]
     found = _following((*asked.beginning, *branch.tokens, *forced), min(most, room) - len(forced))

@@ -41,10 +41,10 @@ class Beginnings:
         return {one for one in self._known.values() if one.offset != NOWHERE}
 
     def find(
-        self, tokens: Sequence[int], *, is_adapted: bool, head_tokens: int = 0, place: int = 0
+        self, tokens: Sequence[int], *, uses_adapter: bool, head_tokens: int = 0, place: int = 0
     ) -> Beginning:
         """The one with these tokens, read already or new."""
-        one = Beginning(tuple(tokens), is_adapted, head_tokens, place)
+        one = Beginning(tuple(tokens), uses_adapter, head_tokens, place)
         return self._known.setdefault(_key(one), one)
 
     def admit(
@@ -98,7 +98,7 @@ class Beginnings:
         many tokens of this one will have been read after this step."""
         like, most, soon = None, 0, 0
         for other in self._known.values():
-            if other.offset != NOWHERE and other.is_adapted == beginning.is_adapted:
+            if other.offset != NOWHERE and other.uses_adapter == beginning.uses_adapter:
                 pairs = zip(other.tokens, beginning.tokens, strict=False)
                 alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
                 shared = min(alike, _standing_alike(other, beginning))
@@ -126,7 +126,7 @@ class Beginnings:
 
 
 def _key(beginning: Beginning) -> _Key:
-    return beginning.is_adapted, beginning.head_tokens, beginning.place, beginning.tokens
+    return beginning.uses_adapter, beginning.head_tokens, beginning.place, beginning.tokens
 
 
 def _standing_alike(one: Beginning, other: Beginning) -> int:

@@ -9,7 +9,17 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from worker.engine.api import Choice, Decide, Decided, Prompted, Refusal, Reply, Scores, Write, Written
+from worker.engine.api import (
+    Choice,
+    GenerateRequest,
+    GenerateResult,
+    PromptRequest,
+    Reply,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
+)
 from worker.engine.batching.prefix_cache import Beginnings
 from worker.engine.batching.sequences import Branch
 from worker.engine.prompting.chat_template import Chat, Encoded
@@ -44,7 +54,7 @@ class QuestionApart(NamedTuple):
 class Asked:
     """A request on its way."""
 
-    request: Prompted
+    request: PromptRequest
     beginning: tuple[int, ...]
     prompt: list[int]
     """The tokens after the beginning, up to where deciding or writing starts."""
@@ -64,7 +74,7 @@ class Asked:
     num_forced: int = 0
     """How many of them, the first, the grammar forces; the others were looked up."""
     is_complete: bool = False
-    refusal: Refusal | None = None
+    refusal: RequestError | None = None
     """Why it ends without an answer, where it does."""
     reply: Future[Reply] = field(default_factory=Future)
 
@@ -72,7 +82,7 @@ class Asked:
     def planned_tokens(self) -> int:
         """The most it can become."""
         apart = len(self.question.tokens) - self.question.head_tokens if self.question else 0
-        more = self.request.max_tokens if isinstance(self.request, Write) else len(self.copied)
+        more = self.request.max_tokens if isinstance(self.request, GenerateRequest) else len(self.copied)
         return len(self.beginning) + apart + len(self.prompt) + more
 
     @property
@@ -88,22 +98,22 @@ class Asked:
     @property
     def is_over(self) -> bool:
         """Written: closed by the grammar or the end token, or cut by its limit."""
-        assert isinstance(self.request, Write)
+        assert isinstance(self.request, GenerateRequest)
         return self.is_complete or self.num_written >= self.request.max_tokens
 
     def start(self, beginnings: Beginnings) -> Branch:
         """The branch to be scheduled; what was written before, if anything, is part of it."""
         written: list[int] = []
-        if isinstance(self.request, Write) and self.branch is not None:
+        if isinstance(self.request, GenerateRequest) and self.branch is not None:
             written = self.branch.tokens[len(self.prompt) : len(self.branch.tokens) - self.num_guesses]
         self.num_guesses = 0
-        kept = len(self.prompt) + self.request.max_tokens if isinstance(self.request, Write) else 0
+        kept = len(self.prompt) + self.request.max_tokens if isinstance(self.request, GenerateRequest) else 0
         tokens = [*self.prompt, *self.copied, *written]
-        is_adapted, question = self.request.prompt.is_adapted, None
+        uses_adapter, question = self.request.prompt.uses_adapter, None
         if self.question is not None:
-            question = beginnings.find(**self.question._asdict(), is_adapted=is_adapted)
+            question = beginnings.find(**self.question._asdict(), uses_adapter=uses_adapter)
         self.branch = Branch(
-            beginning=beginnings.find(self.beginning, is_adapted=is_adapted),
+            beginning=beginnings.find(self.beginning, uses_adapter=uses_adapter),
             tokens=tokens,
             wanted=(len(tokens) - 1,) if kept else tuple(len(self.prompt) + place for place in self.places),
             columns=tuple(column for choice in self.choices for column in choice.columns),
@@ -118,13 +128,13 @@ class Asked:
         if self.refusal is not None:
             self.reply.set_result(self.refusal)
             return
-        if isinstance(self.request, Decide):
-            self.reply.set_result(Decided(self._scores(logits), self.planned_tokens))
+        if isinstance(self.request, ScoreRequest):
+            self.reply.set_result(ScoreResult(self._scores(logits), self.planned_tokens))
             return
         written = self.branch.tokens[len(self.prompt) :]
         prompt_tokens = len(self.beginning) + len(self.prompt)
         text = chat.decode(written)
-        self.reply.set_result(Written(text, self.is_complete, prompt_tokens, len(written)))
+        self.reply.set_result(GenerateResult(text, self.is_complete, prompt_tokens, len(written)))
 
     def _scores(self, logits: npt.NDArray[np.float32]) -> tuple[Scores, ...]:
         """Each choice's part of the logits: its own places, its own words."""
@@ -139,29 +149,31 @@ class Asked:
 
 
 def ask(
-    request: Prompted, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: UsageMeter
-) -> Asked | Refusal:
+    request: PromptRequest, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: UsageMeter
+) -> Asked | RequestError:
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)
     beginning = tuple(encoded.tokens[: encoded.shared_tokens])
-    is_apart = isinstance(request, Decide) and request.is_apart
-    prompt = [] if is_apart else encoded.tokens[encoded.shared_tokens :]
+    is_question_cached = isinstance(request, ScoreRequest) and request.is_question_cached
+    prompt = [] if is_question_cached else encoded.tokens[encoded.shared_tokens :]
     asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
-    if isinstance(request, Decide):
+    if isinstance(request, ScoreRequest):
         copied, offsets = chat.plain_with_offsets(request.copy)
-        asked.question = _apart(encoded, context_tokens - len(copied)) if is_apart else None
+        asked.question = _apart(encoded, context_tokens - len(copied)) if is_question_cached else None
         asked.copied = copied
         asked.choices = tuple(_placed(choice, chat, offsets) for choice in request.choices)
     if asked.planned_tokens > context_tokens:
-        more = f", {request.max_tokens} of them for the answer" if isinstance(request, Write) else ""
+        more = (
+            f", {request.max_tokens} of them for the answer" if isinstance(request, GenerateRequest) else ""
+        )
         detail = f"{asked.planned_tokens} tokens{more} do not fit into {context_tokens}"
-        return Refusal("too_long", detail)
-    if isinstance(request, Write) and request.form is not None:
+        return RequestError("too_long", detail)
+    if isinstance(request, GenerateRequest) and request.output_format is not None:
         try:
             with meter.timing("compile"):
-                asked.matcher = grammars.matcher(request.form.lark())
+                asked.matcher = grammars.matcher(request.output_format.lark())
         except ValueError:  # its text may quote the note
-            return Refusal("unparsable", "the grammar does not compile")
+            return RequestError("unparsable", "the grammar does not compile")
     return asked
 
 

@@ -20,7 +20,7 @@ class Beginning:
     """The tokens that several branches share."""
 
     tokens: tuple[int, ...]
-    is_adapted: bool = False
+    uses_adapter: bool = False
     """Whether the adapter takes part; with and without it are two beginnings."""
     head_tokens: int = 0
     """A question's: so many of its first are those that every document begins with."""
@@ -106,8 +106,8 @@ class Piece:
         return self.of if isinstance(self.of, Beginning) else self.of.beginning
 
     @property
-    def is_adapted(self) -> bool:
-        return self.beginning.is_adapted
+    def uses_adapter(self) -> bool:
+        return self.beginning.uses_adapter
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from models.errors import NotemillError
-from worker.engine.output_formats import Form
+from worker.engine.output_formats import OutputFormat
 
 GrammarForm = Literal["lark", "json_schema"]
 TOP_WORDS = 20
@@ -36,7 +36,12 @@ class Completion:
 
 
 def writing(
-    tokens: Sequence[int], *, max_tokens: int, end_token: int, form: Form | None, grammar: GrammarForm
+    tokens: Sequence[int],
+    *,
+    max_tokens: int,
+    end_token: int,
+    output_format: OutputFormat | None,
+    grammar: GrammarForm,
 ) -> dict[str, Any]:
     """The body that asks for a greedy answer in the form."""
     body = {
@@ -46,13 +51,13 @@ def writing(
         "stop_token_ids": [end_token],
         "cache_prompt": True,
     }
-    if form is None:
+    if output_format is None:
         return body
     if grammar == "lark":
         # vLLM's guidance backend tells Lark by itself; llama.cpp, built with llguidance, by its first line.
-        lark = form.lark()
+        lark = output_format.lark()
         return body | {"structured_outputs": {"grammar": lark}, "grammar": f"%llguidance {{}}\n{lark}"}
-    schema = form.json_schema()
+    schema = output_format.json_schema()
     wrapped = {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     return body | {"response_format": wrapped, "json_schema": schema}
 

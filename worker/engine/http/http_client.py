@@ -17,7 +17,7 @@ import httpx2
 
 from models.errors import NotemillError
 from models.settings import Settings
-from worker.engine.api import Refusal
+from worker.engine.api import RequestError
 from worker.engine.http.server_location import check_place
 
 log = logging.getLogger(__name__)
@@ -106,12 +106,12 @@ class Server:
                 why = error.why
             errors += why == "500"
             if errors == _ERRORS_OF_ONES_OWN:
-                return Refusal("crashed", f"the server answers {why}")
+                return RequestError("crashed", f"the server answers {why}")
             wait = wait_seconds * random.uniform(0.5, 1)
             if time.monotonic() + wait > deadline:
-                return Refusal("timed_out", f"the server did not answer in time: {why}")
+                return RequestError("timed_out", f"the server did not answer in time: {why}")
             if self._is_closing.wait(wait):
-                return Refusal("crashed", "the engine was closed")
+                return RequestError("crashed", "the engine was closed")
             wait_seconds = min(2 * wait_seconds, _LONGEST_WAIT_SECONDS)
 
     def close(self) -> None:
@@ -135,7 +135,7 @@ class Server:
         except httpx2.TransportError as error:
             raise self._away(type(error).__name__) from None
         except httpx2.HTTPError as error:
-            return Refusal("unparsable", type(error).__name__)
+            return RequestError("unparsable", type(error).__name__)
         if response.status_code in _REFUSALS:
             return _refusal(response)
         if response.status_code != 200:
@@ -143,7 +143,7 @@ class Server:
         if self._is_away:
             self._is_away = False
             log.info("the server answers again")
-        return _json(response) or Refusal("unparsable", "the server's answer is not JSON")
+        return _json(response) or RequestError("unparsable", "the server's answer is not JSON")
 
     def _away(self, why: str) -> _AwayError:
         if not self._is_away and not self._is_closing.is_set():
@@ -165,14 +165,14 @@ def _models_of(response: httpx2.Response) -> dict[str, int | None]:
     return models
 
 
-def _refusal(response: httpx2.Response) -> Refusal:
+def _refusal(response: httpx2.Response) -> RequestError:
     """Of the server's words nothing but what kind they are: they may quote the request."""
     words = response.text.lower()
     if response.status_code == 413 or "exceed_context_size" in words or "context length" in words:
-        return Refusal("too_long", "the server's context is shorter")
+        return RequestError("too_long", "the server's context is shorter")
     if "grammar" in words or "schema" in words or "structured" in words:
-        return Refusal("unparsable", f"the server refuses the grammar ({response.status_code})")
-    return Refusal("unparsable", f"the server refuses the request ({response.status_code})")
+        return RequestError("unparsable", f"the server refuses the grammar ({response.status_code})")
+    return RequestError("unparsable", f"the server refuses the request ({response.status_code})")
 
 
 def _json(response: httpx2.Response) -> Any:

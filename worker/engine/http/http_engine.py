@@ -19,7 +19,17 @@ from queue import PriorityQueue
 import numpy as np
 
 from models.settings import Settings
-from worker.engine.api import Compare, Decide, Decided, Refusal, Reply, Request, Scores, Write, Written
+from worker.engine.api import (
+    CompareRequest,
+    GenerateRequest,
+    GenerateResult,
+    Reply,
+    Request,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
+)
 from worker.engine.http.completions import (
     Completion,
     GarbledError,
@@ -30,14 +40,14 @@ from worker.engine.http.completions import (
     written,
 )
 from worker.engine.http.http_client import Server
-from worker.engine.output_formats import Form, FormError
+from worker.engine.output_formats import OutputFormat, OutputFormatError
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.token_positions import places_of
 from worker.engine.prompting.tokenizer import load_chat
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import prepared_folder
 
-_CLOSED = Refusal("crashed", "the engine was closed")
+_CLOSED = RequestError("crashed", "the engine was closed")
 
 
 @dataclass(order=True, slots=True)
@@ -112,22 +122,24 @@ class HttpEngine:
             try:
                 reply = _CLOSED if self._is_closed else self._reply(asked.request, asked.deadline)
             except Exception as error:  # noqa: BLE001  one bad request must not end the thread others wait for
-                reply = _CLOSED if self._is_closed else Refusal("crashed", type(error).__name__)
+                reply = _CLOSED if self._is_closed else RequestError("crashed", type(error).__name__)
             asked.reply.set_result(reply)
 
     def _reply(self, request: Request, deadline: float) -> Reply:
         if time.monotonic() > deadline:
-            return Refusal("timed_out", "it waited too long for its turn")
+            return RequestError("timed_out", "it waited too long for its turn")
         try:
-            if isinstance(request, Decide):
+            if isinstance(request, ScoreRequest):
                 return self._decide(request, deadline)
-            if isinstance(request, Compare):  # asked only with an adapter, which this engine has none of
-                return Refusal("crashed", "this engine does not compare")
+            if isinstance(
+                request, CompareRequest
+            ):  # asked only with an adapter, which this engine has none of
+                return RequestError("crashed", "this engine does not compare")
             return self._write(request, deadline)
         except GarbledError as error:
-            return Refusal("unparsable", str(error))
+            return RequestError("unparsable", str(error))
 
-    def _decide(self, request: Decide, deadline: float) -> Decided | Refusal:
+    def _decide(self, request: ScoreRequest, deadline: float) -> ScoreResult | RequestError:
         prompt = self._chat.encode(request.prompt).tokens
         copied, offsets = self._chat.plain_with_offsets(request.copy)
         if refusal := self._too_long(len(prompt) + len(copied) + 1):
@@ -140,13 +152,13 @@ class HttpEngine:
             for row, place in enumerate(places):
                 body = deciding(prompt + copied[: place + 1], words)
                 answer = self._server.complete(body, deadline=deadline)
-                if isinstance(answer, Refusal):
+                if isinstance(answer, RequestError):
                     return answer
                 found[row] = decided(answer, words)
             scores.append(Scores(tuple(offsets[place] for place in places), found))
-        return Decided(tuple(scores), len(prompt) + len(copied))
+        return ScoreResult(tuple(scores), len(prompt) + len(copied))
 
-    def _write(self, request: Write, deadline: float) -> Written | Refusal:
+    def _write(self, request: GenerateRequest, deadline: float) -> GenerateResult | RequestError:
         tokens = self._chat.encode(request.prompt).tokens
         room = _room(request, self._grammar)
         if refusal := self._too_long(len(tokens) + room):
@@ -155,29 +167,33 @@ class HttpEngine:
             tokens,
             max_tokens=room,
             end_token=self._chat.tokenizer.eos_token_id,
-            form=request.form,
+            output_format=request.output_format,
             grammar=self._grammar,
         )
         answer = self._server.complete(body, deadline=deadline)
-        return answer if isinstance(answer, Refusal) else self._formed(request.form, written(answer))
+        return (
+            answer
+            if isinstance(answer, RequestError)
+            else self._formed(request.output_format, written(answer))
+        )
 
-    def _formed(self, form: Form | None, found: Completion) -> Written | Refusal:
+    def _formed(self, output_format: OutputFormat | None, found: Completion) -> GenerateResult | RequestError:
         """The text as the grammar would have it: a server that cannot read a grammar may write freely."""
         text = found.text
-        if form is not None:
+        if output_format is not None:
             try:
                 if self._grammar == "json_schema":
-                    text = form.written(text)
-                form.check(text)
-            except FormError as error:
+                    text = output_format.from_json(text)
+                output_format.check(text)
+            except OutputFormatError as error:
                 cut = "" if found.is_complete else f", cut after {found.completion_tokens} tokens"
-                return Refusal("unparsable", f"{error}{cut}")
-        return Written(text, found.is_complete, found.prompt_tokens, found.completion_tokens)
+                return RequestError("unparsable", f"{error}{cut}")
+        return GenerateResult(text, found.is_complete, found.prompt_tokens, found.completion_tokens)
 
-    def _too_long(self, tokens: int) -> Refusal | None:
+    def _too_long(self, tokens: int) -> RequestError | None:
         if tokens <= self._context_tokens:
             return None
-        return Refusal("too_long", f"{tokens} tokens do not fit into {self._context_tokens}")
+        return RequestError("too_long", f"{tokens} tokens do not fit into {self._context_tokens}")
 
 
 def load(settings: Settings, meter: UsageMeter | None = None) -> HttpEngine:
@@ -201,7 +217,7 @@ def _trained_tokens(settings: Settings) -> int:
     return int(config.get("max_position_embeddings", 4_096))
 
 
-def _room(request: Write, grammar: GrammarForm) -> int:
+def _room(request: GenerateRequest, grammar: GrammarForm) -> int:
     """JSON's quotes, commas and escapes are tokens too."""
-    is_json = grammar == "json_schema" and request.form is not None
+    is_json = grammar == "json_schema" and request.output_format is not None
     return request.max_tokens * 5 // 4 + 32 if is_json else request.max_tokens

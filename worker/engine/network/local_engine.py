@@ -13,7 +13,7 @@ from worker.engine.memory.plan_from_settings import plan_memory
 from worker.engine.network.cpu_threads import apart
 from worker.engine.network.model_loader import load_networks
 from worker.engine.network.model_runner import TransformersRunner
-from worker.engine.network.sentence_embeddings import Meaning
+from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.engine.prompting.tokenizer import load_tokenizer
@@ -45,8 +45,8 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> BatchedEngine:
         Grammars(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=max_tokens,
-        meaning=apart(lambda: Meaning.load(device))
-        if task_config(settings).search_join.is_comparing
+        meaning=apart(lambda: SentenceEmbeddings.load(device))
+        if task_config(settings).ranking_model.compares_texts
         else None,
         meter=meter,
     )

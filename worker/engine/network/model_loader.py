@@ -16,7 +16,7 @@ from worker.engine.network.checkpoint_reader import read_saved
 from worker.engine.network.fused_layers import can_fuse, fuse
 from worker.engine.network.smoothquant import smooth
 from worker.engine.prompting.tokenizer import load_tokenizer
-from worker.weights.model_files import adapter_folder, is_in_eight_bits, nf4, ready_folder
+from worker.weights.model_files import adapter_folder, is_int8, nf4_config, ready_folder
 
 PLAIN, ADAPTED = "plain", "adapted"
 SAMPLE = Path(__file__).with_name("calibration_note.txt")
@@ -75,7 +75,7 @@ def _on_cpu(folder: Path, settings: Settings) -> Networks:
         if (ready / name).is_dir()
     }
     for name, network in found.items():
-        fuse(network, in_eight_bits=name == ADAPTED and is_in_eight_bits(settings))
+        fuse(network, in_eight_bits=name == ADAPTED and is_int8(settings))
     return Networks(found[PLAIN], adapted=found.get(ADAPTED))
 
 
@@ -93,7 +93,7 @@ def _make_ready(folder: Path, settings: Settings, target: Path) -> None:
         from peft import PeftModel
 
         merged = PeftModel.from_pretrained(network, adapter).merge_and_unload()
-        if is_in_eight_bits(settings) and can_fuse(merged):
+        if is_int8(settings) and can_fuse(merged):
             smooth(merged, load_tokenizer(settings)(SAMPLE.read_text("utf-8"), return_tensors="pt").input_ids)
         merged.save_pretrained(target / ADAPTED, save_original_format=False)
 
@@ -101,7 +101,7 @@ def _make_ready(folder: Path, settings: Settings, target: Path) -> None:
 def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
     options: dict[str, Any] = {"dtype": torch.bfloat16, "device_map": {"": device}}
     if settings.quantization == "nf4" and not _is_quantized(folder):
-        options["quantization_config"] = nf4()
+        options["quantization_config"] = nf4_config()
     return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options).eval()
 
 
@@ -121,12 +121,12 @@ class Networks:
     def has_adapter(self) -> bool:
         return self._adapted is not None or self._switch is not None
 
-    def body(self, *, is_adapted: bool) -> Any:
+    def body(self, *, uses_adapter: bool) -> Any:
         """The layers without the output layer, the adapter in effect or not."""
-        if self._switch is not None and is_adapted != self._is_on:
-            (self._switch.enable_adapter_layers if is_adapted else self._switch.disable_adapter_layers)()
-            self._is_on = is_adapted
-        return (self._adapted if is_adapted and self._adapted is not None else self.plain).model
+        if self._switch is not None and uses_adapter != self._is_on:
+            (self._switch.enable_adapter_layers if uses_adapter else self._switch.disable_adapter_layers)()
+            self._is_on = uses_adapter
+        return (self._adapted if uses_adapter and self._adapted is not None else self.plain).model
 
 
 def _is_quantized(folder: Path) -> bool:

@@ -75,7 +75,7 @@ class TransformersRunner:
                 )
                 self._cache.copy(step.copies)
                 adapted, plain = in_order(step)
-                return self._pass(adapted, is_adapted=True) | self._pass(plain, is_adapted=False)
+                return self._pass(adapted, uses_adapter=True) | self._pass(plain, uses_adapter=False)
         except (RuntimeError, MemoryError) as error:
             if not is_of_memory(error):
                 raise
@@ -86,12 +86,12 @@ class TransformersRunner:
                 torch.cuda.empty_cache()
             raise OutOfMemoryError(step) from None
 
-    def _pass(self, pieces: Sequence[Piece], *, is_adapted: bool) -> Logits:
+    def _pass(self, pieces: Sequence[Piece], *, uses_adapter: bool) -> Logits:
         if not pieces:
             return {}
         parts = [pieces] if self._lanes is None else halves(pieces)
         packed = [piece for part in parts for piece in part]
-        hidden = self._hidden(parts, is_adapted=is_adapted)
+        hidden = self._hidden(parts, uses_adapter=uses_adapter)
         found: Logits = {}
         for columns, members in by_columns(packed).items():
             # One product for all branches that ask for the same columns: the output layer is read once.
@@ -101,13 +101,15 @@ class TransformersRunner:
             found |= zip((branch for branch, _ in members), each, strict=True)
         return found
 
-    def _hidden(self, parts: Sequence[Sequence[Piece]], *, is_adapted: bool) -> torch.Tensor:
+    def _hidden(self, parts: Sequence[Sequence[Piece]], *, uses_adapter: bool) -> torch.Tensor:
         """[wanted, size of the network]: of the parts' wanted tokens one after another."""
-        body = self._networks.body(is_adapted=is_adapted and self._networks.has_adapter)
+        body = self._networks.body(uses_adapter=uses_adapter and self._networks.has_adapter)
         if self._graphs is not None:
             generation = self._cache.generation
             forward = partial(self._forward, body)
-            known = self._graphs.run(parts[0], is_adapted=is_adapted, generation=generation, forward=forward)
+            known = self._graphs.run(
+                parts[0], uses_adapter=uses_adapter, generation=generation, forward=forward
+            )
             if known is not None:
                 return known[wanted_places(parts[0])]
         if self._lanes is None or len(parts) == 1:

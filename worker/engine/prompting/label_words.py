@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from models.answers import Assertion
 
-NOTHING = "-"
+OUTSIDE_WORD = "-"
 SEARCH_WORDS = ("yes", "no")
 SENTENCE_KINDS = ("course", "findings", "assessment", "plan", "other")
 """What a sentence of a note tells of: how it came and went on, what was seen and measured, what it is
@@ -28,7 +28,7 @@ ASSERTION_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class MarkedLabel:
+class TaggedLabel:
     """A label with the two words that mark it in a note."""
 
     name: str
@@ -38,7 +38,7 @@ class MarkedLabel:
     """The same letter, small: it goes on."""
 
 
-def tagged_labels(names: Sequence[str]) -> tuple[MarkedLabel, ...]:
+def tagged_labels(names: Sequence[str]) -> tuple[TaggedLabel, ...]:
     """A letter for each label: the first of its name that is still free, else of the alphabet.
 
     Raises ValueError for more than 26 labels.
@@ -52,10 +52,10 @@ def tagged_labels(names: Sequence[str]) -> tuple[MarkedLabel, ...]:
             one for one in name + "abcdefghijklmnopqrstuvwxyz" if one.isalpha() and one not in taken
         )
         taken.add(letter)
-        marked.append(MarkedLabel(name, letter.upper(), letter))
+        marked.append(TaggedLabel(name, letter.upper(), letter))
     return tuple(marked)
 
 
-def mark_words(labels: Sequence[MarkedLabel]) -> tuple[str, ...]:
+def tag_words(labels: Sequence[TaggedLabel]) -> tuple[str, ...]:
     """The words to compare: nothing, then start and inside of each label."""
-    return (NOTHING, *(word for label in labels for word in (label.start, label.inside)))
+    return (OUTSIDE_WORD, *(word for label in labels for word in (label.start, label.inside)))

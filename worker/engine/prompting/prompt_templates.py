@@ -30,7 +30,7 @@ def prompt(
     *,
     instruction: str | None = None,
     answer_start: str = "",
-    is_adapted: bool = False,
+    uses_adapter: bool = False,
     **parameters: Any,
 ) -> Prompt:
     """The prompt that asks `template`'s question, with its parameters, of a window's text.
@@ -42,7 +42,7 @@ def prompt(
         document="".join(_templates.get_template(one).render(text=text) for one in shared),
         question=_templates.get_template(f"{template}.jinja").render(**parameters),
         answer_start=answer_start,
-        is_adapted=is_adapted,
+        uses_adapter=uses_adapter,
     )
 
 
