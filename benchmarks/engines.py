@@ -26,18 +26,18 @@ import torch
 from transformers.utils import logging as transformers_logging
 
 from benchmarks.comparison import answer_quality
-from benchmarks.comparison.agreement import Rounding, agreement
-from benchmarks.comparison.comparison_report import machine, result, table
+from benchmarks.comparison.agreement import RoundingCheck, measure_agreement
+from benchmarks.comparison.comparison_report import comparison_figures, comparison_tables, describe_machine
 from benchmarks.comparison.plain_weights import save_merged, save_plain
-from benchmarks.comparison.rounds import race
-from benchmarks.comparison.separate_process import Apart
-from benchmarks.comparison.short_answers import Pieces, brief_work
-from benchmarks.comparison.workload import Contender, read_notes, written_work
-from benchmarks.peers.llama_server import FEWER_BITS, SAME_VALUES, LlamaServer
-from benchmarks.peers.naive_loop import Naive
-from benchmarks.peers.notemill_engine import Deciding, Ours
+from benchmarks.comparison.rounds import compare_in_rounds
+from benchmarks.comparison.separate_process import ContenderProcess
+from benchmarks.comparison.short_answers import TextUnit, short_form_prompts
+from benchmarks.comparison.workload import Contender, generation_prompts, read_notes
+from benchmarks.peers.llama_server import FEWER_BITS, SAME_VALUES, LlamaCppServer
+from benchmarks.peers.naive_loop import NaiveLoop
+from benchmarks.peers.notemill_engine import NotemillGeneration, NotemillPipeline
 from benchmarks.peers.static_batches import StaticBatches
-from benchmarks.peers.transformers_model import Loaded
+from benchmarks.peers.transformers_model import TransformersModel
 from models.settings import Settings, load_settings
 
 NAMES = ("ours", "naive", "static", "continuous", "llama.cpp")
@@ -60,32 +60,36 @@ def main(options: argparse.Namespace) -> dict[str, Any]:
         if options.questions != "no":
             tuned = prompts.get("engines", {})
             questions = _same_questions(options, settings, texts, plain, scratch, tuned)
-    return prompts | questions | {"notes": len(texts), "rounds": options.rounds, **machine(options.threads)}
+    return (
+        prompts
+        | questions
+        | {"notes": len(texts), "rounds": options.rounds, **describe_machine(options.threads)}
+    )
 
 
 def _same_prompts(
     options: argparse.Namespace, settings: Settings, texts: Sequence[str], plain: Path, scratch: Path
 ) -> dict[str, Any]:
-    loaded = Loaded.of(plain)
-    asked = written_work(texts, loaded.chat, settings)
+    loaded = TransformersModel.of(plain)
+    asked = generation_prompts(texts, loaded.chat, settings)
     makers = {
-        "ours": partial(Ours, settings),
-        "naive": partial(Naive, plain),
+        "ours": partial(NotemillGeneration, settings),
+        "naive": partial(NaiveLoop, plain),
         "static": partial(StaticBatches, plain),
         "continuous": partial(_continuous, plain),
-        "llama.cpp": partial(LlamaServer, plain, scratch, files=SAME_VALUES, threads=options.threads),
+        "llama.cpp": partial(LlamaCppServer, plain, scratch, files=SAME_VALUES, threads=options.threads),
     }
-    chosen = {name: partial(Apart, makers[name], options.threads) for name in options.only}
-    raced = race(chosen, asked, asked[::3][:SAMPLE], options.rounds)
+    chosen = {name: partial(ContenderProcess, makers[name], options.threads) for name in options.only}
+    raced = compare_in_rounds(chosen, asked, asked[::3][:SAMPLE], options.rounds)
     agreed = {}
     if "naive" in raced and raced["naive"].answers:
-        rounding = Rounding(loaded.network, loaded.chat)
+        rounding = RoundingCheck(loaded.network, loaded.chat)
         agreed = {
-            name: agreement(asked, one.answers, raced["naive"].answers, rounding)
+            name: measure_agreement(asked, one.answers, raced["naive"].answers, rounding)
             for name, one in raced.items()
             if one.answers
         }
-    return result(raced, len(texts), len(asked), agreed)
+    return comparison_figures(raced, len(texts), len(asked), agreed)
 
 
 def _same_questions(
@@ -97,21 +101,27 @@ def _same_questions(
     before: dict[str, Any],
 ) -> dict[str, Any]:
     """Ours decides and chooses; the others write in the short form, weights and pieces, that answers best."""
-    loaded = Loaded.of(plain)
+    loaded = TransformersModel.of(plain)
     folder, pieces, of_forms = _best_form(options, settings, plain, scratch)
-    asked = brief_work(texts, loaded.chat, settings, pieces)
+    asked = short_form_prompts(texts, loaded.chat, settings, pieces)
     start = before.get("llama.cpp", {}).get("tuning")
     files = (start["file"] if start else SAME_VALUES[0], *FEWER_BITS)
     makers = {
-        "ours": partial(Deciding, settings, texts),
+        "ours": partial(NotemillPipeline, settings, texts),
         "static": partial(StaticBatches, folder),
         "continuous": partial(_continuous, folder),
-        "llama.cpp": partial(LlamaServer, folder, scratch, files=files, threads=options.threads, start=start),
+        "llama.cpp": partial(
+            LlamaCppServer, folder, scratch, files=files, threads=options.threads, start=start
+        ),
     }
-    chosen = {name: partial(Apart, makers[name], options.threads) for name in options.only if name in makers}
-    found: dict[str, answer_quality.Quality] = {}
+    chosen = {
+        name: partial(ContenderProcess, makers[name], options.threads)
+        for name in options.only
+        if name in makers
+    }
+    found: dict[str, answer_quality.AnswerQuality] = {}
 
-    def measure(name: str, contender: Apart) -> None:
+    def measure(name: str, contender: ContenderProcess) -> None:
         if options.quality is not None:
             limit = options.quality_limit
             found[name] = contender.of(
@@ -124,8 +134,8 @@ def _same_questions(
                 )
             )
 
-    raced = race(chosen, asked, asked[:SAMPLE], options.rounds, at_end=measure)
-    answered = result(raced, len(texts), len(asked), {}, found)
+    raced = compare_in_rounds(chosen, asked, asked[:SAMPLE], options.rounds, at_end=measure)
+    answered = comparison_figures(raced, len(texts), len(asked), {}, found)
     peers_form = {"weights": folder.name, "pieces": pieces, "quality_by_form": of_forms}
     return {
         "questions": answered | peers_form,
@@ -135,17 +145,17 @@ def _same_questions(
 
 def _best_form(
     options: argparse.Namespace, settings: Settings, plain: Path, scratch: Path
-) -> tuple[Path, Pieces, dict[str, Any]]:
+) -> tuple[Path, TextUnit, dict[str, Any]]:
     """Weights and pieces that answer best on dev data; the fastest where that is not measured."""
     tuned: Path | None = options.peers_weights
     if options.quality is None:
         return (tuned, "sentences", {}) if tuned else (plain, "windows", {})
-    measured: dict[tuple[Path, Pieces], answer_quality.Quality] = {}
+    measured: dict[tuple[Path, TextUnit], answer_quality.AnswerQuality] = {}
     for folder in [tuned] if tuned else [plain, save_merged(settings, plain, scratch / "merged")]:
         peer = StaticBatches(folder)
         peer.load()
-        for pieces in get_args(Pieces):
-            measured[folder, pieces] = answer_quality.of_written(
+        for pieces in get_args(TextUnit):
+            measured[folder, pieces] = answer_quality.generated_quality(
                 peer.answer, settings, options.quality, options.quality_limit, pieces
             )
         peer.close()
@@ -156,9 +166,9 @@ def _best_form(
 
 def _continuous(folder: Path) -> Contender:
     """Imported late: the name is not in every transformers."""
-    from benchmarks.peers.continuous_batching import Continuous
+    from benchmarks.peers.continuous_batching import ContinuousBatching
 
-    return Continuous(folder)
+    return ContinuousBatching(folder)
 
 
 def _names(given: str) -> list[str]:
@@ -198,7 +208,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     given = _options()
     figures = main(given)
-    print(table(figures))
+    print(comparison_tables(figures))
     if given.json:
         print(json.dumps(figures))
     sys.stdout.flush()

@@ -40,7 +40,7 @@ SMALL = MISTRAL_7B | {
 
 
 def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
-    from benchmarks.machine.tensor_bytes import parts_of_mistral
+    from benchmarks.machine.tensor_bytes import mistral_part_bytes
 
     shape = Shape.of(MISTRAL_7B)
     plan = plan_on_cuda(
@@ -51,7 +51,7 @@ def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
         step_tokens=step_tokens,
         rows=ROWS,
     )
-    parts = parts_of_mistral(MISTRAL_7B)
+    parts = mistral_part_bytes(MISTRAL_7B)
     checks = _checks(shape, parts, step_tokens)
     result = _result(shape, plan, parts, checks, gib)
     print(json.dumps(result) if as_json else _tables(result, checks, gib))

@@ -25,7 +25,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from benchmarks.pipeline_run import notes
+from benchmarks.pipeline_run import example_documents
 from console.processes.embedded_redis import start_redis, with_redis
 from models.migrations import schema_version
 from models.schema.database import connect
@@ -83,7 +83,7 @@ def _night(settings: Settings, plan: Path, *more: str) -> dict[str, Any]:
 
 def _write(folder: Path, count: int) -> None:
     folder.mkdir(parents=True)
-    for document in notes(count, 150):
+    for document in example_documents(count, 150):
         (folder / f"{document.external_id}.txt").write_text(f"{folder.name}\n{document.text}", "utf-8")
 
 

@@ -25,7 +25,7 @@ from pydantic import SecretStr
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.pipeline_run import Stretch, bare_jobs_per_second, stretch
+from benchmarks.pipeline_run import PipelineFigures, bare_jobs_per_second, measure_pipeline
 from console.processes.embedded_redis import start_redis, with_redis
 from models.settings import Settings
 from tests.support.postgres_server import database_url, execute, postgres_server
@@ -48,10 +48,12 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _of_database(name: str, settings: Settings, sizes: list[int], given: argparse.Namespace) -> list[Stretch]:
+def _of_database(
+    name: str, settings: Settings, sizes: list[int], given: argparse.Namespace
+) -> list[PipelineFigures]:
     with _databases(name, settings.home_folder) as new_url:
         return [
-            stretch(
+            measure_pipeline(
                 settings.model_copy(update={"database_url": SecretStr(new_url())}),
                 documents=documents,
                 words=given.words,
@@ -62,7 +64,7 @@ def _of_database(name: str, settings: Settings, sizes: list[int], given: argpars
         ]
 
 
-def _figures(found: dict[str, list[Stretch]], bare: float) -> dict[str, Any]:
+def _figures(found: dict[str, list[PipelineFigures]], bare: float) -> dict[str, Any]:
     """Paces and bytes are those of the largest number of documents."""
     last = {name: stretches[-1] for name, stretches in found.items()}
     return {
@@ -82,7 +84,7 @@ def _figures(found: dict[str, list[Stretch]], bare: float) -> dict[str, Any]:
     }
 
 
-def _print(found: dict[str, list[Stretch]], bare: float) -> None:
+def _print(found: dict[str, list[PipelineFigures]], bare: float) -> None:
     table = Table(title="Documents to rows, with an engine that answers at once")
     names = (
         "database",

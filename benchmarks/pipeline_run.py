@@ -40,7 +40,7 @@ _SPAN = {
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
+class PipelineFigures:
     """What so many documents took, from the source to the rows."""
 
     documents: int
@@ -58,7 +58,9 @@ class Stretch:
     """The same, of the largest worker."""
 
 
-def stretch(settings: Settings, *, documents: int, words: int, queries: int, workers: int) -> Stretch:
+def measure_pipeline(
+    settings: Settings, *, documents: int, words: int, queries: int, workers: int
+) -> PipelineFigures:
     """On an empty database and Redis, those of the settings. Raises RuntimeError where a job failed."""
     engine = connect(settings.effective_database_url)
     schema_version.upgrade(engine)
@@ -84,7 +86,7 @@ def stretch(settings: Settings, *, documents: int, words: int, queries: int, wor
     engine.dispose()
     if finished != documents * queries:
         raise RuntimeError(f"{finished} of {documents * queries} jobs finished: see {_log(settings)}")
-    return Stretch(
+    return PipelineFigures(
         documents=documents,
         jobs=finished,
         submits_per_second=documents / submit_seconds,
@@ -117,7 +119,7 @@ def bare_jobs_per_second(settings: Settings, *, messages: int, workers: int) -> 
         return begun / (time.monotonic() - began)
 
 
-def notes(documents: int, words: int) -> Iterator[Document]:
+def example_documents(documents: int, words: int) -> Iterator[Document]:
     """The example notes in turn, cut to `words` words, each different from all others."""
     texts = [path.read_text("utf-8").split(" ")[:words] for path in sorted(NOTES.glob("*.txt"))]
     bodies = [" ".join(words_of_one) for words_of_one in texts]
@@ -129,7 +131,9 @@ def _submit(settings: Settings, documents: int, words: int, queries: int) -> tup
     """In a process of its own: seconds, and its peak memory in MiB."""
     searches = [f"Is there a sign of infection number {number}?" for number in range(queries)]
     served, began = serving(settings), time.monotonic()
-    submit(notes(documents, words), tasks=[], searches=searches, settings=settings, serving=served)
+    submit(
+        example_documents(documents, words), tasks=[], searches=searches, settings=settings, serving=served
+    )
     return time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

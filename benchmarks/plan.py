@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine.token_counts import Counted, CountingEngine, answer_note, note_of
+from benchmarks.machine.token_counts import CountingEngine, TokenCounts, answer_note, note_of_length
 from models.settings import Settings, load_settings
 from worker.engine.memory.footprint import nf4_bytes
 from worker.engine.memory.model_shape import MISTRAL_7B, Shape
@@ -44,7 +44,7 @@ CARD_BATCH_GAIN = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
+class ArchiveEstimate:
     """One way to do the whole archive."""
 
     name: str
@@ -76,15 +76,15 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def _measured(given: argparse.Namespace, settings: Settings) -> tuple[Counted, float]:
+def _measured(given: argparse.Namespace, settings: Settings) -> tuple[TokenCounts, float]:
     """The effective settings' engine answers the sample, after one short note that warms it up."""
     from worker.engine.network.local_engine import load
 
     chat, behind = load_chat(settings), load(settings)
     try:
-        answer_note(CountingEngine(chat, behind), note_of(chat, 60, number=0), settings)
+        answer_note(CountingEngine(chat, behind), note_of_length(chat, 60, number=0), settings)
         engine = CountingEngine(chat, behind)
-        notes = [note_of(chat, given.tokens, number=number) for number in range(given.sample)]
+        notes = [note_of_length(chat, given.tokens, number=number) for number in range(given.sample)]
         began = time.monotonic()
         with ThreadPoolExecutor(min(given.sample, settings.worker_threads)) as pool:
             list(pool.map(lambda text: answer_note(engine, text, settings), notes))
@@ -93,11 +93,11 @@ def _measured(given: argparse.Namespace, settings: Settings) -> tuple[Counted, f
         behind.close()
 
 
-def _counted(given: argparse.Namespace, settings: Settings) -> Counted:
+def _counted(given: argparse.Namespace, settings: Settings) -> TokenCounts:
     chat = load_chat(settings)
     engine = CountingEngine(chat)
     for number in range(given.sample):
-        answer_note(engine, note_of(chat, given.tokens, number=number), settings)
+        answer_note(engine, note_of_length(chat, given.tokens, number=number), settings)
     return engine.counted
 
 
@@ -116,14 +116,16 @@ def _rate_of_file(given: argparse.Namespace) -> float:
     return float(rate * tokens / given.tokens)
 
 
-def _card_rate(counted: Counted) -> float:
+def _card_rate(counted: TokenCounts) -> float:
     """Notes an hour: seconds of reading plus seconds of writing, one after the other."""
     one_row = CARD_BYTES_A_SECOND / nf4_bytes(Shape.of(MISTRAL_7B)) * CARD_BANDWIDTH_SHARE
     seconds = counted.read_tokens / CARD_READ_RATE + counted.written_tokens / (one_row * CARD_BATCH_GAIN)
     return 3_600 * counted.notes / seconds
 
 
-def _way(name: str, notes_per_hour: float, given: argparse.Namespace, *, is_measured: bool) -> Way:
+def _way(
+    name: str, notes_per_hour: float, given: argparse.Namespace, *, is_measured: bool
+) -> ArchiveEstimate:
     hours = given.notes / notes_per_hour
     # Cards side by side take the hours of one between them: hired and fed by the hour of each.
     machines = 1 if is_measured else int(name.split()[0])
@@ -132,7 +134,7 @@ def _way(name: str, notes_per_hour: float, given: argparse.Namespace, *, is_meas
         for price in (given.eur_per_hour, given.eur_per_kwh * given.watts / 1_000)
         if price
     ]
-    return Way(
+    return ArchiveEstimate(
         name,
         is_measured,
         round(notes_per_hour, 1),
@@ -142,7 +144,7 @@ def _way(name: str, notes_per_hour: float, given: argparse.Namespace, *, is_meas
 
 
 def _result(
-    counted: Counted, seconds: float, task_config: list[Way], given: argparse.Namespace
+    counted: TokenCounts, seconds: float, task_config: list[ArchiveEstimate], given: argparse.Namespace
 ) -> dict[str, Any]:
     return {
         "notes": given.notes,
@@ -155,14 +157,16 @@ def _result(
     }
 
 
-def _a_note(counted: Counted) -> dict[str, float]:
+def _a_note(counted: TokenCounts) -> dict[str, float]:
     return {
         f"{name}_a_note": round(getattr(counted, name) / counted.notes, 1)
         for name in ("read_tokens", "document_tokens", "written_tokens", "requests")
     }
 
 
-def _table(counted: Counted, seconds: float, task_config: list[Way], given: argparse.Namespace) -> str:
+def _table(
+    counted: TokenCounts, seconds: float, task_config: list[ArchiveEstimate], given: argparse.Namespace
+) -> str:
     each = _a_note(counted)
     lines = [
         f"{given.notes:,} notes of {given.tokens:,} tokens: entities, one search, a summary",

@@ -30,19 +30,19 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison.comparison_report import machine
-from benchmarks.machine.engine_steps import BRANCHES_OF_A_BEGINNING, Network
+from benchmarks.comparison.comparison_report import describe_machine
+from benchmarks.machine.engine_steps import SEQUENCES_PER_PREFIX, BenchmarkModel
 from benchmarks.machine.machine_peaks import (
     ARRAY_BYTES,
     SQUARE,
     Probe,
+    best_median,
     fastest,
-    products,
-    products_in_eight_bits,
-    traffic,
-    usual,
+    int8_products,
+    matrix_products,
+    memory_traffic,
 )
-from benchmarks.machine.token_counts import note_of
+from benchmarks.machine.token_counts import note_of_length
 from models.settings import Settings, load_settings
 from worker.engine.batching.scheduler import STEP_TOKENS
 
@@ -57,7 +57,7 @@ TARGET = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class RooflineProbes:
     """Everything that was run, with its times."""
 
     bf16: Sequence[Probe]
@@ -74,27 +74,27 @@ class Measured:
     writing_bytes: Mapping[int, float]
 
 
-def measure(
+def measure_roofline(
     settings: Settings,
     *,
     seconds: float,
     branches: Sequence[int] = BRANCHES,
     square: int = SQUARE,
     array_bytes: int = ARRAY_BYTES,
-) -> Measured:
+) -> RooflineProbes:
     """Runs all of it in turn, once to warm up, then until the seconds are over, three times at least."""
     _tell("loads the weights")
-    network = Network.load(settings)
+    network = BenchmarkModel.load(settings)
     shape, device = network.shape, network.device
-    notes = [note_of(network.chat, NOTE_TOKENS, number=number) for number in range(NOTES)]
-    texts = windows(network, max(branches))
+    notes = [note_of_length(network.chat, NOTE_TOKENS, number=number) for number in range(NOTES)]
+    texts = prefix_texts(network, max(branches))
     steps = {number: network.writing(texts, number, settings) for number in branches}
     reading = {"decides": network.deciding(notes, settings), "asks": network.asking(notes, settings)}
-    measured = Measured(
-        bf16=products(shape, STEP_TOKENS, torch.bfloat16, device, square),
-        fp32=products(shape, STEP_TOKENS, torch.float32, device, square),
-        memory=traffic(shape, torch.bfloat16, device, array_bytes),
-        eight_bits=products_in_eight_bits(shape, STEP_TOKENS, square) if device.type == "cpu" else (),
+    measured = RooflineProbes(
+        bf16=matrix_products(shape, STEP_TOKENS, torch.bfloat16, device, square),
+        fp32=matrix_products(shape, STEP_TOKENS, torch.float32, device, square),
+        memory=memory_traffic(shape, torch.bfloat16, device, array_bytes),
+        eight_bits=int8_products(shape, STEP_TOKENS, square) if device.type == "cpu" else (),
         reading=[_probe(network, name, step) for name, step in reading.items()],
         reading_in_eight_bits={name: network.eight_bits_flops(step) for name, step in reading.items()},
         writing={number: _probe(network, f"writes {number}", step) for number, step in steps.items()},
@@ -104,7 +104,7 @@ def measure(
     return measured
 
 
-def result(measured: Measured) -> dict[str, Any]:
+def roofline_figures(measured: RooflineProbes) -> dict[str, Any]:
     """Fractions of what the machine can do, from the best runs and from the medians."""
     found = {
         number: (_decoded(measured, number, is_best=True), _decoded(measured, number, is_best=False))
@@ -137,7 +137,7 @@ def result(measured: Measured) -> dict[str, Any]:
     }
 
 
-def table(found: Mapping[str, Any]) -> str:
+def roofline_table(found: Mapping[str, Any]) -> str:
     """The same for people."""
     lines = [
         f"{found['date']}, {found['processor']}, {found['threads']} threads, {found['rounds']} rounds",
@@ -169,18 +169,18 @@ def table(found: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def windows(network: Network, num_branches: int) -> list[str]:
+def prefix_texts(network: BenchmarkModel, num_branches: int) -> list[str]:
     """Texts for so many branches, four of each."""
-    number = -(-num_branches // BRANCHES_OF_A_BEGINNING)
+    number = -(-num_branches // SEQUENCES_PER_PREFIX)
     # Different lengths: no two texts may be one beginning.
-    return [note_of(network.chat, BEGINNING_TOKENS + one, number=one) for one in range(number)]
+    return [note_of_length(network.chat, BEGINNING_TOKENS + one, number=one) for one in range(number)]
 
 
-def _probe(network: Network, name: str, step: Any) -> Probe:
+def _probe(network: BenchmarkModel, name: str, step: Any) -> Probe:
     return Probe(name, network.step_flops(step), lambda: network.runner.run(step))
 
 
-def _run(measured: Measured, device: torch.device, seconds: float) -> None:
+def _run(measured: RooflineProbes, device: torch.device, seconds: float) -> None:
     limits = [*measured.bf16, *measured.eight_bits, *measured.fp32, *measured.memory]
     steps = [*measured.reading, *measured.writing.values()]
     for one in (*limits, *steps):
@@ -194,9 +194,9 @@ def _run(measured: Measured, device: torch.device, seconds: float) -> None:
         _tell(f"round {rounds}, {time.monotonic() - began:.0f} s")
 
 
-def _read(measured: Measured, reading: Sequence[Probe], *, is_best: bool) -> float:
+def _read(measured: RooflineProbes, reading: Sequence[Probe], *, is_best: bool) -> float:
     """Seconds that the steps' operations take at the peaks, over the steps' seconds."""
-    rate = fastest if is_best else usual
+    rate = fastest if is_best else best_median
     seconds = sum(one.work / (one.best if is_best else one.median) for one in reading)
     eight = {one.name: measured.reading_in_eight_bits[one.name] for one in reading}
     least = sum(one.work - eight[one.name] for one in reading) / rate(measured.bf16)
@@ -205,9 +205,9 @@ def _read(measured: Measured, reading: Sequence[Probe], *, is_best: bool) -> flo
     return round(least / seconds, 4)
 
 
-def _decoded(measured: Measured, number: int, *, is_best: bool) -> float:
+def _decoded(measured: RooflineProbes, number: int, *, is_best: bool) -> float:
     """max(bytes / bandwidth, FLOP / peak) / seconds of the step: its place under the roof."""
-    step, rate = measured.writing[number], fastest if is_best else usual
+    step, rate = measured.writing[number], fastest if is_best else best_median
     from_memory = measured.writing_bytes[number] / rate(measured.memory)
     seconds = step.work / (step.best if is_best else step.median)
     return round(max(from_memory, step.work / rate(measured.bf16)) / seconds, 4)
@@ -237,7 +237,9 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     given = _options()
     torch.set_num_threads(given.threads)
-    figures = machine(given.threads) | result(measure(load_settings(), seconds=given.seconds))
-    print(table(figures))
+    figures = describe_machine(given.threads) | roofline_figures(
+        measure_roofline(load_settings(), seconds=given.seconds)
+    )
+    print(roofline_table(figures))
     if given.json:
         print(json.dumps(figures))

@@ -26,7 +26,7 @@ from pathlib import Path
 from pydantic import SecretStr
 from sqlalchemy import text
 
-from benchmarks.pipeline_run import cpu_seconds, notes
+from benchmarks.pipeline_run import cpu_seconds, example_documents
 from console.processes.embedded_redis import start_redis, with_redis
 from models.migrations import schema_version
 from models.schema.database import connect, read_transaction
@@ -42,7 +42,7 @@ SEARCHES = ("Is there a sign of infection?",)
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ScalingFigures:
     """So many workers, one queue."""
 
     workers: int
@@ -65,7 +65,7 @@ def main(given: argparse.Namespace) -> int:
     return 0
 
 
-def _all(given: argparse.Namespace) -> Iterator[Measured]:
+def _all(given: argparse.Namespace) -> Iterator[ScalingFigures]:
     with tempfile.TemporaryDirectory(prefix="nm-") as folder, postgres_server() as server:
         for number in map(int, given.workers.split(",")):
             execute(server, f"CREATE DATABASE with_{number}")
@@ -83,7 +83,7 @@ def _settings(folder: Path, engine: str, url: str) -> Settings:
     return Settings(home=folder, weights=str(weights), adapter="none", **changes)
 
 
-def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Measured:
+def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> ScalingFigures:
     database = connect(settings.effective_database_url)
     schema_version.upgrade(database)
     redis = start_redis(settings)
@@ -93,7 +93,7 @@ def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Me
         with _ready(served, workers, APPS[given.engine]) as pids:
             before = sum(map(cpu_seconds, pids))
             submit(
-                notes(given.notes, given.words),
+                example_documents(given.notes, given.words),
                 tasks=tasks,
                 searches=SEARCHES,
                 settings=served,
@@ -110,7 +110,7 @@ def _measured(settings: Settings, workers: int, given: argparse.Namespace) -> Me
     finally:
         redis.stop()
         database.dispose()
-    return Measured(workers, jobs, round(jobs / seconds, 2), round(1_000 * cpu / jobs, 2), taken)
+    return ScalingFigures(workers, jobs, round(jobs / seconds, 2), round(1_000 * cpu / jobs, 2), taken)
 
 
 def _over(settings: Settings) -> int | None:

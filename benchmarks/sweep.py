@@ -21,12 +21,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison.comparison_report import machine
-from benchmarks.comparison.workload import Asked, read_notes
-from benchmarks.machine.engine_steps import Network
+from benchmarks.comparison.comparison_report import describe_machine
+from benchmarks.comparison.workload import BenchmarkPrompt, read_notes
+from benchmarks.machine.engine_steps import BenchmarkModel
 from benchmarks.machine.machine_peaks import Probe
-from benchmarks.peers.notemill_engine import Deciding
-from benchmarks.roofline import windows
+from benchmarks.peers.notemill_engine import NotemillPipeline
+from benchmarks.roofline import prefix_texts
 from models.settings import Settings, load_settings
 from worker.engine.api import Prompt
 
@@ -36,10 +36,10 @@ WORDS = (100, 200, 400, 800, 1_600)
 
 def writing(settings: Settings, branches: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
     """Tokens a second by number of branches."""
-    network = Network.load(settings)
+    network = BenchmarkModel.load(settings)
     probes = []
     for number in branches:
-        step = network.writing(windows(network, number), number, settings)
+        step = network.writing(prefix_texts(network, number), number, settings)
         probes.append(Probe(str(number), number, lambda step=step: network.runner.run(step)))  # type: ignore[misc]
         probes[-1].run()
     for _ in range(rounds):
@@ -59,7 +59,7 @@ def deciding(
 ) -> Iterator[dict[str, Any]]:
     """Notes an hour by length; a note that is too short is followed by the next ones, until it is not."""
     cut = {number: [_cut(texts, first, number) for first in range(sample)] for number in words}
-    ours = Deciding(settings, [text for some in cut.values() for text in some])
+    ours = NotemillPipeline(settings, [text for some in cut.values() for text in some])
     ours.prepare([])
     try:
         for place, number in enumerate(words):
@@ -83,9 +83,9 @@ def _cut(texts: Sequence[str], first: int, num_words: int) -> str:
     return found.strip()
 
 
-def _note(number: int) -> Asked:
+def _note(number: int) -> BenchmarkPrompt:
     """All that is taken of it is which note it is."""
-    return Asked(number, "", Prompt("", ""), 0, "")
+    return BenchmarkPrompt(number, "", Prompt("", ""), 0, "")
 
 
 def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -104,7 +104,7 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 if __name__ == "__main__":
     given = _options()
     effective = load_settings()
-    here = machine(torch.get_num_threads())
+    here = describe_machine(torch.get_num_threads())
     with given.output.open("w", encoding="utf-8") as file:
         for points in (
             writing(effective, BRANCHES, given.rounds),

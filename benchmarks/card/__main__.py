@@ -25,33 +25,33 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks.card.card_setup import Card
 from benchmarks.card.correctness import correctness
-from benchmarks.card.engine_parts import decides, notes, oom
+from benchmarks.card.engine_parts import notes, out_of_memory, scoring
 from benchmarks.card.limited_memory import bytes_in_use
 from benchmarks.card.memory_parts import fits, memory
-from benchmarks.card.part_runner import Part, Run
+from benchmarks.card.part_runner import BenchmarkPart, PartRunner
 from benchmarks.card.run_sizes import REAL, SHRUNKEN
-from benchmarks.card.speed_parts import decode, kernels, limits, prefill, recorded
-from benchmarks.comparison.comparison_report import machine
+from benchmarks.card.speed_parts import cuda_graphs, decode, kernels, limits, prefill
+from benchmarks.comparison.comparison_report import describe_machine
 from models.settings import load_settings
 
 SECONDS = 150.0
-PARTS: Mapping[str, Part] = {
-    "memory": Part(memory, 25),
-    "fits": Part(fits, 20),
-    "limits": Part(limits, 12),
-    "prefill": Part(prefill, 12),
-    "decode": Part(decode, 20),
-    "recorded": Part(recorded, 30),
-    "correctness": Part(correctness, 50),
-    "oom": Part(oom, 40),
-    "decides": Part(decides, 25),
-    "notes": Part(notes, 25),
-    "kernels": Part(kernels, 8),
+PARTS: Mapping[str, BenchmarkPart] = {
+    "memory": BenchmarkPart(memory, 25),
+    "fits": BenchmarkPart(fits, 20),
+    "limits": BenchmarkPart(limits, 12),
+    "prefill": BenchmarkPart(prefill, 12),
+    "decode": BenchmarkPart(decode, 20),
+    "recorded": BenchmarkPart(cuda_graphs, 30),
+    "correctness": BenchmarkPart(correctness, 50),
+    "oom": BenchmarkPart(out_of_memory, 40),
+    "decides": BenchmarkPart(scoring, 25),
+    "notes": BenchmarkPart(notes, 25),
+    "kernels": BenchmarkPart(kernels, 8),
 }
 """In the order in which they are run."""
 
 
-def main(arguments: Sequence[str] | None = None, parts: Mapping[str, Part] = PARTS) -> int:
+def main(arguments: Sequence[str] | None = None, parts: Mapping[str, BenchmarkPart] = PARTS) -> int:
     options = _parser(parts).parse_args(arguments)
     transformers_logging.disable_progress_bar()
     is_small = options.shape == "small"
@@ -63,11 +63,13 @@ def main(arguments: Sequence[str] | None = None, parts: Mapping[str, Part] = PAR
     card = Card(device, load_settings(), SHRUNKEN if is_small else REAL, before)
     name = torch.cuda.get_device_name() if card.is_cuda else "no card"
     told = {"card": name, "torch": torch.__version__, "shape": options.shape}
-    run = Run(card, told | machine(torch.get_num_threads()), options.seconds, is_json=options.json)
+    run = PartRunner(
+        card, told | describe_machine(torch.get_num_threads()), options.seconds, is_json=options.json
+    )
     return run.all_of({one: parts[one] for one in options.parts})
 
 
-def _parser(parts: Mapping[str, Part]) -> argparse.ArgumentParser:
+def _parser(parts: Mapping[str, BenchmarkPart]) -> argparse.ArgumentParser:
     def names(given: str) -> list[str]:
         unknown = sorted(set(given.split(",")) - parts.keys())
         if unknown:

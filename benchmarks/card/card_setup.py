@@ -13,14 +13,14 @@ from typing import Any
 
 import torch
 
-from benchmarks.card.figure_format import short
-from benchmarks.card.limited_memory import bytes_in_use, freed
-from benchmarks.card.random_mistral import Form, random_networks, short_tokenizer
-from benchmarks.card.run_sizes import Sizes
-from benchmarks.machine.engine_steps import Network
-from benchmarks.machine.machine_peaks import Probe, usual
+from benchmarks.card.figure_format import four_digits
+from benchmarks.card.limited_memory import bytes_in_use, release_cached_memory
+from benchmarks.card.random_mistral import WeightForm, random_networks, short_tokenizer
+from benchmarks.card.run_sizes import RunSizes
+from benchmarks.machine.engine_steps import BenchmarkModel
+from benchmarks.machine.machine_peaks import Probe, best_median
 from benchmarks.machine.tensor_bytes import stored_bytes
-from benchmarks.machine.token_counts import note_of
+from benchmarks.machine.token_counts import note_of_length
 from models.answers import Task
 from models.labels import load_labels
 from models.settings import Settings
@@ -43,13 +43,13 @@ class Card:
 
     device: torch.device
     settings: Settings
-    sizes: Sizes
+    sizes: RunSizes
     bytes_before: int
     """In use on the card before this process had a context."""
     peaks: list[Probe] = field(default_factory=list)
     copies: list[Probe] = field(default_factory=list)
-    weights: dict[Form, Networks] = field(default_factory=dict)
-    _layer_bytes: dict[Form, int] = field(default_factory=dict)
+    weights: dict[WeightForm, Networks] = field(default_factory=dict)
+    _layer_bytes: dict[WeightForm, int] = field(default_factory=dict)
     """As they were made: on a CPU bitsandbytes lays weights out anew when they are first used."""
 
     @property
@@ -78,7 +78,7 @@ class Card:
     def _grammars(self) -> Grammars:
         return Grammars(self._tokenizer, self.shape.vocabulary)
 
-    def network(self, form: Form, *, max_tokens: int | None = None) -> Network:
+    def network(self, form: WeightForm, *, max_tokens: int | None = None) -> BenchmarkModel:
         """The weights, made once, behind a runner that holds nothing yet.
 
         `max_tokens`: the cached ones that are planned with, where they are not those of the sizes.
@@ -86,9 +86,9 @@ class Card:
         if form not in self.weights:
             self.weights[form] = made = random_networks(self.sizes.config, form, self.device)
             self._layer_bytes[form] = stored_bytes(made.plain.model.layers)
-        freed()
+        release_cached_memory()
         most = max_tokens or self.sizes.cached_tokens
-        return Network(
+        return BenchmarkModel(
             TransformersRunner(self.weights[form], self.device, max_tokens=most),
             Chat(self._tokenizer),
             self._grammars,
@@ -97,15 +97,15 @@ class Card:
             self._layer_bytes[form],
         )
 
-    def forget(self, *forms: Form) -> None:
+    def forget(self, *forms: WeightForm) -> None:
         for form in forms:
             self.weights.pop(form, None)
-        freed()
+        release_cached_memory()
 
-    def texts(self, network: Network, number: int) -> list[str]:
+    def texts(self, network: BenchmarkModel, number: int) -> list[str]:
         """Of different lengths: no two are the same."""
         sizes = range(self.sizes.note_tokens, self.sizes.note_tokens + number)
-        return [note_of(network.chat, size, number=place) for place, size in enumerate(sizes)]
+        return [note_of_length(network.chat, size, number=place) for place, size in enumerate(sizes)]
 
     def plan(self) -> MemoryPlan:
         """Without an adapter."""
@@ -135,15 +135,15 @@ class Card:
         return probe
 
     def ms(self, run: Callable[[], Any]) -> float:
-        return short(statistics.median(self.timed(run).seconds) * 1e3)
+        return four_digits(statistics.median(self.timed(run).seconds) * 1e3)
 
-    def under_the_roof(self, network: Network, step: Step) -> dict[str, float]:
+    def under_the_roof(self, network: BenchmarkModel, step: Step) -> dict[str, float]:
         """A step's figures beside what product and memory allow; without `limits` no fraction."""
         seconds = statistics.median(self.timed(lambda: network.runner.run(step)).seconds)
-        found = {"ms": short(seconds * 1e3), "tokens_per_second": round(step.num_tokens / seconds)}
+        found = {"ms": four_digits(seconds * 1e3), "tokens_per_second": round(step.num_tokens / seconds)}
         if self.peaks:
             flops, num_bytes = network.step_flops(step), network.step_bytes(step)
-            allowed = max(flops / usual(self.peaks), num_bytes / usual(self.copies))
-            found["of_product"] = short(flops / seconds / usual(self.peaks))
-            found["of_roof"] = short(allowed / seconds)
+            allowed = max(flops / best_median(self.peaks), num_bytes / best_median(self.copies))
+            found["of_product"] = four_digits(flops / seconds / best_median(self.peaks))
+            found["of_roof"] = four_digits(allowed / seconds)
         return found

@@ -13,11 +13,11 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from benchmarks.card.card_setup import Card
-from benchmarks.card.figure_format import Found, short
-from benchmarks.card.reply_differences import compared
-from benchmarks.comparison.reference_decisions import decided_by
-from benchmarks.comparison.workload import QUERY, written_work
-from benchmarks.machine.token_counts import note_of
+from benchmarks.card.figure_format import NamedFigures, four_digits
+from benchmarks.card.reply_differences import compare_replies
+from benchmarks.comparison.reference_decisions import reference_scores
+from benchmarks.comparison.workload import QUERY, generation_prompts
+from benchmarks.machine.token_counts import note_of_length
 from worker.engine.api import GenerateRequest, Reply, Request, ScoreRequest
 from worker.engine.prompting.tokenizer import load_chat
 from worker.engine_factory import load
@@ -27,7 +27,7 @@ from worker.search.search_task import search_requests
 from worker.weights.model_files import adapter_folder, prepared_folder
 
 
-def correctness(card: Card) -> Found:
+def correctness(card: Card) -> NamedFigures:
     """The settings' own weights: the card's answers beside the CPU's, adapted and plain in one call."""
     questions = _questions(card)
     devices = {"card": "cuda", "cpu": "cpu"} if card.is_cuda else {"card": "cpu"}
@@ -40,12 +40,15 @@ def correctness(card: Card) -> Found:
             answered = time.perf_counter()
             if name == "card":
                 alone = {one: engine.answer([questions[one]])[0] for one in questions if one.endswith(" 1")}
-        yield f"{name}_seconds", {"load": short(loaded - began), "answer": short(answered - loaded)}
+        yield (
+            f"{name}_seconds",
+            {"load": four_digits(loaded - began), "answer": four_digits(answered - loaded)},
+        )
     replies.setdefault("cpu", replies["card"])  # a rehearsal has one device
     for kind in dict.fromkeys(name.rpartition(" ")[0] for name in questions):
         own = [name for name in questions if name.rpartition(" ")[0] == kind]
-        yield kind, compared([(replies["card"][one], replies["cpu"][one]) for one in own])
-    yield "alone_and_mixed", compared([(one, replies["card"][name]) for name, one in alone.items()])
+        yield kind, compare_replies([(replies["card"][one], replies["cpu"][one]) for one in own])
+    yield "alone_and_mixed", compare_replies([(one, replies["card"][name]) for name, one in alone.items()])
     if not card.is_cuda and card.settings.quantization == "nf4":
         return  # 4-bit products take seconds a window there
     few = {
@@ -55,13 +58,13 @@ def correctness(card: Card) -> Found:
     }
     plain = _by_transformers(card, few)
     for name, some in replies.items():
-        yield f"{name}_and_transformers", compared([(some[one], plain[one]) for one in few])
+        yield f"{name}_and_transformers", compare_replies([(some[one], plain[one]) for one in few])
 
 
 def _questions(card: Card) -> dict[str, Request]:
     """Of the example notes' windows, by kind and number: decided and written, adapted and plain."""
     chat, config, size = load_chat(card.settings), card.config, 600 if card.is_cuda else 60
-    texts = [note_of(chat, size, number=number) for number in range(4 if card.is_cuda else 1)]
+    texts = [note_of_length(chat, size, number=number) for number in range(4 if card.is_cuda else 1)]
     found: dict[str, Request] = {}
     number = 0
     for text in texts:
@@ -76,10 +79,14 @@ def _questions(card: Card) -> dict[str, Request]:
                 for name, uses_adapter in (("adapted", True), ("plain", False)):
                     asked = replace(one, prompt=replace(one.prompt, uses_adapter=uses_adapter))
                     found[f"{kind} {name} {number}"] = asked
-            free = GenerateRequest(replace(search.prompt, question="Summarize the note.", uses_adapter=False), 48)
+            free = GenerateRequest(
+                replace(search.prompt, question="Summarize the note.", uses_adapter=False), 48
+            )
             found[f"written {number}"] = free
             found[f"written adapted {number}"] = replace(free, prompt=replace(free.prompt, uses_adapter=True))
-    lists = [one.request for one in written_work(texts[:1], chat, card.settings) if one.request is not None]
+    lists = [
+        one.request for one in generation_prompts(texts[:1], chat, card.settings) if one.request is not None
+    ]
     found |= {
         f"written in a form {place + 1}": one for place, one in enumerate(lists[: 6 if card.is_cuda else 2])
     }
@@ -100,5 +107,5 @@ def _by_transformers(card: Card, asked: Mapping[str, ScoreRequest]) -> dict[str,
     for name, one in asked.items():
         is_off = adapter is not None and not one.prompt.uses_adapter
         with network.disable_adapter() if is_off else nullcontext():
-            found[name] = decided_by(network, one, chat)
+            found[name] = reference_scores(network, one, chat)
     return found

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from benchmarks.card.card_setup import Card
-from benchmarks.card.figure_format import Found, short
-from benchmarks.card.forced_steps import adapted
-from benchmarks.card.limited_memory import Starved, memory_limit
-from benchmarks.card.random_mistral import Form
-from benchmarks.machine.engine_steps import Network
-from benchmarks.machine.token_counts import note_of
+from benchmarks.card.figure_format import NamedFigures, four_digits
+from benchmarks.card.forced_steps import with_adapter
+from benchmarks.card.limited_memory import LimitedMemoryRunner, memory_limit
+from benchmarks.card.random_mistral import WeightForm
+from benchmarks.machine.engine_steps import BenchmarkModel
+from benchmarks.machine.token_counts import note_of_length
 from models.answers import Task
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
@@ -37,13 +37,13 @@ _STARVED_BYTES = 1.5 * GIB
 _STARVED_ROWS = 64
 
 
-def decides(card: Card) -> Found:
+def scoring(card: Card) -> NamedFigures:
     """Steps that decide, without an adapter and with one; windows an hour through the engine."""
-    forms: tuple[Form, ...] = ("nf4", "nf4 adapter")
+    forms: tuple[WeightForm, ...] = ("nf4", "nf4 adapter")
     for form in forms:
         network = card.network(form)
         step = network.deciding(card.texts(network, card.sizes.step_notes), card.settings)
-        figures = card.under_the_roof(network, adapted(step, uses_adapter="adapter" in form))
+        figures = card.under_the_roof(network, with_adapter(step, uses_adapter="adapter" in form))
         yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(step.branches)}
     switched = card.weights["nf4 adapter"]
     yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(uses_adapter=one) for one in (False, True)])
@@ -57,7 +57,7 @@ def decides(card: Card) -> Found:
     yield "windows_an_hour", round(len(asked) * 3_600 / seconds)
 
 
-def notes(card: Card) -> Found:
+def notes(card: Card) -> NamedFigures:
     """Whole notes through the pipeline, entities and a summary decided with the adapter on."""
     network = card.network("nf4 adapter")
     labels = tuple(load_labels(card.settings.labels_file))
@@ -83,20 +83,23 @@ def notes(card: Card) -> Found:
     usage = meter.usage
     yield "tokens_read_a_note", round(usage.prefill_tokens / len(texts))
     usage_accounting = ("prefill", "decode", "schedule", "constrain", "idle_queued", "idle_empty")
-    yield "engine_seconds", {one: short(getattr(usage, f"{one}_seconds")) for one in usage_accounting}
+    yield "engine_seconds", {one: four_digits(getattr(usage, f"{one}_seconds")) for one in usage_accounting}
 
 
-def oom(card: Card) -> Found:
+def out_of_memory(card: Card) -> NamedFigures:
     """A real lack of memory: what is alone is refused with numbers, what is many is answered by and by."""
     network = card.network("nf4")
     held = torch.cuda.memory_reserved() if card.is_cuda else 0
-    runner = Starved(network.runner, None if card.is_cuda else 1_024)
+    runner = LimitedMemoryRunner(network.runner, None if card.is_cuda else 1_024)
     starved = replace(network, runner=runner)  # type: ignore[arg-type]
     with memory_limit(card.device, held + _STARVED_BYTES):
         with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
-            text = note_of(network.chat, 24_000 if card.is_cuda else 1_500, number=0)
+            text = note_of_length(network.chat, 24_000 if card.is_cuda else 1_500, number=0)
             [reply] = engine.answer([GenerateRequest(Prompt(text, "What?"), 8)])
-            yield "alone", f"{reply.reason}: {reply.detail}" if isinstance(reply, RequestError) else "was answered"
+            yield (
+                "alone",
+                f"{reply.reason}: {reply.detail}" if isinstance(reply, RequestError) else "was answered",
+            )
             yield "alone_ran_out", runner.ran_out
         runner.ran_out = 0
         with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
@@ -105,20 +108,28 @@ def oom(card: Card) -> Found:
             scheduler = engine._scheduler
             yield "many_ran_out", runner.ran_out
             yield "many_answered", f"{sum(not isinstance(r, RequestError) for r in replies)} of {len(asked)}"
-            yield "refusals", sorted({f"{r.reason}: {r.detail}" for r in replies if isinstance(r, RequestError)})
+            yield (
+                "refusals",
+                sorted({f"{r.reason}: {r.detail}" for r in replies if isinstance(r, RequestError)}),
+            )
             yield "budget_after", {"rows": scheduler.max_rows, "tokens": scheduler.max_tokens}
             yield "budget_before", {"rows": _STARVED_ROWS, "tokens": card.sizes.cached_tokens}
 
 
-def _many(card: Card, network: Network) -> list[Request]:
+def _many(card: Card, network: BenchmarkModel) -> list[Request]:
     """Together more than there is memory for. Few: in so little of it they are answered four at a time."""
     size, number = (900, 16) if card.is_cuda else (200, 12)
-    texts = [note_of(network.chat, size + one, number=one) for one in range(number)]
-    return [*(GenerateRequest(Prompt(one, "What?"), 16) for one in texts), *_readings(card, network, texts[:8])[:8]]
+    texts = [note_of_length(network.chat, size + one, number=one) for one in range(number)]
+    return [
+        *(GenerateRequest(Prompt(one, "What?"), 16) for one in texts),
+        *_readings(card, network, texts[:8])[:8],
+    ]
 
 
-def _engine(card: Card, network: Network, meter: UsageMeter | None = None, max_rows: int = 32) -> BatchedEngine:
-    meaning: Any = Nowhere()
+def _engine(
+    card: Card, network: BenchmarkModel, meter: UsageMeter | None = None, max_rows: int = 32
+) -> BatchedEngine:
+    meaning: Any = NoEmbeddings()
     if task_config(card.settings).ranking_model.compares_texts:
         with suppress(SentenceEmbeddingsError):
             meaning = SentenceEmbeddings.load(card.device)
@@ -133,7 +144,7 @@ def _engine(card: Card, network: Network, meter: UsageMeter | None = None, max_r
     )
 
 
-class Nowhere:
+class NoEmbeddings:
     """In the place of what compares, where that is not installed: nothing is near."""
 
     def similarities(self, _query: str, texts: Sequence[str]) -> tuple[float, ...]:
@@ -143,7 +154,7 @@ class Nowhere:
         """There is nothing to forget."""
 
 
-def _readings(card: Card, network: Network, texts: Sequence[str]) -> list[ScoreRequest]:
+def _readings(card: Card, network: BenchmarkModel, texts: Sequence[str]) -> list[ScoreRequest]:
     config = card.config
     sizes = config.window_tokens, config.summary_window_tokens
     read = [Note.of(text, network.count_tokens, *sizes) for text in texts]

@@ -14,7 +14,7 @@ from worker.engine.batching.batched_engine import Logits, OutOfMemoryError
 from worker.engine.batching.sequences import Step
 
 
-class Starved:
+class LimitedMemoryRunner:
     """A runner that counts how often memory ran out; on a CPU it plays that by cached tokens."""
 
     def __init__(self, runner: Any, most_tokens: int | None) -> None:
@@ -39,14 +39,14 @@ def memory_limit(device: torch.device, num_bytes: float) -> Iterator[None]:
     if device.type != "cuda":
         yield
         return
-    freed()
+    release_cached_memory()
     total = torch.cuda.get_device_properties(device).total_memory
     torch.cuda.set_per_process_memory_fraction(min(1.0, num_bytes / total))
     try:
         yield
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0)
-        freed()
+        release_cached_memory()
 
 
 def bytes_in_use(*, is_without_context: bool = False) -> int:
@@ -62,7 +62,7 @@ def bytes_in_use(*, is_without_context: bool = False) -> int:
         return 0
 
 
-def freed() -> None:
+def release_cached_memory() -> None:
     """What nothing holds any more goes back to the card."""
     if torch.cuda.is_available():
         gc.collect()

@@ -9,12 +9,18 @@ from typing import Any
 import torch
 
 from benchmarks.card.card_setup import BUDGET_BYTES, Card
-from benchmarks.card.figure_format import Found, mib, short
-from benchmarks.card.forced_steps import ROOM_TOKENS, beside_branches, grown, one_row, reading
+from benchmarks.card.figure_format import NamedFigures, four_digits, mib
+from benchmarks.card.forced_steps import (
+    CACHE_BLOCK_TOKENS,
+    appended_prefix_step,
+    decode_step_at_limit,
+    long_prefix_step,
+    prefill_step,
+)
 from benchmarks.card.limited_memory import memory_limit
-from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.engine_steps import BenchmarkModel
 from benchmarks.machine.tensor_bytes import stored_bytes
-from benchmarks.roofline import windows
+from benchmarks.roofline import prefix_texts
 from worker.engine.batching.batched_engine import OutOfMemoryError
 from worker.engine.batching.sequences import Beginning, Piece, Step
 from worker.engine.memory.memory_plan import CUDA_CONTEXT_BYTES
@@ -22,7 +28,7 @@ from worker.engine.memory.memory_plan import CUDA_CONTEXT_BYTES
 _BRANCH_TOKENS = 512
 
 
-def memory(card: Card) -> Found:
+def memory(card: Card) -> NamedFigures:
     """Weights, context and the largest steps against the plan's arithmetic."""
     plan, held = card.plan(), 0
     if card.is_cuda:
@@ -32,7 +38,7 @@ def memory(card: Card) -> Found:
         yield "context_mib_at_start", mib(card.context_bytes())
     began = time.perf_counter()
     network = card.network("nf4")
-    yield "made_in_seconds", short(time.perf_counter() - began)
+    yield "made_in_seconds", four_digits(time.perf_counter() - began)
     yield "weights_mib_planned", mib(plan.weights_bytes)
     yield "weights_mib_stored", mib(stored_bytes(card.weights["nf4"].plain))
     yield "activations_mib_planned", mib(plan.activation_bytes)
@@ -48,17 +54,19 @@ def memory(card: Card) -> Found:
         yield "context_mib_after_steps", mib(card.context_bytes())
 
 
-def fits(card: Card) -> Found:
+def fits(card: Card) -> NamedFigures:
     """The plan's cached tokens in 8 GiB: all at once, beside 32 branches, and grown step by step."""
     tokens = card.plan().cached_tokens if card.is_cuda else card.sizes.cached_tokens
     context = max(card.context_bytes(), 0) if card.is_cuda else 0
     yield "cached_tokens_planned", tokens
     rows = min(32, card.sizes.branches[-1])
     tries: dict[str, Iterable[Step]] = {
-        "one_row_of_all": [one_row(tokens, card.sizes.full_step)],
-        "half_a_row_of_all": [one_row(tokens // 2, card.sizes.full_step)],
-        f"{rows}_branches_and_the_rest_shared": [beside_branches(tokens, rows, _BRANCH_TOKENS)],
-        "grown_note_by_note": [grown(stop) for stop in range(ROOM_TOKENS, tokens + 1, ROOM_TOKENS)],
+        "one_row_of_all": [long_prefix_step(tokens, card.sizes.full_step)],
+        "half_a_row_of_all": [long_prefix_step(tokens // 2, card.sizes.full_step)],
+        f"{rows}_branches_and_the_rest_shared": [decode_step_at_limit(tokens, rows, _BRANCH_TOKENS)],
+        "grown_note_by_note": [
+            appended_prefix_step(stop) for stop in range(CACHE_BLOCK_TOKENS, tokens + 1, CACHE_BLOCK_TOKENS)
+        ],
     }
     card.forget("nf4 adapter")
     card.network("nf4")  # made while there is memory
@@ -80,16 +88,16 @@ def _fitted(card: Card, steps: Iterable[Step], max_tokens: int) -> dict[str, Any
     return found
 
 
-def _largest_steps(card: Card, network: Network) -> dict[str, Step]:
+def _largest_steps(card: Card, network: BenchmarkModel) -> dict[str, Step]:
     return {
-        "windows_read": reading(network, card.sizes.full_step),
-        "one_row_read": one_row(card.sizes.full_step, card.sizes.full_step),
-        "32_branches_write": network.writing(windows(network, 32), 32, card.settings),
+        "windows_read": prefill_step(network, card.sizes.full_step),
+        "one_row_read": long_prefix_step(card.sizes.full_step, card.sizes.full_step),
+        "32_branches_write": network.writing(prefix_texts(network, 32), 32, card.settings),
         "decides": network.deciding(card.texts(network, card.sizes.step_notes), card.settings),
     }
 
 
-def _peak(card: Card, network: Network, step: Step) -> dict[str, float]:
+def _peak(card: Card, network: BenchmarkModel, step: Step) -> dict[str, float]:
     """Twice: what the caches grow by is not of the step. MiB above what was held before."""
     network.runner.run(step)
     if not card.is_cuda:

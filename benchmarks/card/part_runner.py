@@ -16,13 +16,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from benchmarks.card.card_setup import Card
-from benchmarks.card.figure_format import Found, short, shown
+from benchmarks.card.figure_format import NamedFigures, format_figure, four_digits
 
 
-class Part(NamedTuple):
+class BenchmarkPart(NamedTuple):
     """Something that is measured."""
 
-    measure: Callable[[Card], Found]
+    measure: Callable[[Card], NamedFigures]
     seconds: float
     """That it may take."""
 
@@ -31,7 +31,7 @@ class PartTimeoutError(Exception):
     """The part was not done in its time."""
 
 
-class Run:
+class PartRunner:
     """Of some parts on one card, and what they found."""
 
     def __init__(self, card: Card, told: Mapping[str, Any], seconds: float, *, is_json: bool) -> None:
@@ -39,7 +39,7 @@ class Run:
         self._end = time.monotonic() + seconds
         self._result: dict[str, Any] = {**told, "parts": {}, "failed": {}, "seconds": {}}
 
-    def all_of(self, parts: Mapping[str, Part]) -> int:
+    def all_of(self, parts: Mapping[str, BenchmarkPart]) -> int:
         """Prints what they find; the exit status."""
         print("{date}, {card}, torch {torch}, shape {shape}".format(**self._result), flush=True)
         # A call into the card cannot be interrupted.
@@ -53,7 +53,7 @@ class Run:
         self._conclude()
         return 1 if self._result["failed"] else 0
 
-    def _one(self, name: str, part: Part) -> None:
+    def _one(self, name: str, part: BenchmarkPart) -> None:
         print(f"\n{name}: {(part.measure.__doc__ or '').strip()}", flush=True)
         found = self._result["parts"].setdefault(name, {})
         began = time.monotonic()
@@ -63,7 +63,7 @@ class Run:
             _alarm(min(part.seconds, self._end - began))
             for key, value in part.measure(self._card):
                 found[key] = value
-                print(f"  {key:<36} {shown(value)}", flush=True)
+                print(f"  {key:<36} {format_figure(value)}", flush=True)
         except Exception as error:  # noqa: BLE001  minutes on a card are few: the other parts go on
             _alarm(0)
             told = f"{type(error).__name__}: {error}"[:300]
@@ -73,7 +73,7 @@ class Run:
             self._card.forget(*self._card.weights)
         finally:
             _alarm(0)
-        seconds = short(time.monotonic() - began)
+        seconds = four_digits(time.monotonic() - began)
         self._result["seconds"][name] = seconds
         print(f"  ({seconds} s)", flush=True)
 

@@ -21,13 +21,13 @@ from worker.engine.network.model_loader import Networks, beside
 from worker.engine.prompting.tokenizer import load_tokenizer
 from worker.weights.model_files import nf4_config
 
-Form = Literal["nf4", "nf4 adapter"]
+WeightForm = Literal["nf4", "nf4 adapter"]
 """`adapter`: rank 16 on all linear layers, in bf16."""
 RANK = 16
 _DEVIATION = 0.02
 
 
-def random_networks(config: Mapping[str, Any], form: Form, device: torch.device) -> Networks:
+def random_networks(config: Mapping[str, Any], form: WeightForm, device: torch.device) -> Networks:
     """As worker.engine.network.model_loader has them on CUDA, values at random."""
     with torch.device("meta"):
         network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16).eval()

@@ -8,16 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.card.figure_format import short
+from benchmarks.card.figure_format import four_digits
 from worker.engine.api import GenerateResult, Reply, RequestError, ScoreResult
 
 Pairs = Sequence[tuple[Reply, Reply]]
 
 
-def compared(pairs: Pairs) -> dict[str, Any]:
+def compare_replies(pairs: Pairs) -> dict[str, Any]:
     """Of each pair the other one is what is right."""
     found = _decided(pairs) | _written(pairs)
-    if refused := sum(isinstance(one, RequestError) or isinstance(other, RequestError) for one, other in pairs):
+    if refused := sum(
+        isinstance(one, RequestError) or isinstance(other, RequestError) for one, other in pairs
+    ):
         found["refused"] = refused
     return found
 
@@ -39,14 +41,16 @@ def _decided(pairs: Pairs) -> dict[str, Any]:
     return {
         "decided": len(same),
         "same": round(float(same.mean()), 5),
-        "widest_margin_that_flipped": short(float(margins.max(initial=0.0))),
-        "greatest_in_log": short(in_log),
-        "greatest_in_probability": short(in_probability),
+        "widest_margin_that_flipped": four_digits(float(margins.max(initial=0.0))),
+        "greatest_in_log": four_digits(in_log),
+        "greatest_in_probability": four_digits(in_probability),
     }
 
 
 def _written(pairs: Pairs) -> dict[str, Any]:
-    texts = [(a.text, b.text) for a, b in pairs if isinstance(a, GenerateResult) and isinstance(b, GenerateResult)]
+    texts = [
+        (a.text, b.text) for a, b in pairs if isinstance(a, GenerateResult) and isinstance(b, GenerateResult)
+    ]
     if not texts:
         return {}
     differing = [f"{_same_until(a, b)} of {len(b)} characters" for a, b in texts if a != b]

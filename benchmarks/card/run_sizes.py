@@ -14,7 +14,7 @@ from worker.engine.memory.model_shape import MISTRAL_7B
 
 
 @dataclass(frozen=True, slots=True)
-class Sizes:
+class RunSizes:
     config: Mapping[str, Any]
     """Of the network, as transformers has it."""
     step_tokens: tuple[int, ...]
@@ -36,7 +36,7 @@ class Sizes:
     """With which engines plan; the plan's for a budget where that is what is measured."""
 
 
-REAL = Sizes(
+REAL = RunSizes(
     config=MISTRAL_7B,
     step_tokens=(512, 1_024, 2_048, 4_096),
     branches=(1, 2, 4, 8, 16, 32, 64),
@@ -51,7 +51,7 @@ REAL = Sizes(
     array_bytes=2**31,
     cached_tokens=65_536,
 )
-SHRUNKEN = Sizes(
+SHRUNKEN = RunSizes(
     config=SMALL
     | {"vocab_size": 32_768, "hidden_size": 128, "intermediate_size": 448, "num_hidden_layers": 1}
     | {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 64},

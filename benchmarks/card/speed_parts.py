@@ -12,59 +12,59 @@ import torch.nn.functional as F  # noqa: N812  the name all of torch's own docum
 from torch.nn.attention.bias import causal_lower_right
 
 from benchmarks.card.card_setup import Card
-from benchmarks.card.figure_format import Found, mib, short
-from benchmarks.card.forced_steps import adapted, guessing, of_tokens, reading
-from benchmarks.card.limited_memory import bytes_in_use, freed
-from benchmarks.machine.machine_peaks import fastest, products, traffic
-from benchmarks.roofline import windows
+from benchmarks.card.figure_format import NamedFigures, four_digits, mib
+from benchmarks.card.forced_steps import limited_to_tokens, prefill_step, with_adapter, with_draft_tokens
+from benchmarks.card.limited_memory import bytes_in_use, release_cached_memory
+from benchmarks.machine.machine_peaks import fastest, matrix_products, memory_traffic
+from benchmarks.roofline import prefix_texts
 from worker.engine.attention import packed_attention
 from worker.engine.attention.cuda_graphs import SIZES
 from worker.engine.batching.scheduler import STEP_TOKENS
 from worker.engine.memory.footprint import recorded_bytes
 
 
-def limits(card: Card) -> Found:
+def limits(card: Card) -> NamedFigures:
     """The card's own bf16 products and memory; fractions of the other parts are of these medians."""
-    peaks = products(card.shape, STEP_TOKENS, torch.bfloat16, card.device, card.sizes.square)
-    copies = traffic(card.shape, torch.bfloat16, card.device, card.sizes.array_bytes)
+    peaks = matrix_products(card.shape, STEP_TOKENS, torch.bfloat16, card.device, card.sizes.square)
+    copies = memory_traffic(card.shape, torch.bfloat16, card.device, card.sizes.array_bytes)
     for probe in (*peaks, *copies):
         probe.seconds = card.timed(probe.run).seconds
     # Kept only as rates: their arrays take gigabytes.
     card.peaks, card.copies = [[replace(p, run=bool) for p in some] for some in (peaks, copies)]
-    yield "tflops", {one.name: short(one.median / 1e12) for one in peaks}
+    yield "tflops", {one.name: four_digits(one.median / 1e12) for one in peaks}
     yield "gb_per_second", {one.name: round(one.median / 1e9) for one in copies}
-    yield "best_tflops", short(fastest(peaks) / 1e12)
+    yield "best_tflops", four_digits(fastest(peaks) / 1e12)
     del peaks, copies, probe
-    freed()
+    release_cached_memory()
 
 
-def prefill(card: Card) -> Found:
+def prefill(card: Card) -> NamedFigures:
     """Tokens a second of steps that read windows of about 500 tokens."""
     network = card.network("nf4")
     for size in card.sizes.step_tokens:
-        yield f"{size}_tokens", card.under_the_roof(network, reading(network, size))
+        yield f"{size}_tokens", card.under_the_roof(network, prefill_step(network, size))
 
 
-def decode(card: Card) -> Found:
+def decode(card: Card) -> NamedFigures:
     """Tokens a second of steps with so many branches; with six guesses each, which is what one adds."""
     network = card.network("nf4")
     for number in card.sizes.branches:
-        step = network.writing(windows(network, number), number, card.settings)
+        step = network.writing(prefix_texts(network, number), number, card.settings)
         yield f"{number}_branches", card.under_the_roof(network, step)
     for number in (1, 8):
-        step = guessing(network.writing(windows(network, number), number, card.settings), 6)
+        step = with_draft_tokens(network.writing(prefix_texts(network, number), number, card.settings), 6)
         yield f"{number}_branches_with_6_guesses", card.under_the_roof(network, step)
 
 
-def recorded(card: Card) -> Found:
+def cuda_graphs(card: Card) -> NamedFigures:
     """Steps that write, recorded beside the same computed in the ordinary way; what all recordings keep."""
     network = card.network("nf4 adapter")
     runner, most = network.runner, card.sizes.branches[-1]
     graphs = runner._graphs
     for number, uses_adapter in product((1, 8, 32), (False, True)):
         if number <= most:
-            step = network.writing(windows(network, number), number, card.settings)
-            run = partial(runner.run, adapted(step, uses_adapter=uses_adapter))
+            step = network.writing(prefix_texts(network, number), number, card.settings)
+            run = partial(runner.run, with_adapter(step, uses_adapter=uses_adapter))
             runner._graphs = None
             ordinary, ordinary_ms = run(), card.ms(run)
             runner._graphs = graphs
@@ -75,25 +75,27 @@ def recorded(card: Card) -> Found:
                 {
                     "ordinary_ms": ordinary_ms,
                     "recorded_ms": card.ms(run),
-                    "greatest_difference": short(max(differences)),
+                    "greatest_difference": four_digits(max(differences)),
                 },
             )
     if graphs is None:
         return
-    step = network.writing(windows(network, most), most, card.settings)
-    runner.run(of_tokens(step, SIZES[-1]))  # keys and values have all their room before memory is read
+    step = network.writing(prefix_texts(network, most), most, card.settings)
+    runner.run(
+        limited_to_tokens(step, SIZES[-1])
+    )  # keys and values have all their room before memory is read
     graphs.clear()
-    freed()
+    release_cached_memory()
     before = bytes_in_use()
     for size, uses_adapter in product(SIZES, (False, True)):
         for _ in range(5):
-            runner.run(adapted(of_tokens(step, size), uses_adapter=uses_adapter))
-    freed()
+            runner.run(with_adapter(limited_to_tokens(step, size), uses_adapter=uses_adapter))
+    release_cached_memory()
     yield "recordings_mib_planned", mib(recorded_bytes(card.shape, is_quantized=True))
     yield "recordings_mib", mib(bytes_in_use() - before)
 
 
-def kernels(card: Card) -> Found:
+def kernels(card: Card) -> NamedFigures:
     """Attention by blocks, as on a CPU without AMX, beside the fused kernel of CUDA, at Mistral's heads."""
     for tokens, keys in ((470, 470), (470, 1_000), (2_048, 2_048)):
         yield f"{tokens}_tokens_over_{keys}", _kernels(card, tokens, keys)
@@ -117,5 +119,5 @@ def _kernels(card: Card, tokens: int, keys: int) -> dict[str, float]:
         found = {"ours_ms": card.ms(ours)}
         with suppress(RuntimeError, TypeError):
             found["fused_ms"] = card.ms(fused)
-            found["greatest_difference"] = short(float((ours() - fused()).abs().max()))
+            found["greatest_difference"] = four_digits(float((ours() - fused()).abs().max()))
     return found

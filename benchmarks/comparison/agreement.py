@@ -14,12 +14,12 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison.workload import Answer, Asked
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
 
 LEADERS = 50
 """Over how many of the most likely tokens bf16's error is measured."""
 
-IsRounding = Callable[[Asked, Answer, Answer], bool]
+IsRoundingDifference = Callable[[BenchmarkPrompt, GeneratedAnswer, GeneratedAnswer], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +32,11 @@ class Agreement:
     """Answers that part where rounding decides count as the same."""
 
 
-def agreement(
-    asked: Sequence[Asked], ours: Sequence[Answer], reference: Sequence[Answer], is_rounding: IsRounding
+def measure_agreement(
+    asked: Sequence[BenchmarkPrompt],
+    ours: Sequence[GeneratedAnswer],
+    reference: Sequence[GeneratedAnswer],
+    is_rounding: IsRoundingDifference,
 ) -> Agreement:
     """Compares texts; `is_rounding` is asked only of those that differ."""
     same = [one.text == other.text for one, other in zip(ours, reference, strict=True)]
@@ -44,7 +47,7 @@ def agreement(
     return Agreement(sum(same) / len(same), _of_jobs(asked, same), _of_jobs(asked, near))
 
 
-class Rounding:
+class RoundingCheck:
     """The question `is_rounding`, answered by the network in both precisions."""
 
     def __init__(self, network: Any, chat: Any) -> None:
@@ -56,7 +59,7 @@ class Rounding:
         self._chat = chat
         self._token_of = {chat.decode([token]): token for token in range(network.config.vocab_size)}
 
-    def __call__(self, asked: Asked, answer: Answer, reference: Answer) -> bool:
+    def __call__(self, asked: BenchmarkPrompt, answer: GeneratedAnswer, reference: GeneratedAnswer) -> bool:
         """Whether at one of the reference's tokens the answer may have taken its own way by rounding.
 
         `reference.tokens` are needed. The answer's own token is the likeliest that its text goes on with.
@@ -88,7 +91,7 @@ class Rounding:
         return {self._token_of[start] for start in starts if start in self._token_of}
 
 
-def _of_jobs(asked: Sequence[Asked], same: Sequence[bool]) -> float:
+def _of_jobs(asked: Sequence[BenchmarkPrompt], same: Sequence[bool]) -> float:
     jobs: dict[tuple[int, str], bool] = defaultdict(lambda: True)
     for one, equal in zip(asked, same, strict=True):
         jobs[one.note, one.job] &= equal

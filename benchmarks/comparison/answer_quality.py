@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison.short_answers import (
-    Pieces,
-    answering,
-    entities_asked,
-    items_of,
-    pieces_of,
-    search_asked,
+    TextUnit,
+    answering_parts,
+    entities_prompt,
+    parse_entities,
+    search_prompt,
+    text_units,
 )
-from benchmarks.comparison.workload import Answer, Asked
-from benchmarks.peers.notemill_engine import Deciding
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
+from benchmarks.peers.notemill_engine import NotemillPipeline
 from models.answers import Span
 from models.labels import load_labels
 from models.settings import Settings
@@ -28,18 +28,18 @@ from training.evaluation.metrics.counts import Counts
 from training.evaluation.metrics.span_matching import Marked, strict
 from training.evaluation.pipeline_runner import Asking
 from training.evaluation.records.evaluation_data import Record, file_of, names_here, read_records
-from training.evaluation.records.evaluation_queries import Asked as Query
+from training.evaluation.records.evaluation_queries import BenchmarkPrompt as Query
 from training.evaluation.records.evaluation_queries import queries_of
 from worker.engine.api import Engine
 from worker.entities.entity_task import PATTERNED
 from worker.entities.list_grounding import place, spread
 from worker.weights.task_config import task_config
 
-Answers = Callable[[Sequence[Asked]], list[Answer]]
+Answers = Callable[[Sequence[BenchmarkPrompt]], list[GeneratedAnswer]]
 
 
 @dataclass(frozen=True, slots=True)
-class Quality:
+class AnswerQuality:
     """F1, 0 to 1, over all records together."""
 
     entities_f1: float
@@ -47,26 +47,26 @@ class Quality:
     records: int
 
 
-def of_contender(one: Any, *, settings: Settings, data: Path, limit: int, pieces: Pieces) -> Quality:
+def of_contender(one: Any, *, settings: Settings, data: Path, limit: int, pieces: TextUnit) -> AnswerQuality:
     """Of ours, which decides, or of a peer, which writes."""
-    if isinstance(one, Deciding):
-        return of_decided(one.engine, settings, data, limit)
-    return of_written(one.answer, settings, data, limit, pieces)
+    if isinstance(one, NotemillPipeline):
+        return pipeline_quality(one.engine, settings, data, limit)
+    return generated_quality(one.answer, settings, data, limit, pieces)
 
 
-def of_decided(engine: Engine, settings: Settings, data: Path, limit: int) -> Quality:
+def pipeline_quality(engine: Engine, settings: Settings, data: Path, limit: int) -> AnswerQuality:
     """Ours, through the worker's own pipeline."""
     labels = load_labels(settings.labels_file)
     asking = Asking(engine, task_config(settings), labels, settings.worker_threads)
     (path, records), (other, notes) = _records(data, limit)
     marked = entity_evaluation.evaluate(records, path, {}, (), asking).figures
     found = search_evaluation.evaluate(notes, other, (), asking).figures
-    return Quality(marked["strict"]["f1"], found["set"]["f1"], len(records))
+    return AnswerQuality(marked["strict"]["f1"], found["set"]["f1"], len(records))
 
 
-def of_written(
-    answers: Answers, settings: Settings, data: Path, limit: int, pieces: Pieces = "windows"
-) -> Quality:
+def generated_quality(
+    answers: Answers, settings: Settings, data: Path, limit: int, pieces: TextUnit = "windows"
+) -> AnswerQuality:
     """A peer, in its brief form, asked for the labels that the data has.
 
     What it wrote is put back in its places as the worker does it.
@@ -76,12 +76,12 @@ def of_written(
     names, queries = names_here(records, {}, labels), queries_of(notes, other)
     listed = [one for one in labels if one in names.values() and one not in PATTERNED]
     of_records = [
-        (i, one["text"], s) for i, one in enumerate(records) for s in pieces_of(one["text"], pieces)
+        (i, one["text"], s) for i, one in enumerate(records) for s in text_units(one["text"], pieces)
     ]
-    of_queries = [(i, one.text, s) for i, one in enumerate(queries) for s in pieces_of(one.text, pieces)]
-    lists = answers([entities_asked(i, text[s.start : s.end], listed) for i, text, s in of_records])
+    of_queries = [(i, one.text, s) for i, one in enumerate(queries) for s in text_units(one.text, pieces)]
+    lists = answers([entities_prompt(i, text[s.start : s.end], listed) for i, text, s in of_records])
     quotes = answers(
-        [search_asked(i, text[s.start : s.end], queries[i].query, pieces) for i, text, s in of_queries]
+        [search_prompt(i, text[s.start : s.end], queries[i].query, pieces) for i, text, s in of_queries]
     )
     found: list[list[Marked]] = [[] for _ in records]
     for (i, text, piece), one in zip(of_records, lists, strict=True):
@@ -92,10 +92,10 @@ def of_written(
     ]
     parts: list[list[tuple[Span, str]]] = [[] for _ in queries]
     for (i, text, piece), one in zip(of_queries, quotes, strict=True):
-        found_here = answering(text[piece.start : piece.end], one.text, pieces)
+        found_here = answering_parts(text[piece.start : piece.end], one.text, pieces)
         parts[i] += [(piece, part) for part in found_here]
     chosen = [_quoted(one, some) for one, some in zip(queries, parts, strict=True)]
-    return Quality(_f1(marked), _f1(chosen), len(records))
+    return AnswerQuality(_f1(marked), _f1(chosen), len(records))
 
 
 def _records(data: Path, limit: int) -> list[tuple[Path, list[Record]]]:
@@ -104,7 +104,7 @@ def _records(data: Path, limit: int) -> list[tuple[Path, list[Record]]]:
 
 
 def _placed(text: str, piece: Span, answer: str, labels: set[str]) -> list[Marked]:
-    placed = spread(text, piece, place(text, piece, items_of(answer)).placed)
+    placed = spread(text, piece, place(text, piece, parse_entities(answer)).placed)
     return [Marked(one.start, one.end, one.label) for one in placed if one.label in labels]
 
 

@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.comparison.agreement import Agreement
-from benchmarks.comparison.answer_quality import Quality
-from benchmarks.comparison.rounds import Race
+from benchmarks.comparison.answer_quality import AnswerQuality
+from benchmarks.comparison.rounds import ContenderRun
 
 
-def result(
-    raced: Mapping[str, Race],
+def comparison_figures(
+    raced: Mapping[str, ContenderRun],
     notes: int,
     requests: int,
     agreed: Mapping[str, Agreement],
-    qualities: Mapping[str, Quality] | None = None,
+    qualities: Mapping[str, AnswerQuality] | None = None,
 ) -> dict[str, Any]:
     """Ratios are ours to theirs; none where one of the two did not run."""
     pace = {name: round(notes * 3600 / one.median_seconds, 1) for name, one in raced.items() if one.seconds}
@@ -40,7 +40,7 @@ def result(
     }
 
 
-def machine(threads: int) -> dict[str, Any]:
+def describe_machine(threads: int) -> dict[str, Any]:
     """Date, processor and threads: figures of one machine are no other's."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
@@ -49,7 +49,7 @@ def machine(threads: int) -> dict[str, Any]:
     return {"date": today, "processor": (names or [platform.processor()])[0], "threads": threads}
 
 
-def table(figures: Mapping[str, Any]) -> str:
+def comparison_tables(figures: Mapping[str, Any]) -> str:
     """Both tables."""
     head = f"{figures['date']}, {figures['processor']}, {figures['threads']} threads"
     lines = [f"{head}, {figures['notes']} notes, medians of {figures['rounds']}", ""]
@@ -63,7 +63,7 @@ def table(figures: Mapping[str, Any]) -> str:
 
 
 def _of_engine(
-    raced: Race, requests: int, agreed: Agreement | None, measured: Quality | None
+    raced: ContenderRun, requests: int, agreed: Agreement | None, measured: AnswerQuality | None
 ) -> dict[str, Any]:
     if not raced.seconds:
         return {"missing": raced.missing}

@@ -16,7 +16,7 @@ from worker.engine.prompting.grammar import Grammars
 from worker.telemetry.usage_meter import UsageMeter
 
 
-def decided_by(network: Any, request: ScoreRequest, chat: Chat) -> ScoreResult:
+def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreResult:
     """By a causal network of transformers, on its own device."""
     limit: int = network.config.max_position_embeddings
     grammars = Grammars(chat.tokenizer, len(chat.tokenizer))

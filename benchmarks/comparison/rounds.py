@@ -9,18 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from benchmarks.comparison.workload import Answer, Asked, Contender
+from benchmarks.comparison.workload import BenchmarkPrompt, Contender, GeneratedAnswer
 
 _Contender = TypeVar("_Contender", bound=Contender)
 
 
 @dataclass(slots=True)
-class Race:
+class ContenderRun:
     """One contender's part."""
 
     seconds: list[float] = field(default_factory=list)
     """Of each round."""
-    answers: list[Answer] = field(default_factory=list)
+    answers: list[GeneratedAnswer] = field(default_factory=list)
     """Of the first round."""
     tuning: dict[str, Any] = field(default_factory=dict)
     missing: str = ""
@@ -31,15 +31,15 @@ class Race:
         return statistics.median(self.seconds)
 
 
-def race(
+def compare_in_rounds(
     makers: Mapping[str, Callable[[], _Contender]],
-    asked: Sequence[Asked],
-    sample: Sequence[Asked],
+    asked: Sequence[BenchmarkPrompt],
+    sample: Sequence[BenchmarkPrompt],
     rounds: int,
     at_end: Callable[[str, _Contender], None] = lambda _name, _contender: None,
-) -> dict[str, Race]:
+) -> dict[str, ContenderRun]:
     """Prepares all, then lets them answer in turn. `at_end` is called with each, outside of the time."""
-    raced = {name: Race() for name in makers}
+    raced = {name: ContenderRun() for name in makers}
     contenders: dict[str, _Contender] = {}
     for name, make in makers.items():
         _tell(f"{name}: loads, tunes on {len(sample)} prompts, warms up")
@@ -60,7 +60,9 @@ def race(
     return raced
 
 
-def _run(name: str, contender: Contender, raced: Race, asked: Sequence[Asked], number: int) -> None:
+def _run(
+    name: str, contender: Contender, raced: ContenderRun, asked: Sequence[BenchmarkPrompt], number: int
+) -> None:
     contender.forget()
     started = time.perf_counter()
     answers = contender.answer(asked)
@@ -70,7 +72,10 @@ def _run(name: str, contender: Contender, raced: Race, asked: Sequence[Asked], n
 
 
 def _estimate(
-    contenders: Mapping[str, Contender], raced: Mapping[str, Race], asked: Sequence[Asked], rounds: int
+    contenders: Mapping[str, Contender],
+    raced: Mapping[str, ContenderRun],
+    asked: Sequence[BenchmarkPrompt],
+    rounds: int,
 ) -> None:
     """From every contender's time for six prompts of all kinds, which flatters none: batches do better."""
     some = asked[:: max(1, len(asked) // 6)]
@@ -87,7 +92,7 @@ def _estimate(
 class _Kept:
     """An error of a contender becomes the reason why it is missing."""
 
-    def __init__(self, raced: Race) -> None:
+    def __init__(self, raced: ContenderRun) -> None:
         self._raced = raced
 
     def __enter__(self) -> None:

@@ -15,13 +15,13 @@ from typing import Any
 import torch
 from transformers.utils import logging as transformers_logging
 
-from benchmarks.comparison.workload import Answer, Asked, Contender
+from benchmarks.comparison.workload import BenchmarkPrompt, Contender, GeneratedAnswer
 
 _here: Contender
 """That of this process."""
 
 
-class Apart:
+class ContenderProcess:
     """Does what the contender does, over there. Raises what it raises."""
 
     def __init__(self, make: Callable[[], Contender], threads: int) -> None:
@@ -36,10 +36,10 @@ class Apart:
     def tuning(self) -> dict[str, Any]:
         return dict(self.of(attrgetter("tuning")))
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self.of(methodcaller("prepare", sample))
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         return list(self.of(methodcaller("answer", asked)))
 
     def forget(self) -> None:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from typing import Literal
 
-from benchmarks.comparison.workload import QUERY, SEARCH_QUESTION, Asked
+from benchmarks.comparison.workload import QUERY, SEARCH_QUESTION, BenchmarkPrompt
 from models.answers import Span
 from models.labels import load_labels
 from models.settings import Settings
@@ -29,12 +29,12 @@ SUMMARY_SENTENCES = 4
 SENTENCE_CHARACTERS = 240
 
 
-Pieces = Literal["windows", "sentences"]
+TextUnit = Literal["windows", "sentences"]
 
 
-def brief_work(
-    texts: Sequence[str], chat: Chat, settings: Settings, pieces: Pieces = "windows", query: str = QUERY
-) -> list[Asked]:
+def short_form_prompts(
+    texts: Sequence[str], chat: Chat, settings: Settings, pieces: TextUnit = "windows", query: str = QUERY
+) -> list[BenchmarkPrompt]:
     """Entities and search of each piece, a summary of each window, note after note."""
     names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
     asked = []
@@ -43,19 +43,19 @@ def brief_work(
         note = Note.of(text, lambda piece: len(chat.plain(piece)), settings.window_tokens, long)
         for window in note.long_windows:
             whole = text[window.start : window.end]
-            for piece in pieces_of(whole, pieces):
+            for piece in text_units(whole, pieces):
                 part = whole[piece.start : piece.end]
-                asked += [entities_asked(index, part, names), search_asked(index, part, query, pieces)]
+                asked += [entities_prompt(index, part, names), search_prompt(index, part, query, pieces)]
             asked.append(_summary_asked(index, whole))
     return asked
 
 
-def pieces_of(text: str, pieces: Pieces) -> list[Span]:
+def text_units(text: str, pieces: TextUnit) -> list[Span]:
     """What is asked one by one."""
     return sentences(text) if pieces == "sentences" else [Span(start=0, end=len(text))]
 
 
-def entities_asked(note: int, text: str, names: Sequence[str]) -> Asked:
+def entities_prompt(note: int, text: str, names: Sequence[str]) -> BenchmarkPrompt:
     """A line a label that has mentions, `problem: a; b`; or `none`."""
     question = (
         f"List each {', '.join(names)} that the clinical note names, in its own words, "
@@ -63,7 +63,7 @@ def entities_asked(note: int, text: str, names: Sequence[str]) -> Asked:
     )
     lines = " | ".join(f'"{name}:"' for name in names)
     lark = f'start: "none\\n" | line{{1,{len(names)}}}\nline: ({lines}) LIST "\\n"\n{_list_of(text)}'
-    return Asked(note, "entities", Prompt(_document(text), question), len(names) * ITEMS * 24, lark)
+    return BenchmarkPrompt(note, "entities", Prompt(_document(text), question), len(names) * ITEMS * 24, lark)
 
 
 def entities_answer(items: Sequence[Item]) -> str:
@@ -74,48 +74,48 @@ def entities_answer(items: Sequence[Item]) -> str:
     return "".join(f"{label}: {'; '.join(some[:ITEMS])}\n" for label, some in by_label.items()) or "none\n"
 
 
-def search_asked(note: int, text: str, query: str, pieces: Pieces = "windows") -> Asked:
+def search_prompt(note: int, text: str, query: str, pieces: TextUnit = "windows") -> BenchmarkPrompt:
     """The answering parts of a window, in its own words; of a sentence, which is one part, whether it is."""
     document = _document(text)
     if pieces == "sentences":
         question = f"Does the clinical note answer the query? Write yes or no.\nQuery: {query}"
-        return Asked(
+        return BenchmarkPrompt(
             note, "search", Prompt(document, question, answer_start="Answer:"), 2, 'start: " yes" | " no"\n'
         )
     asking = Prompt(document, SEARCH_QUESTION.format(query=query), answer_start="Answer:")
     lark = f'start: LIST "\\n"\n{_list_of(text, or_none=True)}'
-    return Asked(note, "search", asking, ITEMS * 24, lark)
+    return BenchmarkPrompt(note, "search", asking, ITEMS * 24, lark)
 
 
-def items_of(answer: str) -> list[Item]:
+def parse_entities(answer: str) -> list[Item]:
     """The mentions of an entities answer; a line that was cut counts as far as it goes."""
     items = []
     for line in answer.splitlines():
         name, _, written = line.partition(":")
-        items += [Item(name, one.strip()) for one in quoted(written)]
+        items += [Item(name, one.strip()) for one in parse_quotations(written)]
     return items
 
 
-def quoted(answer: str) -> list[str]:
+def parse_quotations(answer: str) -> list[str]:
     """The parts that an answer quotes."""
     written = answer.strip()
     return [] if written in ("", "none") else [one.strip() for one in written.split(";") if one.strip()]
 
 
-def answering(text: str, answer: str, pieces: Pieces) -> list[str]:
+def answering_parts(text: str, answer: str, pieces: TextUnit) -> list[str]:
     """The parts of a piece that answer, by what was written of it."""
     if pieces == "sentences":
         return [text] if answer.strip() == "yes" else []
-    return quoted(answer)
+    return parse_quotations(answer)
 
 
-def _summary_asked(note: int, text: str) -> Asked:
+def _summary_asked(note: int, text: str) -> BenchmarkPrompt:
     asking = prompt("summary_part", text, sentences=SUMMARY_SENTENCES)
     lark = (
         f'start: SENTENCE (" " SENTENCE){{0,{SUMMARY_SENTENCES - 1}}}\n'
         f'SENTENCE: /\\p{{Lu}}[^.!?\\n]{{8,{SENTENCE_CHARACTERS}}}/ "."\n'
     )
-    return Asked(note, "summary", asking, SUMMARY_SENTENCES * SENTENCE_CHARACTERS // 3, lark)
+    return BenchmarkPrompt(note, "summary", asking, SUMMARY_SENTENCES * SENTENCE_CHARACTERS // 3, lark)
 
 
 def _document(text: str) -> str:

@@ -32,7 +32,7 @@ SEARCH_QUESTION = (
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class BenchmarkPrompt:
     """One prompt with its constraint and limit."""
 
     note: int
@@ -47,7 +47,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class GeneratedAnswer:
     """What was written after the prompt, without the end token."""
 
     text: str
@@ -63,11 +63,11 @@ class Contender(Protocol):
     tuning: dict[str, Any]
     """What was chosen, and under `tried` what else was measured, in requests a second."""
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         """Loads, tunes on the sample and warms up."""
         ...
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         """The answers in the order of what was asked; tokenization and grammars included."""
         ...
 
@@ -85,11 +85,11 @@ def read_notes(path: Path, limit: int) -> list[str]:
         return [json.loads(line)["text"] for line, _ in zip(lines, range(limit), strict=False)]
 
 
-def written_work(texts: Sequence[str], chat: Chat, settings: Settings) -> list[Asked]:
+def generation_prompts(texts: Sequence[str], chat: Chat, settings: Settings) -> list[BenchmarkPrompt]:
     """The prompts of all three tasks on all notes, note after note."""
     config = task_config(settings.model_copy(update={"entities_form": "list", "summary_form": "written"}))
     labels = load_labels(settings.labels_file)
-    asked: list[Asked] = []
+    asked: list[BenchmarkPrompt] = []
     for index, text in enumerate(texts):
         note = Note.of(
             text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
@@ -108,13 +108,17 @@ def lark_of(request: GenerateRequest) -> str:
     return request.output_format.lark()
 
 
-def _asked(note: int, job: str, request: GenerateRequest) -> Asked:
-    return Asked(note, job, request.prompt, request.max_tokens, lark_of(request), request)
+def _asked(note: int, job: str, request: GenerateRequest) -> BenchmarkPrompt:
+    return BenchmarkPrompt(note, job, request.prompt, request.max_tokens, lark_of(request), request)
 
 
 def _quotations(lists: Sequence[GenerateRequest]) -> list[GenerateRequest]:
     """A search of each window: the constraint of a list of entities, under another question."""
-    by_window = {request.output_format.text: request for request in lists if isinstance(request.output_format, EntityList)}
+    by_window = {
+        request.output_format.text: request
+        for request in lists
+        if isinstance(request.output_format, EntityList)
+    }
     question = SEARCH_QUESTION.format(query=QUERY)
     return [
         replace(

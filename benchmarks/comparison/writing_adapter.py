@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison.short_answers import entities_answer, entities_asked, search_asked
-from benchmarks.comparison.workload import Asked
+from benchmarks.comparison.short_answers import entities_answer, entities_prompt, search_prompt
+from benchmarks.comparison.workload import BenchmarkPrompt
 from models.labels import load_labels
 from models.settings import load_settings
 from training.examples.generation_examples import WrittenPieces
@@ -40,7 +40,7 @@ from worker.entities.list_grounding import Item
 from worker.note.sentence_splitter import sentences
 from worker.weights.model_files import prepared_folder
 
-LISTED, SEARCHED = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
+ENTITY_CORPORA, SEARCH_CORPORA = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
 SEARCHES = 2_500
 """Sentences that a query is put to, half of which answer it."""
 
@@ -54,7 +54,7 @@ def main(options: argparse.Namespace) -> None:
         None, settings.weights, rows_a_step=2, shares={}, max_steps=options.steps, epochs=options.epochs
     )
     names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
-    pieces = pieces_of_corpora(options.data, names, chat, recipe.window_characters)
+    pieces = corpus_examples(options.data, names, chat, recipe.window_characters)
     _tell(f"{len(pieces):,} examples of {sum(len(one.tokens) for one in pieces):,} tokens")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = trainable(prepared_folder(settings), recipe, device)
@@ -75,13 +75,13 @@ def main(options: argparse.Namespace) -> None:
     merge(prepared_folder(settings), adapter, options.output, _tell)
 
 
-def pieces_of_corpora(data: Path, names: Sequence[str], chat: Chat, window_characters: int) -> list[Piece]:
+def corpus_examples(data: Path, names: Sequence[str], chat: Chat, window_characters: int) -> list[Piece]:
     """All examples, in the order of the corpora."""
-    asked: list[tuple[str, Asked, str]] = []
-    for corpus in LISTED:
+    asked: list[tuple[str, BenchmarkPrompt, str]] = []
+    for corpus in ENTITY_CORPORA:
         records = read_corpus(data, corpus, "train")
         asked += [("entities", *one) for one in _lists(corpus, records, names)]
-    searched = [one for corpus in SEARCHED for one in _searches(data, corpus, window_characters)]
+    searched = [one for corpus in SEARCH_CORPORA for one in _searches(data, corpus, window_characters)]
     asked += [("search", *one) for one in _balanced(searched)]
     made = WrittenPieces(chat)
     pieces = [made.of(one.prompt, one.lark, answer, kind) for kind, one, answer in asked]
@@ -91,7 +91,7 @@ def pieces_of_corpora(data: Path, names: Sequence[str], chat: Chat, window_chara
 
 def _lists(
     corpus: str, records: Sequence[dict[str, Any]], names: Sequence[str]
-) -> Iterator[tuple[Asked, str]]:
+) -> Iterator[tuple[BenchmarkPrompt, str]]:
     here = LABELS_OF[corpus]
     listed = [one for one in names if one in here.values()]
     for record in records:
@@ -102,19 +102,22 @@ def _lists(
                 if here.get(one["label"]) in listed and span.start <= one["start"] and one["end"] <= span.end
             ]
             each_once = sorted(dict.fromkeys(mentions), key=lambda one: listed.index(one.label))
-            yield entities_asked(0, record["text"][span.start : span.end], listed), entities_answer(each_once)
+            yield (
+                entities_prompt(0, record["text"][span.start : span.end], listed),
+                entities_answer(each_once),
+            )
 
 
-def _searches(data: Path, corpus: str, window_characters: int) -> Iterator[tuple[Asked, str]]:
+def _searches(data: Path, corpus: str, window_characters: int) -> Iterator[tuple[BenchmarkPrompt, str]]:
     chance = random.Random(corpus)
     for example in search_examples(corpus, read_corpus(data, corpus, "train"), window_characters, chance):
         text = example.request.copy
         for span, is_hit in zip(sentences(text), example.is_relevant, strict=True):
-            asked = search_asked(0, text[span.start : span.end], example.query, "sentences")
+            asked = search_prompt(0, text[span.start : span.end], example.query, "sentences")
             yield asked, " yes" if is_hit else " no"
 
 
-def _balanced(searched: Sequence[tuple[Asked, str]]) -> Iterator[tuple[Asked, str]]:
+def _balanced(searched: Sequence[tuple[BenchmarkPrompt, str]]) -> Iterator[tuple[BenchmarkPrompt, str]]:
     chance = random.Random(1)
     for answer in (" yes", " no"):
         some = [one for one in searched if one[1] == answer]

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import AutoTokenizer
 
-from benchmarks.comparison.workload import QUERY, written_work
+from benchmarks.comparison.workload import QUERY, generation_prompts
 from models.labels import load_labels
 from models.settings import Settings
 from worker.engine.api import GenerateRequest, Request
@@ -40,12 +40,12 @@ from worker.weights.task_config import task_config
 
 NO_LIMIT = 1_000_000
 """Cached tokens that the scheduler may plan with: memory is not what is measured."""
-BRANCHES_OF_A_BEGINNING = 4
+SEQUENCES_PER_PREFIX = 4
 """Lists of one window, an answer a label."""
 
 
 @dataclass(frozen=True, slots=True)
-class Network:
+class BenchmarkModel:
     """The loaded network as far as its steps need it."""
 
     runner: TransformersRunner
@@ -59,7 +59,7 @@ class Network:
     """Where the adapter takes part."""
 
     @staticmethod
-    def load(settings: Settings) -> Network:
+    def load(settings: Settings) -> BenchmarkModel:
         """As worker.engine.network.local_engine does, without the thread. Raises NotemillError."""
         is_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
         device = torch.device("cuda" if is_cuda else "cpu")
@@ -69,7 +69,7 @@ class Network:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         networks = load_networks(folder, settings, device)
         runner = TransformersRunner(networks, device)
-        return Network(
+        return BenchmarkModel(
             runner,
             Chat(tokenizer),
             Grammars(tokenizer, runner.vocabulary_size),
@@ -126,7 +126,7 @@ class Network:
 
     def asking(self, texts: Sequence[str], settings: Settings) -> Step:
         """The first step of these notes where all three tasks are written: windows and questions read."""
-        work = written_work(texts, self.chat, settings)
+        work = generation_prompts(texts, self.chat, settings)
         calls = [
             [one.request for one in work if one.note == note and one.request] for note in range(len(texts))
         ]
@@ -134,7 +134,7 @@ class Network:
 
     def writing(self, texts: Sequence[str], num_branches: int, settings: Settings) -> Step:
         """One token more for each of so many lists, four of each text, over the text's keys and values."""
-        labels = load_labels(settings.labels_file)[:BRANCHES_OF_A_BEGINNING]
+        labels = load_labels(settings.labels_file)[:SEQUENCES_PER_PREFIX]
         requests = [list_request(text, label) for text in texts for label in labels][:num_branches]
         asked = self._asked(requests)
         if len(asked) < num_branches:
@@ -158,7 +158,9 @@ class Network:
 
     def _asked(self, requests: Sequence[Any]) -> list[Asked]:
         # Without their forms: grammars are compiled beside the network's pass and are no part of it.
-        free = [replace(one, output_format=None) if isinstance(one, GenerateRequest) else one for one in requests]
+        free = [
+            replace(one, output_format=None) if isinstance(one, GenerateRequest) else one for one in requests
+        ]
         limit, meter = self.runner.context_tokens, UsageMeter()
         found = [ask(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free]
         return [one for one in found if isinstance(one, Asked)]

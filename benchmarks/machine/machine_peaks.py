@@ -52,19 +52,19 @@ class Probe:
         self.seconds.append(time.perf_counter() - started)
 
 
-def products(
+def matrix_products(
     shape: Shape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
 ) -> list[Probe]:
     """The big square, and one layer's products joined as ours are: 2 x tokens x inputs x outputs FLOP."""
     return [_product(name, *size, dtype, device) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
-def products_in_eight_bits(shape: Shape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
+def int8_products(shape: Shape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
     """The same as `worker.engine.network.int8_layers` multiplies, on a CPU: rounding and scaling rows is no part of it."""
     return [_of_eight_bits(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
-def traffic(
+def memory_traffic(
     shape: Shape, dtype: torch.dtype, device: torch.device, num_bytes: int = ARRAY_BYTES
 ) -> list[Probe]:
     """Bytes read (and written, of a copy) by a sum, a copy, and a layer's MLP on one token, always cold.
@@ -90,7 +90,7 @@ def fastest(probes: Sequence[Probe]) -> float:
     return max(one.best for one in probes)
 
 
-def usual(probes: Sequence[Probe]) -> float:
+def best_median(probes: Sequence[Probe]) -> float:
     """The median rate of the one whose median is best."""
     return max(one.median for one in probes)
 

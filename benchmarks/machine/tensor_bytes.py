@@ -42,7 +42,7 @@ def tensors_of(network: torch.nn.Module) -> Iterator[torch.Tensor]:
             yield from (state.absmax, state.code, state.offset, state.state2.absmax, state.state2.code)
 
 
-def parts_of_mistral(config: Mapping[str, Any]) -> dict[str, int]:
+def mistral_part_bytes(config: Mapping[str, Any]) -> dict[str, int]:
     """Bytes by kind of module, on the meta device, its linear layers replaced as on loading.
 
     Of each different size of matrix one is quantized for real; what that takes counts for all of the size.
@@ -89,12 +89,14 @@ def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]
             lora = LoraConfig(r=rank, target_modules="all-linear", init_lora_weights=False)
             get_peft_model(network, lora).save_pretrained(adapter)
             del network
-        _given_back()
+        _trim_memory()
         before = resident_bytes()
-        loaded = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16, quantization_config=nf4_config())
+        loaded = AutoModelForCausalLM.from_pretrained(
+            plain, dtype=torch.bfloat16, quantization_config=nf4_config()
+        )
         if rank:
             loaded = PeftModel.from_pretrained(loaded, adapter, autocast_adapter_dtype=False)
-        _given_back()
+        _trim_memory()
         return stored_bytes(loaded), resident_bytes() - before
 
 
@@ -118,7 +120,7 @@ def resident_bytes() -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
-def _given_back() -> None:
+def _trim_memory() -> None:
     """Freed memory goes back to the system, where glibc can be told so."""
     gc.collect()
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):

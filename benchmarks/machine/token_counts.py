@@ -46,7 +46,7 @@ _NOTES = Path(__file__).parents[2] / "examples" / "notes"
 
 
 @dataclass(slots=True)
-class Counted:
+class TokenCounts:
     """Tokens of one or more notes."""
 
     notes: int = 0
@@ -65,7 +65,7 @@ class CountingEngine:
 
     chat: Chat
     behind: Engine | None = None
-    counted: Counted = field(default_factory=Counted)
+    counted: TokenCounts = field(default_factory=TokenCounts)
     context_tokens: int = 8_192
     _lock: Lock = field(default_factory=Lock)
 
@@ -88,8 +88,12 @@ class CountingEngine:
             encoded = self.chat.encode(request.prompt)
             shared[request.prompt.document, request.prompt.uses_adapter] = encoded.shared_tokens
             is_question_cached = isinstance(request, ScoreRequest) and request.is_question_cached
-            self.counted.read_tokens += 0 if is_question_cached else len(encoded.tokens) - encoded.shared_tokens
-            self.counted.read_tokens += self.count_tokens(request.copy) if isinstance(request, ScoreRequest) else 0
+            self.counted.read_tokens += (
+                0 if is_question_cached else len(encoded.tokens) - encoded.shared_tokens
+            )
+            self.counted.read_tokens += (
+                self.count_tokens(request.copy) if isinstance(request, ScoreRequest) else 0
+            )
             self.counted.written_tokens += reply.completion_tokens if isinstance(reply, GenerateResult) else 0
         self.counted.requests += len(requests)
         self.counted.document_tokens += sum(shared.values())
@@ -136,7 +140,7 @@ def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:
     engine.counted.notes += 1
 
 
-def note_of(chat: Chat, tokens: int, *, number: int) -> str:
+def note_of_length(chat: Chat, tokens: int, *, number: int) -> str:
     """The example notes' text from the `number`-th on, so many tokens of it, again and again if need be."""
     texts = [path.read_text("utf-8") for path in sorted(_NOTES.glob("*.txt")) if "odd" not in path.name]
     turned = "\n\n".join(texts[number % len(texts) :] + texts[: number % len(texts)])

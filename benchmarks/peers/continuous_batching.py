@@ -17,10 +17,10 @@ from transformers.generation.continuous_batching.cb_logits_processors import (
     ContinuousBatchingLogitsProcessor,
 )
 
-from benchmarks.comparison.workload import Answer, Asked
-from benchmarks.peers.llguidance_processor import Vocabulary
-from benchmarks.peers.transformers_model import Loaded
-from benchmarks.peers.tuning import best_of
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
+from benchmarks.peers.llguidance_processor import GrammarMasks
+from benchmarks.peers.transformers_model import TransformersModel
+from benchmarks.peers.tuning import fastest_choice
 
 CHOICES = tuple(
     {"rows": rows, "batch_tokens": tokens, "page_tokens": page}
@@ -30,7 +30,7 @@ CACHE_TOKENS = 65_536
 """1.5 GB for SmolLM2-135M; more than the rows ever fill."""
 
 
-class Continuous:
+class ContinuousBatching:
     """`generate_batch` through its own manager, so that each request can have its own limit."""
 
     name = "continuous"
@@ -39,16 +39,16 @@ class Continuous:
         self._folder = folder
         self.tuning: dict[str, Any] = dict(CHOICES[0])
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
-        self._loaded = Loaded.of(self._folder)
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
+        self._loaded = TransformersModel.of(self._folder)
         self.answer(sample[:2])
-        self.tuning = best_of(self, CHOICES, sample)
+        self.tuning = fastest_choice(self, CHOICES, sample)
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         end, network = self._loaded.end_token, self._loaded.network
         prompts = [self._loaded.chat.encode(one.prompt).tokens for one in asked]
         network._get_logits_processor = lambda *_given, **_options: LogitsProcessorList(
-            [_Constrained(self._loaded.vocabulary, asked)]
+            [_GrammarProcessor(self._loaded.vocabulary, asked)]
         )
         config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end, max_new_tokens=1_024)
         with network.continuous_batching_context_manager(
@@ -75,9 +75,9 @@ class Continuous:
             per_request_processors=True,
         )
 
-    def _results(self, manager: Any, count: int) -> list[tuple[int, Answer]]:
+    def _results(self, manager: Any, count: int) -> list[tuple[int, GeneratedAnswer]]:
         """Raises RuntimeError where a request failed or the manager stopped."""
-        found: list[tuple[int, Answer]] = []
+        found: list[tuple[int, GeneratedAnswer]] = []
         while len(found) < count:
             result = manager.get_result(timeout=1)
             if result is None:
@@ -88,25 +88,27 @@ class Continuous:
                 raise RuntimeError(result.error)
             if result.is_finished():
                 own = [token for token in result.generated_tokens if token != self._loaded.end_token]
-                found.append((int(result.request_id), Answer(self._loaded.chat.decode(own), len(own))))
+                found.append(
+                    (int(result.request_id), GeneratedAnswer(self._loaded.chat.decode(own), len(own)))
+                )
         return found
 
 
-class _Constrained(LogitsProcessor):
-    """What `generate` would take; continuous batching takes `_Masks` in its place."""
+class _GrammarProcessor(LogitsProcessor):
+    """What `generate` would take; continuous batching takes `_ContinuousGrammarProcessor` in its place."""
 
-    def __init__(self, vocabulary: Vocabulary, asked: Sequence[Asked]) -> None:
+    def __init__(self, vocabulary: GrammarMasks, asked: Sequence[BenchmarkPrompt]) -> None:
         self.vocabulary = vocabulary
         self.asked = asked
 
 
-class _Masks(ContinuousBatchingLogitsProcessor):
+class _ContinuousGrammarProcessor(ContinuousBatchingLogitsProcessor):
     """Masks of the batch at hand, made while it is prepared: then each request's own tokens are known."""
 
     supported_kwargs: dict[str, type] = {}
     ignored_kwargs: tuple[str, ...] = ()
 
-    def __init__(self, constrained: _Constrained) -> None:
+    def __init__(self, constrained: _GrammarProcessor) -> None:
         self._vocabulary = constrained.vocabulary
         self._asked = constrained.asked
         self._matchers: dict[str, Any] = {}
@@ -135,4 +137,4 @@ class _Masks(ContinuousBatchingLogitsProcessor):
         return self._matchers[name]
 
 
-CLASSIC_TO_CB_PROCESSORS_MAP[_Constrained] = _Masks
+CLASSIC_TO_CB_PROCESSORS_MAP[_GrammarProcessor] = _ContinuousGrammarProcessor

@@ -17,8 +17,8 @@ from typing import Any
 
 from transformers import AutoTokenizer
 
-from benchmarks.comparison.workload import Answer, Asked
-from benchmarks.peers.tuning import best_of
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
+from benchmarks.peers.tuning import fastest_choice
 from training.finetune.gguf_files import write_gguf
 from worker.engine.prompting.chat_template import Chat
 
@@ -47,7 +47,7 @@ STEPS: tuple[tuple[str, tuple[Any, ...]], ...] = (
 """Tried one after another, each from the best so far."""
 
 
-class LlamaServer:
+class LlamaCppServer:
     """Tries the types of files first, then what else its users would turn."""
 
     name = "llama.cpp"
@@ -68,22 +68,26 @@ class LlamaServer:
         self._steps = STEPS if start is None else ()
         self._server: subprocess.Popen[str] | None = None
         self._started: dict[str, Any] = {}
-        self.tuning: dict[str, Any] = _bare(start or START | {"threads": threads}) | {"file": files[0]}
+        self.tuning: dict[str, Any] = _server_options(start or START | {"threads": threads}) | {
+            "file": files[0]
+        }
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self._chat = Chat(AutoTokenizer.from_pretrained(self._folder))
         self.answer(sample[:1])
-        best = best_of(_Restarted(self), [self.tuning | {"file": file} for file in self._files], sample)
+        best = fastest_choice(
+            _RestartedServer(self), [self.tuning | {"file": file} for file in self._files], sample
+        )
         tried = best["tried"]
         for key, values in self._steps:
-            choices = [_bare(best) | {key: value} for value in values]
-            tried += best_of(_Restarted(self), choices, sample)["tried"]
+            choices = [_server_options(best) | {key: value} for value in values]
+            tried += fastest_choice(_RestartedServer(self), choices, sample)["tried"]
             best = max(tried, key=lambda one: one.get("requests_per_second", 0.0))
-        self.tuning = _bare(best) | {"tried": tried}
+        self.tuning = _server_options(best) | {"tried": tried}
         self.answer(sample[:1])
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
-        self._start(_bare(self.tuning))
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+        self._start(_server_options(self.tuning))
         lanes: dict[Any, list[int]] = defaultdict(list)
         for index, one in enumerate(asked):
             lanes[one.prompt.document if self.tuning["order"] == "by_document" else index].append(index)
@@ -97,7 +101,7 @@ class LlamaServer:
     def forget(self) -> None:
         """Its slots keep whole prompts: it took 33.7 s for a first round and 25.8 s for the same again."""
         self.close()
-        self._start(_bare(self.tuning))
+        self._start(_server_options(self.tuning))
 
     def close(self) -> None:
         if self._server is not None:
@@ -128,7 +132,7 @@ class LlamaServer:
             raise RuntimeError("the llama.cpp server did not start; is xllamacpp installed?")
         self._started = server_options
 
-    def _ask(self, one: Asked) -> Answer:
+    def _ask(self, one: BenchmarkPrompt) -> GeneratedAnswer:
         body = {
             "prompt": self._chat.encode(one.prompt).tokens,
             "n_predict": one.max_tokens,
@@ -142,16 +146,16 @@ class LlamaServer:
         connection.close()
         if "content" not in reply:
             raise RuntimeError(str(reply)[:200])
-        return Answer(reply["content"], reply["tokens_predicted"])
+        return GeneratedAnswer(reply["content"], reply["tokens_predicted"])
 
 
-class _Restarted:
+class _RestartedServer:
     """The same server as a contender whose choices start it anew before its time counts.
 
     Also where only the order differs: prompts still cached from the choice before would flatter it.
     """
 
-    def __init__(self, server: LlamaServer) -> None:
+    def __init__(self, server: LlamaCppServer) -> None:
         self._server = server
         self.name = server.name
 
@@ -164,9 +168,9 @@ class _Restarted:
         self._server.tuning = choice
         self._server.forget()
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         return self._server.answer(asked)
 
 
-def _bare(tuning: dict[str, Any]) -> dict[str, Any]:
+def _server_options(tuning: dict[str, Any]) -> dict[str, Any]:
     return {key: tuning[key] for key in START}

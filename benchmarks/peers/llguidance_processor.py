@@ -11,10 +11,10 @@ import llguidance.numpy
 import numpy as np
 import torch
 
-from benchmarks.comparison.workload import Asked
+from benchmarks.comparison.workload import BenchmarkPrompt
 
 
-class Vocabulary:
+class GrammarMasks:
     """Makes matchers for one tokenizer and masks scores by them, all rows of a batch in parallel."""
 
     def __init__(self, tokenizer: Any, size: int) -> None:
@@ -38,10 +38,10 @@ class Vocabulary:
         return scores
 
 
-class Constraint:
+class GenerationConstraint:
     """A logits processor and a stopping criterion of one batch: a matcher and a limit a row."""
 
-    def __init__(self, vocabulary: Vocabulary, asked: Sequence[Asked]) -> None:
+    def __init__(self, vocabulary: GrammarMasks, asked: Sequence[BenchmarkPrompt]) -> None:
         self._vocabulary = vocabulary
         self._matchers = [vocabulary.matcher(one.lark) for one in asked]
         self._left = [one.max_tokens for one in asked]

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison.workload import Answer, Asked
-from benchmarks.peers.transformers_model import Loaded
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
+from benchmarks.peers.transformers_model import TransformersModel
 
 
-class Naive:
+class NaiveLoop:
     """Every prompt is read whole and answered alone."""
 
     name = "naive"
@@ -19,11 +19,11 @@ class Naive:
         self._folder = folder
         self.tuning: dict[str, Any] = {}
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
-        self._loaded = Loaded.of(self._folder)
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
+        self._loaded = TransformersModel.of(self._folder)
         self._loaded.write(sample[:1])
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         return [answer for one in asked for answer in self._loaded.write([one])]
 
     def forget(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from benchmarks.comparison.workload import QUERY, Answer, Asked
+from benchmarks.comparison.workload import QUERY, BenchmarkPrompt, GeneratedAnswer
 from models.answers import Task
 from models.jobs import Job, Question, Work
 from models.labels import load_labels
@@ -20,7 +20,7 @@ from worker.search.query_intents import ways_to_ask
 from worker.weights.task_config import task_config
 
 
-class Ours:
+class NotemillGeneration:
     """Through the public Engine.answer; nothing is tuned here, a worker calibrates itself."""
 
     name = "ours"
@@ -29,11 +29,11 @@ class Ours:
         self._settings = settings
         self.tuning: dict[str, Any] = {"threads_with_a_note_each": settings.worker_threads}
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self.engine = load(self._settings)
         self.answer(sample)
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         self.engine.forget()
         notes: dict[int, list[int]] = defaultdict(list)
         for index, one in enumerate(asked):
@@ -53,7 +53,7 @@ class Ours:
         self.engine.close()
 
 
-class Deciding:
+class NotemillPipeline:
     """Ours in its own form: whole notes through the worker's pipeline; nothing is written."""
 
     name = "ours"
@@ -63,12 +63,12 @@ class Deciding:
         self._texts = texts
         self.tuning: dict[str, Any] = {"threads_with_a_note_each": settings.worker_threads}
 
-    def prepare(self, _sample: Sequence[Asked]) -> None:
+    def prepare(self, _sample: Sequence[BenchmarkPrompt]) -> None:
         self.engine = load(self._settings)
         self._how = task_config(self._settings)  # once, as a worker does
         self._process(self._texts[0])
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         """All tasks on the notes of what the others are asked. Raises RuntimeError where a job fails."""
         notes = dict.fromkeys(one.note for one in asked)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
@@ -102,7 +102,7 @@ class Deciding:
         return [outcome for ended in rounds for _, outcome in ended]
 
 
-def _answer(reply: Any) -> Answer:
+def _answer(reply: Any) -> GeneratedAnswer:
     if not isinstance(reply, GenerateResult):
         raise RuntimeError(f"ours refused: {reply}")
-    return Answer(reply.text, reply.completion_tokens)
+    return GeneratedAnswer(reply.text, reply.completion_tokens)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.comparison.workload import Answer, Asked
-from benchmarks.peers.transformers_model import Loaded
-from benchmarks.peers.tuning import best_of
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
+from benchmarks.peers.transformers_model import TransformersModel
+from benchmarks.peers.tuning import fastest_choice
 
 SIZES = (4, 8, 16, 32)
 
@@ -22,17 +22,17 @@ class StaticBatches:
         self._folder = folder
         self.tuning: dict[str, Any] = {"batch": SIZES[1], "by": "length"}
 
-    def prepare(self, sample: Sequence[Asked]) -> None:
+    def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self.load()
         self._loaded.write(sample[:2])
         choices = [{"batch": size, "by": by} for size in SIZES for by in ("length", "limit")]
-        self.tuning = best_of(self, choices, sample)
+        self.tuning = fastest_choice(self, choices, sample)
 
     def load(self) -> None:
         """The weights alone, for those who do not measure time."""
-        self._loaded = Loaded.of(self._folder)
+        self._loaded = TransformersModel.of(self._folder)
 
-    def answer(self, asked: Sequence[Asked]) -> list[Answer]:
+    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         order = sorted(range(len(asked)), key=lambda index: self._key(asked[index]))
         size, answers = self.tuning["batch"], {}
         for start in range(0, len(order), size):
@@ -47,6 +47,6 @@ class StaticBatches:
     def close(self) -> None:
         del self._loaded
 
-    def _key(self, one: Asked) -> tuple[int, int]:
+    def _key(self, one: BenchmarkPrompt) -> tuple[int, int]:
         length = len(one.prompt.document) + len(one.prompt.question)
         return (one.max_tokens if self.tuning["by"] == "limit" else 0, length)

@@ -10,38 +10,38 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, LogitsProcessorList, StoppingCriteriaList
 
-from benchmarks.comparison.workload import Answer, Asked
-from benchmarks.peers.llguidance_processor import Constraint, Vocabulary
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer
+from benchmarks.peers.llguidance_processor import GenerationConstraint, GrammarMasks
 from worker.engine.prompting.chat_template import Chat
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class TransformersModel:
     """What the naive loop and static batches need."""
 
     network: Any
     chat: Chat
-    vocabulary: Vocabulary
+    vocabulary: GrammarMasks
 
     @staticmethod
-    def of(folder: Path) -> Loaded:
+    def of(folder: Path) -> TransformersModel:
         network = AutoModelForCausalLM.from_pretrained(
             folder, dtype=torch.bfloat16, attn_implementation="sdpa"
         ).eval()
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        return Loaded(network, Chat(tokenizer), Vocabulary(tokenizer, network.config.vocab_size))
+        return TransformersModel(network, Chat(tokenizer), GrammarMasks(tokenizer, network.config.vocab_size))
 
     @property
     def end_token(self) -> int:
         return int(self.chat.tokenizer.eos_token_id)
 
-    def write(self, asked: Sequence[Asked]) -> list[Answer]:
+    def write(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         """Greedy answers of one batch, padded on the left; rows that are done early are padded on."""
         prompts = [self.chat.encode(one.prompt).tokens for one in asked]
         longest = max(map(len, prompts))
         ids = torch.tensor([[self.end_token] * (longest - len(one)) + one for one in prompts])
         mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts])
-        constraint = Constraint(self.vocabulary, asked)
+        constraint = GenerationConstraint(self.vocabulary, asked)
         with torch.inference_mode():
             written = self.network.generate(
                 input_ids=ids,
@@ -54,6 +54,6 @@ class Loaded:
             )
         return [self._answer(tokens) for tokens in written[:, longest:].tolist()]
 
-    def _answer(self, tokens: list[int]) -> Answer:
+    def _answer(self, tokens: list[int]) -> GeneratedAnswer:
         own = tokens[: tokens.index(self.end_token)] if self.end_token in tokens else tokens
-        return Answer(self.chat.decode(own), len(own), tuple(own))
+        return GeneratedAnswer(self.chat.decode(own), len(own), tuple(own))

@@ -7,11 +7,11 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from benchmarks.comparison.workload import Asked, Contender
+from benchmarks.comparison.workload import BenchmarkPrompt, Contender
 
 
-def best_of(
-    contender: Contender, choices: Sequence[dict[str, Any]], sample: Sequence[Asked]
+def fastest_choice(
+    contender: Contender, choices: Sequence[dict[str, Any]], sample: Sequence[BenchmarkPrompt]
 ) -> dict[str, Any]:
     """The fastest choice, with all of them and their requests a second under `tried`.
 
@@ -28,7 +28,7 @@ def best_of(
     return {**{key: best[key] for key in choices[0]}, "tried": tried}
 
 
-def _measured(contender: Contender, sample: Sequence[Asked]) -> dict[str, Any]:
+def _measured(contender: Contender, sample: Sequence[BenchmarkPrompt]) -> dict[str, Any]:
     started = time.perf_counter()
     try:
         contender.answer(sample)

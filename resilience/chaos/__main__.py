@@ -21,11 +21,16 @@ import time
 from pathlib import Path
 
 from models.settings import Settings
-from resilience.chaos.chaos_run import Play
+from resilience.chaos.chaos_run import ChaosRun
 from resilience.chaos.deterministic_engine import ChaosEngine
-from resilience.chaos.result_check import Verdict, judge
-from resilience.chaos.run_deadline import NOT_ENDED, Deadline, NotEndedError, ended_by_force
-from resilience.chaos.test_bed import Stage, stage
+from resilience.chaos.result_check import Verdict, check_results
+from resilience.chaos.run_deadline import (
+    UNFINISHED_EXIT_STATUS,
+    RunDeadline,
+    UnfinishedRunError,
+    force_exit_after,
+)
+from resilience.chaos.test_bed import ChaosTestBed, running_test_bed
 from worker.engine.api import Engine
 
 _REAL_FROM_SECONDS = 60.0
@@ -36,15 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGINT):  # so that no worker stays behind
         signal.signal(number, lambda *_: sys.exit(130))
-    began, deadline = time.monotonic(), Deadline(given.end_seconds)
+    began, deadline = time.monotonic(), RunDeadline(given.end_seconds)
     folder = Path(tempfile.mkdtemp(prefix="nm-chaos-"))
     is_kept = given.keep
     try:
         play, verdict = _play(given, folder, deadline)
-    except NotEndedError as error:
+    except UnfinishedRunError as error:
         is_kept = True
         print(error, file=sys.stderr)
-        return NOT_ENDED
+        return UNFINISHED_EXIT_STATUS
     finally:
         if not is_kept:
             shutil.rmtree(folder, ignore_errors=True)
@@ -54,19 +59,19 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(verdict.lost or verdict.doubled or verdict.wrong))
 
 
-def _play(given: argparse.Namespace, folder: Path, deadline: Deadline) -> tuple[Play, Verdict]:
+def _play(given: argparse.Namespace, folder: Path, deadline: RunDeadline) -> tuple[ChaosRun, Verdict]:
     groups = ("instant", "real") if given.seconds >= _REAL_FROM_SECONDS else ("instant",)
     say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
     say(f"seed {given.seed}, {given.database}, in {folder}")
-    with stage(folder, given.database, groups) as built, ended_by_force(deadline, built):
+    with running_test_bed(folder, given.database, groups) as built, force_exit_after(deadline, built):
         faults = given.faults or max(3, round(given.seconds * _FAULTS_A_SECOND))
-        play = Play(built, given.seed, given.seconds, faults, deadline, say)
+        play = ChaosRun(built, given.seed, given.seconds, faults, deadline, say)
         chunks = play.run()
         built.stop_processes()
-        return play, judge(built, chunks, _engines(built))
+        return play, check_results(built, chunks, _engines(built))
 
 
-def _engines(built: Stage) -> dict[str, Engine]:
+def _engines(built: ChaosTestBed) -> dict[str, Engine]:
     return {
         group: ChaosEngine(has_faults=False) if group == "instant" else _real(built.settings(group))
         for group in built.groups
@@ -82,7 +87,7 @@ def _real(settings: Settings) -> Engine:
     return load(settings)
 
 
-def _figures(play: Play, verdict: Verdict, seconds: float) -> dict[str, object]:
+def _figures(play: ChaosRun, verdict: Verdict, seconds: float) -> dict[str, object]:
     return {
         "jobs": verdict.jobs,
         "faults": play.by_kind.total(),

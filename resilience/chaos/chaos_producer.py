@@ -28,7 +28,7 @@ _write, _register = registration.join_run, Store.register
 def _write_or_die(*arguments: Any, **options: Any) -> Any:
     """All statements of a batch are sent, and the transaction is open still."""
     written = _write(*arguments, **options)
-    if fault_triggers.take(fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT):
+    if fault_triggers.trigger(fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return written
 
@@ -36,7 +36,7 @@ def _write_or_die(*arguments: Any, **options: Any) -> Any:
 def _register_and_die(*arguments: Any, **options: Any) -> Any:
     """Committed, and no message sent yet."""
     registered = _register(*arguments, **options)
-    if fault_triggers.take(fault_triggers.PRODUCER_KILLED_AFTER_COMMIT):
+    if fault_triggers.trigger(fault_triggers.PRODUCER_KILLED_AFTER_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return registered
 

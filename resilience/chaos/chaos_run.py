@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from models.errors import NotemillError
 from resilience.chaos import client_faults, fault_triggers, service_faults, worker_faults
 from resilience.chaos.chaos_notes import is_poison
-from resilience.chaos.fault_api import Deck, Kinds, Undo
-from resilience.chaos.process_slots import Chunk
-from resilience.chaos.result_check import open_jobs, runs_with_bad_luck
-from resilience.chaos.run_deadline import Deadline
-from resilience.chaos.test_bed import Stage
+from resilience.chaos.fault_api import FaultDeck, FaultTable, Undo
+from resilience.chaos.process_slots import NoteRange
+from resilience.chaos.result_check import open_jobs, runs_failed_by_faults
+from resilience.chaos.run_deadline import RunDeadline
+from resilience.chaos.test_bed import ChaosTestBed
 
-KINDS: Kinds = {**worker_faults.KINDS, **service_faults.KINDS, **client_faults.KINDS}
+KINDS: FaultTable = {**worker_faults.KINDS, **service_faults.KINDS, **client_faults.KINDS}
 """All faults by name."""
 _CHUNK_NOTES = 50
 _TICK_SECONDS = 0.05
@@ -32,26 +32,26 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Play:
+class ChaosRun:
     """The seed's draw of faults on a stage, for `seconds`, and longer until there were `faults`."""
 
-    stage: Stage
+    stage: ChaosTestBed
     seed: int
     seconds: float
     faults: int
     """Poison notes, and faults that were ordered and met nobody, do not count."""
-    deadline: Deadline
+    deadline: RunDeadline
     say: Say
     by_kind: Counter[str] = field(default_factory=Counter)
     _began: float = 0.0
     _undos: list[tuple[float, str, Undo]] = field(default_factory=list)
-    _later: list[tuple[float, Chunk]] = field(default_factory=list)
+    _later: list[tuple[float, NoteRange]] = field(default_factory=list)
     """By how many faults come before it: notes come in as long as faults strike, however slow all is."""
     _ended: int = 0
     """Jobs, at the last look."""
     _looked_at: float = 0.0
 
-    def run(self) -> list[Chunk]:
+    def run(self) -> list[NoteRange]:
         """The chunks that were submitted. Raises NotEndedError where jobs are open at the deadline."""
         self._begin()
         self._play()
@@ -76,7 +76,7 @@ class Play:
 
     def _play(self) -> None:
         draw = random.Random(self.seed)
-        deck, seconds_between = Deck(KINDS, draw), self.seconds / self.faults / _EAGERNESS
+        deck, seconds_between = FaultDeck(KINDS, draw), self.seconds / self.faults / _EAGERNESS
         next_fault, next_look = self._began, self._began
         while (now := time.monotonic()) < self._began + self.seconds or self._num_struck < self.faults:
             self._take_back(now)
@@ -92,13 +92,13 @@ class Play:
             time.sleep(_TICK_SECONDS)
         self._take_back(float("inf"))
         self._let_in(self.faults)
-        for name in fault_triggers.open_names(self.stage.triggers):
-            self.by_kind[name] -= fault_triggers.withdraw(self.stage.triggers, name)
+        for name in fault_triggers.armed_names(self.stage.triggers):
+            self.by_kind[name] -= fault_triggers.disarm(self.stage.triggers, name)
         self.by_kind = +self.by_kind
 
     @property
     def _num_struck(self) -> int:
-        return self.by_kind.total() - len(fault_triggers.open_names(self.stage.triggers))
+        return self.by_kind.total() - len(fault_triggers.armed_names(self.stage.triggers))
 
     def _let_in(self, num_struck: float) -> None:
         while self._later and self._later[0][0] <= num_struck:
@@ -118,7 +118,7 @@ class Play:
         before, self._ended = self._ended, jobs["finished"] + jobs["failed"]
         return self._ended != before or not jobs["pending"] + jobs["running"]
 
-    def _strike(self, deck: Deck, now: float) -> None:
+    def _strike(self, deck: FaultDeck, now: float) -> None:
         drawn = deck.strike(self.stage)
         if drawn is None:
             return
@@ -150,7 +150,7 @@ class Play:
     def _retry_bad_luck(self) -> None:
         """An innocent note whose worker we struck three times has failed, which is right: three is the bound.
         Whoever runs it types `retry`, as we do here, and then it has to be answered."""
-        while runs := runs_with_bad_luck(self.stage):
+        while runs := runs_failed_by_faults(self.stage):
             self.say(f"retried, because we struck their workers three times: runs {sorted(runs)}")
             for run_id, reason in runs:
                 self.stage.command("retry", "--run", str(run_id), "--reason", reason)
@@ -168,10 +168,10 @@ class Play:
         return jobs
 
 
-def _chunks(seconds: float, groups: Sequence[str]) -> list[Chunk]:
+def _chunks(seconds: float, groups: Sequence[str]) -> list[NoteRange]:
     """As many notes as two workers can answer in the time; in the middle some for the real engine."""
     number = max(2, round(seconds * 8.4 / _CHUNK_NOTES))
-    chunks = [Chunk("instant", i * _CHUNK_NOTES, _CHUNK_NOTES) for i in range(number)]
+    chunks = [NoteRange("instant", i * _CHUNK_NOTES, _CHUNK_NOTES) for i in range(number)]
     if "real" in groups:
-        chunks.insert(1, Chunk("real", 0, number * _CHUNK_NOTES // 10))
+        chunks.insert(1, NoteRange("real", 0, number * _CHUNK_NOTES // 10))
     return chunks

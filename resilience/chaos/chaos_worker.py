@@ -22,7 +22,7 @@ _write, _record = answers.record_outcomes, Store.record
 def _write_or_die(*arguments: Any) -> Any:
     """All statements are sent, and the transaction is open still."""
     written = _write(*arguments)
-    if fault_triggers.take(fault_triggers.KILL_BEFORE_COMMIT):
+    if fault_triggers.trigger(fault_triggers.KILL_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return written
 
@@ -30,7 +30,7 @@ def _write_or_die(*arguments: Any) -> Any:
 def _record_and_die(*arguments: Any) -> Any:
     """Committed, and the message not yet acknowledged."""
     recorded = _record(*arguments)
-    if fault_triggers.take(fault_triggers.KILL_AFTER_COMMIT):
+    if fault_triggers.trigger(fault_triggers.KILL_AFTER_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return recorded
 

@@ -10,41 +10,41 @@ from kombu.exceptions import OperationalError
 
 from models.messages import QUEUE_NAME, TASK_NAME
 from resilience.chaos import fault_triggers
-from resilience.chaos.fault_api import Fault, Kinds, NotNowError, Struck
-from resilience.chaos.process_slots import Chunk
+from resilience.chaos.fault_api import ActiveFault, Fault, FaultNotPossibleError, FaultTable
+from resilience.chaos.process_slots import NoteRange
 from resilience.chaos.service_faults import is_redis_up
-from resilience.chaos.test_bed import Stage
-from resilience.chaos.worker_faults import ordered
+from resilience.chaos.test_bed import ChaosTestBed
+from resilience.chaos.worker_faults import armed_fault
 
 
-def submit_twice_at_once(stage: Stage, draw: random.Random) -> None:
+def submit_twice_at_once(stage: ChaosTestBed, draw: random.Random) -> None:
     chunk = _some_chunk(stage, draw)
     stage.others += [stage.start_producer(chunk), stage.start_producer(chunk)]
 
 
-def kill_producer(stage: Stage, draw: random.Random) -> Struck:
+def kill_producer(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
     """In the middle of its submit; whoever started it types the same again."""
     chunk = _some_chunk(stage, draw)
     _submit_again(stage, chunk)
     assert chunk.process is not None
-    return Struck(draw.uniform(0.8, 2.5), chunk.process.kill)
+    return ActiveFault(draw.uniform(0.8, 2.5), chunk.process.kill)
 
 
 def kill_producer_at(name: str) -> Fault:
     """At one place in its submit, whenever it comes there."""
 
-    def strike(stage: Stage, draw: random.Random) -> None:
+    def strike(stage: ChaosTestBed, draw: random.Random) -> None:
         chunk = _some_chunk(stage, draw)
-        ordered(name)(stage, draw)
+        armed_fault(name)(stage, draw)
         _submit_again(stage, chunk)
 
     return strike
 
 
-def send_late_duplicates(stage: Stage, draw: random.Random) -> None:
+def send_late_duplicates(stage: ChaosTestBed, draw: random.Random) -> None:
     """Messages of documents that were answered long ago, and of some that never were."""
     if not is_redis_up(stage):
-        raise NotNowError
+        raise FaultNotPossibleError
     app = Celery(broker=stage.redis.url, set_as_current=False)
     try:
         for _ in range(30):
@@ -56,29 +56,29 @@ def send_late_duplicates(stage: Stage, draw: random.Random) -> None:
                 retry=False,
             )
     except OperationalError:  # Redis is full
-        raise NotNowError from None
+        raise FaultNotPossibleError from None
 
 
-def retry_failed(stage: Stage, _draw: random.Random) -> None:
+def retry_failed(stage: ChaosTestBed, _draw: random.Random) -> None:
     stage.command("retry")
 
 
-def cancel_and_submit_again(stage: Stage, draw: random.Random) -> None:
+def cancel_and_submit_again(stage: ChaosTestBed, draw: random.Random) -> None:
     """By a process of its own: a cancel may wait for a worker that is frozen, and we are who wakes it."""
     chunk = _some_chunk(stage, draw)
     file = stage.folder / "runs" / chunk.name
     if chunk.process is not None or not file.exists():
-        raise NotNowError
+        raise FaultNotPossibleError
     stage.command("cancel", file.read_text())
     chunk.is_submitted, chunk.not_before = False, time.monotonic() + draw.uniform(0, 2)
 
 
-def sweep_twice_at_once(stage: Stage, _draw: random.Random) -> None:
+def sweep_twice_at_once(stage: ChaosTestBed, _draw: random.Random) -> None:
     stage.command("sweep")
     stage.command("sweep")
 
 
-KINDS: Kinds = {
+KINDS: FaultTable = {
     "submitted_twice_at_once": (submit_twice_at_once, 1),
     "producer_killed": (kill_producer, 1),
     fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT: (
@@ -96,13 +96,13 @@ KINDS: Kinds = {
 }
 
 
-def _submit_again(stage: Stage, chunk: Chunk) -> None:
+def _submit_again(stage: ChaosTestBed, chunk: NoteRange) -> None:
     if chunk.process is None:
         chunk.is_submitted, chunk.process = False, stage.start_producer(chunk)
 
 
-def _some_chunk(stage: Stage, draw: random.Random) -> Chunk:
+def _some_chunk(stage: ChaosTestBed, draw: random.Random) -> NoteRange:
     begun = [chunk for chunk in stage.chunks if chunk.is_submitted or chunk.process is not None]
     if not begun:
-        raise NotNowError
+        raise FaultNotPossibleError
     return draw.choice(begun)

@@ -16,7 +16,17 @@ import numpy as np
 from models.settings import Settings
 from resilience.chaos import fault_triggers
 from resilience.chaos.chaos_notes import POISON
-from worker.engine.api import Choice, CompareRequest, CompareResult, ScoreRequest, ScoreResult, RequestError, Reply, Request, Scores
+from worker.engine.api import (
+    Choice,
+    CompareRequest,
+    CompareResult,
+    Reply,
+    Request,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
+)
 from worker.telemetry.usage_meter import UsageMeter
 
 _LONGEST_PAUSE_SECONDS = 0.25
@@ -70,7 +80,7 @@ def load_real(settings: Settings, meter: UsageMeter | None) -> Any:
     pass_once = TransformersRunner._pass
 
     def pass_or_fail(self: Any, pieces: Any, *, uses_adapter: bool) -> Any:
-        if pieces and fault_triggers.take(fault_triggers.ENGINE_OUT_OF_MEMORY):
+        if pieces and fault_triggers.trigger(fault_triggers.ENGINE_OUT_OF_MEMORY):
             raise torch.OutOfMemoryError("CUDA out of memory, as ordered")
         return pass_once(self, pieces, uses_adapter=uses_adapter)
 
@@ -82,9 +92,9 @@ def _strike(text: str) -> None:
     if POISON in text:
         os.kill(os.getpid(), signal.SIGSEGV)
         time.sleep(60)
-    if fault_triggers.take(fault_triggers.ENGINE_OUT_OF_MEMORY):
+    if fault_triggers.trigger(fault_triggers.ENGINE_OUT_OF_MEMORY):
         raise RuntimeError("CUDA out of memory, as ordered")
-    if fault_triggers.take(fault_triggers.OUT_OF_MEMORY):
+    if fault_triggers.trigger(fault_triggers.OUT_OF_MEMORY):
         _run_out_of_memory()
     number = crc32(text.encode())
     time.sleep(_SLOW_SECONDS if number % 30 == 0 else number % 1_000 / 1_000 * _LONGEST_PAUSE_SECONDS)

@@ -6,37 +6,37 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from resilience.chaos.test_bed import Stage
+from resilience.chaos.test_bed import ChaosTestBed
 
 Undo = Callable[[], None]
 
 
-class NotNowError(Exception):
+class FaultNotPossibleError(Exception):
     """This fault cannot strike at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
-class Struck:
+class ActiveFault:
     """A fault that lasts: after so many seconds it is taken back."""
 
     seconds: float
     undo: Undo
 
 
-Fault = Callable[[Stage, random.Random], Struck | None]
-Kinds = Mapping[str, tuple[Fault, int]]
+Fault = Callable[[ChaosTestBed, random.Random], ActiveFault | None]
+FaultTable = Mapping[str, tuple[Fault, int]]
 """By name the fault, and how often it comes in a deck."""
 
 
 @dataclass
-class Deck:
+class FaultDeck:
     """Faults in a drawn order; all of a deck come before the next is shuffled, so that none is left out."""
 
-    kinds: Kinds
+    kinds: FaultTable
     draw: random.Random
     _names: list[str] = field(default_factory=list)
 
-    def strike(self, stage: Stage) -> tuple[str, Struck | None] | None:
+    def strike(self, stage: ChaosTestBed) -> tuple[str, ActiveFault | None] | None:
         """The first fault of the deck that can strike now, and what takes it back; none where none can."""
         if not self._names:
             self._names = [name for name, (_, often) in self.kinds.items() for _ in range(often)]
@@ -44,7 +44,7 @@ class Deck:
         for name in list(self._names):
             try:
                 struck = self.kinds[name][0](stage, self.draw)
-            except NotNowError:
+            except FaultNotPossibleError:
                 continue
             self._names.remove(name)
             return name, struck

@@ -11,25 +11,25 @@ KILL_BEFORE_COMMIT = "kill_before_commit"
 KILL_AFTER_COMMIT = "kill_after_commit"
 OUT_OF_MEMORY = "worker_out_of_memory"
 ENGINE_OUT_OF_MEMORY = "engine_out_of_memory"
-SURPRISES = (OUT_OF_MEMORY, ENGINE_OUT_OF_MEMORY)
+UNEXPECTED_ERRORS = (OUT_OF_MEMORY, ENGINE_OUT_OF_MEMORY)
 PRODUCER_KILLED_BEFORE_COMMIT = "producer_killed_before_commit"
 PRODUCER_KILLED_AFTER_COMMIT = "producer_killed_after_commit"
 
 
-def order(folder: Path, name: str) -> None:
+def arm(folder: Path, name: str) -> None:
     (folder / name).touch()
 
 
-def is_open(folder: Path, name: str) -> bool:
+def is_armed(folder: Path, name: str) -> bool:
     return (folder / name).exists()
 
 
-def open_names(folder: Path) -> set[str]:
+def armed_names(folder: Path) -> set[str]:
     """Ordered, and no process came to the place yet."""
     return {path.name for path in folder.iterdir()}
 
 
-def withdraw(folder: Path, name: str) -> bool:
+def disarm(folder: Path, name: str) -> bool:
     """Whether nobody had taken it."""
     try:
         (folder / name).unlink()
@@ -38,17 +38,17 @@ def withdraw(folder: Path, name: str) -> bool:
     return True
 
 
-def take(name: str) -> bool:
+def trigger(name: str) -> bool:
     """In the process: whether the fault was ordered, and is its own now."""
     folder = Path(os.environ[FOLDER_VARIABLE])
-    is_ours = withdraw(folder, name)
+    is_ours = disarm(folder, name)
     if is_ours:
         with folder.with_name(_TAKEN).open("a") as file:
             file.write(f"{name} {os.getpid()}\n")
     return is_ours
 
 
-def takers(folder: Path, *names: str) -> set[int]:
+def triggered_pids(folder: Path, *names: str) -> set[int]:
     """The ids of the processes that had one of these faults."""
     path = folder.with_name(_TAKEN)
     lines = path.read_text("ascii").splitlines() if path.exists() else []

@@ -10,7 +10,7 @@ VISIBILITY_SECONDS = 60
 
 
 @dataclass
-class WorkerPlace:
+class WorkerSlot:
     """One worker, over all its lives."""
 
     group: str
@@ -27,7 +27,7 @@ class WorkerPlace:
 
 
 @dataclass
-class Chunk:
+class NoteRange:
     """A range of notes that has to be submitted, until it is."""
 
     group: str

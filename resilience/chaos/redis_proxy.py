@@ -11,7 +11,7 @@ from pathlib import Path
 _CHUNK_BYTES = 65_536
 
 
-class Proxy:
+class RedisProxy:
     """Lives in a thread of its own until it is stopped."""
 
     def __init__(self, path: Path, target: Path) -> None:

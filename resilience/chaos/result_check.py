@@ -17,8 +17,8 @@ from models.queries.queries import Queries
 from models.schema.database import read_transaction
 from resilience.chaos import fault_triggers
 from resilience.chaos.chaos_notes import SEARCHES, is_poison, text_of
-from resilience.chaos.process_slots import Chunk
-from resilience.chaos.test_bed import Stage
+from resilience.chaos.process_slots import NoteRange
+from resilience.chaos.test_bed import ChaosTestBed
 from worker.engine.api import Engine
 from worker.pipeline import process
 from worker.weights.task_config import TaskConfig, task_config
@@ -51,19 +51,19 @@ class Verdict:
     lines: list[str] = field(default_factory=list)
 
 
-def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> Verdict:
+def check_results(stage: ChaosTestBed, chunks: Sequence[NoteRange], engines: dict[str, Engine]) -> Verdict:
     """Compares; `engines` are those of this process, by group."""
     verdict = Verdict()
-    found = _found(stage)
+    found = _stored_results(stage)
     for group in stage.groups:
         config = task_config(stage.settings(group))
         numbers = sorted({n for c in chunks if c.group == group for n in range(c.first, c.first + c.count)})
         for number in numbers:
-            expected = _expected(text_of(group, number), engines[group], config)
+            expected = _expected_passages(text_of(group, number), engines[group], config)
             for search in SEARCHES:
                 stored = found.pop((f"{group}-{number:05d}", search), [])
                 verdict.jobs += 1
-                _judge_one(verdict, group, number, search, stored, expected[search])
+                _check_job(verdict, group, number, search, stored, expected[search])
     verdict.wrong += len(found)
     verdict.lines += [f"{key}: nobody asked for it" for key in found]
     engine = stage.engine
@@ -76,7 +76,7 @@ def judge(stage: Stage, chunks: Sequence[Chunk], engines: dict[str, Engine]) -> 
     return verdict
 
 
-def _judge_one(
+def _check_job(
     verdict: Verdict, group: str, number: int, search: str, stored: list[Any], expected: Passages
 ) -> None:
     name = f"{group}-{number:05d}, {search!r}"
@@ -109,7 +109,7 @@ def _is_same(found: Passages, expected: Passages, group: str) -> bool:
     return max((*scores, *at_the_border), default=0.0) < _SCORE_TOLERANCE
 
 
-def _expected(note: str, engine: Engine, config: TaskConfig) -> dict[str, Passages]:
+def _expected_passages(note: str, engine: Engine, config: TaskConfig) -> dict[str, Passages]:
     """By search."""
     questions = [Question(task=Task.SEARCH, parameters={"query": search}) for search in SEARCHES]
     jobs = tuple(Job(id=i, question=one, recipe_id="-", attempt=1) for i, one in enumerate(questions))
@@ -127,7 +127,7 @@ def _passages(result: dict[str, Any]) -> Passages:
     return {(one["start"], one["end"]): one["score"] for one in result["passages"]}
 
 
-def _found(stage: Stage) -> dict[tuple[str, str], list[Any]]:
+def _stored_results(stage: ChaosTestBed) -> dict[tuple[str, str], list[Any]]:
     engine = stage.engine
     found: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for result in Queries(engine).results():
@@ -136,12 +136,14 @@ def _found(stage: Stage) -> dict[tuple[str, str], list[Any]]:
     return found
 
 
-def runs_with_bad_luck(stage: Stage) -> set[tuple[int, str]]:
+def runs_failed_by_faults(stage: ChaosTestBed) -> set[tuple[int, str]]:
     """Runs, and the reason, with innocent notes that failed because we struck each of the workers that had
     them. Where one of these workers was well, the note is lost, and not in here."""
     ours = {
         Reason.KILLED_WORKER.value: stage.frozen | stage.killed,
-        Reason.CRASHED.value: fault_triggers.takers(stage.triggers, *fault_triggers.SURPRISES),
+        Reason.CRASHED.value: fault_triggers.triggered_pids(
+            stage.triggers, *fault_triggers.UNEXPECTED_ERRORS
+        ),
     }
     runs: dict[int, tuple[int, str]] = {}
     workers: dict[int, set[int]] = defaultdict(set)
@@ -167,7 +169,7 @@ _FAILED = (
 )
 
 
-def open_jobs(stage: Stage) -> Counter[str]:
+def open_jobs(stage: ChaosTestBed) -> Counter[str]:
     """Jobs by status; empty where the database does not answer."""
     engine = stage.engine
     try:

@@ -17,9 +17,9 @@ from sqlalchemy import text
 
 from models.errors import NotemillError
 from models.schema.database import read_transaction
-from resilience.chaos.test_bed import Stage
+from resilience.chaos.test_bed import ChaosTestBed
 
-NOT_ENDED = 3
+UNFINISHED_EXIT_STATUS = 3
 """Exit status."""
 _GRACE_SECONDS = 120.0
 """From the end of the time until the run is ended by force, should it hang itself."""
@@ -30,7 +30,7 @@ _OPEN_JOBS = (
 )
 
 
-class NotEndedError(NotemillError):
+class UnfinishedRunError(NotemillError):
     """There was work left when the time was over; a line each."""
 
     def __init__(self, lines: list[str]) -> None:
@@ -38,7 +38,7 @@ class NotEndedError(NotemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class RunDeadline:
     """Of a whole run, its start included."""
 
     seconds: float
@@ -48,15 +48,15 @@ class Deadline:
     def is_over(self) -> bool:
         return time.monotonic() > self._began + self.seconds
 
-    def check(self, stage: Stage, doing: str) -> None:
+    def check(self, stage: ChaosTestBed, doing: str) -> None:
         """Raises NotEndedError, with what is left, when the time is over."""
         if self.is_over:
             first = f"{doing}: not ended within {self.seconds:g} s; logs in {stage.folder}"
-            raise NotEndedError([first, *what_is_left(stage)])
+            raise UnfinishedRunError([first, *unfinished_work(stage)])
 
 
 @contextmanager
-def ended_by_force(deadline: Deadline, stage: Stage) -> Iterator[None]:
+def force_exit_after(deadline: RunDeadline, stage: ChaosTestBed) -> Iterator[None]:
     """A block that waits for nobody: when it has not come to an end well after the deadline, the process says
     where it hangs and ends; its children go with it."""
 
@@ -64,7 +64,7 @@ def ended_by_force(deadline: Deadline, stage: Stage) -> Iterator[None]:
         print(f"the run itself hangs; logs in {stage.folder}", file=sys.stderr)
         faulthandler.dump_traceback(sys.stderr)
         stage.redis.stop()  # the one that would stay
-        os._exit(NOT_ENDED)
+        os._exit(UNFINISHED_EXIT_STATUS)
 
     timer = threading.Timer(deadline.seconds + _GRACE_SECONDS, end)
     timer.daemon = True
@@ -75,12 +75,12 @@ def ended_by_force(deadline: Deadline, stage: Stage) -> Iterator[None]:
         timer.cancel()
 
 
-def what_is_left(stage: Stage) -> list[str]:
+def unfinished_work(stage: ChaosTestBed) -> list[str]:
     """Lines about jobs, workers and producers; every worker writes into its log where its threads are."""
     return [*_jobs_left(stage), *_processes_left(stage)]
 
 
-def _jobs_left(stage: Stage) -> list[str]:
+def _jobs_left(stage: ChaosTestBed) -> list[str]:
     try:
         engine = stage.engine
         with read_transaction(engine) as connection:
@@ -96,7 +96,7 @@ def _jobs_left(stage: Stage) -> list[str]:
     return [f"{len(rows)} jobs are open", *shown]
 
 
-def _processes_left(stage: Stage) -> list[str]:
+def _processes_left(stage: ChaosTestBed) -> list[str]:
     lines = []
     for number, place in enumerate(stage.workers):
         if place.process is not None and place.is_running:

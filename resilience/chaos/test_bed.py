@@ -23,8 +23,8 @@ from models.migrations import schema_version
 from models.schema.database import connect
 from models.settings import Settings, as_environment
 from resilience.chaos.fault_triggers import FOLDER_VARIABLE
-from resilience.chaos.process_slots import VISIBILITY_SECONDS, Chunk, WorkerPlace
-from resilience.chaos.redis_proxy import Proxy
+from resilience.chaos.process_slots import VISIBILITY_SECONDS, NoteRange, WorkerSlot
+from resilience.chaos.redis_proxy import RedisProxy
 from tests.support.postgres_server import (
     PostgresServer,
     database_url,
@@ -46,17 +46,17 @@ _RESTART_SECONDS = 1.0
 
 
 @dataclass
-class Stage:
+class ChaosTestBed:
     """All parts; `keep_turning` is called many times a second."""
 
     folder: Path
     database_url: str
     postgres: PostgresServer | None
     redis: RedisServer
-    proxy: Proxy
+    proxy: RedisProxy
     groups: Sequence[str]
-    workers: list[WorkerPlace] = field(default_factory=list)
-    chunks: list[Chunk] = field(default_factory=list)
+    workers: list[WorkerSlot] = field(default_factory=list)
+    chunks: list[NoteRange] = field(default_factory=list)
     others: list[subprocess.Popen[bytes]] = field(default_factory=list)
     """Commands of a moment, such as sweeps."""
     frozen: set[int] = field(default_factory=set)
@@ -69,8 +69,8 @@ class Stage:
         self.triggers.mkdir()
         (self.folder / "runs").mkdir()
         schema_version.upgrade(self.engine)
-        self.workers = [WorkerPlace("instant"), WorkerPlace("instant")]
-        self.workers += [WorkerPlace(group) for group in self.groups if group == "real"]
+        self.workers = [WorkerSlot("instant"), WorkerSlot("instant")]
+        self.workers += [WorkerSlot(group) for group in self.groups if group == "real"]
 
     @property
     def triggers(self) -> Path:
@@ -132,7 +132,7 @@ class Stage:
         command = [sys.executable, "-m", "notemill", *arguments]
         self.others.append(self._start(command, "commands", self._environment("instant")))
 
-    def start_producer(self, chunk: Chunk) -> subprocess.Popen[bytes]:
+    def start_producer(self, chunk: NoteRange) -> subprocess.Popen[bytes]:
         file = self.folder / "runs" / chunk.name
         arguments = [chunk.group, str(chunk.first), str(chunk.count), str(file)]
         command = [sys.executable, "-m", "resilience.chaos.chaos_producer", *arguments]
@@ -160,7 +160,7 @@ class Stage:
         owned = [place.process for place in self.workers] + [chunk.process for chunk in self.chunks]
         return [one for one in (*owned, *self.others) if one is not None and one.poll() is None]
 
-    def _start_worker(self, place: WorkerPlace) -> None:
+    def _start_worker(self, place: WorkerSlot) -> None:
         if place.process is not None and place.process.returncode < 0:
             self.killed.add(place.process.pid)
         settings = self.settings(place.group)
@@ -174,7 +174,7 @@ class Stage:
         place.process = self._start(command, f"worker-{self.workers.index(place)}", environment)
         place.clock_seconds, place.visibility_seconds = 0.0, VISIBILITY_SECONDS
 
-    def _submit(self, chunk: Chunk) -> None:
+    def _submit(self, chunk: NoteRange) -> None:
         if chunk.process is not None and chunk.process.poll() is not None:
             chunk.is_submitted = chunk.process.returncode == 0
             chunk.process = None
@@ -217,13 +217,13 @@ class Stage:
 
 
 @contextmanager
-def stage(folder: Path, database: str, groups: Sequence[str]) -> Iterator[Stage]:
+def running_test_bed(folder: Path, database: str, groups: Sequence[str]) -> Iterator[ChaosTestBed]:
     """Built in the folder, and taken down after the block."""
     redis = RedisServer(folder)
     redis.start()
-    proxy = Proxy(folder / "proxy.sock", folder / "redis.sock")
+    proxy = RedisProxy(folder / "proxy.sock", folder / "redis.sock")
     with _database(folder, database) as (url, postgres):
-        built = Stage(folder, url, postgres, redis, proxy, groups)
+        built = ChaosTestBed(folder, url, postgres, redis, proxy, groups)
         try:
             yield built
         finally:

@@ -22,7 +22,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from resilience.fuzz.input_check import Figures, Target, try_out
+from resilience.fuzz.input_check import FuzzFigures, FuzzTarget, run_inputs
 
 _SHOWN_FAILURES = 20
 
@@ -31,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
     began = time.monotonic()
-    found: dict[str, Figures] = {}
+    found: dict[str, FuzzFigures] = {}
     with tempfile.TemporaryDirectory(prefix="nm-fuzz-") as name:
         chosen = _chosen(Path(name), given.only)
         each = given.inputs / sum(target.share for target in chosen)
@@ -47,26 +47,26 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(failures))
 
 
-def _chosen(folder: Path, only: list[str]) -> list[Target]:
-    from resilience.fuzz.answer_fuzzing import answering
-    from resilience.fuzz.queue_fuzzing import queueing
-    from resilience.fuzz.reader_targets import targets
+def _chosen(folder: Path, only: list[str]) -> list[FuzzTarget]:
+    from resilience.fuzz.answer_fuzzing import answer_target
+    from resilience.fuzz.queue_fuzzing import queue_target
+    from resilience.fuzz.reader_targets import reader_targets
 
-    every = {one.name: one for one in (*targets(folder), answering(folder), queueing())}
+    every = {one.name: one for one in (*reader_targets(folder), answer_target(folder), queue_target())}
     if unknown := sorted(set(only) - set(every)):
         raise SystemExit(f"no kind {', '.join(unknown)}; there are: {', '.join(every)}")
     return [one for name, one in every.items() if not only or name in only]
 
 
-def _in_a_process(target: Target, seed: int, numbers: range, folder: Path) -> Figures:
+def _in_a_process(target: FuzzTarget, seed: int, numbers: range, folder: Path) -> FuzzFigures:
     """Of a process that died, what it died of; the inputs after that one in another."""
     scratch = folder / target.name
     scratch.mkdir()
-    whole, left = Figures(), numbers
+    whole, left = FuzzFigures(), numbers
     while left:
         ours, theirs = multiprocessing.get_context("fork").Pipe(duplex=False)
         process = multiprocessing.get_context("fork").Process(
-            target=lambda left=left, theirs=theirs: theirs.send(try_out(target, seed, left, scratch))
+            target=lambda left=left, theirs=theirs: theirs.send(run_inputs(target, seed, left, scratch))
         )
         process.start()
         theirs.close()
@@ -75,7 +75,7 @@ def _in_a_process(target: Target, seed: int, numbers: range, folder: Path) -> Fi
         except EOFError:
             process.join()
             number = int((scratch / "number").read_text())
-            part = Figures(Counter({"failed": 1, "lost count": number - left.start}))
+            part = FuzzFigures(Counter({"failed": 1, "lost count": number - left.start}))
             part.failures.append(f"{target.name} {number}: the process died ({process.exitcode})")
             left = range(number + 1, left.stop)
         process.join()
@@ -83,20 +83,20 @@ def _in_a_process(target: Target, seed: int, numbers: range, folder: Path) -> Fi
     return whole
 
 
-def _add(whole: Figures, part: Figures) -> None:
+def _add(whole: FuzzFigures, part: FuzzFigures) -> None:
     whole.outcomes += part.outcomes
     whole.failures += part.failures
     whole.slowest_seconds = max(whole.slowest_seconds, part.slowest_seconds)
     whole.peak_mib = max(whole.peak_mib, part.peak_mib)
 
 
-def _line(name: str, count: int, figures: Figures) -> str:
+def _line(name: str, count: int, figures: FuzzFigures) -> str:
     outcomes = ", ".join(f"{outcome} {number:,}" for outcome, number in figures.outcomes.most_common())
     slowest = f"slowest {figures.slowest_seconds:.2f} s, {figures.peak_mib:,} MiB"
     return f"{name:26} {count:6,} inputs: {outcomes}; {slowest}"
 
 
-def _figures(found: dict[str, Figures], seed: int, seconds: float) -> dict[str, Any]:
+def _figures(found: dict[str, FuzzFigures], seed: int, seconds: float) -> dict[str, Any]:
     outcomes: Counter[str] = sum((figures.outcomes for figures in found.values()), Counter())
     return {
         "inputs": outcomes.total(),

@@ -24,8 +24,8 @@ from models.queries.queries import Queries
 from models.schema.database import connect
 from models.store.answer_validation import validate_answer
 from models.store.store import Store
-from resilience.fuzz.input_check import Target
-from resilience.fuzz.random_engine import PIECES, Erratic
+from resilience.fuzz.input_check import FuzzTarget
+from resilience.fuzz.random_engine import TEXT_FRAGMENTS, RandomEngine
 from worker.pipeline import process
 from worker.weights.ranking_model import RankingModel
 from worker.weights.task_config import TaskConfig
@@ -41,7 +41,7 @@ _SERVING = Serving(ingredients={"weights": "erratic", "tasks": {task.value: {} f
 
 
 @dataclass(frozen=True)
-class _Given:
+class _NoteCase:
     """One input: a note, what it is called, and how it is answered."""
 
     document: Document
@@ -51,9 +51,9 @@ class _Given:
     is_deidentified: bool
 
 
-def answering(folder: Path) -> Target:
+def answer_target(folder: Path) -> FuzzTarget:
     """A note, its answers, and one export of them; `folder` is for the database."""
-    return Target(
+    return FuzzTarget(
         "network_answers", _given, lambda given, scratch: _answered(given, scratch, folder), share=2.0
     )
 
@@ -75,15 +75,20 @@ def task_config(
     )
 
 
-def _given(chance: random.Random) -> _Given:
-    drawn = [chance.choice((*PIECES, *_NAMES, _characters(chance))) for _ in range(chance.randint(1, 40))]
+def _given(chance: random.Random) -> _NoteCase:
+    drawn = [
+        chance.choice((*TEXT_FRAGMENTS, *_NAMES, _characters(chance))) for _ in range(chance.randint(1, 40))
+    ]
     text = "".join(drawn).replace("\x00", "")
-    name = "".join(chance.choices((*PIECES, "a", "/", "..", "'"), k=3)).replace("\x00", "").strip() or "a"
+    name = (
+        "".join(chance.choices((*TEXT_FRAGMENTS, "a", "/", "..", "'"), k=3)).replace("\x00", "").strip()
+        or "a"
+    )
     document = Document(
         external_id=name, text=text if text.strip() else "Pain.", metadata={"ward": name, "=cmd()": "\x1b[2J"}
     )
     is_marked, is_chosen, is_deidentified = (chance.random() < 0.5 for _ in range(3))
-    return _Given(document, chance.getrandbits(32), is_marked, is_chosen, is_deidentified)
+    return _NoteCase(document, chance.getrandbits(32), is_marked, is_chosen, is_deidentified)
 
 
 def _characters(chance: random.Random) -> str:
@@ -91,7 +96,7 @@ def _characters(chance: random.Random) -> str:
     return "".join(map(chr, codes))
 
 
-def _answered(given: _Given, scratch: Path, folder: Path) -> str:
+def _answered(given: _NoteCase, scratch: Path, folder: Path) -> str:
     engine = _database(folder)
     store, queries = Store(engine), Queries(engine)
     recipes: dict[Task, Recipe] = {task: recipe_for(task, _SERVING, LABELS) for task in Task}
@@ -105,7 +110,7 @@ def _answered(given: _Given, scratch: Path, folder: Path) -> str:
     return "read" if any(outcomes) else "refused"
 
 
-def _of_work(store: Store, document_id: int, given: _Given) -> bool:
+def _of_work(store: Store, document_id: int, given: _NoteCase) -> bool:
     """Whether anything was finished; every answer holds for the note, and the store takes it."""
     (work,) = store.claim(
         [document_id], worker="fuzz", serving_id=_SERVING.id, lease_seconds=60.0, max_kills=3
@@ -114,7 +119,7 @@ def _of_work(store: Store, document_id: int, given: _Given) -> bool:
     config = task_config(
         is_marked=given.is_marked, is_chosen=given.is_chosen, is_deidentified=given.is_deidentified
     )
-    erratic = Erratic(given.seed, work.text.split())
+    erratic = RandomEngine(given.seed, work.text.split())
     with np.errstate(invalid="ignore"):  # infinite scores, added up
         ended = [one for some in process(work, engine=erratic, config=config) for one in some]
     assert {job.id for job, _ in ended} == {job.id for job in work.jobs}

@@ -25,7 +25,7 @@ NOTE_WORDS = f"{CANARY.decode()} has chest pain"
 
 
 @dataclass(frozen=True)
-class Target:
+class FuzzTarget:
     """Something that reads. `make` draws an input, `read` gives what came of it: `read` or `refused`."""
 
     name: str
@@ -38,7 +38,7 @@ class Target:
 
 
 @dataclass
-class Figures:
+class FuzzFigures:
     """Of one target."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -52,12 +52,12 @@ class LeakError(AssertionError):
     """A reason has words of the note."""
 
 
-def try_out(target: Target, seed: int, numbers: range, folder: Path) -> Figures:
+def run_inputs(target: FuzzTarget, seed: int, numbers: range, folder: Path) -> FuzzFigures:
     """All of these inputs. The one in hand is beside, for when the process dies of it."""
     most = _held_bytes() + MEMORY_BYTES
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     signal.signal(signal.SIGALRM, _too_slow)
-    figures = Figures()
+    figures = FuzzFigures()
     for number in numbers:
         given = target.make(random.Random(f"{seed} {target.name} {number}"))
         (folder / "number").write_text(str(number))
@@ -77,7 +77,7 @@ def _held_bytes() -> int:
     return 1024 * int(told[0]) if told else 0
 
 
-def _tried(target: Target, given: Any, folder: Path, figures: Figures, number: int) -> str:
+def _tried(target: FuzzTarget, given: Any, folder: Path, figures: FuzzFigures, number: int) -> str:
     signal.alarm(LIMIT_SECONDS)
     try:
         return target.read(given, folder)

@@ -19,7 +19,7 @@ from models.migrations import schema_version
 from models.schema.database import connect
 from models.settings import Settings, as_environment
 from resilience.fuzz import seed_inputs
-from resilience.fuzz.input_check import LeakError, Target
+from resilience.fuzz.input_check import FuzzTarget, LeakError
 from resilience.fuzz.mutations import CANARY, ODD, mutated
 from tests.support.redis_server import RedisServer
 from worker.queue.worker_command import worker_command
@@ -28,7 +28,7 @@ _TAKEN_SECONDS = 15
 """Within which a worker takes an entry; the first one waits for its start."""
 
 
-class Opened:
+class ExitOnUnpickle:
     """A pickle that would end the process that opens it."""
 
     def __reduce__(self) -> tuple[object, ...]:
@@ -36,7 +36,7 @@ class Opened:
 
 
 @dataclass
-class _Worker:
+class _FuzzedWorker:
     """A worker with an engine that answers at once, its Redis, and how far its log was read."""
 
     folder: Path
@@ -93,20 +93,20 @@ class _Worker:
         self.redis.stop()
 
 
-def queueing() -> Target:
+def queue_target() -> FuzzTarget:
     """Raw entries, bodies behind a good envelope, and pickles."""
-    running: list[_Worker] = []
+    running: list[_FuzzedWorker] = []
 
     def read(entry: bytes, folder: Path) -> str:
         if not running or running[0].process.poll() is not None:
-            running[:] = [_Worker(folder)]
+            running[:] = [_FuzzedWorker(folder)]
             running[0].start()
         return running[0].take(entry)
 
-    return Target("queue", _entry, read, share=2.0, close=lambda: _close(running))
+    return FuzzTarget("queue", _entry, read, share=2.0, close=lambda: _close(running))
 
 
-def _close(running: list[_Worker]) -> None:
+def _close(running: list[_FuzzedWorker]) -> None:
     for one in running:
         one.close()
 
@@ -119,7 +119,7 @@ def _entry(chance: random.Random) -> bytes:
     envelope = json.loads(chance.choice(good))
     body = mutated(chance, [base64.b64decode(envelope["body"])])
     if kind < 0.6:
-        body = pickle.dumps(Opened())
+        body = pickle.dumps(ExitOnUnpickle())
         envelope["content-type"] = chance.choice(("application/x-python-serialize", "application/json", "x"))
     if kind > 0.9:
         name = chance.choice([*envelope["headers"], "timelimit", "expires", "shadow", "compression", "chord"])

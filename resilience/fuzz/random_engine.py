@@ -12,17 +12,17 @@ from worker.engine.api import (
     Choice,
     CompareRequest,
     CompareResult,
-    ScoreRequest,
-    ScoreResult,
-    RequestError,
-    Reply,
-    Request,
-    Scores,
     GenerateRequest,
     GenerateResult,
+    Reply,
+    Request,
+    RequestError,
+    ScoreRequest,
+    ScoreResult,
+    Scores,
 )
 
-PIECES = (
+TEXT_FRAGMENTS = (
     *(
         "Pain",
         "no fever",
@@ -54,7 +54,7 @@ PIECES = (
 _SCORES = (0.0, -1e30, float("-inf"), float("nan"), float("inf"))
 
 
-class Erratic:
+class RandomEngine:
     """Everything it says follows from the seed; `words` are said more often than others."""
 
     context_tokens = 4_000
@@ -93,6 +93,8 @@ class Erratic:
         return self._draw.choices(kinds, (50, 10, 2, 1, 0.05, 0.05))[0]
 
     def _written(self, request: GenerateRequest) -> GenerateResult:
-        drawn = [self._draw.choice([*self._words, *PIECES, request.prompt.document]) for _ in range(5)]
+        drawn = [
+            self._draw.choice([*self._words, *TEXT_FRAGMENTS, request.prompt.document]) for _ in range(5)
+        ]
         text = self._draw.choice(["; ".join(drawn), " ".join(drawn), "", "none", "None.", drawn[0] * 50])
         return GenerateResult(text, self._draw.random() < 0.8, 1, 1)

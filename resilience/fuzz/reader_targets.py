@@ -21,22 +21,24 @@ from producer.sources.sources import open_sources
 from producer.sources.sql_query import SqlQuery
 from producer.sources.standard_input import StandardInput, read_standard_input
 from resilience.fuzz import seed_inputs
-from resilience.fuzz.input_check import Target, checked_reason
+from resilience.fuzz.input_check import FuzzTarget, checked_reason
 from resilience.fuzz.mutations import mutated
 
 
-def targets(folder: Path) -> tuple[Target, ...]:
+def reader_targets(folder: Path) -> tuple[FuzzTarget, ...]:
     """`folder` is for what has to be made first."""
     return (
         *(_file(name, lambda made=made: made()) for name, made in _FILES.items()),
-        Target("letter.docx inside", _letter, lambda content, at: _written_out(content, at / "letter.docx")),
+        FuzzTarget(
+            "letter.docx inside", _letter, lambda content, at: _written_out(content, at / "letter.docx")
+        ),
         _of_bytes(
             "standard_input",
             lambda: (*seed_inputs.text(), *seed_inputs.lines(), *seed_inputs.of_file("oru.hl7")),
             _piped,
         ),
         _of_bytes("sql_file", lambda: seed_inputs.database(folder / "seed.db"), _damaged_database),
-        Target("sql_values", _odd_values, _queried),
+        FuzzTarget("sql_values", _odd_values, _queried),
         _of_bytes("settings", seed_inputs.settings, _settings),
         _of_bytes("labels", seed_inputs.labels, lambda path: _kept(load_labels(path)), "labels.toml"),
         _of_bytes("plan", seed_inputs.plans, _plan, "plan.toml"),
@@ -79,7 +81,7 @@ _FILES: dict[str, Callable[[], tuple[bytes, ...]]] = {
 
 def _of_bytes(
     name: str, made: Callable[[], Sequence[bytes]], read: Callable[[Path], str], file: str = "input"
-) -> Target:
+) -> FuzzTarget:
     """A target whose inputs are changed bytes in a file of that name."""
     kept: list[bytes] = []
 
@@ -92,10 +94,10 @@ def _of_bytes(
         path.write_bytes(content)
         return read(path)
 
-    return Target(name, make, read_bytes)
+    return FuzzTarget(name, make, read_bytes)
 
 
-def _file(name: str, made: Callable[[], Sequence[bytes]]) -> Target:
+def _file(name: str, made: Callable[[], Sequence[bytes]]) -> FuzzTarget:
     return _of_bytes(name, made, lambda path: _records(open_sources([path]).records), name)
 
 

@@ -11,9 +11,15 @@ import torch
 
 from benchmarks.card.__main__ import PARTS, main
 from benchmarks.card.card_setup import Card
-from benchmarks.card.forced_steps import beside_branches, grown, guessing, one_row, reading
-from benchmarks.card.part_runner import Part
-from benchmarks.card.random_mistral import Form, random_networks, short_tokenizer
+from benchmarks.card.forced_steps import (
+    appended_prefix_step,
+    decode_step_at_limit,
+    long_prefix_step,
+    prefill_step,
+    with_draft_tokens,
+)
+from benchmarks.card.part_runner import BenchmarkPart
+from benchmarks.card.random_mistral import WeightForm, random_networks, short_tokenizer
 from benchmarks.card.run_sizes import SHRUNKEN
 from benchmarks.machine.tensor_bytes import stored_bytes
 from models.settings import Settings
@@ -41,7 +47,7 @@ def rehearsed(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("NOTEMILL_WEIGHTS", str(tiny.write_tiny_weights(tmp_path / "tiny")))
     monkeypatch.setenv("NOTEMILL_QUANTIZATION", "none")
 
-    def run(*names: str, **others: Part) -> tuple[int, dict[str, Any]]:
+    def run(*names: str, **others: BenchmarkPart) -> tuple[int, dict[str, Any]]:
         parts = {name: PARTS[name] for name in names} | others
         status = main(["--shape=small", "--json", f"--parts={','.join(parts)}"], parts)
         return status, json.loads(capsys.readouterr().out.splitlines()[-1])
@@ -50,7 +56,7 @@ def rehearsed(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("form", ["nf4", "nf4 adapter"])
-def test_random_weights_take_what_the_plan_says(form: Form):
+def test_random_weights_take_what_the_plan_says(form: WeightForm):
     shape = Shape.of(SHRUNKEN.config)
     adapter = Adapter.of_rank(16, shape).parameters * BF16 if form == "nf4 adapter" else 0
     stored = stored_bytes(random_networks(SHRUNKEN.config, form, CPU).plain)
@@ -109,7 +115,7 @@ def test_a_part_that_fails_costs_the_others_nothing(rehearsed):
     def whole(_card):
         yield "figure", 2
 
-    status, found = rehearsed(broken=Part(broken, 5.0), whole=Part(whole, 5.0))
+    status, found = rehearsed(broken=BenchmarkPart(broken, 5.0), whole=BenchmarkPart(whole, 5.0))
     assert status == 1
     assert found["failed"] == {"broken": "ValueError: broken"}
     assert found["parts"] == {"broken": {"known": 1}, "whole": {"figure": 2}}
@@ -122,7 +128,7 @@ def test_a_part_is_ended_when_its_time_is_over(rehearsed):
         while True:
             pass
 
-    _, found = rehearsed(endless=Part(endless, 0.2))
+    _, found = rehearsed(endless=BenchmarkPart(endless, 0.2))
     assert found["failed"]["endless"].startswith("PartTimeoutError")
 
 
@@ -149,14 +155,14 @@ def test_a_shortened_tokenizer_has_so_many_tokens_and_loses_no_text(tmp_path):
 def test_steps_have_the_tokens_they_are_named_for():
     beginning = Beginning((1,) * 5, offset=0)
     step = Step((Piece(Branch(beginning, [1, 2], (1,), kept_tokens=20, slot=0), 1, 2),), 5, 1, 20)
-    assert guessing(step, 6).num_tokens == 7
-    assert one_row(100, 30).num_tokens == 30
-    assert grown(4_096).pieces[0].of.offset == 2_048
+    assert with_draft_tokens(step, 6).num_tokens == 7
+    assert long_prefix_step(100, 30).num_tokens == 30
+    assert appended_prefix_step(4_096).pieces[0].of.offset == 2_048
 
 
 @pytest.mark.parametrize(("rows", "kept_tokens"), [(32, 512), (32, 400), (5, 100)])
 def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, kept_tokens):
-    step = beside_branches(20_999, rows, kept_tokens)
+    step = decode_step_at_limit(20_999, rows, kept_tokens)
     cache = Cache(num_layers=1, key_heads=1, size=1, device=CPU, max_tokens=20_999)
     cache.make_room(shared_tokens=step.shared_tokens, num_slots=step.num_slots, slot_tokens=step.slot_tokens)
     assert 20_999 - 2_048 < cache.num_tokens <= 20_999
@@ -166,7 +172,7 @@ def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, k
 def test_a_step_that_reads_is_full(tmp_path):
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")), quantization="none")
     network = Card(CPU, settings, SHRUNKEN, 0).network("nf4")
-    assert reading(network, 1_300).num_tokens == 1_300
+    assert prefill_step(network, 1_300).num_tokens == 1_300
 
 
 @without_cuda
@@ -174,7 +180,7 @@ def test_a_network_that_is_asked_for_again_has_the_same_weights_and_nothing_cach
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")), quantization="none")
     card = Card(CPU, settings, SHRUNKEN, 0)
     first = card.network("nf4")
-    first.runner.run(one_row(100, 30))
+    first.runner.run(long_prefix_step(100, 30))
     again = card.network("nf4")
     assert again.runner._networks is first.runner._networks
     assert (first.runner._cache.num_tokens, again.runner._cache.num_tokens) == (2_048, 0)

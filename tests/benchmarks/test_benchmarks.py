@@ -11,17 +11,17 @@ import torch
 from tiny import write_tiny_weights
 
 from benchmarks import sweep
-from benchmarks.comparison.agreement import Rounding, agreement
-from benchmarks.comparison.workload import Answer, Asked, lark_of
+from benchmarks.comparison.agreement import RoundingCheck, measure_agreement
+from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer, lark_of
 from benchmarks.machine import plots
-from benchmarks.machine.engine_steps import Network
+from benchmarks.machine.engine_steps import BenchmarkModel
 from benchmarks.machine.machine_peaks import Probe
-from benchmarks.peers.naive_loop import Naive
-from benchmarks.peers.notemill_engine import Ours
-from benchmarks.peers.transformers_model import Loaded
-from benchmarks.roofline import measure, result, table
+from benchmarks.peers.naive_loop import NaiveLoop
+from benchmarks.peers.notemill_engine import NotemillGeneration
+from benchmarks.peers.transformers_model import TransformersModel
+from benchmarks.roofline import measure_roofline, roofline_figures, roofline_table
 from models.settings import Settings
-from worker.engine.api import Prompt, GenerateRequest
+from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.batching.scheduler import STEP_TOKENS
 from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
 from worker.engine.output_formats import EntityList
@@ -42,27 +42,32 @@ def settings(weights):
 
 @pytest.fixture(scope="module")
 def network(settings):
-    return Network.load(settings)
+    return BenchmarkModel.load(settings)
 
 
-def asked() -> list[Asked]:
+def asked() -> list[BenchmarkPrompt]:
     """Three questions on each of two notes."""
     requests = [
-        (index, GenerateRequest(Prompt(note, f"Question {number}?"), max_tokens=24, output_format=EntityList(note, 2)))
+        (
+            index,
+            GenerateRequest(
+                Prompt(note, f"Question {number}?"), max_tokens=24, output_format=EntityList(note, 2)
+            ),
+        )
         for index, note in enumerate(NOTES)
         for number in range(3)
     ]
-    return [Asked(index, "entities", one.prompt, 24, lark_of(one), one) for index, one in requests]
+    return [BenchmarkPrompt(index, "entities", one.prompt, 24, lark_of(one), one) for index, one in requests]
 
 
 def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
-    measured = measure(settings, seconds=0, branches=(1, 8), square=256, array_bytes=2**22)
-    found = json.loads(json.dumps(HERE | result(measured)))
+    measured = measure_roofline(settings, seconds=0, branches=(1, 8), square=256, array_bytes=2**22)
+    found = json.loads(json.dumps(HERE | roofline_figures(measured)))
     fractions = [found["prefill_fraction"], *found["prefill_fractions"].values()]
     fractions += [found["decode_fraction"], *found["decode_fractions"].values()]
     assert all(0 < one < 1.5 for one in fractions)
     assert found["decode_fraction"] == found["decode_fractions"]["8"]
-    assert "of the products' peak" in table(found)
+    assert "of the products' peak" in roofline_table(found)
 
 
 def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(network):
@@ -124,7 +129,7 @@ def test_the_best_run_and_the_median_are_kept_apart():
 
 def test_ours_answers_what_the_naive_loop_answers(weights, settings):
     answers = []
-    for contender in (Naive(weights), Ours(settings)):
+    for contender in (NaiveLoop(weights), NotemillGeneration(settings)):
         contender.prepare(asked())
         answers.append(contender.answer(asked()))
         contender.close()
@@ -135,16 +140,16 @@ def test_ours_answers_what_the_naive_loop_answers(weights, settings):
 
 
 def test_a_job_agrees_when_all_of_its_answers_do_and_rounding_is_asked_only_where_they_differ():
-    reference = [Answer(text, 1) for text in "abcdef"]
-    differing = [Answer(text, 1) for text in "abcdXY"]
+    reference = [GeneratedAnswer(text, 1) for text in "abcdef"]
+    differing = [GeneratedAnswer(text, 1) for text in "abcdXY"]
     compared = []
-    found = agreement(asked(), differing, reference, lambda _one, *two: compared.append(two) or True)
+    found = measure_agreement(asked(), differing, reference, lambda _one, *two: compared.append(two) or True)
     assert (found.requests, found.jobs, found.jobs_but_rounding) == (4 / 6, 0.5, 1.0)
     assert [(one.text, other.text) for one, other in compared] == [("X", "e"), ("Y", "f")]
 
 
 def test_parting_is_rounding_where_two_tokens_are_as_likely_and_not_where_one_is_not(weights):
-    naive, prompt, loaded = Naive(weights), asked()[0], Loaded.of(weights)
+    naive, prompt, loaded = NaiveLoop(weights), asked()[0], TransformersModel.of(weights)
     naive.prepare([prompt])
     [reference] = naive.answer([prompt])
     with torch.no_grad():
@@ -152,10 +157,10 @@ def test_parting_is_rounding_where_two_tokens_are_as_likely_and_not_where_one_is
         unlikely_first = loaded.network(ids).logits[0, -1].argsort().tolist()
         texts = {token: loaded.chat.decode([token]) for token in unlikely_first}
         other = next(token for token in unlikely_first if len(texts[token]) > 1 and texts[token].isalpha())
-        answer = Answer(texts[other], 1)
-        assert not Rounding(loaded.network, loaded.chat)(prompt, answer, reference)
+        answer = GeneratedAnswer(texts[other], 1)
+        assert not RoundingCheck(loaded.network, loaded.chat)(prompt, answer, reference)
         loaded.network.lm_head.weight[other] = loaded.network.lm_head.weight[reference.tokens[0]]
-        assert Rounding(loaded.network, loaded.chat)(prompt, answer, reference)
+        assert RoundingCheck(loaded.network, loaded.chat)(prompt, answer, reference)
 
 
 def test_a_sweep_has_a_point_for_each_number_of_branches_and_becomes_a_plot(settings, tmp_path):

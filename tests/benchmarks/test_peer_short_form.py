@@ -11,14 +11,14 @@ from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
 from benchmarks.comparison.short_answers import (
-    answering,
+    answering_parts,
     entities_answer,
-    entities_asked,
-    items_of,
-    pieces_of,
-    search_asked,
+    entities_prompt,
+    parse_entities,
+    search_prompt,
+    text_units,
 )
-from benchmarks.comparison.writing_adapter import LISTED, SEARCHED, pieces_of_corpora
+from benchmarks.comparison.writing_adapter import ENTITY_CORPORA, SEARCH_CORPORA, corpus_examples
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars
 from worker.entities.list_grounding import Item
@@ -45,37 +45,37 @@ def is_allowed(chat: Chat, lark: str, answer: str) -> bool:
 )
 def test_a_list_may_be_written_and_is_read_back(chat: Chat, items: list[Item]) -> None:
     answer = entities_answer(items)
-    assert is_allowed(chat, entities_asked(0, NOTE, LABELS).lark, answer)
-    assert items_of(answer) == items
+    assert is_allowed(chat, entities_prompt(0, NOTE, LABELS).lark, answer)
+    assert parse_entities(answer) == items
 
 
 def test_what_is_not_in_the_note_may_not_be_written(chat: Chat) -> None:
-    lark = entities_asked(0, NOTE, LABELS).lark
+    lark = entities_prompt(0, NOTE, LABELS).lark
     assert not is_allowed(chat, lark, "problem: angina\n")
     assert not is_allowed(chat, lark, "disease: gout\n")
 
 
 def test_a_sentence_is_asked_whether_it_answers_and_a_window_which_parts_do(chat: Chat) -> None:
-    first, second = [NOTE[one.start : one.end] for one in pieces_of(NOTE, "sentences")]
-    assert is_allowed(chat, search_asked(0, first, "joints?", "sentences").lark, " yes")
-    assert answering(first, " yes", "sentences") == [first]
-    assert answering(second, " no", "sentences") == []
-    assert is_allowed(chat, search_asked(0, NOTE, "joints?").lark, " gout; aspirin\n")
-    assert answering(NOTE, " gout; aspirin\n", "windows") == ["gout", "aspirin"]
+    first, second = [NOTE[one.start : one.end] for one in text_units(NOTE, "sentences")]
+    assert is_allowed(chat, search_prompt(0, first, "joints?", "sentences").lark, " yes")
+    assert answering_parts(first, " yes", "sentences") == [first]
+    assert answering_parts(second, " no", "sentences") == []
+    assert is_allowed(chat, search_prompt(0, NOTE, "joints?").lark, " gout; aspirin\n")
+    assert answering_parts(NOTE, " gout; aspirin\n", "windows") == ["gout", "aspirin"]
 
 
 def test_what_is_taught_is_asked_as_the_comparison_asks_it(chat: Chat, tmp_path: Path) -> None:
-    for name in {*LISTED, *SEARCHED}:
+    for name in {*ENTITY_CORPORA, *SEARCH_CORPORA}:
         (tmp_path / name).mkdir()
         label = "Disease" if name != "maccrobat" else "Disease_disorder"
         record = {"id": "1", "text": NOTE, "entities": [_entity("gout", label)]}
         (tmp_path / name / "train.jsonl").write_text(json.dumps(record) + "\n")
-    pieces = pieces_of_corpora(tmp_path, LABELS, chat, 1_300)
+    pieces = corpus_examples(tmp_path, LABELS, chat, 1_300)
     written = [chat.decode([one.tokens[place] for place in one.answers]).strip() for one in pieces]
     lists = [text for text, one in zip(written, pieces, strict=True) if one.kind == "entities"]
     assert lists == ["problem: gout", "none"] * 2
     assert {"yes", "no"} == set(written[len(lists) :])
-    asked = chat.encode(entities_asked(0, NOTE[:31], ["problem", "medication"]).prompt).tokens
+    asked = chat.encode(entities_prompt(0, NOTE[:31], ["problem", "medication"]).prompt).tokens
     assert list(pieces[0].tokens[: len(asked)]) == asked
 
 

@@ -20,9 +20,9 @@ from resilience.chaos.chaos_notes import SEARCHES, text_of
 from resilience.chaos.chaos_run import KINDS
 from resilience.chaos.client_faults import send_late_duplicates
 from resilience.chaos.deterministic_engine import ChaosEngine
-from resilience.chaos.fault_api import NotNowError
-from resilience.chaos.result_check import Verdict, _expected, _judge_one
-from resilience.chaos.test_bed import Stage
+from resilience.chaos.fault_api import FaultNotPossibleError
+from resilience.chaos.result_check import Verdict, _check_job, _expected_passages
+from resilience.chaos.test_bed import ChaosTestBed
 from worker.weights.task_config import task_config
 
 if TYPE_CHECKING:
@@ -95,13 +95,13 @@ def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is
 
 def test_messages_that_a_full_redis_does_not_take_are_no_fault_now(redis_server: RedisServer) -> None:
     redis_server.client.config_set("maxmemory", "1")
-    with pytest.raises(NotNowError):
-        send_late_duplicates(cast(Stage, SimpleNamespace(redis=redis_server)), random.Random(1))
+    with pytest.raises(FaultNotPossibleError):
+        send_late_duplicates(cast(ChaosTestBed, SimpleNamespace(redis=redis_server)), random.Random(1))
 
 
 def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:
     verdict = Verdict()
-    _judge_one(verdict, "instant", number, SEARCHES[0], list(stored), expected(number))
+    _check_job(verdict, "instant", number, SEARCHES[0], list(stored), expected(number))
     assert verdict.quarantined or bool(verdict.lines) == bool(
         verdict.lost or verdict.doubled or verdict.wrong
     )
@@ -110,7 +110,7 @@ def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]
 
 def expected(number: int) -> dict[tuple[int, int], float]:
     config = task_config(Settings(adapter="none"))
-    return _expected(text_of("instant", number), ChaosEngine(has_faults=False), config)[SEARCHES[0]]
+    return _expected_passages(text_of("instant", number), ChaosEngine(has_faults=False), config)[SEARCHES[0]]
 
 
 def finished(number: int) -> dict[str, object]:

@@ -18,7 +18,7 @@ from models.documents import Document, Refused
 from producer.records.columns import SourceError
 from producer.sources.sources import open_sources
 from resilience.fuzz.__main__ import _in_a_process, main
-from resilience.fuzz.input_check import Target, checked_reason
+from resilience.fuzz.input_check import FuzzTarget, checked_reason
 from resilience.fuzz.mutations import CANARY, mutated
 from training.data.annotations import import_annotations
 from training.data.data_tables import BrokenRow, read_rows
@@ -82,7 +82,7 @@ def takes_all_memory() -> str:
     ],
 )
 def test_what_must_not_happen_is_found(does: Callable[[], Any], words: str, tmp_path: Path) -> None:
-    target = Target("one", lambda chance: chance.random(), lambda _given, _folder: does())
+    target = FuzzTarget("one", lambda chance: chance.random(), lambda _given, _folder: does())
     found = _in_a_process(target, 1, range(2), tmp_path)
     assert [words in line for line in found.failures] == [True, True]
     assert found.outcomes["failed"] == 2

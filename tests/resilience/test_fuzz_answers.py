@@ -21,7 +21,7 @@ from models.messages import TASK_NAME
 from models.outcomes import Failed, Finished
 from models.store.answer_validation import validate_answer
 from resilience.fuzz.answer_fuzzing import LABELS, QUESTIONS, task_config
-from resilience.fuzz.random_engine import PIECES, Erratic
+from resilience.fuzz.random_engine import TEXT_FRAGMENTS, RandomEngine
 from worker.engine.http.completions import Completion, GarbledError, decided, written
 from worker.pipeline import process
 from worker.queue.message_validation import BadMessageError, check
@@ -33,7 +33,7 @@ quickly = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-texts = st.lists(st.sampled_from(PIECES) | st.text(max_size=12), min_size=1, max_size=40).map("".join)
+texts = st.lists(st.sampled_from(TEXT_FRAGMENTS) | st.text(max_size=12), min_size=1, max_size=40).map("".join)
 notes = texts.filter(lambda text: text.strip() != "")
 
 
@@ -51,7 +51,7 @@ def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
         one
         for some in process(
             work,
-            engine=Erratic(seed, note.split()),
+            engine=RandomEngine(seed, note.split()),
             config=task_config(is_marked=is_marked, is_chosen=is_chosen),
         )
         for one in some
@@ -108,13 +108,13 @@ def test_what_a_server_answers_is_read_or_refused_as_garbled(answer: Any, words:
         assert all(score <= 1e-6 for score in scores)  # also no NaN
 
 
-class Opened:
+class UnpicklingProbe:
     """What a pickle from a stranger would do, were it opened."""
 
     was_opened = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return setattr, (Opened, "was_opened", True)
+        return setattr, (UnpicklingProbe, "was_opened", True)
 
 
 CONTENT_TYPES = (
@@ -128,7 +128,7 @@ CONTENT_TYPES = (
 bodies = (
     st.binary(max_size=200)
     | JSON.map(lambda value: json.dumps(value).encode())
-    | st.just(pickle.dumps(Opened()))
+    | st.just(pickle.dumps(UnpicklingProbe()))
     | st.integers(1, 2_000).map(lambda depth: b"[" * depth)
     | st.integers(1, 1_000_000).map(lambda size: b'"' + b"x" * size + b'"')
 )
@@ -149,4 +149,4 @@ def test_no_stranger_gets_further_than_a_rejection(
     described = {"content_type": content_type, "content_encoding": encoding, "headers": headers}
     with pytest.raises(BadMessageError):
         check(Message(body=body, channel=None, accept={"application/json"}, **described))
-    assert not Opened.was_opened
+    assert not UnpicklingProbe.was_opened

@@ -14,7 +14,7 @@ from peft import PeftModel
 from tiny import write_tiny_adapter, write_tiny_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from benchmarks.comparison.reference_decisions import decided_by
+from benchmarks.comparison.reference_decisions import reference_scores
 from models.settings import Settings
 from worker.engine.api import (
     Choice,
@@ -115,7 +115,7 @@ def test_a_question_that_is_read_apart_sees_nothing_of_the_document(
 ):
     request = decide(asking(question, document), is_question_cached=True)
     [decided] = engine.answer([request])
-    exact = decided_by(copy.deepcopy(network).float(), request, chat)
+    exact = reference_scores(copy.deepcopy(network).float(), request, chat)
     differences = np.abs(decided.scores[0].log_probabilities - exact.scores[0].log_probabilities)
     # transformers itself is off by up to 0.37 in bf16; in one sequence it were 6 to 9, 1.5 to 2.3 in the mean
     assert differences.max() < 0.45

@@ -23,7 +23,7 @@ from models.queries.patient_names import patient_names_of
 from models.store.answer_validation import validate_answer
 from models.store.store import Store
 from resilience.fuzz.answer_fuzzing import QUESTIONS, task_config
-from resilience.fuzz.random_engine import Erratic
+from resilience.fuzz.random_engine import RandomEngine
 from training.evaluation.deidentification_evaluation import count_detections, sentences_file
 from worker.engine.api import GenerateRequest, GenerateResult, Reply, Request
 from worker.engine.http.http_client import Server
@@ -43,7 +43,7 @@ NAMES = ("Margaret", "Odell", "00482913", "03/14", "Lindqvist", "94", "Rosa", "3
 LABELS = load_labels(None)
 
 
-class Recording(Erratic):
+class Recording(RandomEngine):
     """Answers at random, or with given sentences; remembers what it was sent."""
 
     def __init__(self, seed: int = 1, says: Callable[[str], str] | None = None) -> None:
