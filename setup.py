@@ -9,8 +9,9 @@ from setuptools import find_packages, setup
 APPLICATION = ("console", "exports", "models", "producer", "training", "web", "worker")
 FOUND = find_packages(include=[pattern for name in APPLICATION for pattern in (name, f"{name}.*")])
 DATA = {
+    "console": ["nightly/templates/*.jinja"],
     "models": ["*.toml", "migrations/*.mako"],
-    "training": ["evaluation/templates/*.jinja", "recipes/*.yaml"],
+    "training": ["evaluation/*.txt", "evaluation/templates/*.jinja", "recipes/*.yaml"],
     "web": ["templates/*", "static/*"],
     "worker": ["**/*.toml", "**/*.jinja", "**/*.txt", "behaviour.json", "adapters/*/*"],
 }

@@ -28,7 +28,7 @@ from training.evaluation.metrics.counts import Counts
 from training.evaluation.metrics.span_matching import Marked, strict
 from training.evaluation.pipeline_runner import Asking
 from training.evaluation.records.evaluation_data import Record, file_of, names_here, read_records
-from training.evaluation.records.evaluation_queries import BenchmarkPrompt as Query
+from training.evaluation.records.evaluation_queries import Asked as Query
 from training.evaluation.records.evaluation_queries import queries_of
 from worker.engine.api import Engine
 from worker.entities.entity_task import PATTERNED

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pydantic import BaseModel, ConfigDict
 
 from console.terminal.terminal import human_duration
@@ -77,7 +77,7 @@ def write_report(report: NightReport, last: NightReport | None, folder: Path) ->
     written = []
     for ending in ("md", "html"):
         environment = Environment(
-            loader=PackageLoader("console"),
+            loader=FileSystemLoader(Path(__file__).with_name("templates")),
             undefined=StrictUndefined,
             autoescape=ending == "html",  # noqa: S701  Markdown is no HTML
             trim_blocks=True,
@@ -85,7 +85,7 @@ def write_report(report: NightReport, last: NightReport | None, folder: Path) ->
             keep_trailing_newline=True,
         )
         path = folder / f"{stem}.{ending}"
-        text = environment.get_template(f"night.{ending}.jinja").render(**given)
+        text = environment.get_template(f"nightly.{ending}.jinja").render(**given)
         _write(path, text)
         written.append(path)
     return written[0], written[1]

@@ -51,7 +51,9 @@ def opened() -> Engine:
 
 
 def test_help_imports_nothing_heavy_and_shows_every_verb() -> None:
-    script = "import sys; sys.argv = ['notemill', '--help']; from notemill.command_line import main\ntry: main()\n"
+    script = (
+        "import sys; sys.argv = ['notemill', '--help']; from notemill.command_line import main\ntry: main()\n"
+    )
     script += "except SystemExit: pass\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     words, modules = done.stdout.rsplit("\n", 2)[0], set(done.stdout.rsplit("\n", 2)[1].split())

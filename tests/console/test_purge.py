@@ -16,7 +16,6 @@ import pytest
 from commands import Notemill
 from making import ENTITIES, NOTE, QUESTIONS, a_serving, documents, recipes_of, submit, work_off
 from sqlalchemy import Engine, func, select, text
-from workshop import ROOT
 
 from models.documents import Document
 from models.schema import answer_tables

@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from making import NOTE, QUESTIONS, a_serving, documents, recipes_of, submit, work_off
 from sqlalchemy import Engine, text
-from workshop import ROOT
 
 from models.migrations import schema_version
 from models.queries.queries import Queries

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
 import re
 import shutil
@@ -18,22 +19,22 @@ from typing import Any
 import pytest
 import typer.main
 import yaml
+from tiny import write_tiny_weights
 
-import notemill
 from models.settings import PREFIX, Settings
+from notemill.verbs import app
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
-OURS = ("console", "exports", "models", "pages", "producer", "training", "worker")
+OURS = ("console", "exports", "models", "producer", "training", "web", "worker")
 HEAVY = ("torch", "transformers", "bitsandbytes", "llguidance", "peft", "numpy")
 SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET|AUTH|KEY")
 VARIABLE = re.compile(r"\$\{[A-Z_]+(:[?-][^}]*)?\}")
 
 
 def sources() -> Iterator[Path]:
-    yield ROOT / "notemill.py"
-    for package in OURS:
+    for package in ("notemill", *OURS):
         yield from sorted((ROOT / package).rglob("*.py"))
 
 
@@ -68,7 +69,7 @@ def our_services() -> dict[str, dict[str, Any]]:
 
 def verb_of(arguments: list[str]) -> str:
     """Parses a command line as notemill would; raises what typer raises for what notemill does not know."""
-    command: Any = typer.main.get_command(notemill.app)
+    command: Any = typer.main.get_command(app)
     context = command.make_context("notemill", list(arguments))
     while hasattr(command, "resolve_command"):
         name, command, rest = command.resolve_command(context, [*context._protected_args, *context.args])
@@ -107,7 +108,8 @@ def test_only_the_settings_read_the_environment() -> None:
 
 
 def test_help_imports_no_network_no_queue_and_no_database() -> None:
-    code = "import sys, notemill\nsys.argv = ['', '--help']\ntry: notemill.main()\nexcept SystemExit: pass"
+    code = "import sys; from notemill.command_line import main; sys.argv = ['', '--help']"
+    code += "\ntry: main()\nexcept SystemExit: pass"
     assert not modules_after(code) & {*HEAVY, "celery", "kombu", "redis", "sqlalchemy", "alembic"}
 
 
@@ -120,7 +122,9 @@ def test_a_producer_imports_no_network() -> None:
 def test_help_is_there_in_a_moment() -> None:
     def seconds() -> float:
         start = time.perf_counter()
-        subprocess.run([sys.executable, "notemill.py", "--help"], cwd=ROOT, capture_output=True, check=True)
+        subprocess.run(
+            [sys.executable, "-m", "notemill", "--help"], cwd=ROOT, capture_output=True, check=True
+        )
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(3)) < 1.5
@@ -199,20 +203,96 @@ def test_an_audit_tells_a_weakness_from_an_index_that_is_away(
     assert (done.returncode, words in done.stdout) == (status, True), done
 
 
-def test_a_wheel_has_every_module_and_every_data_file(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    ignored = shutil.ignore_patterns("__pycache__", ".*")
-    for name in OURS:
-        shutil.copytree(ROOT / name, tree / name, ignore=ignored)
-    for name in ("notemill.py", "pyproject.toml", "README.md", "LICENSE"):
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of a copy of this tree."""
+    folder = tmp_path_factory.mktemp("wheel")
+    tree = folder / "tree"
+    for name in ("notemill", *OURS):
+        shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)
-    files = {
-        str(path.relative_to(tree)) for name in OURS for path in (tree / name).rglob("*") if path.is_file()
-    }
     build = "from setuptools import build_meta; build_meta.build_wheel('..')"
     subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, check=True)
-    with zipfile.ZipFile(next(tmp_path.glob("*.whl"))) as wheel:
-        assert {name for name in files if not name.endswith(".md")} <= set(wheel.namelist())
+    return next(folder.glob("*.whl"))
+
+
+def test_a_wheel_has_every_module_and_every_data_file(wheel: Path) -> None:
+    tree = wheel.parent / "tree"
+    files = {
+        f"notemill/application/{path.relative_to(tree)}"
+        for name in OURS
+        for path in (tree / name).rglob("*")
+        if path.is_file() and path.suffix != ".md"
+    }
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+    assert files <= names
+    assert {"notemill/sdk.py", "notemill/verbs/work.py"} <= names
+
+
+def test_a_wheel_installs_no_name_but_notemill(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        tops = {name.partition("/")[0] for name in archive.namelist()}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"notemill"}
+
+
+FOREIGN = """
+import json, sys
+import models
+from notemill.sdk import Notemill, NotemillCommandError
+
+assert models.OURS == "a hospital's own package"
+mill = Notemill()
+run = mill.submit(
+    ({"id": f"n{number}", "text": f"Visit {number}: no fever."} for number in range(3)),
+    tasks=["entities"], searches=["fever"],
+)
+progress = run.progress()
+rows = mill.query("SELECT external_id FROM v_documents ORDER BY external_id")
+try:
+    mill.query("SELECT x FROM nowhere")
+except NotemillCommandError as error:
+    refused = error.exit_status, "nowhere" in str(error)
+def broken():
+    yield {"id": "n9", "text": "One record."}
+    raise RuntimeError("the source broke")
+try:
+    mill.submit(broken(), tasks=["entities"])
+except RuntimeError as error:
+    source = str(error)
+answers = list(mill.results(run=run.id))
+print(json.dumps([run.documents, run.new_jobs, progress["pending"], rows, answers, refused, source]))
+assert "worker" not in sys.modules and models.OURS
+"""
+
+
+def test_etl_code_with_a_models_package_of_its_own_submits_and_reads_through_the_sdk(
+    wheel: Path, tmp_path: Path
+) -> None:
+    environment = tmp_path / "installed"
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(environment)
+    project = tmp_path / "etl"
+    (project / "models").mkdir(parents=True)
+    (project / "models" / "__init__.py").write_text('OURS = "a hospital\'s own package"\n')
+    (project / "job.py").write_text(FOREIGN)
+    home = tmp_path / "home"
+    # The wheel comes before the editable installation of this tree.
+    variables = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": os.pathsep.join([str(project), str(environment)]),
+        f"{PREFIX}HOME": str(home),
+        f"{PREFIX}WEIGHTS": str(write_tiny_weights(tmp_path / "weights")),
+    }
+    command = [sys.executable, "job.py"]
+    done = subprocess.run(command, cwd=project, env=variables, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    documents, new_jobs, pending, rows, results, refused, source = json.loads(done.stdout)
+    assert (documents, new_jobs, pending) == (3, 6, 6)
+    assert rows == [{"external_id": f"n{number}"} for number in range(3)]
+    assert len(results) == 6
+    assert (refused, source) == ([2, True], "the source broke")
 
 
 def test_setup_without_a_python_says_what_to_type(tmp_path: Path) -> None:
@@ -302,8 +382,9 @@ def test_the_images_are_given_every_package_and_nothing_else() -> None:
         "README.md",
         "constraints.txt",
         "hashes",
-        "notemill.py",
+        "notemill",
         "pyproject.toml",
+        "setup.py",
     }
 
 

@@ -18,7 +18,6 @@ from peft import PeftModel
 from safetensors.torch import load_file
 from tiny import write_tiny_adapter, write_tiny_weights
 from transformers import AutoModelForCausalLM, AutoTokenizer
-from workshop import ROOT
 
 from models.documents import text_sha256
 from models.labels import load_labels

@@ -136,9 +136,7 @@ def test_v_jobs_and_v_run_progress_count_the_same(engine: Engine) -> None:
     assert (run["jobs"], run["documents"], run["finished_before"]) == (9, 3, 0)
 
 
-def test_documents_of_equal_text_are_both_shown_and_share_one_job(
-    store: Store, engine: Engine
-) -> None:
+def test_documents_of_equal_text_are_both_shown_and_share_one_job(store: Store, engine: Engine) -> None:
     submit(store, documents(NOTE, NOTE))
     work_off(store, 1)
     rows = _rows(engine, "SELECT external_id FROM v_entities ORDER BY external_id")
@@ -172,9 +170,7 @@ def test_deleting_a_text_deletes_its_jobs_and_answers(store: Store, engine: Engi
     assert [_rows(engine, f"SELECT COUNT(*) AS n FROM {table}") for table in tables] == [[{"n": 0}]] * 8
 
 
-def test_v_coverage_covers_each_note_and_says_why_a_range_is_unread(
-    store: Store, engine: Engine
-) -> None:
+def test_v_coverage_covers_each_note_and_says_why_a_range_is_unread(store: Store, engine: Engine) -> None:
     text = "  Pain.\n\nNo fever. \n"
     submit(store, documents(text, "Not yet."), QUESTIONS[1:2])
     (job,) = claimed(store, 1).jobs
