@@ -10,9 +10,8 @@ import numpy.typing as npt
 from training.examples.task_examples import Example
 from training.examples.training_sequences import Piece, Right
 from worker.engine.api import Choice
-from worker.engine.prompting.chat_template import Chat
+from worker.engine.prompting.chat_template import Chat, places_of
 from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, TaggedLabel
-from worker.engine.prompting.token_positions import places_of
 
 
 def piece_of(example: Example, chat: Chat, labels: Sequence[TaggedLabel], kind: str) -> Piece:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from worker.engine.batching.batch_budget import STEPS_UNTIL_MORE, Budget
-from worker.engine.batching.scheduler import Scheduler
+from worker.engine.batching.scheduler import STEPS_UNTIL_MORE, Budget, Scheduler
 
 
 def planned(rows: int = 32, tokens: int = 8_000) -> tuple[Budget, Scheduler]:

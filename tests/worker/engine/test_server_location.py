@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from models.settings import Settings
-from worker.engine.http.http_client import Server
-from worker.engine.http.server_location import NotesWouldLeaveError
+from worker.engine.http.http_client import NotesWouldLeaveError, Server
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:80", "127.9.9.9"])

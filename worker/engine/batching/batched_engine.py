@@ -15,11 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.engine.api import CompareRequest, Reply, Request, RequestError, ScoreRequest
-from worker.engine.batching.batch_budget import Budget
 from worker.engine.batching.comparison_queue import Comparer, Comparing, Comparisons
 from worker.engine.batching.decoding import UnsatisfiableError, advance, guess
 from worker.engine.batching.request_state import Asked, ask
-from worker.engine.batching.scheduler import Scheduler
+from worker.engine.batching.scheduler import Budget, Scheduler
 from worker.engine.batching.sequences import MOST_GUESSES, Beginning, Branch, Step
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import Grammars

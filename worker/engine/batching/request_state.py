@@ -22,9 +22,8 @@ from worker.engine.api import (
 )
 from worker.engine.batching.prefix_cache import Beginnings
 from worker.engine.batching.sequences import Branch
-from worker.engine.prompting.chat_template import Chat, Encoded
+from worker.engine.prompting.chat_template import Chat, Encoded, places_of
 from worker.engine.prompting.grammar import Grammars
-from worker.engine.prompting.token_positions import places_of
 from worker.telemetry.usage_meter import UsageMeter
 
 

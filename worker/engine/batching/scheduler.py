@@ -7,6 +7,7 @@ every branch that writes and fills up with beginnings and branches that start, u
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from worker.engine.batching.fair_queue import FairQueue
 from worker.engine.batching.prefix_cache import Beginnings
@@ -14,6 +15,8 @@ from worker.engine.batching.sequences import NOWHERE, Beginning, Branch, Piece, 
 
 STEP_TOKENS = 2_048
 """Tokens in one step: enough to keep matrix products busy, few enough that writing goes on."""
+STEPS_UNTIL_MORE = 200
+"""Steps without running out of memory after which twice as much is tried."""
 
 
 class Scheduler:
@@ -104,6 +107,37 @@ class Scheduler:
         if new:
             return all(self.beginnings.admit(one, most, reached, is_forced=is_forced) for one in new)
         return is_forced or self.beginnings.end <= most
+
+
+@dataclass(slots=True)
+class Budget:
+    """The plan, and how far a scheduler is from it."""
+
+    max_rows: int
+    max_tokens: int
+    steps: int = 0
+    """Since the last change."""
+    is_just_halved: bool = False
+    """No step went well since."""
+
+    def halve(self, scheduler: Scheduler) -> None:
+        """After the memory ran out."""
+        scheduler.max_rows = max(1, scheduler.max_rows // 2)
+        scheduler.max_tokens = max(1, scheduler.max_tokens // 2)
+        self.steps = 0
+        self.is_just_halved = True
+
+    def refused(self) -> None:
+        """What did not fit is gone; the next lack of memory is another one's."""
+        self.is_just_halved = False
+
+    def went_well(self, scheduler: Scheduler) -> None:
+        """After a step that did not run out of memory."""
+        self.steps += 1
+        self.is_just_halved = False
+        if self.steps % STEPS_UNTIL_MORE == 0:
+            scheduler.max_rows = min(self.max_rows, scheduler.max_rows * 2)
+            scheduler.max_tokens = min(self.max_tokens, scheduler.max_tokens * 2)
 
 
 def _reached(beginning: Beginning, reached: Mapping[Beginning, int]) -> int:

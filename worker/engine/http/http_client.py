@@ -12,13 +12,14 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 
-from models.errors import NotemillError
+from models.errors import NotemillError, UsageError
+from models.host import is_loopback
 from models.settings import Settings
 from worker.engine.api import RequestError
-from worker.engine.http.server_location import check_place
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,10 @@ over with time, and until then nothing may be lost."""
 
 class ServerError(NotemillError):
     """The server of the HTTP engine cannot be used as the settings say."""
+
+
+class NotesWouldLeaveError(UsageError):
+    """The server is on another machine, and nobody has said that notes may go there."""
 
 
 class _AwayError(Exception):
@@ -150,6 +155,20 @@ class Server:
             self._is_away = True
             log.warning("the server answers nothing but %s; asking again until it does", why)
         return _AwayError(why)
+
+
+def check_place(settings: Settings) -> None:
+    """Raises NotesWouldLeaveError unless the URL's host is this machine or the setting allows another.
+
+    Names are not looked up: what a name server says may change between the check and the request.
+    """
+    host = urlsplit(settings.http_url).hostname or ""
+    if settings.http_may_leave_machine or is_loopback(host):
+        return
+    raise NotesWouldLeaveError(
+        f"NOTEMILL_HTTP_URL names another machine ({host}), and the text of every note would go there: set"
+        " NOTEMILL_HTTP_MAY_LEAVE_MACHINE=true if it may"
+    )
 
 
 def _models_of(response: httpx2.Response) -> dict[str, int | None]:

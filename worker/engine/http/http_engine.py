@@ -41,8 +41,7 @@ from worker.engine.http.completions import (
 )
 from worker.engine.http.http_client import Server
 from worker.engine.output_formats import OutputFormat, OutputFormatError
-from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.token_positions import places_of
+from worker.engine.prompting.chat_template import Chat, places_of
 from worker.engine.prompting.tokenizer import load_chat
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import prepared_folder

@@ -6,10 +6,11 @@ imitates them (`[INST]`, `<|im_end|>`): it is encoded with special tokens split.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from worker.engine.api import Prompt
+from worker.engine.api import Choice, Prompt
 
 _HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 _PLACES_APART = 512
@@ -75,6 +76,24 @@ class Chat:
     def _encode(self, text: str, *, special: bool) -> list[int]:
         encoded = self.tokenizer(text, add_special_tokens=False, split_special_tokens=not special)
         return list(encoded["input_ids"])
+
+
+def places_of(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:
+    """The tokens after which the choice is made."""
+    return range(len(offsets)) if choice.ends is None else tokens_at(choice.ends, offsets)
+
+
+def tokens_at(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+    """For each character end the first token that reaches it; the last token where none does.
+
+    `ends` ascend; `offsets`: each token's characters [start, end).
+    """
+    places, place = [], 0
+    for end in ends:
+        while place < len(offsets) - 1 and offsets[place][1] < end:
+            place += 1
+        places.append(place)
+    return places
 
 
 def _around(tokenizer: Any) -> tuple[str, str]:
