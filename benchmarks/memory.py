@@ -18,10 +18,10 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from worker.engine.batching.scheduler import STEP_TOKENS
-from worker.engine.memory.footprint import BF16, Adapter, keys_values_bytes, nf4_bytes, step_bytes
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
+from worker.engine.memory.footprint import BF16, AdapterSize, activation_bytes, keys_values_bytes, nf4_bytes
 from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cuda
-from worker.engine.memory.model_shape import MISTRAL_7B, Shape
+from worker.engine.memory.model_shape import MISTRAL_7B, ModelShape
 
 MOST_WEIGHTS_GIB = 4.2
 LEAST_TOKENS = 16_000
@@ -42,11 +42,11 @@ SMALL = MISTRAL_7B | {
 def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
     from benchmarks.machine.tensor_bytes import mistral_part_bytes
 
-    shape = Shape.of(MISTRAL_7B)
+    shape = ModelShape.of(MISTRAL_7B)
     plan = plan_on_cuda(
         shape,
         is_quantized=True,
-        adapter=Adapter.of_rank(RANK, shape),
+        adapter=AdapterSize.of_rank(RANK, shape),
         budget_bytes=int(gib * GIB),
         step_tokens=step_tokens,
         rows=ROWS,
@@ -58,11 +58,11 @@ def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
     return 0 if result["is_reached"] else 1
 
 
-def _checks(shape: Shape, parts: Mapping[str, int], step_tokens: int) -> dict[str, tuple[float, float]]:
+def _checks(shape: ModelShape, parts: Mapping[str, int], step_tokens: int) -> dict[str, tuple[float, float]]:
     """By name: what the arithmetic says and what was measured, in bytes."""
     from benchmarks.machine.tensor_bytes import loaded_bytes, traced_step_bytes
 
-    small = Shape.of(SMALL)
+    small = ModelShape.of(SMALL)
     with_adapter, _ = loaded_bytes(SMALL, rank=RANK)
     # The second load: the first brings libraries and threads into memory with it.
     stored, grown = loaded_bytes(SMALL)
@@ -72,20 +72,20 @@ def _checks(shape: Shape, parts: Mapping[str, int], step_tokens: int) -> dict[st
         "meta": (nf4_bytes(shape), sum(parts.values())),
         "loaded": (nf4_bytes(small), stored),
         "loaded_with_adapter": (
-            nf4_bytes(small) + Adapter.of_rank(RANK, small).total_bytes,
+            nf4_bytes(small) + AdapterSize.of_rank(RANK, small).total_bytes,
             with_adapter,
         ),
         # What is not quantized stays a mapped file until it is touched, and is no growth.
         "process": (nf4_bytes(small) - BF16 * small.values_beside, grown),
         "step": (
-            step_bytes(shape, step_tokens, rows=0) + own_mask,
+            activation_bytes(shape, step_tokens, rows=0) + own_mask,
             traced_step_bytes(MISTRAL_7B, step_tokens=step_tokens),
         ),
     }
 
 
 def _result(
-    shape: Shape,
+    shape: ModelShape,
     plan: MemoryPlan,
     parts: Mapping[str, int],
     checks: Mapping[str, tuple[float, float]],
@@ -160,7 +160,9 @@ if __name__ == "__main__":
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--gib", type=float, default=8.0, help="of the card (8)")
-    parser.add_argument("--step-tokens", type=int, default=STEP_TOKENS, help=f"in one pass ({STEP_TOKENS})")
+    parser.add_argument(
+        "--step-tokens", type=int, default=MAX_FORWARD_TOKENS, help=f"in one pass ({MAX_FORWARD_TOKENS})"
+    )
     parser.add_argument("--json", action="store_true", help="one object on the last line instead of tables")
     given = parser.parse_args()
     sys.exit(main(given.gib, given.step_tokens, as_json=given.json))

@@ -31,7 +31,7 @@ from typing import Any
 from benchmarks.machine.token_counts import CountingEngine, TokenCounts, answer_note, note_of_length
 from models.settings import Settings, load_settings
 from worker.engine.memory.footprint import nf4_bytes
-from worker.engine.memory.model_shape import MISTRAL_7B, Shape
+from worker.engine.memory.model_shape import MISTRAL_7B, ModelShape
 from worker.engine.prompting.tokenizer import load_chat
 
 CARD_READ_RATE = 2_500.0
@@ -118,7 +118,7 @@ def _rate_of_file(given: argparse.Namespace) -> float:
 
 def _card_rate(counted: TokenCounts) -> float:
     """Notes an hour: seconds of reading plus seconds of writing, one after the other."""
-    one_row = CARD_BYTES_A_SECOND / nf4_bytes(Shape.of(MISTRAL_7B)) * CARD_BANDWIDTH_SHARE
+    one_row = CARD_BYTES_A_SECOND / nf4_bytes(ModelShape.of(MISTRAL_7B)) * CARD_BANDWIDTH_SHARE
     seconds = counted.read_tokens / CARD_READ_RATE + counted.written_tokens / (one_row * CARD_BATCH_GAIN)
     return 3_600 * counted.notes / seconds
 

@@ -44,7 +44,7 @@ from benchmarks.machine.machine_peaks import (
 )
 from benchmarks.machine.token_counts import note_of_length
 from models.settings import Settings, load_settings
-from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
 
 BRANCHES = (1, 8, 32)
 HEADLINE = 32
@@ -91,10 +91,10 @@ def measure_roofline(
     steps = {number: network.writing(texts, number, settings) for number in branches}
     reading = {"decides": network.deciding(notes, settings), "asks": network.asking(notes, settings)}
     measured = RooflineProbes(
-        bf16=matrix_products(shape, STEP_TOKENS, torch.bfloat16, device, square),
-        fp32=matrix_products(shape, STEP_TOKENS, torch.float32, device, square),
+        bf16=matrix_products(shape, MAX_FORWARD_TOKENS, torch.bfloat16, device, square),
+        fp32=matrix_products(shape, MAX_FORWARD_TOKENS, torch.float32, device, square),
         memory=memory_traffic(shape, torch.bfloat16, device, array_bytes),
-        eight_bits=int8_products(shape, STEP_TOKENS, square) if device.type == "cpu" else (),
+        eight_bits=int8_products(shape, MAX_FORWARD_TOKENS, square) if device.type == "cpu" else (),
         reading=[_probe(network, name, step) for name, step in reading.items()],
         reading_in_eight_bits={name: network.eight_bits_flops(step) for name, step in reading.items()},
         writing={number: _probe(network, f"writes {number}", step) for number, step in steps.items()},

@@ -24,14 +24,14 @@ from benchmarks.machine.token_counts import note_of_length
 from models.answers import Task
 from models.labels import load_labels
 from models.settings import Settings
-from worker.engine.batching.scheduler import STEP_TOKENS
-from worker.engine.batching.sequences import Step
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
+from worker.engine.batching.sequences import ForwardBatch
 from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cuda
-from worker.engine.memory.model_shape import Shape
-from worker.engine.network.model_loader import Networks
+from worker.engine.memory.model_shape import ModelShape
+from worker.engine.network.model_loader import AdaptableNetwork
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.weights.task_config import TaskConfig, task_config
 
 BUDGET_BYTES = 8 * GIB
@@ -48,7 +48,7 @@ class Card:
     """In use on the card before this process had a context."""
     peaks: list[Probe] = field(default_factory=list)
     copies: list[Probe] = field(default_factory=list)
-    weights: dict[WeightForm, Networks] = field(default_factory=dict)
+    weights: dict[WeightForm, AdaptableNetwork] = field(default_factory=dict)
     _layer_bytes: dict[WeightForm, int] = field(default_factory=dict)
     """As they were made: on a CPU bitsandbytes lays weights out anew when they are first used."""
 
@@ -57,8 +57,8 @@ class Card:
         return self.device.type == "cuda"
 
     @property
-    def shape(self) -> Shape:
-        return Shape.of(self.sizes.config)
+    def shape(self) -> ModelShape:
+        return ModelShape.of(self.sizes.config)
 
     @property
     def config(self) -> TaskConfig:
@@ -75,8 +75,8 @@ class Card:
         return short_tokenizer(self.settings, self.shape.vocabulary)
 
     @cached_property
-    def _grammars(self) -> Grammars:
-        return Grammars(self._tokenizer, self.shape.vocabulary)
+    def _grammars(self) -> GrammarCompiler:
+        return GrammarCompiler(self._tokenizer, self.shape.vocabulary)
 
     def network(self, form: WeightForm, *, max_tokens: int | None = None) -> BenchmarkModel:
         """The weights, made once, behind a runner that holds nothing yet.
@@ -114,7 +114,7 @@ class Card:
             is_quantized=True,
             adapter=None,
             budget_bytes=BUDGET_BYTES,
-            step_tokens=STEP_TOKENS,
+            step_tokens=MAX_FORWARD_TOKENS,
             rows=32,
         )
 
@@ -137,7 +137,7 @@ class Card:
     def ms(self, run: Callable[[], Any]) -> float:
         return four_digits(statistics.median(self.timed(run).seconds) * 1e3)
 
-    def under_the_roof(self, network: BenchmarkModel, step: Step) -> dict[str, float]:
+    def under_the_roof(self, network: BenchmarkModel, step: ForwardBatch) -> dict[str, float]:
         """A step's figures beside what product and memory allow; without `limits` no fraction."""
         seconds = statistics.median(self.timed(lambda: network.runner.run(step)).seconds)
         found = {"ms": four_digits(seconds * 1e3), "tokens_per_second": round(step.num_tokens / seconds)}

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from benchmarks.machine.engine_steps import BenchmarkModel
 from benchmarks.machine.token_counts import note_of_length
-from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix, ScheduledChunk
 
 CACHE_BLOCK_TOKENS = 2_048
 """By which the shared cache grows (worker.engine.attention.kv_cache)."""
@@ -14,33 +14,35 @@ _WINDOW_TOKENS = 500
 _ANY_TOKEN = 100
 
 
-def prefill_step(network: BenchmarkModel, num_tokens: int) -> Step:
+def prefill_step(network: BenchmarkModel, num_tokens: int) -> ForwardBatch:
     """Windows of about 500 tokens, the last one cut: a step that is full of them."""
-    pieces: list[Piece] = []
+    pieces: list[ScheduledChunk] = []
     offset = 0
     while offset < num_tokens:
         number = len(pieces)
         text = note_of_length(network.chat, _WINDOW_TOKENS + number, number=number)
         tokens = tuple(network.chat.plain(text)[: num_tokens - offset])
-        pieces.append(Piece(Beginning(tokens, offset=offset), 0, len(tokens)))
+        pieces.append(ScheduledChunk(Prefix(tokens, offset=offset), 0, len(tokens)))
         offset += len(tokens)
-    return Step(tuple(pieces), shared_tokens=offset)
+    return ForwardBatch(tuple(pieces), shared_tokens=offset)
 
 
-def long_prefix_step(row_tokens: int, step_tokens: int) -> Step:
+def long_prefix_step(row_tokens: int, step_tokens: int) -> ForwardBatch:
     """The last tokens of a row that fills the cache: what looks back the furthest."""
-    beginning = Beginning((_ANY_TOKEN,) * row_tokens, offset=0)
-    return Step((Piece(beginning, row_tokens - step_tokens, row_tokens),), shared_tokens=row_tokens)
+    beginning = Prefix((_ANY_TOKEN,) * row_tokens, offset=0)
+    return ForwardBatch(
+        (ScheduledChunk(beginning, row_tokens - step_tokens, row_tokens),), shared_tokens=row_tokens
+    )
 
 
-def appended_prefix_step(shared_tokens: int, note_tokens: int = CACHE_BLOCK_TOKENS) -> Step:
+def appended_prefix_step(shared_tokens: int, note_tokens: int = CACHE_BLOCK_TOKENS) -> ForwardBatch:
     """One more note behind those that lie in the cache already."""
     start = shared_tokens - note_tokens
-    beginning = Beginning((_ANY_TOKEN,) * note_tokens, offset=start)
-    return Step((Piece(beginning, 0, note_tokens),), shared_tokens=shared_tokens)
+    beginning = Prefix((_ANY_TOKEN,) * note_tokens, offset=start)
+    return ForwardBatch((ScheduledChunk(beginning, 0, note_tokens),), shared_tokens=shared_tokens)
 
 
-def decode_step_at_limit(cached_tokens: int, rows: int, kept_tokens: int) -> Step:
+def decode_step_at_limit(cached_tokens: int, rows: int, kept_tokens: int) -> ForwardBatch:
     """A token for each of so many branches, over all that can be shared beside them.
 
     `cached_tokens`: of all together, as a cache counts them: what is shared is rounded up to whole rooms, and
@@ -48,31 +50,33 @@ def decode_step_at_limit(cached_tokens: int, rows: int, kept_tokens: int) -> Ste
     """
     own_tokens = rows * (-(-kept_tokens // 128) * 128)
     shared_tokens = (cached_tokens - own_tokens) // CACHE_BLOCK_TOKENS * CACHE_BLOCK_TOKENS
-    beginning = Beginning((_ANY_TOKEN,) * shared_tokens, offset=0)
+    beginning = Prefix((_ANY_TOKEN,) * shared_tokens, offset=0)
     tokens = [_ANY_TOKEN] * kept_tokens
     pieces = tuple(
-        Piece(
-            Branch(beginning, tokens, (kept_tokens - 1,), kept_tokens=kept_tokens, slot=slot),
+        ScheduledChunk(
+            Continuation(beginning, tokens, (kept_tokens - 1,), kept_tokens=kept_tokens, slot=slot),
             kept_tokens - 1,
             kept_tokens,
         )
         for slot in range(rows)
     )
-    return Step(pieces, shared_tokens=shared_tokens, num_slots=rows, slot_tokens=kept_tokens)
+    return ForwardBatch(pieces, shared_tokens=shared_tokens, num_slots=rows, slot_tokens=kept_tokens)
 
 
-def with_draft_tokens(step: Step, guesses: int) -> Step:
+def with_draft_tokens(step: ForwardBatch, guesses: int) -> ForwardBatch:
     """The same with so many tokens more for each branch, to be verified."""
     pieces = []
     for piece in step.pieces:
-        assert isinstance(piece.of, Branch)
+        assert isinstance(piece.of, Continuation)
         tokens = [*piece.of.tokens, *[_ANY_TOKEN] * guesses]
         wanted = tuple(range(piece.stop - 1, piece.stop + guesses))
-        pieces.append(Piece(replace(piece.of, tokens=tokens, wanted=wanted), piece.start, len(tokens)))
+        pieces.append(
+            ScheduledChunk(replace(piece.of, tokens=tokens, wanted=wanted), piece.start, len(tokens))
+        )
     return replace(step, pieces=tuple(pieces))
 
 
-def limited_to_tokens(step: Step, num_tokens: int) -> Step:
+def limited_to_tokens(step: ForwardBatch, num_tokens: int) -> ForwardBatch:
     """Of a step that writes as many as it has, four for each branch, the last branch's fewer."""
     pieces = []
     for piece in with_draft_tokens(step, 3).pieces:
@@ -82,7 +86,7 @@ def limited_to_tokens(step: Step, num_tokens: int) -> Step:
     return replace(step, pieces=tuple(pieces))
 
 
-def with_adapter(step: Step, *, uses_adapter: bool) -> Step:
+def with_adapter(step: ForwardBatch, *, uses_adapter: bool) -> ForwardBatch:
     """The same with the adapter in effect for all of it, or for none."""
     for piece in step.pieces:
         piece.beginning.uses_adapter = uses_adapter

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from worker.engine.batching.batched_engine import Logits, OutOfMemoryError
-from worker.engine.batching.sequences import Step
+from worker.engine.batching.sequences import ForwardBatch
 
 
 class LimitedMemoryRunner:
@@ -22,7 +22,7 @@ class LimitedMemoryRunner:
         self.context_tokens: int = runner.context_tokens
         self.ran_out = 0
 
-    def run(self, step: Step) -> Logits:
+    def run(self, step: ForwardBatch) -> Logits:
         tokens = step.shared_tokens + step.num_slots * step.slot_tokens
         try:
             if self._most_tokens is not None and tokens > self._most_tokens:

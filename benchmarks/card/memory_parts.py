@@ -22,7 +22,7 @@ from benchmarks.machine.engine_steps import BenchmarkModel
 from benchmarks.machine.tensor_bytes import stored_bytes
 from benchmarks.roofline import prefix_texts
 from worker.engine.batching.batched_engine import OutOfMemoryError
-from worker.engine.batching.sequences import Beginning, Piece, Step
+from worker.engine.batching.sequences import ForwardBatch, Prefix, ScheduledChunk
 from worker.engine.memory.memory_plan import CUDA_CONTEXT_BYTES
 
 _BRANCH_TOKENS = 512
@@ -60,7 +60,7 @@ def fits(card: Card) -> NamedFigures:
     context = max(card.context_bytes(), 0) if card.is_cuda else 0
     yield "cached_tokens_planned", tokens
     rows = min(32, card.sizes.branches[-1])
-    tries: dict[str, Iterable[Step]] = {
+    tries: dict[str, Iterable[ForwardBatch]] = {
         "one_row_of_all": [long_prefix_step(tokens, card.sizes.full_step)],
         "half_a_row_of_all": [long_prefix_step(tokens // 2, card.sizes.full_step)],
         f"{rows}_branches_and_the_rest_shared": [decode_step_at_limit(tokens, rows, _BRANCH_TOKENS)],
@@ -75,7 +75,7 @@ def fits(card: Card) -> NamedFigures:
             yield name, _fitted(card, steps, tokens)
 
 
-def _fitted(card: Card, steps: Iterable[Step], max_tokens: int) -> dict[str, Any]:
+def _fitted(card: Card, steps: Iterable[ForwardBatch], max_tokens: int) -> dict[str, Any]:
     """How far one runner got. Its caches are gone when this returns, before the next try has any."""
     network = card.network("nf4", max_tokens=max_tokens)
     found: dict[str, Any] = {"fitted_tokens": 0}
@@ -88,7 +88,7 @@ def _fitted(card: Card, steps: Iterable[Step], max_tokens: int) -> dict[str, Any
     return found
 
 
-def _largest_steps(card: Card, network: BenchmarkModel) -> dict[str, Step]:
+def _largest_steps(card: Card, network: BenchmarkModel) -> dict[str, ForwardBatch]:
     return {
         "windows_read": prefill_step(network, card.sizes.full_step),
         "one_row_read": long_prefix_step(card.sizes.full_step, card.sizes.full_step),
@@ -97,7 +97,7 @@ def _largest_steps(card: Card, network: BenchmarkModel) -> dict[str, Step]:
     }
 
 
-def _peak(card: Card, network: BenchmarkModel, step: Step) -> dict[str, float]:
+def _peak(card: Card, network: BenchmarkModel, step: ForwardBatch) -> dict[str, float]:
     """Twice: what the caches grow by is not of the step. MiB above what was held before."""
     network.runner.run(step)
     if not card.is_cuda:
@@ -114,6 +114,6 @@ def _peak(card: Card, network: BenchmarkModel, step: Step) -> dict[str, float]:
     }
 
 
-def _reach(piece: Piece) -> int:
-    before = 0 if isinstance(piece.of, Beginning) else piece.of.seen_tokens
+def _reach(piece: ScheduledChunk) -> int:
+    before = 0 if isinstance(piece.of, Prefix) else piece.of.seen_tokens
     return before + piece.stop

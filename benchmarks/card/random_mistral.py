@@ -17,7 +17,7 @@ from tokenizers import Tokenizer
 from transformers import MistralConfig, MistralForCausalLM, PreTrainedTokenizerFast
 
 from models.settings import Settings
-from worker.engine.network.model_loader import Networks, beside
+from worker.engine.network.model_loader import AdaptableNetwork, network_with_adapter
 from worker.engine.prompting.tokenizer import load_tokenizer
 from worker.weights.model_files import nf4_config
 
@@ -27,19 +27,19 @@ RANK = 16
 _DEVIATION = 0.02
 
 
-def random_networks(config: Mapping[str, Any], form: WeightForm, device: torch.device) -> Networks:
+def random_networks(config: Mapping[str, Any], form: WeightForm, device: torch.device) -> AdaptableNetwork:
     """As worker.engine.network.model_loader has them on CUDA, values at random."""
     with torch.device("meta"):
         network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16).eval()
     _materialise(network, device)
     if form == "nf4":
-        return beside(network)
+        return network_with_adapter(network)
     lora = LoraConfig(r=RANK, target_modules="all-linear", init_lora_weights=False)
     around = get_peft_model(network, lora).eval()
     for name, parameter in around.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(torch.bfloat16)
-    return beside(network, around)
+    return network_with_adapter(network, around)
 
 
 def short_tokenizer(settings: Settings, vocabulary: int) -> Any:

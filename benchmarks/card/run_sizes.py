@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.machine.machine_peaks import ARRAY_BYTES
 from benchmarks.memory import SMALL
 from benchmarks.roofline import NOTE_TOKENS, NOTES
-from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
 from worker.engine.memory.model_shape import MISTRAL_7B
 
 
@@ -40,7 +40,7 @@ REAL = RunSizes(
     config=MISTRAL_7B,
     step_tokens=(512, 1_024, 2_048, 4_096),
     branches=(1, 2, 4, 8, 16, 32, 64),
-    full_step=STEP_TOKENS,
+    full_step=MAX_FORWARD_TOKENS,
     rounds=7,
     notes=32,
     step_notes=NOTES,

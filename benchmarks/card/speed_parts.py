@@ -18,14 +18,14 @@ from benchmarks.card.limited_memory import bytes_in_use, release_cached_memory
 from benchmarks.machine.machine_peaks import fastest, matrix_products, memory_traffic
 from benchmarks.roofline import prefix_texts
 from worker.engine.attention import packed_attention
-from worker.engine.attention.cuda_graphs import SIZES
-from worker.engine.batching.scheduler import STEP_TOKENS
-from worker.engine.memory.footprint import recorded_bytes
+from worker.engine.attention.cuda_graphs import GRAPH_SIZES
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
+from worker.engine.memory.footprint import cuda_graph_bytes
 
 
 def limits(card: Card) -> NamedFigures:
     """The card's own bf16 products and memory; fractions of the other parts are of these medians."""
-    peaks = matrix_products(card.shape, STEP_TOKENS, torch.bfloat16, card.device, card.sizes.square)
+    peaks = matrix_products(card.shape, MAX_FORWARD_TOKENS, torch.bfloat16, card.device, card.sizes.square)
     copies = memory_traffic(card.shape, torch.bfloat16, card.device, card.sizes.array_bytes)
     for probe in (*peaks, *copies):
         probe.seconds = card.timed(probe.run).seconds
@@ -82,16 +82,16 @@ def cuda_graphs(card: Card) -> NamedFigures:
         return
     step = network.writing(prefix_texts(network, most), most, card.settings)
     runner.run(
-        limited_to_tokens(step, SIZES[-1])
+        limited_to_tokens(step, GRAPH_SIZES[-1])
     )  # keys and values have all their room before memory is read
     graphs.clear()
     release_cached_memory()
     before = bytes_in_use()
-    for size, uses_adapter in product(SIZES, (False, True)):
+    for size, uses_adapter in product(GRAPH_SIZES, (False, True)):
         for _ in range(5):
             runner.run(with_adapter(limited_to_tokens(step, size), uses_adapter=uses_adapter))
     release_cached_memory()
-    yield "recordings_mib_planned", mib(recorded_bytes(card.shape, is_quantized=True))
+    yield "recordings_mib_planned", mib(cuda_graph_bytes(card.shape, is_quantized=True))
     yield "recordings_mib", mib(bytes_in_use() - before)
 
 

@@ -10,18 +10,18 @@ from typing import Any
 import torch
 
 from worker.engine.api import ScoreRequest, ScoreResult, Scores
-from worker.engine.batching.request_state import Asked, ask
+from worker.engine.batching.request_state import RequestState, encode_request
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.telemetry.usage_meter import UsageMeter
 
 
 def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreResult:
     """By a causal network of transformers, on its own device."""
     limit: int = network.config.max_position_embeddings
-    grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
-    asked = ask(request, chat, grammars, context_tokens=limit, meter=UsageMeter())
-    assert isinstance(asked, Asked)
+    grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
+    asked = encode_request(request, chat, grammars, context_tokens=limit, meter=UsageMeter())
+    assert isinstance(asked, RequestState)
     tokens, places, seen = _sequence(asked)
     with torch.inference_mode():
         found = network(
@@ -37,7 +37,7 @@ def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreRe
     return ScoreResult(tuple(scores), len(tokens))
 
 
-def _sequence(asked: Asked) -> tuple[list[int], list[int], torch.Tensor]:
+def _sequence(asked: RequestState) -> tuple[list[int], list[int], torch.Tensor]:
     """Tokens, where they stand, and which of them each sees: the document, the question and the copy."""
     if asked.question is None:
         whole = [*asked.beginning, *asked.prompt, *asked.copied]

@@ -19,17 +19,17 @@ from benchmarks.comparison.workload import QUERY, generation_prompts
 from models.labels import load_labels
 from models.settings import Settings
 from worker.engine.api import GenerateRequest, Request
-from worker.engine.batching.request_state import Asked, ask
+from worker.engine.batching.request_state import RequestState, encode_request
 from worker.engine.batching.scheduler import Scheduler
-from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
-from worker.engine.memory.footprint import BF16, is_outer, keys_values_bytes
+from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix, ScheduledChunk
+from worker.engine.memory.footprint import BF16, is_outer_layer, keys_values_bytes
 from worker.engine.memory.malloc import keep_freed_memory
-from worker.engine.memory.model_shape import Shape, shape_of_folder
-from worker.engine.network.linear import Product
-from worker.engine.network.model_loader import load_networks
+from worker.engine.memory.model_shape import ModelShape, shape_of_folder
+from worker.engine.network.linear import PackedLinear
+from worker.engine.network.model_loader import load_network
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.entities.entity_task import list_request
 from worker.entities.window_tagging import reading_requests
 from worker.note.parsed_note import Note
@@ -50,8 +50,8 @@ class BenchmarkModel:
 
     runner: TransformersRunner
     chat: Chat
-    grammars: Grammars
-    shape: Shape
+    grammars: GrammarCompiler
+    shape: ModelShape
     device: torch.device
     layer_bytes: int
     """Of all layers' weights as they lie in memory; the output layer and the embeddings are beside them."""
@@ -67,19 +67,19 @@ class BenchmarkModel:
             keep_freed_memory()
         folder = prepared_folder(settings)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        networks = load_networks(folder, settings, device)
+        networks = load_network(folder, settings, device)
         runner = TransformersRunner(networks, device)
         return BenchmarkModel(
             runner,
             Chat(tokenizer),
-            Grammars(tokenizer, runner.vocabulary_size),
+            GrammarCompiler(tokenizer, runner.vocabulary_size),
             shape_of_folder(folder),
             device,
             _bytes_of_layers(networks.plain.model.layers),
             is_int8=not is_cuda and is_int8(settings),
         )
 
-    def step_flops(self, step: Step) -> float:
+    def step_flops(self, step: ForwardBatch) -> float:
         """2 a weight and token, 4 x heads x size a layer and key that a token sees, 2 a logit and input.
 
         The usual count of a forward pass (Kaplan et al. 2020, arXiv 2001.08361, table 1), with causal
@@ -88,28 +88,28 @@ class BenchmarkModel:
         """
         shape = self.shape
         products = sum(_products(shape, step))
-        seen = [(shape.layers - isinstance(piece.of, Beginning)) * _keys_seen(piece) for piece in step.pieces]
+        seen = [(shape.layers - isinstance(piece.of, Prefix)) * _keys_seen(piece) for piece in step.pieces]
         attention = 4 * shape.heads * shape.head_size * sum(seen)
         logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.pieces)
         return 2.0 * products + attention + 2.0 * shape.hidden * logits
 
-    def eight_bits_flops(self, step: Step) -> float:
+    def eight_bits_flops(self, step: ForwardBatch) -> float:
         """Those made in 8 bits: of an adapted step on a CPU all products of weights but the outer downs."""
         if not self.is_int8 or not all(piece.uses_adapter for piece in step.pieces):
             return 0.0
-        inner = sum(not is_outer(number, self.shape.layers) for number in range(self.shape.layers))
+        inner = sum(not is_outer_layer(number, self.shape.layers) for number in range(self.shape.layers))
         downs = inner * math.prod(self.shape.linear_layers[-1]) * step.num_tokens
         return 2.0 * (sum(_products(self.shape, step)[:-1]) + downs)
 
-    def step_bytes(self, step: Step) -> float:
+    def step_bytes(self, step: ForwardBatch) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
         beginnings = {one for branch in step.branches for one in branch.beginnings}
         cached = sum(len(one.tokens) for one in beginnings)
-        cached += sum(piece.stop for piece in step.pieces if isinstance(piece.of, Branch))
+        cached += sum(piece.stop for piece in step.pieces if isinstance(piece.of, Continuation))
         output_layer = BF16 * self.shape.vocabulary * self.shape.hidden
         return self.layer_bytes + output_layer + cached * keys_values_bytes(self.shape)
 
-    def deciding(self, texts: Sequence[str], settings: Settings) -> Step:
+    def deciding(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
         """The first step of these notes: entities marked and one search decided on each window."""
         config = task_config(settings)
         if not config.tagged_labels:  # weights without an adapter are timed on the same work
@@ -124,7 +124,7 @@ class BenchmarkModel:
             settings,
         )
 
-    def asking(self, texts: Sequence[str], settings: Settings) -> Step:
+    def asking(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
         """The first step of these notes where all three tasks are written: windows and questions read."""
         work = generation_prompts(texts, self.chat, settings)
         calls = [
@@ -132,7 +132,7 @@ class BenchmarkModel:
         ]
         return self._first_step(calls, settings)
 
-    def writing(self, texts: Sequence[str], num_branches: int, settings: Settings) -> Step:
+    def writing(self, texts: Sequence[str], num_branches: int, settings: Settings) -> ForwardBatch:
         """One token more for each of so many lists, four of each text, over the text's keys and values."""
         labels = load_labels(settings.labels_file)[:SEQUENCES_PER_PREFIX]
         requests = [list_request(text, label) for text in texts for label in labels][:num_branches]
@@ -150,23 +150,25 @@ class BenchmarkModel:
     def count_tokens(self, text: str) -> int:
         return len(self.chat.plain(text))
 
-    def _first_step(self, calls: Sequence[Sequence[Request]], settings: Settings) -> Step:
+    def _first_step(self, calls: Sequence[Sequence[Request]], settings: Settings) -> ForwardBatch:
         scheduler = Scheduler(max_rows=settings.max_batch_rows, max_tokens=NO_LIMIT)
         for requests in calls:
             scheduler.add([one.start(scheduler.beginnings) for one in self._asked(requests)])
         return scheduler.schedule()
 
-    def _asked(self, requests: Sequence[Any]) -> list[Asked]:
+    def _asked(self, requests: Sequence[Any]) -> list[RequestState]:
         # Without their forms: grammars are compiled beside the network's pass and are no part of it.
         free = [
             replace(one, output_format=None) if isinstance(one, GenerateRequest) else one for one in requests
         ]
         limit, meter = self.runner.context_tokens, UsageMeter()
-        found = [ask(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free]
-        return [one for one in found if isinstance(one, Asked)]
+        found = [
+            encode_request(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free
+        ]
+        return [one for one in found if isinstance(one, RequestState)]
 
 
-def _go_on(step: Step) -> None:
+def _go_on(step: ForwardBatch) -> None:
     """As after a pass whose every answer is the token before: which token it is does not change the time."""
     for piece in step.pieces:
         piece.of.computed_tokens = piece.stop
@@ -175,7 +177,7 @@ def _go_on(step: Step) -> None:
         branch.wanted = (len(branch.tokens) - 1,)
 
 
-def _products(shape: Shape, step: Step) -> list[int]:
+def _products(shape: ModelShape, step: ForwardBatch) -> list[int]:
     """Numbers multiplied with each kind of weight, all layers; of the last what is computed."""
     unasked = step.num_tokens - sum(map(_num_wanted, step.pieces))
     sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
@@ -183,24 +185,24 @@ def _products(shape: Shape, step: Step) -> list[int]:
     return [*whole[:3], *(one - size * unasked for one, size in zip(whole[3:], sizes[3:], strict=True))]
 
 
-def _keys_seen(piece: Piece) -> int:
-    before = 0 if isinstance(piece.of, Beginning) else piece.of.seen_tokens
+def _keys_seen(piece: ScheduledChunk) -> int:
+    before = 0 if isinstance(piece.of, Prefix) else piece.of.seen_tokens
     return sum(range(before + piece.start + 1, before + piece.stop + 1))
 
 
-def _num_wanted(piece: Piece) -> int:
-    if isinstance(piece.of, Beginning):
+def _num_wanted(piece: ScheduledChunk) -> int:
+    if isinstance(piece.of, Prefix):
         return 0
     return sum(piece.start <= place < piece.stop for place in piece.of.wanted)
 
 
-def _num_logits(piece: Piece, vocabulary: int) -> int:
-    if isinstance(piece.of, Beginning):
+def _num_logits(piece: ScheduledChunk, vocabulary: int) -> int:
+    if isinstance(piece.of, Prefix):
         return 0
     return _num_wanted(piece) * (len(piece.of.columns) or vocabulary)
 
 
 def _bytes_of_layers(layers: Any) -> int:
     """Parameters, and the weights that were laid out for the processor, which are none."""
-    laid_out = sum(one.nbytes for one in layers.modules() if isinstance(one, Product))
+    laid_out = sum(one.nbytes for one in layers.modules() if isinstance(one, PackedLinear))
     return laid_out + sum(one.nbytes for one in layers.parameters())

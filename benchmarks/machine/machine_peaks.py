@@ -15,7 +15,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 
-from worker.engine.memory.model_shape import Shape
+from worker.engine.memory.model_shape import ModelShape
 from worker.engine.network import int8_layers
 
 SQUARE = 2_048
@@ -53,19 +53,19 @@ class Probe:
 
 
 def matrix_products(
-    shape: Shape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
+    shape: ModelShape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
 ) -> list[Probe]:
     """The big square, and one layer's products joined as ours are: 2 x tokens x inputs x outputs FLOP."""
     return [_product(name, *size, dtype, device) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
-def int8_products(shape: Shape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
+def int8_products(shape: ModelShape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
     """The same as `worker.engine.network.int8_layers` multiplies, on a CPU: rounding and scaling rows is no part of it."""
     return [_of_eight_bits(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
 def memory_traffic(
-    shape: Shape, dtype: torch.dtype, device: torch.device, num_bytes: int = ARRAY_BYTES
+    shape: ModelShape, dtype: torch.dtype, device: torch.device, num_bytes: int = ARRAY_BYTES
 ) -> list[Probe]:
     """Bytes read (and written, of a copy) by a sum, a copy, and a layer's MLP on one token, always cold.
 
@@ -105,11 +105,11 @@ def _product(
 
 def _of_eight_bits(name: str, rows: int, inputs: int, outputs: int) -> Probe:
     numbers = torch.randint(256, (rows, inputs), dtype=torch.uint8)
-    product = int8_layers.Product(torch.randn(outputs, inputs))
+    product = int8_layers.Int8Linear(torch.randn(outputs, inputs))
     return Probe(name, 2.0 * rows * inputs * outputs, lambda: product(numbers))
 
 
-def _sizes(shape: Shape, num_tokens: int, square: int) -> dict[str, tuple[int, int, int]]:
+def _sizes(shape: ModelShape, num_tokens: int, square: int) -> dict[str, tuple[int, int, int]]:
     query, keys = shape.heads * shape.head_size, shape.key_value_heads * shape.head_size
     return {
         f"{square} x {square} x {square}": (square, square, square),

@@ -17,7 +17,7 @@ from models.settings import Settings, load_settings
 from worker.engine.memory.device import DeviceFacts, free_ram_bytes
 from worker.engine.memory.memory_plan import GIB, DoesNotFitError, MemoryPlan
 from worker.engine.memory.model_shape import UnknownShapeError
-from worker.engine.memory.plan_from_settings import plan_by_name, window_tokens
+from worker.engine.memory.plan_from_settings import plan_by_name, tokens_per_window
 from worker.weights.model_files import WeightsError
 
 
@@ -90,7 +90,7 @@ def _table(plan: MemoryPlan, device: DeviceFacts) -> Table:
 
 def _words(plan: MemoryPlan, settings: Settings, device: DeviceFacts) -> str:
     """e.g. '17,879 cached tokens of 150 KiB, ...'."""
-    windows = min(settings.max_batch_rows, plan.cached_tokens // window_tokens(settings))
+    windows = min(settings.max_batch_rows, plan.cached_tokens // tokens_per_window(settings))
     place = "GPU" if device.kind == "cuda" else "CPU"
     return (
         f"{place}, {settings.weights} in {plan.budget_bytes / GIB:.1f} GiB:"

@@ -73,9 +73,9 @@ def check_weights(settings: Settings) -> Check:
 def check_engine(settings: Settings) -> Check:
     if settings.engine != "http":
         return Check("engine", True, f"{settings.engine}, in the worker")
-    from worker.engine.http.http_client import Server
+    from worker.engine.http.http_client import ServerClient
 
-    server = Server(settings)
+    server = ServerClient(settings)
     try:
         served = server.served(patience_seconds=0)
     finally:

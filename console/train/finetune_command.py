@@ -18,7 +18,7 @@ from models.settings import Settings, load_settings
 from training.finetune.training_memory import TrainingPlan, gib, plan_training
 from training.finetune.training_recipe import Recipe, load_recipe
 from worker.engine.memory.memory_plan import GIB
-from worker.engine.memory.model_shape import CONFIGS, Shape, shape_of_folder
+from worker.engine.memory.model_shape import CONFIGS, ModelShape, shape_of_folder
 from worker.weights.model_files import is_prepared, prepared_folder
 
 
@@ -74,7 +74,9 @@ def finetune_weights(wanted: Wanted, *, gib_of_card: float | None, is_plan: bool
 
 def _show_plan(settings: Settings, recipe: Recipe, card_gib: float, *, as_json: bool) -> int:
     is_here = is_prepared(settings) or settings.weights not in CONFIGS
-    shape = shape_of_folder(prepared_folder(settings)) if is_here else Shape.of(CONFIGS[settings.weights])
+    shape = (
+        shape_of_folder(prepared_folder(settings)) if is_here else ModelShape.of(CONFIGS[settings.weights])
+    )
     is_cuda = settings.device != "cpu"
     plan = plan_training(shape, recipe, budget_bytes=int(card_gib * GIB), is_cuda=is_cuda)
     if as_json:

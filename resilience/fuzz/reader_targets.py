@@ -248,14 +248,14 @@ def _rows(path: Path) -> str:
 
 
 def _server_answer(path: Path) -> str:
-    from worker.engine.http.completions import GarbledError, decided, written
+    from worker.engine.http.completions import MalformedAnswerError, parse_completion, parse_log_probabilities
 
     with suppress(ValueError, RecursionError):
         answer = json.loads(path.read_bytes())
-        with suppress(GarbledError):
-            written(answer)
-        with suppress(GarbledError):
-            scores = decided(answer, [1, 2, 3])
+        with suppress(MalformedAnswerError):
+            parse_completion(answer)
+        with suppress(MalformedAnswerError):
+            scores = parse_log_probabilities(answer, [1, 2, 3])
             assert all(score <= 1e-6 for score in scores)
             return "read"
     return "refused"

@@ -220,12 +220,15 @@ def _http(request: Any, engine: ReplayEngine) -> Any:
         told = {
             "choices": [{"logprobs": {"top_logprobs": [{f"token_id:{word}": -1.5 for word in words[:2]}]}}]
         }
-        return [completions.deciding([1, 2], words), _rounded(completions.decided(told, words))]
+        return [
+            completions.scoring_body([1, 2], words),
+            _rounded(completions.parse_log_probabilities(told, words)),
+        ]
     if not isinstance(request, GenerateRequest):
         return None
     reply = engine.answer([request])[0]
     bodies = [
-        completions.writing(
+        completions.generation_body(
             [1, 2],
             max_tokens=request.max_tokens,
             end_token=2,
@@ -239,7 +242,7 @@ def _http(request: Any, engine: ReplayEngine) -> Any:
     usage = {"prompt_tokens": 2, "completion_tokens": 3}
     finish = "stop" if reply.is_complete else "length"
     answer = {"choices": [{"text": reply.text, "finish_reason": finish}], "usage": usage}
-    read = completions.written(answer)
+    read = completions.parse_completion(answer)
     try:
         problem = "" if request.output_format is None else request.output_format.check(read.text)
     except OutputFormatError as error:

@@ -23,10 +23,10 @@ from benchmarks.card.random_mistral import WeightForm, random_networks, short_to
 from benchmarks.card.run_sizes import SHRUNKEN
 from benchmarks.machine.tensor_bytes import stored_bytes
 from models.settings import Settings
-from worker.engine.attention.kv_cache import Cache
-from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
-from worker.engine.memory.footprint import BF16, Adapter, nf4_bytes
-from worker.engine.memory.model_shape import Shape
+from worker.engine.attention.kv_cache import KvCache
+from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix, ScheduledChunk
+from worker.engine.memory.footprint import BF16, AdapterSize, nf4_bytes
+from worker.engine.memory.model_shape import ModelShape
 
 CPU = torch.device("cpu")
 without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
@@ -57,8 +57,8 @@ def rehearsed(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("form", ["nf4", "nf4 adapter"])
 def test_random_weights_take_what_the_plan_says(form: WeightForm):
-    shape = Shape.of(SHRUNKEN.config)
-    adapter = Adapter.of_rank(16, shape).parameters * BF16 if form == "nf4 adapter" else 0
+    shape = ModelShape.of(SHRUNKEN.config)
+    adapter = AdapterSize.of_rank(16, shape).parameters * BF16 if form == "nf4 adapter" else 0
     stored = stored_bytes(random_networks(SHRUNKEN.config, form, CPU).plain)
     assert stored - adapter == pytest.approx(nf4_bytes(shape), rel=0.001)
 
@@ -153,8 +153,10 @@ def test_a_shortened_tokenizer_has_so_many_tokens_and_loses_no_text(tmp_path):
 
 
 def test_steps_have_the_tokens_they_are_named_for():
-    beginning = Beginning((1,) * 5, offset=0)
-    step = Step((Piece(Branch(beginning, [1, 2], (1,), kept_tokens=20, slot=0), 1, 2),), 5, 1, 20)
+    beginning = Prefix((1,) * 5, offset=0)
+    step = ForwardBatch(
+        (ScheduledChunk(Continuation(beginning, [1, 2], (1,), kept_tokens=20, slot=0), 1, 2),), 5, 1, 20
+    )
     assert with_draft_tokens(step, 6).num_tokens == 7
     assert long_prefix_step(100, 30).num_tokens == 30
     assert appended_prefix_step(4_096).pieces[0].of.offset == 2_048
@@ -163,7 +165,7 @@ def test_steps_have_the_tokens_they_are_named_for():
 @pytest.mark.parametrize(("rows", "kept_tokens"), [(32, 512), (32, 400), (5, 100)])
 def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, kept_tokens):
     step = decode_step_at_limit(20_999, rows, kept_tokens)
-    cache = Cache(num_layers=1, key_heads=1, size=1, device=CPU, max_tokens=20_999)
+    cache = KvCache(num_layers=1, key_heads=1, size=1, device=CPU, max_tokens=20_999)
     cache.make_room(shared_tokens=step.shared_tokens, num_slots=step.num_slots, slot_tokens=step.slot_tokens)
     assert 20_999 - 2_048 < cache.num_tokens <= 20_999
 

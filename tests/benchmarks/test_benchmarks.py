@@ -22,8 +22,8 @@ from benchmarks.peers.transformers_model import TransformersModel
 from benchmarks.roofline import measure_roofline, roofline_figures, roofline_table
 from models.settings import Settings
 from worker.engine.api import GenerateRequest, Prompt
-from worker.engine.batching.scheduler import STEP_TOKENS
-from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
+from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix, ScheduledChunk
 from worker.engine.output_formats import EntityList
 
 NOTES = ("The patient was given aspirin 81 mg for chest pain.", "Denies fever or cough. Metoprolol for pain.")
@@ -73,9 +73,9 @@ def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
 def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(network):
     from torch.utils.flop_counter import FlopCounterMode
 
-    beginning = Beginning(tuple(range(40)), offset=0)
-    branch = Branch(beginning, list(range(24)), wanted=(23,), kept_tokens=24, slot=0)
-    step = Step((Piece(beginning, 0, 40), Piece(branch, 0, 24)), 40, 1, 24)
+    beginning = Prefix(tuple(range(40)), offset=0)
+    branch = Continuation(beginning, list(range(24)), wanted=(23,), kept_tokens=24, slot=0)
+    step = ForwardBatch((ScheduledChunk(beginning, 0, 40), ScheduledChunk(branch, 0, 24)), 40, 1, 24)
     laid_out = torch.ops.mkldnn._linear_pointwise
     with FlopCounterMode(display=False, custom_mapping={laid_out: _operations}) as counter:
         network.runner.run(step)
@@ -88,7 +88,9 @@ def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(
 
 def test_of_an_adapted_step_all_products_but_down_are_made_in_eight_bits(network):
     def eight_bits_flops(*, uses_adapter: bool) -> float:
-        step = Step((Piece(Beginning(tuple(range(40)), uses_adapter, offset=0), 0, 40),), 40, 0, 0)
+        step = ForwardBatch(
+            (ScheduledChunk(Prefix(tuple(range(40)), uses_adapter, offset=0), 0, 40),), 40, 0, 0
+        )
         return replace(network, is_int8=True).eight_bits_flops(step)
 
     *eight, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
@@ -106,7 +108,7 @@ def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
 
 def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(network, settings):
     texts = [note * 20 for note in NOTES]
-    assert STEP_TOKENS / 2 < network.deciding(texts, settings).num_tokens <= STEP_TOKENS
+    assert MAX_FORWARD_TOKENS / 2 < network.deciding(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
     writing = network.writing(texts, 8, settings)
     assert [piece.num_tokens for piece in writing.pieces] == [1] * 8
     with pytest.raises(ValueError, match="not for 9"):

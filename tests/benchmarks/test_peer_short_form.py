@@ -20,7 +20,7 @@ from benchmarks.comparison.short_answers import (
 )
 from benchmarks.comparison.writing_adapter import ENTITY_CORPORA, SEARCH_CORPORA, corpus_examples
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.entities.list_grounding import Item
 
 NOTE = "Asthma and gout; takes aspirin. No other complaints."
@@ -34,7 +34,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> Chat:
 
 def is_allowed(chat: Chat, lark: str, answer: str) -> bool:
     tokens = chat.plain(answer)
-    matcher = Grammars(chat.tokenizer, len(chat.tokenizer)).matcher(lark)
+    matcher = GrammarCompiler(chat.tokenizer, len(chat.tokenizer)).matcher(lark)
     return bool(matcher.try_consume_tokens(tokens) == len(tokens) and matcher.is_accepting())
 
 

@@ -22,7 +22,12 @@ from models.outcomes import Failed, Finished
 from models.store.answer_validation import validate_answer
 from resilience.fuzz.answer_fuzzing import LABELS, QUESTIONS, task_config
 from resilience.fuzz.random_engine import TEXT_FRAGMENTS, RandomEngine
-from worker.engine.http.completions import Completion, GarbledError, decided, written
+from worker.engine.http.completions import (
+    Completion,
+    MalformedAnswerError,
+    parse_completion,
+    parse_log_probabilities,
+)
 from worker.pipeline import process
 from worker.queue.message_validation import BadMessageError, check
 
@@ -98,11 +103,11 @@ JSON = st.recursive(
 @given(answer=JSON, words=st.lists(st.integers(0, 9), min_size=1, max_size=3))
 def test_what_a_server_answers_is_read_or_refused_as_garbled(answer: Any, words: list[int]) -> None:
     for wrapped in (answer, {"choices": [answer], "usage": answer}, {"choices": [{"logprobs": answer}]}):
-        with suppress(GarbledError):
-            assert isinstance(written(wrapped), Completion)
+        with suppress(MalformedAnswerError):
+            assert isinstance(parse_completion(wrapped), Completion)
         try:
-            scores = decided(wrapped, words)
-        except GarbledError:
+            scores = parse_log_probabilities(wrapped, words)
+        except MalformedAnswerError:
             continue
         assert len(scores) == len(words)
         assert all(score <= 1e-6 for score in scores)  # also no NaN

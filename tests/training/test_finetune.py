@@ -34,7 +34,7 @@ from training.finetune.training_loop import learning_rate
 from training.finetune.training_memory import plan_training
 from training.finetune.training_recipe import Recipe, RecipeError, load_recipe
 from worker.engine.memory.memory_plan import GIB
-from worker.engine.memory.model_shape import CONFIGS, Shape
+from worker.engine.memory.model_shape import CONFIGS, ModelShape
 from worker.engine.prompting.chat_template import Chat
 from worker.summary.abstractive import SECTIONS, section_request
 
@@ -228,7 +228,7 @@ def test_a_recipe_with_an_unknown_name_is_an_error(tmp_path: Path) -> None:
 def test_the_8_gb_recipe_fits_8_gb_and_its_rows_are_why(notemill) -> None:
     assert notemill("train", "finetune", "--plan", "--weights", "mistral-7b") == 0
     assert "It fits 8 GiB" in notemill.out
-    shape, recipe = Shape.of(CONFIGS["mistral-7b"]), load_recipe("mistral-7b-8gb", "")
+    shape, recipe = ModelShape.of(CONFIGS["mistral-7b"]), load_recipe("mistral-7b-8gb", "")
     unchecked = recipe.model_copy(update={"has_gradient_checkpointing": False})
     assert not plan_training(shape, unchecked, budget_bytes=8 * GIB, is_cuda=True).fits
 

@@ -18,7 +18,7 @@ from training.examples.training_sequences import Piece
 from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.output_formats import OutputFormatError
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.entity_task import LIST_ITEMS, list_request
 from worker.note.sentence_splitter import sentences
@@ -97,7 +97,7 @@ class WrittenPieces:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
         self._end = [chat.tokenizer.eos_token_id]
-        self._grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+        self._grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
         self.refused: Counter[str] = Counter()
 
     def answer(self, written: Written, kind: str) -> Piece | None:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from training.examples.task_examples import Example
 from training.examples.training_sequences import Piece, Right
 from worker.engine.api import Choice
-from worker.engine.prompting.chat_template import Chat, places_of
+from worker.engine.prompting.chat_template import Chat, token_positions
 from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, TaggedLabel
 
 
@@ -21,7 +21,7 @@ def piece_of(example: Example, chat: Chat, labels: Sequence[TaggedLabel], kind: 
     copied, offsets = chat.plain_with_offsets(request.copy)
     rights = tuple(
         Right(
-            places=[len(encoded.tokens) + place for place in places_of(choice, offsets)],
+            places=[len(encoded.tokens) + place for place in token_positions(choice, offsets)],
             word_tokens=[chat.plain(word)[0] for word in choice.words],
             is_right=is_right,
         )

@@ -8,14 +8,14 @@ from training.finetune.training_recipe import Recipe
 from worker.engine.memory.footprint import (
     BF16,
     FP32,
-    Adapter,
+    AdapterSize,
+    activation_bytes,
     bf16_bytes,
-    largest_layer_bytes,
+    largest_matrix_bytes,
     nf4_bytes,
-    step_bytes,
 )
 from worker.engine.memory.memory_plan import CPU_PROCESS_BYTES, CUDA_CONTEXT_BYTES, GIB, SLACK_SHARE
-from worker.engine.memory.model_shape import Shape
+from worker.engine.memory.model_shape import ModelShape
 
 HEAD_TOKENS = 256
 """As in training.finetune.losses: tokens whose logits are held at once."""
@@ -40,11 +40,11 @@ class TrainingPlan:
         return self.needed_bytes <= self.budget_bytes
 
 
-def plan_training(shape: Shape, recipe: Recipe, *, budget_bytes: int, is_cuda: bool) -> TrainingPlan:
+def plan_training(shape: ModelShape, recipe: Recipe, *, budget_bytes: int, is_cuda: bool) -> TrainingPlan:
     """With gradient checkpointing one bf16 hidden state a layer is kept, else all that a layer computes."""
     tokens = recipe.row_tokens
-    adapter = replace(Adapter.of_rank(recipe.rank, shape), bytes_each=FP32)
-    layer = step_bytes(shape, tokens, rows=0) + _adapter_step_bytes(shape, adapter, tokens)
+    adapter = replace(AdapterSize.of_rank(recipe.rank, shape), bytes_each=FP32)
+    layer = activation_bytes(shape, tokens, rows=0) + _adapter_step_bytes(shape, adapter, tokens)
     kept = BF16 * tokens * shape.hidden if recipe.has_gradient_checkpointing else layer
     is_8bit = recipe.optimizer == "paged_adamw_8bit" and is_cuda
     parts = {
@@ -54,7 +54,7 @@ def plan_training(shape: Shape, recipe: Recipe, *, budget_bytes: int, is_cuda: b
         "optimizer": int(adapter.parameters * (2 * (1 + FP32 / 256) if is_8bit else 2 * FP32)),
         f"kept of {shape.layers} layers, {tokens:,} tokens": shape.layers * kept,
         "one layer, there and back": _BACKWARD_COPIES * layer,
-        "a 4-bit matrix, unpacked": largest_layer_bytes(shape) if recipe.frozen == "nf4" else 0,
+        "a 4-bit matrix, unpacked": largest_matrix_bytes(shape) if recipe.frozen == "nf4" else 0,
         f"logits of {HEAD_TOKENS} tokens": HEAD_TOKENS * shape.vocabulary * (BF16 + 3 * FP32),
         "CUDA context" if is_cuda else "process": CUDA_CONTEXT_BYTES if is_cuda else CPU_PROCESS_BYTES,
         "slack of the allocator": int(budget_bytes * SLACK_SHARE),
@@ -67,6 +67,6 @@ def gib(size: float) -> str:
     return f"{size / GIB:.2f}"
 
 
-def _adapter_step_bytes(shape: Shape, adapter: Adapter, step_tokens: int) -> int:
+def _adapter_step_bytes(shape: ModelShape, adapter: AdapterSize, step_tokens: int) -> int:
     """Input cast to the adapter's dtype, output, and that scaled, at the widest matrix."""
     return step_tokens * adapter.bytes_each * (shape.hidden + 2 * shape.intermediate)

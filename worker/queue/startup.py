@@ -28,7 +28,7 @@ from models.security.open_database import open_database
 from models.settings import Settings
 from models.store.store import Store
 from models.tracing import Traces
-from worker.engine.memory.malloc import give_freed_memory_back
+from worker.engine.memory.malloc import return_freed_memory
 from worker.queue.dedicated_pollers import Poller, quarantine_poller, urgent_poller
 from worker.queue.document_tracing import DocumentTraces
 from worker.queue.heartbeat import Heartbeat
@@ -71,7 +71,7 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         exit_on_signals()
         disable_core_dumps()
         dump_threads_on_signal()
-        give_freed_memory_back()
+        return_freed_memory()
         self._watchdog = Watchdog(worker.app.settings, worker_name())
         try:
             self._open(worker.app)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from worker.engine.batching.scheduler import STEPS_UNTIL_MORE, Budget, Scheduler
+from worker.engine.batching.scheduler import BATCHES_UNTIL_INCREASE, BatchBudget, Scheduler
 
 
-def planned(rows: int = 32, tokens: int = 8_000) -> tuple[Budget, Scheduler]:
-    return Budget(rows, tokens), Scheduler(max_rows=rows, max_tokens=tokens)
+def planned(rows: int = 32, tokens: int = 8_000) -> tuple[BatchBudget, Scheduler]:
+    return BatchBudget(rows, tokens), Scheduler(max_rows=rows, max_tokens=tokens)
 
 
 def test_each_time_the_memory_runs_out_the_budget_is_halved():
@@ -19,10 +19,10 @@ def test_each_time_the_memory_runs_out_the_budget_is_halved():
 def test_after_many_good_steps_the_plan_holds_again_and_no_more_than_the_plan():
     budget, scheduler = planned()
     budget.halve(scheduler)
-    for _ in range(STEPS_UNTIL_MORE - 1):
+    for _ in range(BATCHES_UNTIL_INCREASE - 1):
         budget.went_well(scheduler)
     assert scheduler.max_rows == 16
-    for _ in range(3 * STEPS_UNTIL_MORE):
+    for _ in range(3 * BATCHES_UNTIL_INCREASE):
         budget.went_well(scheduler)
     assert (scheduler.max_rows, scheduler.max_tokens) == (32, 8_000)
 

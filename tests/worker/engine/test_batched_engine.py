@@ -28,11 +28,11 @@ from worker.engine.api import (
 )
 from worker.engine.batching.batched_engine import BatchedEngine, OutOfMemoryError
 from worker.engine.network.local_engine import load
-from worker.engine.network.model_loader import Networks
+from worker.engine.network.model_loader import AdaptableNetwork
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.output_formats import EntityList, Prose, SpanLine
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.telemetry.usage_meter import UsageMeter
 
 NOTE = "The patient was given aspirin 81 mg for chest pain. Denies fever or cough."
@@ -238,7 +238,7 @@ def test_a_grammar_that_cannot_be_satisfied_is_refused_and_the_others_are_answer
 
 
 def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
-    grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+    grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
     first, second = (grammars.matcher('start: "ab" "c"') for _ in range(2))
     assert first.consume_token(chat.plain("a")[0])
     logits = np.zeros(len(chat.tokenizer), dtype=np.float32)
@@ -250,7 +250,7 @@ def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
 
 @pytest.mark.parametrize("rank", [0, 5, 5_000], ids=["likeliest", "among the next", "far behind"])
 def test_the_likeliest_that_the_grammar_allows_is_chosen_wherever_it_stands(chat, rank):
-    grammars = Grammars(chat.tokenizer, len(chat.tokenizer))
+    grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
     allowed = [chat.plain(one)[0] for one in ("a", "b")]
     logits = -np.arange(len(chat.tokenizer), dtype=np.float32)
     others = [token for token in range(len(logits)) if token not in allowed]
@@ -373,10 +373,10 @@ def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights,
     network = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
     around = PeftModel.from_pretrained(network, adapter).eval()
     runner = TransformersRunner(
-        Networks(around.get_base_model(), switch=around.base_model), torch.device("cpu")
+        AdaptableNetwork(around.get_base_model(), switch=around.base_model), torch.device("cpu")
     )
     tokenizer = AutoTokenizer.from_pretrained(weights)
-    grammars = Grammars(tokenizer, runner.vocabulary_size)
+    grammars = GrammarCompiler(tokenizer, runner.vocabulary_size)
     switched = BatchedEngine(runner, Chat(tokenizer), grammars, max_rows=8, max_tokens=8_000)
     both = [decide(asking()), decide(asking(uses_adapter=True))]
     for found, expected in zip(switched.answer(both), merged.answer(both), strict=True):

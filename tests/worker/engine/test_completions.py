@@ -16,8 +16,14 @@ import pytest
 
 from models.settings import Settings
 from worker.engine.api import RequestError
-from worker.engine.http.completions import GarbledError, decided, deciding, writing, written
-from worker.engine.http.http_client import Server, ServerError
+from worker.engine.http.completions import (
+    MalformedAnswerError,
+    generation_body,
+    parse_completion,
+    parse_log_probabilities,
+    scoring_body,
+)
+from worker.engine.http.http_client import ServerClient, ServerError
 from worker.engine.output_formats import EntityList
 
 NOTE = "Given aspirin 81 mg for chest pain."
@@ -54,7 +60,7 @@ def serve():
     """Serves a script; returns the client, and the list of what it was asked."""
     started = []
 
-    def start(*script: tuple[int, Any], **settings: Any) -> tuple[Server, list[dict[str, Any]]]:
+    def start(*script: tuple[int, Any], **settings: Any) -> tuple[ServerClient, list[dict[str, Any]]]:
         texts = [
             (status, answer if isinstance(answer, str) else json.dumps(answer)) for status, answer in script
         ]
@@ -62,7 +68,7 @@ def serve():
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/v1"
-        client = Server(
+        client = ServerClient(
             Settings(engine="http", http_url=url, http_model="mistral", http_key="sesame", **settings)
         )
         started.append((server, client))
@@ -75,7 +81,7 @@ def serve():
         server.server_close()
 
 
-def complete(client: Server, **body: Any) -> Any:
+def complete(client: ServerClient, **body: Any) -> Any:
     return client.complete({"prompt": [1, 2], **body}, deadline=time.monotonic() + 20)
 
 
@@ -86,28 +92,32 @@ def vllm_answer(**told: float) -> dict[str, Any]:
 
 
 def test_a_grammar_goes_as_lark_that_the_guidance_backend_takes():
-    body = writing([1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="lark")
+    body = generation_body([1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="lark")
     grammar = body["structured_outputs"]["grammar"]
     assert not llguidance.LLMatcher.validate_grammar(llguidance.grammar_from("grammar", grammar))
     assert body["grammar"] == "%llguidance {}\n" + grammar
 
 
 def test_a_schema_goes_in_the_words_of_either_server():
-    body = writing([1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="json_schema")
+    body = generation_body(
+        [1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="json_schema"
+    )
     assert body["response_format"]["json_schema"]["schema"] == body["json_schema"]
     assert body["json_schema"]["maxItems"] == 3
     assert body["temperature"] == 0
 
 
 def test_vllms_log_probabilities_of_the_words_are_normalised_over_them():
-    body = deciding([1], [7, 9, 7])
+    body = scoring_body([1], [7, 9, 7])
     assert body["logprob_token_ids"] == [7, 9]
-    scores = decided(vllm_answer(token_7=math.log(0.3), token_9=math.log(0.1), token_4=-0.5), [7, 9])
+    scores = parse_log_probabilities(
+        vllm_answer(token_7=math.log(0.3), token_9=math.log(0.1), token_4=-0.5), [7, 9]
+    )
     assert [round(math.exp(score), 3) for score in scores] == [0.75, 0.25]
 
 
 def test_a_word_that_is_not_told_has_no_more_than_what_the_others_leave():
-    scores = decided(vllm_answer(token_4=math.log(0.5), token_7=math.log(0.4)), [7, 9])
+    scores = parse_log_probabilities(vllm_answer(token_4=math.log(0.5), token_7=math.log(0.4)), [7, 9])
     assert [round(math.exp(score), 3) for score in scores] == [0.8, 0.2]
 
 
@@ -115,8 +125,8 @@ def test_a_word_that_is_not_told_has_no_more_than_what_the_others_leave():
     "answer", [{}, [], 3, None, {"choices": []}, {"choices": [{"logprobs": None}]}, "TOKEN"]
 )
 def test_garbage_is_an_error_without_a_word_of_it(answer):
-    for read in (written, lambda one: decided(one, [7, 9])):
-        with pytest.raises(GarbledError) as raised:
+    for read in (parse_completion, lambda one: parse_log_probabilities(one, [7, 9])):
+        with pytest.raises(MalformedAnswerError) as raised:
             read(answer)
         assert "TOKEN" not in str(raised.value)
 

@@ -10,13 +10,13 @@ from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
 from worker.engine.api import GenerateRequest, Prompt
-from worker.engine.batching.decoding import advance, guess
-from worker.engine.batching.prefix_cache import Beginnings
-from worker.engine.batching.request_state import Asked, ask
-from worker.engine.batching.sequences import MOST_GUESSES
+from worker.engine.batching.decoding import accept_tokens, append_draft_tokens
+from worker.engine.batching.prefix_cache import PrefixCache
+from worker.engine.batching.request_state import RequestState, encode_request
+from worker.engine.batching.sequences import MAX_DRAFT_TOKENS
 from worker.engine.output_formats import OutputFormat
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.telemetry.usage_meter import UsageMeter
 
 TEXT = "Denies fever and cough."
@@ -36,30 +36,30 @@ def chat(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grammars(chat):
-    return Grammars(chat.tokenizer, len(chat.tokenizer))
+    return GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
 
 
-def begun(chat: Chat, grammars: Grammars) -> Asked:
+def begun(chat: Chat, grammars: GrammarCompiler) -> RequestState:
     request = GenerateRequest(
         Prompt("Denies fever.", "Why?"), max_tokens=60, output_format=cast(OutputFormat, OneAnswer())
     )
-    asked = ask(request, chat, grammars, context_tokens=1_000, meter=UsageMeter())
-    assert isinstance(asked, Asked)
-    asked.start(Beginnings())
+    asked = encode_request(request, chat, grammars, context_tokens=1_000, meter=UsageMeter())
+    assert isinstance(asked, RequestState)
+    asked.start(PrefixCache())
     return asked
 
 
-def step(asked: Asked, spelling: list[int], chat: Chat, grammars: Grammars) -> dict[str, int]:
+def step(asked: RequestState, spelling: list[int], chat: Chat, grammars: GrammarCompiler) -> dict[str, int]:
     """One pass of a network that would spell the answer so."""
-    guess(asked, 0)
+    append_draft_tokens(asked, 0)
     start = asked.num_written
     logits = np.zeros((asked.num_guesses + 1, len(chat.tokenizer)), np.float32)
     for row, token in enumerate(spelling[start : start + len(logits)]):
         logits[row, token] = 1.0
-    return advance(asked, logits, grammars)
+    return accept_tokens(asked, logits, grammars)
 
 
-def written(asked: Asked) -> list[int]:
+def written(asked: RequestState) -> list[int]:
     assert asked.branch is not None
     return asked.branch.tokens[len(asked.prompt) :]
 
@@ -70,7 +70,7 @@ def test_forced_tokens_take_one_step_for_all(chat, grammars):
         forced += step(asked, spelling, chat, grammars)["forced_tokens"]
         steps += 1
     assert written(asked) == spelling
-    assert steps <= -(-len(spelling) // MOST_GUESSES) + 1
+    assert steps <= -(-len(spelling) // MAX_DRAFT_TOKENS) + 1
     assert forced >= len(spelling) - steps
 
 
@@ -92,12 +92,16 @@ def test_what_repeats_itself_is_guessed_to_go_on(chat, tail, found):
     """A look that reaches the end of what there is begins again where it began."""
     document = (4, 5, 6, 1, 2)
     request = GenerateRequest(Prompt("A note.", "Why?"), max_tokens=60)
-    asked = ask(
-        request, chat, Grammars(chat.tokenizer, len(chat.tokenizer)), context_tokens=1_000, meter=UsageMeter()
+    asked = encode_request(
+        request,
+        chat,
+        GrammarCompiler(chat.tokenizer, len(chat.tokenizer)),
+        context_tokens=1_000,
+        meter=UsageMeter(),
     )
-    assert isinstance(asked, Asked)
-    asked.start(Beginnings())
+    assert isinstance(asked, RequestState)
+    asked.start(PrefixCache())
     assert asked.branch is not None
     asked.branch.tokens.extend((*document, *tail))
-    assert guess(asked, 5) == 5
+    assert append_draft_tokens(asked, 5) == 5
     assert tuple(asked.branch.tokens[-5:]) == found

@@ -22,8 +22,8 @@ from models.jobs import Question, recipe_for
 from models.labels import load_labels
 from models.store.store import Store
 from worker.engine.api import Choice, GenerateRequest, GenerateResult, Prompt, RequestError, ScoreRequest
-from worker.engine.http.completions import deciding
-from worker.engine.http.http_client import Server, ServerError
+from worker.engine.http.completions import scoring_body
+from worker.engine.http.http_client import ServerClient, ServerError
 from worker.engine.http.http_engine import HttpEngine, load
 from worker.engine.output_formats import EntityList, Prose, SpanLine
 from worker.recipe import serving
@@ -128,8 +128,10 @@ def test_decisions_are_the_networks_own_whatever_else_it_would_write(lark_engine
     chat = lark_engine._chat
     words = [chat.plain(word)[0] for word in request.choices[0].words]
     tokens = chat.encode(request.prompt).tokens + chat.plain(request.copy)
-    body = deciding(tokens, words) | {"logit_bias": {}, "top_k": 0, "logprobs": 49_152}
-    answer = Server(http_settings(server, tokenizer_folder)).complete(body, deadline=time.monotonic() + 60)
+    body = scoring_body(tokens, words) | {"logit_bias": {}, "top_k": 0, "logprobs": 49_152}
+    answer = ServerClient(http_settings(server, tokenizer_folder)).complete(
+        body, deadline=time.monotonic() + 60
+    )
     told = {one["id"]: one["prob"] for one in answer["choices"][0]["logprobs"]["content"][0]["top_probs"]}
     yes, no = (told[word] for word in words)
     assert np.exp(decided.scores[0].log_probabilities[-1, 0]) == pytest.approx(yes / (yes + no), abs=0.02)
@@ -199,7 +201,7 @@ def test_a_prompt_over_the_servers_context_is_refused_with_the_numbers(lark_engi
 def test_what_only_the_server_knows_to_be_too_long_is_refused_too(server, tokenizer_folder, lark_engine):
     settings = http_settings(server, tokenizer_folder)
     boastful = HttpEngine(
-        Server(settings),
+        ServerClient(settings),
         lark_engine._chat,
         context_tokens=10**6,
         grammar="lark",
@@ -215,7 +217,7 @@ def test_a_closed_engine_lets_go_of_what_waits_for_a_server_that_is_away(server,
     settings = http_settings(server, tokenizer_folder, http_url="http://127.0.0.1:9/v1")
     chat = load(http_settings(server, tokenizer_folder))._chat
     engine = HttpEngine(
-        Server(settings), chat, context_tokens=8_192, grammar="lark", concurrency=1, patience_seconds=60
+        ServerClient(settings), chat, context_tokens=8_192, grammar="lark", concurrency=1, patience_seconds=60
     )
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(engine.answer, [listing(), listing()])
@@ -227,7 +229,7 @@ def test_a_closed_engine_lets_go_of_what_waits_for_a_server_that_is_away(server,
 def test_after_its_patience_a_request_is_refused_as_timed_out(server, tokenizer_folder, lark_engine):
     settings = http_settings(server, tokenizer_folder, http_url="http://127.0.0.1:9/v1")
     engine = HttpEngine(
-        Server(settings),
+        ServerClient(settings),
         lark_engine._chat,
         context_tokens=8_192,
         grammar="lark",

@@ -13,19 +13,25 @@ from transformers import AutoModelForCausalLM
 from benchmarks.machine.tensor_bytes import stored_bytes, traced_step_bytes
 from models.settings import Settings
 from worker.engine.memory.device import DeviceFacts, _left_in_container_bytes
-from worker.engine.memory.footprint import Adapter, bf16_bytes, keys_values_bytes, nf4_bytes, step_bytes
+from worker.engine.memory.footprint import (
+    AdapterSize,
+    activation_bytes,
+    bf16_bytes,
+    keys_values_bytes,
+    nf4_bytes,
+)
 from worker.engine.memory.memory_plan import GIB, DoesNotFitError, plan_on_cuda
 from worker.engine.memory.model_shape import (
     MISTRAL_7B,
     SMOLLM2_135M,
-    Shape,
+    ModelShape,
     UnknownShapeError,
     shape_of_folder,
 )
 from worker.engine.memory.plan_from_settings import plan_by_name, plan_memory
 from worker.weights.model_files import nf4_config
 
-MISTRAL = Shape.of(MISTRAL_7B)
+MISTRAL = ModelShape.of(MISTRAL_7B)
 TINY_MISTRAL = MISTRAL_7B | {
     "hidden_size": 256,
     "intermediate_size": 896,
@@ -52,11 +58,11 @@ def quantized(folder: Path):
     )
 
 
-def on_card(gib: float, shape: Shape = MISTRAL):
+def on_card(gib: float, shape: ModelShape = MISTRAL):
     return plan_on_cuda(
         shape,
         is_quantized=True,
-        adapter=Adapter.of_rank(16, shape),
+        adapter=AdapterSize.of_rank(16, shape),
         budget_bytes=int(gib * GIB),
         step_tokens=2_048,
         rows=32,
@@ -68,7 +74,7 @@ def test_4_bit_weights_take_what_the_arithmetic_says(weights):
 
 
 def test_4_bit_weights_with_an_adapter_take_what_the_arithmetic_says(weights, adapter):
-    told = nf4_bytes(shape_of_folder(weights)) + Adapter.of_folder(adapter).total_bytes
+    told = nf4_bytes(shape_of_folder(weights)) + AdapterSize.of_folder(adapter).total_bytes
     measured = stored_bytes(
         PeftModel.from_pretrained(quantized(weights), adapter, autocast_adapter_dtype=False)
     )
@@ -82,19 +88,21 @@ def test_bf16_weights_take_what_the_arithmetic_says(weights):
 
 
 def test_an_adapter_in_a_folder_is_counted_as_its_rank_says(weights, adapter):
-    of_rank = Adapter.of_rank(4, shape_of_folder(weights))
-    assert Adapter.of_folder(adapter).parameters == of_rank.parameters
+    of_rank = AdapterSize.of_rank(4, shape_of_folder(weights))
+    assert AdapterSize.of_folder(adapter).parameters == of_rank.parameters
 
 
 def test_a_step_holds_what_the_arithmetic_says():
     traced = traced_step_bytes(TINY_MISTRAL, step_tokens=512)
     mask = 512 * 512
-    assert traced == pytest.approx(step_bytes(Shape.of(TINY_MISTRAL), 512, rows=0) + mask, rel=0.03)
+    assert traced == pytest.approx(
+        activation_bytes(ModelShape.of(TINY_MISTRAL), 512, rows=0) + mask, rel=0.03
+    )
 
 
 def test_keys_and_values_take_the_published_bytes_a_token():
     assert keys_values_bytes(MISTRAL) == 131_072
-    assert keys_values_bytes(Shape.of(SMOLLM2_135M)) == 23_040
+    assert keys_values_bytes(ModelShape.of(SMOLLM2_135M)) == 23_040
 
 
 def test_mistral_leaves_room_for_16000_tokens_in_8_gib():
@@ -154,7 +162,7 @@ def test_a_cpu_gives_a_modest_share_and_holds_a_copy_for_the_adapter(weights, ad
 
 def test_a_config_without_its_sizes_is_refused_by_name():
     with pytest.raises(UnknownShapeError, match="hidden_size, intermediate_size"):
-        Shape.of(MISTRAL_7B | {"hidden_size": None, "intermediate_size": None})
+        ModelShape.of(MISTRAL_7B | {"hidden_size": None, "intermediate_size": None})
 
 
 def test_a_containers_limit_counts_less_what_is_taken_and_cannot_be_dropped(tmp_path):
@@ -166,5 +174,5 @@ def test_a_containers_limit_counts_less_what_is_taken_and_cannot_be_dropped(tmp_
 
 
 def test_the_embedded_weights_take_the_bytes_of_their_file():
-    assert Shape.of(SMOLLM2_135M).head_size == 64
-    assert nf4_bytes(Shape.of(SMOLLM2_135M)) == pytest.approx(111_879_761, rel=0.03)
+    assert ModelShape.of(SMOLLM2_135M).head_size == 64
+    assert nf4_bytes(ModelShape.of(SMOLLM2_135M)) == pytest.approx(111_879_761, rel=0.03)

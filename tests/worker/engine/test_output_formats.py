@@ -11,7 +11,7 @@ from tiny import write_tiny_weights
 from transformers import AutoTokenizer
 
 from worker.engine.output_formats import EntityList, OutputFormat, OutputFormatError, Prose, SpanLine
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 
 NOTE = "Given aspirin 81 mg for chest pain; p.o. daily.\nDenies fever (39.5 C) or Chest  Pain at night."
 LIST = EntityList(NOTE, 3)
@@ -31,7 +31,7 @@ pieces = st.tuples(st.integers(0, len(NOTE)), st.integers(0, 40)).map(lambda at:
 def allows(tmp_path_factory):
     """Whether the form's own grammar takes a text to its end."""
     tokenizer = AutoTokenizer.from_pretrained(write_tiny_weights(tmp_path_factory.mktemp("weights")))
-    grammars = Grammars(tokenizer, len(tokenizer))
+    grammars = GrammarCompiler(tokenizer, len(tokenizer))
 
     def allowed(form: OutputFormat, text: str) -> bool:
         matcher = grammars.matcher(form.lark())

@@ -6,17 +6,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.engine.batching.fair_queue import TURN_TOKENS
-from worker.engine.batching.prefix_cache import RESTING_TOKENS
-from worker.engine.batching.scheduler import STEP_TOKENS, Scheduler
-from worker.engine.batching.sequences import Beginning, Branch, Copy, Step
+from worker.engine.batching.prefix_cache import MAX_UNUSED_TOKENS
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS, Scheduler
+from worker.engine.batching.sequences import CacheCopy, Continuation, ForwardBatch, Prefix
 
 
-def branch(scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0) -> Branch:
+def branch(
+    scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0
+) -> Continuation:
     beginning = scheduler.beginnings.find([note] * shared, uses_adapter=False)
-    return Branch(beginning, [1] * own, wanted=(own - 1,), kept_tokens=kept)
+    return Continuation(beginning, [1] * own, wanted=(own - 1,), kept_tokens=kept)
 
 
-def run(scheduler: Scheduler, *, is_writing_over: bool = True) -> Step:
+def run(scheduler: Scheduler, *, is_writing_over: bool = True) -> ForwardBatch:
     """One step as the engine takes it: what decides is done with it, what writes goes on or ends."""
     step = scheduler.schedule()
     for piece in step.pieces:
@@ -25,8 +27,8 @@ def run(scheduler: Scheduler, *, is_writing_over: bool = True) -> Step:
     return step
 
 
-def read(step: Step) -> int:
-    return sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Beginning))
+def read(step: ForwardBatch) -> int:
+    return sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Prefix))
 
 
 def test_a_beginning_is_read_once_and_its_branches_go_in_the_same_step():
@@ -38,14 +40,14 @@ def test_a_beginning_is_read_once_and_its_branches_go_in_the_same_step():
     assert scheduler.is_idle
 
 
-def asked_apart(scheduler: Scheduler, note: int, question: int, *, place: int = 512) -> Branch:
+def asked_apart(scheduler: Scheduler, note: int, question: int, *, place: int = 512) -> Continuation:
     """Both begin with the same head of 20 tokens."""
     head = [5] * 20
     beginning = scheduler.beginnings.find([*head, *[note] * 30], uses_adapter=False)
     asked = scheduler.beginnings.find(
         [*head, *[question] * 9], uses_adapter=False, head_tokens=20, place=place
     )
-    return Branch(beginning, [1] * 10, wanted=(9,), question=asked)
+    return Continuation(beginning, [1] * 10, wanted=(9,), question=asked)
 
 
 def test_a_question_that_is_read_apart_is_read_once_for_all_notes():
@@ -86,9 +88,9 @@ def test_a_later_question_on_a_note_finds_its_beginning_read():
     assert read(run(scheduler)) == 0
 
 
-def starting(scheduler: Scheduler, tokens: list[int], *, uses_adapter: bool = False) -> Branch:
+def starting(scheduler: Scheduler, tokens: list[int], *, uses_adapter: bool = False) -> Continuation:
     beginning = scheduler.beginnings.find(tokens, uses_adapter=uses_adapter)
-    return Branch(beginning, [1] * 10, wanted=(9,))
+    return Continuation(beginning, [1] * 10, wanted=(9,))
 
 
 def test_a_beginning_that_starts_as_another_takes_over_what_is_read_of_it():
@@ -97,7 +99,7 @@ def test_a_beginning_that_starts_as_another_takes_over_what_is_read_of_it():
     assert run(scheduler).copies == ()
     scheduler.add([other := starting(scheduler, [5] * 40 + [7] * 30)])
     step = run(scheduler)
-    assert step.copies == (Copy(source=0, target=other.beginning.offset, num_tokens=40),)
+    assert step.copies == (CacheCopy(source=0, target=other.beginning.offset, num_tokens=40),)
     assert read(step) == 30
     assert run(scheduler).copies == ()
 
@@ -128,7 +130,7 @@ def test_beginnings_that_nobody_needs_are_forgotten_before_the_cache_is_full_of_
     for note in range(100):
         scheduler.add([branch(scheduler, note=note, shared=500)])
         run(scheduler)
-    assert scheduler.beginnings.end <= RESTING_TOKENS + 500
+    assert scheduler.beginnings.end <= MAX_UNUSED_TOKENS + 500
 
 
 def test_a_long_beginning_is_read_in_parts_while_writing_goes_on():
@@ -136,11 +138,11 @@ def test_a_long_beginning_is_read_in_parts_while_writing_goes_on():
     writing = branch(scheduler, kept=50)
     scheduler.add([writing])
     run(scheduler, is_writing_over=False)
-    scheduler.add([branch(scheduler, shared=3 * STEP_TOKENS, note=8)])
+    scheduler.add([branch(scheduler, shared=3 * MAX_FORWARD_TOKENS, note=8)])
     writing.tokens.append(1)
     step = run(scheduler, is_writing_over=False)
     assert {piece.of: piece.num_tokens for piece in step.pieces}[writing] == 1
-    assert step.num_tokens == STEP_TOKENS
+    assert step.num_tokens == MAX_FORWARD_TOKENS
 
 
 def test_short_notes_do_not_wait_for_a_long_one_that_came_first():
@@ -150,7 +152,7 @@ def test_short_notes_do_not_wait_for_a_long_one_that_came_first():
     tokens = 0
     while short[0].computed_tokens == 0:
         tokens += run(scheduler).num_tokens
-    assert tokens < TURN_TOKENS + 2 * STEP_TOKENS
+    assert tokens < TURN_TOKENS + 2 * MAX_FORWARD_TOKENS
 
 
 def test_an_urgent_question_goes_first():
@@ -194,7 +196,7 @@ def test_every_branch_gets_its_turn_and_never_before_its_beginning_is_read(asked
         branch(scheduler, own, shared=shared, note=note, kept=kept) for own, shared, note, kept in asked
     ]
     scheduler.add(branches)
-    done: list[Branch] = []
+    done: list[Continuation] = []
     while not scheduler.is_idle:
         step = run(scheduler)
         assert step.pieces

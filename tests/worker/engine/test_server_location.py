@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from models.settings import Settings
-from worker.engine.http.http_client import NotesWouldLeaveError, Server
+from worker.engine.http.http_client import NotesWouldLeaveError, ServerClient
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8000", "localhost", "[::1]:80", "127.9.9.9"])
 def test_a_server_on_this_machine_may_be_asked(host: str) -> None:
-    Server(Settings(engine="http", http_url=f"http://{host}/v1")).close()
+    ServerClient(Settings(engine="http", http_url=f"http://{host}/v1")).close()
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ def test_a_server_on_this_machine_may_be_asked(host: str) -> None:
 )
 def test_a_server_elsewhere_is_not_asked_before_somebody_says_so(host: str) -> None:
     with pytest.raises(NotesWouldLeaveError, match="NOTEMILL_HTTP_MAY_LEAVE_MACHINE"):
-        Server(Settings(engine="http", http_url=f"http://{host}/v1"))
+        ServerClient(Settings(engine="http", http_url=f"http://{host}/v1"))
 
 
 def test_a_server_elsewhere_is_asked_where_the_setting_allows_it() -> None:
     allowed = {"http_url": "https://gpu-1/v1", "http_may_leave_machine": True}
-    Server(Settings(engine="http", **allowed)).close()
+    ServerClient(Settings(engine="http", **allowed)).close()

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
-from worker.engine.network.checkpoint_reader import read_saved
+from worker.engine.network.checkpoint_reader import load_checkpoint
 
 
 @pytest.fixture(params=[True, False], ids=["tied", "untied"])
@@ -20,7 +20,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_it_is_the_network_that_transformers_reads(folder: Path) -> None:
-    found = read_saved(AutoModelForCausalLM, folder, torch.bfloat16)
+    found = load_checkpoint(AutoModelForCausalLM, folder, torch.bfloat16)
     expected = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     for own, theirs in zip(found.named_buffers(), expected.named_buffers(), strict=True):
         assert own[0] == theirs[0]
@@ -36,4 +36,4 @@ def test_files_that_lack_a_weight_are_refused_by_its_name(folder: Path) -> None:
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(RuntimeError, match=r"lack model\.layers\.1\.mlp\.up_proj\.weight$"):
-        read_saved(AutoModelForCausalLM, folder, torch.bfloat16)
+        load_checkpoint(AutoModelForCausalLM, folder, torch.bfloat16)

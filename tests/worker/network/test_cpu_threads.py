@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny import write_tiny_weights
 
-from worker.engine.network.cpu_threads import apart, of_one_core
+from worker.engine.network.cpu_threads import run_in_own_thread, single_core_pool
 
 COUNTING = """
 import os
@@ -62,11 +62,11 @@ engine.close()
 
 def test_an_error_apart_is_raised_here() -> None:
     with pytest.raises(ZeroDivisionError):
-        apart(lambda: 1 / 0)
+        run_in_own_thread(lambda: 1 / 0)
 
 
 def test_threads_of_one_core_leave_the_callers_cores() -> None:
     before = torch.get_num_threads()
-    with of_one_core(2, "one") as pool:
+    with single_core_pool(2, "one") as pool:
         assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1, 1, 1, 1]
     assert torch.get_num_threads() == before

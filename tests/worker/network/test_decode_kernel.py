@@ -11,33 +11,33 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from worker.engine.attention.batch_packing import plan_of
-from worker.engine.attention.cuda_graphs import SIZES, _numbers, _step
-from worker.engine.attention.kv_cache import Cache, _store
-from worker.engine.batching.sequences import Beginning, Branch, Piece
+from worker.engine.attention.batch_packing import layout_of
+from worker.engine.attention.cuda_graphs import GRAPH_SIZES, _numbers, _step
+from worker.engine.attention.kv_cache import KvCache, _store
+from worker.engine.batching.sequences import Continuation, Prefix, ScheduledChunk
 
 CPU = torch.device("cpu")
 HEADS, KEY_HEADS, SIZE = 6, 2, 16
 IS_CUDA = torch.cuda.is_available()
 
 
-def pieces(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> list[Piece]:
+def pieces(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> list[ScheduledChunk]:
     """Branches of two beginnings in slots of their own, each with some tokens already computed or, new, all
     but the last on the first of the beginnings, with none."""
     chance = torch.Generator().manual_seed(seed)
-    beginnings = (Beginning((7,) * 70, offset=0), Beginning((7,) * 131, offset=70))
+    beginnings = (Prefix((7,) * 70, offset=0), Prefix((7,) * 131, offset=70))
     found = []
     for slot, width in enumerate(widths):
         before = 0 if are_new else int(torch.randint(0, 90, (), generator=chance))
         tokens = torch.randint(0, 60, (before + width,), generator=chance).tolist()
         of = beginnings[slot == len(widths) - 1] if are_new else beginnings[slot % 2]
-        branch = Branch(of, tokens, (before,), kept_tokens=128, slot=slot)
-        found.append(Piece(branch, before, before + width))
+        branch = Continuation(of, tokens, (before,), kept_tokens=128, slot=slot)
+        found.append(ScheduledChunk(branch, before, before + width))
     return found
 
 
-def filled() -> Cache:
-    one = Cache(num_layers=2, key_heads=KEY_HEADS, size=SIZE, device=CPU, max_tokens=100_000)
+def filled() -> KvCache:
+    one = KvCache(num_layers=2, key_heads=KEY_HEADS, size=SIZE, device=CPU, max_tokens=100_000)
     one.make_room(shared_tokens=300, num_slots=8, slot_tokens=128)
     chance = torch.Generator().manual_seed(1)
     for tensor in (t for layers in (one._shared, one._own) for pair in layers for t in pair):
@@ -46,7 +46,7 @@ def filled() -> Cache:
 
 
 def plainly(
-    written: list[Piece], query: torch.Tensor, shared: torch.Tensor, own: torch.Tensor
+    written: list[ScheduledChunk], query: torch.Tensor, shared: torch.Tensor, own: torch.Tensor
 ) -> torch.Tensor:
     """In 64 bits, token by token and head by head; `shared`, `own`: keys, then values."""
     out = torch.empty(query.shape, dtype=torch.float64)
@@ -84,7 +84,7 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
     device, dtype, off = ("cuda", torch.bfloat16, 0.02) if IS_CUDA else ("cpu", torch.float32, 1e-5)
     shapes = ((sum(widths), HEADS, SIZE), (2, KEY_HEADS, 300, SIZE), (2, 8, KEY_HEADS, 128, SIZE))
     query, shared, own = (torch.randn(shape, generator=chance).to(device, dtype) for shape in shapes)
-    listed = plan_of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).listed
+    listed = layout_of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).listed
     assert listed is not None
     padded = torch.cat((listed, torch.zeros_like(listed)))  # pieces without a token write nothing
     out = torch.full_like(query, float("nan"))
@@ -103,7 +103,7 @@ def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_
     cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
     query, key, value = (torch.randn(sum(widths), one, SIZE, generator=chance).bfloat16() for one in heads)
-    plan = plan_of(written, HEADS // KEY_HEADS, CPU)
+    plan = layout_of(written, HEADS // KEY_HEADS, CPU)
     cache.store(0, key, value, plan)
     expected = plainly(written, query, torch.stack(cache._shared[0]), torch.stack(cache._own[0]))
     found = cache.attend(0, query, key, value, plan)
@@ -114,9 +114,9 @@ def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_
 def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -> None:
     written = pieces(widths)
     tokens = sum(widths)
-    size = next(one for one in SIZES if one >= tokens)
+    size = next(one for one in GRAPH_SIZES if one >= tokens)
     step = _step(torch.tensor(_numbers(written, size)), size)
-    plan = plan_of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
+    plan = layout_of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
     assert step.tokens.shape == step.positions.shape == (1, size)
     assert plan.listed is not None
     assert step.plan.listed is not None

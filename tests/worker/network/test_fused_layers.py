@@ -11,10 +11,10 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 
-from worker.engine.network.fused_layers import FusedLayer, fuse
-from worker.engine.network.layer_blocks import Norm
-from worker.engine.network.lora import Adapted, Switch
-from worker.engine.network.model_loader import Networks, beside
+from worker.engine.network.fused_layers import FusedLayer, fuse_layers
+from worker.engine.network.layer_blocks import RmsNorm
+from worker.engine.network.lora import AdapterSwitch, LoraLinear
+from worker.engine.network.model_loader import AdaptableNetwork, network_with_adapter
 from worker.engine.network.model_runner import _register_attention
 
 
@@ -27,7 +27,7 @@ def network(**settings: object) -> LlamaForCausalLM:
     ("settings", "is_fused"), [({}, True), ({"hidden_act": "gelu"}, False), ({"attention_bias": True}, False)]
 )
 def test_layers_of_another_make_stay_as_they_are(settings: dict[str, object], is_fused: bool) -> None:
-    fuse(made := network(**settings))
+    fuse_layers(made := network(**settings))
     assert all(isinstance(layer, FusedLayer) is is_fused for layer in made.model.layers)
 
 
@@ -39,7 +39,7 @@ def test_a_norm_is_transformers_own(rows: int, dtype: torch.dtype) -> None:
     given = torch.randn(1, rows, 96).to(dtype) * 3 + 0.5
     before = given.clone()
     with torch.inference_mode():
-        torch.testing.assert_close(Norm(norm)(given), norm(given))
+        torch.testing.assert_close(RmsNorm(norm)(given), norm(given))
     assert torch.equal(given, before)
 
 
@@ -49,7 +49,9 @@ def plainly(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
     return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
 
 
-def hidden(networks: Networks, tokens: torch.Tensor, *, uses_adapter: bool, **more: Any) -> torch.Tensor:
+def hidden(
+    networks: AdaptableNetwork, tokens: torch.Tensor, *, uses_adapter: bool, **more: Any
+) -> torch.Tensor:
     _register_attention()
     found: torch.Tensor = networks.body(uses_adapter=uses_adapter)(
         input_ids=tokens,
@@ -65,14 +67,14 @@ def test_the_last_layer_is_computed_to_its_end_where_something_is_asked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
-    fuse(made := network(initializer_range=0.3).eval())
+    fuse_layers(made := network(initializer_range=0.3).eval())
     tokens, wanted, rows = torch.randint(0, 64, (1, 20)), torch.tensor([3, 4, 19]), []
     gate = made.model.layers[-1]._mlp._gate
     activated = gate.silu
     monkeypatch.setattr(gate, "silu", lambda given: (rows.append(len(given)), activated(given))[1])
     with torch.inference_mode():
-        whole = hidden(Networks(made), tokens, uses_adapter=False)
-        some = hidden(Networks(made), tokens, uses_adapter=False, notemill_wanted=wanted)
+        whole = hidden(AdaptableNetwork(made), tokens, uses_adapter=False)
+        some = hidden(AdaptableNetwork(made), tokens, uses_adapter=False, notemill_wanted=wanted)
     assert rows == [20, 3]
     torch.testing.assert_close(some, whole[:, wanted])
 
@@ -94,9 +96,9 @@ def test_an_adapter_beside_the_weights_does_what_peft_does(
         on = made.model(tokens, use_cache=False).last_hidden_state.clone()
         with around.disable_adapter():
             off = made.model(tokens, use_cache=False).last_hidden_state.clone()
-        networks = beside(made, around)
-        assert isinstance(networks._switch, Switch) is is_ours
-        assert any(isinstance(one, Adapted) for one in made.modules()) is is_ours
+        networks = network_with_adapter(made, around)
+        assert isinstance(networks._switch, AdapterSwitch) is is_ours
+        assert any(isinstance(one, LoraLinear) for one in made.modules()) is is_ours
         assert all(isinstance(one, FusedLayer) is is_ours for one in made.model.layers)
         assert not torch.allclose(on, off, atol=0.1)
         for uses_adapter, expected in ((True, on), (False, off), (True, on)):

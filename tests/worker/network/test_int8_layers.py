@@ -14,11 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from models.settings import Settings
 from worker.engine.network import int8_layers
-from worker.engine.network.fused_layers import fuse
-from worker.engine.network.int8_layers import Product, Rounded
-from worker.engine.network.layer_blocks import Parts
-from worker.engine.network.model_loader import load_networks
-from worker.engine.network.smoothquant import smooth
+from worker.engine.network.fused_layers import fuse_layers
+from worker.engine.network.int8_layers import Int8Linear, Int8Rows
+from worker.engine.network.layer_blocks import LayerBlocks
+from worker.engine.network.model_loader import load_network
+from worker.engine.network.smoothquant import smooth_activations
 
 
 def network(*, num_layers: int = 2) -> Any:
@@ -52,16 +52,16 @@ def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
     weights = write_tiny_weights(tmp_path / "weights")
     adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
     settings = Settings(home=tmp_path, weights=str(weights), adapter=str(adapter), quantization=quantization)
-    networks = load_networks(weights, settings, torch.device("cpu"))
+    networks = load_network(weights, settings, torch.device("cpu"))
     bodies = [networks.body(uses_adapter=one) for one in (True, False)]
-    assert [any(isinstance(one, Product) for one in body.modules()) for body in bodies] == in_eight_bits
+    assert [any(isinstance(one, Int8Linear) for one in body.modules()) for body in bodies] == in_eight_bits
 
 
 @pytest.mark.parametrize(
-    ("rounded", "dtype"), [(Rounded.of, torch.bfloat16), (Rounded.of_sums, torch.float32)]
+    ("rounded", "dtype"), [(Int8Rows.of, torch.bfloat16), (Int8Rows.of_sums, torch.float32)]
 )
 def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
-    rounded: Callable[[torch.Tensor], Rounded], dtype: torch.dtype
+    rounded: Callable[[torch.Tensor], Int8Rows], dtype: torch.dtype
 ) -> None:
     torch.manual_seed(0)
     rows = (torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]).to(dtype)
@@ -72,20 +72,23 @@ def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
 
 
 def test_a_row_of_nothing_stays_nothing() -> None:
-    product = Product(torch.randn(8, 33))
-    for given in (Rounded.of(torch.zeros(3, 33, dtype=torch.bfloat16)), Rounded.of_sums(torch.zeros(3, 33))):
+    product = Int8Linear(torch.randn(8, 33))
+    for given in (
+        Int8Rows.of(torch.zeros(3, 33, dtype=torch.bfloat16)),
+        Int8Rows.of_sums(torch.zeros(3, 33)),
+    ):
         assert product(given.numbers).mul_(given.scales).eq(0).all()
 
 
 @pytest.mark.parametrize("is_laid_out", [True, False])
 def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_laid_out: bool) -> None:
-    if is_laid_out and not int8_layers.can_lay_out():
+    if is_laid_out and not int8_layers.has_int8_kernels():
         pytest.skip("a processor without products of 8 bits")
     monkeypatch.setattr(int8_layers, "can_lay_out", lambda: is_laid_out)
     torch.manual_seed(0)
     weight, numbers = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
     weight[:, 0] = 127  # the largest, so that a step is 1
-    found = Product(weight.to(torch.bfloat16))(numbers)
+    found = Int8Linear(weight.to(torch.bfloat16))(numbers)
     assert torch.equal(found, ((numbers.long() - 128) @ weight.T).float())
 
 
@@ -96,7 +99,7 @@ def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -
     layer = network(num_layers=1).model.layers[0]
     given, attended = (torch.randn(rows, 96).to(torch.bfloat16) for _ in range(2))
     with torch.inference_mode():
-        whole, eight = Parts.of(layer), int8_layers.parts(layer, is_outer=is_outer)
+        whole, eight = LayerBlocks.of(layer), int8_layers.int8_blocks(layer, is_outer=is_outer)
         assert far(eight.projections(given), whole.projections(given)) < 0.02
         assert far(eight.out(attended, given), whole.out(attended, given)) < 0.02
         assert far(eight.mlp(given), whole.mlp(given)) < 0.03
@@ -104,14 +107,14 @@ def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -
 
 def test_all_but_the_outer_layers_have_five_products_in_eight_bits() -> None:
     made = network(num_layers=6)
-    fuse(made, in_eight_bits=True)
-    products = [sum(isinstance(one, Product) for one in layer.modules()) for layer in made.model.layers]
+    fuse_layers(made, in_eight_bits=True)
+    products = [sum(isinstance(one, Int8Linear) for one in layer.modules()) for layer in made.model.layers]
     assert products == [4, 5, 5, 5, 4, 4]
 
 
 def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
-    mlp = int8_layers.parts(network(num_layers=1).model.layers[0], is_outer=False).mlp
+    mlp = int8_layers.int8_blocks(network(num_layers=1).model.layers[0], is_outer=False).mlp
     given = torch.randn(700, 96).to(torch.bfloat16)
     with torch.inference_mode():
         in_runs = mlp(given)
@@ -124,7 +127,7 @@ def test_a_smoothed_network_is_the_same_to_the_last_bit() -> None:
     torch.manual_seed(0)
     made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
     smoothed = copy.deepcopy(made)
-    smooth(smoothed, sample)
+    smooth_activations(smoothed, sample)
     assert not torch.equal(
         smoothed.model.layers[0].input_layernorm.weight, made.model.layers[0].input_layernorm.weight
     )
@@ -137,12 +140,12 @@ def test_smoothing_leaves_outliers_less_of_the_steps() -> None:
     torch.manual_seed(0)
     made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
     smoothed = copy.deepcopy(made)
-    smooth(smoothed, sample)
+    smooth_activations(smoothed, sample)
     given = torch.randn(200, 96).to(torch.bfloat16)
     with torch.inference_mode():
-        whole = Parts.of(made.model.layers[0]).projections(given)
+        whole = LayerBlocks.of(made.model.layers[0]).projections(given)
         before, after = (
-            int8_layers.parts(one.model.layers[0], is_outer=True).projections(given)
+            int8_layers.int8_blocks(one.model.layers[0], is_outer=True).projections(given)
             for one in (made, smoothed)
         )
     assert far(after, whole) < 0.7 * far(before, whole)

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 import torch
 
-from worker.engine.attention.kv_cache import Cache
-from worker.engine.batching.sequences import Copy
+from worker.engine.attention.kv_cache import KvCache
+from worker.engine.batching.sequences import CacheCopy
 
 
-def cache(max_tokens: int) -> Cache:
-    return Cache(num_layers=2, key_heads=1, size=2, device=torch.device("cpu"), max_tokens=max_tokens)
+def cache(max_tokens: int) -> KvCache:
+    return KvCache(num_layers=2, key_heads=1, size=2, device=torch.device("cpu"), max_tokens=max_tokens)
 
 
-def fill(one: Cache) -> list[torch.Tensor]:
+def fill(one: KvCache) -> list[torch.Tensor]:
     """Writes numbers everywhere; returns copies of shared keys and branches' keys of the last layer."""
     for number, tensor in enumerate(t for layers in (one._shared, one._own) for pair in layers for t in pair):
         tensor.copy_(torch.arange(tensor.numel()).view(tensor.shape) % 250 + number)
@@ -55,7 +55,7 @@ def test_copies_are_made_one_after_another() -> None:
     one = cache(1_000_000)
     one.make_room(shared_tokens=100, num_slots=1, slot_tokens=1)
     shared, _ = fill(one)
-    one.copy([Copy(source=0, target=50, num_tokens=20), Copy(source=60, target=5, num_tokens=10)])
+    one.copy([CacheCopy(source=0, target=50, num_tokens=20), CacheCopy(source=60, target=5, num_tokens=10)])
     keys = one._shared[-1][0]
     assert torch.equal(keys[:, 50:70], shared[:, :20])
     assert torch.equal(keys[:, 5:15], shared[:, 10:20])

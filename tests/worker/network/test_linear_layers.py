@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import linear, silu
 
-from worker.engine.network.linear import Product, can_lay_out, whole_rows
+from worker.engine.network.linear import PackedLinear, can_pack, padded_rows
 
 
 @pytest.mark.parametrize("rows", [1, 7, 32, 129, 700])
@@ -13,7 +13,7 @@ def test_a_product_is_torchs_own(rows: int, outputs: int, inputs: int) -> None:
     weight = torch.randn(outputs, inputs, dtype=torch.bfloat16)
     given = torch.randn(rows, inputs, dtype=torch.bfloat16)
     with torch.inference_mode():
-        found = Product(weight)(given)
+        found = PackedLinear(weight)(given)
     torch.testing.assert_close(found, linear(given, weight), rtol=2e-2, atol=2e-2)
     assert found.shape == (rows, outputs)
 
@@ -23,7 +23,7 @@ def test_what_follows_a_product_is_done_with_it(dtype: torch.dtype) -> None:
     weight, given = torch.randn(96, 64, dtype=dtype) / 8, torch.randn(33, 64, dtype=dtype)
     other = torch.randn(33, 96, dtype=dtype)
     with torch.inference_mode():
-        product, plain = Product(weight), linear(given, weight)
+        product, plain = PackedLinear(weight), linear(given, weight)
         for found, expected in (
             (product.silu(given), silu(plain)),
             (product.times(given, other), plain * other),
@@ -34,13 +34,13 @@ def test_what_follows_a_product_is_done_with_it(dtype: torch.dtype) -> None:
 
 def test_numbers_of_rows_come_again() -> None:
     cpu = torch.device("cpu")
-    assert [whole_rows(one, cpu) for one in (1, 32, 33, 256, 257, 2_048)] == [1, 32, 40, 256, 320, 2_048]
-    assert whole_rows(1_001, torch.device("cuda")) == 1_001
-    assert len({whole_rows(one, cpu) for one in range(1, 2_049)}) * 5 < 1_024
+    assert [padded_rows(one, cpu) for one in (1, 32, 33, 256, 257, 2_048)] == [1, 32, 40, 256, 320, 2_048]
+    assert padded_rows(1_001, torch.device("cuda")) == 1_001
+    assert len({padded_rows(one, cpu) for one in range(1, 2_049)}) * 5 < 1_024
 
 
 def test_what_cannot_be_laid_out_is_multiplied_as_it_is() -> None:
     weight = torch.randn(8, 16)
-    assert not can_lay_out(weight)
+    assert not can_pack(weight)
     given = torch.randn(3, 16)
-    torch.testing.assert_close(Product(weight)(given), given @ weight.T)
+    torch.testing.assert_close(PackedLinear(weight)(given), given @ weight.T)

@@ -55,7 +55,7 @@ def test_what_follows_beginnings_attends_to_them_and_to_its_own(
         mask = torch.zeros(1, 1, 1, length + behind.shape[1])
         mask[..., length:] = float("-inf")
         beginnings.append((*(torch.cat((one[:, here], behind), 1) for one in (keys, values)), mask))
-    found = packed_attention.after(query, beginnings, (keys[:, seen:], values[:, seen:]))
+    found = packed_attention.after_prefixes(query, beginnings, (keys[:, seen:], values[:, seen:]))
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
 
 
@@ -68,7 +68,7 @@ def test_questions_side_by_side_attend_to_their_beginning_and_each_to_its_own() 
     place = torch.arange(sum(lengths))
     hidden = (of[:, None] != of[None]) | (place[None] > place[:, None])
     mask = torch.zeros(hidden.shape).masked_fill_(hidden, float("-inf")).repeat_interleave(3, 0)
-    found = packed_attention.side_by_side(query, keys, values, mask).double()
+    found = packed_attention.masked_together(query, keys, values, mask).double()
     first = 0
     for length in lengths:
         here = slice(first, first + length)

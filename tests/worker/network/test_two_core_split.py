@@ -10,58 +10,58 @@ import pytest
 import torch
 from transformers import MistralConfig, MistralForCausalLM
 
-from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
-from worker.engine.network.model_loader import Networks
+from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix, ScheduledChunk
+from worker.engine.network.model_loader import AdaptableNetwork
 from worker.engine.network.model_runner import TransformersRunner
-from worker.engine.network.two_core_split import Lanes, Meet, halves
+from worker.engine.network.two_core_split import Rendezvous, TwoCoreExecutor, split_in_halves
 
 
-def read(num_tokens: int) -> Piece:
-    return Piece(Beginning((1,) * num_tokens, offset=0), 0, num_tokens)
+def read(num_tokens: int) -> ScheduledChunk:
+    return ScheduledChunk(Prefix((1,) * num_tokens, offset=0), 0, num_tokens)
 
 
-def decided(num_tokens: int, *, kept_tokens: int = 0) -> Piece:
-    branch = Branch(Beginning((1,) * 5, offset=0), [1] * num_tokens, (0,), kept_tokens=kept_tokens, slot=0)
-    return Piece(branch, 0, num_tokens)
+def decided(num_tokens: int, *, kept_tokens: int = 0) -> ScheduledChunk:
+    branch = Continuation(Prefix((1,) * 5, offset=0), [1] * num_tokens, (0,), kept_tokens=kept_tokens, slot=0)
+    return ScheduledChunk(branch, 0, num_tokens)
 
 
-def tokens(half: Sequence[Piece]) -> int:
+def tokens(half: Sequence[ScheduledChunk]) -> int:
     return sum(piece.num_tokens for piece in half)
 
 
 def test_both_halves_have_about_as_much_to_do_and_nothing_is_left_out() -> None:
     pieces = [read(450), decided(540), decided(130), read(430), decided(520), decided(110)]
-    both = halves(pieces)
+    both = split_in_halves(pieces)
     assert len(both) == 2
     assert sorted(map(id, both[0] + both[1])) == sorted(map(id, pieces))
     assert max(map(tokens, both)) <= 0.55 * tokens(pieces)
 
 
 def test_a_long_beginning_is_cut_and_a_long_branch_is_not() -> None:
-    both = halves([read(2_048)])
+    both = split_in_halves([read(2_048)])
     (first, stop), (start, last) = [(piece.start, piece.stop) for half in both for piece in half]
     assert (first, last) == (0, 2_048)
     assert 1_024 < stop == start < 1_300  # what is read later attends to more
-    assert len(halves([decided(2_000)])) == 1
+    assert len(split_in_halves([decided(2_000)])) == 1
 
 
 def test_a_half_that_attends_to_more_has_fewer_tokens() -> None:
-    branch = Branch(Beginning((1,) * 2_000, offset=0), [1] * 500, (0,))
-    both = halves([Piece(branch, 0, 500), read(1_500)])
+    branch = Continuation(Prefix((1,) * 2_000, offset=0), [1] * 500, (0,))
+    both = split_in_halves([ScheduledChunk(branch, 0, 500), read(1_500)])
     asked = next(half for half in both if any(piece.of is branch for piece in half))
     assert 750 < tokens(asked) < 800  # the branch, and the end of what is read, of which each token sees more
 
 
 @pytest.mark.parametrize("pieces", [[read(180), read(180)], [read(400), decided(400, kept_tokens=500)]])
-def test_few_tokens_and_branches_that_write_stay_together(pieces: list[Piece]) -> None:
-    assert halves(pieces) == [pieces]
+def test_few_tokens_and_branches_that_write_stay_together(pieces: list[ScheduledChunk]) -> None:
+    assert split_in_halves(pieces) == [pieces]
 
 
 def test_halves_wait_for_each_other_and_have_a_core_each() -> None:
     before = torch.get_num_threads()
-    lanes, met = Lanes(), []
+    lanes, met = TwoCoreExecutor(), []
 
-    def compute(half: Sequence[Piece], meet: Meet) -> tuple[str, int]:
+    def compute(half: Sequence[ScheduledChunk], meet: Rendezvous) -> tuple[str, int]:
         for layer in range(20):
             met.append((layer, "before"))
             meet()
@@ -79,9 +79,9 @@ def test_halves_wait_for_each_other_and_have_a_core_each() -> None:
 
 def test_what_one_half_raises_ends_the_other_and_the_next_step_runs() -> None:
     cores = torch.get_num_threads()
-    lanes = Lanes()
+    lanes = TwoCoreExecutor()
 
-    def compute(half: Sequence[Piece], meet: Meet) -> int:
+    def compute(half: Sequence[ScheduledChunk], meet: Rendezvous) -> int:
         meet()
         if half[0].num_tokens == 1:
             raise MemoryError
@@ -111,21 +111,23 @@ def test_a_step_in_halves_finds_what_the_whole_finds(sizes: tuple[int, int]) -> 
         initializer_range=0.3,
     )
     network = MistralForCausalLM(config).to(torch.bfloat16).eval()
-    runner = TransformersRunner(Networks(network), torch.device("cpu"))
+    runner = TransformersRunner(AdaptableNetwork(network), torch.device("cpu"))
     chance, pieces, offset = np.random.default_rng(0), [], 0
     for size in sizes:
-        beginning = Beginning(tuple(map(int, chance.integers(0, 96, size))), offset=offset)
+        beginning = Prefix(tuple(map(int, chance.integers(0, 96, size))), offset=offset)
         offset += size
-        pieces.append(Piece(beginning, 0, size))
+        pieces.append(ScheduledChunk(beginning, 0, size))
         for length in (120, 90):
             tokens = [int(one) for one in chance.integers(0, 96, length)]
             wanted = tuple(range(0, length, 7))
-            pieces.append(Piece(Branch(beginning, tokens, wanted, columns=(1, 2, 3)), 0, length))
-    step, cores = Step(tuple(pieces), shared_tokens=offset), torch.get_num_threads()
-    assert len(halves(step.pieces)) == 2
+            pieces.append(
+                ScheduledChunk(Continuation(beginning, tokens, wanted, columns=(1, 2, 3)), 0, length)
+            )
+    step, cores = ForwardBatch(tuple(pieces), shared_tokens=offset), torch.get_num_threads()
+    assert len(split_in_halves(step.pieces)) == 2
     try:
         found = []
-        for lanes in (None, Lanes()):
+        for lanes in (None, TwoCoreExecutor()):
             runner._lanes = lanes
             runner._cache.clear()
             found.append(runner.run(step))

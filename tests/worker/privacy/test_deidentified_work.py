@@ -26,7 +26,7 @@ from resilience.fuzz.answer_fuzzing import QUESTIONS, task_config
 from resilience.fuzz.random_engine import RandomEngine
 from training.evaluation.deidentification_evaluation import count_detections, sentences_file
 from worker.engine.api import GenerateRequest, GenerateResult, Reply, Request
-from worker.engine.http.http_client import Server
+from worker.engine.http.http_client import ServerClient
 from worker.engine.http.http_engine import load
 from worker.pipeline import process
 from worker.privacy.surrogates import Disguise
@@ -237,9 +237,11 @@ def test_a_real_server_is_sent_no_name_and_the_note_is_answered(
 ) -> None:
     settings = http_settings(llama_server, tokenizer_folder, http_deidentified=True)
     engine, bodies = load(settings), []
-    complete = Server.complete
+    complete = ServerClient.complete
     monkeypatch.setattr(
-        Server, "complete", lambda self, body, **more: bodies.append(body) or complete(self, body, **more)
+        ServerClient,
+        "complete",
+        lambda self, body, **more: bodies.append(body) or complete(self, body, **more),
     )
     work = work_on().model_copy(update={"jobs": work_on().jobs[1:2]})
     [[(_, outcome)]] = process(work, engine=engine, config=ways_of(settings))

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import torch
 
-from worker.engine.batching.sequences import NOWHERE
-from worker.engine.memory.footprint import KEYS_TOGETHER, rounded_up
+from worker.engine.batching.sequences import UNALLOCATED
+from worker.engine.memory.footprint import KEY_BLOCK, rounded_up
 
-PIECE_COLUMNS = 6
+CHUNK_COLUMNS = 6
 """Of a piece for worker.engine.attention.decode_kernel: its first packed token and how many it has; its beginning's start and
 stop; its slot, and how many tokens of its own come before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class PrefixSegment:
     """Where a beginning lies in the shared cache: [start, stop); what attends to it reaches further."""
 
     start: int
@@ -29,28 +29,28 @@ class Past:
     """[1, 1, 1, reach - start], to be added: minus infinity from `stop` on; none where nothing is there."""
 
     @staticmethod
-    def of(start: int, stop: int, device: torch.device) -> Past:
-        together = KEYS_TOGETHER if device.type == "cpu" else 1
+    def of(start: int, stop: int, device: torch.device) -> PrefixSegment:
+        together = KEY_BLOCK if device.type == "cpu" else 1
         reach = start + rounded_up(stop - start, together)
         if reach == stop:
-            return Past(start, stop, reach, None)
+            return PrefixSegment(start, stop, reach, None)
         mask = torch.zeros((1, 1, 1, reach - start), dtype=torch.bfloat16)
         mask[..., stop - start :] = float("-inf")
-        return Past(start, stop, reach, mask)
+        return PrefixSegment(start, stop, reach, mask)
 
 
 @dataclass(frozen=True, slots=True)
-class Long:
+class PrefillChunk:
     """One piece over its beginnings' keys, its slot's first and its own; or several questions on one
     beginning, over that and each over its own."""
 
     here: slice
     """Its tokens among the packed ones."""
-    pasts: tuple[Past, ...]
+    pasts: tuple[PrefixSegment, ...]
     """For a beginning one, up to and with its own tokens: it lies in the shared cache itself. For what
     follows a question that is read apart two, the document's and that one's."""
     is_beginning: bool
-    slot: int = NOWHERE
+    slot: int = UNALLOCATED
     slot_tokens: int = 0
     """Tokens of its own that are in its slot from earlier steps."""
     mask: torch.Tensor | None = None
@@ -59,7 +59,7 @@ class Long:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class KvWrite:
     """Where packed tokens' keys and values are kept: whole runs, and single tokens by index."""
 
     shared: tuple[tuple[slice, int], ...]
@@ -71,7 +71,7 @@ class Store:
 
 
 @dataclass(frozen=True, slots=True)
-class Own:
+class OwnSegment:
     """A branch's own keys, and which of the short pieces' queries attend to them."""
 
     queries: slice
@@ -84,24 +84,24 @@ class Own:
 
 
 @dataclass(frozen=True, slots=True)
-class Short:
+class DecodeRows:
     """The pieces that write: over their beginnings by group, over their own each by itself."""
 
     index: torch.Tensor
     """[tokens]: which packed tokens they are, those of one beginning after another."""
-    groups: tuple[tuple[slice, Past], ...]
+    groups: tuple[tuple[slice, PrefixSegment], ...]
     """For each beginning its queries, as those of `own`."""
-    own: tuple[Own, ...]
+    own: tuple[OwnSegment, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchLayout:
     """A step's geometry."""
 
-    long: tuple[Long, ...]
-    short: Short | None
+    long: tuple[PrefillChunk, ...]
+    short: DecodeRows | None
     """Those of a few tokens; with AMX those of questions as well."""
-    store: Store
+    store: KvWrite
     listed: torch.Tensor | None = None
     """[pieces, PIECE_COLUMNS]: those of a few tokens, where one kernel attends to them all."""
     wanted: torch.Tensor | None = None

@@ -10,22 +10,29 @@ from collections.abc import Sequence
 import torch
 
 from worker.engine.attention import packed_attention
-from worker.engine.attention.batch_layout import Long, Own, Past, Plan, Short, Store
-from worker.engine.batching.sequences import Beginning, Branch, Piece, Step
-from worker.engine.memory.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER, rounded_up
+from worker.engine.attention.batch_layout import (
+    BatchLayout,
+    DecodeRows,
+    KvWrite,
+    OwnSegment,
+    PrefillChunk,
+    PrefixSegment,
+)
+from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix, ScheduledChunk
+from worker.engine.memory.footprint import KEY_BLOCK, QUERY_BLOCK, rounded_up
 
-_Placed = list[tuple[Piece, slice]]
+_Placed = list[tuple[ScheduledChunk, slice]]
 """Pieces, and where each lies among the packed tokens."""
 
-LONGEST_SHORT = 8
+MAX_DECODE_TOKENS = 8
 """Tokens of a piece that writes, next to others."""
 _LONGEST_QUESTION = 128
 """Tokens of a piece that is read for writing, next to others where that is faster than one by one."""
 
 
-def plan_of(
-    pieces: Sequence[Piece], shared_heads: int, device: torch.device, *, has_kernel: bool = False
-) -> Plan:
+def layout_of(
+    pieces: Sequence[ScheduledChunk], shared_heads: int, device: torch.device, *, has_kernel: bool = False
+) -> BatchLayout:
     """`pieces` in the order in which their tokens are packed; so many query heads share a key head.
 
     `has_kernel`: worker.engine.attention.decode_kernel attends those of a few tokens.
@@ -36,7 +43,7 @@ def plan_of(
         placed.append((piece, slice(offset, offset + piece.num_tokens)))
         offset += piece.num_tokens
     few, question, many = _by_width(placed)
-    listed = [listed_piece(piece, here.start) for piece, here in few] if has_kernel else []
+    listed = [kernel_row(piece, here.start) for piece, here in few] if has_kernel else []
     short = [] if listed else few
     neighbours: list[_Placed] = []
     # Under one mask where plain products attend; where fused kernels do it has not been measured.
@@ -46,7 +53,7 @@ def plan_of(
         neighbours = _neighbours(question)
     else:
         many = [*many, *question]
-    return Plan(
+    return BatchLayout(
         (
             *(_long(piece, here, device) for piece, here in many),
             *(_side_by_side(some, shared_heads, device) for some in neighbours),
@@ -57,35 +64,37 @@ def plan_of(
     )
 
 
-def listed_piece(piece: Piece, first: int) -> tuple[int, ...]:
+def kernel_row(piece: ScheduledChunk, first: int) -> tuple[int, ...]:
     """PIECE_COLUMNS numbers of a piece that writes, whose tokens are packed from `first` on."""
-    assert isinstance(piece.of, Branch)
+    assert isinstance(piece.of, Continuation)
     start = piece.beginning.offset
     stop = start + len(piece.beginning.tokens)
     return first, piece.num_tokens, start, stop, piece.of.slot, piece.start
 
 
-def in_order(step: Step) -> tuple[list[Piece], list[Piece]]:
+def split_by_adapter(step: ForwardBatch) -> tuple[list[ScheduledChunk], list[ScheduledChunk]]:
     """The step's pieces with the adapter, and without it: two passes, each with its beginnings first."""
-    ordered = sorted(step.pieces, key=lambda piece: isinstance(piece.of, Branch))
+    ordered = sorted(step.pieces, key=lambda piece: isinstance(piece.of, Continuation))
     return [one for one in ordered if one.uses_adapter], [one for one in ordered if not one.uses_adapter]
 
 
-def is_few(piece: Piece) -> bool:
+def is_decode_chunk(piece: ScheduledChunk) -> bool:
     """One that writes, of a few tokens."""
-    return isinstance(piece.of, Branch) and piece.of.is_written and piece.num_tokens <= LONGEST_SHORT
+    return (
+        isinstance(piece.of, Continuation) and piece.of.is_written and piece.num_tokens <= MAX_DECODE_TOKENS
+    )
 
 
 def _by_width(placed: _Placed) -> tuple[_Placed, _Placed, _Placed]:
     """Pieces that write, those of questions for writing, and all others."""
-    written = [one for one in placed if isinstance(one[0].of, Branch) and one[0].of.is_written]
-    few = [one for one in written if is_few(one[0])]
-    question = [one for one in written if not is_few(one[0]) and _is_question(one[0])]
+    written = [one for one in placed if isinstance(one[0].of, Continuation) and one[0].of.is_written]
+    few = [one for one in written if is_decode_chunk(one[0])]
+    question = [one for one in written if not is_decode_chunk(one[0]) and _is_question(one[0])]
     side_by_side = {here.start for _, here in (*few, *question)}
     return few, question, [one for one in placed if one[1].start not in side_by_side]
 
 
-def _is_question(piece: Piece) -> bool:
+def _is_question(piece: ScheduledChunk) -> bool:
     """One whose keys are all in this step, none in its slot."""
     return piece.start == 0 and piece.num_tokens <= _LONGEST_QUESTION
 
@@ -96,62 +105,64 @@ def _neighbours(placed: _Placed) -> list[_Placed]:
     for piece, here in placed:
         last = found[-1] if found else []
         follows = bool(last) and last[-1][0].beginning is piece.beginning and last[-1][1].stop == here.start
-        if follows and here.stop - last[0][1].start <= ATTENDED_TOGETHER:
+        if follows and here.stop - last[0][1].start <= QUERY_BLOCK:
             last.append((piece, here))
         else:
             found.append([(piece, here)])
     return found
 
 
-def _side_by_side(some: _Placed, shared_heads: int, device: torch.device) -> Long:
+def _side_by_side(some: _Placed, shared_heads: int, device: torch.device) -> PrefillChunk:
     first, last = some[0][1].start, some[-1][1].stop
     of = torch.tensor([number for number, (piece, _) in enumerate(some) for _ in range(piece.num_tokens)])
     place = torch.arange(last - first)
     hidden = (of[:, None] != of[None]) | (place[None] > place[:, None])
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
     pasts = (_past(some[0][0].beginning, device),)
-    return Long(slice(first, last), pasts, False, mask=mask.repeat_interleave(shared_heads, 0).to(device))
+    return PrefillChunk(
+        slice(first, last), pasts, False, mask=mask.repeat_interleave(shared_heads, 0).to(device)
+    )
 
 
-def _long(piece: Piece, here: slice, device: torch.device) -> Long:
-    if isinstance(piece.of, Beginning):
-        past = Past.of(piece.of.offset, piece.of.offset + piece.stop, device)
-        return Long(here, (past,), is_beginning=True)
+def _long(piece: ScheduledChunk, here: slice, device: torch.device) -> PrefillChunk:
+    if isinstance(piece.of, Prefix):
+        past = PrefixSegment.of(piece.of.offset, piece.of.offset + piece.stop, device)
+        return PrefillChunk(here, (past,), is_beginning=True)
     question, head = piece.of.question, 0 if piece.of.question is None else piece.of.question.head_tokens
     pasts = [_past(piece.of.beginning, device, head), *([_past(question, device)] if question else [])]
-    return Long(here, tuple(pasts), False, piece.of.slot, piece.start)
+    return PrefillChunk(here, tuple(pasts), False, piece.of.slot, piece.start)
 
 
-def _past(beginning: Beginning, device: torch.device, head_tokens: int = 0) -> Past:
+def _past(beginning: Prefix, device: torch.device, head_tokens: int = 0) -> PrefixSegment:
     """Without so many of its first tokens, which are another's as well."""
-    return Past.of(beginning.offset + head_tokens, beginning.offset + len(beginning.tokens), device)
+    return PrefixSegment.of(beginning.offset + head_tokens, beginning.offset + len(beginning.tokens), device)
 
 
-def _store(placed: _Placed, device: torch.device) -> Store:
+def _store(placed: _Placed, device: torch.device) -> KvWrite:
     shared: list[tuple[slice, int]] = []
     index: list[int] = []
     slots: list[int] = []
     places: list[int] = []
     for piece, here in placed:
-        if isinstance(piece.of, Beginning):
+        if isinstance(piece.of, Prefix):
             shared.append((here, piece.of.offset + piece.start))
         elif piece.of.is_written:
             index += range(here.start, here.stop)
             slots += [piece.of.slot] * piece.num_tokens
             places += range(piece.start, piece.stop)
     if not index:
-        return Store(tuple(shared), None, None, None)
-    return Store(tuple(shared), *(torch.tensor(some, device=device) for some in (index, slots, places)))
+        return KvWrite(tuple(shared), None, None, None)
+    return KvWrite(tuple(shared), *(torch.tensor(some, device=device) for some in (index, slots, places)))
 
 
-def _by_beginning(placed: _Placed) -> dict[Beginning, _Placed]:
-    found: dict[Beginning, _Placed] = {}
+def _by_beginning(placed: _Placed) -> dict[Prefix, _Placed]:
+    found: dict[Prefix, _Placed] = {}
     for piece, here in placed:
         found.setdefault(piece.beginning, []).append((piece, here))
     return found
 
 
-def _short(placed: _Placed, shared_heads: int, device: torch.device) -> Short:
+def _short(placed: _Placed, shared_heads: int, device: torch.device) -> DecodeRows:
     index: list[int] = []
     groups = []
     own = []
@@ -163,21 +174,21 @@ def _short(placed: _Placed, shared_heads: int, device: torch.device) -> Short:
             own.append(_own(piece, slice(start, len(index) * shared_heads), shared_heads, device))
         queries = slice(first * shared_heads, len(index) * shared_heads)
         groups.append((queries, _past(beginning, device)))
-    return Short(torch.tensor(index, device=device), tuple(groups), tuple(own))
+    return DecodeRows(torch.tensor(index, device=device), tuple(groups), tuple(own))
 
 
-def _own(piece: Piece, queries: slice, shared_heads: int, device: torch.device) -> Own:
-    assert isinstance(piece.of, Branch)
-    reach = rounded_up(piece.stop, KEYS_TOGETHER if device.type == "cpu" else 1)
+def _own(piece: ScheduledChunk, queries: slice, shared_heads: int, device: torch.device) -> OwnSegment:
+    assert isinstance(piece.of, Continuation)
+    reach = rounded_up(piece.stop, KEY_BLOCK if device.type == "cpu" else 1)
     if reach == piece.start + 1:
-        return Own(queries, piece.of.slot, reach, None)
+        return OwnSegment(queries, piece.of.slot, reach, None)
     newest = torch.arange(piece.start, piece.stop)
     hidden = torch.arange(reach)[None] > newest.repeat_interleave(shared_heads)[:, None]
     mask = torch.zeros(hidden.shape, dtype=torch.bfloat16).masked_fill_(hidden, float("-inf"))
-    return Own(queries, piece.of.slot, reach, mask[None, None].to(device))
+    return OwnSegment(queries, piece.of.slot, reach, mask[None, None].to(device))
 
 
-def wanted_places(pieces: Sequence[Piece]) -> list[int]:
+def output_indexes(pieces: Sequence[ScheduledChunk]) -> list[int]:
     """The places in the packed tokens of what their branches want, in order."""
     found: list[int] = []
     offset = 0
@@ -187,19 +198,21 @@ def wanted_places(pieces: Sequence[Piece]) -> list[int]:
     return found
 
 
-def by_columns(pieces: Sequence[Piece]) -> dict[tuple[int, ...], list[tuple[Branch, range]]]:
+def group_by_columns(
+    pieces: Sequence[ScheduledChunk],
+) -> dict[tuple[int, ...], list[tuple[Continuation, range]]]:
     """By asked columns: the branches, and which of the wanted places are its own."""
-    groups: dict[tuple[int, ...], list[tuple[Branch, range]]] = {}
+    groups: dict[tuple[int, ...], list[tuple[Continuation, range]]] = {}
     first = 0
     for piece in pieces:
-        if isinstance(piece.of, Branch):
+        if isinstance(piece.of, Continuation):
             own = range(first, first + len(_wanted(piece)))
             groups.setdefault(piece.of.columns, []).append((piece.of, own))
             first = own.stop
     return groups
 
 
-def _wanted(piece: Piece) -> list[int]:
-    if isinstance(piece.of, Beginning):
+def _wanted(piece: ScheduledChunk) -> list[int]:
+    if isinstance(piece.of, Prefix):
         return []
     return [place for place in piece.of.wanted if piece.start <= place < piece.stop]

@@ -17,24 +17,24 @@ from typing import NamedTuple
 
 import torch
 
-from worker.engine.attention.batch_layout import PIECE_COLUMNS, Plan, Store
-from worker.engine.attention.batch_packing import is_few, listed_piece
-from worker.engine.batching.sequences import Branch, Piece
-from worker.engine.memory.device import is_of_memory
-from worker.engine.memory.footprint import MOST_RECORDED
+from worker.engine.attention.batch_layout import CHUNK_COLUMNS, BatchLayout, KvWrite
+from worker.engine.attention.batch_packing import is_decode_chunk, kernel_row
+from worker.engine.batching.sequences import Continuation, ScheduledChunk
+from worker.engine.memory.device import is_out_of_memory
+from worker.engine.memory.footprint import MAX_GRAPH_TOKENS
 
 log = logging.getLogger(__name__)
 
-SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, MOST_RECORDED)
+GRAPH_SIZES = (1, 2, 4, 8, 16, 24, 32, 48, 64, 96, 128, 192, MAX_GRAPH_TOKENS)
 """Tokens of a recorded step: the last stand for those that are missing to the next size."""
 _OFTEN = 3
 """Steps of a size before it is recorded, which takes as long as two of them."""
 
-Forward = Callable[[torch.Tensor, torch.Tensor, Plan], torch.Tensor]
+ForwardFunction = Callable[[torch.Tensor, torch.Tensor, BatchLayout], torch.Tensor]
 """Tokens and their positions, [1, number], with the plan; hidden states, [number, size]."""
 
 
-class Graphs:
+class CudaGraphs:
     """Those of one network, while its cache stays where it is."""
 
     def __init__(self, device: torch.device) -> None:
@@ -52,7 +52,12 @@ class Graphs:
         self._pool = torch.cuda.graph_pool_handle()
 
     def run(
-        self, pieces: Sequence[Piece], *, uses_adapter: bool, generation: int, forward: Forward
+        self,
+        pieces: Sequence[ScheduledChunk],
+        *,
+        uses_adapter: bool,
+        generation: int,
+        forward: ForwardFunction,
     ) -> torch.Tensor | None:
         """Hidden states of the packed tokens, and behind them of those that were added; until the next run.
 
@@ -63,9 +68,9 @@ class Graphs:
             self.clear()
             self._generation = generation
         tokens = sum(piece.num_tokens for piece in pieces)
-        if not self._is_able or tokens > SIZES[-1] or not all(map(is_few, pieces)):
+        if not self._is_able or tokens > GRAPH_SIZES[-1] or not all(map(is_decode_chunk, pieces)):
             return None
-        key = (SIZES[bisect_left(SIZES, tokens)], uses_adapter)
+        key = (GRAPH_SIZES[bisect_left(GRAPH_SIZES, tokens)], uses_adapter)
         self._seen[key] += 1
         if self._seen[key] <= _OFTEN:
             return None
@@ -74,7 +79,7 @@ class Graphs:
             try:
                 self._recorded[key] = self._record(given.to(self._device), key[0], forward)
             except RuntimeError as error:
-                if is_of_memory(error):
+                if is_out_of_memory(error):
                     raise
                 log.warning("steps that write are not recorded: %s", type(error).__name__)
                 self._is_able = False
@@ -84,7 +89,7 @@ class Graphs:
         recorded.graph.replay()
         return recorded.hidden
 
-    def _record(self, given: torch.Tensor, size: int, forward: Forward) -> _Recorded:
+    def _record(self, given: torch.Tensor, size: int, forward: ForwardFunction) -> _Recorded:
         step = _step(given, size)
         current = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(current)
@@ -108,10 +113,10 @@ class _Recorded:
 class _Step(NamedTuple):
     tokens: torch.Tensor
     positions: torch.Tensor
-    plan: Plan
+    plan: BatchLayout
 
 
-def _numbers(pieces: Sequence[Piece], size: int) -> list[int]:
+def _numbers(pieces: Sequence[ScheduledChunk], size: int) -> list[int]:
     """Of so many tokens one after another: token, position, slot, place in it, each for all; then the pieces.
 
     The last token comes again until there are `size`: it is a piece of its own each time, and what is stored
@@ -123,20 +128,20 @@ def _numbers(pieces: Sequence[Piece], size: int) -> list[int]:
     places: list[int] = []
     listed: list[int] = []
     missing = size - sum(piece.num_tokens for piece in pieces)
-    last = Piece(pieces[-1].of, pieces[-1].stop - 1, pieces[-1].stop)
+    last = ScheduledChunk(pieces[-1].of, pieces[-1].stop - 1, pieces[-1].stop)
     for piece in (*pieces, *[last] * missing):
-        assert isinstance(piece.of, Branch)
-        listed += listed_piece(piece, len(tokens))
+        assert isinstance(piece.of, Continuation)
+        listed += kernel_row(piece, len(tokens))
         tokens += piece.of.tokens[piece.start : piece.stop]
         positions += piece.of.places(piece.start, piece.stop)
         slots += [piece.of.slot] * piece.num_tokens
         places += range(piece.start, piece.stop)
-    listed += [0] * (size * PIECE_COLUMNS - len(listed))
+    listed += [0] * (size * CHUNK_COLUMNS - len(listed))
     return [*tokens, *positions, *slots, *places, *listed]
 
 
 def _step(given: torch.Tensor, size: int) -> _Step:
     """The same numbers by their names; nothing is copied."""
-    tokens, positions, slots, places, listed = torch.split(given, [size] * 4 + [size * PIECE_COLUMNS])
-    plan = Plan((), None, Store((), None, slots, places), listed.view(size, PIECE_COLUMNS))
+    tokens, positions, slots, places, listed = torch.split(given, [size] * 4 + [size * CHUNK_COLUMNS])
+    plan = BatchLayout((), None, KvWrite((), None, slots, places), listed.view(size, CHUNK_COLUMNS))
     return _Step(tokens[None], positions[None], plan)

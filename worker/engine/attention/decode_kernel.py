@@ -12,8 +12,8 @@ import torch
 import triton
 import triton.language as tl
 
-from worker.engine.attention.batch_layout import PIECE_COLUMNS
-from worker.engine.attention.batch_packing import LONGEST_SHORT
+from worker.engine.attention.batch_layout import CHUNK_COLUMNS
+from worker.engine.attention.batch_packing import MAX_DECODE_TOKENS
 
 log = logging.getLogger(__name__)
 
@@ -71,9 +71,9 @@ def attend(
         own[0].stride(1),
         each=each,
         size=size,
-        num_rows=max(_LEAST_ROWS, triton.next_power_of_2(LONGEST_SHORT * each)),
+        num_rows=max(_LEAST_ROWS, triton.next_power_of_2(MAX_DECODE_TOKENS * each)),
         num_keys=_KEYS,
-        num_columns=PIECE_COLUMNS,
+        num_columns=CHUNK_COLUMNS,
     )
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 
 from worker.engine.attention import packed_attention
-from worker.engine.attention.batch_layout import Long, Plan, Short, Store
-from worker.engine.batching.sequences import Copy
-from worker.engine.memory.footprint import KEYS_TOGETHER, rounded_up
+from worker.engine.attention.batch_layout import BatchLayout, DecodeRows, KvWrite, PrefillChunk
+from worker.engine.batching.sequences import CacheCopy
+from worker.engine.memory.footprint import KEY_BLOCK, rounded_up
 
 Caches = tuple[torch.Tensor, torch.Tensor]
 
@@ -21,11 +21,11 @@ _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
 _SLOTS_ROUNDING = 8
 """Growing copies all that is there, so not a slot at a time."""
-_LEAST_ROUNDING = KEYS_TOGETHER
+_LEAST_ROUNDING = KEY_BLOCK
 """Where there is no room to spare."""
 
 
-class Cache:
+class KvCache:
     """A tensor a layer for keys, one for values, in bf16.
 
     Shared: [key heads, tokens, size]. Branches: [slots, key heads, tokens, size].
@@ -89,7 +89,7 @@ class Cache:
             layers[number] = grown
         self.generation += 1
 
-    def copy(self, copies: Iterable[Copy]) -> None:
+    def copy(self, copies: Iterable[CacheCopy]) -> None:
         """Within the shared cache, one after another."""
         for one in copies:
             source = slice(one.source, one.source + one.num_tokens)
@@ -97,13 +97,13 @@ class Cache:
             for tensor in (tensor for pair in self._shared for tensor in pair):
                 tensor[:, target] = tensor[:, source]
 
-    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: Plan) -> None:
+    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: BatchLayout) -> None:
         """Keeps keys and values of the packed tokens, as the plan says; both: [tokens, key heads, size]."""
         for kept, new in zip(self._both(layer), (key, value), strict=True):
             _store(plan.store, *kept, new)
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: Plan
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: BatchLayout
     ) -> torch.Tensor:
         """Each piece as the plan says, over what is stored.
 
@@ -131,7 +131,7 @@ class Cache:
         return (shared_keys, keys), (shared_values, values)
 
     def _of_long(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, piece: Long
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, piece: PrefillChunk
     ) -> torch.Tensor:
         keys, values = self._shared[layer]
         seen = [(keys[:, one.start : one.stop], values[:, one.start : one.stop]) for one in piece.pasts]
@@ -142,21 +142,21 @@ class Cache:
             kept = (one[piece.slot, :, : piece.slot_tokens] for one in self._own[layer])
             own = _one_after_another(kept, own)
         if piece.mask is not None:
-            return packed_attention.side_by_side(query, *_one_after_another(*seen, own), piece.mask)
+            return packed_attention.masked_together(query, *_one_after_another(*seen, own), piece.mask)
         if packed_attention.is_fused_faster(self._device):
             reached = [
                 (keys[:, one.start : one.reach], values[:, one.start : one.reach], one.mask)
                 for one in piece.pasts
             ]
-            return packed_attention.after(query, reached, own)
+            return packed_attention.after_prefixes(query, reached, own)
         return packed_attention.causal(query, *_one_after_another(*seen, own))
 
-    def _of_short(self, layer: int, query: torch.Tensor, short: Short) -> torch.Tensor:
+    def _of_short(self, layer: int, query: torch.Tensor, short: DecodeRows) -> torch.Tensor:
         (shared_keys, keys), (shared_values, values) = self._both(layer)
         tokens, heads, size = query.shape
-        asked = packed_attention.by_key_head(query, self._key_heads)[None]
+        asked = packed_attention.group_by_key_head(query, self._key_heads)[None]
         whole = [
-            packed_attention.seen(
+            packed_attention.attend_all(
                 asked[:, :, here],
                 shared_keys[None, :, past.start : past.reach],
                 shared_values[None, :, past.start : past.reach],
@@ -165,7 +165,7 @@ class Cache:
             for here, past in short.groups
         ]
         own = [
-            packed_attention.seen(
+            packed_attention.attend_all(
                 asked[:, :, one.queries],
                 keys[one.slot : one.slot + 1, :, : one.reach],
                 values[one.slot : one.slot + 1, :, : one.reach],
@@ -173,7 +173,7 @@ class Cache:
             )
             for one in short.own
         ]
-        found = packed_attention.joined(*_in_a_row(whole), *_in_a_row(own))
+        found = packed_attention.merged(*_in_a_row(whole), *_in_a_row(own))
         each = heads // self._key_heads
         return found.view(tokens, each, self._key_heads, size).transpose(1, 2).reshape(tokens, heads, size)
 
@@ -212,7 +212,7 @@ def _in_a_row(found: Iterable[Caches]) -> Caches:
     )
 
 
-def _store(store: Store, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
+def _store(store: KvWrite, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
     for here, start in store.shared:
         shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
     if store.slots is not None:

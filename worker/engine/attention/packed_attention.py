@@ -15,7 +15,7 @@ import torch
 from torch.nn.attention.bias import causal_lower_right
 from torch.nn.functional import pad, scaled_dot_product_attention
 
-from worker.engine.memory.footprint import ATTENDED_TOGETHER, KEYS_TOGETHER
+from worker.engine.memory.footprint import KEY_BLOCK, QUERY_BLOCK
 
 
 def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -31,7 +31,7 @@ def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> tor
     return _by_blocks(query, keys, values)
 
 
-def side_by_side(
+def masked_together(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
     """Tokens of several sequences that share a beginning, each over that and over its own, by one product.
@@ -40,11 +40,11 @@ def side_by_side(
     added where these tokens are the keys: [tokens x heads that share a key head, tokens]. Returns as query.
     """
     tokens, heads, size = query.shape
-    found = _masked(by_key_head(query * size**-0.5, len(keys)), keys, values, mask)
+    found = _masked(group_by_key_head(query * size**-0.5, len(keys)), keys, values, mask)
     return _packed(found.view(len(keys), tokens, heads // len(keys), size))
 
 
-def after(
+def after_prefixes(
     query: torch.Tensor,
     beginnings: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]],
     own: tuple[torch.Tensor, torch.Tensor],
@@ -57,12 +57,12 @@ def after(
     tokens, heads, size = query.shape
     key_heads = len(own[0])
     shape = (key_heads, tokens, heads // key_heads)
-    asked = by_key_head(query, key_heads)[None]
+    asked = group_by_key_head(query, key_heads)[None]
     found, sums = _fused(query, *own)
     for keys, values, mask in beginnings:
-        whole, weights = (one[0] for one in seen(asked, keys[None], values[None], mask))
+        whole, weights = (one[0] for one in attend_all(asked, keys[None], values[None], mask))
         found, sums = (
-            joined(whole.view(*shape, size), weights.view(shape), found, sums),
+            merged(whole.view(*shape, size), weights.view(shape), found, sums),
             torch.logaddexp(weights.view(shape), sums),
         )
     return _packed(found)
@@ -94,7 +94,7 @@ def _fused(
     shared = heads // key_heads
     mask = None
     if tokens == all_tokens:
-        missing = -tokens % KEYS_TOGETHER
+        missing = -tokens % KEY_BLOCK
         query = pad(query, (0, 0, 0, 0, 0, missing))
         keys, values = pad(keys, (0, 0, 0, missing)), pad(values, (0, 0, 0, missing))
     else:
@@ -117,12 +117,12 @@ def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) ->
     tokens, heads, size = query.shape
     key_heads, all_tokens, _ = keys.shape
     shared = heads // key_heads
-    grouped = by_key_head(query * size**-0.5, key_heads)
+    grouped = group_by_key_head(query * size**-0.5, key_heads)
     out = torch.empty_like(grouped)
     later = _later(shared, query.dtype, query.device)
     # The first block is shorter, so that all but the last reach to the end of a whole block of keys.
-    first = ATTENDED_TOGETHER - (all_tokens - tokens) % KEYS_TOGETHER
-    stops = [*range(first, tokens, ATTENDED_TOGETHER), tokens]
+    first = QUERY_BLOCK - (all_tokens - tokens) % KEY_BLOCK
+    stops = [*range(first, tokens, QUERY_BLOCK), tokens]
     for start, stop in pairwise([0, *stops]):
         rows, reach = slice(start * shared, stop * shared), all_tokens - tokens + stop
         mask = later[: (stop - start) * shared, : stop - start]
@@ -139,7 +139,7 @@ def _masked(
     return torch.bmm(scores.softmax(-1), values)
 
 
-def seen(
+def attend_all(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Queries over keys that they may all see, or as the mask says, and the logarithm of their weights' sum.
@@ -159,7 +159,7 @@ def seen(
     return scores.softmax(-1).to(query.dtype) @ values, scores.logsumexp(-1)
 
 
-def joined(
+def merged(
     one: torch.Tensor, one_weights: torch.Tensor, other: torch.Tensor, other_weights: torch.Tensor
 ) -> torch.Tensor:
     """Two attentions of the same queries over disjoint keys as one over all of them.
@@ -170,7 +170,7 @@ def joined(
     return torch.lerp(other, one, share)
 
 
-def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
+def group_by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
     """[tokens, heads, size] as [key heads, tokens x heads that share a key head, size]."""
     tokens, heads, size = query.shape
     return (
@@ -181,7 +181,7 @@ def by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
 @cache
 def _later(shared: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
     """[tokens x shared, tokens] of a block: minus infinity where a key comes after its query."""
-    together = ATTENDED_TOGETHER
+    together = QUERY_BLOCK
     mask = torch.full((together, together), float("-inf"), dtype=dtype, device=device).triu(1)
     return mask.repeat_interleave(shared, 0)
 

@@ -1,6 +1,6 @@
 """One engine thread that many threads ask: requests in, batches through the network, replies out.
 
-Knows no torch: the network is behind `Runner`. A request that cannot be answered is a Refusal
+Knows no torch: the network is behind `ModelRunner`. A request that cannot be answered is a Refusal
 in its place; an error of the network refuses what was in the batch and the thread goes on.
 """
 
@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.engine.api import CompareRequest, Reply, Request, RequestError, ScoreRequest
-from worker.engine.batching.comparison_queue import Comparer, Comparing, Comparisons
-from worker.engine.batching.decoding import UnsatisfiableError, advance, guess
-from worker.engine.batching.request_state import Asked, ask
-from worker.engine.batching.scheduler import Budget, Scheduler
-from worker.engine.batching.sequences import MOST_GUESSES, Beginning, Branch, Step
+from worker.engine.batching.comparison_queue import ComparisonQueue, PendingComparison, TextComparer
+from worker.engine.batching.decoding import UnsatisfiableGrammarError, accept_tokens, append_draft_tokens
+from worker.engine.batching.request_state import RequestState, encode_request
+from worker.engine.batching.scheduler import BatchBudget, Scheduler
+from worker.engine.batching.sequences import MAX_DRAFT_TOKENS, Continuation, ForwardBatch, Prefix
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.telemetry.usage_meter import UsageMeter
 
 log = logging.getLogger(__name__)
@@ -30,23 +30,23 @@ _GUESSING_TOKENS = 96
 """Tokens of a step up to which tokens are looked up: where weights are what a step waits for, verifying one
 costs a tenth of the step that it saves, and nine of ten are right (docs/results/performance.md)."""
 
-Logits = Mapping[Branch, npt.NDArray[np.float32]]
+Logits = Mapping[Continuation, npt.NDArray[np.float32]]
 
 
 class OutOfMemoryError(Exception):
     """The network ran out of memory in a step, and keeps nothing of what it had read."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: ForwardBatch) -> None:
         super().__init__(f"a step of {step.num_tokens} tokens")
         self.step = step
 
 
-class Runner(Protocol):
+class ModelRunner(Protocol):
     """The network with its cache of keys and values."""
 
     context_tokens: int
 
-    def run(self, step: Step) -> Logits:
+    def run(self, step: ForwardBatch) -> Logits:
         """For each branch of the step its logits: [wanted in its piece, columns or vocabulary].
 
         Raises OutOfMemoryError.
@@ -59,24 +59,24 @@ class BatchedEngine:
 
     def __init__(
         self,
-        runner: Runner,
+        runner: ModelRunner,
         chat: Chat,
-        grammars: Grammars,
+        grammars: GrammarCompiler,
         *,
         max_rows: int,
         max_tokens: int,
-        meaning: Comparer | None = None,
+        meaning: TextComparer | None = None,
         meter: UsageMeter | None = None,
     ) -> None:
         self._runner = runner
-        self._comparisons = Comparisons(meaning)
+        self._comparisons = ComparisonQueue(meaning)
         self._meter = meter or UsageMeter()
         self._watch = self._meter.stopwatch()
         self._chat = chat
         self._grammars = grammars
         self._scheduler = Scheduler(max_rows=max_rows, max_tokens=max_tokens)
-        self._budget = Budget(max_rows=max_rows, max_tokens=max_tokens)
-        self._asked: dict[Branch, Asked] = {}
+        self._budget = BatchBudget(max_rows=max_rows, max_tokens=max_tokens)
+        self._asked: dict[Continuation, RequestState] = {}
         self._changed = threading.Condition()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="engine", daemon=True)
@@ -94,14 +94,14 @@ class BatchedEngine:
         with self._meter.timing("read"):
             prepared = [self._prepare(request) for request in requests]
         self._meter.add(requests=len(requests))
-        asked = [one for one in prepared if isinstance(one, Asked)]
+        asked = [one for one in prepared if isinstance(one, RequestState)]
         with self._changed:
             if self._is_closed:
                 raise RuntimeError("the engine is closed")
             for one in asked:
                 one.is_urgent = is_urgent
             self._add(asked)
-            comparing = [one for one in prepared if isinstance(one, Comparing)]
+            comparing = [one for one in prepared if isinstance(one, PendingComparison)]
             self._comparisons.add(comparing, is_urgent=is_urgent)
             self._changed.notify_all()
         with self._meter.timing("wait"):
@@ -120,11 +120,11 @@ class BatchedEngine:
             self._changed.notify_all()
         self._thread.join()
 
-    def _prepare(self, request: Request) -> Asked | Comparing | RequestError:
+    def _prepare(self, request: Request) -> RequestState | PendingComparison | RequestError:
         if isinstance(request, CompareRequest):
             return self._comparisons.prepare(request)
         limit = self.context_tokens
-        return ask(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
+        return encode_request(request, self._chat, self._grammars, context_tokens=limit, meter=self._meter)
 
     def _serve(self) -> None:
         while self._wait():
@@ -161,21 +161,21 @@ class BatchedEngine:
     def _has_work(self) -> bool:
         return self._is_closed or bool(self._comparisons) or not self._scheduler.is_idle
 
-    def _schedule(self) -> Step:
+    def _schedule(self) -> ForwardBatch:
         writing = self._scheduler.writing
-        most = min(MOST_GUESSES, _GUESSING_TOKENS // len(writing) - 1) if writing else 0
+        most = min(MAX_DRAFT_TOKENS, _GUESSING_TOKENS // len(writing) - 1) if writing else 0
         for branch in writing:
-            self._meter.add(proposed_tokens=guess(self._asked[branch], most))
+            self._meter.add(proposed_tokens=append_draft_tokens(self._asked[branch], most))
         with self._changed:
             return self._scheduler.schedule()
 
-    def _run(self, step: Step) -> Logits:
+    def _run(self, step: ForwardBatch) -> Logits:
         self._watch.lap("schedule")
         logits = self._runner.run(step)
         self._count(step)
         return logits
 
-    def _conclude(self, step: Step, logits: Logits) -> None:
+    def _conclude(self, step: ForwardBatch, logits: Logits) -> None:
         """Advances what the step computed by what the network said, and lets the finished go."""
         for piece in step.pieces:
             piece.of.computed_tokens = piece.stop
@@ -186,7 +186,7 @@ class BatchedEngine:
             self._asked.pop(branch).conclude(logits[branch], self._chat)
         self._budget.went_well(self._scheduler)
 
-    def _goes(self, branch: Branch, logits: npt.NDArray[np.float32]) -> bool:
+    def _goes(self, branch: Continuation, logits: npt.NDArray[np.float32]) -> bool:
         """Whether it is answered now."""
         asked = self._asked[branch]
         if isinstance(asked.request, ScoreRequest):
@@ -194,17 +194,17 @@ class BatchedEngine:
             return True
         self._watch.lap("schedule")
         try:
-            self._meter.add(**advance(asked, logits, self._grammars))
-        except UnsatisfiableError:
+            self._meter.add(**accept_tokens(asked, logits, self._grammars))
+        except UnsatisfiableGrammarError:
             asked.refusal = RequestError("unparsable", "the grammar cannot be satisfied")
             return True
         finally:
             self._watch.lap("constrain" if asked.matcher is not None else "schedule")
         return asked.is_over
 
-    def _count(self, step: Step) -> None:
+    def _count(self, step: ForwardBatch) -> None:
         """Tells the meter of a step that the network has just run."""
-        read = sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Beginning))
+        read = sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Prefix))
         own = sum(len(branch.tokens) for branch in step.started)
         self._watch.step(
             prefill_tokens=read + own,
@@ -214,14 +214,14 @@ class BatchedEngine:
         seen = sum(len(one.tokens) for branch in step.started for one in branch.beginnings)
         self._meter.add(shared_tokens=seen - read)
 
-    def _add(self, asked: Sequence[Asked]) -> None:
+    def _add(self, asked: Sequence[RequestState]) -> None:
         branches = [one.start(self._scheduler.beginnings) for one in asked]
         self._asked |= zip(branches, asked, strict=True)
         for is_urgent in (True, False):
             some = [b for b, one in zip(branches, asked, strict=True) if one.is_urgent is is_urgent]
             self._scheduler.add(some, is_urgent=is_urgent)
 
-    def _after_out_of_memory(self, step: Step) -> None:
+    def _after_out_of_memory(self, step: ForwardBatch) -> None:
         """Halves the budget and begins again; what had the memory to itself, twice, is refused instead."""
         with self._changed:
             hopeless = self._alone_in(step) if self._budget.is_just_halved else []
@@ -238,7 +238,7 @@ class BatchedEngine:
             detail = f"{one.planned_tokens} tokens alone do not fit into memory"
             one.reply.set_result(RequestError("out_of_memory", detail))
 
-    def _alone_in(self, step: Step) -> list[Branch]:
+    def _alone_in(self, step: ForwardBatch) -> list[Continuation]:
         """The branches that need what a step computed, where nothing else was in memory; else none."""
         computed = {piece.of for piece in step.pieces} | self._scheduler.beginnings.placed
         return [one for one in self._asked if computed <= {one, *one.beginnings}]

@@ -17,7 +17,7 @@ from worker.engine.api import CompareRequest, CompareResult, Reply, RequestError
 log = logging.getLogger(__name__)
 
 
-class Comparer(Protocol):
+class TextComparer(Protocol):
     """A network beside the engine's that says how near texts are in meaning."""
 
     def similarities(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
@@ -30,30 +30,30 @@ class Comparer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Comparing:
+class PendingComparison:
     """A comparison on its way."""
 
     request: CompareRequest
     reply: Future[Reply] = field(default_factory=Future)
 
 
-class Comparisons:
+class ComparisonQueue:
     """Those that wait. Any thread adds, the engine's makes them."""
 
-    def __init__(self, comparer: Comparer | None) -> None:
+    def __init__(self, comparer: TextComparer | None) -> None:
         self._comparer = comparer
-        self._waiting: deque[Comparing] = deque()
+        self._waiting: deque[PendingComparison] = deque()
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
 
-    def prepare(self, request: CompareRequest) -> Comparing | RequestError:
+    def prepare(self, request: CompareRequest) -> PendingComparison | RequestError:
         """Refused where there is no network for it."""
         if self._comparer is None:
             return RequestError("crashed", "this engine was loaded without a network that compares")
-        return Comparing(request)
+        return PendingComparison(request)
 
-    def add(self, some: Sequence[Comparing], *, is_urgent: bool) -> None:
+    def add(self, some: Sequence[PendingComparison], *, is_urgent: bool) -> None:
         """Urgent ones before all others."""
         (self._waiting.extendleft if is_urgent else self._waiting.extend)(some)
 

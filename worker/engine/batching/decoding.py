@@ -13,18 +13,20 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.engine.api import GenerateRequest
-from worker.engine.batching.request_state import Asked
-from worker.engine.batching.sequences import MOST_GUESSES
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.batching.request_state import RequestState
+from worker.engine.batching.sequences import MAX_DRAFT_TOKENS
+from worker.engine.prompting.grammar import GrammarCompiler
 
 _NGRAM = 2
 
 
-class UnsatisfiableError(Exception):
+class UnsatisfiableGrammarError(Exception):
     """The grammar allows no token where one has to come."""
 
 
-def advance(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -> dict[str, int]:
+def accept_tokens(
+    asked: RequestState, logits: npt.NDArray[np.float32], grammars: GrammarCompiler
+) -> dict[str, int]:
     """Takes what the network says into the branch; returns how many tokens of which kind, as models.usage.
 
     logits: [guesses + 1, vocabulary], after the last token that is sure and after each guess.
@@ -50,7 +52,7 @@ def advance(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -
     }
 
 
-def guess(asked: Asked, most: int) -> int:
+def append_draft_tokens(asked: RequestState, most: int) -> int:
     """Appends what is likely to come: what the grammar forces, then, up to `most` in all, what is looked up.
 
     Returns how many were looked up. Forced is the text and not its spelling in tokens, which is the
@@ -60,7 +62,7 @@ def guess(asked: Asked, most: int) -> int:
     assert branch is not None
     assert isinstance(asked.request, GenerateRequest)
     room = asked.request.max_tokens - asked.num_written - 1
-    forced = _forced(asked)[: min(MOST_GUESSES, room)]
+    forced = _forced(asked)[: min(MAX_DRAFT_TOKENS, room)]
     found = _following((*asked.beginning, *branch.tokens, *forced), min(most, room) - len(forced))
     ahead = [*forced, *found]
     if asked.matcher is not None and ahead:
@@ -73,7 +75,7 @@ def guess(asked: Asked, most: int) -> int:
     return asked.num_guesses - asked.num_forced
 
 
-def _forced(asked: Asked) -> list[int]:
+def _forced(asked: RequestState) -> list[int]:
     """The tokens of the text that the grammar leaves no choice about, up to the end."""
     if asked.matcher is None:
         return []
@@ -86,7 +88,7 @@ def _num_equal(one: Sequence[int], other: Sequence[int]) -> int:
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
-def _take(asked: Asked, token: int) -> None:
+def _take(asked: RequestState, token: int) -> None:
     branch, matcher = asked.branch, asked.matcher
     assert branch is not None
     if token == asked.end_token:
@@ -98,12 +100,12 @@ def _take(asked: Asked, token: int) -> None:
         asked.is_complete = matcher.is_stopped() and not matcher.is_error()
 
 
-def _likeliest(asked: Asked, logits: npt.NDArray[np.float32], grammars: Grammars) -> int:
+def _likeliest(asked: RequestState, logits: npt.NDArray[np.float32], grammars: GrammarCompiler) -> int:
     if asked.matcher is None:
         return int(logits.argmax())
     token = None if asked.matcher.is_error() else grammars.likeliest(asked.matcher, logits)
     if token is None:
-        raise UnsatisfiableError
+        raise UnsatisfiableGrammarError
     return token
 
 

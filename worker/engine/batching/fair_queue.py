@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from worker.engine.batching.sequences import Branch
+from worker.engine.batching.sequences import Continuation
 
 TURN_TOKENS = 4_096
 """What a group gets before others have their turn: most notes are done with in one, in the order they
@@ -19,7 +19,7 @@ came, and the cache holds few beginnings at a time."""
 
 @dataclass(slots=True, eq=False)
 class _Group:
-    waiting: deque[Branch]
+    waiting: deque[Continuation]
     is_urgent: bool
     served_tokens: int
 
@@ -37,14 +37,14 @@ class FairQueue:
     def __len__(self) -> int:
         return sum(len(group.waiting) for group in self._groups)
 
-    def add(self, branches: Sequence[Branch], *, is_urgent: bool = False) -> None:
+    def add(self, branches: Sequence[Continuation], *, is_urgent: bool = False) -> None:
         """One call's branches, in their order."""
         if branches:
             # Nobody is owed a past: who comes now stands beside the one that was served least.
             served = min((group.served_tokens for group in self._groups), default=0)
             self._groups.append(_Group(deque(branches), is_urgent, served))
 
-    def first(self) -> Branch | None:
+    def first(self) -> Continuation | None:
         """The branch whose turn it is; it stays where it is."""
         return self._next().waiting[0] if self._groups else None
 
@@ -52,7 +52,7 @@ class FairQueue:
         """The group whose turn it is was served so many tokens."""
         self._next().served_tokens += num_tokens
 
-    def take(self) -> Branch:
+    def take(self) -> Continuation:
         """The first branch goes, at the cost of its tokens."""
         group = self._next()
         branch = group.waiting.popleft()

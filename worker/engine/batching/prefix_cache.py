@@ -9,9 +9,9 @@ from bisect import insort
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 
-from worker.engine.batching.sequences import NOWHERE, Beginning, Copy
+from worker.engine.batching.sequences import UNALLOCATED, CacheCopy, Prefix
 
-RESTING_TOKENS = 8_192
+MAX_UNUSED_TOKENS = 8_192
 """Tokens kept for questions that may come later; the second round of a long summary comes at once."""
 _WORTH_COPYING = 16
 """Tokens that two beginnings have in common: at least what our templates have before the document, 28."""
@@ -22,13 +22,13 @@ _WORTH_WAITING = 128
 _Key = tuple[bool, int, int, tuple[int, ...]]
 
 
-class Beginnings:
+class PrefixCache:
     """Finds beginnings by their tokens, gives them places, and lets the longest unused go first."""
 
     def __init__(self) -> None:
-        self._known: dict[_Key, Beginning] = {}
-        self._stretches = Stretches()
-        self._copies: list[Copy] = []
+        self._known: dict[_Key, Prefix] = {}
+        self._stretches = SlotAllocator()
+        self._copies: list[CacheCopy] = []
 
     @property
     def end(self) -> int:
@@ -36,19 +36,19 @@ class Beginnings:
         return self._stretches.end
 
     @property
-    def placed(self) -> set[Beginning]:
+    def placed(self) -> set[Prefix]:
         """Those that have a place in it, needed or resting."""
-        return {one for one in self._known.values() if one.offset != NOWHERE}
+        return {one for one in self._known.values() if one.offset != UNALLOCATED}
 
     def find(
         self, tokens: Sequence[int], *, uses_adapter: bool, head_tokens: int = 0, place: int = 0
-    ) -> Beginning:
+    ) -> Prefix:
         """The one with these tokens, read already or new."""
-        one = Beginning(tuple(tokens), uses_adapter, head_tokens, place)
+        one = Prefix(tuple(tokens), uses_adapter, head_tokens, place)
         return self._known.setdefault(_key(one), one)
 
     def admit(
-        self, beginning: Beginning, max_end: int, reached: Mapping[Beginning, int], *, is_forced: bool
+        self, beginning: Prefix, max_end: int, reached: Mapping[Prefix, int], *, is_forced: bool
     ) -> bool:
         """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none,
         or where much of it is being read.
@@ -65,25 +65,25 @@ class Beginnings:
             return False
         beginning.offset = self._stretches.take(needed)
         if like is not None and num_tokens >= _WORTH_COPYING:
-            self._copies.append(Copy(like.offset, beginning.offset, num_tokens))
+            self._copies.append(CacheCopy(like.offset, beginning.offset, num_tokens))
             beginning.computed_tokens = num_tokens
         return True
 
-    def take_copies(self) -> tuple[Copy, ...]:
+    def take_copies(self) -> tuple[CacheCopy, ...]:
         """What was taken over since the last call, in order."""
         taken, self._copies = tuple(self._copies), []
         return taken
 
-    def rest(self, beginning: Beginning) -> None:
+    def rest(self, beginning: Prefix) -> None:
         """A branch left it; where it was the last, the beginning is the next but newest to be forgotten."""
         key = _key(beginning)
         if beginning.num_branches == 0 and self._known.get(key) is beginning:
             del self._known[key]
             if beginning.is_read:
                 self._known[key] = beginning
-            elif beginning.offset != NOWHERE:
+            elif beginning.offset != UNALLOCATED:
                 self._free(beginning)
-            while sum(len(one.tokens) for one in self._resting()) > RESTING_TOKENS:
+            while sum(len(one.tokens) for one in self._resting()) > MAX_UNUSED_TOKENS:
                 self._forget_one()
 
     def forget_resting(self) -> None:
@@ -91,14 +91,12 @@ class Beginnings:
         while self._forget_one():
             pass
 
-    def _most_alike(
-        self, beginning: Beginning, reached: Mapping[Beginning, int]
-    ) -> tuple[Beginning | None, int, int]:
+    def _most_alike(self, beginning: Prefix, reached: Mapping[Prefix, int]) -> tuple[Prefix | None, int, int]:
         """One in the cache that starts as this one, how many tokens that are read already they share, and how
         many tokens of this one will have been read after this step."""
         like, most, soon = None, 0, 0
         for other in self._known.values():
-            if other.offset != NOWHERE and other.uses_adapter == beginning.uses_adapter:
+            if other.offset != UNALLOCATED and other.uses_adapter == beginning.uses_adapter:
                 pairs = zip(other.tokens, beginning.tokens, strict=False)
                 alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
                 shared = min(alike, _standing_alike(other, beginning))
@@ -110,8 +108,8 @@ class Beginnings:
     def _end_with(self, num_tokens: int) -> int:
         return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)
 
-    def _resting(self) -> list[Beginning]:
-        return [one for one in self._known.values() if one.num_branches == 0 and one.offset != NOWHERE]
+    def _resting(self) -> list[Prefix]:
+        return [one for one in self._known.values() if one.num_branches == 0 and one.offset != UNALLOCATED]
 
     def _forget_one(self) -> bool:
         for oldest in self._resting()[:1]:
@@ -120,12 +118,12 @@ class Beginnings:
             return True
         return False
 
-    def _free(self, beginning: Beginning) -> None:
+    def _free(self, beginning: Prefix) -> None:
         self._stretches.give_back(beginning.offset)
-        beginning.offset, beginning.computed_tokens = NOWHERE, 0
+        beginning.offset, beginning.computed_tokens = UNALLOCATED, 0
 
 
-class Stretches:
+class SlotAllocator:
     """First fit at the lowest offset, so that what is in use stays together and the cache stays short."""
 
     def __init__(self) -> None:
@@ -156,11 +154,11 @@ class Stretches:
         self._taken = [one for one in self._taken if one[0] != offset]
 
 
-def _key(beginning: Beginning) -> _Key:
+def _key(beginning: Prefix) -> _Key:
     return beginning.uses_adapter, beginning.head_tokens, beginning.place, beginning.tokens
 
 
-def _standing_alike(one: Beginning, other: Beginning) -> int:
+def _standing_alike(one: Prefix, other: Prefix) -> int:
     """So many first tokens of both stand at the same places."""
     if (one.head_tokens, one.place) == (other.head_tokens, other.place):
         return len(one.tokens)

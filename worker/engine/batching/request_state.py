@@ -20,15 +20,15 @@ from worker.engine.api import (
     ScoreResult,
     Scores,
 )
-from worker.engine.batching.prefix_cache import Beginnings
-from worker.engine.batching.sequences import Branch
-from worker.engine.prompting.chat_template import Chat, Encoded, places_of
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.batching.prefix_cache import PrefixCache
+from worker.engine.batching.sequences import Continuation
+from worker.engine.prompting.chat_template import Chat, EncodedPrompt, token_positions
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.telemetry.usage_meter import UsageMeter
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class EncodedChoice:
     """A choice in tokens."""
 
     places: tuple[int, ...]
@@ -39,7 +39,7 @@ class Placed:
     """The first token of each of its words."""
 
 
-class QuestionApart(NamedTuple):
+class QuestionPrefix(NamedTuple):
     """A question that is read apart from the document."""
 
     tokens: tuple[int, ...]
@@ -50,23 +50,23 @@ class QuestionApart(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
-class Asked:
+class RequestState:
     """A request on its way."""
 
     request: PromptRequest
     beginning: tuple[int, ...]
     prompt: list[int]
     """The tokens after the beginning, up to where deciding or writing starts."""
-    question: QuestionApart | None = None
+    question: QuestionPrefix | None = None
     """Where it is read apart; then none of it is in `prompt`."""
     copied: list[int] = field(default_factory=list)
     """Decide: the second copy of the text."""
-    choices: tuple[Placed, ...] = ()
+    choices: tuple[EncodedChoice, ...] = ()
     end_token: int = -1
     matcher: Any = None
     """Write under a grammar: where the grammar stands."""
     is_urgent: bool = False
-    branch: Branch | None = None
+    branch: Continuation | None = None
     """Set by `start`."""
     num_guesses: int = 0
     """Tokens at the branch's end that are yet to be verified."""
@@ -100,7 +100,7 @@ class Asked:
         assert isinstance(self.request, GenerateRequest)
         return self.is_complete or self.num_written >= self.request.max_tokens
 
-    def start(self, beginnings: Beginnings) -> Branch:
+    def start(self, beginnings: PrefixCache) -> Continuation:
         """The branch to be scheduled; what was written before, if anything, is part of it."""
         written: list[int] = []
         if isinstance(self.request, GenerateRequest) and self.branch is not None:
@@ -111,7 +111,7 @@ class Asked:
         uses_adapter, question = self.request.prompt.uses_adapter, None
         if self.question is not None:
             question = beginnings.find(**self.question._asdict(), uses_adapter=uses_adapter)
-        self.branch = Branch(
+        self.branch = Continuation(
             beginning=beginnings.find(self.beginning, uses_adapter=uses_adapter),
             tokens=tokens,
             wanted=(len(tokens) - 1,) if kept else tuple(len(self.prompt) + place for place in self.places),
@@ -147,15 +147,15 @@ class Asked:
         return tuple(scores)
 
 
-def ask(
-    request: PromptRequest, chat: Chat, grammars: Grammars, *, context_tokens: int, meter: UsageMeter
-) -> Asked | RequestError:
+def encode_request(
+    request: PromptRequest, chat: Chat, grammars: GrammarCompiler, *, context_tokens: int, meter: UsageMeter
+) -> RequestState | RequestError:
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)
     beginning = tuple(encoded.tokens[: encoded.shared_tokens])
     is_question_cached = isinstance(request, ScoreRequest) and request.is_question_cached
     prompt = [] if is_question_cached else encoded.tokens[encoded.shared_tokens :]
-    asked = Asked(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
+    asked = RequestState(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, ScoreRequest):
         copied, offsets = chat.plain_with_offsets(request.copy)
         asked.question = _apart(encoded, context_tokens - len(copied)) if is_question_cached else None
@@ -176,17 +176,17 @@ def ask(
     return asked
 
 
-def _apart(encoded: Encoded, room: int) -> QuestionApart:
+def _apart(encoded: EncodedPrompt, room: int) -> QuestionPrefix:
     """Right behind the document where what follows it could not begin by `room` in a sequence."""
     tokens, head, place = encoded.question, encoded.head_tokens, encoded.question_place
     if place + len(tokens) - head > room:
         place = encoded.shared_tokens
-    return QuestionApart(tuple(tokens), head, place)
+    return QuestionPrefix(tuple(tokens), head, place)
 
 
-def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> Placed:
-    places = tuple(places_of(choice, offsets))
-    return Placed(
+def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> EncodedChoice:
+    places = tuple(token_positions(choice, offsets))
+    return EncodedChoice(
         places=places,
         spans=tuple(offsets[place] for place in places),
         columns=tuple(chat.plain(word)[0] for word in choice.words),

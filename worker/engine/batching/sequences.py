@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NOWHERE = -1
-MOST_GUESSES = 6
+UNALLOCATED = -1
+MAX_DRAFT_TOKENS = 6
 """Tokens of a branch in one step that are yet to be verified."""
 
 
 @dataclass(slots=True, eq=False)
-class Beginning:
+class Prefix:
     """The tokens that several branches share."""
 
     tokens: tuple[int, ...]
@@ -28,7 +28,7 @@ class Beginning:
     """Where in a sequence the tokens after the head stand; the head stands at its beginning."""
     computed_tokens: int = 0
     """Tokens whose keys and values are in the cache."""
-    offset: int = NOWHERE
+    offset: int = UNALLOCATED
     """Where in the shared cache it lies."""
     num_branches: int = 0
     """How many that wait or run follow it."""
@@ -49,10 +49,10 @@ class Beginning:
 
 
 @dataclass(slots=True, eq=False)
-class Branch:
+class Continuation:
     """One question on a beginning: decided in one piece and then forgotten, or kept while it writes."""
 
-    beginning: Beginning
+    beginning: Prefix
     """The document's."""
     tokens: list[int]
     """The question where it is not read apart, then the text to decide on, or what has been written."""
@@ -60,12 +60,12 @@ class Branch:
     """Indexes in `tokens` whose next-token distribution is asked for."""
     columns: tuple[int, ...] = ()
     """Token ids whose logits are asked for; none: those of the whole vocabulary."""
-    question: Beginning | None = None
+    question: Prefix | None = None
     """One that is read apart: the branch sees it and, without the head that both begin with, the document."""
     kept_tokens: int = 0
     """Room for its own keys and values, the most it can become; 0: decided in one piece, nothing is kept."""
     computed_tokens: int = 0
-    slot: int = NOWHERE
+    slot: int = UNALLOCATED
     """Its row in the cache of branches."""
 
     @property
@@ -73,7 +73,7 @@ class Branch:
         return self.kept_tokens > 0
 
     @property
-    def beginnings(self) -> tuple[Beginning, ...]:
+    def beginnings(self) -> tuple[Prefix, ...]:
         """All that it follows, in the order in which they are read."""
         return (self.beginning,) if self.question is None else (self.question, self.beginning)
 
@@ -89,10 +89,10 @@ class Branch:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class ScheduledChunk:
     """Tokens [start, stop) of one beginning or branch, to be computed in this step."""
 
-    of: Beginning | Branch
+    of: Prefix | Continuation
     start: int
     stop: int
 
@@ -101,9 +101,9 @@ class Piece:
         return self.stop - self.start
 
     @property
-    def beginning(self) -> Beginning:
+    def beginning(self) -> Prefix:
         """That it is of, or follows."""
-        return self.of if isinstance(self.of, Beginning) else self.of.beginning
+        return self.of if isinstance(self.of, Prefix) else self.of.beginning
 
     @property
     def uses_adapter(self) -> bool:
@@ -111,7 +111,7 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class CacheCopy:
     """Keys and values of so many tokens of the shared cache, taken over to another place in it."""
 
     source: int
@@ -120,10 +120,10 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ForwardBatch:
     """One pass of the network."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ScheduledChunk, ...]
     """Beginnings before the branches that follow them, which may be in the same step."""
     shared_tokens: int = 0
     """How long the cache of beginnings has to be."""
@@ -131,18 +131,18 @@ class Step:
     """How many rows the cache of branches needs."""
     slot_tokens: int = 0
     """How many tokens each of its rows holds."""
-    copies: tuple[Copy, ...] = ()
+    copies: tuple[CacheCopy, ...] = ()
     """To be made in this order before anything is computed."""
 
     @property
-    def branches(self) -> list[Branch]:
+    def branches(self) -> list[Continuation]:
         """Those that have a piece in it."""
-        return [piece.of for piece in self.pieces if isinstance(piece.of, Branch)]
+        return [piece.of for piece in self.pieces if isinstance(piece.of, Continuation)]
 
     @property
-    def started(self) -> list[Branch]:
+    def started(self) -> list[Continuation]:
         """Those whose first piece is in it."""
-        return [piece.of for piece in self.pieces if isinstance(piece.of, Branch) and piece.start == 0]
+        return [piece.of for piece in self.pieces if isinstance(piece.of, Continuation) and piece.start == 0]
 
     @property
     def num_tokens(self) -> int:

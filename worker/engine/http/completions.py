@@ -14,14 +14,14 @@ from typing import Any, Literal
 from models.errors import NotemillError
 from worker.engine.output_formats import OutputFormat
 
-GrammarForm = Literal["lark", "json_schema"]
+GrammarFormat = Literal["lark", "json_schema"]
 TOP_WORDS = 20
 """vLLM's `--max-logprobs` as it is if nobody sets it; it refuses more."""
 _BIAS = 100
 """Lifts the label words over all others and leaves their probabilities to one another as they are."""
 
 
-class GarbledError(NotemillError):
+class MalformedAnswerError(NotemillError):
     """A server's answer is not what the API says. Its text holds none of the answer."""
 
 
@@ -35,13 +35,13 @@ class Completion:
     completion_tokens: int
 
 
-def writing(
+def generation_body(
     tokens: Sequence[int],
     *,
     max_tokens: int,
     end_token: int,
     output_format: OutputFormat | None,
-    grammar: GrammarForm,
+    grammar: GrammarFormat,
 ) -> dict[str, Any]:
     """The body that asks for a greedy answer in the form."""
     body = {
@@ -62,7 +62,7 @@ def writing(
     return body | {"response_format": wrapped, "json_schema": schema}
 
 
-def deciding(tokens: Sequence[int], words: Sequence[int]) -> dict[str, Any]:
+def scoring_body(tokens: Sequence[int], words: Sequence[int]) -> dict[str, Any]:
     """The body that asks for the probabilities of the words, by their first tokens, as what comes next.
 
     vLLM gives those of `logprob_token_ids`. llama.cpp has no such field: there the words are lifted over
@@ -84,7 +84,7 @@ def deciding(tokens: Sequence[int], words: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def written(answer: Any) -> Completion:
+def parse_completion(answer: Any) -> Completion:
     """Raises GarbledError."""
     try:
         choice, usage = answer["choices"][0], answer["usage"]
@@ -95,13 +95,13 @@ def written(answer: Any) -> Completion:
             completion_tokens=_of_type(int, usage["completion_tokens"]),
         )
     except (LookupError, TypeError):
-        raise GarbledError("the server's answer has no text") from None
+        raise MalformedAnswerError("the server's answer has no text") from None
 
 
-def decided(answer: Any, words: Sequence[int]) -> list[float]:
+def parse_log_probabilities(answer: Any, words: Sequence[int]) -> list[float]:
     """Log-probabilities of the words, normalised over them. Raises GarbledError.
 
-    A word that the server does not tell, of a server that knows neither field of `deciding`, is given the
+    A word that the server does not tell, of a server that knows neither field of `scoring_body`, is given the
     most that it can have: no more than the least that is told, nor than what all that are told leave over.
     """
     try:
@@ -111,7 +111,7 @@ def decided(answer: Any, words: Sequence[int]) -> list[float]:
         left = max(1 - math.fsum(map(math.exp, told.values())), 1e-9)
         bound = min(math.log(left), min(told.values()))
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
-        raise GarbledError("the server's answer has no log-probabilities") from None
+        raise MalformedAnswerError("the server's answer has no log-probabilities") from None
     scores = [told.get(word, bound) for word in words]
     highest = max(scores)
     total = highest + math.log(math.fsum(math.exp(score - highest) for score in scores))

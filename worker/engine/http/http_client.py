@@ -45,7 +45,7 @@ class NotesWouldLeaveError(UsageError):
     """The server is on another machine, and nobody has said that notes may go there."""
 
 
-class _AwayError(Exception):
+class _UnavailableError(Exception):
     """The server cannot answer now."""
 
     def __init__(self, why: str) -> None:
@@ -55,7 +55,7 @@ class _AwayError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
+class ServedModel:
     """What `/v1/models` says of the weights."""
 
     name: str
@@ -63,12 +63,12 @@ class Served:
     """The longest sequence, where the server says it."""
 
 
-class Server:
+class ServerClient:
     """Safe to use from many threads."""
 
     def __init__(self, settings: Settings) -> None:
         """Raises NotesWouldLeaveError where the server is elsewhere and nobody allowed that."""
-        check_place(settings)
+        check_server_location(settings)
         key = settings.http_key.get_secret_value()
         self._settings = settings
         self._client = httpx2.Client(
@@ -81,7 +81,7 @@ class Server:
         self._is_closing = threading.Event()
         self._is_away = False
 
-    def served(self, *, patience_seconds: float = _LOADING_SECONDS) -> Served:
+    def served(self, *, patience_seconds: float = _LOADING_SECONDS) -> ServedModel:
         """Raises ServerError, saying what to type; waits while the server loads."""
         deadline = time.monotonic() + patience_seconds
         while (response := self._models()).status_code == 503 and time.monotonic() < deadline:
@@ -99,7 +99,7 @@ class Server:
         if name not in models:
             known = ", ".join(sorted(models)) or "nothing"
             raise ServerError(f"{url} does not serve {name!r}: set NOTEMILL_HTTP_MODEL to one of: {known}")
-        return Served(name, models[name])
+        return ServedModel(name, models[name])
 
     def complete(self, body: dict[str, Any], *, deadline: float) -> Any:
         """The answer's JSON, or a Refusal. `deadline`: of time.monotonic()."""
@@ -107,7 +107,7 @@ class Server:
         while True:
             try:
                 return self._ask(body)
-            except _AwayError as error:
+            except _UnavailableError as error:
                 why = error.why
             errors += why == "500"
             if errors == _ERRORS_OF_ONES_OWN:
@@ -150,14 +150,14 @@ class Server:
             log.info("the server answers again")
         return _json(response) or RequestError("unparsable", "the server's answer is not JSON")
 
-    def _away(self, why: str) -> _AwayError:
+    def _away(self, why: str) -> _UnavailableError:
         if not self._is_away and not self._is_closing.is_set():
             self._is_away = True
             log.warning("the server answers nothing but %s; asking again until it does", why)
-        return _AwayError(why)
+        return _UnavailableError(why)
 
 
-def check_place(settings: Settings) -> None:
+def check_server_location(settings: Settings) -> None:
     """Raises NotesWouldLeaveError unless the URL's host is this machine or the setting allows another.
 
     Names are not looked up: what a name server says may change between the check and the request.

@@ -32,16 +32,16 @@ from worker.engine.api import (
 )
 from worker.engine.http.completions import (
     Completion,
-    GarbledError,
-    GrammarForm,
-    decided,
-    deciding,
-    writing,
-    written,
+    GrammarFormat,
+    MalformedAnswerError,
+    generation_body,
+    parse_completion,
+    parse_log_probabilities,
+    scoring_body,
 )
-from worker.engine.http.http_client import Server
+from worker.engine.http.http_client import ServerClient
 from worker.engine.output_formats import OutputFormat, OutputFormatError
-from worker.engine.prompting.chat_template import Chat, places_of
+from worker.engine.prompting.chat_template import Chat, token_positions
 from worker.engine.prompting.tokenizer import load_chat
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import prepared_folder
@@ -50,7 +50,7 @@ _CLOSED = RequestError("crashed", "the engine was closed")
 
 
 @dataclass(order=True, slots=True)
-class _Asked:
+class _QueuedRequest:
     """A request on its way; the least is next."""
 
     rank: tuple[int, int]
@@ -66,11 +66,11 @@ class HttpEngine:
 
     def __init__(
         self,
-        server: Server,
+        server: ServerClient,
         chat: Chat,
         *,
         context_tokens: int,
-        grammar: GrammarForm,
+        grammar: GrammarFormat,
         concurrency: int,
         patience_seconds: float,
         meter: UsageMeter | None = None,
@@ -81,7 +81,7 @@ class HttpEngine:
         self._patience_seconds = patience_seconds
         self._meter = meter or UsageMeter()
         self._numbers = count()
-        self._queue: PriorityQueue[_Asked] = PriorityQueue()
+        self._queue: PriorityQueue[_QueuedRequest] = PriorityQueue()
         self._is_closed = False
         self._threads = [
             threading.Thread(target=self._serve, name=f"http-{number}", daemon=True)
@@ -102,7 +102,9 @@ class HttpEngine:
         if self._is_closed:
             raise RuntimeError("the engine is closed")
         deadline = time.monotonic() + self._patience_seconds
-        asked = [_Asked((1 - is_urgent, next(self._numbers)), request, deadline) for request in requests]
+        asked = [
+            _QueuedRequest((1 - is_urgent, next(self._numbers)), request, deadline) for request in requests
+        ]
         for one in asked:
             self._queue.put(one)
         self._meter.add(requests=len(asked))
@@ -114,7 +116,7 @@ class HttpEngine:
         self._is_closed = True
         self._server.close()
         for _ in self._threads:
-            self._queue.put(_Asked((2, next(self._numbers)), None))
+            self._queue.put(_QueuedRequest((2, next(self._numbers)), None))
 
     def _serve(self) -> None:
         while (asked := self._queue.get()).request is not None:
@@ -135,7 +137,7 @@ class HttpEngine:
             ):  # asked only with an adapter, which this engine has none of
                 return RequestError("crashed", "this engine does not compare")
             return self._write(request, deadline)
-        except GarbledError as error:
+        except MalformedAnswerError as error:
             return RequestError("unparsable", str(error))
 
     def _decide(self, request: ScoreRequest, deadline: float) -> ScoreResult | RequestError:
@@ -145,15 +147,15 @@ class HttpEngine:
             return refusal
         scores = []
         for choice in request.choices:
-            places = places_of(choice, offsets)
+            places = token_positions(choice, offsets)
             words = [self._chat.plain(word)[0] for word in choice.words]
             found = np.zeros((len(places), len(words)), np.float32)
             for row, place in enumerate(places):
-                body = deciding(prompt + copied[: place + 1], words)
+                body = scoring_body(prompt + copied[: place + 1], words)
                 answer = self._server.complete(body, deadline=deadline)
                 if isinstance(answer, RequestError):
                     return answer
-                found[row] = decided(answer, words)
+                found[row] = parse_log_probabilities(answer, words)
             scores.append(Scores(tuple(offsets[place] for place in places), found))
         return ScoreResult(tuple(scores), len(prompt) + len(copied))
 
@@ -162,7 +164,7 @@ class HttpEngine:
         room = _room(request, self._grammar)
         if refusal := self._too_long(len(tokens) + room):
             return refusal
-        body = writing(
+        body = generation_body(
             tokens,
             max_tokens=room,
             end_token=self._chat.tokenizer.eos_token_id,
@@ -173,7 +175,7 @@ class HttpEngine:
         return (
             answer
             if isinstance(answer, RequestError)
-            else self._formed(request.output_format, written(answer))
+            else self._formed(request.output_format, parse_completion(answer))
         )
 
     def _formed(self, output_format: OutputFormat | None, found: Completion) -> GenerateResult | RequestError:
@@ -197,7 +199,7 @@ class HttpEngine:
 
 def load(settings: Settings, meter: UsageMeter | None = None) -> HttpEngine:
     """The engine that the settings name. Raises NotemillError where the server cannot be used so."""
-    chat, server = load_chat(settings), Server(settings)
+    chat, server = load_chat(settings), ServerClient(settings)
     served = server.served()
     return HttpEngine(
         server,
@@ -216,7 +218,7 @@ def _trained_tokens(settings: Settings) -> int:
     return int(config.get("max_position_embeddings", 4_096))
 
 
-def _room(request: GenerateRequest, grammar: GrammarForm) -> int:
+def _room(request: GenerateRequest, grammar: GrammarFormat) -> int:
     """JSON's quotes, commas and escapes are tokens too."""
     is_json = grammar == "json_schema" and request.output_format is not None
     return request.max_tokens * 5 // 4 + 32 if is_json else request.max_tokens

@@ -63,7 +63,7 @@ def _left_in_container_bytes(folder: Path = _CGROUP) -> int | None:
     return max(0, limit - used + int(statistics.get("inactive_file", 0)))
 
 
-def is_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
     """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
     import torch
 

@@ -11,19 +11,19 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from worker.engine.batching.sequences import MOST_GUESSES
-from worker.engine.memory.model_shape import Shape
+from worker.engine.batching.sequences import MAX_DRAFT_TOKENS
+from worker.engine.memory.model_shape import ModelShape
 
 BF16 = 2
 FP32 = 4
-ATTENDED_TOGETHER = 128
+QUERY_BLOCK = 128
 """Queries in one product of attention."""
-MOST_RECORDED = 256
+MAX_GRAPH_TOKENS = 256
 """Tokens of a step that is recorded for a GPU."""
-RECORDINGS_BYTES = 280 * 2**20
+GRAPHS_BYTES = 280 * 2**20
 """Kernels by the thousand with their places, and workspaces: of all sizes with and without an adapter, on an
 H200, whose workspaces are four times those of a consumer's card (docs/results/performance.md)."""
-KEYS_TOGETHER = 32
+KEY_BLOCK = 32
 """In one block of attention on a CPU: 375 keys take up to 1.7 times what 384 take (docs/results/performance.md)."""
 _OUTER_FIRST = 1
 _OUTER_LAST = 2
@@ -37,7 +37,7 @@ def rounded_up(number: int, step: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Adapter:
+class AdapterSize:
     """A LoRA adapter beside the weights: in and out matrices of rank r a layer (arXiv 2106.09685)."""
 
     parameters: int
@@ -49,39 +49,39 @@ class Adapter:
         return self.parameters * self.bytes_each
 
     @staticmethod
-    def of_rank(rank: int, shape: Shape) -> Adapter:
+    def of_rank(rank: int, shape: ModelShape) -> AdapterSize:
         """On all linear layers: rank x (inputs + outputs) values each."""
-        return Adapter(rank * shape.layers * sum(sum(sizes) for sizes in shape.linear_layers))
+        return AdapterSize(rank * shape.layers * sum(sum(sizes) for sizes in shape.linear_layers))
 
     @staticmethod
-    def of_folder(folder: Path) -> Adapter:
+    def of_folder(folder: Path) -> AdapterSize:
         """Counted in the header of its safetensors file: 8 bytes of length, then JSON."""
         with (folder / "adapter_model.safetensors").open("rb") as file:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         shapes = [one["shape"] for name, one in header.items() if name != "__metadata__"]
-        return Adapter(sum(math.prod(shape) for shape in shapes))
+        return AdapterSize(sum(math.prod(shape) for shape in shapes))
 
 
-def bf16_bytes(shape: Shape) -> int:
+def bf16_bytes(shape: ModelShape) -> int:
     """Every weight in two bytes."""
     matrices = sum(inputs * outputs for inputs, outputs in shape.linear_layers)
     return BF16 * (shape.layers * matrices + shape.values_beside)
 
 
-def eight_bits_bytes(shape: Shape) -> int:
+def int8_bytes(shape: ModelShape) -> int:
     """As `worker.engine.network.int8_layers` holds them: a byte a weight, a scale an output; the rest in bf16."""
     *others, down = (inputs * outputs + FP32 * outputs for inputs, outputs in shape.linear_layers)
-    num_outer = sum(is_outer(number, shape.layers) for number in range(shape.layers))
+    num_outer = sum(is_outer_layer(number, shape.layers) for number in range(shape.layers))
     downs = (shape.layers - num_outer) * down + num_outer * BF16 * math.prod(shape.linear_layers[-1])
     return shape.layers * sum(others) + downs + BF16 * shape.values_beside
 
 
-def is_outer(number: int, num_layers: int) -> bool:
+def is_outer_layer(number: int, num_layers: int) -> bool:
     """Whether a layer is one of those whose down stays in bf16 where all else is in 8 bits."""
     return number < _OUTER_FIRST or number >= num_layers - _OUTER_LAST
 
 
-def nf4_bytes(shape: Shape) -> int:
+def nf4_bytes(shape: ModelShape) -> int:
     """Linear layers as bitsandbytes stores them; embeddings, output layer and norms stay in bf16.
 
     transformers leaves the output layer and whatever is tied to it unquantized (`get_keys_to_not_convert`).
@@ -102,32 +102,32 @@ def nf4_matrix_bytes(values: int) -> int:
     return -(-values // 2) + blocks + FP32 * (second_blocks + 1 + 16 + 256)
 
 
-def keys_values_bytes(shape: Shape) -> int:
+def keys_values_bytes(shape: ModelShape) -> int:
     """A cached token's, all layers, bf16: Mistral 7B 131,072; SmolLM2-135M 23,040."""
     return 2 * shape.layers * shape.key_value_heads * shape.head_size * BF16
 
 
-def joined_bytes(shape: Shape) -> int:
+def layer_keys_values_bytes(shape: ModelShape) -> int:
     """For each token that a step's row can look at: its key and value of one layer once more, beginning and
     own put together. It is all that a fused kernel needs of it."""
     return BF16 * 2 * shape.key_value_heads * shape.head_size
 
 
-def attention_bytes(shape: Shape, step_tokens: int) -> int:
+def attention_bytes(shape: ModelShape, step_tokens: int) -> int:
     """The same where attention is computed by blocks (`worker.engine.attention.packed_attention`): scores and their softmax for a
     block of queries and all heads as well, in bf16."""
-    queries = min(ATTENDED_TOGETHER, step_tokens)
-    return BF16 * 2 * queries * shape.heads + joined_bytes(shape)
+    queries = min(QUERY_BLOCK, step_tokens)
+    return BF16 * 2 * queries * shape.heads + layer_keys_values_bytes(shape)
 
 
-def recorded_bytes(shape: Shape, *, is_quantized: bool) -> int:
+def cuda_graph_bytes(shape: ModelShape, *, is_quantized: bool) -> int:
     """What the recorded steps of a GPU keep (`worker.engine.attention.cuda_graphs`): memory of their own for the largest of them, a
     matrix unpacked in it, and the recordings."""
-    unpacked = largest_layer_bytes(shape) if is_quantized else 0
-    return step_bytes(shape, MOST_RECORDED, rows=0) + unpacked + RECORDINGS_BYTES
+    unpacked = largest_matrix_bytes(shape) if is_quantized else 0
+    return activation_bytes(shape, MAX_GRAPH_TOKENS, rows=0) + unpacked + GRAPHS_BYTES
 
 
-def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
+def activation_bytes(shape: ModelShape, step_tokens: int, *, rows: int) -> int:
     """The most that a pass over so many tokens holds at once: in an MLP, where its three products live.
 
     (In attention it would be where heads together are wider than the MLP, as in no network we know.)
@@ -138,9 +138,9 @@ def step_bytes(shape: Shape, step_tokens: int, *, rows: int) -> int:
     held just that (`benchmarks.memory`).
     """
     layer = step_tokens * BF16 * (4 * shape.hidden + 3 * shape.intermediate + 2 * shape.head_size)
-    return layer + rows * (1 + MOST_GUESSES) * shape.vocabulary * (BF16 + FP32)
+    return layer + rows * (1 + MAX_DRAFT_TOKENS) * shape.vocabulary * (BF16 + FP32)
 
 
-def largest_layer_bytes(shape: Shape) -> int:
+def largest_matrix_bytes(shape: ModelShape) -> int:
     """A 4-bit matrix is unpacked to bf16 as a whole for large steps; one at a time."""
     return BF16 * max(inputs * outputs for inputs, outputs in shape.linear_layers)

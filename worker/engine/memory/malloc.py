@@ -15,7 +15,7 @@ _USUAL = 128 * 2**10
 """With which glibc begins."""
 
 
-def give_freed_memory_back() -> None:
+def return_freed_memory() -> None:
     """What is freed at the end of a thread's memory is the system's again, throughout.
 
     glibc gives back less the larger the blocks were that it has freed, and each of a worker's threads has

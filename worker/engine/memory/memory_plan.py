@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, replace
 
 from models.errors import NotemillError
 from worker.engine.memory.footprint import (
-    Adapter,
+    AdapterSize,
+    activation_bytes,
     attention_bytes,
     bf16_bytes,
-    joined_bytes,
+    cuda_graph_bytes,
     keys_values_bytes,
-    largest_layer_bytes,
+    largest_matrix_bytes,
+    layer_keys_values_bytes,
     nf4_bytes,
-    recorded_bytes,
-    step_bytes,
 )
-from worker.engine.memory.model_shape import Shape
+from worker.engine.memory.model_shape import ModelShape
 
 GIB = 2**30
 
@@ -109,10 +109,10 @@ class MemoryPlan:
 
 
 def plan_on_cuda(
-    shape: Shape,
+    shape: ModelShape,
     *,
     is_quantized: bool,
-    adapter: Adapter | None,
+    adapter: AdapterSize | None,
     budget_bytes: int,
     step_tokens: int,
     rows: int,
@@ -128,19 +128,19 @@ def plan_on_cuda(
         budget_bytes=budget_bytes,
         weights_bytes=nf4_bytes(shape) if is_quantized else bf16_bytes(shape),
         adapter_bytes=adapter.total_bytes if adapter else 0,
-        activation_bytes=step_bytes(shape, step_tokens, rows=rows)
-        + (largest_layer_bytes(shape) if is_quantized else 0),
-        recorded_bytes=recorded_bytes(shape, is_quantized=is_quantized),
+        activation_bytes=activation_bytes(shape, step_tokens, rows=rows)
+        + (largest_matrix_bytes(shape) if is_quantized else 0),
+        recorded_bytes=cuda_graph_bytes(shape, is_quantized=is_quantized),
         overhead_bytes=context,
         slack_bytes=int(budget_bytes * SLACK_SHARE),
         keys_values_bytes_a_token=keys_values_bytes(shape),
-        attention_bytes_a_token=joined_bytes(shape),
+        attention_bytes_a_token=layer_keys_values_bytes(shape),
         step_tokens=step_tokens,
     )
 
 
 def plan_on_cpu(
-    shape: Shape,
+    shape: ModelShape,
     *,
     adapted_bytes: int,
     budget_bytes: int,
@@ -156,7 +156,7 @@ def plan_on_cpu(
         budget_bytes=budget_bytes,
         weights_bytes=bf16_bytes(shape) + adapted_bytes,
         adapter_bytes=0,
-        activation_bytes=step_bytes(shape, step_tokens, rows=rows),
+        activation_bytes=activation_bytes(shape, step_tokens, rows=rows),
         recorded_bytes=0,
         overhead_bytes=CPU_PROCESS_BYTES,
         slack_bytes=int(budget_bytes * SLACK_SHARE),

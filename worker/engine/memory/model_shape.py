@@ -45,7 +45,7 @@ class UnknownShapeError(NotemillError):
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class ModelShape:
     """A decoder of the Llama and Mistral kind: four attention and three MLP matrices a layer."""
 
     vocabulary: int
@@ -62,13 +62,13 @@ class Shape:
     has_attention_bias: bool = False
 
     @staticmethod
-    def of(config: Mapping[str, Any]) -> Shape:
+    def of(config: Mapping[str, Any]) -> ModelShape:
         """From a config.json's values. Raises UnknownShapeError, naming what is missing."""
         missing = [name for name in _NEEDED if not isinstance(config.get(name), int)]
         if missing:
             raise UnknownShapeError(f"the weights' config.json says nothing of {', '.join(missing)}")
         heads = int(config["num_attention_heads"])
-        return Shape(
+        return ModelShape(
             vocabulary=int(config["vocab_size"]),
             hidden=int(config["hidden_size"]),
             intermediate=int(config["intermediate_size"]),
@@ -98,9 +98,9 @@ class Shape:
         return tables + (2 * self.layers + 1) * self.hidden + biases
 
 
-def shape_of_folder(folder: Path) -> Shape:
+def shape_of_folder(folder: Path) -> ModelShape:
     """Of prepared weights. Raises UnknownShapeError."""
-    return Shape.of(json.loads((folder / "config.json").read_text("utf-8")))
+    return ModelShape.of(json.loads((folder / "config.json").read_text("utf-8")))
 
 
 _NEEDED = (

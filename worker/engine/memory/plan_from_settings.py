@@ -7,11 +7,11 @@ The engine asks once, before it loads anything, and takes `cached_tokens` as its
 from __future__ import annotations
 
 from models.settings import Settings
-from worker.engine.batching.scheduler import STEP_TOKENS
+from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
 from worker.engine.memory.device import DeviceFacts
-from worker.engine.memory.footprint import Adapter, bf16_bytes, eight_bits_bytes
+from worker.engine.memory.footprint import AdapterSize, bf16_bytes, int8_bytes
 from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cpu, plan_on_cuda
-from worker.engine.memory.model_shape import CONFIGS, Shape, shape_of_folder
+from worker.engine.memory.model_shape import CONFIGS, ModelShape, shape_of_folder
 from worker.weights.model_files import adapter_folder, is_prepared, prepared_folder
 
 ASSUMED_RANK = 16
@@ -31,7 +31,7 @@ def plan_memory(settings: Settings, device: DeviceFacts) -> MemoryPlan:
     Raises DoesNotFitError, saying what is needed and what there is; WeightsError where they are not prepared.
     """
     shape = shape_of_folder(prepared_folder(settings))
-    return _checked(plan_of(shape, adapter_of(settings, shape), settings, device), settings)
+    return _checked(memory_plan_of(shape, adapter_size_of(settings, shape), settings, device), settings)
 
 
 def plan_by_name(settings: Settings, device: DeviceFacts) -> MemoryPlan:
@@ -40,14 +40,18 @@ def plan_by_name(settings: Settings, device: DeviceFacts) -> MemoryPlan:
     Raises DoesNotFitError; WeightsError for a name that stands for nothing known.
     """
     is_here = is_prepared(settings) or settings.weights not in CONFIGS
-    shape = shape_of_folder(prepared_folder(settings)) if is_here else Shape.of(CONFIGS[settings.weights])
-    adapter = adapter_of(settings, shape)
+    shape = (
+        shape_of_folder(prepared_folder(settings)) if is_here else ModelShape.of(CONFIGS[settings.weights])
+    )
+    adapter = adapter_size_of(settings, shape)
     if adapter is None and settings.adapter == "auto" and settings.weights in CONFIGS:
-        adapter = Adapter.of_rank(ASSUMED_RANK, shape)
-    return _checked(plan_of(shape, adapter, settings, device), settings)
+        adapter = AdapterSize.of_rank(ASSUMED_RANK, shape)
+    return _checked(memory_plan_of(shape, adapter, settings, device), settings)
 
 
-def plan_of(shape: Shape, adapter: Adapter | None, settings: Settings, device: DeviceFacts) -> MemoryPlan:
+def memory_plan_of(
+    shape: ModelShape, adapter: AdapterSize | None, settings: Settings, device: DeviceFacts
+) -> MemoryPlan:
     """Unchecked: may have no room for a single token.
 
     NOTEMILL_MEMORY_GIB is the process's whole share; without it a GPU's free memory or a part of free RAM.
@@ -61,38 +65,38 @@ def plan_of(shape: Shape, adapter: Adapter | None, settings: Settings, device: D
             is_quantized=settings.quantization == "nf4",
             adapter=adapter,
             budget_bytes=min(asked, free) if asked else free,
-            step_tokens=STEP_TOKENS,
+            step_tokens=MAX_FORWARD_TOKENS,
             rows=settings.max_batch_rows,
             is_context_counted=not device.has_context or 0 < asked < free,
         )
-    in_its_form = eight_bits_bytes if settings.quantization == "nf4" else bf16_bytes
+    in_its_form = int8_bytes if settings.quantization == "nf4" else bf16_bytes
     adapted_bytes = in_its_form(shape) if adapter else 0
     return plan_on_cpu(
         shape,
         adapted_bytes=adapted_bytes,
         budget_bytes=asked or int(device.free_bytes * CPU_SHARE),
-        step_tokens=STEP_TOKENS,
+        step_tokens=MAX_FORWARD_TOKENS,
         rows=settings.max_batch_rows,
         most_cache_bytes=asked or CPU_CACHE_BYTES,
     )
 
 
-def adapter_of(settings: Settings, shape: Shape) -> Adapter | None:
+def adapter_size_of(settings: Settings, shape: ModelShape) -> AdapterSize | None:
     """What the settings' adapter takes, if there is one."""
     folder = adapter_folder(settings)
     if folder is None:
         return None
     return (
-        Adapter.of_folder(folder)
+        AdapterSize.of_folder(folder)
         if (folder / "adapter_model.safetensors").is_file()
-        else Adapter.of_rank(ASSUMED_RANK, shape)
+        else AdapterSize.of_rank(ASSUMED_RANK, shape)
     )
 
 
-def window_tokens(settings: Settings) -> int:
+def tokens_per_window(settings: Settings) -> int:
     """What one window of a note takes with one question: read, asked, and given a second time."""
     return 2 * settings.window_tokens + QUESTION_TOKENS
 
 
 def _checked(plan: MemoryPlan, settings: Settings) -> MemoryPlan:
-    return plan.checked(least_tokens=window_tokens(settings))
+    return plan.checked(least_tokens=tokens_per_window(settings))

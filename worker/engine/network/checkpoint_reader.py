@@ -15,7 +15,7 @@ from transformers import AutoConfig
 from transformers.initialization import no_init_weights
 
 
-def read_saved(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
+def load_checkpoint(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
     """A network of `kind`, AutoModel say, whose files have its own names, in `dtype`, for inference on a CPU.
 
     Raises RuntimeError where the files lack what the network has; what they have besides is left out.

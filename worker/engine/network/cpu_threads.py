@@ -19,13 +19,13 @@ import torch
 _Found = TypeVar("_Found")
 
 
-def apart(compute: Callable[[], _Found]) -> _Found:
+def run_in_own_thread(compute: Callable[[], _Found]) -> _Found:
     """What is computed in a thread that ends with it, and its team too. Raises what it raises."""
     with ThreadPoolExecutor(1, "apart") as one:
         return one.submit(compute).result()
 
 
-def of_one_core(number: int, name: str) -> ThreadPoolExecutor:
+def single_core_pool(number: int, name: str) -> ThreadPoolExecutor:
     """So many threads that compute with a core each, and so without a team; the caller's cores stay."""
     pool = ThreadPoolExecutor(number, name)
     before = torch.get_num_threads()

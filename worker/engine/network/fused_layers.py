@@ -13,30 +13,30 @@ import torch
 from torch import nn
 from transformers.activations import SiLUActivation
 
-from worker.engine.memory.footprint import is_outer
+from worker.engine.memory.footprint import is_outer_layer
 from worker.engine.network import int8_layers
-from worker.engine.network.layer_blocks import Norm, Parts
-from worker.engine.network.lora import Adapted
+from worker.engine.network.layer_blocks import LayerBlocks, RmsNorm
+from worker.engine.network.lora import LoraLinear
 
 _PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 _MLP = ("gate_proj", "up_proj", "down_proj")
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 
 
-def fuse(network: Any, *, in_eight_bits: bool = False) -> None:
+def fuse_layers(network: Any, *, in_eight_bits: bool = False) -> None:
     """Replaces the layers, in place, where all are made of what ours compute; else none.
 
     `in_eight_bits`: of plain weights on a CPU, their products (`worker.engine.network.int8_layers`).
     """
     body = network.model
     if can_fuse(network):
-        body.rotary_emb = _Turns(body.rotary_emb)
-        body.norm = Norm(body.norm)
+        body.rotary_emb = _RotaryEmbedding(body.rotary_emb)
+        body.norm = RmsNorm(body.norm)
         num_layers = len(body.layers)
         body.layers = nn.ModuleList(
             FusedLayer(
                 layer,
-                _parts(layer, in_eight_bits=in_eight_bits, is_outer=is_outer(number, num_layers)),
+                _parts(layer, in_eight_bits=in_eight_bits, is_outer=is_outer_layer(number, num_layers)),
                 is_last=number == num_layers - 1,
             )
             for number, layer in enumerate(body.layers)
@@ -48,14 +48,14 @@ def can_fuse(network: Any) -> bool:
     return all(_is_usual(layer) for layer in network.model.layers)
 
 
-def _parts(layer: Any, *, in_eight_bits: bool, is_outer: bool) -> Parts:
-    return int8_layers.parts(layer, is_outer=is_outer) if in_eight_bits else Parts.of(layer)
+def _parts(layer: Any, *, in_eight_bits: bool, is_outer: bool) -> LayerBlocks:
+    return int8_layers.int8_blocks(layer, is_outer=is_outer) if in_eight_bits else LayerBlocks.of(layer)
 
 
 class FusedLayer(nn.Module):
     """Attention and MLP, each added to what came in; attention is handed down."""
 
-    def __init__(self, layer: Any, parts: Parts, *, is_last: bool) -> None:
+    def __init__(self, layer: Any, parts: LayerBlocks, *, is_last: bool) -> None:
         """`parts`: of the layer's weights."""
         super().__init__()
         self._is_last = is_last
@@ -89,7 +89,7 @@ class FusedLayer(nn.Module):
         return whole
 
 
-class _Turns(nn.Module):
+class _RotaryEmbedding(nn.Module):
     """Cosines and sines of transformers, the sines of each first half negated: half a head is turned back."""
 
     def __init__(self, rotary: nn.Module) -> None:
@@ -103,7 +103,7 @@ class _Turns(nn.Module):
 
 
 def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotary positions (arXiv 2104.09864); heads: [tokens, heads, size], the sines as `_Turns` has them."""
+    """Rotary positions (arXiv 2104.09864); heads: [tokens, heads, size], the sines as `_RotaryEmbedding` has them."""
     halves_changed = heads.roll(heads.shape[-1] // 2, -1)
     return torch.addcmul(heads * cosine[0, :, None], halves_changed, sine[0, :, None])
 
@@ -116,4 +116,4 @@ def _is_usual(layer: Any) -> bool:
         return False
     linear = [getattr(attention, one) for one in _PROJECTIONS] + [getattr(mlp, one) for one in _MLP]
     is_silu = isinstance(mlp.act_fn, nn.SiLU | SiLUActivation)
-    return is_silu and all(isinstance(one, nn.Linear | Adapted) and one.bias is None for one in linear)
+    return is_silu and all(isinstance(one, nn.Linear | LoraLinear) and one.bias is None for one in linear)

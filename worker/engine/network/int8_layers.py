@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 
-from worker.engine.network.layer_blocks import Out, Parts
+from worker.engine.network.layer_blocks import LayerBlocks, OutputProjection
 
 _MOST = 127
 """Of a number without its sign."""
@@ -31,7 +31,7 @@ _MOST_TOGETHER = 1_024
 """Of all cores: with what lies between in fp32 no more memory than `worker.engine.memory.footprint` counts for a step."""
 
 
-class Rounded(NamedTuple):
+class Int8Rows(NamedTuple):
     """Rows in 8 bits; a row is its numbers, counted from 128, times its scale."""
 
     numbers: torch.Tensor
@@ -40,22 +40,22 @@ class Rounded(NamedTuple):
     """[rows, 1], fp32."""
 
     @staticmethod
-    def of(rows: torch.Tensor) -> Rounded:
+    def of(rows: torch.Tensor) -> Int8Rows:
         """rows: [rows, inputs], bf16."""
         # Of numbers without their signs the larger one has the larger bits.
         bits = rows.view(torch.int16).bitwise_and(_WITHOUT_SIGN).amax(1, keepdim=True)
         largest = bits.view(torch.bfloat16).float()
-        return Rounded(_whole(torch.mul(rows, _MOST / largest)), largest / _MOST)
+        return Int8Rows(_whole(torch.mul(rows, _MOST / largest)), largest / _MOST)
 
     @staticmethod
-    def of_sums(rows: torch.Tensor) -> Rounded:
+    def of_sums(rows: torch.Tensor) -> Int8Rows:
         """rows: [rows, inputs], fp32, which are changed."""
         largest = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
-        return Rounded(_whole(rows.mul_(_MOST / largest)), largest / _MOST)
+        return Int8Rows(_whole(rows.mul_(_MOST / largest)), largest / _MOST)
 
-    def times(self, scales: torch.Tensor) -> Rounded:
+    def times(self, scales: torch.Tensor) -> Int8Rows:
         """scales: [rows, 1]."""
-        return Rounded(self.numbers, self.scales * scales)
+        return Int8Rows(self.numbers, self.scales * scales)
 
 
 def _whole(rows: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def _whole(rows: torch.Tensor) -> torch.Tensor:
     return rows.add_(_WHOLE + _ZERO).view(torch.int32).to(torch.uint8)
 
 
-class Product(nn.Module):
+class Int8Linear(nn.Module):
     """`rows @ weight.T` of rounded rows, but for the rows' scales."""
 
     def __init__(self, weight: torch.Tensor) -> None:
@@ -74,7 +74,7 @@ class Product(nn.Module):
         numbers = rows.mul_((_MOST / largest)[:, None]).round_().to(torch.int8)
         self.nbytes: int = numbers.nbytes + largest.nbytes
         self._scales = largest / _MOST
-        self._is_laid_out = can_lay_out()
+        self._is_laid_out = has_int8_kernels()
         # No parameter and no buffer: what is laid out can neither be moved nor saved.
         self._weight: Any
         if self._is_laid_out:
@@ -94,18 +94,20 @@ class Product(nn.Module):
         return found
 
 
-def parts(layer: Any, *, is_outer: bool) -> Parts:
+def int8_blocks(layer: Any, *, is_outer: bool) -> LayerBlocks:
     """Of a layer of transformers whose linear layers are plain weights."""
     attention, mlp = layer.self_attn, layer.mlp
     together = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
-    return Parts(
-        _Projections(layer.input_layernorm, together),
-        _Out(attention.o_proj.weight),
-        _Mlp(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj, is_outer=is_outer),
+    return LayerBlocks(
+        _Int8QkvProjection(layer.input_layernorm, together),
+        _Int8OutputProjection(attention.o_proj.weight),
+        _Int8MlpBlock(
+            layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj, is_outer=is_outer
+        ),
     )
 
 
-def can_lay_out() -> bool:
+def has_int8_kernels() -> bool:
     """Where the processor has products of 8 bits that cannot overflow, and torch oneDNN; elsewhere the same
     whole numbers are multiplied in fp32."""
     return (
@@ -114,7 +116,7 @@ def can_lay_out() -> bool:
     )
 
 
-class _Norm(nn.Module):
+class _Int8Norm(nn.Module):
     """RMSNorm, rounded: what a row is divided by goes into its scale."""
 
     def __init__(self, norm: Any) -> None:
@@ -122,17 +124,17 @@ class _Norm(nn.Module):
         self._weight = norm.weight
         self._epsilon: float = norm.variance_epsilon
 
-    def forward(self, rows: torch.Tensor) -> Rounded:
+    def forward(self, rows: torch.Tensor) -> Int8Rows:
         """rows: [rows, inputs], bf16."""
-        found = Rounded.of(rows * self._weight)
+        found = Int8Rows.of(rows * self._weight)
         squares = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float32).square_()
         return found.times((squares / rows.shape[1] + self._epsilon).rsqrt_())
 
 
-class _Projections(nn.Module):
+class _Int8QkvProjection(nn.Module):
     def __init__(self, norm: Any, weight: torch.Tensor) -> None:
         super().__init__()
-        self._norm, self._product = _Norm(norm), Product(weight)
+        self._norm, self._product = _Int8Norm(norm), Int8Linear(weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         normed = self._norm(rows)
@@ -140,29 +142,29 @@ class _Projections(nn.Module):
         return found.to(rows.dtype)
 
 
-class _Out(nn.Module):
+class _Int8OutputProjection(nn.Module):
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
-        self._product = Product(weight)
+        self._product = Int8Linear(weight)
 
     def forward(self, found: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return self.plus(Rounded.of(found), rows)
+        return self.plus(Int8Rows.of(found), rows)
 
-    def plus(self, given: Rounded, rows: torch.Tensor) -> torch.Tensor:
+    def plus(self, given: Int8Rows, rows: torch.Tensor) -> torch.Tensor:
         """rows: [rows, size of the network], to be added."""
         summed: torch.Tensor = self._product(given.numbers).mul_(given.scales).add_(rows)
         return summed.to(rows.dtype)
 
 
-class _Mlp(nn.Module):
+class _Int8MlpBlock(nn.Module):
     """What gate and up make has outliers in every row. Where that goes into the answers most, in the outer
     layers, down stays in bf16 (docs/decisions/int8-with-merged-adapter.md)."""
 
     def __init__(self, norm: Any, gate: Any, up: Any, down: Any, *, is_outer: bool) -> None:
         super().__init__()
-        self._norm = _Norm(norm)
-        self._gate, self._up = Product(gate.weight), Product(up.weight)
-        self._down = Out(down) if is_outer else _Out(down.weight)
+        self._norm = _Int8Norm(norm)
+        self._gate, self._up = Int8Linear(gate.weight), Int8Linear(up.weight)
+        self._down = OutputProjection(down) if is_outer else _Int8OutputProjection(down.weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         runs = torch.split(rows, min(_ROWS_TOGETHER * torch.get_num_threads(), _MOST_TOGETHER))
@@ -172,7 +174,7 @@ class _Mlp(nn.Module):
         normed = self._norm(rows)
         gate = F.silu(self._gate(normed.numbers).mul_(normed.scales), inplace=True)
         between = gate.mul_(self._up(normed.numbers))  # but for the rows' scales
-        if isinstance(self._down, _Out):
-            return self._down.plus(Rounded.of_sums(between).times(normed.scales), rows)
+        if isinstance(self._down, _Int8OutputProjection):
+            return self._down.plus(Int8Rows.of_sums(between).times(normed.scales), rows)
         found: torch.Tensor = self._down(between.mul_(normed.scales).to(rows.dtype), rows)
         return found

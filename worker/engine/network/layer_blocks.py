@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
 from torch import nn
 
-from worker.engine.network.linear import Product, is_plain, product_of
+from worker.engine.network.linear import PackedLinear, is_plain_linear, linear_of
 
 
-class Parts(NamedTuple):
+class LayerBlocks(NamedTuple):
     """Of one layer."""
 
     projections: nn.Module
@@ -26,24 +26,24 @@ class Parts(NamedTuple):
     """[tokens, size of the network] to the same; a norm before, and what came in is added."""
 
     @staticmethod
-    def of(layer: Any) -> Parts:
+    def of(layer: Any) -> LayerBlocks:
         """Of a layer of transformers, its linear layers plain or not."""
         attention, mlp = layer.self_attn, layer.mlp
-        return Parts(
-            Projections(layer.input_layernorm, attention.q_proj, attention.k_proj, attention.v_proj),
-            Out(attention.o_proj),
-            Mlp(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj),
+        return LayerBlocks(
+            QkvProjection(layer.input_layernorm, attention.q_proj, attention.k_proj, attention.v_proj),
+            OutputProjection(attention.o_proj),
+            MlpBlock(layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj),
         )
 
 
-class Projections(nn.Module):
+class QkvProjection(nn.Module):
     """In one product where all three are plain weights."""
 
     def __init__(self, norm: Any, *linear: nn.Module) -> None:
         super().__init__()
-        self._norm = Norm(norm)
-        plain = [one.weight for one in linear if is_plain(one)]
-        parts = [Product(torch.cat(plain))] if len(plain) == len(linear) else [*map(product_of, linear)]
+        self._norm = RmsNorm(norm)
+        plain = [one.weight for one in linear if is_plain_linear(one)]
+        parts = [PackedLinear(torch.cat(plain))] if len(plain) == len(linear) else [*map(linear_of, linear)]
         self._parts = nn.ModuleList(parts)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
@@ -53,25 +53,25 @@ class Projections(nn.Module):
         return found[0] if len(found) == 1 else torch.cat(found, -1)
 
 
-class Out(nn.Module):
+class OutputProjection(nn.Module):
     """The product of what attention found, plus what came in."""
 
     def __init__(self, linear: nn.Module) -> None:
         super().__init__()
-        self._product = product_of(linear)
+        self._product = linear_of(linear)
 
     def forward(self, found: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """found: [tokens, heads x size]; rows: [tokens, size of the network]."""
         return self._product.plus(found, rows)
 
 
-class Mlp(nn.Module):
+class MlpBlock(nn.Module):
     """Gate, up and down, plus what came in."""
 
     def __init__(self, norm: Any, gate: nn.Module, up: nn.Module, down: nn.Module) -> None:
         super().__init__()
-        self._norm = Norm(norm)
-        self._gate, self._up, self._down = product_of(gate), product_of(up), product_of(down)
+        self._norm = RmsNorm(norm)
+        self._gate, self._up, self._down = linear_of(gate), linear_of(up), linear_of(down)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """rows: [tokens, size of the network]."""
@@ -79,7 +79,7 @@ class Mlp(nn.Module):
         return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)
 
 
-class Norm(nn.Module):
+class RmsNorm(nn.Module):
     """RMSNorm (arXiv 1910.07467), with transformers' numbers but for rounding, in two thirds of the time.
 
     On a CPU rows are divided by batch norm's kernel, as if each were a channel: it reads and writes bf16 and

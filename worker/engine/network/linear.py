@@ -25,7 +25,7 @@ _SOME = 256
 """To which 64 rows more would be a fifth and more of the work."""
 
 
-class Product(nn.Module):
+class PackedLinear(nn.Module):
     """`rows @ weight.T`, and what may follow, before anything is rounded to bf16 where oneDNN does it.
 
     rows: [number, inputs]; found: [number, outputs].
@@ -35,7 +35,7 @@ class Product(nn.Module):
         """Takes the weight [outputs, inputs] over where it can lay it out."""
         super().__init__()
         self.nbytes: int = weight.nbytes
-        self._is_laid_out = can_lay_out(weight)
+        self._is_laid_out = can_pack(weight)
         # No parameter and no buffer: what is laid out can neither be moved nor saved.
         self._weight: Any = weight.detach()
         if self._is_laid_out:
@@ -68,7 +68,7 @@ class Product(nn.Module):
         return found
 
 
-class Around(nn.Module):
+class WrappedLinear(nn.Module):
     """The same of a linear layer that is more than its weight: 4 bits wide, or with an adapter beside it."""
 
     def __init__(self, linear: nn.Module) -> None:
@@ -95,17 +95,17 @@ class Around(nn.Module):
         return found.add_(other)
 
 
-def product_of(linear: nn.Module) -> Product | Around:
+def linear_of(linear: nn.Module) -> PackedLinear | WrappedLinear:
     """Of a linear layer without bias, whatever it is made of."""
-    return Product(linear.weight) if is_plain(linear) else Around(linear)
+    return PackedLinear(linear.weight) if is_plain_linear(linear) else WrappedLinear(linear)
 
 
-def is_plain(linear: nn.Module) -> TypeGuard[nn.Linear]:
+def is_plain_linear(linear: nn.Module) -> TypeGuard[nn.Linear]:
     """Nothing but a weight, in the numbers that are computed with."""
     return type(linear) is nn.Linear
 
 
-def whole_rows(number: int, device: torch.device) -> int:
+def padded_rows(number: int, device: torch.device) -> int:
     """So many rows or a few more: a number that comes again.
 
     oneDNN makes a kernel for each new number of rows, and keeps 1,024: of 1,500 rows of 576 by 1,536 the
@@ -116,7 +116,7 @@ def whole_rows(number: int, device: torch.device) -> int:
     return rounded_up(number, 8 if number <= _SOME else 64)
 
 
-def can_lay_out(weight: torch.Tensor) -> bool:
+def can_pack(weight: torch.Tensor) -> bool:
     """bf16 on a CPU that has products for it, with a torch that was built with oneDNN."""
     return weight.device.type == "cpu" and weight.dtype is torch.bfloat16 and has_bf16()
 

@@ -10,12 +10,12 @@ from worker.engine.batching.batched_engine import BatchedEngine
 from worker.engine.memory.device import device_facts
 from worker.engine.memory.malloc import keep_freed_memory
 from worker.engine.memory.plan_from_settings import plan_memory
-from worker.engine.network.cpu_threads import apart
-from worker.engine.network.model_loader import load_networks
+from worker.engine.network.cpu_threads import run_in_own_thread
+from worker.engine.network.model_loader import load_network
 from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 from worker.engine.prompting.chat_template import Chat
-from worker.engine.prompting.grammar import Grammars
+from worker.engine.prompting.grammar import GrammarCompiler
 from worker.engine.prompting.tokenizer import load_tokenizer
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.model_files import prepared_folder
@@ -36,16 +36,16 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> BatchedEngine:
     plan = plan_memory(settings, device_facts("cuda" if is_cuda else "cpu"))
     tokenizer = load_tokenizer(settings)
     max_tokens = settings.max_batch_tokens or plan.cached_tokens
-    runner = apart(
-        lambda: TransformersRunner(load_networks(folder, settings, device), device, max_tokens=max_tokens)
+    runner = run_in_own_thread(
+        lambda: TransformersRunner(load_network(folder, settings, device), device, max_tokens=max_tokens)
     )
     return BatchedEngine(
         runner,
         Chat(tokenizer),
-        Grammars(tokenizer, runner.vocabulary_size),
+        GrammarCompiler(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=max_tokens,
-        meaning=apart(lambda: SentenceEmbeddings.load(device))
+        meaning=run_in_own_thread(lambda: SentenceEmbeddings.load(device))
         if task_config(settings).ranking_model.compares_texts
         else None,
         meter=meter,

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 
-class Switch:
+class AdapterSwitch:
     """Of one adapter, all layers together; verbs as of peft's models."""
 
     def __init__(self) -> None:
@@ -27,11 +27,11 @@ class Switch:
         self.is_on = False
 
 
-class Adapted(nn.Module):
+class LoraLinear(nn.Module):
     """A linear layer, and where the switch is on, its adapter."""
 
     def __init__(
-        self, linear: nn.Linear, inward: torch.Tensor, outward: torch.Tensor, switch: Switch
+        self, linear: nn.Linear, inward: torch.Tensor, outward: torch.Tensor, switch: AdapterSwitch
     ) -> None:
         """inward: [rank, inputs]; outward: [outputs, rank], scaled."""
         super().__init__()
@@ -47,7 +47,7 @@ class Adapted(nn.Module):
         return found.addmm_(rows @ self._inward.T, self._outward.T) if self._switch.is_on else found
 
 
-def joined(adapted: Any) -> Switch | None:
+def replace_lora_layers(adapted: Any) -> AdapterSwitch | None:
     """Puts ours in the places of a peft model's layers, if plain LoRA is all that they are; else nothing is
     done, and there is no switch."""
     from peft.tuners.lora import LoraLayer
@@ -56,11 +56,11 @@ def joined(adapted: Any) -> Switch | None:
     layers = {name: one for name, one in body.named_modules() if isinstance(one, LoraLayer)}
     if not all(_is_plain_lora(one) for one in layers.values()):
         return None
-    switch = Switch()
+    switch = AdapterSwitch()
     for name, layer in layers.items():
         [adapter] = layer.active_adapters
         inward, outward = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-        own = Adapted(layer.base_layer, inward.data, outward.data * layer.scaling[adapter], switch)
+        own = LoraLinear(layer.base_layer, inward.data, outward.data * layer.scaling[adapter], switch)
         body.set_submodule(name, own)
     return switch
 

@@ -12,21 +12,21 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from models.settings import Settings
-from worker.engine.network.checkpoint_reader import read_saved
-from worker.engine.network.fused_layers import can_fuse, fuse
-from worker.engine.network.smoothquant import smooth
+from worker.engine.network.checkpoint_reader import load_checkpoint
+from worker.engine.network.fused_layers import can_fuse, fuse_layers
+from worker.engine.network.smoothquant import smooth_activations
 from worker.engine.prompting.tokenizer import load_tokenizer
 from worker.weights.model_files import adapter_folder, is_int8, nf4_config, ready_folder
 
-PLAIN, ADAPTED = "plain", "adapted"
-SAMPLE = Path(__file__).with_name("calibration_note.txt")
+PLAIN, MERGED = "plain", "adapted"
+CALIBRATION_NOTE = Path(__file__).with_name("calibration_note.txt")
 """Invented: that of examples/notes/progress.txt, which an installed worker has not. On it is seen how large
 inputs of layers become."""
 ATTENTION = "notemill"
 """The name under which worker.engine.network.model_runner registers its attention with transformers."""
 
 
-def load_networks(folder: Path, settings: Settings, device: torch.device) -> Networks:
+def load_network(folder: Path, settings: Settings, device: torch.device) -> AdaptableNetwork:
     """The weights of a prepared folder, with the adapter beside or in them, ready for inference.
 
     On a CPU the 4-bit values are held in bf16, and a copy with the adapter merged in 8 bits: a prompt is read
@@ -37,31 +37,33 @@ def load_networks(folder: Path, settings: Settings, device: torch.device) -> Net
     network = _read(folder, settings, device)
     adapter = adapter_folder(settings)
     if adapter is None:
-        return beside(network)
+        return network_with_adapter(network)
     from peft import PeftModel
 
     # In bf16 as the rest: peft's default of fp32 widens each layer's input as well, and takes twice the time.
-    return beside(network, PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False).eval())
+    return network_with_adapter(
+        network, PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False).eval()
+    )
 
 
-def beside(network: Any, adapted: Any = None) -> Networks:
+def network_with_adapter(network: Any, adapted: Any = None) -> AdaptableNetwork:
     """As a GPU has them: the adapter beside the weights. `adapted`: peft's model around the network."""
     switch = None
     if adapted is not None:
-        from worker.engine.network.lora import joined
+        from worker.engine.network.lora import replace_lora_layers
 
-        switch = joined(adapted) or adapted.base_model
-    fuse(network)
-    return Networks(network, switch=switch)
+        switch = replace_lora_layers(adapted) or adapted.base_model
+    fuse_layers(network)
+    return AdaptableNetwork(network, switch=switch)
 
 
-def _on_cpu(folder: Path, settings: Settings) -> Networks:
+def _on_cpu(folder: Path, settings: Settings) -> AdaptableNetwork:
     """As they are computed with: expanded and merged at the first start, then read from the disk."""
     ready = ready_folder(settings)
     if ready is None:
         network = _read(folder, settings, torch.device("cpu"))
-        fuse(network)
-        return Networks(network)
+        fuse_layers(network)
+        return AdaptableNetwork(network)
     if not ready.is_dir():
         # Made beside its place and renamed: two workers may do so at once, and one may be killed.
         ready.parent.mkdir(parents=True, exist_ok=True)
@@ -70,13 +72,13 @@ def _on_cpu(folder: Path, settings: Settings) -> Networks:
             with suppress(OSError):
                 (Path(scratch) / "ready").rename(ready)
     found = {
-        name: read_saved(AutoModelForCausalLM, ready / name, torch.bfloat16)
-        for name in (PLAIN, ADAPTED)
+        name: load_checkpoint(AutoModelForCausalLM, ready / name, torch.bfloat16)
+        for name in (PLAIN, MERGED)
         if (ready / name).is_dir()
     }
     for name, network in found.items():
-        fuse(network, in_eight_bits=name == ADAPTED and is_int8(settings))
-    return Networks(found[PLAIN], adapted=found.get(ADAPTED))
+        fuse_layers(network, in_eight_bits=name == MERGED and is_int8(settings))
+    return AdaptableNetwork(found[PLAIN], adapted=found.get(MERGED))
 
 
 def _make_ready(folder: Path, settings: Settings, target: Path) -> None:
@@ -94,8 +96,11 @@ def _make_ready(folder: Path, settings: Settings, target: Path) -> None:
 
         merged = PeftModel.from_pretrained(network, adapter).merge_and_unload()
         if is_int8(settings) and can_fuse(merged):
-            smooth(merged, load_tokenizer(settings)(SAMPLE.read_text("utf-8"), return_tensors="pt").input_ids)
-        merged.save_pretrained(target / ADAPTED, save_original_format=False)
+            smooth_activations(
+                merged,
+                load_tokenizer(settings)(CALIBRATION_NOTE.read_text("utf-8"), return_tensors="pt").input_ids,
+            )
+        merged.save_pretrained(target / MERGED, save_original_format=False)
 
 
 def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
@@ -105,7 +110,7 @@ def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
     return AutoModelForCausalLM.from_pretrained(folder, use_safetensors=True, **options).eval()
 
 
-class Networks:
+class AdaptableNetwork:
     """One network, or two that share nothing, or one with an adapter that is switched on and off."""
 
     def __init__(self, plain: Any, *, adapted: Any = None, switch: Any = None) -> None:

@@ -20,25 +20,32 @@ import torch.nn.functional as F  # noqa: N812  the name all of torch's own docum
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from worker.engine.attention.batch_layout import Plan
-from worker.engine.attention.batch_packing import by_columns, in_order, plan_of, wanted_places
-from worker.engine.attention.cuda_graphs import Graphs
-from worker.engine.attention.kv_cache import Cache
+from worker.engine.attention.batch_layout import BatchLayout
+from worker.engine.attention.batch_packing import (
+    group_by_columns,
+    layout_of,
+    output_indexes,
+    split_by_adapter,
+)
+from worker.engine.attention.cuda_graphs import CudaGraphs
+from worker.engine.attention.kv_cache import KvCache
 from worker.engine.batching.batched_engine import OutOfMemoryError
-from worker.engine.batching.sequences import Branch, Piece, Step
-from worker.engine.memory.device import is_of_memory
-from worker.engine.memory.footprint import KEYS_TOGETHER
-from worker.engine.network.linear import Product, whole_rows
-from worker.engine.network.model_loader import ATTENTION, Networks
-from worker.engine.network.two_core_split import Lanes, Meet, halves
+from worker.engine.batching.sequences import Continuation, ForwardBatch, ScheduledChunk
+from worker.engine.memory.device import is_out_of_memory
+from worker.engine.memory.footprint import KEY_BLOCK
+from worker.engine.network.linear import PackedLinear, padded_rows
+from worker.engine.network.model_loader import ATTENTION, AdaptableNetwork
+from worker.engine.network.two_core_split import Rendezvous, TwoCoreExecutor, split_in_halves
 
-Logits = dict[Branch, npt.NDArray[np.float32]]
+Logits = dict[Continuation, npt.NDArray[np.float32]]
 
 
 class TransformersRunner:
     """Runs steps."""
 
-    def __init__(self, networks: Networks, device: torch.device, *, max_tokens: int = sys.maxsize) -> None:
+    def __init__(
+        self, networks: AdaptableNetwork, device: torch.device, *, max_tokens: int = sys.maxsize
+    ) -> None:
         """`max_tokens`: the cached ones that the memory plan has room for."""
         _register_attention()
         config = networks.plain.config
@@ -49,9 +56,9 @@ class TransformersRunner:
         self._shared_heads: int = heads // config.num_key_value_heads
         size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
         self._has_kernel = _has_kernel(device, heads, config.num_key_value_heads, size)
-        self._graphs = Graphs(device) if self._has_kernel else None
-        self._lanes = Lanes() if device.type == "cpu" and torch.get_num_threads() == 2 else None
-        self._cache = Cache(
+        self._graphs = CudaGraphs(device) if self._has_kernel else None
+        self._lanes = TwoCoreExecutor() if device.type == "cpu" and torch.get_num_threads() == 2 else None
+        self._cache = KvCache(
             num_layers=config.num_hidden_layers,
             key_heads=config.num_key_value_heads,
             size=size,
@@ -59,12 +66,12 @@ class TransformersRunner:
             max_tokens=max_tokens,
         )
         # As far as the block of keys may reach that the end of the last beginning lies in.
-        self._beyond = KEYS_TOGETHER if device.type == "cpu" else 0
+        self._beyond = KEY_BLOCK if device.type == "cpu" else 0
         self.vocabulary_size: int = self._head.weight.shape[0]
         # Within its window a sliding attention is the plain one, so that is how far a row may go.
         self.context_tokens: int = getattr(config, "sliding_window", None) or config.max_position_embeddings
 
-    def run(self, step: Step) -> Logits:
+    def run(self, step: ForwardBatch) -> Logits:
         """For each branch of the step the logits at its wanted indexes. Raises OutOfMemoryError."""
         try:
             with torch.inference_mode():
@@ -74,10 +81,10 @@ class TransformersRunner:
                     slot_tokens=step.slot_tokens,
                 )
                 self._cache.copy(step.copies)
-                adapted, plain = in_order(step)
+                adapted, plain = split_by_adapter(step)
                 return self._pass(adapted, uses_adapter=True) | self._pass(plain, uses_adapter=False)
         except (RuntimeError, MemoryError) as error:
-            if not is_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             self._cache.clear()
             if self._graphs is not None:
@@ -86,14 +93,14 @@ class TransformersRunner:
                 torch.cuda.empty_cache()
             raise OutOfMemoryError(step) from None
 
-    def _pass(self, pieces: Sequence[Piece], *, uses_adapter: bool) -> Logits:
+    def _pass(self, pieces: Sequence[ScheduledChunk], *, uses_adapter: bool) -> Logits:
         if not pieces:
             return {}
-        parts = [pieces] if self._lanes is None else halves(pieces)
+        parts = [pieces] if self._lanes is None else split_in_halves(pieces)
         packed = [piece for part in parts for piece in part]
         hidden = self._hidden(parts, uses_adapter=uses_adapter)
         found: Logits = {}
-        for columns, members in by_columns(packed).items():
+        for columns, members in group_by_columns(packed).items():
             # One product for all branches that ask for the same columns: the output layer is read once.
             together = hidden[[place for _, own in members for place in own]]
             counts = [len(own) for _, own in members]
@@ -101,7 +108,7 @@ class TransformersRunner:
             found |= zip((branch for branch, _ in members), each, strict=True)
         return found
 
-    def _hidden(self, parts: Sequence[Sequence[Piece]], *, uses_adapter: bool) -> torch.Tensor:
+    def _hidden(self, parts: Sequence[Sequence[ScheduledChunk]], *, uses_adapter: bool) -> torch.Tensor:
         """[wanted, size of the network]: of the parts' wanted tokens one after another."""
         body = self._networks.body(uses_adapter=uses_adapter and self._networks.has_adapter)
         if self._graphs is not None:
@@ -111,19 +118,21 @@ class TransformersRunner:
                 parts[0], uses_adapter=uses_adapter, generation=generation, forward=forward
             )
             if known is not None:
-                return known[wanted_places(parts[0])]
+                return known[output_indexes(parts[0])]
         if self._lanes is None or len(parts) == 1:
             return self._computed(body, parts[0])
         return torch.cat(self._lanes.run(parts, partial(self._computed, body)))
 
-    def _computed(self, body: Any, pieces: Sequence[Piece], meet: Meet | None = None) -> torch.Tensor:
+    def _computed(
+        self, body: Any, pieces: Sequence[ScheduledChunk], meet: Rendezvous | None = None
+    ) -> torch.Tensor:
         tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
         places = [place for piece in pieces for place in piece.of.places(piece.start, piece.stop)]
         # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
-        added = [0] * (whole_rows(len(tokens), self._device) - len(tokens))
-        wanted = wanted_places(pieces)
-        some = wanted + [0] * (whole_rows(max(1, len(wanted)), self._device) - len(wanted))
-        plan = plan_of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel)
+        added = [0] * (padded_rows(len(tokens), self._device) - len(tokens))
+        wanted = output_indexes(pieces)
+        some = wanted + [0] * (padded_rows(max(1, len(wanted)), self._device) - len(wanted))
+        plan = layout_of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel)
         if len(some) < len(tokens + added):
             plan = replace(plan, wanted=torch.tensor(some, device=self._device))
         ids, positions = (torch.tensor([one + added], device=self._device) for one in (tokens, places))
@@ -131,7 +140,12 @@ class TransformersRunner:
         return hidden[: len(wanted)] if plan.wanted is not None else hidden[wanted]
 
     def _forward(
-        self, body: Any, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan, meet: Meet | None = None
+        self,
+        body: Any,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        plan: BatchLayout,
+        meet: Rendezvous | None = None,
     ) -> torch.Tensor:
         """tokens, positions: [1, number]; returns [number, size of the network], of what the plan wants.
 
@@ -157,9 +171,9 @@ class TransformersRunner:
         return logits
 
     @cached_property
-    def _whole_head(self) -> Product:
+    def _whole_head(self) -> PackedLinear:
         """Made when something is first written: a copy of the embeddings on a CPU."""
-        return Product(self._head.weight)
+        return PackedLinear(self._head.weight)
 
 
 def _has_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> bool:

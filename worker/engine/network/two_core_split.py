@@ -17,8 +17,8 @@ from typing import TypeVar
 
 import torch
 
-from worker.engine.batching.sequences import Beginning, Branch, Piece
-from worker.engine.network.cpu_threads import of_one_core
+from worker.engine.batching.sequences import Continuation, Prefix, ScheduledChunk
+from worker.engine.network.cpu_threads import single_core_pool
 
 _LEAST_TOKENS = 384
 """Of a step in halves: with fewer each half waits for the weights, which both read."""
@@ -32,23 +32,25 @@ _PATIENCE_SECONDS = 600.0
 """Until the other half comes to the same place: a layer takes milliseconds."""
 
 _Found = TypeVar("_Found")
-Meet = Callable[[], object]
+Rendezvous = Callable[[], object]
 """Returns when the other half has called it as well."""
 
 
-class Lanes:
+class TwoCoreExecutor:
     """Two threads that halve the work of a step."""
 
     def __init__(self) -> None:
-        self._pool = of_one_core(2, "lane")
+        self._pool = single_core_pool(2, "lane")
 
     def run(
-        self, halves: Sequence[Sequence[Piece]], compute: Callable[[Sequence[Piece], Meet], _Found]
+        self,
+        split_in_halves: Sequence[Sequence[ScheduledChunk]],
+        compute: Callable[[Sequence[ScheduledChunk], Rendezvous], _Found],
     ) -> list[_Found]:
         """What is computed of each half. Raises what the first of them raises that does."""
-        barrier = threading.Barrier(len(halves), timeout=_PATIENCE_SECONDS)
+        barrier = threading.Barrier(len(split_in_halves), timeout=_PATIENCE_SECONDS)
 
-        def computed(half: Sequence[Piece]) -> _Found:
+        def computed(half: Sequence[ScheduledChunk]) -> _Found:
             try:
                 with torch.inference_mode():
                     return compute(half, barrier.wait)
@@ -56,7 +58,7 @@ class Lanes:
                 barrier.abort()
                 raise
 
-        running = [self._pool.submit(computed, half) for half in halves]
+        running = [self._pool.submit(computed, half) for half in split_in_halves]
         wait(running)
         errors = [error for one in running if (error := one.exception()) is not None]
         # The other half's is only that this one came no more.
@@ -65,7 +67,7 @@ class Lanes:
         return [one.result() for one in running]
 
 
-def halves(pieces: Sequence[Piece]) -> list[list[Piece]]:
+def split_in_halves(pieces: Sequence[ScheduledChunk]) -> list[list[ScheduledChunk]]:
     """Of as much work as can be, or all in one where halves are not worth it.
 
     A beginning may be cut: what is read of it lies in the cache before anything attends to it. Branches that
@@ -73,10 +75,10 @@ def halves(pieces: Sequence[Piece]) -> list[list[Piece]]:
     """
     if sum(piece.num_tokens for piece in pieces) < _LEAST_TOKENS or any(map(_is_written, pieces)):
         return [[*pieces]]
-    found: list[list[Piece]] = [[], []]
+    found: list[list[ScheduledChunk]] = [[], []]
     work, all_work = [0.0, 0.0], sum(map(_work, pieces))
     # What can be cut comes last, to even out what could not.
-    for piece in sorted(pieces, key=lambda one: (isinstance(one.of, Beginning), -_work(one))):
+    for piece in sorted(pieces, key=lambda one: (isinstance(one.of, Prefix), -_work(one))):
         less = work.index(min(work))
         for half, part in zip((less, 1 - less), _cut(piece, all_work / 2 - work[less]), strict=False):
             found[half].append(part)
@@ -84,25 +86,25 @@ def halves(pieces: Sequence[Piece]) -> list[list[Piece]]:
     return found if max(work) <= _LARGEST_SHARE * all_work else [[*pieces]]
 
 
-def _is_written(piece: Piece) -> bool:
-    return isinstance(piece.of, Branch) and piece.of.is_written
+def _is_written(piece: ScheduledChunk) -> bool:
+    return isinstance(piece.of, Continuation) and piece.of.is_written
 
 
-def _work(piece: Piece) -> float:
+def _work(piece: ScheduledChunk) -> float:
     """In tokens that attend to nothing."""
     return piece.num_tokens * (_work_of_first(piece) + piece.num_tokens / (2 * _KEYS_A_TOKEN))
 
 
-def _work_of_first(piece: Piece) -> float:
+def _work_of_first(piece: ScheduledChunk) -> float:
     """Of its first token."""
-    seen = piece.start + (piece.of.seen_tokens if isinstance(piece.of, Branch) else 0)
+    seen = piece.start + (piece.of.seen_tokens if isinstance(piece.of, Continuation) else 0)
     return 1 + seen / _KEYS_A_TOKEN
 
 
-def _cut(piece: Piece, room: float) -> list[Piece]:
+def _cut(piece: ScheduledChunk, room: float) -> list[ScheduledChunk]:
     """A beginning's in two, where neither is too short: the first of as much work as there is room for."""
     first = _work_of_first(piece)
     tokens = int(_KEYS_A_TOKEN * (math.sqrt(first**2 + 2 * max(0.0, room) / _KEYS_A_TOKEN) - first))
-    if isinstance(piece.of, Branch) or not _LEAST_PART <= tokens <= piece.num_tokens - _LEAST_PART:
+    if isinstance(piece.of, Continuation) or not _LEAST_PART <= tokens <= piece.num_tokens - _LEAST_PART:
         return [piece]
     return [replace(piece, stop=piece.start + tokens), replace(piece, start=piece.start + tokens)]

@@ -19,7 +19,7 @@ _PLACES_APART = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
+class EncodedPrompt:
     """A prompt's tokens."""
 
     tokens: list[int]
@@ -48,12 +48,12 @@ class Chat:
         self._before = self._encode(before, special=True)
         self._after = self._encode(after, special=True)
 
-    def encode(self, prompt: Prompt) -> Encoded:
+    def encode(self, prompt: Prompt) -> EncodedPrompt:
         """Document first: its tokens do not depend on the question."""
         shared = self._before + self.plain(prompt.document)
         answer = self.plain(prompt.answer_start) if prompt.answer_start else []
         tokens = shared + self.plain(prompt.question) + self._after + answer
-        return Encoded(tokens, len(shared), len(self._before))
+        return EncodedPrompt(tokens, len(shared), len(self._before))
 
     def plain(self, text: str) -> list[int]:
         """Tokens of text in which nothing is special."""
@@ -78,12 +78,12 @@ class Chat:
         return list(encoded["input_ids"])
 
 
-def places_of(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:
+def token_positions(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:
     """The tokens after which the choice is made."""
-    return range(len(offsets)) if choice.ends is None else tokens_at(choice.ends, offsets)
+    return range(len(offsets)) if choice.ends is None else positions_at_ends(choice.ends, offsets)
 
 
-def tokens_at(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
+def positions_at_ends(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
     """For each character end the first token that reaches it; the last token where none does.
 
     `ends` ascend; `offsets`: each token's characters [start, end).

@@ -24,7 +24,7 @@ _LIMITS = llguidance.LLParserLimits(step_lexer_fuel=5_000_000)
 """25 times the default: it is filled up by a mask, and dozens of tokens may pass without one."""
 
 
-class Grammars:
+class GrammarCompiler:
     """Makes matchers for one tokenizer, and chooses by them."""
 
     def __init__(self, tokenizer: Any, vocabulary_size: int) -> None:
