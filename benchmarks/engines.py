@@ -4,7 +4,8 @@
     python -m benchmarks.engines --notes notes.jsonl --only ours,static --questions no
 
 In the second table the peers write with the plain weights or with the adapter merged, whichever answers
-better; or with weights that were tuned to write it (benchmarks.comparison.writing_adapter), which answer best of all.
+better; or with weights that were tuned to write it (benchmarks.comparison.writing_adapter), which answer best
+of all.
 
 The naive loop takes minutes a note on a laptop; leave it out with --only while trying. Loading, tuning and
 warming up are outside of the measured time; tokenization and grammars are inside, for everyone.

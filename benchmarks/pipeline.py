@@ -1,11 +1,11 @@
-"""The machinery without the network's cost: submits and jobs a second, memory, and what Redis holds.
+"""Throughput of the pipeline without the network: submits and jobs a second, memory, bytes in Redis.
 
     python -m benchmarks.pipeline
     python -m benchmarks.pipeline --documents 1000,10000,100000 --database postgresql --json
 
-An engine that answers at once takes the network's place; the rest is real: sources, SQL, Redis, Celery worker
-processes, sentences and windows, grounding, rows. SQLite and a PostgreSQL of the benchmark's own, both with
-commits that reach the disk. A bare Celery task that does nothing runs beside them, for comparison.
+An engine that answers at once replaces the network. The rest is real: sources, SQL, Redis, Celery worker
+processes, sentences and windows, grounding, rows. Runs on SQLite and on its own PostgreSQL server; both
+commit to disk. A bare Celery task that does nothing is measured for comparison.
 """
 
 from __future__ import annotations
@@ -37,18 +37,21 @@ _numbers = count(1)
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     sizes = [int(size) for size in given.documents.split(",")]
-    with tempfile.TemporaryDirectory(prefix="nm-pipeline-") as folder, _queue(Path(folder)) as settings:
+    with (
+        tempfile.TemporaryDirectory(prefix="nm-pipeline-") as folder,
+        _running_redis(Path(folder)) as settings,
+    ):
         bare = bare_jobs_per_second(settings, messages=given.bare_messages, workers=given.workers)
-        found = {name: _of_database(name, settings, sizes, given) for name in given.database.split(",")}
-    figures = _figures(found, bare)
+        runs = {name: _measure_database(name, settings, sizes, given) for name in given.database.split(",")}
+    figures = _figures(runs, bare)
     if given.json:
         print(json.dumps({**figures, "words": given.words, "queries": given.queries}))
     else:
-        _print(found, bare)
+        _print_table(runs, bare)
     return 0
 
 
-def _of_database(
+def _measure_database(
     name: str, settings: Settings, sizes: list[int], given: argparse.Namespace
 ) -> list[PipelineFigures]:
     with _databases(name, settings.home_folder) as new_url:
@@ -64,27 +67,27 @@ def _of_database(
         ]
 
 
-def _figures(found: dict[str, list[PipelineFigures]], bare: float) -> dict[str, Any]:
-    """Paces and bytes are those of the largest number of documents."""
-    last = {name: stretches[-1] for name, stretches in found.items()}
+def _figures(runs: dict[str, list[PipelineFigures]], bare: float) -> dict[str, Any]:
+    """The JSON object. Rates and bytes are those of the largest number of documents."""
+    largest = {name: of_database[-1] for name, of_database in runs.items()}
     return {
-        "submits_per_second": {name: round(one.submits_per_second) for name, one in last.items()},
-        "jobs_per_second": {name: round(one.jobs_per_second) for name, one in last.items()},
+        "submits_per_second": {name: round(run.submits_per_second) for name, run in largest.items()},
+        "jobs_per_second": {name: round(run.jobs_per_second) for name, run in largest.items()},
         "bare_jobs_per_second": round(bare),
-        "ratio_to_bare": {name: round(one.jobs_per_second / bare, 3) for name, one in last.items()},
-        "redis_bytes_per_job": round(max(one.redis_bytes_per_job for one in last.values())),
+        "ratio_to_bare": {name: round(run.jobs_per_second / bare, 3) for name, run in largest.items()},
+        "redis_bytes_per_job": round(max(run.redis_bytes_per_job for run in largest.values())),
         "memory_mib": {
             name: {
-                one.documents: {"producer": round(one.producer_mib), "worker": round(one.worker_mib)}
-                for one in stretches
+                run.documents: {"producer": round(run.producer_mib), "worker": round(run.worker_mib)}
+                for run in of_database
             }
-            for name, stretches in found.items()
+            for name, of_database in runs.items()
         },
-        "stretches": {name: [asdict(one) for one in stretches] for name, stretches in found.items()},
+        "stretches": {name: [asdict(run) for run in of_database] for name, of_database in runs.items()},
     }
 
 
-def _print(found: dict[str, list[PipelineFigures]], bare: float) -> None:
+def _print_table(runs: dict[str, list[PipelineFigures]], bare: float) -> None:
     table = Table(title="Documents to rows, with an engine that answers at once")
     names = (
         "database",
@@ -99,20 +102,20 @@ def _print(found: dict[str, list[PipelineFigures]], bare: float) -> None:
     )
     for name in names:
         table.add_column(name, justify="left" if name == "database" else "right")
-    for database, stretches in found.items():
-        for one in stretches:
-            paces = (f"{one.submits_per_second:,.0f}", f"{one.jobs_per_second:,.0f}")
-            share = (f"{one.jobs_per_second / bare:.2f}", f"{one.worker_cpu_ms_per_job:.1f}")
-            sizes = (f"{one.redis_bytes_per_job:,.0f}", f"{one.producer_mib:.0f}", f"{one.worker_mib:.0f}")
-            table.add_row(database, f"{one.documents:,}", *paces, *share, *sizes)
+    for database, of_database in runs.items():
+        for run in of_database:
+            rates = (f"{run.submits_per_second:,.0f}", f"{run.jobs_per_second:,.0f}")
+            shares = (f"{run.jobs_per_second / bare:.2f}", f"{run.worker_cpu_ms_per_job:.1f}")
+            sizes = (f"{run.redis_bytes_per_job:,.0f}", f"{run.producer_mib:.0f}", f"{run.worker_mib:.0f}")
+            table.add_row(database, f"{run.documents:,}", *rates, *shares, *sizes)
     console = Console()
     console.print(table)
     console.print(f"A bare Celery task that does nothing: {bare:,.0f} a second.")
 
 
 @contextmanager
-def _queue(folder: Path) -> Iterator[Settings]:
-    """Settings with a Redis, and with weights that have a fingerprint and nothing else."""
+def _running_redis(folder: Path) -> Iterator[Settings]:
+    """Starts Redis; yields settings whose weights are a folder with a configuration and no tensors."""
     (folder / "weights").mkdir()
     (folder / "weights" / "config.json").write_text("{}")
     settings = Settings(
@@ -132,14 +135,14 @@ def _queue(folder: Path) -> Iterator[Settings]:
 
 @contextmanager
 def _databases(kind: str, folder: Path) -> Iterator[Any]:
-    """Gives a function that makes an empty database and returns its URL."""
+    """Yields a function that makes an empty database and returns its URL."""
     if kind == "sqlite":
         yield lambda: f"sqlite:///{folder / f'{next(_numbers)}.db'}"
         return
     with postgres_server(is_durable=True) as server:
 
         def new_url() -> str:
-            name = f"stretch_{next(_numbers)}"
+            name = f"run_{next(_numbers)}"
             execute(server, f"CREATE DATABASE {name}")
             return database_url(server, name)
 
@@ -153,22 +156,22 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     options = {
-        "documents": ("1000,10000", "numbers of documents, each on an empty database"),
-        "database": (",".join(DATABASES), "which databases, in this order"),
+        "documents": ("1000,10000", "numbers of documents, each submitted to an empty database"),
+        "database": (",".join(DATABASES), "databases, in this order"),
     }
-    for name, (default, words) in options.items():
-        parser.add_argument(f"--{name}", default=default, metavar="LIST", help=f"{words} (default {default})")
+    for name, (default, text) in options.items():
+        parser.add_argument(f"--{name}", default=default, metavar="LIST", help=f"{text} (default {default})")
     numbers = {
-        "words": (100, "of each note; reading a long one costs the machinery more"),
-        "queries": (3, "searches a document, each a job: as many as a note is usually asked"),
+        "words": (100, "words of each note; a long note costs the pipeline more"),
+        "queries": (3, "searches of each document; each is a job"),
         "workers": (1, "worker processes"),
-        "bare-messages": (5_000, "for the bare Celery task"),
+        "bare-messages": (5_000, "messages for the bare Celery task"),
     }
-    for name, (number, words) in numbers.items():
+    for name, (number, text) in numbers.items():
         parser.add_argument(
-            f"--{name}", type=int, default=number, metavar="N", help=f"{words} (default {number})"
+            f"--{name}", type=int, default=number, metavar="N", help=f"{text} (default {number})"
         )
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line, no table")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser
 
 

@@ -1,6 +1,6 @@
-"""Measures one stretch of the machinery: documents registered and enqueued, then worked off.
+"""One measured pipeline run: documents are registered, enqueued and answered.
 
-Processes, Redis and databases are real; only the engine answers at once. Knows no table and no JSON.
+Processes, Redis and databases are real; only the engine answers at once. Formats nothing: callers print.
 """
 
 from __future__ import annotations
@@ -31,61 +31,64 @@ from worker.recipe import serving
 
 ROOT = Path(__file__).parents[1]
 NOTES = ROOT / "examples" / "notes"
-_LONGEST_WAIT_SECONDS = 1_800.0
-_SPAN = {
+_MAX_WAIT_SECONDS = 1_800.0
+_SECONDS_FROM_CLAIM_TO_LAST_ROW = {
     "sqlite": "SELECT (julianday(MAX(finished_at)) - julianday(MIN(started_at))) * 86400 FROM jobs",
     "postgresql": "SELECT EXTRACT(EPOCH FROM MAX(finished_at) - MIN(started_at)) FROM jobs",
 }
-"""From the first claim to the last row: the worker's start is not in it."""
+"""By SQL dialect. Leaves out the worker's start."""
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineFigures:
-    """What so many documents took, from the source to the rows."""
+    """Rates and memory of one run, from the source to the rows."""
 
     documents: int
     jobs: int
     submits_per_second: float
-    """Documents read, registered in SQL and enqueued in Redis."""
+    """Documents read, registered in SQL and enqueued in Redis a second."""
     jobs_per_second: float
-    """From the first claim to the last row."""
+    """Counted from the first claim to the last row."""
     worker_cpu_ms_per_job: float
-    """Of all threads; a busy machine changes it least."""
+    """CPU time of all threads: the figure that other load on the machine changes least."""
     redis_bytes_per_job: float
     producer_mib: float
-    """The most resident memory that the process ever had."""
+    """Peak resident memory of the submitting process."""
     worker_mib: float
-    """The same, of the largest worker."""
+    """Peak resident memory of the largest worker process."""
 
 
 def measure_pipeline(
     settings: Settings, *, documents: int, words: int, queries: int, workers: int
 ) -> PipelineFigures:
-    """On an empty database and Redis, those of the settings. Raises RuntimeError where a job failed."""
+    """Figures of one run. The database of the settings must be empty; Redis is emptied.
+
+    Raises RuntimeError when a job failed.
+    """
     engine = connect(settings.effective_database_url)
     schema_version.upgrade(engine)
     client, url = _client(settings), settings.redis_url.get_secret_value()
     client.flushall()
     empty_bytes = client.info("memory")["used_memory"]
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as alone:
-        submit_seconds, producer_mib = alone.submit(_submit, settings, documents, words, queries).result()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as producer:
+        submit_seconds, producer_mib = producer.submit(_submit, settings, documents, words, queries).result()
     redis_bytes = client.info("memory")["used_memory"] - empty_bytes
     with _workers(
         settings, worker_command(settings, app="benchmarks.archive.instant_worker:app"), workers
     ) as pids:
-        _until(lambda: queue_length(url).waiting < documents)
+        _wait_until(lambda: queue_length(url).waiting < documents)
         cpu_before = sum(map(cpu_seconds, pids))
-        _until(lambda: queue_length(url).total == 0)
+        _wait_until(lambda: queue_length(url).total == 0)
         cpu = sum(map(cpu_seconds, pids)) - cpu_before
         worker_mib = max(map(_peak_mib, pids))
     with read_transaction(engine) as connection:
         finished = connection.execute(
             text("SELECT COUNT(*) FROM jobs WHERE status = 'finished'")
         ).scalar_one()
-        seconds = connection.execute(text(_SPAN[engine.dialect.name])).scalar_one()
+        seconds = connection.execute(text(_SECONDS_FROM_CLAIM_TO_LAST_ROW[engine.dialect.name])).scalar_one()
     engine.dispose()
     if finished != documents * queries:
-        raise RuntimeError(f"{finished} of {documents * queries} jobs finished: see {_log(settings)}")
+        raise RuntimeError(f"{finished} of {documents * queries} jobs finished: see {_worker_log(settings)}")
     return PipelineFigures(
         documents=documents,
         jobs=finished,
@@ -99,7 +102,7 @@ def measure_pipeline(
 
 
 def bare_jobs_per_second(settings: Settings, *, messages: int, workers: int) -> float:
-    """Messages a second through as many bare Celery workers, whose task does nothing."""
+    """Messages a second that bare Celery workers take, whose task does nothing."""
     client, url = _client(settings), settings.redis_url.get_secret_value()
     client.flushall()
     os.environ["BARE_REDIS_URL"] = url
@@ -113,22 +116,22 @@ def bare_jobs_per_second(settings: Settings, *, messages: int, workers: int) -> 
     command[command.index("--queues") + 1] = bare_worker.QUEUE_NAME
     waiting = lambda: int(client.llen(bare_worker.QUEUE_NAME))  # noqa: E731
     with _workers(settings, command, workers):
-        _until(lambda: waiting() < messages)
-        began, begun = time.monotonic(), waiting()
-        _until(lambda: not waiting() and not client.hlen("unacked"))
-        return begun / (time.monotonic() - began)
+        _wait_until(lambda: waiting() < messages)
+        began, remaining = time.monotonic(), waiting()
+        _wait_until(lambda: not waiting() and not client.hlen("unacked"))
+        return remaining / (time.monotonic() - began)
 
 
 def example_documents(documents: int, words: int) -> Iterator[Document]:
-    """The example notes in turn, cut to `words` words, each different from all others."""
+    """The example notes in turn, cut to `words` words. A visit number makes each document different."""
     texts = [path.read_text("utf-8").split(" ")[:words] for path in sorted(NOTES.glob("*.txt"))]
-    bodies = [" ".join(words_of_one) for words_of_one in texts]
+    bodies = [" ".join(words_of_note) for words_of_note in texts]
     for number in range(documents):
         yield Document(external_id=f"note-{number}", text=f"Visit {number}.\n{bodies[number % len(bodies)]}")
 
 
 def _submit(settings: Settings, documents: int, words: int, queries: int) -> tuple[float, float]:
-    """In a process of its own: seconds, and its peak memory in MiB."""
+    """Seconds and peak memory in MiB; runs in its own process, so that the memory is the producer's alone."""
     searches = [f"Is there a sign of infection number {number}?" for number in range(queries)]
     served, began = serving(settings), time.monotonic()
     submit(
@@ -140,7 +143,7 @@ def _submit(settings: Settings, documents: int, words: int, queries: int) -> tup
 @contextmanager
 def _workers(settings: Settings, command: list[str], workers: int) -> Iterator[list[int]]:
     environment = as_environment(settings) | {"PYTHONPATH": str(ROOT)}
-    with _log(settings).open("ab") as log:
+    with _worker_log(settings).open("ab") as log:
         started = [
             subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=log)  # noqa: S603
             for _ in range(workers)
@@ -154,11 +157,11 @@ def _workers(settings: Settings, command: list[str], workers: int) -> Iterator[l
             process.wait()
 
 
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
+def _wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + _MAX_WAIT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
-            raise TimeoutError(f"not within {_LONGEST_WAIT_SECONDS:.0f} s")
+            raise TimeoutError(f"the workers did not finish within {_MAX_WAIT_SECONDS:.0f} s")
         time.sleep(0.05)
 
 
@@ -168,7 +171,7 @@ def _peak_mib(pid: int) -> float:
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system, of all its threads (fields 14 and 15 of proc(5)'s stat)."""
+    """User and system time of all threads of a process (fields 14 and 15 of proc(5)'s stat)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -178,5 +181,5 @@ def _client(settings: Settings) -> redis.Redis:
     return redis.Redis(unix_socket_path=path)
 
 
-def _log(settings: Settings) -> Path:
+def _worker_log(settings: Settings) -> Path:
     return settings.home_folder / "worker.log"

@@ -1,10 +1,10 @@
-"""The worked questions of docs/reference/sql.md on a large archive: CPU seconds each, on SQLite and PostgreSQL.
+"""CPU seconds of the example queries in docs/reference/sql.md on a large archive, on SQLite and PostgreSQL.
 
     python -m benchmarks.questions
     python -m benchmarks.questions --notes 25000 --database postgresql --json
 
-25,000 notes have a million entities. CPU seconds of one core, of the process that answers (PostgreSQL's
-backend without parallel workers), the best of --rounds: what an idle machine takes, pages in memory.
+25,000 notes have a million entities. Counts the CPU seconds of the process that answers: this one for SQLite,
+PostgreSQL's backend without parallel workers. The best of --rounds counts, so pages are in memory.
 """
 
 from __future__ import annotations
@@ -33,24 +33,24 @@ PAGE = Path(__file__).parents[1] / "docs" / "reference" / "sql.md"
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
-    found = {name: _measured(name, given.notes, given.rounds) for name in given.database.split(",")}
+    by_database = {name: _measure(name, given.notes, given.rounds) for name in given.database.split(",")}
     if given.json:
-        print(json.dumps({"entities": given.notes * ENTITIES_A_NOTE, "seconds": found}))
+        print(json.dumps({"entities": given.notes * ENTITIES_A_NOTE, "seconds": by_database}))
         return 0
-    for question, words in enumerate(questions(), start=1):
-        seconds = "  ".join(f"{name} {of[question - 1]:6.3f} s" for name, of in found.items())
-        print(f"{question:>2}  {seconds}  {words[0]}")
+    for number, (question, _) in enumerate(questions(), start=1):
+        columns = "  ".join(f"{name} {times[number - 1]:6.3f} s" for name, times in by_database.items())
+        print(f"{number:>2}  {columns}  {question}")
     return 0
 
 
 def questions() -> list[tuple[str, str]]:
-    """The words before each worked query, and the query."""
-    found = re.findall(r"([^\n]+):\n\n```sql\n(.*?);\n```", PAGE.read_text("utf-8"), re.DOTALL)
-    return [(words, statement) for words, statement in found]
+    """The question before each example query of the page, and the SQL statement."""
+    matches = re.findall(r"([^\n]+):\n\n```sql\n(.*?);\n```", PAGE.read_text("utf-8"), re.DOTALL)
+    return [(question, statement) for question, statement in matches]
 
 
-def _measured(database: str, notes: int, rounds: int) -> list[float]:
-    with _filled(database, notes) as engine:
+def _measure(database: str, notes: int, rounds: int) -> list[float]:
+    with _filled_database(database, notes) as engine:
         return [min(_seconds(engine, statement) for _ in range(rounds)) for _, statement in questions()]
 
 
@@ -67,8 +67,11 @@ def _seconds(engine: Engine, statement: str) -> float:
 
 
 @contextmanager
-def _filled(database: str, notes: int) -> Iterator[Engine]:
-    with tempfile.TemporaryDirectory(prefix="nm-questions-") as folder, _url(database, folder) as url:
+def _filled_database(database: str, notes: int) -> Iterator[Engine]:
+    with (
+        tempfile.TemporaryDirectory(prefix="nm-questions-") as folder,
+        _database_url(database, folder) as url,
+    ):
         engine = connect(url)
         schema_version.upgrade(engine)
         fill(engine, notes)
@@ -77,7 +80,7 @@ def _filled(database: str, notes: int) -> Iterator[Engine]:
 
 
 @contextmanager
-def _url(database: str, folder: str) -> Iterator[str]:
+def _database_url(database: str, folder: str) -> Iterator[str]:
     if database == "sqlite":
         yield f"sqlite:///{folder}/notemill.db"
         return
@@ -93,13 +96,13 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--notes", type=int, default=25_000, metavar="N", help="of 40 entities (default 25000)"
+        "--notes", type=int, default=25_000, metavar="N", help="notes of 40 entities each (default 25000)"
     )
     parser.add_argument(
-        "--database", default="sqlite,postgresql", metavar="LIST", help="which, in this order"
+        "--database", default="sqlite,postgresql", metavar="LIST", help="databases, in this order"
     )
-    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of each question (default 3)")
-    parser.add_argument("--json", action="store_true", help="one JSON object")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each query (default 3)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A bare Celery worker whose task does nothing, with Celery's own settings: the pace to compare with."""
+"""A bare Celery worker whose task does nothing, with Celery's own settings: the upper bound of throughput."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ app.conf.update(task_default_queue=QUEUE_NAME, task_ignore_result=True)
 
 @app.task(name=TASK_NAME)  # type: ignore[untyped-decorator]
 def nothing(document_id: int) -> None:
-    """Takes what ours takes."""
+    """Takes the same arguments as the real task."""

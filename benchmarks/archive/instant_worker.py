@@ -1,6 +1,6 @@
 """A worker whose engine answers at once, for `celery --app benchmarks.archive.instant_worker:app`.
 
-What is left is the machinery, and that is the real worker's: messages, claims, windows, grounding, rows.
+Everything else is the real worker's: messages, claims, windows, grounding, rows.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from worker.engine.api import (
 )
 from worker.telemetry.usage_meter import UsageMeter
 
-_SENTENCES_A_PASSAGE = 8
-"""Of eight sentences one answers: a note of 100 words gets a passage or two, as from the real network."""
+_SENTENCES_PER_PASSAGE = 8
+"""One sentence in eight answers: a note of 100 words gets one or two passages, as from the real network."""
 
 
 class InstantEngine:
-    """Engine without a network: a choice is made by counting, and nothing is written."""
+    """Engine without a network: chooses by position and refuses to generate text."""
 
     context_tokens = 32_768
 
@@ -37,13 +37,13 @@ class InstantEngine:
         return len(text) // 4 + 1
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
-        return [_reply(one) for one in requests]
+        return [_reply(request) for request in requests]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Has nothing to close."""
 
 
-_REFUSAL = RequestError("unparsable", "this engine only decides")
+_REFUSAL = RequestError("unparsable", "this engine generates no text")
 
 
 def _reply(request: Request) -> Reply:
@@ -61,7 +61,7 @@ def _scores(choice: Choice, copy: str) -> Scores:
     ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
     shares = np.full((len(ends), len(choice.words)), 0.01, np.float32)
     shares[:, -1] = 1.0
-    shares[::_SENTENCES_A_PASSAGE, 0] = 9.0
+    shares[::_SENTENCES_PER_PASSAGE, 0] = 9.0
     return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),

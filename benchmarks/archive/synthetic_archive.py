@@ -1,6 +1,6 @@
-"""An archive of stored answers, as large as asked, made by the database itself.
+"""A synthetic archive of stored answers of any size, made by SQL statements in the database itself.
 
-Of the benchmarks only the reading is measured.
+Benchmarks measure only reads of it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _JOB = (
 
 
 def fill(engine: Engine, notes: int) -> None:
-    """Two runs; of each note one job a task, with 40 entities, 5 summary sentences and 2 passages."""
+    """Writes two runs; each note has one job a task, with 40 entities, 5 summary sentences and 2 passages."""
     is_sqlite = engine.dialect.name == "sqlite"
     with write_transaction(engine) as connection:
         for statement in _statements(notes, is_sqlite=is_sqlite):
@@ -36,37 +36,38 @@ def fill(engine: Engine, notes: int) -> None:
         connection.execute(text("ANALYZE"))
 
 
-# The pieces put into these statements are constants of this file and two numbers.
+# Only constants of this file and two numbers are formatted into these statements.
 # ruff: noqa: S608
 
 
 def _statements(notes: int, *, is_sqlite: bool) -> Iterator[str]:
     sha = "printf('%064d', n.i)" if is_sqlite else "lpad(n.i::text, 64, '0')"
-    moment = "'2024-05-06 07:08:09.000000'" if is_sqlite else "TIMESTAMPTZ '2024-05-06 07:08:09Z'"
+    timestamp = "'2024-05-06 07:08:09.000000'" if is_sqlite else "TIMESTAMPTZ '2024-05-06 07:08:09Z'"
     json = "{}" if is_sqlite else "CAST({} AS JSON)"
-    about = """'{"patient": "' || (n.i % 5000) || '", "date": "2024-' || (10 + n.i % 3) || '-01"}'"""
+    metadata = """'{"patient": "' || (n.i % 5000) || '", "date": "2024-' || (10 + n.i % 3) || '-01"}'"""
     notes_of = f"FROM numbers n WHERE n.i BETWEEN 1 AND {notes}"
     yield "CREATE TEMPORARY TABLE numbers (i INTEGER PRIMARY KEY)"
     yield (
         "INSERT INTO numbers WITH RECURSIVE m(i) AS"
         f" (SELECT 0 UNION ALL SELECT i + 1 FROM m WHERE i < {max(notes, ENTITIES_A_NOTE)}) SELECT i FROM m"
     )
-    yield f"INSERT INTO texts SELECT {sha}, 'Visit ' || n.i || '. {_BODY}', {moment} {notes_of}"
+    yield f"INSERT INTO texts SELECT {sha}, 'Visit ' || n.i || '. {_BODY}', {timestamp} {notes_of}"
     yield (
         "INSERT INTO documents (id, external_id, text_sha256, source, metadata, registered_at)"
-        f" SELECT n.i, 'note-' || n.i, {sha}, 'archive', {json.format(about)}, {moment} {notes_of}"
+        f" SELECT n.i, 'note-' || n.i, {sha}, 'archive', {json.format(metadata)}, {timestamp} {notes_of}"
     )
     yield (
         "INSERT INTO runs (id, created_at, closed_at, questions, recipe_ids, sources, documents, refused)"
-        f" SELECT n.i, {moment}, {moment}, '[]', '[]', '[]', {notes}, 0 FROM numbers n WHERE n.i IN (1, 2)"
+        f" SELECT n.i, {timestamp}, {timestamp}, '[]', '[]', '[]', {notes}, 0"
+        " FROM numbers n WHERE n.i IN (1, 2)"
     )
-    for place, (task, parameters) in enumerate(_TASKS.items()):
-        yield f"INSERT INTO recipes VALUES ('{task}', '{task}', '{task}', '{{}}', '[]', {moment})"
+    for offset, (task, parameters) in enumerate(_TASKS.items()):
+        yield f"INSERT INTO recipes VALUES ('{task}', '{task}', '{task}', '{{}}', '[]', {timestamp})"
         yield (
-            f"INSERT INTO jobs ({_JOB}) SELECT n.i * 3 + {place}, {sha}, '{task}', '{parameters}', '{task}',"
-            f" '{task}', 'finished', 1, 0, {moment}, {moment}, 1.5, '', 900, 20, '[]' {notes_of}"
+            f"INSERT INTO jobs ({_JOB}) SELECT n.i * 3 + {offset}, {sha}, '{task}', '{parameters}', '{task}',"
+            f" '{task}', 'finished', 1, 0, {timestamp}, {timestamp}, 1.5, '', 900, 20, '[]' {notes_of}"
         )
-        yield f"INSERT INTO run_jobs SELECT 1 + n.i % 2, n.i, n.i * 3 + {place} {notes_of}"
+        yield f"INSERT INTO run_jobs SELECT 1 + n.i % 2, n.i, n.i * 3 + {offset} {notes_of}"
     yield (
         "INSERT INTO entities (job_id, position, span_start, span_end, text, label, assertion, probability)"
         f" SELECT n.i * 3, e.i, e.i * 20, e.i * 20 + 6, {_WORD}, {_LABEL}, {_ASSERTION},"

@@ -44,7 +44,7 @@ def scoring(card: Card) -> NamedFigures:
         network = card.network(form)
         step = network.deciding(card.texts(network, card.sizes.step_notes), card.settings)
         figures = card.under_the_roof(network, with_adapter(step, uses_adapter="adapter" in form))
-        yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(step.branches)}
+        yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(step.continuations)}
     switched = card.weights["nf4 adapter"]
     yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(uses_adapter=one) for one in (False, True)])
     network = card.network("nf4 adapter")

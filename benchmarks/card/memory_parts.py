@@ -46,7 +46,7 @@ def memory(card: Card) -> NamedFigures:
         yield "weights_mib_allocated", mib(torch.cuda.memory_allocated() - held)
         yield "weights_mib_reserved", mib(torch.cuda.memory_reserved())
     for name, step in _largest_steps(card, network).items():
-        reach = plan.attention_bytes_a_token * max(_reach(piece) for piece in step.pieces)
+        reach = plan.attention_bytes_a_token * max(_reach(piece) for piece in step.chunks)
         planned = {"tokens": step.num_tokens, "planned": mib(plan.activation_bytes + reach)}
         yield f"{name}_mib", planned | _peak(card, network, step)
     if card.is_cuda:
@@ -115,5 +115,5 @@ def _peak(card: Card, network: BenchmarkModel, step: ForwardBatch) -> dict[str, 
 
 
 def _reach(piece: ScheduledChunk) -> int:
-    before = 0 if isinstance(piece.of, Prefix) else piece.of.seen_tokens
+    before = 0 if isinstance(piece.sequence, Prefix) else piece.sequence.num_prefix_tokens
     return before + piece.stop

@@ -88,14 +88,14 @@ class BenchmarkModel:
         """
         shape = self.shape
         products = sum(_products(shape, step))
-        seen = [(shape.layers - isinstance(piece.of, Prefix)) * _keys_seen(piece) for piece in step.pieces]
+        seen = [(shape.layers - isinstance(piece.sequence, Prefix)) * _keys_seen(piece) for piece in step.chunks]
         attention = 4 * shape.heads * shape.head_size * sum(seen)
-        logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.pieces)
+        logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.chunks)
         return 2.0 * products + attention + 2.0 * shape.hidden * logits
 
     def eight_bits_flops(self, step: ForwardBatch) -> float:
         """Those made in 8 bits: of an adapted step on a CPU all products of weights but the outer downs."""
-        if not self.is_int8 or not all(piece.uses_adapter for piece in step.pieces):
+        if not self.is_int8 or not all(piece.uses_adapter for piece in step.chunks):
             return 0.0
         inner = sum(not is_outer_layer(number, self.shape.layers) for number in range(self.shape.layers))
         downs = inner * math.prod(self.shape.linear_layers[-1]) * step.num_tokens
@@ -103,9 +103,9 @@ class BenchmarkModel:
 
     def step_bytes(self, step: ForwardBatch) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
-        beginnings = {one for branch in step.branches for one in branch.beginnings}
+        beginnings = {one for branch in step.continuations for one in branch.prefixes}
         cached = sum(len(one.tokens) for one in beginnings)
-        cached += sum(piece.stop for piece in step.pieces if isinstance(piece.of, Continuation))
+        cached += sum(piece.stop for piece in step.chunks if isinstance(piece.sequence, Continuation))
         output_layer = BF16 * self.shape.vocabulary * self.shape.hidden
         return self.layer_bytes + output_layer + cached * keys_values_bytes(self.shape)
 
@@ -140,10 +140,10 @@ class BenchmarkModel:
         if len(asked) < num_branches:
             raise ValueError(f"{len(texts)} texts ask for {len(asked)} lists, not for {num_branches}")
         scheduler = Scheduler(max_rows=num_branches, max_tokens=NO_LIMIT)
-        scheduler.add([one.start(scheduler.beginnings) for one in asked])
+        scheduler.add([one.start(scheduler.prefix_cache) for one in asked])
         while True:
             step = scheduler.schedule()
-            if len(step.branches) == num_branches and step.num_tokens == num_branches:
+            if len(step.continuations) == num_branches and step.num_tokens == num_branches:
                 return step
             _go_on(step)
 
@@ -153,7 +153,7 @@ class BenchmarkModel:
     def _first_step(self, calls: Sequence[Sequence[Request]], settings: Settings) -> ForwardBatch:
         scheduler = Scheduler(max_rows=settings.max_batch_rows, max_tokens=NO_LIMIT)
         for requests in calls:
-            scheduler.add([one.start(scheduler.beginnings) for one in self._asked(requests)])
+            scheduler.add([one.start(scheduler.prefix_cache) for one in self._asked(requests)])
         return scheduler.schedule()
 
     def _asked(self, requests: Sequence[Any]) -> list[RequestState]:
@@ -170,36 +170,36 @@ class BenchmarkModel:
 
 def _go_on(step: ForwardBatch) -> None:
     """As after a pass whose every answer is the token before: which token it is does not change the time."""
-    for piece in step.pieces:
-        piece.of.computed_tokens = piece.stop
-    for branch in step.branches:
+    for piece in step.chunks:
+        piece.sequence.num_computed_tokens = piece.stop
+    for branch in step.continuations:
         branch.tokens.append(branch.tokens[-1])
         branch.wanted = (len(branch.tokens) - 1,)
 
 
 def _products(shape: ModelShape, step: ForwardBatch) -> list[int]:
     """Numbers multiplied with each kind of weight, all layers; of the last what is computed."""
-    unasked = step.num_tokens - sum(map(_num_wanted, step.pieces))
+    unasked = step.num_tokens - sum(map(_num_wanted, step.chunks))
     sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
     whole = [shape.layers * size * step.num_tokens for size in sizes]
     return [*whole[:3], *(one - size * unasked for one, size in zip(whole[3:], sizes[3:], strict=True))]
 
 
 def _keys_seen(piece: ScheduledChunk) -> int:
-    before = 0 if isinstance(piece.of, Prefix) else piece.of.seen_tokens
+    before = 0 if isinstance(piece.sequence, Prefix) else piece.sequence.num_prefix_tokens
     return sum(range(before + piece.start + 1, before + piece.stop + 1))
 
 
 def _num_wanted(piece: ScheduledChunk) -> int:
-    if isinstance(piece.of, Prefix):
+    if isinstance(piece.sequence, Prefix):
         return 0
-    return sum(piece.start <= place < piece.stop for place in piece.of.wanted)
+    return sum(piece.start <= place < piece.stop for place in piece.sequence.wanted)
 
 
 def _num_logits(piece: ScheduledChunk, vocabulary: int) -> int:
-    if isinstance(piece.of, Prefix):
+    if isinstance(piece.sequence, Prefix):
         return 0
-    return _num_wanted(piece) * (len(piece.of.columns) or vocabulary)
+    return _num_wanted(piece) * (len(piece.sequence.columns) or vocabulary)
 
 
 def _bytes_of_layers(layers: Any) -> int:
