@@ -66,7 +66,7 @@ def _run_nightly(settings: Settings, plan: Path, *options: str) -> dict[str, Any
     began = time.monotonic()
     finished = subprocess.run(  # noqa: S603
         command, env=as_environment(settings), capture_output=True, text=True, check=False
-    )  # noqa: S603
+    )
     seconds = round(time.monotonic() - began, 1)
     if not finished.stdout:
         sys.stderr.write(finished.stderr)

@@ -63,15 +63,15 @@ class RooflineProbes:
     bf16: Sequence[Probe]
     fp32: Sequence[Probe]
     memory: Sequence[Probe]
-    eight_bits: Sequence[Probe]
+    int8: Sequence[Probe]
     """None on a GPU."""
-    reading: Sequence[Probe]
+    prefill: Sequence[Probe]
     """Work: floating-point operations."""
-    reading_in_eight_bits: Mapping[str, float]
+    prefill_int8_flops: Mapping[str, float]
     """How much of that is done in 8 bits, by name."""
-    writing: Mapping[int, Probe]
+    decode: Mapping[int, Probe]
     """By the number of branches; work: floating-point operations."""
-    writing_bytes: Mapping[int, float]
+    decode_bytes: Mapping[int, float]
 
 
 def measure_roofline(
@@ -88,17 +88,20 @@ def measure_roofline(
     shape, device = network.shape, network.device
     notes = [note_of_length(network.chat, NOTE_TOKENS, number=number) for number in range(NOTES)]
     texts = prefix_texts(network, max(branches))
-    steps = {number: network.writing(texts, number, settings) for number in branches}
-    reading = {"decides": network.deciding(notes, settings), "asks": network.asking(notes, settings)}
+    batches = {number: network.decode_batch(texts, number, settings) for number in branches}
+    prefill = {
+        "decides": network.scoring_batch(notes, settings),
+        "asks": network.generation_batch(notes, settings),
+    }
     measured = RooflineProbes(
         bf16=matrix_products(shape, MAX_FORWARD_TOKENS, torch.bfloat16, device, square),
         fp32=matrix_products(shape, MAX_FORWARD_TOKENS, torch.float32, device, square),
         memory=memory_traffic(shape, torch.bfloat16, device, array_bytes),
-        eight_bits=int8_products(shape, MAX_FORWARD_TOKENS, square) if device.type == "cpu" else (),
-        reading=[_probe(network, name, step) for name, step in reading.items()],
-        reading_in_eight_bits={name: network.eight_bits_flops(step) for name, step in reading.items()},
-        writing={number: _probe(network, f"writes {number}", step) for number, step in steps.items()},
-        writing_bytes={number: network.step_bytes(step) for number, step in steps.items()},
+        int8=int8_products(shape, MAX_FORWARD_TOKENS, square) if device.type == "cpu" else (),
+        prefill=[_probe(network, name, batch) for name, batch in prefill.items()],
+        prefill_int8_flops={name: network.int8_flops(batch) for name, batch in prefill.items()},
+        decode={number: _probe(network, f"writes {number}", batch) for number, batch in batches.items()},
+        decode_bytes={number: network.batch_bytes(batch) for number, batch in batches.items()},
     )
     _run(measured, device, seconds)
     return measured
@@ -107,32 +110,37 @@ def measure_roofline(
 def roofline_figures(measured: RooflineProbes) -> dict[str, Any]:
     """Fractions of what the machine can do, from the best runs and from the medians."""
     found = {
-        number: (_decoded(measured, number, is_best=True), _decoded(measured, number, is_best=False))
-        for number in measured.writing
+        number: (
+            _decode_fraction(measured, number, is_best=True),
+            _decode_fraction(measured, number, is_best=False),
+        )
+        for number in measured.decode
     }
     headline = HEADLINE if HEADLINE in found else max(found)
-    best, median = (_read(measured, measured.reading, is_best=one) for one in (True, False))
+    best, median = (_prefill_fraction(measured, measured.prefill, is_best=one) for one in (True, False))
     return {
         "prefill_fraction": best,
         "prefill_fraction_median": median,
-        "prefill_fractions": {one.name: _read(measured, [one], is_best=True) for one in measured.reading},
+        "prefill_fractions": {
+            one.name: _prefill_fraction(measured, [one], is_best=True) for one in measured.prefill
+        },
         "decode_fraction": found[headline][0],
         "decode_fraction_median": found[headline][1],
         "decode_fractions": {str(number): one for number, (one, _) in found.items()},
         "decode_fractions_median": {str(number): one for number, (_, one) in found.items()},
-        "rounds": len(measured.reading[0].seconds),
+        "rounds": len(measured.prefill[0].seconds),
         "bf16_gflops": _rates(measured.bf16),
-        "8-bit_gflops": _rates(measured.eight_bits),
+        "8-bit_gflops": _rates(measured.int8),
         "fp32_gflops": _rates(measured.fp32),
         "memory_gb_per_second": _rates(measured.memory),
-        "step_gflops": _rates([*measured.reading, *measured.writing.values()]),
+        "step_gflops": _rates([*measured.prefill, *measured.decode.values()]),
         "step_milliseconds": {
             one.name: round(min(one.seconds) * 1e3, 2)
-            for one in (*measured.reading, *measured.writing.values())
+            for one in (*measured.prefill, *measured.decode.values())
         },
         "decode_gb_per_second": {
-            str(number): round(measured.writing_bytes[number] / min(one.seconds) / 1e9, 2)
-            for number, one in measured.writing.items()
+            str(number): round(measured.decode_bytes[number] / min(one.seconds) / 1e9, 2)
+            for number, one in measured.decode.items()
         },
     }
 
@@ -176,41 +184,41 @@ def prefix_texts(network: BenchmarkModel, num_branches: int) -> list[str]:
     return [note_of_length(network.chat, BEGINNING_TOKENS + one, number=one) for one in range(number)]
 
 
-def _probe(network: BenchmarkModel, name: str, step: Any) -> Probe:
-    return Probe(name, network.step_flops(step), lambda: network.runner.run(step))
+def _probe(network: BenchmarkModel, name: str, batch: Any) -> Probe:
+    return Probe(name, network.batch_flops(batch), lambda: network.runner.run(batch))
 
 
 def _run(measured: RooflineProbes, device: torch.device, seconds: float) -> None:
-    limits = [*measured.bf16, *measured.eight_bits, *measured.fp32, *measured.memory]
-    steps = [*measured.reading, *measured.writing.values()]
-    for one in (*limits, *steps):
+    limits = [*measured.bf16, *measured.int8, *measured.fp32, *measured.memory]
+    batches = [*measured.prefill, *measured.decode.values()]
+    for one in (*limits, *batches):
         one.run()
     began, rounds = time.monotonic(), 0
     while rounds < FEWEST_ROUNDS or time.monotonic() - began < seconds:
-        for step in steps:
-            for one in (*limits, step):
+        for batch in batches:
+            for one in (*limits, batch):
                 one.time(device)
         rounds += 1
         _tell(f"round {rounds}, {time.monotonic() - began:.0f} s")
 
 
-def _read(measured: RooflineProbes, reading: Sequence[Probe], *, is_best: bool) -> float:
+def _prefill_fraction(measured: RooflineProbes, prefill: Sequence[Probe], *, is_best: bool) -> float:
     """Seconds that the steps' operations take at the peaks, over the steps' seconds."""
     rate = fastest if is_best else best_median
-    seconds = sum(one.work / (one.best if is_best else one.median) for one in reading)
-    eight = {one.name: measured.reading_in_eight_bits[one.name] for one in reading}
-    least = sum(one.work - eight[one.name] for one in reading) / rate(measured.bf16)
+    seconds = sum(one.work / (one.best if is_best else one.median) for one in prefill)
+    eight = {one.name: measured.prefill_int8_flops[one.name] for one in prefill}
+    least = sum(one.work - eight[one.name] for one in prefill) / rate(measured.bf16)
     if any(eight.values()):
-        least += sum(eight.values()) / rate(measured.eight_bits)
+        least += sum(eight.values()) / rate(measured.int8)
     return round(least / seconds, 4)
 
 
-def _decoded(measured: RooflineProbes, number: int, *, is_best: bool) -> float:
+def _decode_fraction(measured: RooflineProbes, number: int, *, is_best: bool) -> float:
     """max(bytes / bandwidth, FLOP / peak) / seconds of the step: its place under the roof."""
-    step, rate = measured.writing[number], fastest if is_best else best_median
-    from_memory = measured.writing_bytes[number] / rate(measured.memory)
-    seconds = step.work / (step.best if is_best else step.median)
-    return round(max(from_memory, step.work / rate(measured.bf16)) / seconds, 4)
+    batch, rate = measured.decode[number], fastest if is_best else best_median
+    from_memory = measured.decode_bytes[number] / rate(measured.memory)
+    seconds = batch.work / (batch.best if is_best else batch.median)
+    return round(max(from_memory, batch.work / rate(measured.bf16)) / seconds, 4)
 
 
 def _rates(probes: Sequence[Probe]) -> dict[str, tuple[float, float]]:

@@ -39,8 +39,8 @@ def writing(settings: Settings, branches: Sequence[int], rounds: int) -> Iterato
     network = BenchmarkModel.load(settings)
     probes = []
     for number in branches:
-        step = network.writing(prefix_texts(network, number), number, settings)
-        probes.append(Probe(str(number), number, lambda step=step: network.runner.run(step)))  # type: ignore[misc]
+        batch = network.decode_batch(prefix_texts(network, number), number, settings)
+        probes.append(Probe(str(number), number, lambda batch=batch: network.runner.run(batch)))  # type: ignore[misc]
         probes[-1].run()
     for _ in range(rounds):
         for probe in probes:
@@ -76,9 +76,9 @@ def _cut(texts: Sequence[str], first: int, num_words: int) -> str:
     """So many words from the `first`-th text on, white space as it is."""
     found, rest, place = "", num_words, first
     while rest > 0:
-        pieces = texts[place % len(texts)].split(" ")
-        found += " ".join(pieces[:rest]) + "\n\n"
-        rest -= len(pieces)
+        chunks = texts[place % len(texts)].split(" ")
+        found += " ".join(chunks[:rest]) + "\n\n"
+        rest -= len(chunks)
         place += 1
     return found.strip()
 

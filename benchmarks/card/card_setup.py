@@ -137,12 +137,12 @@ class Card:
     def ms(self, run: Callable[[], Any]) -> float:
         return four_digits(statistics.median(self.timed(run).seconds) * 1e3)
 
-    def under_the_roof(self, network: BenchmarkModel, step: ForwardBatch) -> dict[str, float]:
+    def under_the_roof(self, network: BenchmarkModel, batch: ForwardBatch) -> dict[str, float]:
         """A step's figures beside what product and memory allow; without `limits` no fraction."""
-        seconds = statistics.median(self.timed(lambda: network.runner.run(step)).seconds)
-        found = {"ms": four_digits(seconds * 1e3), "tokens_per_second": round(step.num_tokens / seconds)}
+        seconds = statistics.median(self.timed(lambda: network.runner.run(batch)).seconds)
+        found = {"ms": four_digits(seconds * 1e3), "tokens_per_second": round(batch.num_tokens / seconds)}
         if self.peaks:
-            flops, num_bytes = network.step_flops(step), network.step_bytes(step)
+            flops, num_bytes = network.batch_flops(batch), network.batch_bytes(batch)
             allowed = max(flops / best_median(self.peaks), num_bytes / best_median(self.copies))
             found["of_product"] = four_digits(flops / seconds / best_median(self.peaks))
             found["of_roof"] = four_digits(allowed / seconds)

@@ -69,7 +69,7 @@ def _questions(card: Card) -> dict[str, Request]:
     number = 0
     for text in texts:
         note = Note.of(
-            text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
+            text, lambda chunk: len(chat.plain(chunk)), config.window_tokens, config.summary_window_tokens
         )
         for marks, search in zip(
             reading_requests(note, config), search_requests(note, QUERY, config), strict=True

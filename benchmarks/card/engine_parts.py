@@ -42,9 +42,9 @@ def scoring(card: Card) -> NamedFigures:
     forms: tuple[WeightForm, ...] = ("nf4", "nf4 adapter")
     for form in forms:
         network = card.network(form)
-        step = network.deciding(card.texts(network, card.sizes.step_notes), card.settings)
-        figures = card.under_the_roof(network, with_adapter(step, uses_adapter="adapter" in form))
-        yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(step.continuations)}
+        batch = network.scoring_batch(card.texts(network, card.sizes.step_notes), card.settings)
+        figures = card.under_the_roof(network, with_adapter(batch, uses_adapter="adapter" in form))
+        yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(batch.continuations)}
     switched = card.weights["nf4 adapter"]
     yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(uses_adapter=one) for one in (False, True)])
     network = card.network("nf4 adapter")

@@ -22,12 +22,12 @@ class LimitedMemoryRunner:
         self.context_tokens: int = runner.context_tokens
         self.ran_out = 0
 
-    def run(self, step: ForwardBatch) -> Logits:
-        tokens = step.shared_tokens + step.num_slots * step.slot_tokens
+    def run(self, batch: ForwardBatch) -> Logits:
+        tokens = batch.shared_tokens + batch.num_slots * batch.slot_tokens
         try:
             if self._most_tokens is not None and tokens > self._most_tokens:
-                raise OutOfMemoryError(step)
-            return self._runner.run(step)  # type: ignore[no-any-return]
+                raise OutOfMemoryError(batch)
+            return self._runner.run(batch)  # type: ignore[no-any-return]
         except OutOfMemoryError:
             self.ran_out += 1
             raise

@@ -12,10 +12,10 @@ from benchmarks.card.card_setup import BUDGET_BYTES, Card
 from benchmarks.card.figure_format import NamedFigures, four_digits, mib
 from benchmarks.card.forced_steps import (
     CACHE_BLOCK_TOKENS,
-    appended_prefix_step,
-    decode_step_at_limit,
-    long_prefix_step,
-    prefill_step,
+    appended_prefix_batch,
+    decode_batch_at_limit,
+    long_prefix_batch,
+    prefill_batch,
 )
 from benchmarks.card.limited_memory import memory_limit
 from benchmarks.machine.engine_steps import BenchmarkModel
@@ -45,10 +45,10 @@ def memory(card: Card) -> NamedFigures:
     if card.is_cuda:
         yield "weights_mib_allocated", mib(torch.cuda.memory_allocated() - held)
         yield "weights_mib_reserved", mib(torch.cuda.memory_reserved())
-    for name, step in _largest_steps(card, network).items():
-        reach = plan.attention_bytes_a_token * max(_reach(piece) for piece in step.chunks)
-        planned = {"tokens": step.num_tokens, "planned": mib(plan.activation_bytes + reach)}
-        yield f"{name}_mib", planned | _peak(card, network, step)
+    for name, batch in _largest_steps(card, network).items():
+        reach = plan.attention_bytes_a_token * max(_reach(chunk) for chunk in batch.chunks)
+        planned = {"tokens": batch.num_tokens, "planned": mib(plan.activation_bytes + reach)}
+        yield f"{name}_mib", planned | _peak(card, network, batch)
     if card.is_cuda:
         yield "context_mib_planned", mib(CUDA_CONTEXT_BYTES)
         yield "context_mib_after_steps", mib(card.context_bytes())
@@ -61,28 +61,28 @@ def fits(card: Card) -> NamedFigures:
     yield "cached_tokens_planned", tokens
     rows = min(32, card.sizes.branches[-1])
     tries: dict[str, Iterable[ForwardBatch]] = {
-        "one_row_of_all": [long_prefix_step(tokens, card.sizes.full_step)],
-        "half_a_row_of_all": [long_prefix_step(tokens // 2, card.sizes.full_step)],
-        f"{rows}_branches_and_the_rest_shared": [decode_step_at_limit(tokens, rows, _BRANCH_TOKENS)],
+        "one_row_of_all": [long_prefix_batch(tokens, card.sizes.full_step)],
+        "half_a_row_of_all": [long_prefix_batch(tokens // 2, card.sizes.full_step)],
+        f"{rows}_branches_and_the_rest_shared": [decode_batch_at_limit(tokens, rows, _BRANCH_TOKENS)],
         "grown_note_by_note": [
-            appended_prefix_step(stop) for stop in range(CACHE_BLOCK_TOKENS, tokens + 1, CACHE_BLOCK_TOKENS)
+            appended_prefix_batch(stop) for stop in range(CACHE_BLOCK_TOKENS, tokens + 1, CACHE_BLOCK_TOKENS)
         ],
     }
     card.forget("nf4 adapter")
     card.network("nf4")  # made while there is memory
     with memory_limit(card.device, BUDGET_BYTES - context):
-        for name, steps in tries.items():
-            yield name, _fitted(card, steps, tokens)
+        for name, batches in tries.items():
+            yield name, _fitted(card, batches, tokens)
 
 
-def _fitted(card: Card, steps: Iterable[ForwardBatch], max_tokens: int) -> dict[str, Any]:
+def _fitted(card: Card, batches: Iterable[ForwardBatch], max_tokens: int) -> dict[str, Any]:
     """How far one runner got. Its caches are gone when this returns, before the next try has any."""
     network = card.network("nf4", max_tokens=max_tokens)
     found: dict[str, Any] = {"fitted_tokens": 0}
-    for step in steps:
-        tokens = step.shared_tokens + step.num_slots * step.slot_tokens
+    for batch in batches:
+        tokens = batch.shared_tokens + batch.num_slots * batch.slot_tokens
         try:
-            found = {"fitted_tokens": tokens} | _peak(card, network, step)
+            found = {"fitted_tokens": tokens} | _peak(card, network, batch)
         except OutOfMemoryError:
             return {"fitted_tokens": found["fitted_tokens"], "ran_out_at_tokens": tokens}
     return found
@@ -90,22 +90,22 @@ def _fitted(card: Card, steps: Iterable[ForwardBatch], max_tokens: int) -> dict[
 
 def _largest_steps(card: Card, network: BenchmarkModel) -> dict[str, ForwardBatch]:
     return {
-        "windows_read": prefill_step(network, card.sizes.full_step),
-        "one_row_read": long_prefix_step(card.sizes.full_step, card.sizes.full_step),
-        "32_branches_write": network.writing(prefix_texts(network, 32), 32, card.settings),
-        "decides": network.deciding(card.texts(network, card.sizes.step_notes), card.settings),
+        "windows_read": prefill_batch(network, card.sizes.full_step),
+        "one_row_read": long_prefix_batch(card.sizes.full_step, card.sizes.full_step),
+        "32_branches_write": network.decode_batch(prefix_texts(network, 32), 32, card.settings),
+        "decides": network.scoring_batch(card.texts(network, card.sizes.step_notes), card.settings),
     }
 
 
-def _peak(card: Card, network: BenchmarkModel, step: ForwardBatch) -> dict[str, float]:
+def _peak(card: Card, network: BenchmarkModel, batch: ForwardBatch) -> dict[str, float]:
     """Twice: what the caches grow by is not of the step. MiB above what was held before."""
-    network.runner.run(step)
+    network.runner.run(batch)
     if not card.is_cuda:
         return {}
     torch.cuda.synchronize()
     torch.cuda.reset_peak_memory_stats()
     held = torch.cuda.memory_allocated()
-    network.runner.run(step)
+    network.runner.run(batch)
     torch.cuda.synchronize()
     return {
         "step": mib(torch.cuda.max_memory_allocated() - held),
@@ -114,6 +114,6 @@ def _peak(card: Card, network: BenchmarkModel, step: ForwardBatch) -> dict[str, 
     }
 
 
-def _reach(piece: ScheduledChunk) -> int:
-    before = 0 if isinstance(piece.sequence, Prefix) else piece.sequence.num_prefix_tokens
-    return before + piece.stop
+def _reach(chunk: ScheduledChunk) -> int:
+    before = 0 if isinstance(chunk.sequence, Prefix) else chunk.sequence.num_prefix_tokens
+    return before + chunk.stop

@@ -13,7 +13,7 @@ from torch.nn.attention.bias import causal_lower_right
 
 from benchmarks.card.card_setup import Card
 from benchmarks.card.figure_format import NamedFigures, four_digits, mib
-from benchmarks.card.forced_steps import limited_to_tokens, prefill_step, with_adapter, with_draft_tokens
+from benchmarks.card.forced_steps import limited_to_tokens, prefill_batch, with_adapter, with_draft_tokens
 from benchmarks.card.limited_memory import bytes_in_use, release_cached_memory
 from benchmarks.machine.machine_peaks import fastest, matrix_products, memory_traffic
 from benchmarks.roofline import prefix_texts
@@ -42,18 +42,20 @@ def prefill(card: Card) -> NamedFigures:
     """Tokens a second of steps that read windows of about 500 tokens."""
     network = card.network("nf4")
     for size in card.sizes.step_tokens:
-        yield f"{size}_tokens", card.under_the_roof(network, prefill_step(network, size))
+        yield f"{size}_tokens", card.under_the_roof(network, prefill_batch(network, size))
 
 
 def decode(card: Card) -> NamedFigures:
     """Tokens a second of steps with so many branches; with six guesses each, which is what one adds."""
     network = card.network("nf4")
     for number in card.sizes.branches:
-        step = network.writing(prefix_texts(network, number), number, card.settings)
-        yield f"{number}_branches", card.under_the_roof(network, step)
+        batch = network.decode_batch(prefix_texts(network, number), number, card.settings)
+        yield f"{number}_branches", card.under_the_roof(network, batch)
     for number in (1, 8):
-        step = with_draft_tokens(network.writing(prefix_texts(network, number), number, card.settings), 6)
-        yield f"{number}_branches_with_6_guesses", card.under_the_roof(network, step)
+        batch = with_draft_tokens(
+            network.decode_batch(prefix_texts(network, number), number, card.settings), 6
+        )
+        yield f"{number}_branches_with_6_guesses", card.under_the_roof(network, batch)
 
 
 def cuda_graphs(card: Card) -> NamedFigures:
@@ -63,8 +65,8 @@ def cuda_graphs(card: Card) -> NamedFigures:
     graphs = runner._graphs
     for number, uses_adapter in product((1, 8, 32), (False, True)):
         if number <= most:
-            step = network.writing(prefix_texts(network, number), number, card.settings)
-            run = partial(runner.run, with_adapter(step, uses_adapter=uses_adapter))
+            batch = network.decode_batch(prefix_texts(network, number), number, card.settings)
+            run = partial(runner.run, with_adapter(batch, uses_adapter=uses_adapter))
             runner._graphs = None
             ordinary, ordinary_ms = run(), card.ms(run)
             runner._graphs = graphs
@@ -80,16 +82,16 @@ def cuda_graphs(card: Card) -> NamedFigures:
             )
     if graphs is None:
         return
-    step = network.writing(prefix_texts(network, most), most, card.settings)
+    batch = network.decode_batch(prefix_texts(network, most), most, card.settings)
     runner.run(
-        limited_to_tokens(step, GRAPH_SIZES[-1])
+        limited_to_tokens(batch, GRAPH_SIZES[-1])
     )  # keys and values have all their room before memory is read
     graphs.clear()
     release_cached_memory()
     before = bytes_in_use()
     for size, uses_adapter in product(GRAPH_SIZES, (False, True)):
         for _ in range(5):
-            runner.run(with_adapter(limited_to_tokens(step, size), uses_adapter=uses_adapter))
+            runner.run(with_adapter(limited_to_tokens(batch, size), uses_adapter=uses_adapter))
     release_cached_memory()
     yield "recordings_mib_planned", mib(cuda_graph_bytes(card.shape, is_quantized=True))
     yield "recordings_mib", mib(bytes_in_use() - before)

@@ -29,23 +29,25 @@ def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreRe
             position_ids=torch.tensor([places], device=network.device),
             attention_mask=seen[None, None].to(network.device),
         )
-    logits = found.logits[0, -len(asked.copied) :].float()
+    logits = found.logits[0, -len(asked.copy_tokens) :].float()
     scores = []
     for choice in asked.choices:
-        own = logits[list(choice.places)][:, list(choice.columns)].log_softmax(-1)
+        own = logits[list(choice.positions)][:, list(choice.columns)].log_softmax(-1)
         scores.append(Scores(choice.spans, own.cpu().numpy()))
     return ScoreResult(tuple(scores), len(tokens))
 
 
 def _sequence(asked: RequestState) -> tuple[list[int], list[int], torch.Tensor]:
     """Tokens, where they stand, and which of them each sees: the document, the question and the copy."""
-    if asked.question is None:
-        whole = [*asked.beginning, *asked.prompt, *asked.copied]
+    if asked.question_prefix is None:
+        whole = [*asked.prefix_tokens, *asked.question_tokens, *asked.copy_tokens]
         return whole, [*range(len(whole))], torch.ones(len(whole), len(whole), dtype=torch.bool).tril()
-    head, document = asked.question.head_tokens, len(asked.beginning)
-    question = asked.question.tokens[head:]
-    tokens = [*asked.beginning, *question, *asked.copied]
-    behind = range(asked.question.place, asked.question.place + len(tokens) - document)
+    head, document = asked.question_prefix.head_tokens, len(asked.prefix_tokens)
+    question = asked.question_prefix.tokens[head:]
+    tokens = [*asked.prefix_tokens, *question, *asked.copy_tokens]
+    behind = range(
+        asked.question_prefix.start_position, asked.question_prefix.start_position + len(tokens) - document
+    )
     seen = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
     # A question sees nothing of the document but the head.
     seen[document : document + len(question), head:document] = False

@@ -79,7 +79,7 @@ class BenchmarkModel:
             is_int8=not is_cuda and is_int8(settings),
         )
 
-    def step_flops(self, step: ForwardBatch) -> float:
+    def batch_flops(self, batch: ForwardBatch) -> float:
         """2 a weight and token, 4 x heads x size a layer and key that a token sees, 2 a logit and input.
 
         The usual count of a forward pass (Kaplan et al. 2020, arXiv 2001.08361, table 1), with causal
@@ -87,29 +87,31 @@ class BenchmarkModel:
         layer what is computed: attention of branches, and what follows it for the tokens asked about.
         """
         shape = self.shape
-        products = sum(_products(shape, step))
-        seen = [(shape.layers - isinstance(piece.sequence, Prefix)) * _keys_seen(piece) for piece in step.chunks]
+        products = sum(_products(shape, batch))
+        seen = [
+            (shape.layers - isinstance(chunk.sequence, Prefix)) * _keys_seen(chunk) for chunk in batch.chunks
+        ]
         attention = 4 * shape.heads * shape.head_size * sum(seen)
-        logits = sum(_num_logits(piece, shape.vocabulary) for piece in step.chunks)
+        logits = sum(_num_logits(chunk, shape.vocabulary) for chunk in batch.chunks)
         return 2.0 * products + attention + 2.0 * shape.hidden * logits
 
-    def eight_bits_flops(self, step: ForwardBatch) -> float:
+    def int8_flops(self, batch: ForwardBatch) -> float:
         """Those made in 8 bits: of an adapted step on a CPU all products of weights but the outer downs."""
-        if not self.is_int8 or not all(piece.uses_adapter for piece in step.chunks):
+        if not self.is_int8 or not all(chunk.uses_adapter for chunk in batch.chunks):
             return 0.0
         inner = sum(not is_outer_layer(number, self.shape.layers) for number in range(self.shape.layers))
-        downs = inner * math.prod(self.shape.linear_layers[-1]) * step.num_tokens
-        return 2.0 * (sum(_products(self.shape, step)[:-1]) + downs)
+        downs = inner * math.prod(self.shape.linear_layers[-1]) * batch.num_tokens
+        return 2.0 * (sum(_products(self.shape, batch)[:-1]) + downs)
 
-    def step_bytes(self, step: ForwardBatch) -> float:
+    def batch_bytes(self, batch: ForwardBatch) -> float:
         """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
-        beginnings = {one for branch in step.continuations for one in branch.prefixes}
+        beginnings = {one for continuation in batch.continuations for one in continuation.prefixes}
         cached = sum(len(one.tokens) for one in beginnings)
-        cached += sum(piece.stop for piece in step.chunks if isinstance(piece.sequence, Continuation))
+        cached += sum(chunk.stop for chunk in batch.chunks if isinstance(chunk.sequence, Continuation))
         output_layer = BF16 * self.shape.vocabulary * self.shape.hidden
         return self.layer_bytes + output_layer + cached * keys_values_bytes(self.shape)
 
-    def deciding(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
+    def scoring_batch(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
         """The first step of these notes: entities marked and one search decided on each window."""
         config = task_config(settings)
         if not config.tagged_labels:  # weights without an adapter are timed on the same work
@@ -124,7 +126,7 @@ class BenchmarkModel:
             settings,
         )
 
-    def asking(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
+    def generation_batch(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
         """The first step of these notes where all three tasks are written: windows and questions read."""
         work = generation_prompts(texts, self.chat, settings)
         calls = [
@@ -132,7 +134,7 @@ class BenchmarkModel:
         ]
         return self._first_step(calls, settings)
 
-    def writing(self, texts: Sequence[str], num_branches: int, settings: Settings) -> ForwardBatch:
+    def decode_batch(self, texts: Sequence[str], num_branches: int, settings: Settings) -> ForwardBatch:
         """One token more for each of so many lists, four of each text, over the text's keys and values."""
         labels = load_labels(settings.labels_file)[:SEQUENCES_PER_PREFIX]
         requests = [list_request(text, label) for text in texts for label in labels][:num_branches]
@@ -142,10 +144,10 @@ class BenchmarkModel:
         scheduler = Scheduler(max_rows=num_branches, max_tokens=NO_LIMIT)
         scheduler.add([one.start(scheduler.prefix_cache) for one in asked])
         while True:
-            step = scheduler.schedule()
-            if len(step.continuations) == num_branches and step.num_tokens == num_branches:
-                return step
-            _go_on(step)
+            batch = scheduler.schedule()
+            if len(batch.continuations) == num_branches and batch.num_tokens == num_branches:
+                return batch
+            _go_on(batch)
 
     def count_tokens(self, text: str) -> int:
         return len(self.chat.plain(text))
@@ -168,38 +170,38 @@ class BenchmarkModel:
         return [one for one in found if isinstance(one, RequestState)]
 
 
-def _go_on(step: ForwardBatch) -> None:
+def _go_on(batch: ForwardBatch) -> None:
     """As after a pass whose every answer is the token before: which token it is does not change the time."""
-    for piece in step.chunks:
-        piece.sequence.num_computed_tokens = piece.stop
-    for branch in step.continuations:
-        branch.tokens.append(branch.tokens[-1])
-        branch.wanted = (len(branch.tokens) - 1,)
+    for chunk in batch.chunks:
+        chunk.sequence.num_computed_tokens = chunk.stop
+    for continuation in batch.continuations:
+        continuation.tokens.append(continuation.tokens[-1])
+        continuation.logit_indexes = (len(continuation.tokens) - 1,)
 
 
-def _products(shape: ModelShape, step: ForwardBatch) -> list[int]:
+def _products(shape: ModelShape, batch: ForwardBatch) -> list[int]:
     """Numbers multiplied with each kind of weight, all layers; of the last what is computed."""
-    unasked = step.num_tokens - sum(map(_num_wanted, step.chunks))
+    unasked = batch.num_tokens - sum(map(_num_wanted, batch.chunks))
     sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
-    whole = [shape.layers * size * step.num_tokens for size in sizes]
+    whole = [shape.layers * size * batch.num_tokens for size in sizes]
     return [*whole[:3], *(one - size * unasked for one, size in zip(whole[3:], sizes[3:], strict=True))]
 
 
-def _keys_seen(piece: ScheduledChunk) -> int:
-    before = 0 if isinstance(piece.sequence, Prefix) else piece.sequence.num_prefix_tokens
-    return sum(range(before + piece.start + 1, before + piece.stop + 1))
+def _keys_seen(chunk: ScheduledChunk) -> int:
+    before = 0 if isinstance(chunk.sequence, Prefix) else chunk.sequence.num_prefix_tokens
+    return sum(range(before + chunk.start + 1, before + chunk.stop + 1))
 
 
-def _num_wanted(piece: ScheduledChunk) -> int:
-    if isinstance(piece.sequence, Prefix):
+def _num_wanted(chunk: ScheduledChunk) -> int:
+    if isinstance(chunk.sequence, Prefix):
         return 0
-    return sum(piece.start <= place < piece.stop for place in piece.sequence.wanted)
+    return sum(chunk.start <= place < chunk.stop for place in chunk.sequence.logit_indexes)
 
 
-def _num_logits(piece: ScheduledChunk, vocabulary: int) -> int:
-    if isinstance(piece.sequence, Prefix):
+def _num_logits(chunk: ScheduledChunk, vocabulary: int) -> int:
+    if isinstance(chunk.sequence, Prefix):
         return 0
-    return _num_wanted(piece) * (len(piece.sequence.columns) or vocabulary)
+    return _num_wanted(chunk) * (len(chunk.sequence.columns) or vocabulary)
 
 
 def _bytes_of_layers(layers: Any) -> int:

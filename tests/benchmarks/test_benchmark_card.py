@@ -12,10 +12,10 @@ import torch
 from benchmarks.card.__main__ import PARTS, main
 from benchmarks.card.card_setup import Card
 from benchmarks.card.forced_steps import (
-    appended_prefix_step,
-    decode_step_at_limit,
-    long_prefix_step,
-    prefill_step,
+    appended_prefix_batch,
+    decode_batch_at_limit,
+    long_prefix_batch,
+    prefill_batch,
     with_draft_tokens,
 )
 from benchmarks.card.part_runner import BenchmarkPart
@@ -153,20 +153,22 @@ def test_a_shortened_tokenizer_has_so_many_tokens_and_loses_no_text(tmp_path):
 
 
 def test_steps_have_the_tokens_they_are_named_for():
-    beginning = Prefix((1,) * 5, offset=0)
-    step = ForwardBatch(
-        (ScheduledChunk(Continuation(beginning, [1, 2], (1,), kept_tokens=20, slot=0), 1, 2),), 5, 1, 20
+    beginning = Prefix((1,) * 5, cache_start=0)
+    batch = ForwardBatch(
+        (ScheduledChunk(Continuation(beginning, [1, 2], (1,), reserved_tokens=20, slot=0), 1, 2),), 5, 1, 20
     )
-    assert with_draft_tokens(step, 6).num_tokens == 7
-    assert long_prefix_step(100, 30).num_tokens == 30
-    assert appended_prefix_step(4_096).pieces[0].of.offset == 2_048
+    assert with_draft_tokens(batch, 6).num_tokens == 7
+    assert long_prefix_batch(100, 30).num_tokens == 30
+    assert appended_prefix_batch(4_096).chunks[0].sequence.cache_start == 2_048
 
 
-@pytest.mark.parametrize(("rows", "kept_tokens"), [(32, 512), (32, 400), (5, 100)])
-def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, kept_tokens):
-    step = decode_step_at_limit(20_999, rows, kept_tokens)
+@pytest.mark.parametrize(("rows", "reserved_tokens"), [(32, 512), (32, 400), (5, 100)])
+def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, reserved_tokens):
+    batch = decode_batch_at_limit(20_999, rows, reserved_tokens)
     cache = KvCache(num_layers=1, key_heads=1, size=1, device=CPU, max_tokens=20_999)
-    cache.make_room(shared_tokens=step.shared_tokens, num_slots=step.num_slots, slot_tokens=step.slot_tokens)
+    cache.make_room(
+        shared_tokens=batch.shared_tokens, num_slots=batch.num_slots, slot_tokens=batch.slot_tokens
+    )
     assert 20_999 - 2_048 < cache.num_tokens <= 20_999
 
 
@@ -174,7 +176,7 @@ def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, k
 def test_a_step_that_reads_is_full(tmp_path):
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")), quantization="none")
     network = Card(CPU, settings, SHRUNKEN, 0).network("nf4")
-    assert prefill_step(network, 1_300).num_tokens == 1_300
+    assert prefill_batch(network, 1_300).num_tokens == 1_300
 
 
 @without_cuda
@@ -182,7 +184,7 @@ def test_a_network_that_is_asked_for_again_has_the_same_weights_and_nothing_cach
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")), quantization="none")
     card = Card(CPU, settings, SHRUNKEN, 0)
     first = card.network("nf4")
-    first.runner.run(long_prefix_step(100, 30))
+    first.runner.run(long_prefix_batch(100, 30))
     again = card.network("nf4")
     assert again.runner._networks is first.runner._networks
     assert (first.runner._cache.num_tokens, again.runner._cache.num_tokens) == (2_048, 0)

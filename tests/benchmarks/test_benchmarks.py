@@ -73,31 +73,31 @@ def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
 def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(network):
     from torch.utils.flop_counter import FlopCounterMode
 
-    beginning = Prefix(tuple(range(40)), offset=0)
-    branch = Continuation(beginning, list(range(24)), wanted=(23,), kept_tokens=24, slot=0)
-    step = ForwardBatch((ScheduledChunk(beginning, 0, 40), ScheduledChunk(branch, 0, 24)), 40, 1, 24)
+    beginning = Prefix(tuple(range(40)), cache_start=0)
+    continuation = Continuation(beginning, list(range(24)), logit_indexes=(23,), reserved_tokens=24, slot=0)
+    batch = ForwardBatch((ScheduledChunk(beginning, 0, 40), ScheduledChunk(continuation, 0, 24)), 40, 1, 24)
     laid_out = torch.ops.mkldnn._linear_pointwise
     with FlopCounterMode(display=False, custom_mapping={laid_out: _operations}) as counter:
-        network.runner.run(step)
+        network.runner.run(batch)
     by_torch = counter.get_flop_counts()["Global"]
     products = sum(count for operation, count in by_torch.items() if "bmm" not in str(operation))
     of_beginning, of_all = 40 * 41 // 2, 64 * 65 // 2
     keys_seen = 2 * of_all - of_beginning  # in the last of both layers nothing is asked of it
-    assert network.step_flops(step) - 4 * 4 * 16 * keys_seen == products
+    assert network.batch_flops(batch) - 4 * 4 * 16 * keys_seen == products
 
 
 def test_of_an_adapted_step_all_products_but_down_are_made_in_eight_bits(network):
-    def eight_bits_flops(*, uses_adapter: bool) -> float:
-        step = ForwardBatch(
-            (ScheduledChunk(Prefix(tuple(range(40)), uses_adapter, offset=0), 0, 40),), 40, 0, 0
+    def int8_flops(*, uses_adapter: bool) -> float:
+        batch = ForwardBatch(
+            (ScheduledChunk(Prefix(tuple(range(40)), uses_adapter, cache_start=0), 0, 40),), 40, 0, 0
         )
-        return replace(network, is_int8=True).eight_bits_flops(step)
+        return replace(network, is_int8=True).int8_flops(batch)
 
     *eight, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
     of_the_last = sum(eight[:3])  # nothing is asked of it
     layers = network.shape.layers
-    assert eight_bits_flops(uses_adapter=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
-    assert eight_bits_flops(uses_adapter=False) == 0
+    assert int8_flops(uses_adapter=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
+    assert int8_flops(uses_adapter=False) == 0
 
 
 def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
@@ -108,18 +108,18 @@ def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
 
 def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(network, settings):
     texts = [note * 20 for note in NOTES]
-    assert MAX_FORWARD_TOKENS / 2 < network.deciding(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
-    writing = network.writing(texts, 8, settings)
-    assert [piece.num_tokens for piece in writing.pieces] == [1] * 8
+    assert MAX_FORWARD_TOKENS / 2 < network.scoring_batch(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
+    writing = network.decode_batch(texts, 8, settings)
+    assert [chunk.num_tokens for chunk in writing.chunks] == [1] * 8
     with pytest.raises(ValueError, match="not for 9"):
-        network.writing(texts, 9, settings)
+        network.decode_batch(texts, 9, settings)
 
 
 def test_what_has_to_be_read_counts_a_shared_beginning_once(network, settings):
     [text, _] = [note * 20 for note in NOTES]
-    one, four = (network.writing([text], number, settings) for number in (1, 4))
-    own = sum(len(branch.tokens) for branch in four.branches) - len(one.branches[0].tokens)
-    assert network.step_bytes(four) - network.step_bytes(one) == own * 2 * 2 * 2 * 16 * 2
+    one, four = (network.decode_batch([text], number, settings) for number in (1, 4))
+    own = sum(len(continuation.tokens) for continuation in four.branches) - len(one.branches[0].tokens)
+    assert network.batch_bytes(four) - network.batch_bytes(one) == own * 2 * 2 * 2 * 16 * 2
 
 
 def test_the_best_run_and_the_median_are_kept_apart():
