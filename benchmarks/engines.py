@@ -1,14 +1,15 @@
-"""Our engine beside its peers, on the same notes, weights and tasks, in one run, round after round.
+"""Speed of notemill's engine and of its peers on the same notes, weights and tasks, in alternating rounds.
 
     python -m benchmarks.engines --notes notes.jsonl --limit 4 --rounds 3 --json
     python -m benchmarks.engines --notes notes.jsonl --only ours,static --questions no
 
-In the second table the peers write with the plain weights or with the adapter merged, whichever answers
-better; or with weights that were tuned to write it (benchmarks.comparison.writing_adapter), which answer best
-of all.
+The first table gives every engine the same prompts. The second asks the same questions, and each engine
+answers in its fastest form: notemill scores, the peers generate. The peers use the plain weights or those
+with the adapter merged, whichever answers better; --peers-weights names weights that are trained for it,
+which answer best (benchmarks.comparison.writing_adapter).
 
 The naive loop takes minutes a note on a laptop; leave it out with --only while trying. Loading, tuning and
-warming up are outside of the measured time; tokenization and grammars are inside, for everyone.
+warm-up are not timed; tokenization and grammars are, for every engine.
 """
 
 from __future__ import annotations
@@ -43,11 +44,11 @@ from models.settings import Settings, load_settings
 
 NAMES = ("ours", "naive", "static", "continuous", "llama.cpp")
 SAMPLE = 48
-"""Most requests that a choice is tried on."""
+"""Requests at most that a peer's options are tuned on."""
 
 
 def main(options: argparse.Namespace) -> dict[str, Any]:
-    """Both tables' figures."""
+    """Figures of both tables."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(options.threads)
@@ -72,7 +73,7 @@ def _same_prompts(
     options: argparse.Namespace, settings: Settings, texts: Sequence[str], plain: Path, scratch: Path
 ) -> dict[str, Any]:
     loaded = TransformersModel.of(plain)
-    asked = generation_prompts(texts, loaded.chat, settings)
+    prompts = generation_prompts(texts, loaded.chat, settings)
     makers = {
         "ours": partial(NotemillGeneration, settings),
         "naive": partial(NaiveLoop, plain),
@@ -81,16 +82,16 @@ def _same_prompts(
         "llama.cpp": partial(LlamaCppServer, plain, scratch, files=SAME_VALUES, threads=options.threads),
     }
     chosen = {name: partial(ContenderProcess, makers[name], options.threads) for name in options.only}
-    raced = compare_in_rounds(chosen, asked, asked[::3][:SAMPLE], options.rounds)
-    agreed = {}
-    if "naive" in raced and raced["naive"].answers:
+    runs = compare_in_rounds(chosen, prompts, prompts[::3][:SAMPLE], options.rounds)
+    agreements = {}
+    if "naive" in runs and runs["naive"].answers:
         rounding = RoundingCheck(loaded.network, loaded.chat)
-        agreed = {
-            name: measure_agreement(asked, one.answers, raced["naive"].answers, rounding)
-            for name, one in raced.items()
-            if one.answers
+        agreements = {
+            name: measure_agreement(prompts, run.answers, runs["naive"].answers, rounding)
+            for name, run in runs.items()
+            if run.answers
         }
-    return comparison_figures(raced, len(texts), len(asked), agreed)
+    return comparison_figures(runs, len(texts), len(prompts), agreements)
 
 
 def _same_questions(
@@ -99,13 +100,16 @@ def _same_questions(
     texts: Sequence[str],
     plain: Path,
     scratch: Path,
-    before: dict[str, Any],
+    same_prompts: dict[str, Any],
 ) -> dict[str, Any]:
-    """Ours decides and chooses; the others write in the short form, weights and pieces, that answers best."""
+    """notemill scores; the peers generate, with the weights and the text unit that answer best.
+
+    `same_prompts`: figures of the first table, whose tuning of llama.cpp is taken over.
+    """
     loaded = TransformersModel.of(plain)
-    folder, pieces, of_forms = _best_form(options, settings, plain, scratch)
-    asked = short_form_prompts(texts, loaded.chat, settings, pieces)
-    start = before.get("llama.cpp", {}).get("tuning")
+    folder, unit, quality_by_form = _best_form(options, settings, plain, scratch)
+    prompts = short_form_prompts(texts, loaded.chat, settings, unit)
+    start = same_prompts.get("llama.cpp", {}).get("tuning")
     files = (start["file"] if start else SAME_VALUES[0], *FEWER_BITS)
     makers = {
         "ours": partial(NotemillPipeline, settings, texts),
@@ -120,34 +124,34 @@ def _same_questions(
         for name in options.only
         if name in makers
     }
-    found: dict[str, answer_quality.AnswerQuality] = {}
+    qualities: dict[str, answer_quality.AnswerQuality] = {}
 
     def measure(name: str, contender: ContenderProcess) -> None:
         if options.quality is not None:
-            limit = options.quality_limit
-            found[name] = contender.of(
-                partial(
-                    answer_quality.of_contender,
-                    settings=settings,
-                    data=options.quality,
-                    limit=limit,
-                    pieces=pieces,
-                )
+            data: dict[str, Any] = {
+                "settings": settings,
+                "data": options.quality,
+                "limit": options.quality_limit,
+            }
+            qualities[name] = contender.call(
+                partial(answer_quality.pipeline_quality, **data)
+                if name == "ours"
+                else partial(answer_quality.generated_quality, unit=unit, **data)
             )
 
-    raced = compare_in_rounds(chosen, asked, asked[:SAMPLE], options.rounds, at_end=measure)
-    answered = comparison_figures(raced, len(texts), len(asked), {}, found)
-    peers_form = {"weights": folder.name, "pieces": pieces, "quality_by_form": of_forms}
+    runs = compare_in_rounds(chosen, prompts, prompts[:SAMPLE], options.rounds, at_end=measure)
+    figures = comparison_figures(runs, len(texts), len(prompts), {}, qualities)
+    peers_form = {"weights": folder.name, "pieces": unit, "quality_by_form": quality_by_form}
     return {
-        "questions": answered | peers_form,
-        "questions_ratio_to_best_peer": answered["ratio_to_best_peer"],
+        "questions": figures | peers_form,
+        "questions_ratio_to_best_peer": figures["ratio_to_best_peer"],
     }
 
 
 def _best_form(
     options: argparse.Namespace, settings: Settings, plain: Path, scratch: Path
 ) -> tuple[Path, TextUnit, dict[str, Any]]:
-    """Weights and pieces that answer best on dev data; the fastest where that is not measured."""
+    """Weights and text unit that answer best on dev data, or the fastest when --quality is not given."""
     tuned: Path | None = options.peers_weights
     if options.quality is None:
         return (tuned, "sentences", {}) if tuned else (plain, "windows", {})
@@ -155,18 +159,18 @@ def _best_form(
     for folder in [tuned] if tuned else [plain, save_merged(settings, plain, scratch / "merged")]:
         peer = StaticBatches(folder)
         peer.load()
-        for pieces in get_args(TextUnit):
-            measured[folder, pieces] = answer_quality.generated_quality(
-                peer.answer, settings, options.quality, options.quality_limit, pieces
+        for unit in get_args(TextUnit):
+            measured[folder, unit] = answer_quality.generated_quality(
+                peer, settings=settings, data=options.quality, limit=options.quality_limit, unit=unit
             )
         peer.close()
-    folder, pieces = max(measured, key=lambda one: measured[one].entities_f1 + measured[one].search_f1)
-    told = {f"{one.name}, {some}": asdict(found) for (one, some), found in measured.items()}
-    return folder, pieces, told
+    folder, unit = max(measured, key=lambda form: measured[form].entities_f1 + measured[form].search_f1)
+    by_form = {f"{weights.name}, {of_unit}": asdict(found) for (weights, of_unit), found in measured.items()}
+    return folder, unit, by_form
 
 
 def _continuous(folder: Path) -> Contender:
-    """Imported late: the name is not in every transformers."""
+    """Imports late, because not every version of transformers has continuous batching."""
     from benchmarks.peers.continuous_batching import ContinuousBatching
 
     return ContinuousBatching(folder)
@@ -176,7 +180,9 @@ def _names(given: str) -> list[str]:
     names = given.split(",")
     unknown = sorted(set(names) - set(NAMES))
     if unknown:
-        raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(NAMES)}")
+        raise argparse.ArgumentTypeError(
+            f"unknown engine: {', '.join(unknown)}; choose from {', '.join(NAMES)}"
+        )
     return names
 
 
@@ -187,22 +193,31 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--notes", type=Path, required=True, help="JSON lines with a field `text`")
-    parser.add_argument("--limit", type=int, default=4, help="notes, the first of the file (default: 4)")
+    parser.add_argument("--limit", type=int, default=4, help="notes from the start of the file (default: 4)")
     parser.add_argument(
-        "--rounds", type=int, default=3, help="alternating rounds; medians count (default: 3)"
+        "--rounds", type=int, default=3, help="alternating rounds; the median counts (default: 3)"
     )
-    parser.add_argument("--only", type=_names, default=list(NAMES), help=f"some of {','.join(NAMES)}")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="for everyone")
-    parser.add_argument("--questions", choices=("yes", "no", "only"), default="yes", help="the second table")
+    parser.add_argument(
+        "--only", type=_names, default=list(NAMES), help=f"engines out of {','.join(NAMES)} (default: all)"
+    )
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="threads of each engine")
+    parser.add_argument(
+        "--questions",
+        choices=("yes", "no", "only"),
+        default="yes",
+        help="whether to measure the second table, or only that",
+    )
     parser.add_argument(
         "--peers-weights",
         type=Path,
         metavar="DIR",
-        help="what the second table's peers write with, tuned to it",
+        help="weights of the peers in the second table, trained for it",
     )
-    parser.add_argument("--quality", type=Path, metavar="DIR", help="corpora: bc5cdr/ and ncbi_disease/")
-    parser.add_argument("--quality-limit", type=int, default=20, help="records of each (default: 20)")
-    parser.add_argument("--json", action="store_true", help="one JSON object on the last line")
+    parser.add_argument(
+        "--quality", type=Path, metavar="DIR", help="folder with the corpora bc5cdr/ and ncbi_disease/"
+    )
+    parser.add_argument("--quality-limit", type=int, default=20, help="records of each corpus (default: 20)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
     return parser.parse_args(arguments)
 
 

@@ -1,12 +1,12 @@
-"""The engine's throughput against the number of branches that write, and against the length of notes.
+"""Throughput of the engine by number of decoding sequences, and by length of notes.
 
-    python -m benchmarks.sweep --notes notes.jsonl --output results.jsonl
-    python -m benchmarks.machine.plots results.jsonl --output docs/performance.svg
+    python -m benchmarks.sweep --notes notes.jsonl --output sweep.jsonl
+    python -m benchmarks.machine.plots sweep.jsonl --output throughput.png
 
-Writing: tokens a second of steps that give each of 1 to 64 lists one token more, the best of --rounds in
-turn (the network's part; guessed tokens, which only add, are left out). Notes: entities, one search and a
-summary of notes cut to so many words, decided through the worker's pipeline side by side, --sample of each
-length. A line of JSON a point. Takes some minutes with the embedded weights.
+Decoding: tokens a second of forward passes that add one token to each of 1 to 64 lists, the best of --rounds
+alternating rounds. Only the network is timed, without draft tokens. Notes: entities, one search and a summary
+of notes cut to a number of words, scored through the worker's pipeline, --sample notes of each length at
+once. Writes one line of JSON a point. Takes some minutes with the embedded weights.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ from benchmarks.roofline import prefix_texts
 from models.settings import Settings, load_settings
 from worker.engine.api import Prompt
 
-BRANCHES = (1, 2, 4, 8, 16, 32, 64)
+SEQUENCES = (1, 2, 4, 8, 16, 32, 64)
 WORDS = (100, 200, 400, 800, 1_600)
 
 
-def writing(settings: Settings, branches: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
-    """Tokens a second by number of branches."""
+def sweep_decoding(settings: Settings, sequences: Sequence[int], rounds: int) -> Iterator[dict[str, Any]]:
+    """Tokens a second by number of decoding sequences."""
     network = BenchmarkModel.load(settings)
     probes = []
-    for number in branches:
+    for number in sequences:
         batch = network.decode_batch(prefix_texts(network, number), number, settings)
         probes.append(Probe(str(number), number, lambda batch=batch: network.runner.run(batch)))  # type: ignore[misc]
         probes[-1].run()
     for _ in range(rounds):
         for probe in probes:
             probe.time(network.device)
-    for number, probe in zip(branches, probes, strict=True):
+    for number, probe in zip(sequences, probes, strict=True):
         yield {
             "kind": "writing",
             "branches": number,
@@ -54,37 +54,37 @@ def writing(settings: Settings, branches: Sequence[int], rounds: int) -> Iterato
         }
 
 
-def deciding(
+def sweep_note_lengths(
     settings: Settings, texts: Sequence[str], words: Sequence[int], sample: int
 ) -> Iterator[dict[str, Any]]:
-    """Notes an hour by length; a note that is too short is followed by the next ones, until it is not."""
+    """Notes an hour by length in words. Short notes are joined until they are long enough."""
     cut = {number: [_cut(texts, first, number) for first in range(sample)] for number in words}
-    ours = NotemillPipeline(settings, [text for some in cut.values() for text in some])
-    ours.prepare([])
+    pipeline = NotemillPipeline(settings, [text for of_length in cut.values() for text in of_length])
+    pipeline.prepare([])
     try:
-        for place, number in enumerate(words):
-            asked = [_note(place * sample + one) for one in range(sample)]
+        for index, number in enumerate(words):
+            prompts = [_prompt_of_note(index * sample + offset) for offset in range(sample)]
             began = time.perf_counter()
-            ours.answer(asked)
+            pipeline.answer(prompts)
             seconds = time.perf_counter() - began
             yield {"kind": "notes", "words": number, "notes_per_hour": round(sample * 3_600 / seconds, 1)}
     finally:
-        ours.close()
+        pipeline.close()
 
 
 def _cut(texts: Sequence[str], first: int, num_words: int) -> str:
-    """So many words from the `first`-th text on, white space as it is."""
-    found, rest, place = "", num_words, first
-    while rest > 0:
-        chunks = texts[place % len(texts)].split(" ")
-        found += " ".join(chunks[:rest]) + "\n\n"
-        rest -= len(chunks)
-        place += 1
-    return found.strip()
+    """`num_words` words from the `first`-th text on; white space stays as it is."""
+    joined, missing, index = "", num_words, first
+    while missing > 0:
+        words = texts[index % len(texts)].split(" ")
+        joined += " ".join(words[:missing]) + "\n\n"
+        missing -= len(words)
+        index += 1
+    return joined.strip()
 
 
-def _note(number: int) -> BenchmarkPrompt:
-    """All that is taken of it is which note it is."""
+def _prompt_of_note(number: int) -> BenchmarkPrompt:
+    """A prompt without text: the pipeline reads only the number of the note from it."""
     return BenchmarkPrompt(number, "", Prompt("", ""), 0, "")
 
 
@@ -95,8 +95,8 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--notes", type=Path, required=True, help="JSON lines with a field `text`")
-    parser.add_argument("--output", type=Path, required=True, help="JSON lines, written over")
-    parser.add_argument("--rounds", type=int, default=5, help="of writing, in turn (default: 5)")
+    parser.add_argument("--output", type=Path, required=True, help="JSON lines; overwritten")
+    parser.add_argument("--rounds", type=int, default=5, help="alternating rounds of decoding (default: 5)")
     parser.add_argument("--sample", type=int, default=8, help="notes of each length (default: 8)")
     return parser.parse_args(arguments)
 
@@ -107,8 +107,8 @@ if __name__ == "__main__":
     here = describe_machine(torch.get_num_threads())
     with given.output.open("w", encoding="utf-8") as file:
         for points in (
-            writing(effective, BRANCHES, given.rounds),
-            deciding(effective, read_notes(given.notes, 4 * given.sample), WORDS, given.sample),
+            sweep_decoding(effective, SEQUENCES, given.rounds),
+            sweep_note_lengths(effective, read_notes(given.notes, 4 * given.sample), WORDS, given.sample),
         ):
             for point in points:
                 print(json.dumps(point), file=sys.stderr, flush=True)

@@ -1,7 +1,7 @@
-"""A contender in a process of its own, so that no other's threads are counted with its own.
+"""Runs each contender in its own process, so that the threads of one do not slow the next.
 
-libgomp wakes the threads of a product otherwise where teams of the same process wait beside it
-(worker/engine/network/cpu_threads.py): in one process whoever came second was slower, ours and the peers alike.
+libgomp wakes threads differently when another thread team of the process waits (see
+worker/engine/network/cpu_threads.py): in one process whichever engine came second was slower.
 """
 
 from __future__ import annotations
@@ -17,50 +17,50 @@ from transformers.utils import logging as transformers_logging
 
 from benchmarks.comparison.workload import BenchmarkPrompt, Contender, GeneratedAnswer
 
-_here: Contender
-"""That of this process."""
+_contender: Contender
+"""The contender of this process."""
 
 
 class ContenderProcess:
-    """Does what the contender does, over there. Raises what it raises."""
+    """Forwards each call to the contender in its process, and raises what it raises."""
 
     def __init__(self, make: Callable[[], Contender], threads: int) -> None:
-        """`make` and what it holds have to be importable there: no lambda."""
-        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _begin, (make, threads))
+        """`make` is pickled, so it is not a lambda."""
+        self._pool = ProcessPoolExecutor(1, get_context("spawn"), _start, (make, threads))
 
     @property
     def name(self) -> str:
-        return str(self.of(attrgetter("name")))
+        return str(self.call(attrgetter("name")))
 
     @property
     def tuning(self) -> dict[str, Any]:
-        return dict(self.of(attrgetter("tuning")))
+        return dict(self.call(attrgetter("tuning")))
 
     def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
-        self.of(methodcaller("prepare", sample))
+        self.call(methodcaller("prepare", sample))
 
     def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        return list(self.of(methodcaller("answer", asked)))
+        return list(self.call(methodcaller("answer", asked)))
 
     def forget(self) -> None:
-        self.of(methodcaller("forget"))
+        self.call(methodcaller("forget"))
 
     def close(self) -> None:
-        self.of(methodcaller("close"))
+        self.call(methodcaller("close"))
         self._pool.shutdown()
 
-    def of(self, measure: Callable[[Any], Any]) -> Any:
-        """What a function finds that is called there, with the contender."""
-        return self._pool.submit(_called, measure).result()
+    def call(self, function: Callable[[Any], Any]) -> Any:
+        """The result of `function`, called with the contender in its process."""
+        return self._pool.submit(_call, function).result()
 
 
-def _begin(make: Callable[[], Contender], threads: int) -> None:
-    global _here
+def _start(make: Callable[[], Contender], threads: int) -> None:
+    global _contender
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     torch.set_num_threads(threads)
-    _here = make()
+    _contender = make()
 
 
-def _called(measure: Callable[[Any], Any]) -> Any:
-    return measure(_here)
+def _call(function: Callable[[Any], Any]) -> Any:
+    return function(_contender)

@@ -2,7 +2,8 @@
 
 All labels in one answer, a line for each that has mentions; the answering parts quoted, or of a sentence
 whether it answers; one short summary. Asked of pieces of a note: `windows` of a summary's length, which are
-few, or `sentences` one by one, which answers better. benchmarks.comparison.writing_adapter tunes weights to the latter.
+few, or `sentences` one by one, which answers better. benchmarks.comparison.writing_adapter tunes weights to
+the latter.
 """
 
 from __future__ import annotations

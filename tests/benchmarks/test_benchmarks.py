@@ -61,7 +61,7 @@ def asked() -> list[BenchmarkPrompt]:
 
 
 def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
-    measured = measure_roofline(settings, seconds=0, branches=(1, 8), square=256, array_bytes=2**22)
+    measured = measure_roofline(settings, seconds=0, sequences=(1, 8), square=256, array_bytes=2**22)
     found = json.loads(json.dumps(HERE | roofline_figures(measured)))
     fractions = [found["prefill_fraction"], *found["prefill_fractions"].values()]
     fractions += [found["decode_fraction"], *found["decode_fractions"].values()]
@@ -167,7 +167,7 @@ def test_parting_is_rounding_where_two_tokens_are_as_likely_and_not_where_one_is
 
 def test_a_sweep_has_a_point_for_each_number_of_branches_and_becomes_a_plot(settings, tmp_path):
     pytest.importorskip("matplotlib")
-    points = list(sweep.writing(settings, (1, 4), rounds=1))
+    points = list(sweep.sweep_decoding(settings, (1, 4), rounds=1))
     assert [one["branches"] for one in points] == [1, 4]
     assert all(one["tokens_per_second"] > 0 for one in points)
     points.append({"kind": "notes", "words": 100, "notes_per_hour": 3_600.0})
