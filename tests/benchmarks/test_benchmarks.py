@@ -118,7 +118,9 @@ def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(ne
 def test_what_has_to_be_read_counts_a_shared_beginning_once(network, settings):
     [text, _] = [note * 20 for note in NOTES]
     one, four = (network.decode_batch([text], number, settings) for number in (1, 4))
-    own = sum(len(continuation.tokens) for continuation in four.branches) - len(one.branches[0].tokens)
+    own = sum(len(continuation.tokens) for continuation in four.continuations) - len(
+        one.continuations[0].tokens
+    )
     assert network.batch_bytes(four) - network.batch_bytes(one) == own * 2 * 2 * 2 * 16 * 2
 
 

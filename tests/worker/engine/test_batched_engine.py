@@ -138,7 +138,7 @@ def test_a_question_is_read_once_for_all_documents(weights, chat):
     document, copied = chat.encode(other).shared_tokens, len(chat.plain(NOTE))
     read(known)
     assert read(other) == document + copied
-    assert read(new) == len(chat.encode(new).question) + copied
+    assert read(new) == len(chat.encode(new).question_tokens) + copied
     engine.close()
 
 
@@ -282,7 +282,7 @@ def test_out_of_memory_halves_the_batch_and_every_request_is_still_answered(engi
     run, failures = engine._runner.run, iter([True, True])
 
     def starved(step):
-        if len(step.pieces) > 1 and next(failures, False):
+        if len(step.chunks) > 1 and next(failures, False):
             raise OutOfMemoryError(step)
         return run(step)
 
@@ -335,7 +335,7 @@ def test_what_was_urgent_is_urgent_after_the_memory_ran_out(engine, monkeypatch)
     run, failures, orders = engine._runner.run, iter([True]), []
 
     def starved(step):
-        if len(step.pieces) > 1 and next(failures, False):
+        if len(step.chunks) > 1 and next(failures, False):
             raise OutOfMemoryError(step)
         return run(step)
 

@@ -52,21 +52,21 @@ def begun(chat: Chat, grammars: GrammarCompiler) -> RequestState:
 def step(asked: RequestState, spelling: list[int], chat: Chat, grammars: GrammarCompiler) -> dict[str, int]:
     """One pass of a network that would spell the answer so."""
     append_draft_tokens(asked, 0)
-    start = asked.num_written
-    logits = np.zeros((asked.num_guesses + 1, len(chat.tokenizer)), np.float32)
+    start = asked.num_generated_tokens
+    logits = np.zeros((asked.num_draft_tokens + 1, len(chat.tokenizer)), np.float32)
     for row, token in enumerate(spelling[start : start + len(logits)]):
         logits[row, token] = 1.0
     return accept_tokens(asked, logits, grammars)
 
 
 def written(asked: RequestState) -> list[int]:
-    assert asked.branch is not None
-    return asked.branch.tokens[len(asked.prompt) :]
+    assert asked.continuation is not None
+    return asked.continuation.tokens[len(asked.question_tokens) :]
 
 
 def test_forced_tokens_take_one_step_for_all(chat, grammars):
     asked, spelling, steps, forced = begun(chat, grammars), chat.plain(TEXT), 0, 0
-    while not asked.is_over:
+    while not asked.is_finished:
         forced += step(asked, spelling, chat, grammars)["forced_tokens"]
         steps += 1
     assert written(asked) == spelling
@@ -79,7 +79,7 @@ def test_the_spelling_in_tokens_is_the_networks(chat, grammars):
     assert chat.decode(spelling) == TEXT
     assert spelling != chat.plain(TEXT)
     asked = begun(chat, grammars)
-    while not asked.is_over:
+    while not asked.is_finished:
         step(asked, spelling, chat, grammars)
     assert written(asked) == spelling
 
@@ -101,7 +101,7 @@ def test_what_repeats_itself_is_guessed_to_go_on(chat, tail, found):
     )
     assert isinstance(asked, RequestState)
     asked.start(PrefixCache())
-    assert asked.branch is not None
-    asked.branch.tokens.extend((*document, *tail))
+    assert asked.continuation is not None
+    asked.continuation.tokens.extend((*document, *tail))
     assert append_draft_tokens(asked, 5) == 5
-    assert tuple(asked.branch.tokens[-5:]) == found
+    assert tuple(asked.continuation.tokens[-5:]) == found

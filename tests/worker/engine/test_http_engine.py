@@ -43,7 +43,7 @@ class Unsatisfiable:
     def json_schema(self) -> dict[str, Any]:
         return {"enum": []}
 
-    written = check = SpanLine("*** ---", max_characters=40).check
+    from_json = check = SpanLine("*** ---", max_characters=40).check
 
 
 @pytest.fixture(scope="module")

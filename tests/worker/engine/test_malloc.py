@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="thres
 USE_AND_FREE = """
 from pathlib import Path
 from threading import Barrier, Thread
-from worker import allocation
+from worker.engine.memory import malloc
 
 def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
@@ -41,9 +41,9 @@ def kept_mib(first: str) -> float:
 
 
 def test_what_threads_freed_is_given_back() -> None:
-    assert kept_mib("allocation.give_freed_memory_back()") < 30
+    assert kept_mib("malloc.return_freed_memory()") < 30
     assert kept_mib("") > 60
 
 
 def test_an_engine_on_a_cpu_keeps_what_it_freed() -> None:
-    assert kept_mib("allocation.give_freed_memory_back(); allocation.keep_freed_memory()") > 60
+    assert kept_mib("malloc.return_freed_memory(); malloc.keep_freed_memory()") > 60

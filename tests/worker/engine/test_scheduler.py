@@ -11,43 +11,43 @@ from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS, Scheduler
 from worker.engine.batching.sequences import CacheCopy, Continuation, ForwardBatch, Prefix
 
 
-def branch(
+def continuation(
     scheduler: Scheduler, own: int = 10, *, shared: int = 20, note: int = 7, kept: int = 0
 ) -> Continuation:
-    beginning = scheduler.beginnings.find([note] * shared, uses_adapter=False)
-    return Continuation(beginning, [1] * own, wanted=(own - 1,), kept_tokens=kept)
+    prefix = scheduler.prefix_cache.find([note] * shared, uses_adapter=False)
+    return Continuation(prefix, [1] * own, logit_indexes=(own - 1,), reserved_tokens=kept)
 
 
 def run(scheduler: Scheduler, *, is_writing_over: bool = True) -> ForwardBatch:
     """One step as the engine takes it: what decides is done with it, what writes goes on or ends."""
     step = scheduler.schedule()
-    for piece in step.pieces:
-        piece.of.computed_tokens = piece.stop
-    scheduler.leave([one for one in step.branches if is_writing_over or not one.is_written])
+    for chunk in step.chunks:
+        chunk.sequence.num_computed_tokens = chunk.stop
+    scheduler.leave([one for one in step.continuations if is_writing_over or not one.is_generated])
     return step
 
 
 def read(step: ForwardBatch) -> int:
-    return sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Prefix))
+    return sum(chunk.num_tokens for chunk in step.chunks if isinstance(chunk.sequence, Prefix))
 
 
 def test_a_beginning_is_read_once_and_its_branches_go_in_the_same_step():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
-    scheduler.add([branch(scheduler) for _ in range(5)])
+    scheduler.add([continuation(scheduler) for _ in range(5)])
     step = run(scheduler)
     assert read(step) == 20
-    assert len(step.branches) == 5
+    assert len(step.continuations) == 5
     assert scheduler.is_idle
 
 
-def asked_apart(scheduler: Scheduler, note: int, question: int, *, place: int = 512) -> Continuation:
+def asked_apart(scheduler: Scheduler, note: int, question: int, *, position: int = 512) -> Continuation:
     """Both begin with the same head of 20 tokens."""
     head = [5] * 20
-    beginning = scheduler.beginnings.find([*head, *[note] * 30], uses_adapter=False)
-    asked = scheduler.beginnings.find(
-        [*head, *[question] * 9], uses_adapter=False, head_tokens=20, place=place
+    prefix = scheduler.prefix_cache.find([*head, *[note] * 30], uses_adapter=False)
+    asked = scheduler.prefix_cache.find(
+        [*head, *[question] * 9], uses_adapter=False, head_tokens=20, start_position=position
     )
-    return Continuation(beginning, [1] * 10, wanted=(9,), question=asked)
+    return Continuation(prefix, [1] * 10, logit_indexes=(9,), question_prefix=asked)
 
 
 def test_a_question_that_is_read_apart_is_read_once_for_all_notes():
@@ -67,30 +67,30 @@ def test_questions_and_notes_have_no_more_in_common_than_what_stands_at_the_same
     run(scheduler)
     scheduler.add([asked_apart(scheduler, 2, 2)])  # a note that reads as the question
     assert read(run(scheduler)) == 30
-    scheduler.add([asked_apart(scheduler, 2, 2, place=1_024)])
+    scheduler.add([asked_apart(scheduler, 2, 2, position=1_024)])
     assert read(run(scheduler)) == 9
 
 
 def test_where_what_follows_stands():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
     one = asked_apart(scheduler, 6, 2)
-    assert one.question.places(18, 22) == [18, 19, 512, 513]
-    assert one.places(0, 2) == range(521, 523)
-    assert one.seen_tokens == 59
-    assert branch(scheduler).places(0, 2) == range(20, 22)
+    assert one.question_prefix.position_ids(18, 22) == [18, 19, 512, 513]
+    assert one.position_ids(0, 2) == range(521, 523)
+    assert one.num_prefix_tokens == 59
+    assert continuation(scheduler).position_ids(0, 2) == range(20, 22)
 
 
 def test_a_later_question_on_a_note_finds_its_beginning_read():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
-    scheduler.add([branch(scheduler)])
+    scheduler.add([continuation(scheduler)])
     run(scheduler)
-    scheduler.add([branch(scheduler)])
+    scheduler.add([continuation(scheduler)])
     assert read(run(scheduler)) == 0
 
 
 def starting(scheduler: Scheduler, tokens: list[int], *, uses_adapter: bool = False) -> Continuation:
-    beginning = scheduler.beginnings.find(tokens, uses_adapter=uses_adapter)
-    return Continuation(beginning, [1] * 10, wanted=(9,))
+    prefix = scheduler.prefix_cache.find(tokens, uses_adapter=uses_adapter)
+    return Continuation(prefix, [1] * 10, logit_indexes=(9,))
 
 
 def test_a_beginning_that_starts_as_another_takes_over_what_is_read_of_it():
@@ -99,7 +99,7 @@ def test_a_beginning_that_starts_as_another_takes_over_what_is_read_of_it():
     assert run(scheduler).copies == ()
     scheduler.add([other := starting(scheduler, [5] * 40 + [7] * 30)])
     step = run(scheduler)
-    assert step.copies == (CacheCopy(source=0, target=other.beginning.offset, num_tokens=40),)
+    assert step.copies == (CacheCopy(source=0, target=other.prefix.cache_start, num_tokens=40),)
     assert read(step) == 30
     assert run(scheduler).copies == ()
 
@@ -128,51 +128,51 @@ def test_nothing_is_taken_over_from_what_is_not_read_or_read_with_the_adapter_or
 def test_beginnings_that_nobody_needs_are_forgotten_before_the_cache_is_full_of_them():
     scheduler = Scheduler(max_rows=4, max_tokens=100_000)
     for note in range(100):
-        scheduler.add([branch(scheduler, note=note, shared=500)])
+        scheduler.add([continuation(scheduler, note=note, shared=500)])
         run(scheduler)
-    assert scheduler.beginnings.end <= MAX_UNUSED_TOKENS + 500
+    assert scheduler.prefix_cache.end <= MAX_UNUSED_TOKENS + 500
 
 
 def test_a_long_beginning_is_read_in_parts_while_writing_goes_on():
     scheduler = Scheduler(max_rows=4, max_tokens=100_000)
-    writing = branch(scheduler, kept=50)
+    writing = continuation(scheduler, kept=50)
     scheduler.add([writing])
     run(scheduler, is_writing_over=False)
-    scheduler.add([branch(scheduler, shared=3 * MAX_FORWARD_TOKENS, note=8)])
+    scheduler.add([continuation(scheduler, shared=3 * MAX_FORWARD_TOKENS, note=8)])
     writing.tokens.append(1)
     step = run(scheduler, is_writing_over=False)
-    assert {piece.of: piece.num_tokens for piece in step.pieces}[writing] == 1
+    assert {chunk.sequence: chunk.num_tokens for chunk in step.chunks}[writing] == 1
     assert step.num_tokens == MAX_FORWARD_TOKENS
 
 
 def test_short_notes_do_not_wait_for_a_long_one_that_came_first():
     scheduler = Scheduler(max_rows=4, max_tokens=1_000_000)
-    scheduler.add([branch(scheduler, own=450, shared=420, note=note) for note in range(200)])
-    scheduler.add(short := [branch(scheduler, note=1_000)])
+    scheduler.add([continuation(scheduler, own=450, shared=420, note=note) for note in range(200)])
+    scheduler.add(short := [continuation(scheduler, note=1_000)])
     tokens = 0
-    while short[0].computed_tokens == 0:
+    while short[0].num_computed_tokens == 0:
         tokens += run(scheduler).num_tokens
     assert tokens < TURN_TOKENS + 2 * MAX_FORWARD_TOKENS
 
 
 def test_an_urgent_question_goes_first():
     scheduler = Scheduler(max_rows=4, max_tokens=1_000_000)
-    scheduler.add([branch(scheduler, own=450, note=note) for note in range(50)])
-    urgent = branch(scheduler, note=1_000)
+    scheduler.add([continuation(scheduler, own=450, note=note) for note in range(50)])
+    urgent = continuation(scheduler, note=1_000)
     scheduler.add([urgent], is_urgent=True)
-    assert urgent in run(scheduler).branches
+    assert urgent in run(scheduler).continuations
 
 
 def test_no_more_branches_write_at_a_time_than_there_are_rows():
     scheduler = Scheduler(max_rows=3, max_tokens=100_000)
-    scheduler.add([branch(scheduler, kept=30) for _ in range(7)])
-    assert len(run(scheduler, is_writing_over=False).branches) == 3
-    assert sorted(one.slot for one in scheduler.writing) == [0, 1, 2]
+    scheduler.add([continuation(scheduler, kept=30) for _ in range(7)])
+    assert len(run(scheduler, is_writing_over=False).continuations) == 3
+    assert sorted(one.slot for one in scheduler.running) == [0, 1, 2]
 
 
 def test_the_slot_of_one_that_is_done_is_the_next_ones():
     scheduler = Scheduler(max_rows=2, max_tokens=100_000)
-    scheduler.add(three := [branch(scheduler, kept=30) for _ in range(3)])
+    scheduler.add(three := [continuation(scheduler, kept=30) for _ in range(3)])
     run(scheduler, is_writing_over=False)
     scheduler.leave([three[0]])
     run(scheduler, is_writing_over=False)
@@ -181,9 +181,9 @@ def test_the_slot_of_one_that_is_done_is_the_next_ones():
 
 def test_what_is_over_the_budget_runs_alone_rather_than_never():
     scheduler = Scheduler(max_rows=8, max_tokens=10)
-    scheduler.add([branch(scheduler, kept=40, note=1), branch(scheduler, kept=40, note=2)])
+    scheduler.add([continuation(scheduler, kept=40, note=1), continuation(scheduler, kept=40, note=2)])
     while not scheduler.is_idle:
-        assert len(run(scheduler).branches) <= 1
+        assert len(run(scheduler).continuations) <= 1
 
 
 sizes = st.tuples(st.integers(1, 60), st.integers(1, 300), st.integers(0, 5), st.sampled_from([0, 40, 400]))
@@ -192,15 +192,15 @@ sizes = st.tuples(st.integers(1, 60), st.integers(1, 300), st.integers(0, 5), st
 @given(asked=st.lists(sizes, min_size=1, max_size=30), max_tokens=st.integers(1, 2_000))
 def test_every_branch_gets_its_turn_and_never_before_its_beginning_is_read(asked, max_tokens):
     scheduler = Scheduler(max_rows=3, max_tokens=max_tokens)
-    branches = [
-        branch(scheduler, own, shared=shared, note=note, kept=kept) for own, shared, note, kept in asked
+    continuations = [
+        continuation(scheduler, own, shared=shared, note=note, kept=kept) for own, shared, note, kept in asked
     ]
-    scheduler.add(branches)
+    scheduler.add(continuations)
     done: list[Continuation] = []
     while not scheduler.is_idle:
         step = run(scheduler)
-        assert step.pieces
-        assert all(one.beginning.is_read or one.beginning.num_branches == 0 for one in step.branches)
-        done += step.branches
-    assert set(done) == set(branches)
-    assert len(done) == len(branches)
+        assert step.chunks
+        assert all(one.prefix.is_computed or one.prefix.num_continuations == 0 for one in step.continuations)
+        done += step.continuations
+    assert set(done) == set(continuations)
+    assert len(done) == len(continuations)

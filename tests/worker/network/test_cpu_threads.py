@@ -17,7 +17,7 @@ import os
 import time
 
 import torch
-from worker.engine.network.cpu_threads import apart
+from worker.engine.network.cpu_threads import run_in_own_thread
 
 torch.set_num_threads(2)
 
@@ -41,7 +41,7 @@ def counted(script: str) -> None:
 
 @linux
 def test_what_is_computed_apart_leaves_no_thread_and_what_is_not_does() -> None:
-    counted("assert [more_threads(lambda: apart(product)), more_threads(product)] == [0, 1]")
+    counted("assert [more_threads(lambda: run_in_own_thread(product)), more_threads(product)] == [0, 1]")
 
 
 @linux

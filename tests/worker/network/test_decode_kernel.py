@@ -21,18 +21,18 @@ HEADS, KEY_HEADS, SIZE = 6, 2, 16
 IS_CUDA = torch.cuda.is_available()
 
 
-def pieces(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> list[ScheduledChunk]:
+def chunks(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> list[ScheduledChunk]:
     """Branches of two beginnings in slots of their own, each with some tokens already computed or, new, all
     but the last on the first of the beginnings, with none."""
     chance = torch.Generator().manual_seed(seed)
-    beginnings = (Prefix((7,) * 70, offset=0), Prefix((7,) * 131, offset=70))
+    prefixes = (Prefix((7,) * 70, cache_start=0), Prefix((7,) * 131, cache_start=70))
     found = []
     for slot, width in enumerate(widths):
         before = 0 if are_new else int(torch.randint(0, 90, (), generator=chance))
         tokens = torch.randint(0, 60, (before + width,), generator=chance).tolist()
-        of = beginnings[slot == len(widths) - 1] if are_new else beginnings[slot % 2]
-        branch = Continuation(of, tokens, (before,), kept_tokens=128, slot=slot)
-        found.append(ScheduledChunk(branch, before, before + width))
+        of = prefixes[slot == len(widths) - 1] if are_new else prefixes[slot % 2]
+        continuation = Continuation(of, tokens, (before,), reserved_tokens=128, slot=slot)
+        found.append(ScheduledChunk(continuation, before, before + width))
     return found
 
 
@@ -50,10 +50,10 @@ def plainly(
 ) -> torch.Tensor:
     """In 64 bits, token by token and head by head; `shared`, `own`: keys, then values."""
     out = torch.empty(query.shape, dtype=torch.float64)
-    packed = [(piece, place) for piece in written for place in range(piece.start, piece.stop)]
-    for row, (piece, place) in enumerate(packed):
-        start, slot = piece.beginning.offset, piece.of.slot
-        stop = start + len(piece.beginning.tokens)
+    packed = [(chunk, place) for chunk in written for place in range(chunk.start, chunk.stop)]
+    for row, (chunk, place) in enumerate(packed):
+        start, slot = chunk.prefix.cache_start, chunk.sequence.slot
+        stop = start + len(chunk.prefix.tokens)
         for head in range(HEADS):
             by = head * KEY_HEADS // HEADS
             keys, values = (
@@ -79,7 +79,7 @@ def test_the_kernel_finds_what_plain_attention_finds() -> None:
 def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]) -> None:
     from worker.engine.attention import decode_kernel
 
-    written, chance = pieces(widths), torch.Generator().manual_seed(2)
+    written, chance = chunks(widths), torch.Generator().manual_seed(2)
     # Triton's interpreter multiplies bf16 as if it were whole numbers.
     device, dtype, off = ("cuda", torch.bfloat16, 0.02) if IS_CUDA else ("cpu", torch.float32, 1e-5)
     shapes = ((sum(widths), HEADS, SIZE), (2, KEY_HEADS, 300, SIZE), (2, 8, KEY_HEADS, 128, SIZE))
@@ -98,7 +98,7 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2), (2, 100), (30, 40, 3, 60, 50)])
 def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_new: bool) -> None:
     """By the way that a CPU has always; the last are wider than what writes: new are questions."""
-    written = pieces(widths, are_new=are_new)
+    written = chunks(widths, are_new=are_new)
     chance, cache = torch.Generator().manual_seed(3), filled()
     cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
@@ -112,7 +112,7 @@ def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_
 
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (8, 8, 8, 8)])
 def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -> None:
-    written = pieces(widths)
+    written = chunks(widths)
     tokens = sum(widths)
     size = next(one for one in GRAPH_SIZES if one >= tokens)
     step = _step(torch.tensor(_numbers(written, size)), size)
@@ -122,7 +122,7 @@ def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -
     assert step.plan.listed is not None
     assert torch.equal(step.plan.listed[: len(widths)], plan.listed)
     assert step.tokens[0, :tokens].tolist() == [
-        token for piece in written for token in piece.of.tokens[piece.start : piece.stop]
+        token for chunk in written for token in chunk.sequence.tokens[chunk.start : chunk.stop]
     ]
     new = torch.randn(tokens, KEY_HEADS, SIZE).bfloat16()
     added = torch.cat((new, new[-1:].expand(size - tokens, -1, -1)))

@@ -84,7 +84,7 @@ def test_a_row_of_nothing_stays_nothing() -> None:
 def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_laid_out: bool) -> None:
     if is_laid_out and not int8_layers.has_int8_kernels():
         pytest.skip("a processor without products of 8 bits")
-    monkeypatch.setattr(int8_layers, "can_lay_out", lambda: is_laid_out)
+    monkeypatch.setattr(int8_layers, "has_int8_kernels", lambda: is_laid_out)
     torch.manual_seed(0)
     weight, numbers = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
     weight[:, 0] = 127  # the largest, so that a step is 1

@@ -48,14 +48,14 @@ def test_what_follows_beginnings_attends_to_them_and_to_its_own(
     chance = torch.Generator().manual_seed(tokens)
     query = torch.randn(tokens, 6, 16, generator=chance)
     keys, values = torch.randn(2, 2, seen + own_tokens, 16, generator=chance)
-    beginnings = []
+    prefixes = []
     for here in (slice(0, seen // 3), slice(seen // 3, seen)):
         length = here.stop - here.start
         behind = torch.full((2, -length % 32, 16), 1e6)  # what lies behind a beginning in the cache
         mask = torch.zeros(1, 1, 1, length + behind.shape[1])
         mask[..., length:] = float("-inf")
-        beginnings.append((*(torch.cat((one[:, here], behind), 1) for one in (keys, values)), mask))
-    found = packed_attention.after_prefixes(query, beginnings, (keys[:, seen:], values[:, seen:]))
+        prefixes.append((*(torch.cat((one[:, here], behind), 1) for one in (keys, values)), mask))
+    found = packed_attention.after_prefixes(query, prefixes, (keys[:, seen:], values[:, seen:]))
     torch.testing.assert_close(found.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
 
 

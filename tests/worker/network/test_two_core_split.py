@@ -17,44 +17,46 @@ from worker.engine.network.two_core_split import Rendezvous, TwoCoreExecutor, sp
 
 
 def read(num_tokens: int) -> ScheduledChunk:
-    return ScheduledChunk(Prefix((1,) * num_tokens, offset=0), 0, num_tokens)
+    return ScheduledChunk(Prefix((1,) * num_tokens, cache_start=0), 0, num_tokens)
 
 
-def decided(num_tokens: int, *, kept_tokens: int = 0) -> ScheduledChunk:
-    branch = Continuation(Prefix((1,) * 5, offset=0), [1] * num_tokens, (0,), kept_tokens=kept_tokens, slot=0)
-    return ScheduledChunk(branch, 0, num_tokens)
+def decided(num_tokens: int, *, reserved_tokens: int = 0) -> ScheduledChunk:
+    continuation = Continuation(
+        Prefix((1,) * 5, cache_start=0), [1] * num_tokens, (0,), reserved_tokens=reserved_tokens, slot=0
+    )
+    return ScheduledChunk(continuation, 0, num_tokens)
 
 
 def tokens(half: Sequence[ScheduledChunk]) -> int:
-    return sum(piece.num_tokens for piece in half)
+    return sum(chunk.num_tokens for chunk in half)
 
 
 def test_both_halves_have_about_as_much_to_do_and_nothing_is_left_out() -> None:
-    pieces = [read(450), decided(540), decided(130), read(430), decided(520), decided(110)]
-    both = split_in_halves(pieces)
+    chunks = [read(450), decided(540), decided(130), read(430), decided(520), decided(110)]
+    both = split_in_halves(chunks)
     assert len(both) == 2
-    assert sorted(map(id, both[0] + both[1])) == sorted(map(id, pieces))
-    assert max(map(tokens, both)) <= 0.55 * tokens(pieces)
+    assert sorted(map(id, both[0] + both[1])) == sorted(map(id, chunks))
+    assert max(map(tokens, both)) <= 0.55 * tokens(chunks)
 
 
 def test_a_long_beginning_is_cut_and_a_long_branch_is_not() -> None:
     both = split_in_halves([read(2_048)])
-    (first, stop), (start, last) = [(piece.start, piece.stop) for half in both for piece in half]
+    (first, stop), (start, last) = [(chunk.start, chunk.stop) for half in both for chunk in half]
     assert (first, last) == (0, 2_048)
     assert 1_024 < stop == start < 1_300  # what is read later attends to more
     assert len(split_in_halves([decided(2_000)])) == 1
 
 
 def test_a_half_that_attends_to_more_has_fewer_tokens() -> None:
-    branch = Continuation(Prefix((1,) * 2_000, offset=0), [1] * 500, (0,))
-    both = split_in_halves([ScheduledChunk(branch, 0, 500), read(1_500)])
-    asked = next(half for half in both if any(piece.of is branch for piece in half))
+    continuation = Continuation(Prefix((1,) * 2_000, cache_start=0), [1] * 500, (0,))
+    both = split_in_halves([ScheduledChunk(continuation, 0, 500), read(1_500)])
+    asked = next(half for half in both if any(chunk.sequence is continuation for chunk in half))
     assert 750 < tokens(asked) < 800  # the branch, and the end of what is read, of which each token sees more
 
 
-@pytest.mark.parametrize("pieces", [[read(180), read(180)], [read(400), decided(400, kept_tokens=500)]])
-def test_few_tokens_and_branches_that_write_stay_together(pieces: list[ScheduledChunk]) -> None:
-    assert split_in_halves(pieces) == [pieces]
+@pytest.mark.parametrize("chunks", [[read(180), read(180)], [read(400), decided(400, reserved_tokens=500)]])
+def test_few_tokens_and_branches_that_write_stay_together(chunks: list[ScheduledChunk]) -> None:
+    assert split_in_halves(chunks) == [chunks]
 
 
 def test_halves_wait_for_each_other_and_have_a_core_each() -> None:
@@ -112,19 +114,17 @@ def test_a_step_in_halves_finds_what_the_whole_finds(sizes: tuple[int, int]) -> 
     )
     network = MistralForCausalLM(config).to(torch.bfloat16).eval()
     runner = TransformersRunner(AdaptableNetwork(network), torch.device("cpu"))
-    chance, pieces, offset = np.random.default_rng(0), [], 0
+    chance, chunks, offset = np.random.default_rng(0), [], 0
     for size in sizes:
-        beginning = Prefix(tuple(map(int, chance.integers(0, 96, size))), offset=offset)
+        prefix = Prefix(tuple(map(int, chance.integers(0, 96, size))), cache_start=offset)
         offset += size
-        pieces.append(ScheduledChunk(beginning, 0, size))
+        chunks.append(ScheduledChunk(prefix, 0, size))
         for length in (120, 90):
             tokens = [int(one) for one in chance.integers(0, 96, length)]
             wanted = tuple(range(0, length, 7))
-            pieces.append(
-                ScheduledChunk(Continuation(beginning, tokens, wanted, columns=(1, 2, 3)), 0, length)
-            )
-    step, cores = ForwardBatch(tuple(pieces), shared_tokens=offset), torch.get_num_threads()
-    assert len(split_in_halves(step.pieces)) == 2
+            chunks.append(ScheduledChunk(Continuation(prefix, tokens, wanted, columns=(1, 2, 3)), 0, length))
+    step, cores = ForwardBatch(tuple(chunks), shared_tokens=offset), torch.get_num_threads()
+    assert len(split_in_halves(step.chunks)) == 2
     try:
         found = []
         for lanes in (None, TwoCoreExecutor()):
@@ -134,7 +134,7 @@ def test_a_step_in_halves_finds_what_the_whole_finds(sizes: tuple[int, int]) -> 
     finally:
         torch.set_num_threads(cores)
     whole, halved = found
-    assert set(whole) == set(halved) == set(step.branches)
-    for branch in whole:
-        np.testing.assert_allclose(halved[branch], whole[branch], atol=0.15)
-        assert np.abs(whole[branch]).max() > 1
+    assert set(whole) == set(halved) == set(step.continuations)
+    for continuation in whole:
+        np.testing.assert_allclose(halved[continuation], whole[continuation], atol=0.15)
+        assert np.abs(whole[continuation]).max() > 1

@@ -67,7 +67,7 @@ class KvWrite:
     index: torch.Tensor | None
     """Packed tokens of branches that write, where they are not all; their slots and places in them."""
     slots: torch.Tensor | None
-    places: torch.Tensor | None
+    slot_positions: torch.Tensor | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,7 @@ class CudaGraphs:
 
     def run(
         self,
-        pieces: Sequence[ScheduledChunk],
+        chunks: Sequence[ScheduledChunk],
         *,
         uses_adapter: bool,
         generation: int,
@@ -67,14 +67,14 @@ class CudaGraphs:
         if generation != self._generation:
             self.clear()
             self._generation = generation
-        tokens = sum(piece.num_tokens for piece in pieces)
-        if not self._is_able or tokens > GRAPH_SIZES[-1] or not all(map(is_decode_chunk, pieces)):
+        tokens = sum(chunk.num_tokens for chunk in chunks)
+        if not self._is_able or tokens > GRAPH_SIZES[-1] or not all(map(is_decode_chunk, chunks)):
             return None
         key = (GRAPH_SIZES[bisect_left(GRAPH_SIZES, tokens)], uses_adapter)
         self._seen[key] += 1
         if self._seen[key] <= _OFTEN:
             return None
-        given = torch.tensor(_numbers(pieces, key[0]))
+        given = torch.tensor(_numbers(chunks, key[0]))
         if key not in self._recorded:
             try:
                 self._recorded[key] = self._record(given.to(self._device), key[0], forward)
@@ -116,7 +116,7 @@ class _Step(NamedTuple):
     plan: BatchLayout
 
 
-def _numbers(pieces: Sequence[ScheduledChunk], size: int) -> list[int]:
+def _numbers(chunks: Sequence[ScheduledChunk], size: int) -> list[int]:
     """Of so many tokens one after another: token, position, slot, place in it, each for all; then the pieces.
 
     The last token comes again until there are `size`: it is a piece of its own each time, and what is stored
@@ -125,23 +125,23 @@ def _numbers(pieces: Sequence[ScheduledChunk], size: int) -> list[int]:
     tokens: list[int] = []
     positions: list[int] = []
     slots: list[int] = []
-    places: list[int] = []
+    slot_positions: list[int] = []
     listed: list[int] = []
-    missing = size - sum(piece.num_tokens for piece in pieces)
-    last = ScheduledChunk(pieces[-1].of, pieces[-1].stop - 1, pieces[-1].stop)
-    for piece in (*pieces, *[last] * missing):
-        assert isinstance(piece.of, Continuation)
-        listed += kernel_row(piece, len(tokens))
-        tokens += piece.of.tokens[piece.start : piece.stop]
-        positions += piece.of.places(piece.start, piece.stop)
-        slots += [piece.of.slot] * piece.num_tokens
-        places += range(piece.start, piece.stop)
+    missing = size - sum(chunk.num_tokens for chunk in chunks)
+    last = ScheduledChunk(chunks[-1].sequence, chunks[-1].stop - 1, chunks[-1].stop)
+    for chunk in (*chunks, *[last] * missing):
+        assert isinstance(chunk.sequence, Continuation)
+        listed += kernel_row(chunk, len(tokens))
+        tokens += chunk.sequence.tokens[chunk.start : chunk.stop]
+        positions += chunk.sequence.position_ids(chunk.start, chunk.stop)
+        slots += [chunk.sequence.slot] * chunk.num_tokens
+        slot_positions += range(chunk.start, chunk.stop)
     listed += [0] * (size * CHUNK_COLUMNS - len(listed))
-    return [*tokens, *positions, *slots, *places, *listed]
+    return [*tokens, *positions, *slots, *slot_positions, *listed]
 
 
 def _step(given: torch.Tensor, size: int) -> _Step:
     """The same numbers by their names; nothing is copied."""
-    tokens, positions, slots, places, listed = torch.split(given, [size] * 4 + [size * CHUNK_COLUMNS])
-    plan = BatchLayout((), None, KvWrite((), None, slots, places), listed.view(size, CHUNK_COLUMNS))
+    tokens, positions, slots, slot_positions, listed = torch.split(given, [size] * 4 + [size * CHUNK_COLUMNS])
+    plan = BatchLayout((), None, KvWrite((), None, slots, slot_positions), listed.view(size, CHUNK_COLUMNS))
     return _Step(tokens[None], positions[None], plan)

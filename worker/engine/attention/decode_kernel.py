@@ -28,10 +28,10 @@ def is_working(device: torch.device, heads: int, key_heads: int, size: int) -> b
     compiler, and a home to keep what was made."""
     query = torch.zeros((1, heads, size), dtype=torch.bfloat16, device=device)
     keys = torch.zeros((1, key_heads, 1, size), dtype=torch.bfloat16, device=device)
-    pieces = torch.tensor([[0, 1, 0, 1, 0, 0]], device=device)
+    chunks = torch.tensor([[0, 1, 0, 1, 0, 0]], device=device)
     out = torch.empty_like(query)
     try:
-        attend(query, (keys[0], keys[0]), (keys, keys), pieces, out)
+        attend(query, (keys[0], keys[0]), (keys, keys), chunks, out)
         out.cpu()  # waits for it
     except Exception as error:  # noqa: BLE001  whatever compiler, driver or disk have to say
         log.warning("no kernel for branches that write (%s): writing is slower", type(error).__name__)
@@ -46,7 +46,7 @@ def attend(
     query: torch.Tensor,
     shared: tuple[torch.Tensor, torch.Tensor],
     own: tuple[torch.Tensor, torch.Tensor],
-    pieces: torch.Tensor,
+    chunks: torch.Tensor,
     out: torch.Tensor,
 ) -> None:
     """Writes to `out` what the pieces' tokens find; their own keys and values are in the caches already.
@@ -57,11 +57,11 @@ def attend(
     _, heads, size = query.shape
     key_heads = len(shared[0])
     each = heads // key_heads
-    _kernel[(len(pieces), key_heads)](
+    _kernel[(len(chunks), key_heads)](
         query,
         *shared,
         *own,
-        pieces,
+        chunks,
         out,
         size**-0.5,
         query.stride(0),
@@ -84,7 +84,7 @@ def _kernel(
     shared_values,
     own_keys,
     own_values,
-    pieces,
+    chunks,
     out,
     scale,
     query_stride,
@@ -99,11 +99,11 @@ def _kernel(
     num_columns: tl.constexpr,
 ):
     """One piece and one key head: the query heads that share it, of all tokens, are rows of one product."""
-    piece = pieces + tl.program_id(0) * num_columns
+    chunk = chunks + tl.program_id(0) * num_columns
     head = tl.program_id(1)
-    first, count = tl.load(piece), tl.load(piece + 1)
-    start, stop = tl.load(piece + 2), tl.load(piece + 3)
-    slot, before = tl.load(piece + 4), tl.load(piece + 5)
+    first, count = tl.load(chunk), tl.load(chunk + 1)
+    start, stop = tl.load(chunk + 2), tl.load(chunk + 3)
+    slot, before = tl.load(chunk + 4), tl.load(chunk + 5)
     rows, columns, keys = tl.arange(0, num_rows), tl.arange(0, size), tl.arange(0, num_keys)
     token = rows // each
     is_token = (token < count)[:, None]

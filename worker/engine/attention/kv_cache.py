@@ -111,11 +111,11 @@ class KvCache:
         """
         out = torch.empty_like(query)
         is_last = layer == self._num_layers - 1
-        for piece in plan.long:
-            if piece.is_beginning and is_last and plan.wanted is not None:
+        for chunk in plan.long:
+            if chunk.is_beginning and is_last and plan.wanted is not None:
                 continue  # what follows sees its keys and values, and nothing is asked of it
-            out[piece.here] = self._of_long(
-                layer, query[piece.here], key[piece.here], value[piece.here], piece
+            out[chunk.here] = self._of_long(
+                layer, query[chunk.here], key[chunk.here], value[chunk.here], chunk
             )
         if plan.short is not None:
             out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
@@ -131,22 +131,22 @@ class KvCache:
         return (shared_keys, keys), (shared_values, values)
 
     def _of_long(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, piece: PrefillChunk
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, chunk: PrefillChunk
     ) -> torch.Tensor:
         keys, values = self._shared[layer]
-        seen = [(keys[:, one.start : one.stop], values[:, one.start : one.stop]) for one in piece.pasts]
-        if piece.is_beginning:
+        seen = [(keys[:, one.start : one.stop], values[:, one.start : one.stop]) for one in chunk.pasts]
+        if chunk.is_beginning:
             return packed_attention.causal(query, *seen[0])
         own = (key.transpose(0, 1), value.transpose(0, 1))
-        if piece.slot_tokens:
-            kept = (one[piece.slot, :, : piece.slot_tokens] for one in self._own[layer])
+        if chunk.slot_tokens:
+            kept = (one[chunk.slot, :, : chunk.slot_tokens] for one in self._own[layer])
             own = _one_after_another(kept, own)
-        if piece.mask is not None:
-            return packed_attention.masked_together(query, *_one_after_another(*seen, own), piece.mask)
+        if chunk.mask is not None:
+            return packed_attention.masked_together(query, *_one_after_another(*seen, own), chunk.mask)
         if packed_attention.is_fused_faster(self._device):
             reached = [
                 (keys[:, one.start : one.reach], values[:, one.start : one.reach], one.mask)
-                for one in piece.pasts
+                for one in chunk.pasts
             ]
             return packed_attention.after_prefixes(query, reached, own)
         return packed_attention.causal(query, *_one_after_another(*seen, own))
@@ -216,4 +216,4 @@ def _store(store: KvWrite, shared: torch.Tensor, own: torch.Tensor, new: torch.T
     for here, start in store.shared:
         shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
     if store.slots is not None:
-        own[store.slots, :, store.places] = new if store.index is None else new[store.index]
+        own[store.slots, :, store.slot_positions] = new if store.index is None else new[store.index]

@@ -46,7 +46,7 @@ def masked_together(
 
 def after_prefixes(
     query: torch.Tensor,
-    beginnings: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]],
+    prefixes: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]],
     own: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
     """`causal` in parts, where the fused kernel is the faster: of beginnings everything is seen.
@@ -59,7 +59,7 @@ def after_prefixes(
     shape = (key_heads, tokens, heads // key_heads)
     asked = group_by_key_head(query, key_heads)[None]
     found, sums = _fused(query, *own)
-    for keys, values, mask in beginnings:
+    for keys, values, mask in prefixes:
         whole, weights = (one[0] for one in attend_all(asked, keys[None], values[None], mask))
         found, sums = (
             merged(whole.view(*shape, size), weights.view(shape), found, sums),

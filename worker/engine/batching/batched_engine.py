@@ -36,9 +36,9 @@ Logits = Mapping[Continuation, npt.NDArray[np.float32]]
 class OutOfMemoryError(Exception):
     """The network ran out of memory in a step, and keeps nothing of what it had read."""
 
-    def __init__(self, step: ForwardBatch) -> None:
-        super().__init__(f"a step of {step.num_tokens} tokens")
-        self.step = step
+    def __init__(self, batch: ForwardBatch) -> None:
+        super().__init__(f"a step of {batch.num_tokens} tokens")
+        self.batch = batch
 
 
 class ModelRunner(Protocol):
@@ -46,7 +46,7 @@ class ModelRunner(Protocol):
 
     context_tokens: int
 
-    def run(self, step: ForwardBatch) -> Logits:
+    def run(self, batch: ForwardBatch) -> Logits:
         """For each branch of the step its logits: [wanted in its piece, columns or vocabulary].
 
         Raises OutOfMemoryError.
@@ -110,7 +110,7 @@ class BatchedEngine:
     def forget(self) -> None:
         """What is kept for later questions; what is asked again is read again."""
         with self._changed:
-            self._scheduler.beginnings.forget_resting()
+            self._scheduler.prefix_cache.forget_resting()
         self._comparisons.forget()
 
     def close(self) -> None:
@@ -133,8 +133,8 @@ class BatchedEngine:
                 if not self._scheduler.is_idle:
                     self._step()
             except OutOfMemoryError as error:
-                log.warning("out of memory with %d branches writing", len(self._scheduler.writing))
-                self._after_out_of_memory(error.step)
+                log.warning("out of memory with %d branches writing", len(self._scheduler.running))
+                self._after_out_of_memory(error.batch)
             except Exception as error:  # noqa: BLE001  one bad batch must not end the thread all others wait for
                 log.error("the engine's step failed: %s", type(error).__name__)
                 self._refuse_all(RequestError("crashed", type(error).__name__))
@@ -146,9 +146,9 @@ class BatchedEngine:
             self._watch.lap("prefill")
 
     def _step(self) -> None:
-        step = self._schedule()
-        logits = self._run(step)
-        self._conclude(step, logits)
+        batch = self._schedule()
+        logits = self._run(batch)
+        self._conclude(batch, logits)
 
     def _wait(self) -> bool:
         """Until there is something to do; False once the engine is closed."""
@@ -162,33 +162,33 @@ class BatchedEngine:
         return self._is_closed or bool(self._comparisons) or not self._scheduler.is_idle
 
     def _schedule(self) -> ForwardBatch:
-        writing = self._scheduler.writing
+        writing = self._scheduler.running
         most = min(MAX_DRAFT_TOKENS, _GUESSING_TOKENS // len(writing) - 1) if writing else 0
-        for branch in writing:
-            self._meter.add(proposed_tokens=append_draft_tokens(self._asked[branch], most))
+        for continuation in writing:
+            self._meter.add(proposed_tokens=append_draft_tokens(self._asked[continuation], most))
         with self._changed:
             return self._scheduler.schedule()
 
-    def _run(self, step: ForwardBatch) -> Logits:
+    def _run(self, batch: ForwardBatch) -> Logits:
         self._watch.lap("schedule")
-        logits = self._runner.run(step)
-        self._count(step)
+        logits = self._runner.run(batch)
+        self._count(batch)
         return logits
 
-    def _conclude(self, step: ForwardBatch, logits: Logits) -> None:
+    def _conclude(self, batch: ForwardBatch, logits: Logits) -> None:
         """Advances what the step computed by what the network said, and lets the finished go."""
-        for piece in step.pieces:
-            piece.of.computed_tokens = piece.stop
-        finished = [one for one in step.branches if self._goes(one, logits[one])]
+        for chunk in batch.chunks:
+            chunk.sequence.num_computed_tokens = chunk.stop
+        finished = [one for one in batch.continuations if self._goes(one, logits[one])]
         with self._changed:
             self._scheduler.leave(finished)
-        for branch in finished:
-            self._asked.pop(branch).conclude(logits[branch], self._chat)
+        for continuation in finished:
+            self._asked.pop(continuation).resolve(logits[continuation], self._chat)
         self._budget.went_well(self._scheduler)
 
-    def _goes(self, branch: Continuation, logits: npt.NDArray[np.float32]) -> bool:
+    def _goes(self, continuation: Continuation, logits: npt.NDArray[np.float32]) -> bool:
         """Whether it is answered now."""
-        asked = self._asked[branch]
+        asked = self._asked[continuation]
         if isinstance(asked.request, ScoreRequest):
             self._meter.add(decided_places=len(logits))
             return True
@@ -196,36 +196,36 @@ class BatchedEngine:
         try:
             self._meter.add(**accept_tokens(asked, logits, self._grammars))
         except UnsatisfiableGrammarError:
-            asked.refusal = RequestError("unparsable", "the grammar cannot be satisfied")
+            asked.error = RequestError("unparsable", "the grammar cannot be satisfied")
             return True
         finally:
             self._watch.lap("constrain" if asked.matcher is not None else "schedule")
-        return asked.is_over
+        return asked.is_finished
 
-    def _count(self, step: ForwardBatch) -> None:
+    def _count(self, batch: ForwardBatch) -> None:
         """Tells the meter of a step that the network has just run."""
-        read = sum(piece.num_tokens for piece in step.pieces if isinstance(piece.of, Prefix))
-        own = sum(len(branch.tokens) for branch in step.started)
+        read = sum(chunk.num_tokens for chunk in batch.chunks if isinstance(chunk.sequence, Prefix))
+        own = sum(len(continuation.tokens) for continuation in batch.started)
         self._watch.step(
             prefill_tokens=read + own,
-            decode_tokens=step.num_tokens - read - own,
-            rows=len(step.branches),
+            decode_tokens=batch.num_tokens - read - own,
+            rows=len(batch.continuations),
         )
-        seen = sum(len(one.tokens) for branch in step.started for one in branch.beginnings)
+        seen = sum(len(one.tokens) for continuation in batch.started for one in continuation.prefixes)
         self._meter.add(shared_tokens=seen - read)
 
     def _add(self, asked: Sequence[RequestState]) -> None:
-        branches = [one.start(self._scheduler.beginnings) for one in asked]
-        self._asked |= zip(branches, asked, strict=True)
+        continuations = [one.start(self._scheduler.prefix_cache) for one in asked]
+        self._asked |= zip(continuations, asked, strict=True)
         for is_urgent in (True, False):
-            some = [b for b, one in zip(branches, asked, strict=True) if one.is_urgent is is_urgent]
+            some = [b for b, one in zip(continuations, asked, strict=True) if one.is_urgent is is_urgent]
             self._scheduler.add(some, is_urgent=is_urgent)
 
-    def _after_out_of_memory(self, step: ForwardBatch) -> None:
+    def _after_out_of_memory(self, batch: ForwardBatch) -> None:
         """Halves the budget and begins again; what had the memory to itself, twice, is refused instead."""
         with self._changed:
-            hopeless = self._alone_in(step) if self._budget.is_just_halved else []
-            refused = [self._asked.pop(branch) for branch in hopeless]
+            hopeless = self._alone_in(batch) if self._budget.is_just_halved else []
+            refused = [self._asked.pop(continuation) for continuation in hopeless]
             others = list(self._asked.values())
             self._asked = {}
             self._scheduler.drop_all()
@@ -238,10 +238,10 @@ class BatchedEngine:
             detail = f"{one.planned_tokens} tokens alone do not fit into memory"
             one.reply.set_result(RequestError("out_of_memory", detail))
 
-    def _alone_in(self, step: ForwardBatch) -> list[Continuation]:
+    def _alone_in(self, batch: ForwardBatch) -> list[Continuation]:
         """The branches that need what a step computed, where nothing else was in memory; else none."""
-        computed = {piece.of for piece in step.pieces} | self._scheduler.beginnings.placed
-        return [one for one in self._asked if computed <= {one, *one.beginnings}]
+        computed = {chunk.sequence for chunk in batch.chunks} | self._scheduler.prefix_cache.placed
+        return [one for one in self._asked if computed <= {one, *one.prefixes}]
 
     def _refuse_all(self, refusal: RequestError) -> None:
         with self._changed:

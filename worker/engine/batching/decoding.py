@@ -32,19 +32,19 @@ def accept_tokens(
     logits: [guesses + 1, vocabulary], after the last token that is sure and after each guess.
     Raises UnsatisfiableError.
     """
-    branch = asked.branch
-    assert branch is not None
-    start = len(branch.tokens) - asked.num_guesses
-    guesses = branch.tokens[start:]
-    del branch.tokens[start:]
-    asked.num_guesses = taken = 0
-    while not asked.is_over and branch.tokens[start:] == guesses[:taken]:
+    continuation = asked.continuation
+    assert continuation is not None
+    start = len(continuation.tokens) - asked.num_draft_tokens
+    guesses = continuation.tokens[start:]
+    del continuation.tokens[start:]
+    asked.num_draft_tokens = taken = 0
+    while not asked.is_finished and continuation.tokens[start:] == guesses[:taken]:
         _take(asked, _likeliest(asked, logits[taken], grammars))
-        taken = len(branch.tokens) - start
-    agreeing = _num_equal(branch.tokens[start:], guesses)
-    branch.computed_tokens = start + agreeing
-    branch.wanted = (len(branch.tokens) - 1,)
-    forced = min(agreeing, asked.num_forced)
+        taken = len(continuation.tokens) - start
+    agreeing = _num_equal(continuation.tokens[start:], guesses)
+    continuation.num_computed_tokens = start + agreeing
+    continuation.logit_indexes = (len(continuation.tokens) - 1,)
+    forced = min(agreeing, asked.num_forced_tokens)
     return {
         "decoded_tokens": taken - forced,
         "forced_tokens": forced,
@@ -58,21 +58,21 @@ def append_draft_tokens(asked: RequestState, most: int) -> int:
     Returns how many were looked up. Forced is the text and not its spelling in tokens, which is the
     network's; llguidance's is most often the same.
     """
-    branch = asked.branch
-    assert branch is not None
+    continuation = asked.continuation
+    assert continuation is not None
     assert isinstance(asked.request, GenerateRequest)
-    room = asked.request.max_tokens - asked.num_written - 1
+    room = asked.request.max_tokens - asked.num_generated_tokens - 1
     forced = _forced(asked)[: min(MAX_DRAFT_TOKENS, room)]
-    found = _following((*asked.beginning, *branch.tokens, *forced), min(most, room) - len(forced))
+    found = _following((*asked.prefix_tokens, *continuation.tokens, *forced), min(most, room) - len(forced))
     ahead = [*forced, *found]
     if asked.matcher is not None and ahead:
         ahead = ahead[: asked.matcher.validate_tokens(ahead)]
-    first = len(branch.tokens) - 1
-    branch.tokens.extend(ahead)
-    branch.wanted = tuple(range(first, len(branch.tokens)))
-    asked.num_guesses = len(ahead)
-    asked.num_forced = min(len(forced), len(ahead))
-    return asked.num_guesses - asked.num_forced
+    first = len(continuation.tokens) - 1
+    continuation.tokens.extend(ahead)
+    continuation.logit_indexes = tuple(range(first, len(continuation.tokens)))
+    asked.num_draft_tokens = len(ahead)
+    asked.num_forced_tokens = min(len(forced), len(ahead))
+    return asked.num_draft_tokens - asked.num_forced_tokens
 
 
 def _forced(asked: RequestState) -> list[int]:
@@ -89,12 +89,12 @@ def _num_equal(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _take(asked: RequestState, token: int) -> None:
-    branch, matcher = asked.branch, asked.matcher
-    assert branch is not None
+    continuation, matcher = asked.continuation, asked.matcher
+    assert continuation is not None
     if token == asked.end_token:
         asked.is_complete = True
         return
-    branch.tokens.append(token)
+    continuation.tokens.append(token)
     if matcher is not None:
         matcher.consume_token(token)
         asked.is_complete = matcher.is_stopped() and not matcher.is_error()

@@ -37,12 +37,12 @@ class FairQueue:
     def __len__(self) -> int:
         return sum(len(group.waiting) for group in self._groups)
 
-    def add(self, branches: Sequence[Continuation], *, is_urgent: bool = False) -> None:
+    def add(self, continuations: Sequence[Continuation], *, is_urgent: bool = False) -> None:
         """One call's branches, in their order."""
-        if branches:
+        if continuations:
             # Nobody is owed a past: who comes now stands beside the one that was served least.
             served = min((group.served_tokens for group in self._groups), default=0)
-            self._groups.append(_Group(deque(branches), is_urgent, served))
+            self._groups.append(_Group(deque(continuations), is_urgent, served))
 
     def first(self) -> Continuation | None:
         """The branch whose turn it is; it stays where it is."""
@@ -55,11 +55,11 @@ class FairQueue:
     def take(self) -> Continuation:
         """The first branch goes, at the cost of its tokens."""
         group = self._next()
-        branch = group.waiting.popleft()
-        group.served_tokens += len(branch.tokens)
+        continuation = group.waiting.popleft()
+        group.served_tokens += len(continuation.tokens)
         if not group.waiting:
             self._groups.remove(group)
-        return branch
+        return continuation
 
     def clear(self) -> None:
         self._groups = []

@@ -38,35 +38,33 @@ class PrefixCache:
     @property
     def placed(self) -> set[Prefix]:
         """Those that have a place in it, needed or resting."""
-        return {one for one in self._known.values() if one.offset != UNALLOCATED}
+        return {one for one in self._known.values() if one.cache_start != UNALLOCATED}
 
     def find(
-        self, tokens: Sequence[int], *, uses_adapter: bool, head_tokens: int = 0, place: int = 0
+        self, tokens: Sequence[int], *, uses_adapter: bool, head_tokens: int = 0, start_position: int = 0
     ) -> Prefix:
         """The one with these tokens, read already or new."""
-        one = Prefix(tuple(tokens), uses_adapter, head_tokens, place)
+        one = Prefix(tuple(tokens), uses_adapter, head_tokens, start_position)
         return self._known.setdefault(_key(one), one)
 
-    def admit(
-        self, beginning: Prefix, max_end: int, reached: Mapping[Prefix, int], *, is_forced: bool
-    ) -> bool:
+    def admit(self, prefix: Prefix, max_end: int, reached: Mapping[Prefix, int], *, is_forced: bool) -> bool:
         """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none,
         or where much of it is being read.
 
         `reached`: how far beginnings will be read after this step; `is_forced`: it gets a place anyway.
         """
-        needed = len(beginning.tokens)
+        needed = len(prefix.tokens)
         while self._end_with(needed) > max_end and self._forget_one():
             pass
         if self._end_with(needed) > max_end and not is_forced:
             return False
-        like, num_tokens, soon = self._most_alike(beginning, reached)
+        like, num_tokens, soon = self._most_alike(prefix, reached)
         if soon - num_tokens >= _WORTH_WAITING and not is_forced:
             return False
-        beginning.offset = self._stretches.take(needed)
+        prefix.cache_start = self._stretches.take(needed)
         if like is not None and num_tokens >= _WORTH_COPYING:
-            self._copies.append(CacheCopy(like.offset, beginning.offset, num_tokens))
-            beginning.computed_tokens = num_tokens
+            self._copies.append(CacheCopy(like.cache_start, prefix.cache_start, num_tokens))
+            prefix.num_computed_tokens = num_tokens
         return True
 
     def take_copies(self) -> tuple[CacheCopy, ...]:
@@ -74,15 +72,15 @@ class PrefixCache:
         taken, self._copies = tuple(self._copies), []
         return taken
 
-    def rest(self, beginning: Prefix) -> None:
+    def rest(self, prefix: Prefix) -> None:
         """A branch left it; where it was the last, the beginning is the next but newest to be forgotten."""
-        key = _key(beginning)
-        if beginning.num_branches == 0 and self._known.get(key) is beginning:
+        key = _key(prefix)
+        if prefix.num_continuations == 0 and self._known.get(key) is prefix:
             del self._known[key]
-            if beginning.is_read:
-                self._known[key] = beginning
-            elif beginning.offset != UNALLOCATED:
-                self._free(beginning)
+            if prefix.is_computed:
+                self._known[key] = prefix
+            elif prefix.cache_start != UNALLOCATED:
+                self._free(prefix)
             while sum(len(one.tokens) for one in self._resting()) > MAX_UNUSED_TOKENS:
                 self._forget_one()
 
@@ -91,16 +89,16 @@ class PrefixCache:
         while self._forget_one():
             pass
 
-    def _most_alike(self, beginning: Prefix, reached: Mapping[Prefix, int]) -> tuple[Prefix | None, int, int]:
+    def _most_alike(self, prefix: Prefix, reached: Mapping[Prefix, int]) -> tuple[Prefix | None, int, int]:
         """One in the cache that starts as this one, how many tokens that are read already they share, and how
         many tokens of this one will have been read after this step."""
         like, most, soon = None, 0, 0
         for other in self._known.values():
-            if other.offset != UNALLOCATED and other.uses_adapter == beginning.uses_adapter:
-                pairs = zip(other.tokens, beginning.tokens, strict=False)
+            if other.cache_start != UNALLOCATED and other.uses_adapter == prefix.uses_adapter:
+                pairs = zip(other.tokens, prefix.tokens, strict=False)
                 alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-                shared = min(alike, _standing_alike(other, beginning))
-                read = min(shared, other.computed_tokens)
+                shared = min(alike, _standing_alike(other, prefix))
+                read = min(shared, other.num_computed_tokens)
                 like, most = (other, read) if read > most else (like, most)
                 soon = max(soon, min(shared, reached.get(other, read)))
         return like, most, soon
@@ -109,7 +107,11 @@ class PrefixCache:
         return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)
 
     def _resting(self) -> list[Prefix]:
-        return [one for one in self._known.values() if one.num_branches == 0 and one.offset != UNALLOCATED]
+        return [
+            one
+            for one in self._known.values()
+            if one.num_continuations == 0 and one.cache_start != UNALLOCATED
+        ]
 
     def _forget_one(self) -> bool:
         for oldest in self._resting()[:1]:
@@ -118,9 +120,9 @@ class PrefixCache:
             return True
         return False
 
-    def _free(self, beginning: Prefix) -> None:
-        self._stretches.give_back(beginning.offset)
-        beginning.offset, beginning.computed_tokens = UNALLOCATED, 0
+    def _free(self, prefix: Prefix) -> None:
+        self._stretches.give_back(prefix.cache_start)
+        prefix.cache_start, prefix.num_computed_tokens = UNALLOCATED, 0
 
 
 class SlotAllocator:
@@ -154,12 +156,12 @@ class SlotAllocator:
         self._taken = [one for one in self._taken if one[0] != offset]
 
 
-def _key(beginning: Prefix) -> _Key:
-    return beginning.uses_adapter, beginning.head_tokens, beginning.place, beginning.tokens
+def _key(prefix: Prefix) -> _Key:
+    return prefix.uses_adapter, prefix.head_tokens, prefix.start_position, prefix.tokens
 
 
 def _standing_alike(one: Prefix, other: Prefix) -> int:
     """So many first tokens of both stand at the same places."""
-    if (one.head_tokens, one.place) == (other.head_tokens, other.place):
+    if (one.head_tokens, one.start_position) == (other.head_tokens, other.start_position):
         return len(one.tokens)
     return min(each.head_tokens or len(each.tokens) for each in (one, other))

@@ -31,7 +31,7 @@ from worker.telemetry.usage_meter import UsageMeter
 class EncodedChoice:
     """A choice in tokens."""
 
-    places: tuple[int, ...]
+    positions: tuple[int, ...]
     """Tokens of the copy after which it is made."""
     spans: tuple[tuple[int, int], ...]
     """Their characters."""
@@ -45,7 +45,7 @@ class QuestionPrefix(NamedTuple):
     tokens: tuple[int, ...]
     head_tokens: int
     """The first of them, which stand before every document."""
-    place: int
+    start_position: int
     """Where in a sequence the others begin to stand."""
 
 
@@ -54,93 +54,103 @@ class RequestState:
     """A request on its way."""
 
     request: PromptRequest
-    beginning: tuple[int, ...]
-    prompt: list[int]
+    prefix_tokens: tuple[int, ...]
+    question_tokens: list[int]
     """The tokens after the beginning, up to where deciding or writing starts."""
-    question: QuestionPrefix | None = None
+    question_prefix: QuestionPrefix | None = None
     """Where it is read apart; then none of it is in `prompt`."""
-    copied: list[int] = field(default_factory=list)
+    copy_tokens: list[int] = field(default_factory=list)
     """Decide: the second copy of the text."""
     choices: tuple[EncodedChoice, ...] = ()
     end_token: int = -1
     matcher: Any = None
     """Write under a grammar: where the grammar stands."""
     is_urgent: bool = False
-    branch: Continuation | None = None
+    continuation: Continuation | None = None
     """Set by `start`."""
-    num_guesses: int = 0
+    num_draft_tokens: int = 0
     """Tokens at the branch's end that are yet to be verified."""
-    num_forced: int = 0
+    num_forced_tokens: int = 0
     """How many of them, the first, the grammar forces; the others were looked up."""
     is_complete: bool = False
-    refusal: RequestError | None = None
+    error: RequestError | None = None
     """Why it ends without an answer, where it does."""
     reply: Future[Reply] = field(default_factory=Future)
 
     @property
     def planned_tokens(self) -> int:
         """The most it can become."""
-        apart = len(self.question.tokens) - self.question.head_tokens if self.question else 0
-        more = self.request.max_tokens if isinstance(self.request, GenerateRequest) else len(self.copied)
-        return len(self.beginning) + apart + len(self.prompt) + more
+        apart = (
+            len(self.question_prefix.tokens) - self.question_prefix.head_tokens if self.question_prefix else 0
+        )
+        more = self.request.max_tokens if isinstance(self.request, GenerateRequest) else len(self.copy_tokens)
+        return len(self.prefix_tokens) + apart + len(self.question_tokens) + more
 
     @property
-    def places(self) -> list[int]:
+    def positions(self) -> list[int]:
         """Tokens of the copy after which anything is decided, each once."""
-        return sorted({place for choice in self.choices for place in choice.places})
+        return sorted({position for choice in self.choices for position in choice.positions})
 
     @property
-    def num_written(self) -> int:
-        assert self.branch is not None
-        return len(self.branch.tokens) - self.num_guesses - len(self.prompt)
+    def num_generated_tokens(self) -> int:
+        assert self.continuation is not None
+        return len(self.continuation.tokens) - self.num_draft_tokens - len(self.question_tokens)
 
     @property
-    def is_over(self) -> bool:
+    def is_finished(self) -> bool:
         """Written: closed by the grammar or the end token, or cut by its limit."""
         assert isinstance(self.request, GenerateRequest)
-        return self.is_complete or self.num_written >= self.request.max_tokens
+        return self.is_complete or self.num_generated_tokens >= self.request.max_tokens
 
-    def start(self, beginnings: PrefixCache) -> Continuation:
+    def start(self, prefix_cache: PrefixCache) -> Continuation:
         """The branch to be scheduled; what was written before, if anything, is part of it."""
         written: list[int] = []
-        if isinstance(self.request, GenerateRequest) and self.branch is not None:
-            written = self.branch.tokens[len(self.prompt) : len(self.branch.tokens) - self.num_guesses]
-        self.num_guesses = 0
-        kept = len(self.prompt) + self.request.max_tokens if isinstance(self.request, GenerateRequest) else 0
-        tokens = [*self.prompt, *self.copied, *written]
-        uses_adapter, question = self.request.prompt.uses_adapter, None
-        if self.question is not None:
-            question = beginnings.find(**self.question._asdict(), uses_adapter=uses_adapter)
-        self.branch = Continuation(
-            beginning=beginnings.find(self.beginning, uses_adapter=uses_adapter),
-            tokens=tokens,
-            wanted=(len(tokens) - 1,) if kept else tuple(len(self.prompt) + place for place in self.places),
-            columns=tuple(column for choice in self.choices for column in choice.columns),
-            question=question,
-            kept_tokens=kept,
+        if isinstance(self.request, GenerateRequest) and self.continuation is not None:
+            written = self.continuation.tokens[
+                len(self.question_tokens) : len(self.continuation.tokens) - self.num_draft_tokens
+            ]
+        self.num_draft_tokens = 0
+        kept = (
+            len(self.question_tokens) + self.request.max_tokens
+            if isinstance(self.request, GenerateRequest)
+            else 0
         )
-        return self.branch
+        tokens = [*self.question_tokens, *self.copy_tokens, *written]
+        uses_adapter, question = self.request.prompt.uses_adapter, None
+        if self.question_prefix is not None:
+            question = prefix_cache.find(**self.question_prefix._asdict(), uses_adapter=uses_adapter)
+        self.continuation = Continuation(
+            prefix=prefix_cache.find(self.prefix_tokens, uses_adapter=uses_adapter),
+            tokens=tokens,
+            logit_indexes=(len(tokens) - 1,)
+            if kept
+            else tuple(len(self.question_tokens) + position for position in self.positions),
+            columns=tuple(column for choice in self.choices for column in choice.columns),
+            question_prefix=question,
+            reserved_tokens=kept,
+        )
+        return self.continuation
 
-    def conclude(self, logits: npt.NDArray[np.float32], chat: Chat) -> None:
+    def resolve(self, logits: npt.NDArray[np.float32], chat: Chat) -> None:
         """Hands over the reply. `logits`: [wanted, columns] of a decision; not used otherwise."""
-        assert self.branch is not None
-        if self.refusal is not None:
-            self.reply.set_result(self.refusal)
+        assert self.continuation is not None
+        if self.error is not None:
+            self.reply.set_result(self.error)
             return
         if isinstance(self.request, ScoreRequest):
             self.reply.set_result(ScoreResult(self._scores(logits), self.planned_tokens))
             return
-        written = self.branch.tokens[len(self.prompt) :]
-        prompt_tokens = len(self.beginning) + len(self.prompt)
+        written = self.continuation.tokens[len(self.question_tokens) :]
+        prompt_tokens = len(self.prefix_tokens) + len(self.question_tokens)
         text = chat.decode(written)
         self.reply.set_result(GenerateResult(text, self.is_complete, prompt_tokens, len(written)))
 
     def _scores(self, logits: npt.NDArray[np.float32]) -> tuple[Scores, ...]:
         """Each choice's part of the logits: its own places, its own words."""
-        row_of = {place: row for row, place in enumerate(self.places)}
+        row_of = {position: row for row, position in enumerate(self.positions)}
         scores, first = [], 0
         for choice in self.choices:
-            rows = [row_of[place] for place in choice.places]
+            rows = [row_of[position] for position in choice.positions]
             own = logits[rows, first : first + len(choice.columns)]
             scores.append(Scores(choice.spans, _normalised(own)))
             first += len(choice.columns)
@@ -152,14 +162,16 @@ def encode_request(
 ) -> RequestState | RequestError:
     """The request as tokens; a refusal with the numbers where they cannot fit."""
     encoded = chat.encode(request.prompt)
-    beginning = tuple(encoded.tokens[: encoded.shared_tokens])
+    prefix = tuple(encoded.tokens[: encoded.shared_tokens])
     is_question_cached = isinstance(request, ScoreRequest) and request.is_question_cached
     prompt = [] if is_question_cached else encoded.tokens[encoded.shared_tokens :]
-    asked = RequestState(request, beginning, prompt, end_token=chat.tokenizer.eos_token_id)
+    asked = RequestState(request, prefix, prompt, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, ScoreRequest):
-        copied, offsets = chat.plain_with_offsets(request.copy)
-        asked.question = _apart(encoded, context_tokens - len(copied)) if is_question_cached else None
-        asked.copied = copied
+        copy_tokens, offsets = chat.plain_with_offsets(request.copy)
+        asked.question_prefix = (
+            _apart(encoded, context_tokens - len(copy_tokens)) if is_question_cached else None
+        )
+        asked.copy_tokens = copy_tokens
         asked.choices = tuple(_placed(choice, chat, offsets) for choice in request.choices)
     if asked.planned_tokens > context_tokens:
         more = (
@@ -178,17 +190,17 @@ def encode_request(
 
 def _apart(encoded: EncodedPrompt, room: int) -> QuestionPrefix:
     """Right behind the document where what follows it could not begin by `room` in a sequence."""
-    tokens, head, place = encoded.question, encoded.head_tokens, encoded.question_place
-    if place + len(tokens) - head > room:
-        place = encoded.shared_tokens
-    return QuestionPrefix(tuple(tokens), head, place)
+    tokens, head, position = encoded.question_tokens, encoded.head_tokens, encoded.question_position
+    if position + len(tokens) - head > room:
+        position = encoded.shared_tokens
+    return QuestionPrefix(tuple(tokens), head, position)
 
 
 def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> EncodedChoice:
-    places = tuple(token_positions(choice, offsets))
+    positions = tuple(token_positions(choice, offsets))
     return EncodedChoice(
-        places=places,
-        spans=tuple(offsets[place] for place in places),
+        positions=positions,
+        spans=tuple(offsets[position] for position in positions),
         columns=tuple(chat.plain(word)[0] for word in choice.words),
     )
 

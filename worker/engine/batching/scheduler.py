@@ -26,89 +26,92 @@ class Scheduler:
         """`max_rows`: branches that write at a time; `max_tokens`: cached tokens of all sequences."""
         self.max_rows = max_rows
         self.max_tokens = max_tokens
-        self.writing: list[Continuation] = []
-        self.beginnings = PrefixCache()
+        self.running: list[Continuation] = []
+        self.prefix_cache = PrefixCache()
         self._queue = FairQueue()
 
     @property
     def is_idle(self) -> bool:
-        return not self.writing and not len(self._queue)
+        return not self.running and not len(self._queue)
 
-    def add(self, branches: Sequence[Continuation], *, is_urgent: bool = False) -> None:
+    def add(self, continuations: Sequence[Continuation], *, is_urgent: bool = False) -> None:
         """The branches of one call; each holds on to its beginning until it leaves."""
-        for branch in branches:
-            for beginning in branch.beginnings:
-                beginning.num_branches += 1
-        self._queue.add(branches, is_urgent=is_urgent)
+        for continuation in continuations:
+            for prefix in continuation.prefixes:
+                prefix.num_continuations += 1
+        self._queue.add(continuations, is_urgent=is_urgent)
 
     def schedule(self) -> ForwardBatch:
         """The next step; empty only when nothing waits or runs."""
-        pieces = [
-            ScheduledChunk(branch, branch.computed_tokens, len(branch.tokens)) for branch in self.writing
+        chunks = [
+            ScheduledChunk(continuation, continuation.num_computed_tokens, len(continuation.tokens))
+            for continuation in self.running
         ]
-        left = max(MAX_FORWARD_TOKENS - sum(piece.num_tokens for piece in pieces), 0)
+        left = max(MAX_FORWARD_TOKENS - sum(chunk.num_tokens for chunk in chunks), 0)
         reached: dict[Prefix, int] = {}
-        while left > 0 and (branch := self._queue.first()) is not None:
+        while left > 0 and (continuation := self._queue.first()) is not None:
             # Where nothing else goes on, the first goes on whatever the budget says.
-            if not self._has_room_for(branch, reached, is_forced=not pieces):
+            if not self._has_room_for(continuation, reached, is_forced=not chunks):
                 break
-            unread = (one for one in branch.beginnings if _reached(one, reached) < len(one.tokens))
-            if (beginning := next(unread, None)) is not None:
-                start = _reached(beginning, reached)
-                reached[beginning] = stop = min(len(beginning.tokens), start + left)
-                pieces.append(ScheduledChunk(beginning, start, stop))
+            unread = (one for one in continuation.prefixes if _reached(one, reached) < len(one.tokens))
+            if (prefix := next(unread, None)) is not None:
+                start = _reached(prefix, reached)
+                reached[prefix] = stop = min(len(prefix.tokens), start + left)
+                chunks.append(ScheduledChunk(prefix, start, stop))
                 left -= stop - start
                 self._queue.charge(stop - start)
             # A branch is never cut: what is decided needs all its own tokens at once.
-            elif len(branch.tokens) <= left or not pieces:
-                pieces.append(self._start(self._queue.take()))
-                left -= len(branch.tokens)
+            elif len(continuation.tokens) <= left or not chunks:
+                chunks.append(self._start(self._queue.take()))
+                left -= len(continuation.tokens)
             else:
                 break
         return ForwardBatch(
-            pieces=tuple(pieces),
-            shared_tokens=self.beginnings.end,
-            num_slots=max((branch.slot + 1 for branch in self.writing), default=0),
-            slot_tokens=max((branch.kept_tokens for branch in self.writing), default=0),
-            copies=self.beginnings.take_copies(),
+            chunks=tuple(chunks),
+            shared_tokens=self.prefix_cache.end,
+            num_slots=max((continuation.slot + 1 for continuation in self.running), default=0),
+            slot_tokens=max((continuation.reserved_tokens for continuation in self.running), default=0),
+            copies=self.prefix_cache.take_copies(),
         )
 
-    def leave(self, branches: Iterable[Continuation]) -> None:
+    def leave(self, continuations: Iterable[Continuation]) -> None:
         """Frees the room of branches that are answered."""
-        gone = set(branches)
-        self.writing = [branch for branch in self.writing if branch not in gone]
-        for branch in gone:
-            for beginning in branch.beginnings:
-                beginning.num_branches -= 1
-                self.beginnings.rest(beginning)
+        gone = set(continuations)
+        self.running = [continuation for continuation in self.running if continuation not in gone]
+        for continuation in gone:
+            for prefix in continuation.prefixes:
+                prefix.num_continuations -= 1
+                self.prefix_cache.rest(prefix)
 
     def drop_all(self) -> None:
         """Forgets everything, after a step that failed."""
-        self.writing = []
+        self.running = []
         self._queue.clear()
-        self.beginnings = PrefixCache()
+        self.prefix_cache = PrefixCache()
 
-    def _start(self, branch: Continuation) -> ScheduledChunk:
-        if branch.is_written:
-            taken = {other.slot for other in self.writing}
-            branch.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
-            self.writing.append(branch)
-        return ScheduledChunk(branch, 0, len(branch.tokens))
+    def _start(self, continuation: Continuation) -> ScheduledChunk:
+        if continuation.is_generated:
+            taken = {other.slot for other in self.running}
+            continuation.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+            self.running.append(continuation)
+        return ScheduledChunk(continuation, 0, len(continuation.tokens))
 
-    def _has_room_for(self, branch: Continuation, reached: Mapping[Prefix, int], *, is_forced: bool) -> bool:
+    def _has_room_for(
+        self, continuation: Continuation, reached: Mapping[Prefix, int], *, is_forced: bool
+    ) -> bool:
         """Makes sure that its beginnings have a place and its own tokens would have one.
 
         `reached`: how far beginnings will be read after this step.
         """
-        rows = len(self.writing) + branch.is_written
-        own_tokens = rows * max((other.kept_tokens for other in (*self.writing, branch)), default=0)
+        rows = len(self.running) + continuation.is_generated
+        own_tokens = rows * max((other.reserved_tokens for other in (*self.running, continuation)), default=0)
         if rows > self.max_rows and not is_forced:
             return False
         most = self.max_tokens - own_tokens
-        new = [one for one in branch.beginnings if one.offset == UNALLOCATED]
+        new = [one for one in continuation.prefixes if one.cache_start == UNALLOCATED]
         if new:
-            return all(self.beginnings.admit(one, most, reached, is_forced=is_forced) for one in new)
-        return is_forced or self.beginnings.end <= most
+            return all(self.prefix_cache.admit(one, most, reached, is_forced=is_forced) for one in new)
+        return is_forced or self.prefix_cache.end <= most
 
 
 @dataclass(slots=True)
@@ -142,5 +145,5 @@ class BatchBudget:
             scheduler.max_tokens = min(self.max_tokens, scheduler.max_tokens * 2)
 
 
-def _reached(beginning: Prefix, reached: Mapping[Prefix, int]) -> int:
-    return reached.get(beginning, beginning.computed_tokens)
+def _reached(prefix: Prefix, reached: Mapping[Prefix, int]) -> int:
+    return reached.get(prefix, prefix.num_computed_tokens)

@@ -24,27 +24,27 @@ class Prefix:
     """Whether the adapter takes part; with and without it are two beginnings."""
     head_tokens: int = 0
     """A question's: so many of its first are those that every document begins with."""
-    place: int = 0
+    start_position: int = 0
     """Where in a sequence the tokens after the head stand; the head stands at its beginning."""
-    computed_tokens: int = 0
+    num_computed_tokens: int = 0
     """Tokens whose keys and values are in the cache."""
-    offset: int = UNALLOCATED
+    cache_start: int = UNALLOCATED
     """Where in the shared cache it lies."""
-    num_branches: int = 0
+    num_continuations: int = 0
     """How many that wait or run follow it."""
 
     @property
-    def is_read(self) -> bool:
-        return self.computed_tokens == len(self.tokens)
+    def is_computed(self) -> bool:
+        return self.num_computed_tokens == len(self.tokens)
 
     @property
-    def end_place(self) -> int:
+    def end_position(self) -> int:
         """Where in a sequence what follows it stands."""
-        return self.place + len(self.tokens) - self.head_tokens
+        return self.start_position + len(self.tokens) - self.head_tokens
 
-    def places(self, start: int, stop: int) -> list[int]:
+    def position_ids(self, start: int, stop: int) -> list[int]:
         """Where in a sequence its tokens [start, stop) stand."""
-        beyond = self.place - self.head_tokens
+        beyond = self.start_position - self.head_tokens
         return [one if one < self.head_tokens else one + beyond for one in range(start, stop)]
 
 
@@ -52,39 +52,39 @@ class Prefix:
 class Continuation:
     """One question on a beginning: decided in one piece and then forgotten, or kept while it writes."""
 
-    beginning: Prefix
+    prefix: Prefix
     """The document's."""
     tokens: list[int]
     """The question where it is not read apart, then the text to decide on, or what has been written."""
-    wanted: tuple[int, ...]
+    logit_indexes: tuple[int, ...]
     """Indexes in `tokens` whose next-token distribution is asked for."""
     columns: tuple[int, ...] = ()
     """Token ids whose logits are asked for; none: those of the whole vocabulary."""
-    question: Prefix | None = None
+    question_prefix: Prefix | None = None
     """One that is read apart: the branch sees it and, without the head that both begin with, the document."""
-    kept_tokens: int = 0
+    reserved_tokens: int = 0
     """Room for its own keys and values, the most it can become; 0: decided in one piece, nothing is kept."""
-    computed_tokens: int = 0
+    num_computed_tokens: int = 0
     slot: int = UNALLOCATED
     """Its row in the cache of branches."""
 
     @property
-    def is_written(self) -> bool:
-        return self.kept_tokens > 0
+    def is_generated(self) -> bool:
+        return self.reserved_tokens > 0
 
     @property
-    def beginnings(self) -> tuple[Prefix, ...]:
+    def prefixes(self) -> tuple[Prefix, ...]:
         """All that it follows, in the order in which they are read."""
-        return (self.beginning,) if self.question is None else (self.question, self.beginning)
+        return (self.prefix,) if self.question_prefix is None else (self.question_prefix, self.prefix)
 
     @property
-    def seen_tokens(self) -> int:
+    def num_prefix_tokens(self) -> int:
         """Of its beginnings, the head counted once."""
-        return sum(len(one.tokens) - one.head_tokens for one in self.beginnings)
+        return sum(len(one.tokens) - one.head_tokens for one in self.prefixes)
 
-    def places(self, start: int, stop: int) -> range:
+    def position_ids(self, start: int, stop: int) -> range:
         """Where in a sequence its tokens [start, stop) stand."""
-        before = (self.question or self.beginning).end_place
+        before = (self.question_prefix or self.prefix).end_position
         return range(before + start, before + stop)
 
 
@@ -92,7 +92,7 @@ class Continuation:
 class ScheduledChunk:
     """Tokens [start, stop) of one beginning or branch, to be computed in this step."""
 
-    of: Prefix | Continuation
+    sequence: Prefix | Continuation
     start: int
     stop: int
 
@@ -101,13 +101,13 @@ class ScheduledChunk:
         return self.stop - self.start
 
     @property
-    def beginning(self) -> Prefix:
+    def prefix(self) -> Prefix:
         """That it is of, or follows."""
-        return self.of if isinstance(self.of, Prefix) else self.of.beginning
+        return self.sequence if isinstance(self.sequence, Prefix) else self.sequence.prefix
 
     @property
     def uses_adapter(self) -> bool:
-        return self.beginning.uses_adapter
+        return self.prefix.uses_adapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class CacheCopy:
 class ForwardBatch:
     """One pass of the network."""
 
-    pieces: tuple[ScheduledChunk, ...]
+    chunks: tuple[ScheduledChunk, ...]
     """Beginnings before the branches that follow them, which may be in the same step."""
     shared_tokens: int = 0
     """How long the cache of beginnings has to be."""
@@ -135,15 +135,19 @@ class ForwardBatch:
     """To be made in this order before anything is computed."""
 
     @property
-    def branches(self) -> list[Continuation]:
+    def continuations(self) -> list[Continuation]:
         """Those that have a piece in it."""
-        return [piece.of for piece in self.pieces if isinstance(piece.of, Continuation)]
+        return [chunk.sequence for chunk in self.chunks if isinstance(chunk.sequence, Continuation)]
 
     @property
     def started(self) -> list[Continuation]:
         """Those whose first piece is in it."""
-        return [piece.of for piece in self.pieces if isinstance(piece.of, Continuation) and piece.start == 0]
+        return [
+            chunk.sequence
+            for chunk in self.chunks
+            if isinstance(chunk.sequence, Continuation) and chunk.start == 0
+        ]
 
     @property
     def num_tokens(self) -> int:
-        return sum(piece.num_tokens for piece in self.pieces)
+        return sum(chunk.num_tokens for chunk in self.chunks)

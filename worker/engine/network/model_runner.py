@@ -71,17 +71,17 @@ class TransformersRunner:
         # Within its window a sliding attention is the plain one, so that is how far a row may go.
         self.context_tokens: int = getattr(config, "sliding_window", None) or config.max_position_embeddings
 
-    def run(self, step: ForwardBatch) -> Logits:
+    def run(self, batch: ForwardBatch) -> Logits:
         """For each branch of the step the logits at its wanted indexes. Raises OutOfMemoryError."""
         try:
             with torch.inference_mode():
                 self._cache.make_room(
-                    shared_tokens=step.shared_tokens + self._beyond,
-                    num_slots=step.num_slots,
-                    slot_tokens=step.slot_tokens,
+                    shared_tokens=batch.shared_tokens + self._beyond,
+                    num_slots=batch.num_slots,
+                    slot_tokens=batch.slot_tokens,
                 )
-                self._cache.copy(step.copies)
-                adapted, plain = split_by_adapter(step)
+                self._cache.copy(batch.copies)
+                adapted, plain = split_by_adapter(batch)
                 return self._pass(adapted, uses_adapter=True) | self._pass(plain, uses_adapter=False)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
@@ -91,13 +91,13 @@ class TransformersRunner:
                 self._graphs.clear()
             if self._device.type == "cuda":
                 torch.cuda.empty_cache()
-            raise OutOfMemoryError(step) from None
+            raise OutOfMemoryError(batch) from None
 
-    def _pass(self, pieces: Sequence[ScheduledChunk], *, uses_adapter: bool) -> Logits:
-        if not pieces:
+    def _pass(self, chunks: Sequence[ScheduledChunk], *, uses_adapter: bool) -> Logits:
+        if not chunks:
             return {}
-        parts = [pieces] if self._lanes is None else split_in_halves(pieces)
-        packed = [piece for part in parts for piece in part]
+        parts = [chunks] if self._lanes is None else split_in_halves(chunks)
+        packed = [chunk for part in parts for chunk in part]
         hidden = self._hidden(parts, uses_adapter=uses_adapter)
         found: Logits = {}
         for columns, members in group_by_columns(packed).items():
@@ -105,7 +105,7 @@ class TransformersRunner:
             together = hidden[[place for _, own in members for place in own]]
             counts = [len(own) for _, own in members]
             each = np.split(self._logits(together, columns), np.cumsum(counts)[:-1])
-            found |= zip((branch for branch, _ in members), each, strict=True)
+            found |= zip((continuation for continuation, _ in members), each, strict=True)
         return found
 
     def _hidden(self, parts: Sequence[Sequence[ScheduledChunk]], *, uses_adapter: bool) -> torch.Tensor:
@@ -124,15 +124,15 @@ class TransformersRunner:
         return torch.cat(self._lanes.run(parts, partial(self._computed, body)))
 
     def _computed(
-        self, body: Any, pieces: Sequence[ScheduledChunk], meet: Rendezvous | None = None
+        self, body: Any, chunks: Sequence[ScheduledChunk], meet: Rendezvous | None = None
     ) -> torch.Tensor:
-        tokens = [token for piece in pieces for token in piece.of.tokens[piece.start : piece.stop]]
-        places = [place for piece in pieces for place in piece.of.places(piece.start, piece.stop)]
+        tokens = [token for chunk in chunks for token in chunk.sequence.tokens[chunk.start : chunk.stop]]
+        places = [place for chunk in chunks for place in chunk.sequence.position_ids(chunk.start, chunk.stop)]
         # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
         added = [0] * (padded_rows(len(tokens), self._device) - len(tokens))
-        wanted = output_indexes(pieces)
+        wanted = output_indexes(chunks)
         some = wanted + [0] * (padded_rows(max(1, len(wanted)), self._device) - len(wanted))
-        plan = layout_of(pieces, self._shared_heads, self._device, has_kernel=self._has_kernel)
+        plan = layout_of(chunks, self._shared_heads, self._device, has_kernel=self._has_kernel)
         if len(some) < len(tokens + added):
             plan = replace(plan, wanted=torch.tensor(some, device=self._device))
         ids, positions = (torch.tensor([one + added], device=self._device) for one in (tokens, places))

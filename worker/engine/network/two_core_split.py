@@ -67,44 +67,47 @@ class TwoCoreExecutor:
         return [one.result() for one in running]
 
 
-def split_in_halves(pieces: Sequence[ScheduledChunk]) -> list[list[ScheduledChunk]]:
+def split_in_halves(chunks: Sequence[ScheduledChunk]) -> list[list[ScheduledChunk]]:
     """Of as much work as can be, or all in one where halves are not worth it.
 
     A beginning may be cut: what is read of it lies in the cache before anything attends to it. Branches that
     write are attended next to each other, and gain nothing apart.
     """
-    if sum(piece.num_tokens for piece in pieces) < _LEAST_TOKENS or any(map(_is_written, pieces)):
-        return [[*pieces]]
+    if sum(chunk.num_tokens for chunk in chunks) < _LEAST_TOKENS or any(map(_is_written, chunks)):
+        return [[*chunks]]
     found: list[list[ScheduledChunk]] = [[], []]
-    work, all_work = [0.0, 0.0], sum(map(_work, pieces))
+    work, all_work = [0.0, 0.0], sum(map(_work, chunks))
     # What can be cut comes last, to even out what could not.
-    for piece in sorted(pieces, key=lambda one: (isinstance(one.of, Prefix), -_work(one))):
+    for chunk in sorted(chunks, key=lambda one: (isinstance(one.sequence, Prefix), -_work(one))):
         less = work.index(min(work))
-        for half, part in zip((less, 1 - less), _cut(piece, all_work / 2 - work[less]), strict=False):
+        for half, part in zip((less, 1 - less), _cut(chunk, all_work / 2 - work[less]), strict=False):
             found[half].append(part)
             work[half] += _work(part)
-    return found if max(work) <= _LARGEST_SHARE * all_work else [[*pieces]]
+    return found if max(work) <= _LARGEST_SHARE * all_work else [[*chunks]]
 
 
-def _is_written(piece: ScheduledChunk) -> bool:
-    return isinstance(piece.of, Continuation) and piece.of.is_written
+def _is_written(chunk: ScheduledChunk) -> bool:
+    return isinstance(chunk.sequence, Continuation) and chunk.sequence.is_generated
 
 
-def _work(piece: ScheduledChunk) -> float:
+def _work(chunk: ScheduledChunk) -> float:
     """In tokens that attend to nothing."""
-    return piece.num_tokens * (_work_of_first(piece) + piece.num_tokens / (2 * _KEYS_A_TOKEN))
+    return chunk.num_tokens * (_work_of_first(chunk) + chunk.num_tokens / (2 * _KEYS_A_TOKEN))
 
 
-def _work_of_first(piece: ScheduledChunk) -> float:
+def _work_of_first(chunk: ScheduledChunk) -> float:
     """Of its first token."""
-    seen = piece.start + (piece.of.seen_tokens if isinstance(piece.of, Continuation) else 0)
+    seen = chunk.start + (chunk.sequence.num_prefix_tokens if isinstance(chunk.sequence, Continuation) else 0)
     return 1 + seen / _KEYS_A_TOKEN
 
 
-def _cut(piece: ScheduledChunk, room: float) -> list[ScheduledChunk]:
+def _cut(chunk: ScheduledChunk, room: float) -> list[ScheduledChunk]:
     """A beginning's in two, where neither is too short: the first of as much work as there is room for."""
-    first = _work_of_first(piece)
+    first = _work_of_first(chunk)
     tokens = int(_KEYS_A_TOKEN * (math.sqrt(first**2 + 2 * max(0.0, room) / _KEYS_A_TOKEN) - first))
-    if isinstance(piece.of, Continuation) or not _LEAST_PART <= tokens <= piece.num_tokens - _LEAST_PART:
-        return [piece]
-    return [replace(piece, stop=piece.start + tokens), replace(piece, start=piece.start + tokens)]
+    if (
+        isinstance(chunk.sequence, Continuation)
+        or not _LEAST_PART <= tokens <= chunk.num_tokens - _LEAST_PART
+    ):
+        return [chunk]
+    return [replace(chunk, stop=chunk.start + tokens), replace(chunk, start=chunk.start + tokens)]

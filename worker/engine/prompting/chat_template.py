@@ -29,12 +29,12 @@ class EncodedPrompt:
     """How many of these, the head, stand before every document."""
 
     @property
-    def question(self) -> list[int]:
+    def question_tokens(self) -> list[int]:
         """The tokens of one that is read apart from the document, the head before it."""
         return self.tokens[: self.head_tokens] + self.tokens[self.shared_tokens :]
 
     @property
-    def question_place(self) -> int:
+    def question_position(self) -> int:
         """Where in a sequence it then stands, its head aside; the same for documents of about one length."""
         return -(-self.shared_tokens // _PLACES_APART) * _PLACES_APART
 
@@ -88,12 +88,12 @@ def positions_at_ends(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -
 
     `ends` ascend; `offsets`: each token's characters [start, end).
     """
-    places, place = [], 0
+    positions, position = [], 0
     for end in ends:
-        while place < len(offsets) - 1 and offsets[place][1] < end:
-            place += 1
-        places.append(place)
-    return places
+        while position < len(offsets) - 1 and offsets[position][1] < end:
+            position += 1
+        positions.append(position)
+    return positions
 
 
 def _around(tokenizer: Any) -> tuple[str, str]:
