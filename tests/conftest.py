@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 from threading import Barrier
+from types import ModuleType
 from typing import Any
 
 import hypothesis
@@ -32,6 +33,56 @@ _numbers = count(1)
 # A shared machine may be busy with others for a second; what is slow is seen in the suite's own time.
 hypothesis.settings.register_profile("notemill", deadline=None)
 hypothesis.settings.load_profile("notemill")
+
+_WITHOUT_PROCESS = "not process"
+_PROCESS_PLUGINS = {"commands", "reader", "redis_server", "servers", "view_server", "workshop"}
+_HEAVY = (
+    *("multiprocessing", "playwright", "subprocess", "torch", "transformers", "tiny"),
+    *(
+        "benchmarks",
+        "resilience.fuzz",
+        "training.finetune",
+        "worker.engine.attention",
+        "worker.engine.network",
+    ),
+)
+"""A test module that imports from one of these starts processes or runs a neural network."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Function]) -> None:
+    """Marks tests that start processes or run a neural network; `make check` leaves them out."""
+    for item in items:
+        parameters = getattr(item, "callspec", None)
+        is_postgresql = parameters is not None and "postgresql" in parameters.params.values()
+        if is_postgresql or "postgres" in item.fixturenames or _is_heavy(item.getparent(pytest.Module)):
+            item.add_marker("process")
+
+
+def _is_heavy(module: pytest.Module | None) -> bool:
+    if module is None:
+        return False
+    names = vars(module.obj)
+    origins = {
+        value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", "") or ""
+        for value in names.values()
+    }
+    return bool(_PROCESS_PLUGINS & set(names.get("pytest_plugins", ()))) or any(
+        origin == heavy or origin.startswith(f"{heavy}.") for origin in origins for heavy in _HEAVY
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Without tests that start processes, starting one is an error: the marks are complete."""
+    if session.config.option.markexpr == _WITHOUT_PROCESS:
+
+        def forbid(event: str, _arguments: object) -> None:
+            if (
+                event in ("subprocess.Popen", "os.fork", "os.posix_spawn")
+                and "PYTEST_CURRENT_TEST" in os.environ
+            ):
+                raise RuntimeError("a test that is not marked `process` starts a process")
+
+        sys.addaudithook(forbid)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Which engine a worker has: the one place that chooses by the settings. Imports what it chose."""
+"""Chooses the engine by the settings and loads it. Imports only the engine that it chooses."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from worker.telemetry.usage_meter import UsageMeter
 
 
 class LoadedEngine(Engine, Protocol):
-    """An engine with what it holds, until it is closed."""
+    """An engine that holds resources until it is closed."""
 
     def close(self) -> None:
-        """Ends what it has under way; what is unanswered is refused."""
+        """Stops the engine; open requests are answered with a RequestError."""
         ...
 
 
@@ -24,11 +24,11 @@ LoadEngine = Callable[[Settings, UsageMeter | None], LoadedEngine]
 
 
 def load(settings: Settings, meter: UsageMeter | None = None) -> LoadedEngine:
-    """The engine, ready; `meter` is told where its time goes.
+    """Loads the engine; `meter` measures where its time goes.
 
-    Raises NotemillError where its weights or its server are not there.
+    Raises NotemillError if the weights or the server are missing.
     """
-    with _without_collecting():
+    with _garbage_collection_paused():
         if settings.engine == "http":
             from worker.engine.http import http_engine
 
@@ -39,9 +39,9 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> LoadedEngine:
 
 
 @contextmanager
-def _without_collecting() -> Iterator[None]:
-    """Nearly all that is made meanwhile stays: to look for garbage in it again and again took a fifth of a
-    worker's start (docs/results/performance.md)."""
+def _garbage_collection_paused() -> Iterator[None]:
+    """Pauses garbage collection: nearly all objects made while loading stay, and scanning them repeatedly took
+    a fifth of a worker's start (docs/results/performance.md)."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

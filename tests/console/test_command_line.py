@@ -65,7 +65,7 @@ def test_help_imports_nothing_heavy_and_shows_every_verb() -> None:
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("r", ["run", "retry", "results"]),
+        ("r", ["run", "retry", "results", "recipe"]),
         ("export --t", ["--to"]),
         ("export --to o", ["omop"]),
         ("db u", ["upgrade"]),

@@ -1,4 +1,4 @@
 """The inference engine: requests in (`decide`, `write`, `compare`), replies out.
 
-Top modules: its API, output formats, weights, and the factory that chooses an engine by the settings.
+Holds the API, the output formats, and the coroutine protocol by which tasks ask the engine.
 """

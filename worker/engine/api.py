@@ -1,7 +1,7 @@
-"""What an engine is: `decide` and `write`, over prompts that begin with the document, and `compare`.
+"""The engine's API: requests to decide, to write and to compare, their replies, and the Engine protocol.
 
-Only nouns and the Protocol; no torch. `worker.engine.network.local_engine` implements it, and
-`worker.engine.batching.batched_engine` lets many threads share one.
+Prompts begin with the document, so that questions share its prefix. Does not import torch; implemented by
+`worker.engine.batching.batched_engine` (local) and `worker.engine.http.http_engine` (server).
 """
 
 from __future__ import annotations
@@ -19,53 +19,56 @@ if TYPE_CHECKING:  # a producer makes recipes without numpy
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One chat turn. The document comes first, so that every question on it shares the beginning."""
+    """One chat turn. The document comes first, so that all questions on it share one prefix."""
 
     document: str
-    """A window of the note, as the template words it, and what several questions on it begin with."""
+    """A window of the note in its template, with the instruction that several questions share, if any."""
     question: str
     """The instruction, after the document."""
     answer_start: str = ""
-    """What the answer is made to begin with."""
+    """Text that the prompt ends with, as the start of the answer."""
     uses_adapter: bool = False
-    """Whether the weights' adapter, where there is one, takes part in reading and answering."""
+    """True if prefill and answer use the adapter of the weights; no effect without an adapter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What is to be decided, at some places of a copy."""
+    """A choice among label words, made at several positions of a copy of the text."""
 
     words: tuple[str, ...]
-    """The label words; the first token of each is what is compared."""
+    """Label words; the first token of each is scored."""
     ends: tuple[int, ...] | None = None
-    """Character offsets in the copy after which to decide, ascending; none: after each token."""
+    """Ascending character offsets in the copy after which to decide; None: after every token."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreRequest:
-    """Choices in a second copy of the text, which follows the question as the answer, in one reading."""
+    """Scores label words at positions of a second copy of the text, in one forward pass.
+
+    The copy stands in the place of the answer, after the question.
+    """
 
     prompt: Prompt
     copy: str
     choices: tuple[Choice, ...]
     is_question_cached: bool = False
-    """The question is read as if there were no document, once for all of them: where its answers are as good
+    """True if the question does not attend to the document, so that one prefill serves all documents
     (docs/decisions/cached-question-prefix.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """One choice's log-probabilities, normalised over its words alone."""
+    """Log-probabilities of one choice, normalised over its words."""
 
     spans: tuple[tuple[int, int], ...]
-    """For each decision the characters in the copy of the token that was read last."""
+    """Characters [start, end) in the copy of the last token before each decision."""
     log_probabilities: npt.NDArray[np.float32]
     """Shape [decisions, words]."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreResult:
-    """Each choice's scores, in the order of the choices."""
+    """Scores of all choices, in the order of the request."""
 
     scores: tuple[Scores, ...]
     prompt_tokens: int
@@ -73,28 +76,28 @@ class ScoreResult:
 
 @dataclass(frozen=True, slots=True)
 class GenerateRequest:
-    """Text to be written, greedily, in a form."""
+    """Generates text by greedy decoding, optionally in an output format."""
 
     prompt: Prompt
     max_tokens: int
     output_format: OutputFormat | None = None
-    """What the answer may look like; none: free text."""
+    """The format that constrains the answer; None: free text."""
 
 
 @dataclass(frozen=True, slots=True)
 class GenerateResult:
-    """What was written after `answer_start`."""
+    """Text generated after `answer_start`."""
 
     text: str
     is_complete: bool
-    """Its form or the end token closed it; otherwise `max_tokens` cut it."""
+    """True if the output format or the end token ended the text; False if `max_tokens` cut it."""
     prompt_tokens: int
     completion_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
 class CompareRequest:
-    """How near texts are to a query in meaning."""
+    """Compares sentence embeddings of texts with that of a query."""
 
     query: str
     texts: tuple[str, ...]
@@ -102,39 +105,42 @@ class CompareRequest:
 
 @dataclass(frozen=True, slots=True)
 class CompareResult:
-    """For each text its nearness, -1 to 1."""
+    """Cosine similarity of each text to the query, -1 to 1."""
 
     similarities: tuple[float, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class RequestError:
-    """A request that cannot be answered; the others of its batch are. Reasons as in models.outcomes."""
+    """Reply to a request that cannot be answered; other requests of the batch are not affected."""
 
     reason: str
+    """One of `models.outcomes.Reason`."""
     detail: str
+    """Explanation without text of the note."""
 
 
 PromptRequest = ScoreRequest | GenerateRequest
-"""What is asked of the weights."""
+"""A request to the language model; comparisons use another model."""
 Request = PromptRequest | CompareRequest
 Reply = ScoreResult | GenerateResult | CompareResult | RequestError
 
 
 class Engine(Protocol):
-    """Answers requests in batches; each reply stands where its request stood."""
+    """Answers requests in batches."""
 
     @property
     def context_tokens(self) -> int:
-        """The longest sequence, prompt and answer together."""
+        """Length in tokens of the longest sequence, prompt and answer together."""
         ...
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a piece of plain text."""
+        """Number of tokens of a plain text."""
         ...
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        """Replies in the order of the requests. Blocks; safe to call from many threads.
+        """Replies in the order of the requests. Blocks. Safe to call from many threads.
 
-        Urgent requests, a person waits for them, come before the others of a nightly run."""
+        Urgent requests, for which a person waits, are scheduled before all others.
+        """
         ...

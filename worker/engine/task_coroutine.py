@@ -1,4 +1,4 @@
-"""How a task talks: it yields requests, is sent their replies, and returns what it answered."""
+"""The coroutine protocol of tasks: a task yields requests, receives their replies, and returns its answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from worker.engine.api import Reply, Request
 
 
 class UnusableReplyError(NotemillError):
-    """A reply cannot be used; the job fails with this reason. Its detail holds no text of the note."""
+    """A reply cannot be used; the job fails with this reason. The detail holds no text of the note."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}")
@@ -22,11 +22,12 @@ class UnusableReplyError(NotemillError):
 
 @dataclass(frozen=True, slots=True)
 class TaskAnswer:
-    """An answer, and the characters of the note that were in a prompt for it."""
+    """The result of a task."""
 
     answer: Answer
     ranges_read: tuple[Span, ...]
+    """Character ranges of the note that its prompts contained."""
 
 
 TaskCoroutine = Generator[Sequence[Request], list[Reply], TaskAnswer]
-"""Replies are in the order of the requests; a refused one ends the conversation."""
+"""Yields requests and receives their replies in the same order; a RequestError ends the coroutine."""

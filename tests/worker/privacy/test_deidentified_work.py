@@ -226,9 +226,9 @@ def test_without_the_setting_the_recipe_is_the_one_it_was(tokenizer_folder: Path
 
         return serving(Settings(**usual, **changes)).ingredients["tasks"]
 
-    assert "disguise" not in recipes()["search"]
+    assert "deidentified" not in recipes()["search"]
     assert recipes(http_deidentified=True)["search"] == recipes()["search"] | {
-        "disguise": recipes(http_deidentified=True)["search"]["disguise"]
+        "deidentified": recipes(http_deidentified=True)["search"]["deidentified"]
     }
 
 
