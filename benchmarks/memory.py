@@ -1,13 +1,13 @@
-"""What Mistral 7B takes in memory, part by part, and how many tokens fit beside it in 8 GiB.
+"""Memory of Mistral 7B part by part, and the cached tokens that fit beside it in 8 GiB.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --gib 12 --step-tokens 1024 --json
 
-No weights and no GPU are needed. Three things are held against the arithmetic of `notemill doctor --plan`:
-Mistral 7B's modules on the meta device, a matrix of each of its sizes really quantized; a small Mistral
-saved, loaded and quantized as the worker does it, with and without an adapter; and a pass of transformers
-through layers of the real size, its allocations traced. Takes about half a minute and 1 GB.
-Exit status 1 where a target is missed or one of the three is more than 3 % off.
+Needs no weights and no GPU. Compares the arithmetic of `notemill doctor --plan` with three measurements:
+Mistral 7B's modules on the meta device, with one matrix of each size really quantized; a small Mistral that
+is saved, loaded and quantized as the worker does it, with and without an adapter; and the traced allocations
+of a transformers forward pass through layers of the real size. Takes about half a minute and 1 GB. Exit
+status 1 when a target is missed or a measurement differs by more than 3 %.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from worker.engine.memory.footprint import BF16, AdapterSize, activation_bytes, 
 from worker.engine.memory.memory_plan import GIB, MemoryPlan, plan_on_cuda
 from worker.engine.memory.model_shape import MISTRAL_7B, ModelShape
 
-MOST_WEIGHTS_GIB = 4.2
-LEAST_TOKENS = 16_000
-CLOSE = 0.03
+MAX_WEIGHTS_GIB = 4.2
+MIN_CACHED_TOKENS = 16_000
+MAX_DIFFERENCE = 0.03
 RANK = 16
 ROWS = 32
 SMALL = MISTRAL_7B | {
@@ -36,7 +36,7 @@ SMALL = MISTRAL_7B | {
     "num_attention_heads": 8,
     "num_key_value_heads": 2,
 }
-"""Mistral's modules, heads and proportions: a quarter as wide, 6 layers."""
+"""Mistral's modules and proportions, a quarter as wide, with 6 layers."""
 
 
 def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
@@ -59,15 +59,15 @@ def main(gib: float, step_tokens: int, *, as_json: bool) -> int:
 
 
 def _checks(shape: ModelShape, parts: Mapping[str, int], step_tokens: int) -> dict[str, tuple[float, float]]:
-    """By name: what the arithmetic says and what was measured, in bytes."""
+    """Calculated and measured bytes, by name."""
     from benchmarks.machine.tensor_bytes import loaded_bytes, traced_step_bytes
 
     small = ModelShape.of(SMALL)
     with_adapter, _ = loaded_bytes(SMALL, rank=RANK)
-    # The second load: the first brings libraries and threads into memory with it.
+    # The growth of the second load counts: the first also loads libraries and starts threads.
     stored, grown = loaded_bytes(SMALL)
-    # transformers' own attention makes the causal mask, a byte for each pair; ours is counted a token.
-    own_mask = step_tokens * step_tokens
+    # transformers' attention makes a causal mask of one byte a pair; the plan counts the mask a token.
+    causal_mask = step_tokens * step_tokens
     return {
         "meta": (nf4_bytes(shape), sum(parts.values())),
         "loaded": (nf4_bytes(small), stored),
@@ -75,10 +75,10 @@ def _checks(shape: ModelShape, parts: Mapping[str, int], step_tokens: int) -> di
             nf4_bytes(small) + AdapterSize.of_rank(RANK, small).total_bytes,
             with_adapter,
         ),
-        # What is not quantized stays a mapped file until it is touched, and is no growth.
+        # Other weights stay in a mapped file until they are used, so the process does not grow by them.
         "process": (nf4_bytes(small) - BF16 * small.values_beside, grown),
         "step": (
-            activation_bytes(shape, step_tokens, rows=0) + own_mask,
+            activation_bytes(shape, step_tokens, rows=0) + causal_mask,
             traced_step_bytes(MISTRAL_7B, step_tokens=step_tokens),
         ),
     }
@@ -91,9 +91,9 @@ def _result(
     checks: Mapping[str, tuple[float, float]],
     gib: float,
 ) -> dict[str, Any]:
-    off = {f"{name}_off": round(measured / told - 1, 4) for name, (told, measured) in checks.items()}
-    # How much a process grows hangs on what its allocator kept: told, not judged.
-    is_close = all(abs(share) <= CLOSE for name, share in off.items() if name != "process_off")
+    off = {f"{name}_off": round(measured / planned - 1, 4) for name, (planned, measured) in checks.items()}
+    # The growth of a process depends on its allocator: reported, without a limit.
+    is_close = all(abs(share) <= MAX_DIFFERENCE for name, share in off.items() if name != "process_off")
     weights_gib = sum(parts.values()) / GIB
     return {
         "weights_gib": round(weights_gib, 3),
@@ -110,14 +110,17 @@ def _result(
         "step_tokens": plan.step_tokens,
         **off,
         "is_reached": is_close
-        and weights_gib <= MOST_WEIGHTS_GIB
-        and (gib != 8 or plan.cached_tokens >= LEAST_TOKENS),
+        and weights_gib <= MAX_WEIGHTS_GIB
+        and (gib != 8 or plan.cached_tokens >= MIN_CACHED_TOKENS),
     }
 
 
 def _tables(result: Mapping[str, Any], checks: Mapping[str, tuple[float, float]], gib: float) -> str:
     tokens = result[f"kv_tokens_in_{gib:g}_gib"]
-    lines = [f"Mistral 7B in NF4, in {gib:g} GiB of a GPU, steps of {result['step_tokens']:,} tokens", ""]
+    lines = [
+        f"Mistral 7B in NF4, in {gib:g} GiB of a GPU, forward passes of {result['step_tokens']:,} tokens",
+        "",
+    ]
     lines += [
         f"  {name[:-4].replace('_', ' '):<24}{value:>9.3f} GiB"
         for name, value in result.items()
@@ -126,15 +129,15 @@ def _tables(result: Mapping[str, Any], checks: Mapping[str, tuple[float, float]]
     lines += [
         "",
         f"  keys and values a token {result['kv_bytes_a_token']:>9,} bytes, "
-        f"{result['attention_bytes_a_token']:,} more in a step",
-        f"  cached tokens           {tokens:>9,}   target {LEAST_TOKENS:,} in 8 GiB",
-        f"  weights                 {result['weights_gib']:>9.3f}   target at most {MOST_WEIGHTS_GIB} GiB",
+        f"{result['attention_bytes_a_token']:,} more during a pass",
+        f"  cached tokens           {tokens:>9,}   target {MIN_CACHED_TOKENS:,} in 8 GiB",
+        f"  weights                 {result['weights_gib']:>9.3f}   target at most {MAX_WEIGHTS_GIB} GiB",
         "",
-        "  arithmetic against              told MiB  measured MiB      off",
+        "  plan compared with           planned MiB  measured MiB      off",
     ]
-    for name, (told, measured) in checks.items():
-        sizes = f"{told / 2**20:>10,.1f}{measured / 2**20:>14,.1f}"
-        lines.append(f"  {_CHECKED[name]:<30}{sizes}{measured / told - 1:>9.2%}")
+    for name, (planned, measured) in checks.items():
+        sizes = f"{planned / 2**20:>10,.1f}{measured / 2**20:>14,.1f}"
+        lines.append(f"  {_CHECKED[name]:<30}{sizes}{measured / planned - 1:>9.2%}")
     return "\n".join(
         [*lines, "", "All targets are reached." if result["is_reached"] else "A target is missed."]
     )
@@ -142,10 +145,10 @@ def _tables(result: Mapping[str, Any], checks: Mapping[str, tuple[float, float]]
 
 _CHECKED = {
     "meta": "Mistral 7B's modules",
-    "loaded": "a small one, loaded",
+    "loaded": "a small Mistral, loaded",
     "loaded_with_adapter": "the same with an adapter",
-    "process": "its 4-bit part in the process",
-    "step": "a step, traced",
+    "process": "growth of the process",
+    "step": "a forward pass, traced",
 }
 
 
@@ -159,10 +162,13 @@ if __name__ == "__main__":
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--gib", type=float, default=8.0, help="of the card (8)")
+    parser.add_argument("--gib", type=float, default=8.0, help="memory of the GPU (default: 8)")
     parser.add_argument(
-        "--step-tokens", type=int, default=MAX_FORWARD_TOKENS, help=f"in one pass ({MAX_FORWARD_TOKENS})"
+        "--step-tokens",
+        type=int,
+        default=MAX_FORWARD_TOKENS,
+        help=f"tokens of one forward pass (default: {MAX_FORWARD_TOKENS})",
     )
-    parser.add_argument("--json", action="store_true", help="one object on the last line instead of tables")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of tables")
     given = parser.parse_args()
     sys.exit(main(given.gib, given.step_tokens, as_json=given.json))

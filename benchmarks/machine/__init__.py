@@ -1,1 +1,1 @@
-"""What a machine can do at most, and the real steps of the engine, measured side by side."""
+"""Peaks of a machine, and forward batches and memory of the engine."""

@@ -1,8 +1,8 @@
-"""The engine's own steps, made by its scheduler of its own requests, and what each must compute and read.
+"""Forward batches of the engine's scheduler, with the operations and bytes that each needs.
 
-Reading: the first step of notes whose windows are decided on or asked to be written about. Writing: the
-step that gives each of so many branches one token more. Every step may be run again and again: the network
-puts the same keys and values in the same places.
+Prefill: the first batch of notes whose windows are scored or used for generation. Decode: a batch that adds
+one token to each sequence. A batch can run repeatedly, because it writes the same keys and values to the same
+places.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from worker.weights.model_files import is_int8, prepared_folder
 from worker.weights.task_config import task_config
 
 NO_LIMIT = 1_000_000
-"""Cached tokens that the scheduler may plan with: memory is not what is measured."""
+"""Cached tokens that the scheduler may plan with: memory is not measured here."""
 SEQUENCES_PER_PREFIX = 4
-"""Lists of one window, an answer a label."""
+"""Entity lists of one window: one answer a label."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkModel:
-    """The loaded network as far as its steps need it."""
+    """The loaded network with its tokenizer, without the engine's thread."""
 
     runner: TransformersRunner
     chat: Chat
@@ -54,13 +54,13 @@ class BenchmarkModel:
     shape: ModelShape
     device: torch.device
     layer_bytes: int
-    """Of all layers' weights as they lie in memory; the output layer and the embeddings are beside them."""
+    """Weights of all layers in memory, without the output layer and the embeddings."""
     is_int8: bool = False
-    """Where the adapter takes part."""
+    """Whether batches that use the adapter are computed in int8."""
 
     @staticmethod
     def load(settings: Settings) -> BenchmarkModel:
-        """As worker.engine.network.local_engine does, without the thread. Raises NotemillError."""
+        """Loads as worker.engine.network.local_engine does. Raises NotemillError."""
         is_cuda = settings.device == "cuda" or (settings.device == "auto" and torch.cuda.is_available())
         device = torch.device("cuda" if is_cuda else "cpu")
         if not is_cuda:
@@ -80,23 +80,24 @@ class BenchmarkModel:
         )
 
     def batch_flops(self, batch: ForwardBatch) -> float:
-        """2 a weight and token, 4 x heads x size a layer and key that a token sees, 2 a logit and input.
+        """FLOP: 2 a weight and token, 4 x heads x head size a layer and visible key, 2 a logit and input.
 
-        The usual count of a forward pass (Kaplan et al. 2020, arXiv 2001.08361, table 1), with causal
-        attention counted by the keys really seen: a product for the scores, one for the values. Of the last
-        layer what is computed: attention of branches, and what follows it for the tokens asked about.
+        The usual count of a forward pass (Kaplan et al. 2020, arXiv 2001.08361, table 1). Causal attention
+        counts the visible keys: one product for the scores, one for the values. The last layer computes only
+        the attention of continuations, and what follows it only for tokens whose logits are needed.
         """
         shape = self.shape
         products = sum(_products(shape, batch))
         seen = [
-            (shape.layers - isinstance(chunk.sequence, Prefix)) * _keys_seen(chunk) for chunk in batch.chunks
+            (shape.layers - isinstance(chunk.sequence, Prefix)) * _visible_keys(chunk)
+            for chunk in batch.chunks
         ]
         attention = 4 * shape.heads * shape.head_size * sum(seen)
         logits = sum(_num_logits(chunk, shape.vocabulary) for chunk in batch.chunks)
         return 2.0 * products + attention + 2.0 * shape.hidden * logits
 
     def int8_flops(self, batch: ForwardBatch) -> float:
-        """Those made in 8 bits: of an adapted step on a CPU all products of weights but the outer downs."""
+        """Operations in int8: with the adapter all products of weights but the outer layers' `down_proj`."""
         if not self.is_int8 or not all(chunk.uses_adapter for chunk in batch.chunks):
             return 0.0
         inner = sum(not is_outer_layer(number, self.shape.layers) for number in range(self.shape.layers))
@@ -104,74 +105,79 @@ class BenchmarkModel:
         return 2.0 * (sum(_products(self.shape, batch)[:-1]) + downs)
 
     def batch_bytes(self, batch: ForwardBatch) -> float:
-        """The least that has to be read: weights once, each beginning's and branch's keys and values once."""
-        beginnings = {one for continuation in batch.continuations for one in continuation.prefixes}
-        cached = sum(len(one.tokens) for one in beginnings)
+        """Bytes at least: the weights once, keys and values of each prefix and continuation once."""
+        prefixes = {prefix for continuation in batch.continuations for prefix in continuation.prefixes}
+        cached = sum(len(prefix.tokens) for prefix in prefixes)
         cached += sum(chunk.stop for chunk in batch.chunks if isinstance(chunk.sequence, Continuation))
         output_layer = BF16 * self.shape.vocabulary * self.shape.hidden
         return self.layer_bytes + output_layer + cached * keys_values_bytes(self.shape)
 
     def scoring_batch(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
-        """The first step of these notes: entities marked and one search decided on each window."""
+        """The first batch of these notes: entity tagging and one search, scored on each window."""
         config = task_config(settings)
-        if not config.tagged_labels:  # weights without an adapter are timed on the same work
+        if not config.tagged_labels:  # weights without an adapter are timed on the same requests
             names = tuple(label.name for label in load_labels(settings.labels_file))
             config = replace(config, tagged_labels=names)
         notes = [
-            Note.of(one, self.count_tokens, config.window_tokens, config.summary_window_tokens)
-            for one in texts
+            Note.of(text, self.count_tokens, config.window_tokens, config.summary_window_tokens)
+            for text in texts
         ]
-        return self._first_step(
-            [[*reading_requests(one, config), *search_requests(one, QUERY, config)] for one in notes],
+        return self._first_batch(
+            [[*reading_requests(note, config), *search_requests(note, QUERY, config)] for note in notes],
             settings,
         )
 
     def generation_batch(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
-        """The first step of these notes where all three tasks are written: windows and questions read."""
+        """The first batch of these notes when all three tasks generate: prefill of windows and questions."""
         work = generation_prompts(texts, self.chat, settings)
         calls = [
             [one.request for one in work if one.note == note and one.request] for note in range(len(texts))
         ]
         return self._first_step(calls, settings)
 
-    def decode_batch(self, texts: Sequence[str], num_branches: int, settings: Settings) -> ForwardBatch:
-        """One token more for each of so many lists, four of each text, over the text's keys and values."""
+    def decode_batch(self, texts: Sequence[str], num_sequences: int, settings: Settings) -> ForwardBatch:
+        """One more token for each of `num_sequences` lists, four of each text, over cached text.
+
+        Raises ValueError when the texts are too few.
+        """
         labels = load_labels(settings.labels_file)[:SEQUENCES_PER_PREFIX]
-        requests = [list_request(text, label) for text in texts for label in labels][:num_branches]
-        asked = self._asked(requests)
-        if len(asked) < num_branches:
-            raise ValueError(f"{len(texts)} texts ask for {len(asked)} lists, not for {num_branches}")
-        scheduler = Scheduler(max_rows=num_branches, max_tokens=NO_LIMIT)
-        scheduler.add([one.start(scheduler.prefix_cache) for one in asked])
+        requests = [list_request(text, label) for text in texts for label in labels][:num_sequences]
+        states = self._encode(requests)
+        if len(states) < num_sequences:
+            raise ValueError(f"{len(texts)} texts make {len(states)} lists, not {num_sequences}")
+        scheduler = Scheduler(max_rows=num_sequences, max_tokens=NO_LIMIT)
+        scheduler.add([state.start(scheduler.prefix_cache) for state in states])
         while True:
             batch = scheduler.schedule()
-            if len(batch.continuations) == num_branches and batch.num_tokens == num_branches:
+            if len(batch.continuations) == num_sequences and batch.num_tokens == num_sequences:
                 return batch
-            _go_on(batch)
+            _advance(batch)
 
     def count_tokens(self, text: str) -> int:
         return len(self.chat.plain(text))
 
-    def _first_step(self, calls: Sequence[Sequence[Request]], settings: Settings) -> ForwardBatch:
+    def _first_batch(self, calls: Sequence[Sequence[Request]], settings: Settings) -> ForwardBatch:
         scheduler = Scheduler(max_rows=settings.max_batch_rows, max_tokens=NO_LIMIT)
         for requests in calls:
-            scheduler.add([one.start(scheduler.prefix_cache) for one in self._asked(requests)])
+            scheduler.add([state.start(scheduler.prefix_cache) for state in self._encode(requests)])
         return scheduler.schedule()
 
-    def _asked(self, requests: Sequence[Any]) -> list[RequestState]:
-        # Without their forms: grammars are compiled beside the network's pass and are no part of it.
+    def _encode(self, requests: Sequence[Any]) -> list[RequestState]:
+        # Without output formats: grammars are compiled during the network's pass and are not timed here.
         free = [
-            replace(one, output_format=None) if isinstance(one, GenerateRequest) else one for one in requests
+            replace(request, output_format=None) if isinstance(request, GenerateRequest) else request
+            for request in requests
         ]
         limit, meter = self.runner.context_tokens, UsageMeter()
-        found = [
-            encode_request(one, self.chat, self.grammars, context_tokens=limit, meter=meter) for one in free
+        encoded = [
+            encode_request(request, self.chat, self.grammars, context_tokens=limit, meter=meter)
+            for request in free
         ]
-        return [one for one in found if isinstance(one, RequestState)]
+        return [state for state in encoded if isinstance(state, RequestState)]
 
 
-def _go_on(batch: ForwardBatch) -> None:
-    """As after a pass whose every answer is the token before: which token it is does not change the time."""
+def _advance(batch: ForwardBatch) -> None:
+    """Repeats each sequence's last token as its next one: the token's value does not change the time."""
     for chunk in batch.chunks:
         chunk.sequence.num_computed_tokens = chunk.stop
     for continuation in batch.continuations:
@@ -180,19 +186,19 @@ def _go_on(batch: ForwardBatch) -> None:
 
 
 def _products(shape: ModelShape, batch: ForwardBatch) -> list[int]:
-    """Numbers multiplied with each kind of weight, all layers; of the last what is computed."""
-    unasked = batch.num_tokens - sum(map(_num_wanted, batch.chunks))
+    """Multiplications by kind of linear layer, over all layers; the last layer skips unneeded tokens."""
+    unneeded = batch.num_tokens - sum(map(_num_logit_tokens, batch.chunks))
     sizes = [inputs * outputs for inputs, outputs in shape.linear_layers]
     whole = [shape.layers * size * batch.num_tokens for size in sizes]
-    return [*whole[:3], *(one - size * unasked for one, size in zip(whole[3:], sizes[3:], strict=True))]
+    return [*whole[:3], *(count - size * unneeded for count, size in zip(whole[3:], sizes[3:], strict=True))]
 
 
-def _keys_seen(chunk: ScheduledChunk) -> int:
+def _visible_keys(chunk: ScheduledChunk) -> int:
     before = 0 if isinstance(chunk.sequence, Prefix) else chunk.sequence.num_prefix_tokens
     return sum(range(before + chunk.start + 1, before + chunk.stop + 1))
 
 
-def _num_wanted(chunk: ScheduledChunk) -> int:
+def _num_logit_tokens(chunk: ScheduledChunk) -> int:
     if isinstance(chunk.sequence, Prefix):
         return 0
     return sum(chunk.start <= place < chunk.stop for place in chunk.sequence.logit_indexes)
@@ -201,10 +207,10 @@ def _num_wanted(chunk: ScheduledChunk) -> int:
 def _num_logits(chunk: ScheduledChunk, vocabulary: int) -> int:
     if isinstance(chunk.sequence, Prefix):
         return 0
-    return _num_wanted(chunk) * (len(chunk.sequence.columns) or vocabulary)
+    return _num_logit_tokens(chunk) * (len(chunk.sequence.columns) or vocabulary)
 
 
 def _bytes_of_layers(layers: Any) -> int:
-    """Parameters, and the weights that were laid out for the processor, which are none."""
-    laid_out = sum(one.nbytes for one in layers.modules() if isinstance(one, PackedLinear))
-    return laid_out + sum(one.nbytes for one in layers.parameters())
+    """Bytes of parameters and of packed weights, which are not parameters."""
+    packed = sum(module.nbytes for module in layers.modules() if isinstance(module, PackedLinear))
+    return packed + sum(parameter.nbytes for parameter in layers.parameters())

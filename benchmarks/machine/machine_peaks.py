@@ -1,7 +1,7 @@
-"""What this machine can do at most: matrix products and memory traffic, timed in turn with what is compared.
+"""Measured peaks of this machine: matrix products and memory traffic.
 
-Rates are work / seconds. A machine's speed changes from second to second where others share it, so
-everything is timed in turn and both the best and the median of each are kept.
+Rates are work / seconds. Other load changes a machine's speed from second to second, so probes alternate with
+what is compared, and each keeps its best and its median.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
+import torch.nn.functional as F  # noqa: N812  the name that torch's documentation uses
 
 from worker.engine.memory.model_shape import ModelShape
 from worker.engine.network import int8_layers
 
 SQUARE = 2_048
-"""Side of the big square: 17 GFLOP, and larger a CPU's products do not get faster."""
+"""Side of the square product: 17 GFLOP; larger ones are no faster on a CPU."""
 ARRAY_BYTES = 256 * 2**20
-"""Of what is read or copied: several times a processor's cache, as much as the embedded weights in bf16."""
+"""Bytes read or copied: several times a processor's cache, as many as the embedded weights take in bf16."""
 
 
 @dataclass(slots=True)
 class Probe:
-    """Something that is run again and again."""
+    """An operation that is run and timed repeatedly."""
 
     name: str
     work: float
-    """Of one run: floating-point operations, or bytes."""
+    """Floating-point operations or bytes of one run."""
     run: Callable[[], Any]
     seconds: list[float] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Probe:
         return self.work / statistics.median(self.seconds)
 
     def time(self, device: torch.device) -> None:
-        """One run more."""
+        """Runs once more and keeps the seconds."""
         started = time.perf_counter()
         self.run()
         if device.type == "cuda":
@@ -55,21 +55,21 @@ class Probe:
 def matrix_products(
     shape: ModelShape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
 ) -> list[Probe]:
-    """The big square, and one layer's products joined as ours are: 2 x tokens x inputs x outputs FLOP."""
+    """Probes of a square product and of one layer's fused products: 2 x tokens x inputs x outputs FLOP."""
     return [_product(name, *size, dtype, device) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
 def int8_products(shape: ModelShape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
-    """The same as `worker.engine.network.int8_layers` multiplies, on a CPU: rounding and scaling rows is no part of it."""
-    return [_of_eight_bits(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
+    """The same products by `worker.engine.network.int8_layers` on a CPU, without rounding and scaling."""
+    return [_int8_product(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
 def memory_traffic(
     shape: ModelShape, dtype: torch.dtype, device: torch.device, num_bytes: int = ARRAY_BYTES
 ) -> list[Probe]:
-    """Bytes read (and written, of a copy) by a sum, a copy, and a layer's MLP on one token, always cold.
+    """Probes of uncached bytes: a sum, a copy (read and written), and a layer's MLP on one token.
 
-    As STREAM counts them: what a cache may fetch before it overwrites a line is not counted.
+    Counted as STREAM does, without what a cache fetches before it overwrites a line.
     """
     array = torch.ones(num_bytes // 4, device=device)
     other = torch.empty_like(array)
@@ -81,18 +81,20 @@ def memory_traffic(
     return [
         Probe("sum", array.nbytes, lambda: array.sum()),
         Probe("copy", 2 * array.nbytes, lambda: other.copy_(array)),
-        Probe("product with one token", weights.nbytes, lambda: [F.linear(token, one) for one in weights]),
+        Probe(
+            "product with one token", weights.nbytes, lambda: [F.linear(token, weight) for weight in weights]
+        ),
     ]
 
 
 def fastest(probes: Sequence[Probe]) -> float:
-    """The best rate that any of them reached."""
-    return max(one.best for one in probes)
+    """The best rate of all probes."""
+    return max(probe.best for probe in probes)
 
 
 def best_median(probes: Sequence[Probe]) -> float:
-    """The median rate of the one whose median is best."""
-    return max(one.median for one in probes)
+    """The best of the probes' median rates."""
+    return max(probe.median for probe in probes)
 
 
 def _product(
@@ -103,7 +105,7 @@ def _product(
     return Probe(name, 2.0 * rows * inputs * outputs, lambda: F.linear(tokens, weight))
 
 
-def _of_eight_bits(name: str, rows: int, inputs: int, outputs: int) -> Probe:
+def _int8_product(name: str, rows: int, inputs: int, outputs: int) -> Probe:
     numbers = torch.randint(256, (rows, inputs), dtype=torch.uint8)
     product = int8_layers.Int8Linear(torch.randn(outputs, inputs))
     return Probe(name, 2.0 * rows * inputs * outputs, lambda: product(numbers))

@@ -1,8 +1,8 @@
-"""Plots of what `python -m benchmarks.sweep` measured: throughput against batch and against note length.
+"""Plots the results of `python -m benchmarks.sweep`: throughput by decoding sequences and by note length.
 
-    python -m benchmarks.machine.plots results.jsonl --output docs/performance.svg
+    python -m benchmarks.machine.plots sweep.jsonl --output throughput.png
 
-Needs matplotlib (`pip install matplotlib`). The file's ending says the form: .svg, .png or .pdf.
+Needs matplotlib (`pip install matplotlib`). The file's extension selects the format: .svg, .png or .pdf.
 """
 
 from __future__ import annotations
@@ -18,35 +18,37 @@ Point = Mapping[str, Any]
 
 
 def plot(points: Sequence[Point], output: Path) -> None:
-    """Two axes side by side. Raises ValueError where there is no point of a kind."""
+    """Draws both plots side by side. Raises ValueError when points of a kind are missing."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    kinds = {kind: [one for one in points if one["kind"] == kind] for kind in ("writing", "notes")}
-    if missing := [kind for kind, some in kinds.items() if not some]:
-        raise ValueError(f"no points of {', '.join(missing)}: measure again with python -m benchmarks.sweep")
-    # The same bytes for the same points, and letters that are text.
+    kinds = {kind: [point for point in points if point["kind"] == kind] for kind in ("writing", "notes")}
+    if missing := [kind for kind, of_kind in kinds.items() if not of_kind]:
+        raise ValueError(
+            f"no points of {', '.join(missing)}: measure again with `python -m benchmarks.sweep`"
+        )
+    # A fixed salt makes the file reproducible; svg.fonttype none keeps text as text.
     mpl.rcParams.update({"svg.hashsalt": "notemill", "svg.fonttype": "none", "axes.grid": True})
     figure = Figure(figsize=(10, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    _curve(left, kinds["writing"], "branches", "tokens_per_second", "tokens a second, all branches")
-    left.set(xlabel="branches that write, each one token a step")
+    _curve(left, kinds["writing"], "branches", "tokens_per_second", "tokens a second, all sequences")
+    left.set(xlabel="decoding sequences, one token each a forward pass")
     _curve(right, kinds["notes"], "words", "notes_per_hour", "notes an hour")
-    right.set(xlabel="words a note (entities, search, summary decided)", yscale="log")
+    right.set(xlabel="words a note (entities, search, summary scored)", yscale="log")
     here = points[0]
     figure.suptitle(f"{here['processor']}, {here['threads']} threads, {here['date']}", fontsize=10)
     figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None)
 
 
 def _curve(axes: Any, points: Sequence[Point], x: str, y: str, label: str) -> None:
-    ordered = sorted(points, key=lambda one: one[x])
-    across, up = [one[x] for one in ordered], [one[y] for one in ordered]
+    ordered = sorted(points, key=lambda point: point[x])
+    across, up = [point[x] for point in ordered], [point[y] for point in ordered]
     axes.plot(across, up, marker="o")
     axes.set_xscale("log", base=2)
-    axes.set_xticks(across, [f"{one:,}" for one in across])
+    axes.set_xticks(across, [f"{value:,}" for value in across])
     axes.set_ylabel(label)
-    for place in zip(across, up, strict=True):
-        axes.annotate(f"{place[1]:,.0f}", place, textcoords="offset points", xytext=(0, 6), ha="center")
+    for position in zip(across, up, strict=True):
+        axes.annotate(f"{position[1]:,.0f}", position, textcoords="offset points", xytext=(0, 6), ha="center")
     axes.margins(0.1, 0.15)
 
 
@@ -56,8 +58,10 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("results", type=Path, help="what benchmarks.sweep wrote")
-    parser.add_argument("--output", type=Path, required=True, help="a file that ends in .svg, .png or .pdf")
+    parser.add_argument("results", type=Path, help="output of benchmarks.sweep")
+    parser.add_argument(
+        "--output", type=Path, required=True, help="file with the extension .svg, .png or .pdf"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Bytes that tensors really take: of quantized networks, of Mistral 7B's own modules, of a traced pass."""
+"""Measured bytes of tensors: quantized networks, Mistral 7B's modules, a traced forward pass."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from worker.weights.model_files import nf4_config
 
 
 def stored_bytes(network: torch.nn.Module) -> int:
-    """All parameters, buffers and states of quantization, each storage once."""
+    """Bytes of all parameters, buffers and quantization states; each storage counts once."""
     seen = {
         tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes()
         for tensor in tensors_of(network)
@@ -33,7 +33,7 @@ def stored_bytes(network: torch.nn.Module) -> int:
 
 
 def tensors_of(network: torch.nn.Module) -> Iterator[torch.Tensor]:
-    """Every tensor that a loaded network holds on to."""
+    """Every tensor that a loaded network holds."""
     yield from network.buffers()
     for parameter in network.parameters():
         yield parameter
@@ -43,26 +43,28 @@ def tensors_of(network: torch.nn.Module) -> Iterator[torch.Tensor]:
 
 
 def mistral_part_bytes(config: Mapping[str, Any]) -> dict[str, int]:
-    """Bytes by kind of module, on the meta device, its linear layers replaced as on loading.
+    """Bytes by kind of module, on the meta device, with the linear layers replaced as on loading.
 
-    Of each different size of matrix one is quantized for real; what that takes counts for all of the size.
+    One matrix of each size is really quantized; its bytes count for all matrices of the size.
     """
     with torch.device("meta"):
         network = MistralForCausalLM(MistralConfig(**config)).to(torch.bfloat16)
     AutoHfQuantizer.from_config(nf4_config()).preprocess_model(model=network, device_map=None)
-    found: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
     for name, module in network.named_modules():
         if isinstance(module, bitsandbytes.nn.Linear4bit):
-            found["linear layers"] += quantized_matrix_bytes(module.in_features, module.out_features)
+            sizes["linear layers"] += quantized_matrix_bytes(module.in_features, module.out_features)
         else:
             kind = {"model.embed_tokens": "embeddings", "lm_head": "output layer"}.get(name, "norms")
-            found[kind] += sum(one.numel() * one.element_size() for one in module.parameters(recurse=False))
-    return dict(found)
+            sizes[kind] += sum(
+                values.numel() * values.element_size() for values in module.parameters(recurse=False)
+            )
+    return dict(sizes)
 
 
 @cache
 def quantized_matrix_bytes(inputs: int, outputs: int) -> int:
-    """Of one matrix, as bitsandbytes quantizes it with our configuration."""
+    """Bytes of one matrix, quantized by bitsandbytes with the worker's configuration."""
     config = nf4_config()
     weight = bitsandbytes.nn.Params4bit(
         torch.randn(outputs, inputs, dtype=torch.bfloat16),
@@ -76,9 +78,10 @@ def quantized_matrix_bytes(inputs: int, outputs: int) -> int:
 
 
 def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]:
-    """Of a network with these sizes, saved in bf16 and loaded with `worker.weights.model_files.nf4_config()` on the CPU.
+    """Bytes of a network's tensors, and by how many the process grows.
 
-    Returns what its tensors take, and by how much the process grew. `rank`: with a LoRA adapter beside.
+    The network is saved in bf16 and loaded with `worker.weights.model_files.nf4_config()` on the CPU. `rank`:
+    adds a LoRA adapter.
     """
     transformers_logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="notemill-memory-") as folder:
@@ -101,10 +104,10 @@ def loaded_bytes(config: Mapping[str, Any], *, rank: int = 0) -> tuple[int, int]
 
 
 def traced_step_bytes(config: Mapping[str, Any], *, step_tokens: int, layers: int = 2) -> int:
-    """The most that transformers' own pass holds at once besides its weights, on tensors without contents."""
+    """Peak bytes of a transformers forward pass without its weights, traced on tensors without contents."""
     with FakeTensorMode():
-        config_of_body = MistralConfig(**{**config, "num_hidden_layers": layers})
-        body = AutoModel.from_config(config_of_body, dtype=torch.bfloat16).eval()
+        body_config = MistralConfig(**{**config, "num_hidden_layers": layers})
+        body = AutoModel.from_config(body_config, dtype=torch.bfloat16).eval()
         tracker = MemTracker()
         tracker.track_external(body)
         with torch.no_grad(), tracker:
@@ -115,13 +118,13 @@ def traced_step_bytes(config: Mapping[str, Any], *, step_tokens: int, layers: in
 
 
 def resident_bytes() -> int:
-    """Of this process, files that are only mapped left out; Linux."""
+    """Resident memory of this process without mapped files; Linux only."""
     status = Path("/proc/self/status").read_text("ascii")
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("RssAnon:"))
 
 
 def _trim_memory() -> None:
-    """Freed memory goes back to the system, where glibc can be told so."""
+    """Returns freed memory to the operating system, if glibc can."""
     gc.collect()
     if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)

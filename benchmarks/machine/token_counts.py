@@ -1,6 +1,6 @@
-"""How many tokens a note of some length costs: the pipeline's own requests, counted as they come.
+"""Tokens that a note of a given length costs: counts the pipeline's own requests.
 
-The engine behind may be the real one, whose rate is then measured too, or one that answers nothing.
+The counted engine is a real one, whose rate can be measured at the same time, or one that finds nothing.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from worker.engine.prompting.label_words import OUTSIDE_WORD
 from worker.pipeline import process
 from worker.weights.task_config import task_config
 
-WRITTEN_TOKENS = 40
-"""Of one written answer where nothing is really written: two short sentences. An assumption, and said so."""
+ASSUMED_GENERATED_TOKENS = 40
+"""Tokens of one generated answer when nothing is really generated: two short sentences, an assumption."""
 QUESTIONS = (
     Question(task=Task.ENTITIES),
     Question(task=Task.SEARCH, parameters={"query": "Is there any sign of infection?"}),
@@ -47,24 +47,24 @@ _NOTES = Path(__file__).parents[2] / "examples" / "notes"
 
 @dataclass(slots=True)
 class TokenCounts:
-    """Tokens of one or more notes."""
+    """Counts over one or more notes."""
 
     notes: int = 0
     read_tokens: int = 0
-    """A window's document once for all its questions, each question, and its second copy. A question that is
-    read apart is read once for all notes and not counted."""
+    """Prefill: a window's document once for all its questions, each question, and the second copy. A cached
+    question prefix is computed once for all notes and not counted."""
     document_tokens: int = 0
-    """Of those, the documents'."""
+    """The part of `read_tokens` that is the windows' documents."""
     written_tokens: int = 0
     requests: int = 0
 
 
 @dataclass(slots=True)
 class CountingEngine:
-    """Engine that counts what is asked, and lets `behind` answer if there is one."""
+    """Engine that counts the requests and passes them to `answering_engine`, if there is one."""
 
     chat: Chat
-    behind: Engine | None = None
+    answering_engine: Engine | None = None
     counted: TokenCounts = field(default_factory=TokenCounts)
     context_tokens: int = 8_192
     _lock: Lock = field(default_factory=Lock)
@@ -73,9 +73,11 @@ class CountingEngine:
         return len(self.chat.plain(text))
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        """Replies in the order of the requests; without an engine behind all of them find nothing."""
-        nothing = [self._nothing(request) for request in requests]
-        replies = self.behind.answer(requests, is_urgent=is_urgent) if self.behind else nothing
+        """Replies in the order of the requests. Without an answering engine they find nothing."""
+        nothing = [self._find_nothing(request) for request in requests]
+        replies = (
+            self.answering_engine.answer(requests, is_urgent=is_urgent) if self.answering_engine else nothing
+        )
         with self._lock:
             self._count(requests, replies)
         return replies
@@ -99,19 +101,22 @@ class CountingEngine:
         self.counted.document_tokens += sum(shared.values())
         self.counted.read_tokens += sum(shared.values())
 
-    def _nothing(self, request: Request) -> Reply:
+    def _find_nothing(self, request: Request) -> Reply:
         if isinstance(request, CompareRequest):
             return CompareResult((0.0,) * len(request.texts))
         if isinstance(request, GenerateRequest):
             return GenerateResult(
-                "none" if isinstance(request.output_format, EntityList) else "None.", True, 0, WRITTEN_TOKENS
+                "none" if isinstance(request.output_format, EntityList) else "None.",
+                True,
+                0,
+                ASSUMED_GENERATED_TOKENS,
             )
         tokens, offsets = self.chat.plain_with_offsets(request.copy)
         return ScoreResult(tuple(_unlikely(choice, offsets) for choice in request.choices), len(tokens))
 
 
 def _unlikely(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Scores:
-    """Nothing is found anywhere."""
+    """Scores that select nothing anywhere."""
     spans = tuple(offsets) if choice.ends is None else tuple((0, end) for end in choice.ends)
     scores = np.full((len(spans), len(choice.words)), -20.0, np.float32)
     scores[:, choice.words.index(OUTSIDE_WORD) if OUTSIDE_WORD in choice.words else -1] = 0.0
@@ -119,7 +124,7 @@ def _unlikely(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Scores:
 
 
 def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:
-    """Entities, one search and a summary of one note. Raises RuntimeError where one of them fails."""
+    """Answers entities, one search and a summary of one note. Raises RuntimeError when one fails."""
     summary = Question(task=Task.SUMMARY, parameters={"max_words": settings.summary_words})
     labels = load_labels(settings.labels_file)
     jobs = tuple(
@@ -134,18 +139,18 @@ def answer_note(engine: CountingEngine, text: str, settings: Settings) -> None:
     )
     work = Work(document_id=1, text=text, jobs=jobs)
     rounds = process(work, engine=engine, config=task_config(settings))
-    for job, outcome in (one for ended in rounds for one in ended):
+    for job, outcome in (job_and_outcome for ended in rounds for job_and_outcome in ended):
         if isinstance(outcome, Failed):
             raise RuntimeError(f"{job.question.task} failed: {outcome.reason} {outcome.detail}")
     engine.counted.notes += 1
 
 
 def note_of_length(chat: Chat, tokens: int, *, number: int) -> str:
-    """The example notes' text from the `number`-th on, so many tokens of it, again and again if need be."""
+    """`tokens` tokens of the example notes' text from the `number`-th note on, repeated if need be."""
     texts = [path.read_text("utf-8") for path in sorted(_NOTES.glob("*.txt")) if "odd" not in path.name]
-    turned = "\n\n".join(texts[number % len(texts) :] + texts[: number % len(texts)])
-    found, offsets = chat.plain_with_offsets(turned)
-    while len(found) < tokens:
-        turned += "\n\n" + turned
-        found, offsets = chat.plain_with_offsets(turned)
-    return turned[: offsets[tokens - 1][1]]
+    joined = "\n\n".join(texts[number % len(texts) :] + texts[: number % len(texts)])
+    encoded, offsets = chat.plain_with_offsets(joined)
+    while len(encoded) < tokens:
+        joined += "\n\n" + joined
+        encoded, offsets = chat.plain_with_offsets(joined)
+    return joined[: offsets[tokens - 1][1]]

@@ -111,7 +111,7 @@ def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(ne
     assert MAX_FORWARD_TOKENS / 2 < network.scoring_batch(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
     writing = network.decode_batch(texts, 8, settings)
     assert [chunk.num_tokens for chunk in writing.chunks] == [1] * 8
-    with pytest.raises(ValueError, match="not for 9"):
+    with pytest.raises(ValueError, match="not 9"):
         network.decode_batch(texts, 9, settings)
 
 
