@@ -1,7 +1,7 @@
-"""Who may see the pages, and what a page may do: a token, one origin, nothing from outside, nothing kept.
+"""Access control of the browser application: a token, one origin, nothing loaded from outside, no caching.
 
-An ASGI layer around the whole application. It also ends surprises: an exception's text could quote a
-note, so that its type and place are logged and nothing else.
+An ASGI middleware around the whole application. It also handles unexpected errors: an exception's text could
+quote a note, so only its type and place are logged.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ _COOKIE_SECONDS = 12 * 3600
 _log = logging.getLogger("notemill.pages")
 
 
-class Guard:
-    """Lets in whoever once brought the token; afterwards a cookie holds it."""
+class AccessControl:
+    """Admits browsers that once sent the token; a cookie holds it afterwards."""
 
     def __init__(self, app: ASGIApp, *, token: str, cookie: str, is_secure: bool) -> None:
-        """`cookie`: its name, another for each port, since a host's ports share their cookies.
-        `is_secure`: the browser speaks TLS, and sends the cookie over nothing else."""
+        """`cookie`: its name, one for each port, since all ports of a host share cookies. `is_secure`: the
+        browser speaks TLS, and sends the cookie over nothing else."""
         self._app = app
         self._token = token
         self._cookie = cookie
@@ -81,7 +81,7 @@ class Guard:
             await _told(error)(scope, receive, send_guarded)
 
     def _refusal(self, request: Request) -> Response | None:
-        """None where the request may pass."""
+        """The refusal; None where the request may pass."""
         if request.url.path.startswith("/static/"):
             return None  # the style sheet of the page that says: not without the token
         given = request.query_params.get(_PARAMETER)
@@ -97,7 +97,7 @@ class Guard:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
     def _let_in(self, request: Request) -> Response:
-        """The same address without the token, so that it is in no history and over no shoulder."""
+        """Redirects to the same address without the token, so that it stays in no history."""
         others = [(name, value) for name, value in parse_qsl(request.url.query) if name != _PARAMETER]
         target = request.url.path + (f"?{urlencode(others)}" if others else "")
         # Not `//elsewhere`: a browser would take that for another host.
@@ -114,7 +114,7 @@ class Guard:
 
 
 def _is_from_here(request: Request) -> bool:
-    """Browsers say where a form came from; who says nothing is no browser of ours."""
+    """True where the form came from this origin; current browsers always say so."""
     origin = request.headers.get("origin")
     if origin is not None:
         return urlsplit(origin).netloc == request.headers.get("host")

@@ -1,4 +1,4 @@
-"""What every page is made from, and the HTML that answers a request."""
+"""Application state that every page uses, and the HTML response."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from models.queries.browser.browser_queries import BrowserQueries
 from models.queries.queries import Queries
 from models.store.store import Store
 from web.html_rendering import render
-from web.progress_cache import Following
+from web.progress_cache import ProgressCache
 
 
 @dataclass(frozen=True, slots=True)
-class Shelf:
+class AppState:
     """The store, opened; `store` is for corrections and for the audit trail."""
 
     store: Store
     queries: Queries
     browsing: BrowserQueries
-    following: Following
+    following: ProgressCache
     corrected_by: str
-    """Who sits here, for the record of corrections."""
+    """The name recorded with corrections."""
 
 
-def shelf_of(request: Request) -> Shelf:
-    """Of the application that the request came to."""
-    shelf: Shelf = request.app.state.shelf
+def app_state_of(request: Request) -> AppState:
+    """The application state of a request."""
+    shelf: AppState = request.app.state.shelf
     return shelf
 
 
 def html(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:
-    """A page from a template."""
+    """An HTML response from a template."""
     return HTMLResponse(render(template, **values), status_code=status)

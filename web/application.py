@@ -1,4 +1,4 @@
-"""The web application: which address is which page. Read-only but for corrections."""
+"""The web application: its routes. Read-only except for corrections."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from starlette.staticfiles import StaticFiles
 from models.queries.browser.browser_queries import BrowserQueries
 from models.queries.queries import Queries
 from models.store.store import Store
-from web.access_control import Guard
-from web.app_state import Shelf, html
+from web.access_control import AccessControl
+from web.app_state import AppState, html
 from web.correction_routes import correct
 from web.document_routes import document, documents
 from web.html_rendering import STATIC
-from web.progress_cache import Following
+from web.progress_cache import ProgressCache
 from web.run_routes import failures, run, runs
 from web.search_routes import searches
 
@@ -33,8 +33,8 @@ def application(
     is_secure: bool,
     corrected_by: str,
 ) -> Starlette:
-    """An ASGI application over one store. `token`: what lets somebody in; see web.access_control."""
-    guard = Middleware(Guard, token=token, cookie=cookie, is_secure=is_secure)
+    """An ASGI application over one database. `token`: admits a browser; see web.access_control."""
+    guard = Middleware(AccessControl, token=token, cookie=cookie, is_secure=is_secure)
     made = Starlette(
         routes=[
             Route("/", lambda _: RedirectResponse("/documents")),
@@ -50,7 +50,7 @@ def application(
         middleware=[guard],
         exception_handlers={HTTPException: _http_problem},
     )
-    made.state.shelf = Shelf(store, queries, browsing, Following(), corrected_by)
+    made.state.shelf = AppState(store, queries, browsing, ProgressCache(), corrected_by)
     return made
 
 

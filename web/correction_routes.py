@@ -1,4 +1,4 @@
-"""A correction comes in from the page of a document; the answer is the note as it stands then."""
+"""Routes for corrections; each answers with the note as it stands afterwards."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from models.answers import Assertion
 from models.corrections import Correction, MentionKey, Verdict
 from models.documents import StoredDocument, text_sha256
 from models.errors import UsageError
-from web.app_state import Shelf, html, shelf_of
-from web.document_page import Mark
+from web.app_state import AppState, app_state_of, html
+from web.document_page import PageMark
 from web.document_routes import note_values, read, stored
 
 _WITHDRAW = "withdraw"
@@ -29,7 +29,7 @@ async def correct(request: Request) -> Response:
 
 
 def _corrected(request: Request, form: dict[str, str]) -> Response:
-    shelf = shelf_of(request)
+    shelf = app_state_of(request)
     document = stored(shelf, request)
     sha, verdict = text_sha256(document.text), form.get("verdict", "")
     if verdict == _WITHDRAW:
@@ -41,12 +41,12 @@ def _corrected(request: Request, form: dict[str, str]) -> Response:
     return html("note_part", **note_values(shelf, document))
 
 
-def _rest(shelf: Shelf, document: StoredDocument) -> list[Correction]:
+def _rest(shelf: AppState, document: StoredDocument) -> list[Correction]:
     marks = [mark for mark in read(shelf, document).mentions if not mark.verdict]
     return [_accepted(mark, shelf.corrected_by) for mark in marks]
 
 
-def _accepted(mark: Mark, corrected_by: str) -> Correction:
+def _accepted(mark: PageMark, corrected_by: str) -> Correction:
     return Correction(
         verdict=Verdict.ACCEPTED,
         found=mark.found or MentionKey(mark.start, mark.end, mark.label),

@@ -1,4 +1,4 @@
-"""One document as its page shows it: the note in pieces, mentions, summary, passages, what has no answer."""
+"""Content of a document's page: the note in segments, mentions, summary, passages, unanswered jobs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.answers import Assertion
 from models.corrections import Correction, MentionKey, Verdict, with_verdicts
 from models.documents import StoredDocument
 from web.html_rendering import shown
-from web.text_segments import Light, Piece, pieces
+from web.text_segments import HighlightTarget, TextSegment, pieces
 
 _USUAL_LABELS = ("problem", "medication", "test", "procedure", "anatomy")
 _AFTER = {
@@ -28,11 +28,11 @@ _SIGNS: dict[str, str] = {
     Verdict.ADDED: "+",
 }
 LABEL_STYLES = 8
-"""How many the style sheet has; more labels share them."""
+"""Number of label styles in the style sheet; further labels share them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class PageMark:
     """A stretch of the note that is underlined: a mention, or an attribute of one."""
 
     start: int
@@ -76,7 +76,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Sentence:
+class PageSentence:
     """A sentence of the summary, and where its sources begin in the note."""
 
     key: str
@@ -86,7 +86,7 @@ class Sentence:
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class PagePassage:
     """A sentence of the note that answers a query."""
 
     key: str
@@ -96,30 +96,30 @@ class Passage:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class PageSearch:
     """A query and its passages, the most relevant first."""
 
     query: str
-    passages: tuple[Passage, ...]
+    passages: tuple[PagePassage, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class DocumentPage:
     """All that the page of one document shows."""
 
     document: StoredDocument
-    pieces: tuple[Piece, ...]
-    marks: tuple[Mark, ...]
+    pieces: tuple[TextSegment, ...]
+    marks: tuple[PageMark, ...]
     title: str
-    sections: tuple[tuple[str, tuple[Sentence, ...]], ...]
-    searches: tuple[Search, ...]
+    sections: tuple[tuple[str, tuple[PageSentence, ...]], ...]
+    searches: tuple[PageSearch, ...]
     unanswered: tuple[dict[str, Any], ...]
     """Jobs that are not finished: `task`, `status`, `reason`, `detail`."""
     has_entities: bool
     """Entities were asked for and answered, be it with none."""
 
     @property
-    def mentions(self) -> list[Mark]:
+    def mentions(self) -> list[PageMark]:
         return [mark for mark in self.marks if mark.found is not None]
 
     @property
@@ -146,16 +146,16 @@ class Reading:
         return sum(not mark.verdict for mark in self.mentions)
 
 
-def reading_of(
+def document_page_of(
     document: StoredDocument, answers: Sequence[dict[str, Any]], corrections: Sequence[Correction] = ()
-) -> Reading:
+) -> DocumentPage:
     """`answers` are the newest to each question, as `models.queries.results.newest_answers` gives them."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
     text = shown(document.text)
     marks = _marks(text, with_verdicts(entities, corrections))
     title, sections, source_lights = _summary(answers)
     searches, passage_lights = _searches(answers)
-    return Reading(
+    return DocumentPage(
         document=document,
         pieces=tuple(pieces(text, marks, [*source_lights, *passage_lights])),
         marks=tuple(marks),
@@ -167,11 +167,11 @@ def reading_of(
     )
 
 
-def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[Mark]:
+def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[PageMark]:
     marks = []
     for one in entities:
         start, end = one["start"], one["end"]
-        mention = Mark(
+        mention = PageMark(
             start,
             end,
             one["label"],
@@ -184,36 +184,36 @@ def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[Mark]:
         )
         marks.append(mention)
         if one["verdict"] != Verdict.REJECTED:
-            marks += [Mark(a["start"], a["end"], a["kind"], a["text"]) for a in one["attributes"]]
+            marks += [PageMark(a["start"], a["end"], a["kind"], a["text"]) for a in one["attributes"]]
     return sorted(marks, key=lambda mark: (mark.start, -mark.end, mark.label))
 
 
 def _summary(
     answers: Sequence[dict[str, Any]],
-) -> tuple[str, tuple[tuple[str, tuple[Sentence, ...]], ...], list[Light]]:
+) -> tuple[str, tuple[tuple[str, tuple[PageSentence, ...]], ...], list[HighlightTarget]]:
     summary = next((answer["summary"] for answer in answers if "summary" in answer), None)
     if summary is None:
         return "", (), []
     lights = []
-    sections: dict[str, list[Sentence]] = {}
+    sections: dict[str, list[PageSentence]] = {}
     for place, one in enumerate(summary["sentences"]):
         key = f"s{place}"
-        lights += [Light(key, source["start"], source["end"]) for source in one["sources"]]
+        lights += [HighlightTarget(key, source["start"], source["end"]) for source in one["sources"]]
         starts = tuple(source["start"] for source in one["sources"])
-        sentence = Sentence(key, " ".join(one["text"].split()), tuple(one["flags"]), starts)
+        sentence = PageSentence(key, " ".join(one["text"].split()), tuple(one["flags"]), starts)
         sections.setdefault(one["section"], []).append(sentence)
     return summary["title"], tuple((title, tuple(found)) for title, found in sections.items()), lights
 
 
-def _searches(answers: Sequence[dict[str, Any]]) -> tuple[tuple[Search, ...], list[Light]]:
+def _searches(answers: Sequence[dict[str, Any]]) -> tuple[tuple[PageSearch, ...], list[HighlightTarget]]:
     lights, searches = [], []
     for number, answer in enumerate(one for one in answers if "passages" in one):
         passages = []
         for place, one in enumerate(answer["passages"]):
             key = f"p{number}-{place}"
-            lights.append(Light(key, one["start"], one["end"]))
-            passages.append(Passage(key, one["start"], " ".join(one["text"].split()), one["score"]))
-        searches.append(Search(answer["parameters"]["query"], tuple(passages)))
+            lights.append(HighlightTarget(key, one["start"], one["end"]))
+            passages.append(PagePassage(key, one["start"], " ".join(one["text"].split()), one["score"]))
+        searches.append(PageSearch(answer["parameters"]["query"], tuple(passages)))
     return tuple(searches), lights
 
 

@@ -1,4 +1,4 @@
-"""The list of documents with its filters, and the page of one document."""
+"""Routes for the list of documents with its filters, and for one document."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from models.outcomes import Reason
 from models.queries.browser.document_list import DocumentFilter
 from models.queries.results import newest_answers
 from models.security.audit_trail import Action
-from web.app_state import Shelf, html, shelf_of
-from web.document_page import Reading, reading_of
+from web.app_state import AppState, app_state_of, html
+from web.document_page import DocumentPage, document_page_of
 
 _LINES = 50
 _RUNS = 20
 
 
 def documents(request: Request) -> Response:
-    """A page of the list, newest first; `before` and `after` are documents' numbers."""
-    shelf = shelf_of(request)
+    """A page of the list, newest first; `before` and `after` are document numbers."""
+    shelf = app_state_of(request)
     given = {name: value for name, value in request.query_params.items() if value}
     before, after = _number(given.pop("before", None)), _number(given.pop("after", None))
     chosen = _filter(given)
@@ -48,14 +48,14 @@ def documents(request: Request) -> Response:
 
 
 def document(request: Request) -> Response:
-    """One note with all that was found in it."""
-    shelf = shelf_of(request)
+    """One note with its answers."""
+    shelf = app_state_of(request)
     found = stored(shelf, request)
     shelf.store.note(Action.SHOW, document=found.id)
     return html("document", newer=shelf.browsing.newer_version(found.id), **note_values(shelf, found))
 
 
-def stored(shelf: Shelf, request: Request) -> StoredDocument:
+def stored(shelf: AppState, request: Request) -> StoredDocument:
     """The document that the address names. Raises HTTPException where there is none."""
     found = shelf.browsing.document(request.path_params["document_id"])
     if found is None:
@@ -63,17 +63,17 @@ def stored(shelf: Shelf, request: Request) -> StoredDocument:
     return found
 
 
-def note_values(shelf: Shelf, found: StoredDocument) -> dict[str, Any]:
-    """What the templates of a note that can be corrected want."""
+def note_values(shelf: AppState, found: StoredDocument) -> dict[str, Any]:
+    """Template values of a note that can be corrected."""
     reading = read(shelf, found)
     labels = list(dict.fromkeys([*shelf.browsing.labels(), *reading.labels]))
     return {"reading": reading, "labels": labels, "assertions": list(Assertion), "can_correct": True}
 
 
-def read(shelf: Shelf, found: StoredDocument) -> Reading:
-    """The document with its newest answers and what was said of them."""
+def read(shelf: AppState, found: StoredDocument) -> DocumentPage:
+    """The document with its newest answers and corrections."""
     answers = newest_answers(shelf.queries.answers_of(found.id))
-    return reading_of(found, answers, shelf.queries.corrections_of(text_sha256(found.text)))
+    return document_page_of(found, answers, shelf.queries.corrections_of(text_sha256(found.text)))
 
 
 def _filter(given: dict[str, Any]) -> DocumentFilter:

@@ -1,4 +1,4 @@
-"""What each reason of a failure means, in words for somebody who was not there."""
+"""What each failure reason means, in words for a person."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Values into HTML: the templates, and how numbers, times and a note's characters are written.
+"""HTML rendering: templates, and the format of numbers, times and a note's characters.
 
-Everything that is put into a template is escaped; a note's own markup shows as text.
+Every value put into a template is escaped; a note's own markup shows as text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ STATIC = FOLDER / "static"
 
 
 def render(template: str, **values: Any) -> str:
-    """One template of `templates/`, without its suffix, with these values."""
+    """Renders a template of `templates/`, named without its suffix."""
     return _environment().get_template(f"{template}.jinja").render(**values)
 
 
@@ -46,28 +46,28 @@ def _environment() -> Environment:
 
 
 def shown(text: str) -> str:
-    """A note's characters, one for one, so that places in the page are places in the note: line ends as
-    line feeds, and what is no character of HTML or would turn the page's direction as a picture."""
+    """A note's characters, one for one, so that positions in the page are positions in the note; line ends as
+    line feeds, control and direction characters as their visible pictures."""
     return _LONE_CARRIAGE_RETURN.sub("\n", text).translate(_PICTURES)
 
 
 def note_text(text: str) -> Markup:
-    """Part of a shown note. A parser drops the CR of CR LF; as a reference it stays, unseen."""
+    """Part of a shown note. A parser drops the CR of CR LF; as a character reference it stays, invisible."""
     return Markup(str(escape(text)).replace("\r", "&#13;"))  # noqa: S704  escaped in this very line
 
 
 def number(value: int) -> str:
-    """e.g. '12,400'."""
+    """A number such as '12,400'."""
     return f"{value:,}"
 
 
 def percent(value: float | None) -> str:
-    """e.g. '93 %'; '' where there is none."""
+    """A percentage such as '93 %'; '' without one."""
     return "" if value is None else f"{value * 100:.0f} %"
 
 
 def duration(seconds: float) -> str:
-    """e.g. '42 s', '3 min', '2 h 10 min'."""
+    """A duration such as '42 s', '3 min' or '2 h 10 min'."""
     minutes, hours = round(seconds / 60), round(seconds) // 3600
     if seconds < 60:
         return f"{seconds:.0f} s"
@@ -80,7 +80,7 @@ def when(moment: datetime | None) -> str:
 
 
 def words(name: str) -> str:
-    """e.g. 'number not in note' for number_not_in_note."""
+    """A flag in words, such as 'number not in note' for number_not_in_note."""
     return name.replace("_", " ")
 
 

@@ -1,6 +1,6 @@
-"""Progress of runs for many eyes: counted anew as often as that is cheap.
+"""Rate-limited cache of run progress for many open pages.
 
-To count a run of 100,000 notes takes a good part of a second; ten open pages must not do it all day.
+Counting a run of 100,000 notes takes most of a second; ten open pages must not do it all day.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from threading import Lock
 from typing import Any
 
 _REST = 10
-"""What took a second is not done again for ten."""
+"""Pause after counting, in multiples of the time that it took."""
 
 
-class Following:
-    """Remembers what was counted for a while that is in proportion to what it took."""
+class ProgressCache:
+    """Caches a count for a time in proportion to its cost."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

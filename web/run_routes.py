@@ -1,4 +1,4 @@
-"""Runs and how far they are, live: a page asks for its part again while there is something to wait for."""
+"""Routes for runs and their progress; a page reloads its changing part while jobs are owed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from models.progress import RunProgress
-from web.app_state import Shelf, html, shelf_of
+from web.app_state import AppState, app_state_of, html
 from web.failure_reasons import MEANINGS
 
 _RUNS = 20
@@ -16,7 +16,7 @@ _RUNS = 20
 
 def runs(request: Request) -> Response:
     """The last runs; with `part`, only what changes."""
-    shelf = shelf_of(request)
+    shelf = app_state_of(request)
     found: list[RunProgress] = shelf.following.get("runs", partial(shelf.queries.runs, _RUNS))
     template = "runs_part" if "part" in request.query_params else "runs"
     return html(template, runs=found, is_over=all(run.is_done for run in found))
@@ -24,7 +24,7 @@ def runs(request: Request) -> Response:
 
 def run(request: Request) -> Response:
     """One run in detail; with `part`, only what changes."""
-    shelf = shelf_of(request)
+    shelf = app_state_of(request)
     progress = _progress(shelf, request.path_params["run_id"])
     if "part" in request.query_params:
         return html("run_part", run=progress)
@@ -35,11 +35,11 @@ def run(request: Request) -> Response:
 
 def failures(request: Request) -> Response:
     """Failed jobs by task and reason, over all runs."""
-    shelf = shelf_of(request)
+    shelf = app_state_of(request)
     groups = shelf.following.get("failures", shelf.browsing.failures)
     return html("failures", groups=groups, meanings=MEANINGS)
 
 
-def _progress(shelf: Shelf, run_id: int) -> RunProgress:
+def _progress(shelf: AppState, run_id: int) -> RunProgress:
     found: RunProgress = shelf.following.get(run_id, partial(shelf.queries.run_progress, run_id))
     return found

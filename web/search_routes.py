@@ -1,4 +1,4 @@
-"""What was searched for, and the best sentence of each note for a query."""
+"""Routes for searches: queries, and the best sentence of each note for a query."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from starlette.responses import Response
 
 from models.answers import Task
 from models.jobs import Question
-from web.app_state import html, shelf_of
+from web.app_state import app_state_of, html
 
 _LINES = 50
 
 
 def searches(request: Request) -> Response:
     """Every query; with `query` the sentences that answer it, newest note first."""
-    shelf = shelf_of(request)
+    shelf = app_state_of(request)
     query = request.query_params.get("query")
     if query is None:
         return html("searches", queries=shelf.browsing.searches())

@@ -1,6 +1,6 @@
-"""One document's page as a single file: style and script within, nothing fetched, no corrections.
+"""One document's page as a single file for `notemill show --html`: style and script inside, nothing fetched.
 
-For `notemill show --html`. Needs no web server; its own policy allows just the script and style it has.
+Needs no web server; its content policy allows only its own script and style.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import hashlib
 
 from markupsafe import Markup
 
-from web.document_page import Reading
+from web.document_page import DocumentPage
 from web.html_rendering import STATIC, render
 
 
-def single_file(reading: Reading) -> str:
+def single_file(reading: DocumentPage) -> str:
     """A whole HTML document."""
     style = (STATIC / "notemill.css").read_text("utf-8")
     script = (STATIC / "theme.js").read_text("utf-8") + (STATIC / "note.js").read_text("utf-8")

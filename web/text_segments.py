@@ -1,6 +1,6 @@
-"""A note cut into stretches, each with the mention it is part of and the sentences that rest on it.
+"""A note cut into segments, each with the mention that covers it and the sentences that rest on it.
 
-Pure; offsets stay those of the note. Marks may overlap: a stretch shows the shortest that covers it.
+Pure; offsets stay those of the note. Mentions may overlap: a segment shows the shortest that covers it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from itertools import groupby, pairwise
 from typing import Protocol
 
 
-class Stretch(Protocol):
-    """Anything with a beginning and an end in the note."""
+class TextSpan(Protocol):
+    """Anything with a start and an end in the note."""
 
     @property
     def start(self) -> int: ...
@@ -22,8 +22,8 @@ class Stretch(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Light:
-    """Characters that light up when what has this key is pointed at."""
+class HighlightTarget:
+    """Characters that are highlighted when the item with this key is pointed at."""
 
     key: str
     start: int
@@ -31,29 +31,29 @@ class Light:
 
 
 @dataclass(frozen=True, slots=True)
-class Leaf:
-    """Characters that all have the same mention and the same lights."""
+class SegmentLeaf:
+    """Characters with the same mention and the same highlights."""
 
     start: int
     text: str
     keys: tuple[str, ...]
     is_anchor: bool
-    """Something that lights up begins here."""
+    """True where a highlight begins here."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Leaves side by side in one mark, or in none."""
+class TextSegment:
+    """Adjacent leaves in one mention, or in none."""
 
     mark: int | None
-    """Its place in the marks that were given."""
-    leaves: tuple[Leaf, ...]
+    """Index of the mention among those given."""
+    leaves: tuple[SegmentLeaf, ...]
     is_first: bool
-    """The first piece of its mark; a mark with another inside has several."""
+    """True for the first segment of its mention; a mention with another inside has several."""
     is_last: bool
 
 
-def pieces(text: str, marks: Sequence[Stretch], lights: Sequence[Light]) -> list[Piece]:
+def pieces(text: str, marks: Sequence[TextSpan], lights: Sequence[HighlightTarget]) -> list[TextSegment]:
     """The whole note in order: the texts of all leaves together are the note."""
     covered = _covered(text, marks, lights)
     runs = [(mark, list(group)) for mark, group in groupby(covered, key=lambda one: one[0])]
@@ -62,27 +62,29 @@ def pieces(text: str, marks: Sequence[Stretch], lights: Sequence[Light]) -> list
     for place, (mark, _) in enumerate(runs):
         firsts.setdefault(mark, place)
     return [
-        Piece(mark, tuple(leaf for _, leaf in run), firsts[mark] == place, lasts[mark] == place)
+        TextSegment(mark, tuple(leaf for _, leaf in run), firsts[mark] == place, lasts[mark] == place)
         for place, (mark, run) in enumerate(runs)
     ]
 
 
-def _covered(text: str, marks: Sequence[Stretch], lights: Sequence[Light]) -> list[tuple[int | None, Leaf]]:
-    """Each leaf with the shortest mark over it. One sweep: a long note has thousands of both."""
+def _covered(
+    text: str, marks: Sequence[TextSpan], lights: Sequence[HighlightTarget]
+) -> list[tuple[int | None, SegmentLeaf]]:
+    """Each leaf with the shortest mention over it, by one sweep: a long note has thousands of both."""
     begins: dict[int, list[int]] = defaultdict(list)
-    kindled: dict[int, list[Light]] = defaultdict(list)
+    kindled: dict[int, list[HighlightTarget]] = defaultdict(list)
     for place, mark in enumerate(marks):
         begins[mark.start].append(place)
     for light in lights:
         kindled[light.start].append(light)
     cuts = {0, len(text)} | {edge for one in (*marks, *lights) for edge in (one.start, one.end)}
     open_marks: list[int] = []
-    open_lights: list[Light] = []
+    open_lights: list[HighlightTarget] = []
     found = []
     for start, end in pairwise(sorted(cuts)):
         open_marks = [one for one in open_marks if marks[one].end > start] + begins[start]
         open_lights = [one for one in open_lights if one.end > start] + kindled[start]
         shortest = min(open_marks, key=lambda one: (marks[one].end - marks[one].start, one), default=None)
         keys = tuple(dict.fromkeys(one.key for one in open_lights))
-        found.append((shortest, Leaf(start, text[start:end], keys, bool(kindled[start]))))
+        found.append((shortest, SegmentLeaf(start, text[start:end], keys, bool(kindled[start]))))
     return found

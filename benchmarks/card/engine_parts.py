@@ -139,7 +139,7 @@ def _engine(
         network.grammars,
         max_rows=max_rows,
         max_tokens=card.sizes.cached_tokens,
-        meaning=meaning,
+        comparer=meaning,
         meter=meter,
     )
 

@@ -33,7 +33,7 @@ class Agreement:
 
 
 def measure_agreement(
-    asked: Sequence[BenchmarkPrompt],
+    prompts: Sequence[BenchmarkPrompt],
     ours: Sequence[GeneratedAnswer],
     reference: Sequence[GeneratedAnswer],
     is_rounding: IsRoundingDifference,
@@ -42,9 +42,9 @@ def measure_agreement(
     same = [one.text == other.text for one, other in zip(ours, reference, strict=True)]
     near = [
         equal or is_rounding(one, answer, other)
-        for equal, one, answer, other in zip(same, asked, ours, reference, strict=True)
+        for equal, one, answer, other in zip(same, prompts, ours, reference, strict=True)
     ]
-    return Agreement(sum(same) / len(same), _of_jobs(asked, same), _of_jobs(asked, near))
+    return Agreement(sum(same) / len(same), _of_jobs(prompts, same), _of_jobs(prompts, near))
 
 
 class RoundingCheck:
@@ -59,13 +59,13 @@ class RoundingCheck:
         self._chat = chat
         self._token_of = {chat.decode([token]): token for token in range(network.config.vocab_size)}
 
-    def __call__(self, asked: BenchmarkPrompt, answer: GeneratedAnswer, reference: GeneratedAnswer) -> bool:
+    def __call__(self, prompts: BenchmarkPrompt, answer: GeneratedAnswer, reference: GeneratedAnswer) -> bool:
         """Whether at one of the reference's tokens the answer may have taken its own way by rounding.
 
         `reference.tokens` are needed. The answer's own token is the likeliest that its text goes on with.
         """
         end = self._chat.tokenizer.eos_token_id
-        prompt, written = self._chat.encode(asked.prompt).tokens, [*reference.tokens, end]
+        prompt, written = self._chat.encode(prompts.prompt).tokens, [*reference.tokens, end]
         ids = torch.tensor([[*prompt, *written[:-1]]])
         with torch.inference_mode():
             rounded = self._network(ids, logits_to_keep=len(written)).logits[0].float()
@@ -91,8 +91,8 @@ class RoundingCheck:
         return {self._token_of[start] for start in starts if start in self._token_of}
 
 
-def _of_jobs(asked: Sequence[BenchmarkPrompt], same: Sequence[bool]) -> float:
+def _of_jobs(prompts: Sequence[BenchmarkPrompt], same: Sequence[bool]) -> float:
     jobs: dict[tuple[int, str], bool] = defaultdict(lambda: True)
-    for one, equal in zip(asked, same, strict=True):
+    for one, equal in zip(prompts, same, strict=True):
         jobs[one.note, one.job] &= equal
     return sum(jobs.values()) / len(jobs)

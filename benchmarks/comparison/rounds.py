@@ -33,7 +33,7 @@ class ContenderRun:
 
 def compare_in_rounds(
     makers: Mapping[str, Callable[[], _Contender]],
-    asked: Sequence[BenchmarkPrompt],
+    prompts: Sequence[BenchmarkPrompt],
     sample: Sequence[BenchmarkPrompt],
     rounds: int,
     at_end: Callable[[str, _Contender], None] = lambda _name, _contender: None,
@@ -47,12 +47,12 @@ def compare_in_rounds(
             contenders[name] = make()
             contenders[name].prepare(sample)
             raced[name].tuning = contenders[name].tuning
-    _estimate(contenders, raced, asked, rounds)
+    _estimate(contenders, raced, prompts, rounds)
     for number in range(rounds):
         for name, contender in contenders.items():
             if not raced[name].missing:
                 with _Kept(raced[name]):
-                    _run(name, contender, raced[name], asked, number)
+                    _run(name, contender, raced[name], prompts, number)
     for name, contender in contenders.items():
         if not raced[name].missing:
             at_end(name, contender)
@@ -61,11 +61,11 @@ def compare_in_rounds(
 
 
 def _run(
-    name: str, contender: Contender, raced: ContenderRun, asked: Sequence[BenchmarkPrompt], number: int
+    name: str, contender: Contender, raced: ContenderRun, prompts: Sequence[BenchmarkPrompt], number: int
 ) -> None:
     contender.forget()
     started = time.perf_counter()
-    answers = contender.answer(asked)
+    answers = contender.answer(prompts)
     raced.seconds.append(time.perf_counter() - started)
     raced.answers = raced.answers or answers
     _tell(f"round {number + 1}, {name}: {raced.seconds[-1]:.1f} s")
@@ -74,19 +74,19 @@ def _run(
 def _estimate(
     contenders: Mapping[str, Contender],
     raced: Mapping[str, ContenderRun],
-    asked: Sequence[BenchmarkPrompt],
+    prompts: Sequence[BenchmarkPrompt],
     rounds: int,
 ) -> None:
     """From every contender's time for six prompts of all kinds, which flatters none: batches do better."""
-    some = asked[:: max(1, len(asked) // 6)]
+    some = prompts[:: max(1, len(prompts) // 6)]
     total = 0.0
     for name, contender in contenders.items():
         if not raced[name].missing:
             with _Kept(raced[name]):
                 started = time.perf_counter()
                 contender.answer(some)
-                total += (time.perf_counter() - started) * len(asked) / len(some) * rounds
-    _tell(f"{len(asked)} prompts, {rounds} rounds: at most about {total / 60:.0f} minutes from here")
+                total += (time.perf_counter() - started) * len(prompts) / len(some) * rounds
+    _tell(f"{len(prompts)} prompts, {rounds} rounds: at most about {total / 60:.0f} minutes from here")
 
 
 class _Kept:

@@ -39,8 +39,8 @@ class ContenderProcess:
     def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self.call(methodcaller("prepare", sample))
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        return list(self.call(methodcaller("answer", asked)))
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+        return list(self.call(methodcaller("answer", prompts)))
 
     def forget(self) -> None:
         self.call(methodcaller("forget"))

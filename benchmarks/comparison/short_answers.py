@@ -34,26 +34,26 @@ TextUnit = Literal["windows", "sentences"]
 
 
 def short_form_prompts(
-    texts: Sequence[str], chat: Chat, settings: Settings, pieces: TextUnit = "windows", query: str = QUERY
+    texts: Sequence[str], chat: Chat, settings: Settings, unit: TextUnit = "windows", query: str = QUERY
 ) -> list[BenchmarkPrompt]:
     """Entities and search of each piece, a summary of each window, note after note."""
     names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
-    asked = []
+    prompts = []
     for index, text in enumerate(texts):
         long = settings.summary_window_tokens
         note = Note.of(text, lambda piece: len(chat.plain(piece)), settings.window_tokens, long)
         for window in note.long_windows:
             whole = text[window.start : window.end]
-            for piece in text_units(whole, pieces):
+            for piece in text_units(whole, unit):
                 part = whole[piece.start : piece.end]
-                asked += [entities_prompt(index, part, names), search_prompt(index, part, query, pieces)]
-            asked.append(_summary_asked(index, whole))
-    return asked
+                prompts += [entities_prompt(index, part, names), search_prompt(index, part, query, unit)]
+            prompts.append(_summary_asked(index, whole))
+    return prompts
 
 
-def text_units(text: str, pieces: TextUnit) -> list[Span]:
+def text_units(text: str, unit: TextUnit) -> list[Span]:
     """What is asked one by one."""
-    return sentences(text) if pieces == "sentences" else [Span(start=0, end=len(text))]
+    return sentences(text) if unit == "sentences" else [Span(start=0, end=len(text))]
 
 
 def entities_prompt(note: int, text: str, names: Sequence[str]) -> BenchmarkPrompt:
@@ -75,10 +75,10 @@ def entities_answer(items: Sequence[Item]) -> str:
     return "".join(f"{label}: {'; '.join(some[:ITEMS])}\n" for label, some in by_label.items()) or "none\n"
 
 
-def search_prompt(note: int, text: str, query: str, pieces: TextUnit = "windows") -> BenchmarkPrompt:
+def search_prompt(note: int, text: str, query: str, unit: TextUnit = "windows") -> BenchmarkPrompt:
     """The answering parts of a window, in its own words; of a sentence, which is one part, whether it is."""
     document = _document(text)
-    if pieces == "sentences":
+    if unit == "sentences":
         question = f"Does the clinical note answer the query? Write yes or no.\nQuery: {query}"
         return BenchmarkPrompt(
             note, "search", Prompt(document, question, answer_start="Answer:"), 2, 'start: " yes" | " no"\n'
@@ -103,9 +103,9 @@ def parse_quotations(answer: str) -> list[str]:
     return [] if written in ("", "none") else [one.strip() for one in written.split(";") if one.strip()]
 
 
-def answering_parts(text: str, answer: str, pieces: TextUnit) -> list[str]:
+def answering_parts(text: str, answer: str, unit: TextUnit) -> list[str]:
     """The parts of a piece that answer, by what was written of it."""
-    if pieces == "sentences":
+    if unit == "sentences":
         return [text] if answer.strip() == "yes" else []
     return parse_quotations(answer)
 

@@ -67,7 +67,7 @@ class Contender(Protocol):
         """Loads, tunes on the sample and warms up."""
         ...
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         """The answers in the order of what was asked; tokenization and grammars included."""
         ...
 
@@ -89,17 +89,17 @@ def generation_prompts(texts: Sequence[str], chat: Chat, settings: Settings) -> 
     """The prompts of all three tasks on all notes, note after note."""
     config = task_config(settings.model_copy(update={"entities_form": "list", "summary_form": "written"}))
     labels = load_labels(settings.labels_file)
-    asked: list[BenchmarkPrompt] = []
+    prompts: list[BenchmarkPrompt] = []
     for index, text in enumerate(texts):
         note = Note.of(
             text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
         )
         lists = next(ask_entities(note, labels, config))
         sections = next(ask_summary(note, settings.summary_words, config))
-        asked += [_asked(index, "entities", one) for one in lists]
-        asked += [_asked(index, "search", one) for one in _quotations(lists)]
-        asked += [_asked(index, "summary", one) for one in sections]
-    return asked
+        prompts += [_asked(index, "entities", one) for one in lists]
+        prompts += [_asked(index, "search", one) for one in _quotations(lists)]
+        prompts += [_asked(index, "summary", one) for one in sections]
+    return prompts
 
 
 def lark_of(request: GenerateRequest) -> str:

@@ -133,7 +133,7 @@ class BenchmarkModel:
         calls = [
             [one.request for one in work if one.note == note and one.request] for note in range(len(texts))
         ]
-        return self._first_step(calls, settings)
+        return self._first_batch(calls, settings)
 
     def decode_batch(self, texts: Sequence[str], num_sequences: int, settings: Settings) -> ForwardBatch:
         """One more token for each of `num_sequences` lists, four of each text, over cached text.

@@ -44,21 +44,21 @@ class ContinuousBatching:
         self.answer(sample[:2])
         self.tuning = fastest_choice(self, CHOICES, sample)
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         end, network = self._loaded.end_token, self._loaded.network
-        prompts = [self._loaded.chat.encode(one.prompt).tokens for one in asked]
+        prompt_tokens = [self._loaded.chat.encode(prompt.prompt).tokens for prompt in prompts]
         network._get_logits_processor = lambda *_given, **_options: LogitsProcessorList(
-            [_GrammarProcessor(self._loaded.vocabulary, asked)]
+            [_GrammarProcessor(self._loaded.vocabulary, prompts)]
         )
         config = GenerationConfig(do_sample=False, eos_token_id=end, pad_token_id=end, max_new_tokens=1_024)
         with network.continuous_batching_context_manager(
             generation_config=config, continuous_batching_config=self._config()
         ) as manager:
             # Sorted as generate_batch does it, so that prompts with one beginning find it in the cache.
-            for index in sorted(range(len(asked)), key=prompts.__getitem__, reverse=True):
-                manager.add_request(prompts[index], str(index), asked[index].max_tokens, eos_token_id=end)
-            found = dict(self._results(manager, len(asked)))
-        return [found[index] for index in range(len(asked))]
+            for index in sorted(range(len(prompts)), key=prompt_tokens.__getitem__, reverse=True):
+                manager.add_request(prompt_tokens[index], str(index), prompts[index].max_tokens, eos_token_id=end)
+            found = dict(self._results(manager, len(prompts)))
+        return [found[index] for index in range(len(prompts))]
 
     def forget(self) -> None:
         """It keeps nothing between rounds."""
@@ -97,9 +97,9 @@ class ContinuousBatching:
 class _GrammarProcessor(LogitsProcessor):
     """What `generate` would take; continuous batching takes `_ContinuousGrammarProcessor` in its place."""
 
-    def __init__(self, vocabulary: GrammarMasks, asked: Sequence[BenchmarkPrompt]) -> None:
+    def __init__(self, vocabulary: GrammarMasks, prompts: Sequence[BenchmarkPrompt]) -> None:
         self.vocabulary = vocabulary
-        self.asked = asked
+        self.prompts = prompts
 
 
 class _ContinuousGrammarProcessor(ContinuousBatchingLogitsProcessor):
@@ -110,7 +110,7 @@ class _ContinuousGrammarProcessor(ContinuousBatchingLogitsProcessor):
 
     def __init__(self, constrained: _GrammarProcessor) -> None:
         self._vocabulary = constrained.vocabulary
-        self._asked = constrained.asked
+        self._asked = constrained.prompts
         self._matchers: dict[str, Any] = {}
         self._taken: dict[str, int] = {}
         self._rows: list[tuple[Any, int]] = []
@@ -119,7 +119,7 @@ class _ContinuousGrammarProcessor(ContinuousBatchingLogitsProcessor):
         int32_tensor.zero_()
 
     def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        self._rows = [(self._matcher(one.state), row) for row, one in enumerate(requests_with_new_token)]
+        self._rows = [(self._matcher(prompt.state), row) for row, prompt in enumerate(requests_with_new_token)]
         return torch.zeros(len(self._rows), dtype=torch.int32)
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002

@@ -86,17 +86,17 @@ class LlamaCppServer:
         self.tuning = _server_options(best) | {"tried": tried}
         self.answer(sample[:1])
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         self._start(_server_options(self.tuning))
         lanes: dict[Any, list[int]] = defaultdict(list)
-        for index, one in enumerate(asked):
+        for index, one in enumerate(prompts):
             lanes[one.prompt.document if self.tuning["order"] == "by_document" else index].append(index)
         # Prompts that begin alike follow each other, so that a slot has their beginning in its cache.
         with ThreadPoolExecutor(self.tuning["slots"]) as pool:
-            answered = pool.map(lambda own: [self._ask(asked[index]) for index in own], lanes.values())
+            answered = pool.map(lambda own: [self._ask(prompts[index]) for index in own], lanes.values())
             together = zip(lanes.values(), answered, strict=True)
             found = {index: answer for own, some in together for index, answer in zip(own, some, strict=True)}
-        return [found[index] for index in range(len(asked))]
+        return [found[index] for index in range(len(prompts))]
 
     def forget(self) -> None:
         """Its slots keep whole prompts: it took 33.7 s for a first round and 25.8 s for the same again."""
@@ -168,8 +168,8 @@ class _RestartedServer:
         self._server.tuning = choice
         self._server.forget()
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        return self._server.answer(asked)
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+        return self._server.answer(prompts)
 
 
 def _server_options(tuning: dict[str, Any]) -> dict[str, Any]:

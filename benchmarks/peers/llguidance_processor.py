@@ -41,10 +41,10 @@ class GrammarMasks:
 class GenerationConstraint:
     """A logits processor and a stopping criterion of one batch: a matcher and a limit a row."""
 
-    def __init__(self, vocabulary: GrammarMasks, asked: Sequence[BenchmarkPrompt]) -> None:
+    def __init__(self, vocabulary: GrammarMasks, prompts: Sequence[BenchmarkPrompt]) -> None:
         self._vocabulary = vocabulary
-        self._matchers = [vocabulary.matcher(one.lark) for one in asked]
-        self._left = [one.max_tokens for one in asked]
+        self._matchers = [vocabulary.matcher(prompt.lark) for prompt in prompts]
+        self._left = [prompt.max_tokens for prompt in prompts]
 
     def process(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         going = [(matcher, row) for row, matcher in enumerate(self._matchers) if self._left[row] > 0]

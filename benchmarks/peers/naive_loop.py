@@ -23,8 +23,8 @@ class NaiveLoop:
         self._loaded = TransformersModel.of(self._folder)
         self._loaded.write(sample[:1])
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        return [answer for one in asked for answer in self._loaded.write([one])]
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+        return [answer for prompt in prompts for answer in self._loaded.write([prompt])]
 
     def forget(self) -> None:
         """It keeps nothing between rounds."""

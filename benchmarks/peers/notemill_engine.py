@@ -33,18 +33,18 @@ class NotemillGeneration:
         self.engine = load(self._settings)
         self.answer(sample)
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         self.engine.forget()
         notes: dict[int, list[int]] = defaultdict(list)
-        for index, one in enumerate(asked):
+        for index, one in enumerate(prompts):
             notes[one.note].append(index)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
             replies = pool.map(
-                lambda own: self.engine.answer([asked[i].request for i in own]), notes.values()
+                lambda own: self.engine.answer([prompts[i].request for i in own]), notes.values()
             )
             together = zip(notes.values(), replies, strict=True)
             found = {index: reply for own, some in together for index, reply in zip(own, some, strict=True)}
-        return [_answer(found[index]) for index in range(len(asked))]
+        return [_answer(found[index]) for index in range(len(prompts))]
 
     def forget(self) -> None:
         """It keeps nothing between rounds."""
@@ -68,9 +68,9 @@ class NotemillPipeline:
         self._how = task_config(self._settings)  # once, as a worker does
         self._process(self._texts[0])
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         """All tasks on the notes of what the others are asked. Raises RuntimeError where a job fails."""
-        notes = dict.fromkeys(one.note for one in asked)
+        notes = dict.fromkeys(one.note for one in prompts)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
             outcomes = list(pool.map(lambda note: self._process(self._texts[note]), notes))
         for outcome in (one for some in outcomes for one in some if not isinstance(one, Finished)):

@@ -32,14 +32,14 @@ class StaticBatches:
         """The weights alone, for those who do not measure time."""
         self._loaded = TransformersModel.of(self._folder)
 
-    def answer(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        order = sorted(range(len(asked)), key=lambda index: self._key(asked[index]))
+    def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+        order = sorted(range(len(prompts)), key=lambda index: self._key(prompts[index]))
         size, answers = self.tuning["batch"], {}
         for start in range(0, len(order), size):
             members = order[start : start + size]
-            written = self._loaded.write([asked[index] for index in members])
+            written = self._loaded.write([prompts[index] for index in members])
             answers |= zip(members, written, strict=True)
-        return [answers[index] for index in range(len(asked))]
+        return [answers[index] for index in range(len(prompts))]
 
     def forget(self) -> None:
         """It keeps nothing between rounds."""
@@ -47,6 +47,6 @@ class StaticBatches:
     def close(self) -> None:
         del self._loaded
 
-    def _key(self, one: BenchmarkPrompt) -> tuple[int, int]:
-        length = len(one.prompt.document) + len(one.prompt.question)
-        return (one.max_tokens if self.tuning["by"] == "limit" else 0, length)
+    def _key(self, prompt: BenchmarkPrompt) -> tuple[int, int]:
+        length = len(prompt.prompt.document) + len(prompt.prompt.question)
+        return (prompt.max_tokens if self.tuning["by"] == "limit" else 0, length)

@@ -35,18 +35,18 @@ class TransformersModel:
     def end_token(self) -> int:
         return int(self.chat.tokenizer.eos_token_id)
 
-    def write(self, asked: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+    def write(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         """Greedy answers of one batch, padded on the left; rows that are done early are padded on."""
-        prompts = [self.chat.encode(one.prompt).tokens for one in asked]
-        longest = max(map(len, prompts))
-        ids = torch.tensor([[self.end_token] * (longest - len(one)) + one for one in prompts])
-        mask = torch.tensor([[0] * (longest - len(one)) + [1] * len(one) for one in prompts])
-        constraint = GenerationConstraint(self.vocabulary, asked)
+        prompt_tokens = [self.chat.encode(prompt.prompt).tokens for prompt in prompts]
+        longest = max(map(len, prompt_tokens))
+        ids = torch.tensor([[self.end_token] * (longest - len(prompt)) + prompt for prompt in prompt_tokens])
+        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompt_tokens])
+        constraint = GenerationConstraint(self.vocabulary, prompts)
         with torch.inference_mode():
             written = self.network.generate(
                 input_ids=ids,
                 attention_mask=mask,
-                max_new_tokens=max(one.max_tokens for one in asked),
+                max_new_tokens=max(prompt.max_tokens for prompt in prompts),
                 do_sample=False,
                 pad_token_id=self.end_token,
                 logits_processor=LogitsProcessorList([constraint.process]),

@@ -22,7 +22,7 @@ def fastest_choice(
         contender.tuning = choice
         tried.append(choice | _measured(contender, sample))
         print(f"  {contender.name}: {tried[-1]}", file=sys.stderr, flush=True)
-    best = max(tried, key=lambda one: one.get("requests_per_second", 0.0))
+    best = max(tried, key=lambda prompt: prompt.get("requests_per_second", 0.0))
     if "failed" in best:
         raise RuntimeError(f"no choice works: {best['failed']}")
     return {**{key: best[key] for key in choices[0]}, "tried": tried}

@@ -1,4 +1,4 @@
-"""What two answers to the same question differ in. Pure; knows neither recipes nor databases."""
+"""Differences between two answers to the same question. Pure; does not import the database."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ Kind = Literal["kept", "gained", "lost", "relabelled", "asserted otherwise"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One mention or passage, and what became of it."""
+    """One mention or passage, and how it changed."""
 
     kind: Kind
     text: str
     before: str = ""
     after: str = ""
-    """Label or assertion, where it is another one."""
+    """The label or assertion afterwards, where it differs."""
 
 
 def entity_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
-    """By place: of the same characters the label may differ, else the assertion."""
+    """Changes by characters: a changed label, otherwise a changed assertion."""
     old, new = _by_place(before), _by_place(after)
     for place in sorted(old.keys() | new.keys()):
         one, other = old.get(place), new.get(place)
@@ -38,7 +38,7 @@ def entity_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, A
 
 
 def passage_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
-    """By place; the score may differ."""
+    """Changes by characters; the score may differ."""
     old, new = _by_place(before), _by_place(after)
     for place in sorted(old.keys() | new.keys()):
         kind: Kind = "kept" if place in old and place in new else "gained" if place in new else "lost"
@@ -46,7 +46,7 @@ def passage_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, 
 
 
 def counted(changes: Iterable[Change]) -> dict[str, int]:
-    """How many of each kind, in a fixed order."""
+    """Counts by kind of change, in a fixed order."""
     found = Counter(change.kind for change in changes)
     kinds: tuple[Kind, ...] = ("kept", "gained", "lost", "relabelled", "asserted otherwise")
     return {kind: found[kind] for kind in kinds}

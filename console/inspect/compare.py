@@ -1,4 +1,4 @@
-"""`notemill compare`: before an archive is read again, what another recipe would change, and the hours."""
+"""`notemill compare`: what another recipe would change on a sample of notes, and the hours for the archive."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console.inspect.answer_diff import Change, counted, entity_changes, passage_changes
-from console.inspect.trial_run import Tried, try_out
+from console.inspect.trial_run import TrialResult, try_out
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import Voice, voice
+from console.terminal.progress_bar import ProgressOutput, voice
 from console.terminal.terminal import count_of, harmless, shortened, stdout
 from models.answers import Task
 from models.documents import Document
@@ -39,7 +39,7 @@ class _Side:
 
 
 def compare(one: str, other: str, *, notes: int, is_quiet: bool, as_json: bool) -> int:
-    """Raises UsageError where a recipe is not known, or no note has been answered under both."""
+    """Prints the comparison. Raises UsageError where a recipe is unknown, or no note was answered under both."""
     settings, speaking = load_settings(), voice(is_quiet=is_quiet or as_json)
     with database(settings) as opened:
         sides = [_side(typed, settings, opened) for typed in (one, other)]
@@ -71,7 +71,7 @@ def _side(typed: str, settings: Settings, opened: Database) -> _Side:
 def _questions(
     opened: Database, sides: list[_Side], documents: list[Document], settings: Settings
 ) -> list[Question]:
-    """What the stored side was asked; of two that are tried, the tasks that need no words."""
+    """The questions of the stored side; where both are tried, the tasks that need no words."""
     tasks = {side.task for side in sides if side.task}
     if len(tasks) > 1:
         raise UsageError(
@@ -85,14 +85,14 @@ def _questions(
 
 
 def _answers(
-    side: _Side, opened: Database, documents: list[Document], asked: list[Question], speaking: Voice
-) -> Tried:
+    side: _Side, opened: Database, documents: list[Document], asked: list[Question], speaking: ProgressOutput
+) -> TrialResult:
     if side.settings is not None:
         return try_out(side.settings, documents, asked, speaking)
-    return Tried(recipe_comparison.answers(opened.engine, side.recipe_id or "", documents), 0, 0.0)
+    return TrialResult(recipe_comparison.answers(opened.engine, side.recipe_id or "", documents), 0, 0.0)
 
 
-def _report(sides: list[_Side], tried: list[Tried], notes: int, archive: int) -> dict[str, Any]:
+def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: int) -> dict[str, Any]:
     before, after = (one.answers for one in tried)
     entities: list[tuple[str, Change]] = []
     passages: list[tuple[str, Change]] = []

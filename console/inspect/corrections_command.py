@@ -15,7 +15,7 @@ from models.settings import load_settings
 
 
 def write_corrections(output: Path | None) -> int:
-    """One line a note; see models.queries.corrections for what is in it."""
+    """Writes a line for each note; models.queries.corrections describes it."""
     with database(load_settings()) as opened:
         notes = opened.queries.annotated_notes()
         if output is None or str(output) == "-":

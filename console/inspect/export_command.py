@@ -1,4 +1,4 @@
-"""`notemill export`: notes with their answers in the forms of other people's tools."""
+"""`notemill export`: notes with their answers in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import Voice, voice
+from console.terminal.progress_bar import ProgressOutput, voice
 from console.terminal.terminal import count_of, human_duration, stderr
 from exports.export_formats import FORMS, Exported, write
 from exports.source.vocabulary import read_vocabulary
@@ -20,7 +20,7 @@ _NOTES_BETWEEN_WORDS = 100
 
 
 def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, is_quiet: bool) -> int:
-    """Raises UsageError where the options make no sense."""
+    """Writes the export. Raises UsageError where the options contradict each other."""
     if form not in FORMS:
         raise UsageError(f"there is no form {form!r}. Forms: {', '.join(FORMS)}.")
     if vocabulary is not None and form not in ("omop", "fhir"):
@@ -42,9 +42,9 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
 
 
 class _Told:
-    """The notes of an export, said aloud as they go by."""
+    """The notes of an export, with progress output."""
 
-    def __init__(self, opened: Database, run: int | None, speaking: Voice) -> None:
+    def __init__(self, opened: Database, run: int | None, speaking: ProgressOutput) -> None:
         self._notes, self._voice = opened.queries.exported(run), speaking
         self._total = opened.queries.exported_count(run)
         self.done = 0

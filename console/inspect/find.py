@@ -16,7 +16,7 @@ _CHARACTERS = 300
 
 
 def find(words: str, *, limit: int, as_json: bool) -> int:
-    """Raises UsageError where there is no word to look for."""
+    """Prints the matches. Raises UsageError where there is no word to look for."""
     with database(load_settings()) as opened:
         found = opened.queries.find(words, limit=limit)
     if as_json:

@@ -1,4 +1,4 @@
-"""A note with its entities marked, as pieces of text with styles. Pure; offsets stay those of the note."""
+"""A note with its entities highlighted, as styled segments of text. Pure; offsets stay those of the note."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _ASSERTED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A stretch of the note, and what it is called."""
+class Highlight:
+    """A highlighted span of the note and its name."""
 
     start: int
     end: int
@@ -34,27 +34,28 @@ class Mark:
 
     @property
     def words(self) -> str:
-        """e.g. 'problem', 'problem, negated'."""
+        """The name, such as 'problem' or 'problem, negated'."""
         return self.label if self.assertion == _PRESENT else f"{self.label}, {self.assertion}"
 
 
-def marks_of(entities: Iterable[dict[str, Any]]) -> list[Mark]:
-    """Entities and their attributes, in the order of the note, each stretch and label once."""
+def highlights_of(entities: Iterable[dict[str, Any]]) -> list[Highlight]:
+    """Entities and their attributes in the order of the note, each span and label once."""
     marks = []
     for entity in entities:
-        marks.append(Mark(entity["start"], entity["end"], entity["label"], entity["assertion"]))
-        marks += [Mark(one["start"], one["end"], one["kind"]) for one in entity["attributes"]]
+        marks.append(Highlight(entity["start"], entity["end"], entity["label"], entity["assertion"]))
+        marks += [Highlight(one["start"], one["end"], one["kind"]) for one in entity["attributes"]]
     return sorted(dict.fromkeys(marks), key=lambda mark: (mark.start, -mark.end, mark.label))
 
 
-def colours_of(marks: Iterable[Mark]) -> dict[str, str]:
-    """A colour a label, by the order in which labels are met."""
+def colours_of(marks: Iterable[Highlight]) -> dict[str, str]:
+    """A colour for each label, in the order in which labels occur."""
     labels = dict.fromkeys(mark.label for mark in marks)
     return {label: _COLOURS[number % len(_COLOURS)] for number, label in enumerate(labels)}
 
 
-def coloured(text: str, marks: Sequence[Mark]) -> Text:
-    """Colours for labels; an assertion that is not 'present' also in words after its mention: ‹negated›."""
+def coloured(text: str, marks: Sequence[Highlight]) -> Text:
+    """The note with a colour for each label; an assertion other than 'present' follows its mention:
+    ‹negated›."""
     colours = colours_of(marks)
     result = Text()
     for start, end in _pieces(text, marks):
@@ -69,8 +70,9 @@ def coloured(text: str, marks: Sequence[Mark]) -> Text:
     return result
 
 
-def bracketed(text: str, marks: Sequence[Mark]) -> Text:
-    """For files, colour-blind eyes and screen readers: [chest pain|problem, negated]."""
+def bracketed(text: str, marks: Sequence[Highlight]) -> Text:
+    """The note with brackets, for files, colour-blind readers and screen readers: [chest pain|problem,
+    negated]."""
     result = Text()
     for start, end in _pieces(text, marks):
         result.append("[" * sum(mark.start == start for mark in marks))
@@ -80,7 +82,7 @@ def bracketed(text: str, marks: Sequence[Mark]) -> Text:
     return result
 
 
-def _pieces(text: str, marks: Sequence[Mark]) -> list[tuple[int, int]]:
-    """The note cut wherever a mark begins or ends."""
+def _pieces(text: str, marks: Sequence[Highlight]) -> list[tuple[int, int]]:
+    """The note cut wherever a highlight begins or ends."""
     cuts = sorted({0, len(text), *(mark.start for mark in marks), *(mark.end for mark in marks)})
     return list(pairwise(cuts))

@@ -1,4 +1,4 @@
-"""`notemill labels`: the labels in the form of a labels file, to start one's own from."""
+"""`notemill labels`: the labels in the format of a labels file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from models.settings import load_settings
 
 
 def show_labels(file: Path | None) -> int:
-    """Those of `file`, else the settings' ones. Raises LabelsError where the file is not in order."""
+    """Prints the labels of `file`, otherwise of the settings. Raises LabelsError for an invalid file."""
     print(as_toml(load_labels(file or load_settings().labels_file)), end="")
     return 0

@@ -1,4 +1,4 @@
-"""`notemill prompts`: what the network would be sent for a note, token for token, without sending it."""
+"""`notemill prompts`: what the network would receive for a note, token by token, without sending it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def show_prompts(
     labels_file: Path | None,
     summary_words: int | None,
 ) -> int:
-    """The first round of each question; what a later one holds, for long summaries, is answered first."""
+    """Prints the first requests of each question; later ones, as for long summaries, depend on replies."""
     from worker.engine.prompting.tokenizer import load_chat
 
     settings = load_settings()
@@ -71,7 +71,7 @@ def show_prompts(
 def first_requests(
     question: Question, note: Note, labels: tuple[Label, ...], config: TaskConfig
 ) -> Iterator[Request]:
-    """What a question asks before it has heard anything."""
+    """The requests of a question before any reply."""
     yield from next(_conversation(question, note, labels, config))
 
 
@@ -106,7 +106,7 @@ def _print(console: Console, question: Question, request: Request, chat: Chat, n
 
 
 def _text(reference: str, settings: Settings) -> tuple[str, tuple[str, ...]]:
-    """Of a file, else of a stored note; and what its metadata calls the patient."""
+    """The text of a file or of a stored note, and the patient's names in its metadata."""
     if Path(reference).is_file():
         first = next(open_sources([reference]).records, None)
         if not isinstance(first, Document):

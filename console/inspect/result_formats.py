@@ -1,7 +1,7 @@
-"""The forms of `notemill results`, each a function from a stream of jobs to bytes: for people a table, for
-programs those of `exports.result_files`. Returns how many jobs it wrote.
+"""Output formats of `notemill results`, each a function from a stream of jobs to bytes.
 
-A job is the JSON object that `models.queries.results` describes. Knows no database and no file names.
+A table for people, and the formats of `exports.result_files`. Each returns the number of jobs. A job is the
+JSON object that `models.queries.results` describes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _TABLE_ROWS = 200
 
 
 def write_table(results: Results, file: BinaryIO) -> int:
-    """For people: a line a job, the first two hundred."""
+    """Writes a table for people: a line a job, at most two hundred."""
     rest = iter(results)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("note", "run", "task", "status", "seconds", "answer"):
@@ -65,7 +65,7 @@ def _cells(result: dict[str, Any]) -> list[Text]:
 
 
 def brief(result: dict[str, Any]) -> str:
-    """An answer in a few words; of a failed job the reason."""
+    """An answer in a few words; for a failed job the reason."""
     if result["status"] == "failed":
         return f"{result['reason']} {result.get('detail') or ''}".strip()
     if "entities" in result:
@@ -78,6 +78,6 @@ def brief(result: dict[str, Any]) -> str:
 
 
 def _console_for(file: BinaryIO) -> Console:
-    """With colours where the table goes to a terminal, plain where it goes to a file."""
+    """A console with colours for a terminal, plain for a file."""
     console = stdout()
     return console if file is sys.stdout.buffer else Console(file=io.StringIO(), width=console.width)

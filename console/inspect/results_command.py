@@ -1,4 +1,4 @@
-"""`notemill results`: answers as a table, JSON lines, CSV or Parquet; a file is whole or not there."""
+"""`notemill results`: answers as a table, JSON lines, CSV or Parquet; a file is complete or absent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": 
 def write_results(
     *, run: int | None, task: str | None, status: str | None, form: str | None, output: Path | None
 ) -> int:
-    """Of all runs or one, of all tasks or one. Raises UsageError where the options make no sense."""
+    """Writes results of all runs or one, of all tasks or one. Raises UsageError where the options contradict."""
     form = _form(form, output)
     write = result_formats.WRITERS[form]
     chosen_task = None if task is None else _one_of(Task, task, "--task")

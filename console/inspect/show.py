@@ -1,4 +1,4 @@
-"""`notemill show`: one note on the terminal, its entities marked, its summary and passages."""
+"""`notemill show`: one note on the terminal with entities highlighted, its summary and passages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.rule import Rule
 from rich.text import Text
 
-from console.inspect.highlighted_text import Mark, bracketed, coloured, colours_of, marks_of
+from console.inspect.highlighted_text import Highlight, bracketed, coloured, colours_of, highlights_of
 from console.terminal.opened_database import database
 from console.terminal.terminal import harmless, shortened, stderr, stdout, typed
 from exports.atomic_files import whole_file
@@ -20,16 +20,16 @@ from models.errors import NotemillError
 from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from models.settings import load_settings
-from web.document_page import Reading, reading_of
+from web.document_page import DocumentPage, document_page_of
 from web.single_file import single_file
 
 
 class NoSuchNoteError(NotemillError):
-    """No document goes by that id."""
+    """There is no document with that id."""
 
 
 def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: Path | None = None) -> int:
-    """Raises NoSuchNoteError, or UsageError where there is no such run."""
+    """Prints the document. Raises NoSuchNoteError, or UsageError where there is no such run."""
     with database(load_settings()) as opened:
         document = opened.queries.document(reference)
         if document is None:
@@ -42,7 +42,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
         opened.store.note(Action.SHOW, document=document.id)
         corrections = opened.queries.corrections_of(text_sha256(document.text)) if html else []
     if html is not None:
-        return _write_page(html, reading_of(document, answers, corrections))
+        return _write_page(html, document_page_of(document, answers, corrections))
     console = stdout()
     is_plain = is_plain or not console.is_terminal
     for part in page(document, answers, is_plain=is_plain):
@@ -50,7 +50,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
     return 0
 
 
-def _write_page(path: Path, reading: Reading) -> int:
+def _write_page(path: Path, reading: DocumentPage) -> int:
     with whole_file(path) as file:
         file.write(single_file(reading).encode())
     stderr().print(f"The page of {shortened(reading.document.external_id, 80)} in {path}", soft_wrap=True)
@@ -60,9 +60,9 @@ def _write_page(path: Path, reading: Reading) -> int:
 def page(
     document: StoredDocument, answers: Sequence[dict[str, Any]], *, is_plain: bool
 ) -> list[RenderableType]:
-    """Note, legend, linked attributes, summary, passages, and what has no answer."""
+    """Note, legend, linked attributes, summary, passages, and unanswered questions."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
-    marks = marks_of(entities)
+    marks = highlights_of(entities)
     note = bracketed(document.text, marks) if is_plain else coloured(document.text, marks)
     parts: list[RenderableType] = [_title(document), note, Text()]
     if marks:
@@ -79,7 +79,7 @@ def page(
 
 
 def summary_lines(summary: dict[str, Any]) -> list[RenderableType]:
-    """Title, then section by section; what deserves a second look says so behind its sentence."""
+    """Title, then sections; a flagged sentence says so behind it."""
     lines: list[RenderableType] = [_rule("summary")]
     section = ""
     for sentence in summary["sentences"]:
@@ -94,7 +94,7 @@ def summary_lines(summary: dict[str, Any]) -> list[RenderableType]:
 
 
 def passage_lines(answer: dict[str, Any]) -> list[RenderableType]:
-    """The sentences that answer a query, with probability and place."""
+    """The sentences that answer a query, with probability and position."""
     lines: list[RenderableType] = [_rule(f"search: {shortened(answer['parameters']['query'], 80)}")]
     for passage in answer["passages"]:
         text = Text(f"{passage['score']:.2f}  ", style="cyan")
@@ -111,7 +111,7 @@ def _title(document: StoredDocument) -> RenderableType:
     return _rule(f"{shortened(document.external_id, 80)} · document {document.id}{source}")
 
 
-def _legend(marks: Sequence[Mark], *, is_plain: bool) -> Text:
+def _legend(marks: Sequence[Highlight], *, is_plain: bool) -> Text:
     counts, colours = Counter(mark.label for mark in marks), colours_of(marks)
     legend = Text()
     for label in colours:
@@ -124,7 +124,7 @@ def _legend(marks: Sequence[Mark], *, is_plain: bool) -> Text:
 
 
 def _links(entities: Sequence[dict[str, Any]]) -> list[RenderableType]:
-    """Each entity with what belongs to it, e.g. 'aspirin: dosage 81 mg, frequency daily'."""
+    """Each entity with its attributes, such as 'aspirin: dosage 81 mg, frequency daily'."""
     lines: list[RenderableType] = []
     for entity in entities:
         if entity["attributes"]:

@@ -17,7 +17,7 @@ from models.settings import load_settings
 
 
 def show_rows(statement: str, *, limit: int, as_json: bool) -> int:
-    """Raises StatementError, which says what the database has against it."""
+    """Prints the rows. Raises StatementError with the message of the database."""
     with database(load_settings()) as opened:
         names, rows, is_cut = run_select(opened.engine, statement, limit)
         opened.store.note(Action.SQL, rows=len(rows), statement_sha256=text_sha256(statement))

@@ -1,4 +1,4 @@
-"""`notemill status`: how far the runs are, one in detail or all in a table."""
+"""`notemill status`: progress of the runs, one in detail or all in a table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.processes.embedded_redis import embedded_url, with_redis
-from console.run.time_breakdown import explained, explained_object
+from console.run.time_breakdown import time_breakdown, time_breakdown_object
 from console.terminal.opened_database import Database, database
 from console.terminal.terminal import human_duration, human_time, stdout, typed
 from models.jobs import JobStatus
@@ -24,7 +24,7 @@ _SECONDS_BETWEEN_LOOKS = 1.0
 
 
 def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, as_json: bool) -> int:
-    """The last runs, or one. Exit status 0, whatever the runs' own is."""
+    """Prints the last runs, or one. The exit status is 0, whatever the state of the runs."""
     settings = load_settings()
     with database(settings) as opened:
         if (is_watching or is_explaining) and run_id is None:
@@ -38,7 +38,7 @@ def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, a
         progress = opened.queries.run_progress(run_id)
         spent = opened.queries.run_usage(run_id) if is_explaining else None
         if as_json:
-            costs = {} if spent is None else {"spent": explained_object(spent)}
+            costs = {} if spent is None else {"spent": time_breakdown_object(spent)}
             print(json.dumps(as_object(progress) | costs))
             return 0
         console = stdout()
@@ -47,7 +47,7 @@ def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, a
         if spent is not None:
             pace = progress.notes_an_hour
             console.print()
-            console.print(explained(spent, is_done=progress.is_done, notes_an_hour=pace))
+            console.print(time_breakdown(spent, is_done=progress.is_done, notes_an_hour=pace))
         for hint in hints([progress], settings):
             console.print(Text(hint, style="yellow"), soft_wrap=True)
     return 0
@@ -68,7 +68,7 @@ def _show_runs(runs: list[RunProgress], settings: Settings, *, as_json: bool) ->
 
 
 def _watch(opened: Database, run_id: int, *, as_json: bool) -> None:
-    """Follows one run to its end; on a terminal in place, elsewhere a line whenever something changed."""
+    """Follows one run to its end; on a terminal in place, otherwise a line for each change."""
     console, last = stdout(), None
     progress = opened.queries.run_progress(run_id)
     with Live(console=console, auto_refresh=False, transient=False) as live:
@@ -86,7 +86,7 @@ def _watch(opened: Database, run_id: int, *, as_json: bool) -> None:
 
 
 def overview(runs: list[RunProgress]) -> Table:
-    """A line a run, the newest first; within 80 columns. The rest is in `detail`."""
+    """A line for each run, newest first, within 80 columns; `detail` has the rest."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in (
         "run",
@@ -107,7 +107,7 @@ def overview(runs: list[RunProgress]) -> Table:
 
 
 def detail(run: RunProgress) -> RenderableType:
-    """One run: a bar, counts by task, reasons of failures, pace."""
+    """One run: a bar, counts by task, reasons of failures, speed."""
     filled = _BAR_WIDTH * run.ended // max(run.total, 1)
     bar = Text("█" * filled + "░" * (_BAR_WIDTH - filled), style="green")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
@@ -132,7 +132,7 @@ def _line(run: RunProgress) -> str:
 
 
 def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
-    """What to type where jobs wait and nobody serves them, or where some have failed."""
+    """What to type where jobs wait without a worker, or where some have failed."""
     hinted = []
     if any(run.pending and not run.is_cancelled for run in runs) and not any(run.running for run in runs):
         from console.processes.worker_ping import workers_alive
@@ -147,5 +147,5 @@ def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
 
 
 def as_object(run: RunProgress) -> dict[str, object]:
-    """For programs: the counts, and the pace."""
+    """The counts and the speed as a JSON object."""
     return {**run.model_dump(mode="json"), "total": run.total, "is_done": run.is_done, "state": run.state}

@@ -1,6 +1,6 @@
-"""A sample of notes through other settings, beside the archive: a database, a Redis and a worker of its own.
+"""Trial run: a sample of notes under other settings, with a database, Redis and worker of its own.
 
-Nothing of it reaches the archive; the folder, patients' words in it, is private and gone at the end.
+Nothing of it reaches the archive. Its folder holds patient text, is private, and is removed at the end.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from console.processes.local_services import Mill
-from console.processes.weights_preparation import serving_of
+from console.processes.local_services import LocalServices
+from console.processes.weights_preparation import ensure_serving
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import Voice
+from console.terminal.progress_bar import ProgressOutput
 from exports.scratch_folders import scratch_folder
 from models.answers import Task
 from models.documents import Document
@@ -29,19 +29,19 @@ _SECONDS_BETWEEN_LOOKS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
-class Tried:
-    """What came out, and what it took."""
+class TrialResult:
+    """The answers of a trial run and its cost."""
 
     answers: dict[recipe_comparison.Key, dict[str, Any]]
     failed: int
     seconds: float
-    """From the first job taken to the last one ended: the worker's start is not in it."""
+    """Seconds from the first job taken to the last one ended, without the worker's start."""
 
 
 def try_out(
-    settings: Settings, documents: Sequence[Document], questions: Sequence[Question], voice: Voice
-) -> Tried:
-    """Raises NotemillError where the weights or the worker are not to be had."""
+    settings: Settings, documents: Sequence[Document], questions: Sequence[Question], voice: ProgressOutput
+) -> TrialResult:
+    """Runs the trial. Raises NotemillError where the weights or the worker are unavailable."""
     home = settings.home_folder
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with scratch_folder(home, "compare-notes") as folder:
@@ -56,7 +56,7 @@ def try_out(
                 for key, answer in recipe_comparison.answers(opened.engine, recipe, documents).items()
             }
     began, ended = progress.first_started_at, progress.last_finished_at
-    return Tried(found, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
+    return TrialResult(found, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
 
 
 def _answered(
@@ -64,9 +64,9 @@ def _answered(
     opened: Database,
     documents: Sequence[Document],
     questions: Sequence[Question],
-    voice: Voice,
+    voice: ProgressOutput,
 ) -> tuple[RunProgress, Sequence[str]]:
-    serving = serving_of(settings, opened, voice.say)
+    serving = ensure_serving(settings, opened, voice.say)
     words = next((one.parameters["max_words"] for one in questions if one.task is Task.SUMMARY), None)
     submitted = submit(
         documents,
@@ -76,7 +76,7 @@ def _answered(
         settings=settings,
         serving=serving,
     )
-    mill = Mill(settings, serving.id, voice)
+    mill = LocalServices(settings, serving.id, voice)
     try:
         while not (progress := opened.queries.run_progress(submitted.run_id)).is_done:
             mill.keep_turning((progress.finished + progress.failed, progress.running))

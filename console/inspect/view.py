@@ -1,4 +1,4 @@
-"""`notemill view`: the pages over the store, for a browser on this machine unless told otherwise."""
+"""`notemill view`: serves the browser application, by default on 127.0.0.1."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ViewError(NotemillError):
 def view(
     *, host: str, port: int, certificate: Path | None, key: Path | None, is_plain: bool, name: str | None
 ) -> int:
-    """Serves until Ctrl-C. Raises UsageError where patients' text would go over a network unencrypted."""
+    """Serves until Ctrl-C. Raises UsageError where patient text would cross a network unencrypted."""
     _check_way(host, certificate, key, is_plain=is_plain)
     settings = load_settings()
     token = settings.view_token.get_secret_value() or secrets.token_urlsafe(24)

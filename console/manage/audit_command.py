@@ -1,4 +1,4 @@
-"""`notemill audit show` and `audit verify`: who did what, and whether the trail is whole."""
+"""`notemill audit show` and `audit verify`: prints the audit trail and checks its hash chain."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.settings import load_settings
 
 
 def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
-    """The newest rows, the oldest of them first. Raises UsageError for an action that does not exist."""
+    """Prints the newest rows, oldest first. Raises UsageError for an unknown action."""
     chosen = None if action is None else _action(action)
     with database(load_settings()) as opened:
         found = list(audit_trail.entries(opened.engine, last=last, action=chosen))
@@ -36,7 +36,7 @@ def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
 
 
 def verify(head: str | None) -> int:
-    """Exit status 1 where the chain is broken, with the first wrong row, or where `head` is missing."""
+    """Exit status 1, with the first wrong row, where the chain is broken, or where `head` is missing."""
     with database(load_settings()) as opened:
         verdict = audit_trail.verify(opened.engine, head or audit_trail.FIRST_HASH)
     console = stdout()

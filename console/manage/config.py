@@ -1,4 +1,4 @@
-"""`notemill config`: every setting, its value, and where that came from."""
+"""`notemill config`: every setting, its value, and its source."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from console.terminal.terminal import stdout
 from models.settings import PREFIX, Settings, load_settings, where_from
 
 _SECRETS = ("http_key", "message_key", "encryption_key")
-"""Nothing of them is shown; of the other secrets, which are URLs, all but the password."""
+"""Settings that are never shown; other secrets are URLs, shown without their password."""
 
 
 def show_config(*, as_json: bool) -> int:
-    """As a table, or with `as_json` as one object. Passwords are never in either."""
+    """Prints a table, or with `as_json` one object. Passwords are in neither."""
     settings = load_settings()
     origins = where_from(settings)
     values = {name: shown(settings, name) for name in type(settings).model_fields}
@@ -35,7 +35,7 @@ def show_config(*, as_json: bool) -> int:
 
 
 def shown(settings: Settings, name: str) -> str:
-    """A setting's value for human eyes: '' where it is not set."""
+    """A setting's value for people: '' where it is not set."""
     value = getattr(settings, name)
     if name in _SECRETS and value.get_secret_value():
         return "***"
@@ -45,6 +45,6 @@ def shown(settings: Settings, name: str) -> str:
 
 
 def without_password(url: str) -> str:
-    """A URL with *** for the password, in the authority and in the query; whatever else is odd stays out."""
+    """A URL with *** for the password in the authority and in the query."""
     masked = re.sub(r"(?<=://)([^:/?#@]*):.*@", r"\1:***@", url)
     return re.sub(r"((?:password|passwd|sslpassword)=)[^&]*", r"\1***", masked, flags=re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""`notemill doctor`: a line a thing, in order or not, and what to type."""
+"""`notemill doctor`: a line for each check, in order or not, and what to type."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _line(check: Check) -> Text:
 
 
 def checked(check: Callable[[Settings], Check], settings: Settings) -> Check:
-    """The check's result; where it meets an error of ours, that error."""
+    """The result of a check; where the check raises a NotemillError, that error."""
     try:
         return check(settings)
     except NotemillError as error:

@@ -1,4 +1,4 @@
-"""One thing that the doctor looked at. Pure."""
+"""The result of one check of `notemill doctor`. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing, and how it is."""
+    """One check and its result."""
 
     name: str
     is_ok: bool
@@ -15,4 +15,4 @@ class Check:
     todo: str = ""
     """What to type; empty where nothing is to be done."""
     is_blocking: bool = True
-    """Whether `run` would stop at it; asked only where it is not ok."""
+    """True where `run` would stop at it; meaningful only where the check is not ok."""

@@ -1,7 +1,7 @@
 """`notemill health`: whether a worker of this machine lives, or is ready, as an exit status.
 
-For compose and Kubernetes: asks nobody, reads the pulse that the worker writes. Liveness and readiness are
-two things: a worker that loads its weights, or whose database is away, lives, and killing it helps nobody.
+Made for compose and Kubernetes: reads the health file that the worker writes. Liveness and readiness differ:
+a worker that loads its weights, or whose database is unavailable, lives, and killing it helps nobody.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from models.health_file import HealthReading
 from models.settings import load_settings
 
 DEAD_SECONDS = 30.0
-"""A pulse older than that is of a worker that is gone or hangs; it is written every two seconds."""
+"""Age of a health file beyond which its worker is gone or hangs; it is written every two seconds."""
 
 
 def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
-    """0: alive, or ready where that was asked; 1: not. Of several workers the healthiest counts."""
+    """Exit status 0: alive, or ready where that was asked; 1: not. The healthiest of several workers counts."""
     found = health_file.readings_of_host(load_settings(), socket.gethostname())
     judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in found]
     why_not = "no worker has a pulse here: type `notemill worker`"

@@ -1,4 +1,4 @@
-"""The doctor on the machine: Python, home folder, disk, GPU."""
+"""Checks of the machine: Python, home folder, disk, GPU."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The memory plan in the doctor's words: one line among the checks, or a table of its own.
+"""The memory plan as one line of the doctor, or as a table of its own.
 
-Needs neither torch nor a GPU nor the weights: somebody may ask before buying a card.
+Needs neither torch nor a GPU nor the weights, so that it can be asked before buying a card.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from worker.weights.model_files import WeightsError
 
 
 def check_memory(settings: Settings) -> Check:
-    """Whether the settings' weights fit the device that they would run on."""
+    """Whether the weights fit the device that they would run on."""
     if settings.engine == "http":
         return Check("memory", True, "the network is a server's")
     device = present_device(settings)
@@ -40,7 +40,8 @@ def check_memory(settings: Settings) -> Check:
 
 
 def show_plan(weights: str, gib: float | None, *, as_json: bool) -> int:
-    """The plan of `weights` in `gib` GiB of a GPU, or on this machine; exit status 1 if it does not fit."""
+    """Prints the plan of `weights` in `gib` GiB of a GPU, or on this machine; exit status 1 if it does not
+    fit."""
     settings = load_settings().model_copy(update={"weights": weights} | ({"memory_gib": gib} if gib else {}))
     device = _asked_device(settings, gib)
     try:
@@ -56,7 +57,7 @@ def show_plan(weights: str, gib: float | None, *, as_json: bool) -> int:
 
 
 def present_device(settings: Settings) -> DeviceFacts | None:
-    """Where a worker started now would compute; None where the system tells nothing."""
+    """The device that a worker started now would use; None where that is unknown."""
     cards = nvidia_cards() if settings.device != "cpu" else ()
     if cards:
         return DeviceFacts("cuda", cards[0].free_bytes)
@@ -89,7 +90,7 @@ def _table(plan: MemoryPlan, device: DeviceFacts) -> Table:
 
 
 def _words(plan: MemoryPlan, settings: Settings, device: DeviceFacts) -> str:
-    """e.g. '17,879 cached tokens of 150 KiB, ...'."""
+    """The plan in words, such as '17,879 cached tokens of 150 KiB, ...'."""
     windows = min(settings.max_batch_rows, plan.cached_tokens // tokens_per_window(settings))
     place = "GPU" if device.kind == "cuda" else "CPU"
     return (

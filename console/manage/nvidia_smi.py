@@ -1,4 +1,4 @@
-"""NVIDIA cards as `nvidia-smi` tells of them, so that looking needs no torch and takes no memory."""
+"""NVIDIA cards as `nvidia-smi` lists them; needs no torch and takes no memory."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _QUESTION = ("--query-gpu=name,memory.free", "--format=csv,noheader,nounits")
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class NvidiaCard:
     """One GPU."""
 
     name: str
     free_bytes: int
 
 
-def nvidia_cards() -> tuple[Card, ...]:
-    """In the order of their numbers; none where there is no driver or it does not answer."""
+def nvidia_cards() -> tuple[NvidiaCard, ...]:
+    """The cards in the order of their numbers; none without a driver."""
     binary = shutil.which("nvidia-smi")
     if binary is None:
         return ()
@@ -29,7 +29,7 @@ def nvidia_cards() -> tuple[Card, ...]:
     return tuple(card for line in answer.stdout.splitlines() if (card := _card(line)) is not None)
 
 
-def _card(line: str) -> Card | None:
-    """e.g. `NVIDIA GeForce RTX 3060 Ti, 7854`, in MiB; some cards say [N/A]."""
+def _card(line: str) -> NvidiaCard | None:
+    """A card from a line such as `NVIDIA GeForce RTX 3060 Ti, 7854`, in MiB; some cards say [N/A]."""
     name, _, free = line.rpartition(",")
-    return Card(name.strip(), int(free) * 2**20) if free.strip().isdigit() else None
+    return NvidiaCard(name.strip(), int(free) * 2**20) if free.strip().isdigit() else None

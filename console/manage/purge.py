@@ -1,7 +1,7 @@
-"""`notemill purge`: erases notes with all that was made of them, and writes a receipt.
+"""`notemill purge`: erases notes with everything made of them, and writes a receipt.
 
-Stopped half way, the same command goes on: each batch is whole, the overwriting is done again, and the
-receipt names what the stopped one had removed too.
+After an interruption the same command continues: each batch is complete, overwriting is repeated, and the
+receipt includes what the interrupted command had removed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from console.manage.purge_journal import Unfinished
+from console.manage.purge_journal import PurgeJournal
 from console.manage.queue_withdrawal import withdraw
 from console.manage.rejected_records import forget_refused
 from console.processes.embedded_redis import embedded_url, make_home
@@ -41,12 +41,12 @@ def purge(
     receipt: Path | None,
     is_sure: bool,
 ) -> int:
-    """Exit status 1 where the rows are gone and their bytes may not be. Raises UsageError."""
+    """Exit status 1 where rows are removed and their bytes may remain. Raises UsageError."""
     settings = load_settings()
     make_home(settings)
     erasure = _erasure(given, settings, is_expired=is_expired, patient_columns=tuple(patient_columns))
     _ask(erasure, is_sure=is_sure)
-    unfinished = Unfinished(settings.home_folder / "receipts", erasure)
+    unfinished = PurgeJournal(settings.home_folder / "receipts", erasure)
     with database(settings) as opened:
         unfinished.resume(opened.queries)
         while opened.store.erase(erasure, limit=_BATCH_DOCUMENTS, before_commit=unfinished.note).rows:
@@ -86,7 +86,7 @@ def _erasure(
 
 
 def _moment(words: str) -> datetime:
-    """A date is its first moment in local time."""
+    """The first moment of a date in local time."""
     try:
         return datetime.fromisoformat(words).astimezone(UTC)
     except (ValueError, OverflowError):

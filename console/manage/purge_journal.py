@@ -1,5 +1,8 @@
-"""Purges that were begun: what a batch removes is written down before it is committed, so that a purge that
-was killed, typed again, tells and cleans up all of it. Knows nothing of receipts."""
+"""Purge journal: each batch is recorded before it is committed, so that a repeated purge completes a killed
+one.
+
+Does not depend on receipts.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from models.queries.queries import Queries
 from models.store.erasure import Erased, Erasure
 
 
-class Unfinished:
-    """A line for each batch of one erasure, in a file of its own until it is finished."""
+class PurgeJournal:
+    """The journal of one erasure: a line for each batch, in a file of its own until the erasure is finished."""
 
     def __init__(self, folder: Path, erasure: Erasure) -> None:
         # A moment is another one each time: whatever is to go "before" goes on with the last such purge.
@@ -23,7 +26,7 @@ class Unfinished:
         self._path = folder / f"unfinished-{erasure.kind}-{name}.jsonl"
 
     def note(self, erased: Erased) -> None:
-        """Before the commit. It is on disk when this returns."""
+        """Records a batch before its commit; the line is on disk when this returns."""
         if not erased.rows:
             return
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -34,14 +37,14 @@ class Unfinished:
             os.fsync(file.fileno())
 
     def resume(self, queries: Queries) -> None:
-        """Before the first batch: forgets one that was written down and not committed; it comes again."""
+        """Drops a batch that was recorded and not committed; call it before the first batch."""
         if self._path.exists():
             batches = [one for one in self._batches() if not queries.count_documents(one.document_ids)]
             with whole_file(self._path) as file:
                 file.write("".join(map(_line, batches)).encode("utf-8"))
 
     def removed(self) -> Erased:
-        """By this purge and by those of the same that were killed."""
+        """What this purge and its killed predecessors removed."""
         return sum(self._batches(), Erased())
 
     def _batches(self) -> list[Erased]:
@@ -49,7 +52,7 @@ class Unfinished:
         return [batch for line in lines if (batch := _from_json(line)) is not None]
 
     def forget(self) -> None:
-        """All is done, and the receipt is written."""
+        """Removes the journal after the receipt is written."""
         self._path.unlink(missing_ok=True)
 
 
@@ -66,7 +69,7 @@ def _line(erased: Erased) -> str:
 
 
 def _from_json(line: str) -> Erased | None:
-    """None for a line that was being written when the power went: its batch was not committed."""
+    """A line; None for one that was being written when the power failed: its batch was not committed."""
     try:
         found = json.loads(line)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Messages about documents that are gone, taken out of the queue. They hold ids, and would do nothing."""
+"""Removes messages of erased documents from the queue. They hold ids only, and would do nothing."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from models.messages import PRIORITY_STEPS, QUEUE_NAME
 
 _ENTRIES_A_PAGE = 1_000
 _PRIORITY_SEPARATOR = "\x06\x16"
-"""How kombu names the lists of one queue, by priority."""
+"""Separator with which kombu names the lists of one queue by priority."""
 
 
 def withdraw(redis_url: str, document_ids: Set[int]) -> int | None:
-    """How many messages went; none where no server answers, and so no message waits that we could see."""
+    """Returns the number of removed messages; None where no server answers."""
     if not document_ids:
         return 0
     client = redis_client.connect(redis_url)

@@ -1,4 +1,4 @@
-"""The lists of refused records in the home folder, after an erasure: lines that name what is gone, go."""
+"""Removes erased notes from the lists of refused records in the home folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from exports.atomic_files import whole_file
 def forget_refused(
     folder: Path, external_ids: Collection[str], runs: Collection[int], before: datetime | None
 ) -> int:
-    """Removes lines of these ids, the lists of these runs and those last written before the moment.
-
-    Returns how many lines went. Lists that somebody put elsewhere with --rejects are not known here.
-    """
+    """Removes lines of these ids, the lists of these runs and those last written before the moment; returns
+    the number of lines. Lists written elsewhere with --rejects are not known here."""
     removed = 0
     for path in sorted(folder.glob("run-*.rejects.jsonl*")):
         lines = path.read_text("utf-8", "replace").splitlines(keepends=True)

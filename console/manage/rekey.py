@@ -1,4 +1,4 @@
-"""`notemill db rekey`: all text in the database under a new data key."""
+"""`notemill db rekey`: encrypts all text in the database under a new data key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.settings import load_settings
 
 
 def rekey() -> int:
-    """Exit status 1 where the old bytes may still be in the file. Raises UsageError without a key."""
+    """Exit status 1 where old bytes may remain in the file. Raises UsageError without a key."""
     settings = load_settings()
     speaking = voice(is_quiet=False)
     with database(settings) as opened:

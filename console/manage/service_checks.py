@@ -1,4 +1,4 @@
-"""The doctor on what notemill works with: database, Redis, weights, workers."""
+"""Checks of the services: database, Redis, weights, workers."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def check_worker(settings: Settings) -> Check:
 
 
 def weights_bytes(settings: Settings) -> int:
-    """Of the prepared weights, all files."""
+    """Size of all files of the prepared weights."""
     return sum(path.stat().st_size for path in prepared_folder(settings).rglob("*") if path.is_file())
 
 

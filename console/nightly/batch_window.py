@@ -1,4 +1,4 @@
-"""The working part of a night: rings for the notes in their order, follows them, and stops in time."""
+"""The batch window of a nightly run: publishes documents in order, follows the jobs, and stops in time."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from console.nightly.note_order import ordered
-from console.nightly.plan_file import Plan
+from console.nightly.plan_file import NightlyPlan
 from console.processes.embedded_redis import start_redis, with_redis
-from console.processes.local_services import Mill
+from console.processes.local_services import LocalServices
 from console.terminal.opened_database import Database
-from console.terminal.progress_bar import Voice, pace_words
-from console.terminal.throughput import Pace
+from console.terminal.progress_bar import ProgressOutput, pace_words
+from console.terminal.throughput import Throughput
 from models.jobs import Serving
 from models.progress import RunProgress
 from models.queries.nightly.nightly_runs import OwedDocument
@@ -22,34 +22,34 @@ from producer.submission.background_publisher import Bell
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _LOOKING_SHARE = 0.1
-"""Of the time at most; counting the jobs of ten million notes takes seconds."""
+"""Largest share of the time spent on counting; counting the jobs of ten million notes takes seconds."""
 _MESSAGES_A_SENDING = 500
 
 
 @dataclass(slots=True)
-class Shift:
-    """Works one run off, until all is done or the time is over."""
+class BatchWindow:
+    """Works one run off, until all jobs have ended or the deadline has come."""
 
     settings: Settings
     database: Database
     serving: Serving
-    voice: Voice
+    voice: ProgressOutput
     run_id: int
     deadline: datetime | None
     is_stopped_at_deadline: bool = False
     seconds: float = 0.0
-    """From the first message to the end; a worker's start is in it."""
+    """Seconds from the first message to the end, the start of the worker included."""
 
-    def work(self, owed: Sequence[OwedDocument], plan: Plan) -> None:
-        """Returns when nothing is owed any more, or at the deadline, with what is in hand finished. What
-        waits is held then: no worker takes it, ours or another's, until the next night asks again."""
+    def work(self, owed: Sequence[OwedDocument], plan: NightlyPlan) -> None:
+        """Returns when no job is owed any more, or at the deadline after the documents in progress. Waiting
+        jobs are then held: no worker takes them until the next nightly run asks again."""
         if not owed:
             return
         began = time.monotonic()
         # A Redis of our own is started before the worker, so that the messages lie there in their order.
         redis = start_redis(self.settings) if self.settings.is_redis_embedded else None
         served = with_redis(self.settings, redis.url) if redis else self.settings
-        mill = Mill(served, self.serving.id, self.voice)
+        mill = LocalServices(served, self.serving.id, self.voice)
         try:
             self._ring(served, ordered(owed, plan.first, plan.order))
             self._follow(mill, len(owed))
@@ -65,15 +65,16 @@ class Shift:
             self.seconds = time.monotonic() - began
 
     def _ring(self, served: Settings, document_ids: list[int]) -> None:
-        """Should Redis fail on the way, the workers' sweep finds the rest, if not in this order."""
+        """Publishes the documents in order. Where Redis fails, the sweep of the workers finds the rest, in
+        any order."""
         with Bell(served.redis_url.get_secret_value(), self.database.store) as bell:
             for start in range(0, len(document_ids), _MESSAGES_A_SENDING):
                 bell.ring(document_ids[start : start + _MESSAGES_A_SENDING])
             bell.wait()
 
-    def _follow(self, mill: Mill, num_notes: int) -> None:
+    def _follow(self, mill: LocalServices, num_notes: int) -> None:
         progress = self._look()
-        pace = Pace(jobs_a_note=(progress.pending + progress.running) / num_notes)
+        pace = Throughput(jobs_a_note=(progress.pending + progress.running) / num_notes)
         while not progress.is_done:
             if self.deadline is not None and datetime.now().astimezone() >= self.deadline:
                 self.is_stopped_at_deadline = True
@@ -88,7 +89,7 @@ class Shift:
         self.voice.close()
 
     def _wait_for_others(self) -> None:
-        """Workers that are not ours finish what they had in hand at the deadline."""
+        """Waits for other workers to finish the documents that they had in progress at the deadline."""
         until = time.monotonic() + self.settings.stop_seconds
         while self._look().running and time.monotonic() < until:
             time.sleep(_SECONDS_BETWEEN_LOOKS)

@@ -1,4 +1,4 @@
-"""What a night will take, told before it starts: documents, tokens, hours, and how they were reckoned."""
+"""Forecast of a nightly run before it starts: documents, tokens, hours, and how they were estimated."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from console.terminal.terminal import count_of, human_duration
 from models.queries.nightly.throughput_rates import ThroughputRates
 
 _TOKENS_A_CHARACTER = 0.25
-"""Of English notes, where no run has been measured: the note once, without the questions."""
+"""Tokens a character of English notes where no run was measured: the note once, without the questions."""
 
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """Of documents with something to be done on them."""
+    """The forecast for documents with owed jobs."""
 
     documents: int
     characters: int
@@ -22,18 +22,18 @@ class Forecast:
 
     @property
     def tokens(self) -> int:
-        """That the network reads and writes, all questions together."""
+        """Tokens that the network reads and writes, over all questions."""
         is_told = self.rates is not None and self.rates.tokens > 0
         each = self.rates.tokens_a_character if self.rates and is_told else _TOKENS_A_CHARACTER
         return round(self.characters * each)
 
     @property
     def seconds(self) -> float | None:
-        """None where nothing was measured yet."""
+        """Estimated seconds; None where nothing was measured yet."""
         return self.characters / self.rates.characters_a_second if self.rates else None
 
     def share_by(self, now: datetime, deadline: datetime | None) -> float | None:
-        """Of the work, how much will be done by then, 0 to 1; none where it cannot be told."""
+        """The share of the work, 0 to 1, that is done by then; None where it is unknown."""
         if deadline is None or not self.seconds:
             return None
         return min(1.0, (deadline - now).total_seconds() / self.seconds)
@@ -51,7 +51,7 @@ class Forecast:
         }
 
     def words(self, now: datetime, deadline: datetime | None) -> list[str]:
-        """For a person, a sentence a line."""
+        """The forecast for a person, a sentence a line."""
         if not self.documents:
             return ["Nothing is to be done."]
         notes = count_of(self.documents, "note")

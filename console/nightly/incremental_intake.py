@@ -1,4 +1,4 @@
-"""What a night reads: rows beyond the last watermark, files that have changed, and what the last one left."""
+"""Incremental intake of a nightly run: rows beyond the last watermark, changed files, and notes left over."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from typing import Any
 
-from console.nightly.plan_file import Plan
+from console.nightly.plan_file import NightlyPlan
 from console.terminal.opened_database import Database
 from models.documents import Document, Refused
 from models.errors import UsageError
@@ -24,22 +24,22 @@ from producer.sources.watermark import Window, mark_as_json, mark_of_json
 
 @dataclass(slots=True)
 class Intake:
-    """The night's notes as a stream; counts itself while it is read."""
+    """The notes of one nightly run as a stream; counts them while it is read."""
 
     database: Database
-    plan: Plan
+    plan: NightlyPlan
     last: NightlyRun | None
     query: SqlQuery | None
     files: ChangedFiles | None
     watermark: dict[str, Any] | None
-    """Up to where this night reads."""
+    """The watermark up to which this run reads."""
     new: int = 0
     carried_over: int = 0
-    """What an earlier night was stopped before."""
+    """Notes that earlier runs left over."""
 
     @classmethod
-    def of(cls, database: Database, plan: Plan, settings: Settings, last: NightlyRun | None) -> Intake:
-        """Raises UsageError where a source cannot be read."""
+    def of(cls, database: Database, plan: NightlyPlan, settings: Settings, last: NightlyRun | None) -> Intake:
+        """Opens the sources of a plan. Raises UsageError where a source cannot be read."""
         choice = ColumnChoice(plan.id_column, plan.text_column, preset_named(plan.preset))
         query, watermark = _query(plan, settings, last)
         paths = [_absolute(source, plan) for source in plan.sources]
@@ -52,8 +52,8 @@ class Intake:
         return self.files.states if self.files else {}
 
     def records(self) -> Iterator[Document | Refused]:
-        """What is new, then what was left: of a note that is both, the new text is the one that counts, and
-        one that its source has taken back meanwhile is left out."""
+        """New records, then those left over. Where a note is both, the new text counts; a note that its
+        source has withdrawn meanwhile is left out."""
         gone: set[str] = set()
         for record in chain(self._of_database(), self._of_files()):
             if isinstance(record, Document):
@@ -76,9 +76,9 @@ class Intake:
 
 
 def _query(
-    plan: Plan, settings: Settings, last: NightlyRun | None
+    plan: NightlyPlan, settings: Settings, last: NightlyRun | None
 ) -> tuple[SqlQuery | None, dict[str, Any] | None]:
-    """What is read of a database, and the watermark that holds afterwards."""
+    """The query for a database, and the watermark that holds after it."""
     if not plan.reads_sql:
         return None, None
     url = plan.sql or settings.archive_url.get_secret_value()
@@ -95,6 +95,6 @@ def _query(
     return SqlQuery(query.url, query.query, query.preset, window), reached
 
 
-def _absolute(source: str, plan: Plan) -> str:
-    """Relative to the plan's file, wherever the scheduler starts it."""
+def _absolute(source: str, plan: NightlyPlan) -> str:
+    """A path relative to the plan's file, wherever the scheduler starts the command."""
     return source if source.startswith(("/", "~")) else str(plan.folder / source)

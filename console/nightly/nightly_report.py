@@ -1,4 +1,4 @@
-"""A night's report: what was done, what was left, what failed and why, beside the night before."""
+"""Report of a nightly run: what was done, left and failed, beside the run before."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from models.progress import RunProgress
 from models.queries.answer_counts import AnswerCounts
 
 
-class NightReport(BaseModel):
-    """Plain values, kept with the night as JSON."""
+class NightlyReport(BaseModel):
+    """Values of the report, stored with the nightly run as JSON."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,14 +32,14 @@ class NightReport(BaseModel):
     notes_refused: int
     refused_by_reason: dict[str, int]
     notes_owed: int
-    """Notes on which there was something to do."""
+    """Notes with owed jobs."""
     notes_left: int
     jobs_done: int
     jobs_left: int
     jobs_failed: int
     failed_by_reason: dict[str, int]
     seconds_working: float
-    """From the first message sent to the end."""
+    """Seconds from the first message to the end."""
     notes_an_hour: float | None
     forecast_seconds: float | None
     entities: int
@@ -54,7 +54,7 @@ class NightReport(BaseModel):
 
     @property
     def outcome(self) -> str:
-        """In one sentence."""
+        """The outcome in one sentence."""
         if self.is_interrupted:
             return f"Interrupted; {self.notes_left:,} notes are left for the next night."
         if self.is_stopped_at_deadline:
@@ -63,13 +63,13 @@ class NightReport(BaseModel):
         return f"All is done{failed}."
 
 
-def rows(report: NightReport, last: NightReport | None) -> list[tuple[str, str, str]]:
-    """What, tonight, last night; '–' where there is no number."""
+def rows(report: NightlyReport, last: NightlyReport | None) -> list[tuple[str, str, str]]:
+    """Rows of the table: name, this run, the run before; '–' without a number."""
     both = [_figures(report), _figures(last) if last else {}]
     return [(name, figure, both[1].get(name, "–")) for name, figure in both[0].items()]
 
 
-def write_report(report: NightReport, last: NightReport | None, folder: Path) -> tuple[Path, Path]:
+def write_report(report: NightlyReport, last: NightlyReport | None, folder: Path) -> tuple[Path, Path]:
     """The report as Markdown and as HTML, mode 0600; returns the files. Numbers only, no word of a note."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stem = f"{report.plan}-{report.began:%Y-%m-%d}-run-{report.run}"
@@ -107,7 +107,7 @@ def counts(progress: RunProgress, found: AnswerCounts) -> dict[str, Any]:
     }
 
 
-def _figures(report: NightReport) -> dict[str, str]:
+def _figures(report: NightlyReport) -> dict[str, str]:
     notes = max(report.notes_owed - report.notes_left, 1)
     flagged = report.flagged_share
     forecast = report.forecast_seconds

@@ -1,7 +1,5 @@
-"""`notemill nightly`: reads what is new, answers it in time, and says how it went.
-
-Its exit status LEFT is its own; see console.terminal.exit_status.
-"""
+"""`notemill nightly`: reads what is new, answers it within a time window, and reports. The exit status LEFT
+says that notes are left; see console.terminal.exit_status."""
 
 from __future__ import annotations
 
@@ -14,17 +12,17 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
-from console.nightly.batch_window import Shift
+from console.nightly.batch_window import BatchWindow
 from console.nightly.forecast import Forecast
 from console.nightly.incremental_intake import Intake
-from console.nightly.nightly_report import NightReport, counts, write_report
-from console.nightly.plan_file import Plan, read_plan
+from console.nightly.nightly_report import NightlyReport, counts, write_report
+from console.nightly.plan_file import NightlyPlan, read_plan
 from console.processes import file_locks
 from console.processes.embedded_redis import make_home
-from console.processes.weights_preparation import serving_of
+from console.processes.weights_preparation import ensure_serving
 from console.terminal.exit_status import LEFT, PROBLEM, Terminated
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import Voice, voice
+from console.terminal.progress_bar import ProgressOutput, voice
 from console.terminal.terminal import count_of, stdout
 from models.documents import Document
 from models.errors import NotemillError
@@ -42,7 +40,7 @@ _DOCUMENTS_A_LOOK = 500
 
 
 def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet: bool, as_json: bool) -> int:
-    """One night. The report's files are named on standard output, or with `as_json` the report is there."""
+    """Runs one nightly run. Prints the names of the report's files, or with `as_json` the report."""
     settings = load_settings()
     home = make_home(settings)
     plan = read_plan(path or home / "nightly.toml")
@@ -50,7 +48,7 @@ def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet:
     deadline = plan.deadline(began, until)
     speaking = voice(is_quiet=is_quiet or as_json)
     with _only_one(home, plan), database(settings) as opened:
-        serving = serving_of(settings, opened, speaking.say)
+        serving = ensure_serving(settings, opened, speaking.say)
         last = last_nightly_run(opened.engine, plan.name)
         intake = Intake.of(opened, plan, settings, last)
         night = _Night(settings, opened, plan, serving, intake, last, began, deadline, speaking)
@@ -63,7 +61,7 @@ def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet:
 
 
 @contextmanager
-def _only_one(home: Path, plan: Plan) -> Iterator[None]:
+def _only_one(home: Path, plan: NightlyPlan) -> Iterator[None]:
     lock = file_locks.taken(home / "locks" / f"nightly-{plan.name}")
     if lock is None:
         raise NotemillError(f"a night of the plan {plan.name} is at work already; this one leaves it alone.")
@@ -77,16 +75,16 @@ def _only_one(home: Path, plan: Plan) -> Iterator[None]:
 class _Night:
     settings: Settings
     database: Database
-    plan: Plan
+    plan: NightlyPlan
     serving: Serving
     intake: Intake
     last: NightlyRun | None
     began: datetime
     deadline: datetime | None
-    voice: Voice
+    voice: ProgressOutput
 
     def forecast_only(self) -> Forecast:
-        """Reads what the night would read, and writes nothing. What was left is counted as it was stored."""
+        """Reads what the nightly run would read, and writes nothing."""
         questions = self._questions()
         recipes = recipes_for(questions, self.serving, load_labels(self._labels or self.settings.labels_file))
         documents = characters = 0
@@ -97,14 +95,16 @@ class _Night:
         return Forecast(documents, characters, measured_rates(self.database.engine, questions))
 
     def work(self, *, as_json: bool) -> int:
-        """Registers, tells the forecast, works, reports."""
+        """Registers, prints the forecast, works, reports."""
         submitted = self._registered()
         owed = owed_documents_of_run(self.database.engine, submitted.run_id)
         rates = measured_rates(self.database.engine, self._questions(), before=submitted.run_id)
         forecast = Forecast(len(owed), sum(one.characters for one in owed), rates)
         for line in forecast.words(datetime.now().astimezone(), self.deadline):
             self.voice.say(line)
-        shift = Shift(self.settings, self.database, self.serving, self.voice, submitted.run_id, self.deadline)
+        shift = BatchWindow(
+            self.settings, self.database, self.serving, self.voice, submitted.run_id, self.deadline
+        )
         interrupted: BaseException | None = None
         try:
             shift.work(owed, self.plan)
@@ -161,13 +161,13 @@ class _Night:
         return submitted
 
     def _report(
-        self, submitted: Submitted, owed: int, forecast: Forecast, shift: Shift, *, is_interrupted: bool
-    ) -> NightReport:
+        self, submitted: Submitted, owed: int, forecast: Forecast, shift: BatchWindow, *, is_interrupted: bool
+    ) -> NightlyReport:
         run_id = submitted.run_id
         progress = self.database.queries.run_progress(run_id)
         left = len(owed_documents_of_run(self.database.engine, run_id, with_held=True))
         seconds = shift.seconds
-        return NightReport(
+        return NightlyReport(
             plan=self.plan.name,
             run=run_id,
             began=self.began,
@@ -187,12 +187,12 @@ class _Night:
             **counts(progress, count_answers(self.database.engine, run_id)),
         )
 
-    def _conclude(self, report: NightReport, *, as_json: bool) -> int:
+    def _conclude(self, report: NightlyReport, *, as_json: bool) -> int:
         self.database.store.end_nightly_run(report.run, report.model_dump(mode="json"))
         before = self.last.report if self.last else None
         reports = self.plan.reports
         folder = self.settings.home_folder / "nights" if reports is None else self.plan.folder / reports
-        files = write_report(report, NightReport(**before) if before else None, folder.expanduser())
+        files = write_report(report, NightlyReport(**before) if before else None, folder.expanduser())
         self.voice.close()
         self.voice.say(report.outcome)
         if as_json:

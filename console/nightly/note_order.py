@@ -1,4 +1,4 @@
-"""Which notes go first in a night. Pure."""
+"""The order of notes in a nightly run. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from models.queries.nightly.nightly_runs import OwedDocument
 
 
 def ordered(owed: Iterable[OwedDocument], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:
-    """Document ids: those of the first rule, of the second …, then all others; inside by date, or as read.
-
-    A note without a date goes after those that have one.
-    """
+    """Document ids in order: those of the first rule, of the second, …, then all others; each group by date,
+    or as read. A note without a date comes after those with one."""
     ranked = sorted(owed, key=lambda one: _rank(one.metadata, first))
     if order == "as read":
         return [one.document_id for one in ranked]

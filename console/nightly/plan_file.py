@@ -1,4 +1,4 @@
-"""A night's plan: a small TOML file with what is read, what is asked, until when, and what goes first."""
+"""The plan file of a nightly run (TOML): sources, questions, end time, and which notes come first."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from models.errors import UsageError
 EXAMPLE = 'sources = ["/archive/notes"]\\ntasks = ["entities", "summary"]\\nuntil = "06:00"'
 
 
-class Plan(BaseModel):
-    """Everything that a night needs to know; unknown names are errors."""
+class NightlyPlan(BaseModel):
+    """Everything that a nightly run needs to know; unknown names are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(exclude=True)
-    """Of the file, without its ending: the next night of this name goes on from here."""
+    """The name of the file without its ending; the next run of this name continues from here."""
     folder: Path = Field(exclude=True)
-    """Of the file: relative paths in it start there."""
+    """The folder of the file, where relative paths start."""
 
     sources: tuple[str, ...] = ()
-    """Files, folders and globs; of these a night reads what is new or has changed."""
+    """Files, folders and globs; each run reads what is new or has changed."""
     sql: str = Field(default="", repr=False)
-    """A database URL; better in the setting NOTEMILL_ARCHIVE_URL where it holds a password."""
+    """A database URL; use the setting NOTEMILL_ARCHIVE_URL where it holds a password."""
     query: str = ""
     preset: str | None = None
     watermark: str = ""
@@ -41,13 +41,13 @@ class Plan(BaseModel):
     summary_words: int | None = None
 
     until: str = ""
-    """The clock's time, e.g. 06:00, at which the night stops; empty: when all is done."""
+    """The time of day, such as 06:00, at which the run stops; empty: when all jobs have ended."""
     first: tuple[dict[str, Any], ...] = ()
-    """Which notes go first: by values in their metadata, the first rule before the second."""
+    """Rules for notes that come first, by values in their metadata; the first rule before the second."""
     order: Literal["as read", "newest", "oldest"] = "as read"
-    """Of notes that no rule, or the same one, puts first: by their `date`."""
+    """The order by `date` of notes that no rule, or the same rule, puts first."""
     reports: Path | None = None
-    """The folder for the reports; none: `nights` in the home folder."""
+    """The folder for reports; None: `nights` in the home folder."""
 
     @field_validator("until")
     @classmethod
@@ -60,7 +60,7 @@ class Plan(BaseModel):
         return until
 
     @model_validator(mode="after")
-    def _has_a_source(self) -> Plan:
+    def _has_a_source(self) -> NightlyPlan:
         if self.reads_sql and not (self.query or self.preset):
             raise ValueError("a database needs `query` or `preset`")
         if self.watermark and not self.reads_sql:
@@ -74,7 +74,7 @@ class Plan(BaseModel):
         return bool(self.sql or self.query or (self.preset and not self.sources))
 
     def deadline(self, now: datetime, until: str | None) -> datetime | None:
-        """The next moment at which the clock shows the plan's time, or the one given instead."""
+        """The next moment at which the clock shows the plan's time, or the given one."""
         said = self.until if until is None else until
         if not said:
             return None
@@ -86,8 +86,8 @@ class Plan(BaseModel):
         return deadline if deadline > now else deadline + timedelta(days=1)
 
 
-def read_plan(path: Path) -> Plan:
-    """The plan in the file. Raises UsageError that says what to type."""
+def read_plan(path: Path) -> NightlyPlan:
+    """Reads a plan file. Raises UsageError, saying what to type."""
     try:
         given = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -95,7 +95,7 @@ def read_plan(path: Path) -> Plan:
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is not readable TOML: {error}") from None
     try:
-        return Plan(name=path.stem, folder=path.absolute().parent, **given)
+        return NightlyPlan(name=path.stem, folder=path.absolute().parent, **given)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         name = ".".join(map(str, first["loc"]))

@@ -1,4 +1,4 @@
-"""Processes that notemill starts and that never outlive it. Knows nothing of what they do."""
+"""Child processes that never outlive notemill. Does not depend on what they do."""
 
 from __future__ import annotations
 
@@ -12,29 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SECONDS_BETWEEN_SIGNALS = 0.3
-"""Two signals of a kind that come together are one to the kernel."""
+"""Pause between two signals; the kernel merges equal signals that come together."""
 _LEASH_SECONDS = 2.0
-"""More than the leash itself waits before it kills."""
+"""Allowance beyond the supervisor's own wait before it kills."""
 
 _LONGEST_LOG_BYTES = 10_000_000
-"""A hundred thousand notes; a longer one is put aside at the next start, over the one before."""
+"""A log of a hundred thousand notes; a longer one is renamed at the next start, over the one before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A command on a leash; its output goes to `log`, never to the terminal."""
+    """A command under a supervisor; its output goes to `log`, never to the terminal."""
 
     process: subprocess.Popen[bytes]
     log: Path
     leash_fd: int
-    """Our end of the pipe; whoever holds it open keeps the command alive."""
+    """Our end of the pipe to the supervisor; the command lives as long as it is open."""
 
     @property
     def is_running(self) -> bool:
         return self.process.poll() is None
 
     def stop(self, grace_seconds: float, *, is_hurried: bool = False) -> None:
-        """SIGTERM, twice where it is hurried, and SIGKILL after the grace; returns when it has ended."""
+        """Sends SIGTERM, twice where it is hurried, and SIGKILL after the grace; returns when the command has
+        ended."""
         if self.is_running:
             self.process.terminate()
         if is_hurried:
@@ -48,7 +49,7 @@ class Child:
         self.close()
 
     def close(self) -> None:
-        """Lets go of the leash of a command that has ended."""
+        """Closes the pipe to a command that has ended."""
         os.close(self.leash_fd)
 
 
@@ -61,10 +62,10 @@ def start(
     lives: int = 1,
     kept: Sequence[int] = (),
 ) -> Child:
-    """Starts `command` on a leash of ours, in a session of its own: Ctrl-C reaches us alone.
+    """Starts `command` under a supervisor in a session of its own, so that Ctrl-C reaches us only.
 
-    `lives`: how often it may be started, should it end by itself after a healthy while.
-    `kept`: file descriptors that the leash keeps open as long as it lives, e.g. of a lock.
+    `lives`: how often it may be started again where it ends by itself after a healthy while. `kept`: file
+    descriptors, such as locks, that the supervisor keeps open as long as it lives.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     held, ours = os.pipe()
@@ -92,18 +93,18 @@ def start(
 
 
 def size_after_start(log: Path) -> int:
-    """Where the next child's own lines will begin in the log."""
+    """Size of the log at which the lines of the next child will begin."""
     size = log.stat().st_size if log.exists() else 0
     return 0 if size > _LONGEST_LOG_BYTES else size
 
 
 def hand_over(child: Child) -> None:
-    """Lets the leash survive an exec: the program that we become holds the child then."""
+    """Lets the child survive an exec: the program that we become holds it then."""
     os.set_inheritable(child.leash_fd, True)
 
 
 def exit_words(status: int) -> str:
-    """An exit status in words, e.g. 'killed by SIGKILL'."""
+    """An exit status in words, such as 'killed by SIGKILL'."""
     number = -status if status < 0 else status - 128
     known = {one.value: one.name for one in signal.Signals}
     return f"killed by {known[number]}" if number in known else f"exit status {status}"

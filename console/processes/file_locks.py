@@ -1,4 +1,4 @@
-"""Locks between commands of one machine. The kernel frees them with their last holder, however it died."""
+"""File locks between commands of one machine. The kernel releases them with their last holder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextlib.contextmanager
 def one_at_a_time(path: Path) -> Iterator[None]:
-    """Waits until no other command is inside."""
+    """Waits until no other command holds the lock."""
     descriptor = _opened(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -21,7 +21,7 @@ def one_at_a_time(path: Path) -> Iterator[None]:
 
 
 def taken(path: Path) -> int | None:
-    """The lock as an open file descriptor, to be closed or kept by a child; none where another has it."""
+    """Takes the lock; returns its open file descriptor, or None where another process holds it."""
     descriptor = _opened(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -32,7 +32,7 @@ def taken(path: Path) -> int | None:
 
 
 def is_taken(path: Path) -> bool:
-    """Whether somebody has it now."""
+    """True where a process holds the lock."""
     if not path.exists():
         return False
     descriptor = taken(path)

@@ -1,17 +1,17 @@
-"""What `run` needs to be running, started when the first job is owed and stopped at the end."""
+"""Local services of `run`: Redis and a worker, started when the first job is owed and stopped at the end."""
 
 from __future__ import annotations
 
 from console.processes.embedded_redis import Redis, start_redis, with_redis
 from console.processes.worker_process import WorkerProcess
-from console.terminal.progress_bar import Voice
+from console.terminal.progress_bar import ProgressOutput
 from models.settings import Settings
 
 
-class Mill:
-    """A Redis and a worker; those of others are used and left alone."""
+class LocalServices:
+    """A Redis server and a worker; servers and workers of others are used and left alone."""
 
-    def __init__(self, settings: Settings, serving_id: str, voice: Voice) -> None:
+    def __init__(self, settings: Settings, serving_id: str, voice: ProgressOutput) -> None:
         self._settings = settings
         self._serving_id = serving_id
         self._voice = voice
@@ -19,10 +19,8 @@ class Mill:
         self._worker: WorkerProcess | None = None
 
     def keep_turning(self, progress: object) -> None:
-        """Starts what is missing. `progress` is any value that changes as jobs are taken and done.
-
-        Raises RedisError or WorkerError where it cannot be helped.
-        """
+        """Starts what is missing. `progress` is any value that changes as jobs are taken and done. Raises
+        RedisError or WorkerError where a service does not stay up."""
         if self._settings.is_redis_embedded and (self._redis is None or not self._redis.is_running):
             self._redis = start_redis(self._settings)
         if self._worker is None:
@@ -33,7 +31,7 @@ class Mill:
         self._worker.ensure(progress)
 
     def stop(self, *, is_hurried: bool = False) -> None:
-        """Ends what was started here: the worker first, so that it gives back what is in its hands."""
+        """Stops what was started here: the worker first, so that it releases its documents."""
         try:
             if self._worker is not None:
                 self._worker.stop(is_hurried=is_hurried)

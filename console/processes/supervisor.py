@@ -1,8 +1,9 @@
-"""Runs a command that must not outlive the process which started it; a script of its own.
+"""Child process supervisor: runs a command that must not outlive its starter; a script of its own.
 
-Standard input is the leash: the starter holds its other end, so it closes however the starter
-dies, SIGKILL included. Then the command gets SIGTERM, and SIGKILL after the grace. Knows nothing of
-Redis or Celery. Usage: python -I -S leash.py GRACE_SECONDS LIVES COMMAND…
+Standard input is the starter's pipe, which closes however the starter dies, SIGKILL included. Then the
+command gets SIGTERM, and SIGKILL after the grace.
+
+Usage: python -I -S supervisor.py GRACE_SECONDS LIVES COMMAND…
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from typing import Any
 
 _PR_SET_PDEATHSIG = 1
 _SHORTEST_LIFE_SECONDS = 2.0
-"""A command that ends sooner cannot start at all; starting it again would not help."""
+"""A command that ends sooner cannot start at all; another start would not help."""
 
 
 def main(grace_seconds: float, lives: int, command: list[str]) -> int:
-    """Holds the command until it ends, the leash closes or a signal comes; returns its exit status."""
+    """Runs the command until it ends, the pipe closes or a signal comes; returns its exit status."""
     asked_to_stop: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         signal.signal(number, lambda number, _frame: asked_to_stop.append(number))
@@ -40,13 +41,13 @@ def main(grace_seconds: float, lives: int, command: list[str]) -> int:
 
 
 def _is_let_go() -> bool:
-    """Waits up to a tenth of a second for the other end of the leash to close."""
+    """Waits up to a tenth of a second for the starter's end of the pipe to close."""
     readable, _, _ = select.select([0], [], [], 0.1)
     return bool(readable) and os.read(0, 1) == b""
 
 
 def _stopped(child: subprocess.Popen[Any], grace_seconds: float, asked: list[int]) -> int:
-    """Passes every signal on; one more SIGTERM at half of the grace, SIGKILL at its end."""
+    """Passes every signal on; sends one more SIGTERM at half of the grace, SIGKILL at its end."""
     if not asked:
         asked.append(signal.SIGTERM)
     num_sent, has_insisted = 0, False
@@ -70,7 +71,7 @@ def _status(child: subprocess.Popen[Any]) -> int:
 
 
 def _death_signal() -> Callable[[], Any] | None:
-    """On Linux: should this very process be killed, the kernel kills the command too."""
+    """Asks Linux to kill the command where this process is killed."""
     if not sys.platform.startswith("linux"):
         return None
     libc = ctypes.CDLL(None, use_errno=True)

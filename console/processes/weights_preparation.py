@@ -1,6 +1,6 @@
-"""The weights before work begins: prepared once, in a process of their own, and what they serve.
+"""Prepares weights once, in a process of their own, and says what this machine's worker serves.
 
-Preparing needs torch and much memory; a process of its own gives both back when it is done.
+Preparation needs torch and much memory; a process of its own returns both.
 """
 
 from __future__ import annotations
@@ -24,11 +24,9 @@ class PreparationError(NotemillError):
     """The weights could not be prepared."""
 
 
-def serving_of(settings: Settings, database: Database, say: Callable[[str], None]) -> Serving:
-    """What this machine's worker serves, announced; where it has no weights, what another announced.
-
-    Prepares the embedded weights where they are needed. Raises NotemillError where there is nothing.
-    """
+def ensure_serving(settings: Settings, database: Database, say: Callable[[str], None]) -> Serving:
+    """The serving of this machine's worker, announced; without weights here, the one that a worker announced.
+    Prepares the embedded weights where they are needed. Raises NotemillError where there is none."""
     announced = announced_serving(settings, database)
     if announced is not None:
         return announced
@@ -42,14 +40,14 @@ def serving_of(settings: Settings, database: Database, say: Callable[[str], None
 
 
 def announced_serving(settings: Settings, database: Database) -> Serving | None:
-    """On a machine without weights, what the workers of its Redis announced; none on any other."""
+    """The serving that workers announced, on a machine without weights; None on any other."""
     if is_prepared(settings) or settings.is_redis_embedded:
         return None
     return database.queries.current_serving()
 
 
 def prepare() -> int:
-    """`notemill weights prepare`: a line a step on standard error, the folder on standard output."""
+    """`notemill weights prepare`: prints steps to standard error and the folder to standard output."""
     settings = load_settings()
     console = stderr()
     was_prepared = is_prepared(settings)

@@ -1,4 +1,4 @@
-"""Who serves a Redis: asks the workers themselves, through Celery."""
+"""Asks, through Celery, which workers serve a Redis server."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from console.processes import redis_client
 from models.settings import Settings
 
 _PATIENCE_SECONDS = 1.0
-"""A healthy worker answers in milliseconds, also while the GPU is busy."""
+"""Time for replies; a healthy worker answers in milliseconds, also while the GPU is busy."""
 
 
 def workers_alive(settings: Settings) -> list[str]:
-    """The names of the workers that answer on the settings' Redis; none where no server answers."""
+    """Names of the workers that answer on the settings' Redis; None where no server answers."""
     url = settings.redis_url.get_secret_value()
     if not redis_client.ping(url):
         return []

@@ -1,7 +1,7 @@
-"""The worker that `run` needs: found where one serves already, else started here and kept alive.
+"""The worker of `run`: an existing one, or one that is started here and kept alive.
 
-A lock file for each serving tells whether one of this machine is at it, also while it loads its
-weights and answers nothing yet. Knows nothing of notes, only how many jobs are done.
+A lock file for each serving says whether a worker of this machine serves it, also while it loads weights and
+does not answer yet.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from models.settings import Settings, as_environment
 
 _ROOT = Path(__file__).parents[2]
 _DEATHS = 3
-"""Without a job done in between; a fourth start would end the same way."""
+"""Deaths in a row, with no finished job between, after which another start would end the same way."""
 _LOOK_SECONDS = 2.0
 _OTHERS_IDLE_SECONDS = 30.0
-"""A worker that answers and takes nothing of ours in this time serves something else."""
+"""A worker of others that takes none of our jobs in this time serves something else."""
 _GRACE_SECONDS = 25.0
-"""On top of the time a worker has for what is in hand: to give it back, and to end."""
+"""Allowance beyond the worker's stop time, to release its documents and end."""
 _CANNOT_START = "the worker cannot start: "
 """Start of the messages of `worker.queue.startup` for operators; other log lines are not shown."""
 
@@ -36,7 +36,7 @@ class WorkerProcess:
     """The worker for one serving, ours or another's."""
 
     def __init__(self, settings: Settings, serving_id: str, *, may_be_elsewhere: bool) -> None:
-        """`may_be_elsewhere`: the Redis is not ours alone, so a worker may serve it that we did not start."""
+        """`may_be_elsewhere`: the Redis server is shared, so a worker that we did not start may serve it."""
         self._settings = settings
         self._serving_id = serving_id
         self._may_be_elsewhere = may_be_elsewhere
@@ -51,10 +51,8 @@ class WorkerProcess:
         return self._child is not None
 
     def ensure(self, progress: object) -> None:
-        """Starts a worker if none is there. `progress` is any value that changes when jobs are taken or done.
-
-        Raises WorkerError after three deaths in a row without progress.
-        """
+        """Starts a worker where there is none. `progress` is any value that changes as jobs are taken or
+        done. Raises WorkerError after three deaths in a row without progress."""
         now = time.monotonic()
         if progress != self._progress:
             self._progress, self._progress_at, self._deaths = progress, now, 0
@@ -65,7 +63,7 @@ class WorkerProcess:
             self._start_if_needed(is_idle=now - self._progress_at > _OTHERS_IDLE_SECONDS)
 
     def stop(self, *, is_hurried: bool) -> None:
-        """Ends our worker: it finishes what is in hand, or, hurried, gives it back."""
+        """Stops our worker: it finishes its documents, or where it is hurried releases them."""
         if self._child is not None:
             self._child.stop(self._grace_seconds, is_hurried=is_hurried)
             self._child = None
@@ -108,7 +106,7 @@ class WorkerProcess:
 
 
 def _own_words(log: Path, start: int) -> str:
-    """What the worker said to the operator before it died; '' where it said nothing."""
+    """The message for the operator that a dead worker left in its log; '' without one."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode("utf-8", "replace").splitlines()
@@ -117,14 +115,14 @@ def _own_words(log: Path, start: int) -> str:
 
 
 def arguments(settings: Settings) -> list[str]:
-    """The command of a worker process."""
+    """The command line of a worker process."""
     from worker.queue.worker_command import worker_command
 
     return worker_command(settings)
 
 
 def environment(settings: Settings) -> dict[str, str]:
-    """What a worker process is started with: these settings, and where our packages are."""
+    """The environment of a worker process: these settings, and the path of our packages."""
     others = as_environment(settings)
     paths = [str(_ROOT), *filter(None, others.get("PYTHONPATH", "").split(os.pathsep))]
     return others | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
@@ -135,6 +133,6 @@ def log_path(settings: Settings) -> Path:
 
 
 def lock_path(settings: Settings, serving_id: str) -> Path:
-    """One for each serving and Redis; whoever runs that worker on this machine holds it."""
+    """Path of the lock for a serving and a Redis server; the worker of this machine holds it."""
     redis = hashlib.sha256(settings.redis_url.get_secret_value().encode()).hexdigest()[:8]
     return settings.home_folder / "locks" / f"worker-{serving_id}-{redis}"

@@ -1,4 +1,4 @@
-"""`notemill retry`, `cancel` and `sweep`: changes to what is owed."""
+"""`notemill retry`, `cancel` and `sweep`: change which jobs are owed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SWEEP_DOCUMENTS = 100_000
 
 
 def retry(run_id: int | None, reason: str | None) -> int:
-    """Failed jobs are owed again, and their documents enqueued."""
+    """Makes failed jobs owed again and enqueues their documents."""
     chosen = _reason(reason)
     settings = load_settings()
     with database(settings) as opened:
@@ -28,7 +28,7 @@ def retry(run_id: int | None, reason: str | None) -> int:
 
 
 def cancel(run_id: int) -> int:
-    """Waiting jobs of the run end as cancelled."""
+    """Cancels the waiting jobs of a run."""
     with database(load_settings()) as opened:
         cancelled = opened.store.cancel(run_id)
     console = stdout()
@@ -37,7 +37,7 @@ def cancel(run_id: int) -> int:
 
 
 def sweep() -> int:
-    """What SQL says is owed gets a message, whoever lost the last one."""
+    """Enqueues every document that SQL says is owed."""
     settings = load_settings()
     with database(settings) as opened:
         owed = opened.queries.owed_documents(older_than_seconds=0, limit=_SWEEP_DOCUMENTS)

@@ -6,15 +6,15 @@ import time
 from dataclasses import dataclass
 
 from console.processes.embedded_redis import make_home
-from console.processes.local_services import Mill
-from console.processes.weights_preparation import serving_of
-from console.run.run_report import Report, print_report, report_json
-from console.run.submission_request import Asked
+from console.processes.local_services import LocalServices
+from console.processes.weights_preparation import ensure_serving
+from console.run.run_report import RunReport, print_report, report_json
+from console.run.submission_request import SubmissionRequest
 from console.terminal.exit_status import PROBLEM, Terminated
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import Voice, pace_words, voice
+from console.terminal.progress_bar import ProgressOutput, pace_words, voice
 from console.terminal.terminal import count_of, human_duration
-from console.terminal.throughput import Pace
+from console.terminal.throughput import Throughput
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
 from models.usage import RunUsage
@@ -22,19 +22,19 @@ from producer import Progress, Submitted
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _LOOKING_SHARE = 0.1
-"""Of the time at most; counting the jobs of ten million notes takes seconds."""
+"""Largest share of the time spent on counting; counting the jobs of ten million notes takes seconds."""
 _BEATS_A_LEASE = 3
-"""Of a worker that is not ours and does not stop with the run: it says what it spent at each beat."""
+"""Heartbeats in a lease of a worker that is not ours; it stores its usage at each."""
 
 
-def run(asked: Asked, *, is_explaining: bool, is_quiet: bool, as_json: bool) -> int:
-    """Registers, answers, reports; the exit status is 1 where a job of the run has failed."""
+def run(asked: SubmissionRequest, *, is_explaining: bool, is_quiet: bool, as_json: bool) -> int:
+    """Registers, answers and reports; the exit status is 1 where a job of the run has failed."""
     began, settings = time.monotonic(), load_settings()
     make_home(settings)
     speaking = voice(is_quiet=is_quiet or as_json)
     with database(settings) as opened:
-        serving = serving_of(settings, opened, speaking.say)
-        running = _Running(settings, opened, speaking, Mill(settings, serving.id, speaking), began)
+        serving = ensure_serving(settings, opened, speaking.say)
+        running = _Running(settings, opened, speaking, LocalServices(settings, serving.id, speaking), began)
         try:
             submitted = asked.submit(settings, serving, running.on_registered)
             progress = running.until_done(submitted)
@@ -47,19 +47,19 @@ def run(asked: Asked, *, is_explaining: bool, is_quiet: bool, as_json: bool) -> 
             running.mill.stop(is_hurried=True)
         seconds = running.seconds, running.seconds_working
         charged = running.charged(progress) if is_explaining else None
-        report = Report.of(opened, submitted, progress, *seconds, charged)
+        report = RunReport.of(opened, submitted, progress, *seconds, charged)
     report_json(report) if as_json else print_report(report)
     return PROBLEM if progress.failed else 0
 
 
 @dataclass(slots=True)
 class _Running:
-    """One run under way."""
+    """One run in progress."""
 
     settings: Settings
     database: Database
-    voice: Voice
-    mill: Mill
+    voice: ProgressOutput
+    mill: LocalServices
     began: float
     work_began: float | None = None
 
@@ -69,11 +69,12 @@ class _Running:
 
     @property
     def seconds_working(self) -> float:
-        """Since the first job was owed: the worker's start is in it."""
+        """Seconds since the first job was owed, the start of the worker included."""
         return 0.0 if self.work_began is None else time.monotonic() - self.work_began
 
     def on_registered(self, progress: Progress) -> None:
-        """After each batch of documents; the worker need not wait for the last of an archive."""
+        """Called after each batch of documents, so that the worker starts before the whole archive is
+        registered."""
         refused = f", {progress.refused:,} refused" if progress.refused else ""
         self.voice.show(0, 0, f"{count_of(progress.documents, 'note')} registered{refused}")
         if progress.owed_documents:
@@ -85,7 +86,7 @@ class _Running:
         self.voice.say(_registered_words(submitted))
         progress = self.database.queries.run_progress(submitted.run_id)
         owed = progress.pending + progress.running
-        pace = Pace(jobs_a_note=owed / max(submitted.owed_documents, 1))
+        pace = Throughput(jobs_a_note=owed / max(submitted.owed_documents, 1))
         while not progress.is_done:
             done = progress.total - progress.pending - progress.running
             self._keep_turning((done, progress.running))
@@ -100,7 +101,7 @@ class _Running:
         return progress
 
     def charged(self, progress: RunProgress) -> RunUsage:
-        """What was spent, after the workers had the time to say so."""
+        """Usage of the run, after the workers had the time to store it."""
         until = time.monotonic() + self.settings.lease_seconds / _BEATS_A_LEASE + 1
         charged = self.database.queries.run_usage(progress.run_id)
         while self.work_began is not None and time.monotonic() < until and not _is_told(charged, progress):
@@ -109,7 +110,7 @@ class _Running:
         return charged
 
     def stop_early(self) -> None:
-        """What is in hand goes back, and the person learns how to go on."""
+        """Releases documents in progress and prints how to go on."""
         self.voice.close()
         self.voice.say("Stopping; what is in hand is given back.")
         self.mill.stop(is_hurried=True)
@@ -129,7 +130,7 @@ class _Running:
 
 
 def _is_told(charged: RunUsage, progress: RunProgress) -> bool:
-    """Some worker has said what it spent since the last job ended; another may still be silent."""
+    """True where some worker has stored usage since the last job ended; another may still be silent."""
     ended = progress.last_finished_at
     return ended is None or (charged.updated_at is not None and charged.updated_at >= ended)
 

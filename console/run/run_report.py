@@ -1,4 +1,4 @@
-"""What came out of a run, at its end: numbers, a sample, and what to type next."""
+"""Report at the end of a run: numbers, a sample, and what to type next."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from rich.table import Table
 from rich.text import Text
 
-from console.run.run_samples import Sample, samples
+from console.run.run_samples import NoteSample, samples
 from console.run.suggested_commands import next_commands
-from console.run.time_breakdown import explained, explained_object
+from console.run.time_breakdown import time_breakdown, time_breakdown_object
 from console.terminal.opened_database import Database
 from console.terminal.terminal import count_of, human_duration, shortened, stdout
 from models.answers import Task
@@ -25,20 +25,20 @@ _TITLE_CHARACTERS = 48
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class RunReport:
     """A run that has ended."""
 
     submitted: Submitted
     progress: RunProgress
     found: AnswerCounts
-    samples: list[Sample]
+    samples: list[NoteSample]
     seconds: float
-    """Of the whole command."""
+    """Seconds of the whole command."""
     notes_an_hour: float | None
-    """Notes that had new jobs, over the time from the first of them on, the worker's start included;
-    none where nothing was new."""
+    """Notes with new jobs an hour since the first of them, the start of the worker included; None without new
+    jobs."""
     charged: RunUsage | None
-    """What was spent; none: nobody asked."""
+    """Usage; None where it was not asked for."""
 
     @classmethod
     def of(
@@ -49,8 +49,8 @@ class Report:
         seconds: float,
         seconds_working: float,
         charged: RunUsage | None,
-    ) -> Report:
-        """Reads what the run found."""
+    ) -> RunReport:
+        """Reads the results of a run."""
         results = database.queries.results(run_id=submitted.run_id)
         return cls(
             submitted=submitted,
@@ -63,8 +63,8 @@ class Report:
         )
 
 
-def report_json(report: Report) -> None:
-    """One object for programs."""
+def report_json(report: RunReport) -> None:
+    """The report as one JSON object."""
     progress, submitted = report.progress, report.submitted
     rejects = submitted.rejects_path
     value = {
@@ -79,12 +79,12 @@ def report_json(report: Report) -> None:
         "notes_an_hour": None if report.notes_an_hour is None else round(report.notes_an_hour, 1),
     }
     if report.charged is not None:
-        value["spent"] = explained_object(report.charged)
+        value["spent"] = time_breakdown_object(report.charged)
     print(json.dumps(value))
 
 
-def print_report(report: Report) -> None:
-    """Tables and words for a person."""
+def print_report(report: RunReport) -> None:
+    """Prints the report as tables and words."""
     console = stdout()
     console.print()
     console.print(_summary_line(report), soft_wrap=True)
@@ -98,13 +98,13 @@ def print_report(report: Report) -> None:
     if report.charged is not None:
         pace = report.notes_an_hour
         console.print()
-        console.print(explained(report.charged, is_done=True, notes_an_hour=pace))
+        console.print(time_breakdown(report.charged, is_done=True, notes_an_hour=pace))
     console.print("\nNext, type:", style="bold")
     for command in next_commands(report.progress, report.found, report.samples):
         console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
 
 
-def _summary_line(report: Report) -> Text:
+def _summary_line(report: RunReport) -> Text:
     pace = f", {report.notes_an_hour:,.0f} notes an hour" if report.notes_an_hour else ""
     notes = count_of(report.submitted.documents, "note")
     words = f"Run {report.submitted.run_id}: {notes} in {human_duration(report.seconds)}{pace}"
@@ -113,7 +113,7 @@ def _summary_line(report: Report) -> Text:
     )
 
 
-def _jobs_table(report: Report) -> Table:
+def _jobs_table(report: RunReport) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("jobs")
     for name in ("finished", "from before", "failed"):
@@ -141,7 +141,7 @@ def _found_line(found: AnswerCounts) -> Text:
     return Text("Found: " + " · ".join(parts) if parts else "Found nothing.")
 
 
-def _troubles(report: Report) -> list[str]:
+def _troubles(report: RunReport) -> list[str]:
     lines = [f"Failed, {reason}: {count:,}" for reason, count in sorted(report.progress.reasons.items())]
     if report.progress.cancelled:
         lines.append(f"Cancelled: {report.progress.cancelled:,}")
@@ -153,7 +153,7 @@ def _troubles(report: Report) -> list[str]:
     return lines
 
 
-def _samples_table(report: Report) -> Table:
+def _samples_table(report: RunReport) -> Table:
     tasks = report.progress.by_task
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("note", overflow="fold")
@@ -171,7 +171,7 @@ def _samples_table(report: Report) -> Table:
     return table
 
 
-def _sample_cells(sample: Sample, report: Report) -> list[Text]:
+def _sample_cells(sample: NoteSample, report: RunReport) -> list[Text]:
     failed = dict(one.split(": ", 1) for one in sample.failures)
     cells = [Text(shortened(sample.external_id, 40), style="bold")]
     for task in (Task.SUMMARY, Task.ENTITIES, Task.SEARCH):

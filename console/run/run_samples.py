@@ -1,4 +1,4 @@
-"""The first notes of a run, a line each: what a person looks at to see whether it went well."""
+"""Sample of a run: its first notes, a line each, to judge whether it went well."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
-    """One note's answers, counted."""
+class NoteSample:
+    """Counts of one note's answers."""
 
     document_id: int
     external_id: str
     title: str | None
-    """Of its summary; none where there is none."""
+    """The title of its summary; None without one."""
     flagged_sentences: int = 0
     entities: dict[str, int] = field(default_factory=dict)
-    """By label, the most frequent first."""
+    """Counts by label, the most frequent first."""
     passages: int | None = None
-    """Over all queries; none where nothing was searched."""
+    """Passages over all queries; None where nothing was searched."""
     failures: tuple[str, ...] = ()
-    """Task and reason of each job that failed."""
+    """Task and reason of each failed job."""
 
 
-def samples(results: Iterable[dict[str, Any]], count: int) -> list[Sample]:
+def samples(results: Iterable[dict[str, Any]], count: int) -> list[NoteSample]:
     """The first `count` notes of results that come in the order of the notes."""
     by_note = groupby(results, key=lambda result: result["document_id"])
     return [_sample(list(jobs)) for _, jobs in islice(by_note, count)]
 
 
-def _sample(jobs: list[dict[str, Any]]) -> Sample:
+def _sample(jobs: list[dict[str, Any]]) -> NoteSample:
     labels = Counter(entity["label"] for entity in _items(jobs, "entities"))
     summary = next((job["summary"] for job in jobs if job.get("summary")), None)
     is_searched = any("passages" in job for job in jobs)
-    return Sample(
+    return NoteSample(
         document_id=jobs[0]["document_id"],
         external_id=jobs[0]["external_id"],
         title=summary["title"] if summary else None,

@@ -1,4 +1,4 @@
-"""What was asked on the command line, as one value, and its submission."""
+"""A submission as typed on the command line: sources, tasks, searches and options, as one value."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from producer.sources.sources import NO_SOURCE, Source, open_sources
 from producer.sources.sql_query import SqlQuery
 
 _TASKS = ("entities", "summary")
-"""Where nothing is asked by name: what needs no further words."""
+"""Tasks where none is named: those that need no further words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class SubmissionRequest:
     """Sources, and what shall be found in them."""
 
     sources: tuple[Source, ...]
@@ -35,9 +35,9 @@ class Asked:
     rejects: Path | None
     preset: Preset | None = None
     limit: int | None
-    """Records to take from the sources; none: all of them."""
+    """Most records to take from the sources; None: all."""
     is_urgent: bool = False
-    """A person waits for the answers."""
+    """True where a person waits for the answers."""
 
     @classmethod
     def of(
@@ -56,8 +56,8 @@ class Asked:
         text_column: str | None,
         preset: str | None = None,
         is_urgent: bool = False,
-    ) -> Asked:
-        """From the options as typed. Raises UsageError where they do not go together."""
+    ) -> SubmissionRequest:
+        """Makes the value from options as typed. Raises UsageError where they contradict each other."""
         known = preset_named(preset)
         if (sql is None) != (query is None) and (sql is None or known is None):
             raise UsageError("--sql URL and --query 'SELECT …' go together: the database, and what to read.")
@@ -81,8 +81,8 @@ class Asked:
     def submit(
         self, settings: Settings, serving: Serving | None, on_progress: Callable[[Progress], None]
     ) -> Submitted:
-        """Registers what was asked, and enqueues it where the settings name a Redis. Without a serving it is
-        the one that a worker announced last."""
+        """Registers the notes, and enqueues them where the settings name a Redis server. Without a serving,
+        uses the one that a worker announced last."""
         choice = ColumnChoice(self.id_column, self.text_column, self.preset)
         taken = (
             self.sources

@@ -1,4 +1,4 @@
-"""`notemill submit`: registers for workers that run elsewhere, or later."""
+"""`notemill submit`: registers notes for workers that run elsewhere, or later."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import asdict
 
 from console.processes import redis_client
 from console.processes.embedded_redis import embedded_url, make_home, with_redis
-from console.processes.weights_preparation import serving_of
-from console.run.submission_request import Asked
+from console.processes.weights_preparation import ensure_serving
+from console.run.submission_request import SubmissionRequest
 from console.terminal.opened_database import database
 from console.terminal.progress_bar import voice
 from console.terminal.terminal import count_of, typed
@@ -17,8 +17,8 @@ from producer import Progress, Submitted
 from worker.weights.model_files import is_prepared
 
 
-def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
-    """The run's id alone on standard output, words on standard error."""
+def submit(asked: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
+    """Prints the run's id to standard output and words to standard error."""
     settings = load_settings()
     make_home(settings)
     speaking = voice(is_quiet=is_quiet or as_json)
@@ -30,7 +30,7 @@ def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
     reachable = _reachable(settings)
     with database(settings) as opened:
         is_question_cached = not (settings.is_redis_embedded or is_prepared(settings))
-        serving = None if is_question_cached else serving_of(settings, opened, speaking.say)
+        serving = None if is_question_cached else ensure_serving(settings, opened, speaking.say)
         try:
             submitted = asked.submit(reachable, serving, on_progress)
         finally:
@@ -42,7 +42,7 @@ def submit(asked: Asked, *, is_quiet: bool, as_json: bool) -> int:
 
 
 def _reachable(settings: Settings) -> Settings:
-    """With the embedded Redis where it runs just now: its worker then begins at once."""
+    """The settings with the embedded Redis server, where it runs now, so that its worker begins at once."""
     url = embedded_url(settings)
     return with_redis(settings, url) if settings.is_redis_embedded and redis_client.ping(url) else settings
 

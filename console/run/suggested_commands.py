@@ -1,10 +1,10 @@
-"""What to type after a run: whole commands that work as they are printed."""
+"""Suggested commands after a run, complete as they are printed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.run.run_samples import Sample
+from console.run.run_samples import NoteSample
 from console.terminal.terminal import typed
 from models.progress import RunProgress
 from models.queries.answer_counts import AnswerCounts
@@ -17,8 +17,8 @@ _TITLES = "SELECT external_id, title, flagged_sentences FROM v_summaries WHERE i
 _PASSAGES = "SELECT external_id, query, score, text FROM v_passages WHERE is_newest ORDER BY score DESC"
 
 
-def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[Sample]) -> list[str]:
-    """Commands that show what there is to see of this run."""
+def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[NoteSample]) -> list[str]:
+    """Commands that show the results of this run."""
     run = str(progress.run_id)
     commands = [typed("show", reference_of(samples[0]))] if samples else []
     commands.append(typed("results", "--run", run, "--format", "jsonl", "--output", f"run-{run}.jsonl"))
@@ -33,7 +33,7 @@ def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[
     return commands
 
 
-def reference_of(sample: Sample) -> str:
-    """How to name the note on a command line; by number where its id would be taken for something else."""
+def reference_of(sample: NoteSample) -> str:
+    """A note's name on a command line; its number where its id could be taken for something else."""
     is_plain = sample.external_id.isprintable() and not sample.external_id.startswith(("-", "#"))
     return sample.external_id if is_plain else f"#{sample.document_id}"

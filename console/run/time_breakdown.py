@@ -1,4 +1,4 @@
-"""Where the time of a run went, for a person and for programs. Knows no database."""
+"""Time breakdown of a run, as a table and as JSON. Does not import the database."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from models.usage import RunUsage, Usage
 
 IDLE_TARGET = 0.05
 CONSTRAIN_TARGET = 0.05
-"""The most that is thought right: of the time with work in hand, of the seconds of decoding."""
+"""Largest acceptable shares: of the time with work in progress, of the seconds of decoding."""
 _FEW_ROWS = 4.0
 _NOTHING_OWED = "No time was spent: every answer was there already, nothing was owed."
 _NOTHING_YET = "No worker has said yet what it spent on this run; it does a few seconds after its first note."
 
 
-def explained(charged: RunUsage, *, is_done: bool, notes_an_hour: float | None) -> RenderableType:
-    """Tables and words, within 80 columns. `is_done`: nothing of the run is owed any more."""
+def time_breakdown(charged: RunUsage, *, is_done: bool, notes_an_hour: float | None) -> RenderableType:
+    """The breakdown as tables and words, within 80 columns. `is_done`: no job of the run is owed any more."""
     spent = charged.usage
     if charged.updated_at is None:
         return Text(_NOTHING_OWED if is_done else _NOTHING_YET)
@@ -32,8 +32,8 @@ def explained(charged: RunUsage, *, is_done: bool, notes_an_hour: float | None) 
     )
 
 
-def explained_object(charged: RunUsage) -> dict[str, object]:
-    """The figures of the table by name, seconds to the millisecond."""
+def time_breakdown_object(charged: RunUsage) -> dict[str, object]:
+    """The numbers of the table by name, seconds to the millisecond."""
     spent = charged.usage
     derived = {
         "engine_seconds": spent.engine_seconds,
@@ -48,7 +48,7 @@ def explained_object(charged: RunUsage) -> dict[str, object]:
 
 
 def advice(spent: Usage) -> Iterator[str]:
-    """What the figures say, and what may help."""
+    """What the numbers mean, and what may help."""
     idle, constrain = spent.idle_share, spent.constrain_share
     if not spent.engine_owed_seconds:
         yield "This engine tells no times of its own."

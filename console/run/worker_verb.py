@@ -1,4 +1,4 @@
-"""`notemill worker`: becomes the Celery worker, with a Redis of its own where none is configured."""
+"""`notemill worker`: becomes the Celery worker, with an embedded Redis server where none is configured."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 from console.processes import child_process, file_locks
 from console.processes.embedded_redis import make_home, start_redis, with_redis
-from console.processes.weights_preparation import serving_of
+from console.processes.weights_preparation import ensure_serving
 from console.processes.worker_process import arguments, environment, lock_path
 from console.terminal.opened_database import database
 from console.terminal.progress_bar import voice
@@ -15,13 +15,13 @@ from models.settings import load_settings
 
 
 def serve() -> int:
-    """Replaces this process by Celery's. What it is to leave behind at its end hangs on open descriptors:
-    the leash of the Redis server, and the lock that tells others of this machine that it is there."""
+    """Replaces this process by Celery. Open file descriptors keep the Redis server's supervisor and the lock
+    of this machine's worker alive as long as the process lives."""
     settings = load_settings()
     make_home(settings)
     speaking = voice(is_quiet=False)
     with database(settings) as opened:
-        serving = serving_of(settings, opened, speaking.say)
+        serving = ensure_serving(settings, opened, speaking.say)
     if settings.is_redis_embedded:
         redis = start_redis(settings)
         settings = with_redis(settings, redis.url)

@@ -1,6 +1,6 @@
-"""What ends a command: one line that says what happened and what to type, and an exit status.
+"""Exit statuses, and how every error becomes one line that says what happened and what to type.
 
-Never a traceback: it could quote a note.
+Never prints a traceback: it could quote a note.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ MEANINGS = {
     _CLOSED_PIPE: "who read the output went away",
     128 + signal.SIGTERM: "stopped by SIGTERM",
 }
-"""Every exit status there is; `--help` and docs/reference/cli.md list them from here."""
+"""Every exit status; `--help` and docs/reference/exit-status.md list them from here."""
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came: unwind, stopping what was started."""
+    """SIGTERM or SIGHUP came: unwinds the stack, stopping what was started."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)

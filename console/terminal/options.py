@@ -1,4 +1,4 @@
-"""The options of the command line that several verbs share, each with the words `--help` shows."""
+"""Command-line options that several verbs share, each with the words that `--help` shows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 def _among(*words: str) -> Callable[[str], list[str]]:
-    """Completes one of these in the shell."""
+    """Shell completion among fixed values."""
     return lambda incomplete: [word for word in words if word.startswith(incomplete)]
 
 

@@ -1,4 +1,4 @@
-"""What moves while notes are worked on: a bar on a terminal, a plain line now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, a plain line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from console.terminal.terminal import human_duration, stderr
-from console.terminal.throughput import Pace
+from console.terminal.throughput import Throughput
 
 _SECONDS_BETWEEN_LINES = 10.0
 
 
-class Voice(Protocol):
-    """Tells a person what goes on: `say` stays on the screen, `show` is replaced by the next one."""
+class ProgressOutput(Protocol):
+    """Progress output: `say` stays on the screen, `show` is replaced by the next one."""
 
     def say(self, words: str) -> None: ...
 
@@ -24,16 +24,16 @@ class Voice(Protocol):
     def close(self) -> None: ...
 
 
-def voice(*, is_quiet: bool) -> Voice:
-    """The voice for standard error as it is: a terminal, a file, or nobody who wants to hear."""
+def voice(*, is_quiet: bool) -> ProgressOutput:
+    """The progress output for standard error: a terminal, a file, or silence."""
     console = stderr()
     if is_quiet:
-        return Silence()
-    return Bar(console) if console.is_terminal else Lines(console)
+        return NoOutput()
+    return TerminalBar(console) if console.is_terminal else PlainLines(console)
 
 
-class Silence:
-    """Says nothing."""
+class NoOutput:
+    """Prints nothing."""
 
     def say(self, words: str) -> None:
         pass
@@ -45,8 +45,8 @@ class Silence:
         pass
 
 
-class Lines:
-    """Plain lines, the moving ones at most every ten seconds and at the end."""
+class PlainLines:
+    """Plain lines; moving ones at most every ten seconds and at the end."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -65,7 +65,7 @@ class Lines:
         pass
 
 
-class Bar:
+class TerminalBar:
     """One moving line at the bottom of a terminal."""
 
     def __init__(self, console: Console) -> None:
@@ -90,15 +90,15 @@ class Bar:
         self._progress.update(self._line, completed=done, total=total or None, description=words, count=count)
 
     def close(self) -> None:
-        """Takes the line away; a later `show` begins a new one."""
+        """Removes the line; a later `show` begins a new one."""
         if self._line is not None:
             self._progress.stop()
             self._progress.remove_task(self._line)
             self._line = None
 
 
-def pace_words(pace: Pace, jobs_left: int, failed: int) -> str:
-    """e.g. '612 notes an hour · 3 min left · 1 failed'."""
+def pace_words(pace: Throughput, jobs_left: int, failed: int) -> str:
+    """Speed in words, such as '612 notes an hour · 3 min left · 1 failed'."""
     parts = []
     if (hourly := pace.notes_an_hour) is not None:
         parts.append(f"{hourly:,.0f} notes an hour")

@@ -1,6 +1,6 @@
-"""The two streams of a terminal, and what may be written on them.
+"""Standard output and standard error, with text of notes made harmless for a terminal.
 
-A note can hold any character; none of them may move the cursor, ring, hide or recolour anything.
+A note can hold any character; none may move the cursor, ring, hide or recolour anything.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ _WIDTH_WITHOUT_TERMINAL = 120
 
 
 def stdout() -> Console:
-    """Results."""
+    """The stream for results."""
     return _console(is_stderr=False)
 
 
 def stderr() -> Console:
-    """Words about what goes on."""
+    """The stream for messages."""
     return _console(is_stderr=True)
 
 
 def typed(*words: str) -> str:
-    """A notemill command as this user can type it, e.g. `.venv/bin/notemill show 7`."""
+    """A notemill command as this user can type it, such as `.venv/bin/notemill show 7`."""
     return " ".join([_started_as(), *map(shlex.quote, words)])
 
 
 def harmless(text: str) -> str:
-    """`text` with line ends as line feeds, and control characters as pictures of themselves."""
+    """`text` with line ends as line feeds, and control characters as their visible pictures."""
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_PICTURES)
 
 
@@ -46,7 +46,7 @@ def shortened(text: str, characters: int) -> str:
 
 
 def human_duration(seconds: float) -> str:
-    """e.g. '850 ms', '42 s', '3 min 5 s', '2 h 10 min'."""
+    """A duration such as '850 ms', '42 s', '3 min 5 s' or '2 h 10 min'."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
@@ -67,7 +67,7 @@ def human_time(moment: datetime | str | None) -> str:
 
 
 def human_bytes(count: float) -> str:
-    """e.g. '88 MB', '4.1 GB'."""
+    """A size such as '88 MB' or '4.1 GB'."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if count < 1000:
             return f"{count:.0f} {unit}" if unit in ("bytes", "kB") or count >= 10 else f"{count:.1f} {unit}"
@@ -76,7 +76,7 @@ def human_bytes(count: float) -> str:
 
 
 def count_of(number: int, noun: str, plural: str = "") -> str:
-    """e.g. '1 note', '1,200 notes'."""
+    """A count with its noun, such as '1 note' or '1,200 notes'."""
     return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 

@@ -1,4 +1,4 @@
-"""How fast jobs are done, from what was counted and when. Pure; knows no clock and no terminal."""
+"""Throughput of jobs over the last minutes. Pure; does not read a clock."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from collections import deque
 from dataclasses import dataclass, field
 
 _WINDOW_SECONDS = 300.0
-"""Notes differ in length; five minutes smooth that and still follow a worker that came or went."""
+"""Window of the average; five minutes smooth notes of different length and still follow a worker that came or
+went."""
 _LONGEST_SILENCE_JOBS = 2
-"""Before the second job is done a rate is a guess that frightens people."""
+"""Jobs before which no rate is shown: it would be a guess."""
 
 
 @dataclass(slots=True)
-class Pace:
-    """Jobs done over the last minutes. `jobs_a_note` turns them into notes."""
+class Throughput:
+    """Jobs done over the last minutes; `jobs_a_note` converts them into notes."""
 
     jobs_a_note: float
     _counts: deque[tuple[float, int]] = field(default_factory=deque)
     _last_end: float | None = None
-    """When a job was last found done."""
+    """When the last job ended."""
 
     def count(self, seconds: float, done: int) -> None:
-        """`done` jobs were done at this second of a clock that only goes forward."""
+        """Notes that `done` jobs were done at this second of a monotonic clock."""
         if self._counts and done != self._counts[-1][1]:
             self._last_end = seconds
         self._counts.append((seconds, done))
@@ -30,7 +31,7 @@ class Pace:
 
     @property
     def jobs_a_second(self) -> float | None:
-        """None as long as it cannot be told."""
+        """The rate; None as long as it is unknown."""
         if not self._counts:
             return None
         (began, first), (now, last) = self._counts[0], self._counts[-1]
@@ -44,8 +45,8 @@ class Pace:
         return None if rate is None else rate * 3600 / max(self.jobs_a_note, 1e-9)
 
     def seconds_left(self, jobs: int) -> float | None:
-        """For so many jobs at the present pace; none where no job was done for longer than that: what is
-        left is of another kind, as a long note after short ones."""
+        """Seconds for so many jobs at the present rate; None where no job has ended for longer than that, as
+        with a long note after short ones."""
         rate = self.jobs_a_second
         if not rate or self._last_end is None:
             return None

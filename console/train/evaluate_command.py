@@ -1,4 +1,4 @@
-"""`notemill train evaluate`: figures as a table or as one JSON object, and a page of errors."""
+"""`notemill train evaluate`: metrics as a table or as one JSON object, and a page of errors."""
 
 from __future__ import annotations
 
@@ -47,10 +47,8 @@ def evaluate(
     *,
     as_json: bool,
 ) -> int:
-    """The table on standard output, or with `as_json` one object on its last line.
-
-    Raises UsageError where a picture of probabilities is asked of a task that has none.
-    """
+    """Prints the table, or with `as_json` one object on the last line. Raises UsageError where a calibration
+    plot is requested for a task without probabilities."""
     if calibration is not None and task != "entities":
         raise UsageError(f"--calibration goes with --task entities, not with {task}")
     plan = Plan(
@@ -78,7 +76,7 @@ def evaluate(
 
 
 def _table(figures: Mapping[str, Any]) -> Table:
-    """A row a measure; a column for ours and for each baseline, intervals in brackets."""
+    """A row for each metric; a column for ours and for each baseline, intervals in brackets."""
     columns = {"notemill": figures, **figures.get("baselines", {})}
     rows = {name: dict(_rows(one)) for name, one in columns.items()}
     caption = f"{count_of(figures['records'], 'record')} of {harmless(figures['data'])}"
@@ -105,7 +103,7 @@ def _rows(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, st
 
 
 def _triple(figures: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
-    """Precision, recall and F1 in one row, the interval of F1; what else was counted in rows of its own."""
+    """Precision, recall and F1 in one row with the interval of F1; further counts in rows of their own."""
     three = " ".join(f"{figures[one]:.3f}" for one in ("precision", "recall", "f1"))
     yield f"{name} P R F1", f"{three} [{_ends(figures['f1_interval'])}]"
     yield from (

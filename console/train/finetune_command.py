@@ -1,4 +1,5 @@
-"""`notemill train finetune`: an adapter from a prepared folder, or with --plan what that takes in memory."""
+"""`notemill train finetune`: trains an adapter on a prepared folder, or with --plan shows the memory it
+takes."""
 
 from __future__ import annotations
 
@@ -23,8 +24,8 @@ from worker.weights.model_files import is_prepared, prepared_folder
 
 
 @dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """The command line's words."""
+class FinetuneRequest:
+    """The options of the command line."""
 
     data: Path | None
     output: Path | None
@@ -32,12 +33,14 @@ class Wanted:
     recipe: str | None
     start: Path | None
     changes: dict[str, Any]
-    """Of the recipe; None: as it says."""
+    """Changes to the training recipe; None keeps its value."""
     stop_after_steps: int | None
     is_restarting: bool
 
 
-def finetune_weights(wanted: Wanted, *, gib_of_card: float | None, is_plan: bool, as_json: bool) -> int:
+def finetune_weights(
+    wanted: FinetuneRequest, *, gib_of_card: float | None, is_plan: bool, as_json: bool
+) -> int:
     """Trains, or shows the plan; exit status 1 where that does not fit. Raises UsageError."""
     settings = load_settings()
     settings = settings.model_copy(update={"weights": wanted.weights} if wanted.weights else {})

@@ -1,4 +1,4 @@
-"""`notemill annotate import`: annotated notes to a file that `notemill train prepare` reads."""
+"""`notemill annotate import`: converts annotated notes to a file that `notemill train prepare` reads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.data.prepared_folder import open_private
 
 
 def import_notes(source: Path, output: Path, maps: Sequence[str], *, as_json: bool) -> int:
-    """Writes the notes and says what was left out. Raises UsageError."""
+    """Writes the notes and prints what was left out. Raises UsageError."""
     names = dict(_pair(one) for one in maps)
     known = frozenset(label.name for label in load_labels(load_settings().labels_file))
     found = import_annotations(source, names, known)

@@ -1,4 +1,4 @@
-"""`notemill train lexicon`: the names of annotated notes, put beside an adapter."""
+"""`notemill train lexicon`: builds the lexicon of annotated notes beside an adapter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from worker.weights.lexicon import FILE
 
 
 def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json: bool) -> int:
-    """Prints how many names each label has now. `lists`: LABEL=FILE. Raises NotemillError."""
+    """Prints the number of names of each label. `lists`: LABEL=FILE. Raises NotemillError."""
     from training.calibration.lexicon_builder import add_lexicon
 
     files: dict[str, list[Path]] = {}

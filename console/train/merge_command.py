@@ -1,4 +1,4 @@
-"""`notemill train merge`: an adapter and its weights as one network, for servers that know no adapters."""
+"""`notemill train merge`: merges an adapter into its weights, for servers without adapters."""
 
 from __future__ import annotations
 

@@ -18,11 +18,11 @@ from training.data.inspect_dataset import Inspection, inspect
 from training.data.prepare import Asked, prepare, training_files
 
 _SHOWN = 700
-"""Characters of a sample."""
+"""Characters of a sample that are shown."""
 
 
 def prepare_data(asked: Asked, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
-    """Writes the folder and says what was kept. Raises UsageError."""
+    """Writes the folder and prints what was kept. Raises UsageError."""
     if is_inspecting:
         _show(inspect(training_files(asked), asked.columns, asked.limit))
         return 0

@@ -1,4 +1,4 @@
-"""`notemill train join`: how search joins what it knows of a sentence, fitted for an adapter."""
+"""`notemill train join`: fits the ranking model of search, and the negation model, for an adapter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.settings import load_settings
 
 
 def join_search(adapter: Path, data: Sequence[Path], weights: str | None, limit: int, as_json: bool) -> int:
-    """Prints the weights and how good they are where they were fitted. Raises NotemillError."""
+    """Prints the fitted weights and their metrics on the fitting data. Raises NotemillError."""
     from training.calibration.fit_ranking import join
 
     settings = load_settings()

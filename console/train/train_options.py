@@ -1,4 +1,4 @@
-"""The options of `notemill train` and `notemill annotate`, each with the words `--help` shows."""
+"""Options of `notemill train` and `notemill annotate`, each with the words that `--help` shows."""
 
 from __future__ import annotations
 

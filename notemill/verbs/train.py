@@ -63,9 +63,9 @@ def train_finetune(
 
     Killed or stopped, the same command goes on from the last checkpoint with the losses it would have had.
     """
-    from console.train.finetune_command import Wanted, finetune_weights
+    from console.train.finetune_command import FinetuneRequest, finetune_weights
 
-    wanted = Wanted(
+    wanted = FinetuneRequest(
         data=data,
         output=output,
         weights=weights,

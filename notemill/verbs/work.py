@@ -31,9 +31,9 @@ def run(
     answered before costs nothing; stopped by Ctrl-C, the same command goes on where it stopped.
     """
     from console.run.run_command import run
-    from console.run.submission_request import Asked
+    from console.run.submission_request import SubmissionRequest
 
-    asked = Asked.of(
+    asked = SubmissionRequest.of(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
@@ -65,10 +65,10 @@ def submit(
 
     Returns as soon as all is registered; `notemill status` tells how far the workers are.
     """
-    from console.run.submission_request import Asked
+    from console.run.submission_request import SubmissionRequest
     from console.run.submit_command import submit
 
-    asked = Asked.of(
+    asked = SubmissionRequest.of(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,

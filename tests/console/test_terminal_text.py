@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from console.inspect.highlighted_text import Mark, bracketed, coloured, marks_of
+from console.inspect.highlighted_text import Highlight, bracketed, coloured, highlights_of
 from console.manage.config import without_password
 from console.terminal.exit_status import run_to_exit
 from console.terminal.progress_bar import pace_words
 from console.terminal.terminal import harmless, human_bytes, human_duration, shortened, typed
-from console.terminal.throughput import Pace
+from console.terminal.throughput import Throughput
 
 NOTE = "He denies chest pain. Aspirin 81 mg daily."
 PAIN = {"start": 10, "end": 20, "text": "chest pain", "label": "problem", "assertion": "negated"}
 DOSE = {"start": 30, "end": 35, "text": "81 mg", "kind": "dosage"}
 ASPIRIN = {"start": 22, "end": 29, "text": "Aspirin", "label": "medication", "assertion": "present"}
-MARKS = marks_of([{**PAIN, "attributes": []}, {**ASPIRIN, "attributes": [DOSE]}])
+MARKS = highlights_of([{**PAIN, "attributes": []}, {**ASPIRIN, "attributes": [DOSE]}])
 
 
 @given(st.text())
@@ -44,7 +44,7 @@ def test_a_shortened_text_is_one_line_of_at_most_so_many_characters() -> None:
 @given(st.text(alphabet="ab\x1b\r\n é"), st.data())
 def test_marking_changes_no_character_of_the_note(text: str, data: st.DataObject) -> None:
     starts = data.draw(st.lists(st.integers(0, max(len(text) - 1, 0)), max_size=3))
-    marks = [Mark(start, min(start + 2, len(text)), "problem") for start in starts if start < len(text)]
+    marks = [Highlight(start, min(start + 2, len(text)), "problem") for start in starts if start < len(text)]
     assert coloured(text, marks).plain.replace("\r", "") == coloured(text, marks).plain
     assert len(coloured(text, []).plain) <= len(text)
     assert bracketed(text, []).plain == harmless(text)
@@ -67,12 +67,12 @@ def test_coloured_marks_give_each_label_a_colour_of_its_own() -> None:
 
 
 def test_marks_inside_one_another_are_both_shown() -> None:
-    marks = [Mark(0, 10, "problem"), Mark(5, 10, "anatomy")]
+    marks = [Highlight(0, 10, "problem"), Highlight(5, 10, "anatomy")]
     assert bracketed("left chest", marks).plain == "[left [chest|anatomy]|problem]"
 
 
 def test_pace_is_not_guessed_from_one_job() -> None:
-    pace = Pace(jobs_a_note=2)
+    pace = Throughput(jobs_a_note=2)
     pace.count(0, 0)
     pace.count(10, 1)
     assert pace.notes_an_hour is None
@@ -80,14 +80,14 @@ def test_pace_is_not_guessed_from_one_job() -> None:
 
 
 def test_pace_counts_notes_and_time_left() -> None:
-    pace = Pace(jobs_a_note=2)
+    pace = Throughput(jobs_a_note=2)
     pace.count(0, 0)
     pace.count(60, 20)
     assert pace_words(pace, 40, 1) == "600 notes an hour · 2 min left · 1 failed"
 
 
 def test_a_time_left_that_has_passed_is_not_told_again() -> None:
-    pace = Pace(jobs_a_note=1)
+    pace = Throughput(jobs_a_note=1)
     for second in range(11):
         pace.count(second, 10 * second)
     assert pace.seconds_left(10) == 1
@@ -100,7 +100,7 @@ def test_a_time_left_that_has_passed_is_not_told_again() -> None:
 
 
 def test_pace_follows_the_last_five_minutes() -> None:
-    pace = Pace(jobs_a_note=1)
+    pace = Throughput(jobs_a_note=1)
     for second in range(0, 1200, 10):
         pace.count(second, second if second < 600 else 600 + (second - 600) // 10)
     assert pace.jobs_a_second == pytest.approx(0.1, rel=0.1)

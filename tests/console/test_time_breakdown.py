@@ -10,7 +10,7 @@ from rich.console import Console
 from tiny import write_tiny_weights
 from workshop import ROOT
 
-from console.run.time_breakdown import advice, explained
+from console.run.time_breakdown import advice, time_breakdown
 from models.usage import RunUsage, Usage
 
 if TYPE_CHECKING:
@@ -89,6 +89,6 @@ def test_advice_names_the_setting_where_the_engine_was_idle() -> None:
 def test_a_run_that_nobody_has_worked_on_yet_says_so_instead_of_a_table_of_zeros() -> None:
     console = Console(width=80)
     with console.capture() as capture:
-        console.print(explained(RunUsage(Usage(), None), is_done=False, notes_an_hour=None))
+        console.print(time_breakdown(RunUsage(Usage(), None), is_done=False, notes_an_hour=None))
     assert "No worker has said yet" in capture.get()
     assert "prefill" not in capture.get()

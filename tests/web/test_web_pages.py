@@ -15,8 +15,8 @@ from models.documents import text_sha256
 from models.schema.database import connect
 from models.security import audit_trail
 from models.security.audit_trail import Action
-from web.access_control import Guard
-from web.progress_cache import Following
+from web.access_control import AccessControl
+from web.progress_cache import ProgressCache
 
 if TYPE_CHECKING:
     from view_server import View
@@ -162,7 +162,7 @@ def test_a_surprise_tells_its_type_and_place_and_none_of_its_words(caplog: pytes
         sent.append(message)
 
     scope = {"type": "http", "method": "GET", "path": "/", "query_string": b"", "server": ("h", 1)}
-    guard = Guard(broken, token="t", cookie="c", is_secure=False)
+    guard = AccessControl(broken, token="t", cookie="c", is_secure=False)
     asyncio.run(guard(scope | {"headers": [(b"cookie", b"c=t")]}, None, send))  # type: ignore[arg-type]
     assert sent[0]["status"] == 500
     assert "ValueError at test_web_pages.py" in caplog.text
@@ -177,7 +177,7 @@ def test_what_is_dear_to_count_is_counted_less_often() -> None:
         counted.append(now[0])
         return len(counted)
 
-    following = Following(lambda: now[0])
+    following = ProgressCache(lambda: now[0])
     assert [following.get("run", count) for _ in range(3)] == [1, 1, 1]
     now[0] += 11
     assert following.get("run", count) == 2

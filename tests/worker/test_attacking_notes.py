@@ -18,7 +18,7 @@ from view_notes import fill
 
 from console.inspect.compare import _print
 from console.inspect.result_formats import write_csv
-from console.nightly.nightly_report import NightReport, write_report
+from console.nightly.nightly_report import NightlyReport, write_report
 from exports.flat_rows import harmless_cell
 from models.documents import Document
 from models.queries.queries import Queries
@@ -138,10 +138,10 @@ def test_the_page_of_one_note_shows_html_as_text(notemill: Notemill) -> None:
 
 def test_a_nights_report_shows_html_in_the_name_of_its_plan_as_text(tmp_path: Path) -> None:
     now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-    given: dict[str, Any] = dict.fromkeys(NightReport.model_fields, 0)
+    given: dict[str, Any] = dict.fromkeys(NightlyReport.model_fields, 0)
     given |= {"plan": "<img src=x onerror=alert(1)>", "began": now, "ended": now, "until": None}
     given |= {"failed_by_reason": {"<b>x</b>": 1}, "refused_by_reason": {"<i>y</i>": 1}}
-    _, page = write_report(NightReport(**given), None, tmp_path)
+    _, page = write_report(NightlyReport(**given), None, tmp_path)
     body = page.read_text("utf-8")
     assert not re.findall(r"<(?:img|i|b)\b", body)
     assert "&lt;img src=x onerror=alert(1)&gt;" in body

@@ -1,7 +1,7 @@
-"""The shapes that written answers may have, each as Lark for llguidance and as a JSON schema.
+"""Output formats of generated answers, each as a Lark grammar for llguidance and as a JSON schema.
 
-Lark can hold an answer to the note's own words; a JSON schema cannot, so `written` turns a JSON answer
-into the text that Lark would have allowed, and leaves out what it would not. Knows no engine.
+A Lark grammar can restrict an answer to the words of the note; a JSON schema cannot. `from_json` converts a
+JSON answer into the text that the grammar would allow, and drops the rest. Does not import an engine.
 """
 
 from __future__ import annotations
@@ -17,39 +17,39 @@ from models.errors import NotemillError
 from worker.note.word_boundaries import is_boundary
 
 _NUMBER = re.compile(r"\d[\d,./:-]*\d|\d")
-_SPAN_CHARACTERS = 60
-"""The longest span of a list."""
-_LEAST_PIECES = 8
-_LEAST_SENTENCE_CHARACTERS = 1 + _LEAST_PIECES
+_MAX_SPAN_CHARACTERS = 60
+"""Maximum length of a span in a list."""
+_MIN_PIECES = 8
+_MIN_SENTENCE_CHARACTERS = 1 + _MIN_PIECES
 
 
 class OutputFormatError(NotemillError):
-    """An answer is not in the form that was asked for. Its text holds none of the answer."""
+    """An answer does not have the requested format. The message quotes nothing of the answer."""
 
 
 class OutputFormat(Protocol):
-    """What an answer may look like."""
+    """Constrains the text of a generated answer."""
 
     def lark(self) -> str:
         """The grammar, for llguidance."""
         ...
 
     def json_schema(self) -> dict[str, Any]:
-        """As near to the grammar as a schema comes."""
+        """The JSON schema that comes closest to the grammar."""
         ...
 
     def from_json(self, answer: str) -> str:
-        """The text under the grammar that says what the JSON answer says. Raises OutputFormatError."""
+        """The JSON answer as text that the grammar allows. Raises OutputFormatError if there is none."""
         ...
 
     def check(self, text: str) -> None:
-        """Raises OutputFormatError where the grammar would not have let the text be written."""
+        """Raises OutputFormatError if the grammar does not allow the text."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class EntityList:
-    """' none', or up to `most` spans of `text` separated by '; '."""
+    """' none', or up to `max_items` spans of `text`, separated by '; '."""
 
     text: str
     max_items: int
@@ -57,32 +57,32 @@ class EntityList:
     def lark(self) -> str:
         items = '" " SPAN' + _up_to(self.max_items - 1, '"; " SPAN')
         return f'start: (" none" | {items}) "\\n"\n' + _substring_of(
-            self.text, max_characters=_SPAN_CHARACTERS
+            self.text, max_characters=_MAX_SPAN_CHARACTERS
         )
 
     def json_schema(self) -> dict[str, Any]:
-        item = {"type": "string", "minLength": 1, "maxLength": _SPAN_CHARACTERS}
+        item = {"type": "string", "minLength": 1, "maxLength": _MAX_SPAN_CHARACTERS}
         return {"type": "array", "items": item, "maxItems": self.max_items}
 
     def from_json(self, answer: str) -> str:
-        """Items that the text does not have are left out."""
-        spans = [_span_in(self.text, item, _SPAN_CHARACTERS) for item in _strings(answer)]
+        """Drops items that the text does not contain."""
+        spans = [_span_in(self.text, item, _MAX_SPAN_CHARACTERS) for item in _strings(answer)]
         return " " + ("; ".join([span for span in spans if span][: self.max_items]) or "none") + "\n"
 
     def check(self, text: str) -> None:
         items = text.strip().split("; ")
         is_list = len(items) <= self.max_items and all(
-            item in self.text and _is_span(item, _SPAN_CHARACTERS) for item in items
+            item in self.text and _is_span(item, _MAX_SPAN_CHARACTERS) for item in items
         )
         if not is_list and items != ["none"]:
-            raise OutputFormatError("not a list of the note's words")
+            raise OutputFormatError("not a list of spans of the note")
 
 
 @dataclass(frozen=True, slots=True)
 class Prose:
-    """Up to `sentences` sentences of at most `longest` characters, or 'None.' where that is allowed.
+    """Up to `max_sentences` sentences of at most `max_characters` each, or 'None.' if `can_be_none`.
 
-    Figures can only be those of `text`: a dose that the note does not have cannot be written.
+    Numbers must occur in `text`: a dose that the note does not contain cannot be generated.
     """
 
     text: str
@@ -93,36 +93,36 @@ class Prose:
     def lark(self) -> str:
         numbers = sorted(set(_NUMBER.findall(self.text)), key=lambda number: (-len(number), number))
         number = f"NUMBER: {' | '.join(map(json.dumps, numbers))}\n" if numbers else ""
-        # A number is followed by something else, so that two of the note's never run into a third.
+        # Another character follows each number, so that two numbers of the note never join into a third.
         piece, last = ("NUMBER? OTHER", "NUMBER?") if numbers else ("OTHER", "")
         none = '"None." | ' if self.can_be_none else ""
         return (
             f"start: {none}SENTENCE" + _up_to(self.max_sentences - 1, '" " SENTENCE') + "\n"
-            f'SENTENCE: /\\p{{Lu}}/ PIECE{{{_LEAST_PIECES},{self.max_characters}}} {last} "."\n'
+            f'SENTENCE: /\\p{{Lu}}/ PIECE{{{_MIN_PIECES},{self.max_characters}}} {last} "."\n'
             f"PIECE: {piece}\n"
             "OTHER: /[^\\p{N}.!?\\n]/\n" + number
         )
 
     def json_schema(self) -> dict[str, Any]:
-        item = {"type": "string", "minLength": _LEAST_SENTENCE_CHARACTERS, "maxLength": self.max_characters}
-        least = 0 if self.can_be_none else 1
-        return {"type": "array", "items": item, "minItems": least, "maxItems": self.max_sentences}
+        item = {"type": "string", "minLength": _MIN_SENTENCE_CHARACTERS, "maxLength": self.max_characters}
+        min_items = 0 if self.can_be_none else 1
+        return {"type": "array", "items": item, "minItems": min_items, "maxItems": self.max_sentences}
 
     def from_json(self, answer: str) -> str:
-        """Sentences with figures that the text does not have are left out."""
+        """Drops sentences with numbers that the text does not contain."""
         numbers = frozenset(_NUMBER.findall(self.text))
-        told = [
+        sentences = [
             sentence
             for item in _strings(answer)
             for piece in re.split(r"(?<=[.!?])\s+", item)
             if (sentence := _sentence(piece, numbers, self.max_characters))
         ]
-        if not told and not self.can_be_none:
+        if not sentences and not self.can_be_none:
             raise OutputFormatError("no sentence that the note allows")
-        return " ".join(told[: self.max_sentences]) or "None."
+        return " ".join(sentences[: self.max_sentences]) or "None."
 
     def check(self, text: str) -> None:
-        """A number at the very end may be one that was cut."""
+        """Ignores a number at the very end, which may be cut short."""
         numbers = [match.group() for match in _NUMBER.finditer(text) if match.end() < len(text)]
         if not set(numbers) <= set(_NUMBER.findall(self.text)) or "\n" in text or not text:
             raise OutputFormatError("not sentences that the note allows")
@@ -139,27 +139,27 @@ class SpanLine:
         return 'start: " "? SPAN "\\n"\n' + _substring_of(self.text, max_characters=self.max_characters)
 
     def json_schema(self) -> dict[str, Any]:
-        """A choice of the beginnings of the text's sentences and clauses."""
-        return {"enum": list(dict.fromkeys(self._beginnings()))}
+        """An enumeration of the starts of the text's sentences and clauses."""
+        return {"enum": list(dict.fromkeys(self._clause_starts()))}
 
     def from_json(self, answer: str) -> str:
-        """Raises OutputFormatError for what is not a piece of the text."""
-        line = _loaded(answer)
+        """Raises OutputFormatError if the line is not a span of the text."""
+        line = _parsed_json(answer)
         span = _span_in(self.text, line, self.max_characters) if isinstance(line, str) else None
         if span is None:
-            raise OutputFormatError("the line is not a piece of the note")
+            raise OutputFormatError("the line is not a span of the note")
         return f" {span}\n"
 
     def check(self, text: str) -> None:
         if text.strip() not in self.text or not _is_span(text.strip(), self.max_characters):
             raise OutputFormatError("not a line of the note")
 
-    def _beginnings(self) -> Iterator[str]:
+    def _clause_starts(self) -> Iterator[str]:
         for clause in re.split(r"[\n;|]|(?<=[.!?:])\s", self.text):
             words = clause.split(" ")
             while words and not _is_span(" ".join(words), self.max_characters):
-                is_before = not words[0][:1].isalnum()
-                words = words[1:] if is_before else words[:-1]
+                is_leading = not words[0][:1].isalnum()
+                words = words[1:] if is_leading else words[:-1]
             if words:
                 yield " ".join(words)
 
@@ -169,19 +169,19 @@ def _up_to(max_items: int, item: str) -> str:
 
 
 def _substring_of(text: str, *, max_characters: int) -> str:
-    """Lark rules under which SPAN is whole words of `text`, at most `longest` characters on one line.
+    """Lark rules in which SPAN is a run of whole words of `text`, at most `max_characters` on one line.
 
-    It begins and ends with a letter or digit (or closing bracket or per cent sign), so that a span
-    is never the white space or the comma beside an entity. `substring_words` compiles in milliseconds
-    even for a long note.
+    A span starts with a letter or digit and ends with one, or with a closing bracket or per cent sign, so that
+    it never holds the white space or comma beside an entity. `substring_words` compiles in milliseconds even
+    for a long note.
     """
     words = json.dumps({"substring_words": text}, ensure_ascii=False)
-    form = f"/[\\p{{L}}\\p{{N}}]([^\\n;|]{{0,{max_characters - 2}}}[\\p{{L}}\\p{{N}})%+])?/"
-    return f"SPAN: SUBSTRING & {form}\nSUBSTRING: %regex {words}\n"
+    pattern = f"/[\\p{{L}}\\p{{N}}]([^\\n;|]{{0,{max_characters - 2}}}[\\p{{L}}\\p{{N}})%+])?/"
+    return f"SPAN: SUBSTRING & {pattern}\nSUBSTRING: %regex {words}\n"
 
 
 def _is_span(piece: str, max_characters: int) -> bool:
-    """Whether the form that `_substring_of` gives SPAN allows the piece."""
+    """True if the rule SPAN of `_substring_of` allows the text, apart from the words themselves."""
     return (
         0 < len(piece) <= max_characters
         and piece[0].isalnum()
@@ -191,7 +191,7 @@ def _is_span(piece: str, max_characters: int) -> bool:
 
 
 def _span_in(text: str, item: str, max_characters: int) -> str | None:
-    """The first whole words of `text` that are the item but for case and the width of white space."""
+    """The first run of whole words in `text` that equals the item except for case and white space."""
     words = r"[^\S\n]+".join(map(re.escape, item.split()))
     for match in re.finditer(words, text, re.IGNORECASE) if words else ():
         is_whole = is_boundary(text, match.start()) and is_boundary(text, match.end())
@@ -201,30 +201,30 @@ def _span_in(text: str, item: str, max_characters: int) -> str | None:
 
 
 def _sentence(piece: str, numbers: frozenset[str], max_characters: int) -> str | None:
-    """The piece as the grammar has sentences; none with a figure not among `numbers`, or too short."""
-    bare = " ".join(piece.split()).rstrip(".!? ")
-    if not all(number in numbers for number in _NUMBER.findall(bare)):
+    """The text as a sentence of the grammar; None if it is too short or has a number not in `numbers`."""
+    stripped = " ".join(piece.split()).rstrip(".!? ")
+    if not all(number in numbers for number in _NUMBER.findall(stripped)):
         return None
-    # Full stops are for ends and figures: "p.o." is written "po".
-    bare = re.sub(r"(?<!\d)[.!?]|[.!?](?!\d)", "", bare)
-    bare = bare[:1].upper() + bare[1:]
-    # Counted as the grammar counts: what is no figure, after the first letter.
-    rest = _NUMBER.sub("", bare[1:])
-    is_long_enough = len(rest) >= _LEAST_PIECES and len(bare) <= max_characters
-    is_allowed = unicodedata.category(bare[:1] or " ") == "Lu" and is_long_enough
-    has_other_figures = any(unicodedata.category(one).startswith("N") for one in rest)
-    return f"{bare}." if is_allowed and not has_other_figures else None
+    # A full stop ends a sentence or stands within a number: "p.o." becomes "po".
+    stripped = re.sub(r"(?<!\d)[.!?]|[.!?](?!\d)", "", stripped)
+    stripped = stripped[:1].upper() + stripped[1:]
+    # Counted as in the grammar: characters after the first letter that belong to no number.
+    other_characters = _NUMBER.sub("", stripped[1:])
+    is_long_enough = len(other_characters) >= _MIN_PIECES and len(stripped) <= max_characters
+    is_allowed = unicodedata.category(stripped[:1] or " ") == "Lu" and is_long_enough
+    has_other_numbers = any(unicodedata.category(character).startswith("N") for character in other_characters)
+    return f"{stripped}." if is_allowed and not has_other_numbers else None
 
 
 def _strings(answer: str) -> list[str]:
-    items = _loaded(answer)
+    items = _parsed_json(answer)
     if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
         raise OutputFormatError("not a list of strings")
     return items
 
 
-def _loaded(answer: str) -> Any:
+def _parsed_json(answer: str) -> Any:
     try:
         return json.loads(answer)
-    except ValueError:  # its text would quote the answer
+    except ValueError:  # the message would quote the answer
         raise OutputFormatError("not JSON") from None

@@ -11,7 +11,7 @@ import pytest
 from typer.main import get_group
 from workshop import ROOT
 
-from console.nightly.plan_file import Plan, read_plan
+from console.nightly.plan_file import NightlyPlan, read_plan
 from console.terminal.exit_status import LEFT
 from notemill.verbs import app
 
@@ -56,4 +56,4 @@ def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
 def test_the_docs_have_every_name_of_a_plan() -> None:
     words = (ROOT / "docs" / "reference" / "nightly-plan.md").read_text("utf-8")
     table = "".join(re.findall(r"^\| `.*$", words, re.MULTILINE))
-    assert set(Plan.model_fields) - {"name", "folder"} <= set(re.findall(r"`(\w+)`", table))
+    assert set(NightlyPlan.model_fields) - {"name", "folder"} <= set(re.findall(r"`(\w+)`", table))

@@ -20,10 +20,10 @@ def test_after_many_good_steps_the_plan_holds_again_and_no_more_than_the_plan():
     budget, scheduler = planned()
     budget.halve(scheduler)
     for _ in range(BATCHES_UNTIL_INCREASE - 1):
-        budget.went_well(scheduler)
+        budget.succeeded(scheduler)
     assert scheduler.max_rows == 16
     for _ in range(3 * BATCHES_UNTIL_INCREASE):
-        budget.went_well(scheduler)
+        budget.succeeded(scheduler)
     assert (scheduler.max_rows, scheduler.max_tokens) == (32, 8_000)
 
 

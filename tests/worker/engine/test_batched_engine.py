@@ -242,7 +242,7 @@ def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
     first, second = (grammars.matcher('start: "ab" "c"') for _ in range(2))
     assert first.consume_token(chat.plain("a")[0])
     logits = np.zeros(len(chat.tokenizer), dtype=np.float32)
-    assert grammars.likeliest(first, logits) != grammars.likeliest(second, logits)
+    assert grammars.best_token(first, logits) != grammars.best_token(second, logits)
     for number in range(300):
         grammars.matcher(f'start: "{number}"')
     assert len(grammars._compiled) == 256
@@ -256,9 +256,9 @@ def test_the_likeliest_that_the_grammar_allows_is_chosen_wherever_it_stands(chat
     others = [token for token in range(len(logits)) if token not in allowed]
     logits[others] = -np.arange(len(others), dtype=np.float32)
     logits[allowed] = [-rank + 0.5, -rank + 0.25]
-    assert grammars.likeliest(grammars.matcher('start: "a" | "b"'), logits) == allowed[0]
+    assert grammars.best_token(grammars.matcher('start: "a" | "b"'), logits) == allowed[0]
     logits[allowed] = logits[allowed[0]]
-    assert grammars.likeliest(grammars.matcher('start: "a" | "b"'), logits) == min(allowed)
+    assert grammars.best_token(grammars.matcher('start: "a" | "b"'), logits) == min(allowed)
 
 
 def test_a_prompt_over_the_context_is_refused_with_the_numbers_and_the_others_are_answered(engine):

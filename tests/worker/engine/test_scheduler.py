@@ -23,7 +23,7 @@ def run(scheduler: Scheduler, *, is_writing_over: bool = True) -> ForwardBatch:
     step = scheduler.schedule()
     for chunk in step.chunks:
         chunk.sequence.num_computed_tokens = chunk.stop
-    scheduler.leave([one for one in step.continuations if is_writing_over or not one.is_generated])
+    scheduler.remove([one for one in step.continuations if is_writing_over or not one.is_generated])
     return step
 
 
@@ -174,7 +174,7 @@ def test_the_slot_of_one_that_is_done_is_the_next_ones():
     scheduler = Scheduler(max_rows=2, max_tokens=100_000)
     scheduler.add(three := [continuation(scheduler, kept=30) for _ in range(3)])
     run(scheduler, is_writing_over=False)
-    scheduler.leave([three[0]])
+    scheduler.remove([three[0]])
     run(scheduler, is_writing_over=False)
     assert three[2].slot == 0
 

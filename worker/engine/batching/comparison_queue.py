@@ -1,6 +1,6 @@
-"""Comparisons in meaning: they wait for the engine's thread and are made between its steps.
+"""Queue of comparisons: the engine's thread runs them between its batches.
 
-Beside a step both would wait for each other's cores (docs/results/performance.md). Knows no torch.
+Beside a batch both would wait for each other's cores (docs/results/performance.md). Does not import torch.
 """
 
 from __future__ import annotations
@@ -18,27 +18,27 @@ log = logging.getLogger(__name__)
 
 
 class TextComparer(Protocol):
-    """A network beside the engine's that says how near texts are in meaning."""
+    """An embedding model that compares texts by meaning."""
 
     def similarities(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
-        """For each text, -1 to 1."""
+        """Cosine similarity of each text to the query, -1 to 1."""
         ...
 
     def forget(self) -> None:
-        """The texts that are kept for later queries."""
+        """Drops cached embeddings."""
         ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PendingComparison:
-    """A comparison on its way."""
+    """A comparison that waits for its reply."""
 
     request: CompareRequest
     reply: Future[Reply] = field(default_factory=Future)
 
 
 class ComparisonQueue:
-    """Those that wait. Any thread adds, the engine's makes them."""
+    """Comparisons that wait; any thread adds them, the engine's thread runs them."""
 
     def __init__(self, comparer: TextComparer | None) -> None:
         self._comparer = comparer
@@ -48,32 +48,32 @@ class ComparisonQueue:
         return bool(self._waiting)
 
     def prepare(self, request: CompareRequest) -> PendingComparison | RequestError:
-        """Refused where there is no network for it."""
+        """The comparison to add; a RequestError if the engine has no embedding model."""
         if self._comparer is None:
-            return RequestError("crashed", "this engine was loaded without a network that compares")
+            return RequestError("crashed", "this engine was loaded without an embedding model")
         return PendingComparison(request)
 
-    def add(self, some: Sequence[PendingComparison], *, is_urgent: bool) -> None:
-        """Urgent ones before all others."""
-        (self._waiting.extendleft if is_urgent else self._waiting.extend)(some)
+    def add(self, comparisons: Sequence[PendingComparison], *, is_urgent: bool) -> None:
+        """Adds comparisons; urgent ones go before all others."""
+        (self._waiting.extendleft if is_urgent else self._waiting.extend)(comparisons)
 
-    def make(self) -> None:
-        """All that wait; what fails is refused alone."""
+    def run(self) -> None:
+        """Runs all comparisons that wait; one that fails does not affect the others."""
         while self._waiting and self._comparer is not None:
-            one = self._waiting.popleft()
+            comparison = self._waiting.popleft()
             try:
-                similarities = self._comparer.similarities(one.request.query, one.request.texts)
-                one.reply.set_result(CompareResult(similarities))
-            except Exception as error:  # noqa: BLE001  it refuses this comparison and nothing else
-                log.error("comparing failed: %s", type(error).__name__)
-                one.reply.set_result(RequestError("crashed", type(error).__name__))
+                similarities = self._comparer.similarities(comparison.request.query, comparison.request.texts)
+                comparison.reply.set_result(CompareResult(similarities))
+            except Exception as error:  # noqa: BLE001  only this comparison fails
+                log.error("comparison failed: %s", type(error).__name__)
+                comparison.reply.set_result(RequestError("crashed", type(error).__name__))
 
-    def refuse(self, refusal: RequestError) -> None:
-        """All that wait."""
+    def fail_all(self, error: RequestError) -> None:
+        """Replies with the error to all comparisons that wait."""
         while self._waiting:
-            self._waiting.popleft().reply.set_result(refusal)
+            self._waiting.popleft().reply.set_result(error)
 
     def forget(self) -> None:
-        """What is kept of texts for later queries."""
+        """Drops cached embeddings."""
         if self._comparer is not None:
             self._comparer.forget()

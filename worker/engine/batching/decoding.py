@@ -103,7 +103,7 @@ def _take(asked: RequestState, token: int) -> None:
 def _likeliest(asked: RequestState, logits: npt.NDArray[np.float32], grammars: GrammarCompiler) -> int:
     if asked.matcher is None:
         return int(logits.argmax())
-    token = None if asked.matcher.is_error() else grammars.likeliest(asked.matcher, logits)
+    token = None if asked.matcher.is_error() else grammars.best_token(asked.matcher, logits)
     if token is None:
         raise UnsatisfiableGrammarError
     return token

@@ -1,7 +1,7 @@
-"""Who is next: branches wait in groups, one a call, and the group that was served least goes first.
+"""Fair queue: continuations wait in groups, one group a call; the least-served group goes first.
 
-A note of 12,000 words asks for hundreds of branches in one call; first come first served would let
-every short note behind it wait. Urgent groups go before all others. Knows no torch and no text.
+A note of 12,000 words asks for hundreds of continuations in one call; first come, first served would make every
+short note behind it wait. Urgent groups go before all others. Does not import torch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from worker.engine.batching.sequences import Continuation
 
 TURN_TOKENS = 4_096
-"""What a group gets before others have their turn: most notes are done with in one, in the order they
-came, and the cache holds few beginnings at a time."""
+"""Tokens that a group gets before the next group's turn: most notes finish in one turn, in order of arrival, so
+that the cache holds few prefixes at a time."""
 
 
 @dataclass(slots=True, eq=False)
@@ -38,22 +38,22 @@ class FairQueue:
         return sum(len(group.waiting) for group in self._groups)
 
     def add(self, continuations: Sequence[Continuation], *, is_urgent: bool = False) -> None:
-        """One call's branches, in their order."""
+        """Adds the continuations of one call, in their order."""
         if continuations:
-            # Nobody is owed a past: who comes now stands beside the one that was served least.
+            # A new group starts level with the least-served one: it has no claim for time before it came.
             served = min((group.served_tokens for group in self._groups), default=0)
             self._groups.append(_Group(deque(continuations), is_urgent, served))
 
     def first(self) -> Continuation | None:
-        """The branch whose turn it is; it stays where it is."""
+        """The continuation whose turn it is; it stays in the queue."""
         return self._next().waiting[0] if self._groups else None
 
     def charge(self, num_tokens: int) -> None:
-        """The group whose turn it is was served so many tokens."""
+        """Counts tokens served to the group whose turn it is."""
         self._next().served_tokens += num_tokens
 
     def take(self) -> Continuation:
-        """The first branch goes, at the cost of its tokens."""
+        """Removes the continuation whose turn it is and charges its tokens to its group."""
         group = self._next()
         continuation = group.waiting.popleft()
         group.served_tokens += len(continuation.tokens)

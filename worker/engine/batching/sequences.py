@@ -1,9 +1,8 @@
-"""What goes through the network: beginnings, which are read once, and the branches that follow them.
+"""What the network computes: prefixes, which are computed once, and the continuations that follow them.
 
-A beginning is the document's tokens; every question on it is a branch that sees the beginning's keys
-and values and never copies them. A question may have a beginning of its own, which sees nothing of the
-document and so is read once for all of them (docs/decisions/cached-question-prefix.md). Knows no torch and no
-text.
+A prefix is the document's part of a prompt. Every question on the document is a continuation, which attends to
+the prefix's keys and values without a copy. A question may have a prefix of its own that does not attend to the
+document and serves all documents (docs/decisions/cached-question-prefix.md). Does not import torch.
 """
 
 from __future__ import annotations
@@ -12,26 +11,26 @@ from dataclasses import dataclass
 
 UNALLOCATED = -1
 MAX_DRAFT_TOKENS = 6
-"""Tokens of a branch in one step that are yet to be verified."""
+"""Draft tokens that a continuation may have in one batch."""
 
 
 @dataclass(slots=True, eq=False)
 class Prefix:
-    """The tokens that several branches share."""
+    """Tokens that several continuations share."""
 
     tokens: tuple[int, ...]
     uses_adapter: bool = False
-    """Whether the adapter takes part; with and without it are two beginnings."""
+    """True if the adapter takes part; the same tokens with and without it are two prefixes."""
     head_tokens: int = 0
-    """A question's: so many of its first are those that every document begins with."""
+    """Question prefix: number of its first tokens that every document prefix starts with too."""
     start_position: int = 0
-    """Where in a sequence the tokens after the head stand; the head stands at its beginning."""
+    """Position of the first token after the head; the head itself starts at position 0."""
     num_computed_tokens: int = 0
     """Tokens whose keys and values are in the cache."""
     cache_start: int = UNALLOCATED
-    """Where in the shared cache it lies."""
+    """Index of its first token in the shared cache."""
     num_continuations: int = 0
-    """How many that wait or run follow it."""
+    """Continuations, waiting or running, that follow it."""
 
     @property
     def is_computed(self) -> bool:
@@ -39,34 +38,34 @@ class Prefix:
 
     @property
     def end_position(self) -> int:
-        """Where in a sequence what follows it stands."""
+        """Position of the first token that follows it."""
         return self.start_position + len(self.tokens) - self.head_tokens
 
     def position_ids(self, start: int, stop: int) -> list[int]:
-        """Where in a sequence its tokens [start, stop) stand."""
-        beyond = self.start_position - self.head_tokens
-        return [one if one < self.head_tokens else one + beyond for one in range(start, stop)]
+        """Positions of its tokens [start, stop)."""
+        shift = self.start_position - self.head_tokens
+        return [index if index < self.head_tokens else index + shift for index in range(start, stop)]
 
 
 @dataclass(slots=True, eq=False)
 class Continuation:
-    """One question on a beginning: decided in one piece and then forgotten, or kept while it writes."""
+    """One question on a document: scored in one chunk and dropped, or kept in a slot while it generates."""
 
     prefix: Prefix
-    """The document's."""
+    """The document's prefix."""
     tokens: list[int]
-    """The question where it is not read apart, then the text to decide on, or what has been written."""
+    """The question unless it has a prefix, then the copy to score or the generated tokens."""
     logit_indexes: tuple[int, ...]
-    """Indexes in `tokens` whose next-token distribution is asked for."""
+    """Indexes in `tokens` whose next-token logits are requested."""
     columns: tuple[int, ...] = ()
-    """Token ids whose logits are asked for; none: those of the whole vocabulary."""
+    """Token ids whose logits are requested; empty: the whole vocabulary."""
     question_prefix: Prefix | None = None
-    """One that is read apart: the branch sees it and, without the head that both begin with, the document."""
+    """A cached question; the continuation attends to it, and to the document without the common head."""
     reserved_tokens: int = 0
-    """Room for its own keys and values, the most it can become; 0: decided in one piece, nothing is kept."""
+    """Tokens reserved for its own keys and values, its maximum length; 0: scored in one chunk, not cached."""
     num_computed_tokens: int = 0
     slot: int = UNALLOCATED
-    """Its row in the cache of branches."""
+    """Its row in the cache of continuations."""
 
     @property
     def is_generated(self) -> bool:
@@ -74,23 +73,23 @@ class Continuation:
 
     @property
     def prefixes(self) -> tuple[Prefix, ...]:
-        """All that it follows, in the order in which they are read."""
+        """All prefixes that it follows, in the order in which they are computed."""
         return (self.prefix,) if self.question_prefix is None else (self.question_prefix, self.prefix)
 
     @property
     def num_prefix_tokens(self) -> int:
-        """Of its beginnings, the head counted once."""
-        return sum(len(one.tokens) - one.head_tokens for one in self.prefixes)
+        """Tokens of its prefixes, with the common head counted once."""
+        return sum(len(prefix.tokens) - prefix.head_tokens for prefix in self.prefixes)
 
     def position_ids(self, start: int, stop: int) -> range:
-        """Where in a sequence its tokens [start, stop) stand."""
-        before = (self.question_prefix or self.prefix).end_position
-        return range(before + start, before + stop)
+        """Positions of its tokens [start, stop)."""
+        first = (self.question_prefix or self.prefix).end_position
+        return range(first + start, first + stop)
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledChunk:
-    """Tokens [start, stop) of one beginning or branch, to be computed in this step."""
+    """Tokens [start, stop) of one sequence that a batch computes."""
 
     sequence: Prefix | Continuation
     start: int
@@ -102,7 +101,7 @@ class ScheduledChunk:
 
     @property
     def prefix(self) -> Prefix:
-        """That it is of, or follows."""
+        """The prefix itself, or the document's prefix of the continuation."""
         return self.sequence if isinstance(self.sequence, Prefix) else self.sequence.prefix
 
     @property
@@ -112,7 +111,7 @@ class ScheduledChunk:
 
 @dataclass(frozen=True, slots=True)
 class CacheCopy:
-    """Keys and values of so many tokens of the shared cache, taken over to another place in it."""
+    """Copies keys and values of `num_tokens` tokens within the shared cache."""
 
     source: int
     target: int
@@ -121,27 +120,27 @@ class CacheCopy:
 
 @dataclass(frozen=True, slots=True)
 class ForwardBatch:
-    """One pass of the network."""
+    """One forward pass of the network."""
 
     chunks: tuple[ScheduledChunk, ...]
-    """Beginnings before the branches that follow them, which may be in the same step."""
+    """Prefixes stand before the continuations that follow them, which may be in the same batch."""
     shared_tokens: int = 0
-    """How long the cache of beginnings has to be."""
+    """Tokens that the shared cache of prefixes must hold."""
     num_slots: int = 0
-    """How many rows the cache of branches needs."""
+    """Rows that the cache of continuations must have."""
     slot_tokens: int = 0
-    """How many tokens each of its rows holds."""
+    """Tokens that each of these rows must hold."""
     copies: tuple[CacheCopy, ...] = ()
-    """To be made in this order before anything is computed."""
+    """Copies to make, in this order, before the pass."""
 
     @property
     def continuations(self) -> list[Continuation]:
-        """Those that have a piece in it."""
+        """The continuations with a chunk in the batch."""
         return [chunk.sequence for chunk in self.chunks if isinstance(chunk.sequence, Continuation)]
 
     @property
-    def started(self) -> list[Continuation]:
-        """Those whose first piece is in it."""
+    def starting(self) -> list[Continuation]:
+        """The continuations whose first chunk is in the batch."""
         return [
             chunk.sequence
             for chunk in self.chunks

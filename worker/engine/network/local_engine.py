@@ -45,7 +45,7 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> BatchedEngine:
         GrammarCompiler(tokenizer, runner.vocabulary_size),
         max_rows=settings.max_batch_rows,
         max_tokens=max_tokens,
-        meaning=run_in_own_thread(lambda: SentenceEmbeddings.load(device))
+        comparer=run_in_own_thread(lambda: SentenceEmbeddings.load(device))
         if task_config(settings).ranking_model.compares_texts
         else None,
         meter=meter,

@@ -1,7 +1,7 @@
-"""Prompts as tokens, in the chat format that the weights' own tokenizer brings.
+"""Chat template: encodes prompts as tokens in the chat format of the weights' tokenizer.
 
-The format's control tokens are tokens; what comes from a note or a query is plain text even where it
-imitates them (`[INST]`, `<|im_end|>`): it is encoded with special tokens split.
+Only the template itself contributes control tokens. Text of notes and queries is encoded with special tokens
+split, so that text which imitates a control token (`[INST]`, `<|im_end|>`) stays plain text.
 """
 
 from __future__ import annotations
@@ -12,62 +12,62 @@ from typing import Any
 
 from worker.engine.api import Choice, Prompt
 
-_HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
-_PLACES_APART = 512
-"""More than a window has. The answers were as good behind the very document, at 378 and at 512
-(docs/decisions/cached-question-prefix.md)."""
+_PLACEHOLDER = "\N{OBJECT REPLACEMENT CHARACTER}"
+_POSITION_STEP = 512
+"""Cached questions stand at multiples of this, more tokens than a window has. Answers were as good right
+behind the document, at 378 and at 512 (docs/decisions/cached-question-prefix.md)."""
 
 
 @dataclass(frozen=True, slots=True)
 class EncodedPrompt:
-    """A prompt's tokens."""
+    """The tokens of a prompt: head, document, question."""
 
     tokens: list[int]
     shared_tokens: int
-    """How many of them at the beginning are the document's."""
+    """Number of tokens of head and document, the prefix that questions share."""
     head_tokens: int
-    """How many of these, the head, stand before every document."""
+    """Number of tokens of the head, which stands before every document."""
 
     @property
     def question_tokens(self) -> list[int]:
-        """The tokens of one that is read apart from the document, the head before it."""
+        """Head and question without the document, as a cached question is computed."""
         return self.tokens[: self.head_tokens] + self.tokens[self.shared_tokens :]
 
     @property
     def question_position(self) -> int:
-        """Where in a sequence it then stands, its head aside; the same for documents of about one length."""
-        return -(-self.shared_tokens // _PLACES_APART) * _PLACES_APART
+        """Position of a cached question after its head; equal for documents of similar length."""
+        return -(-self.shared_tokens // _POSITION_STEP) * _POSITION_STEP
 
 
 class Chat:
-    """Encodes prompts for one tokenizer (fast, from Hugging Face)."""
+    """Encodes prompts with one fast Hugging Face tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
-        before, after = _around(tokenizer)
+        before, after = _turn_delimiters(tokenizer)
         self._before = self._encode(before, special=True)
         self._after = self._encode(after, special=True)
 
     def encode(self, prompt: Prompt) -> EncodedPrompt:
-        """Document first: its tokens do not depend on the question."""
+        """Encodes the document first, so that its tokens do not depend on the question."""
         shared = self._before + self.plain(prompt.document)
         answer = self.plain(prompt.answer_start) if prompt.answer_start else []
         tokens = shared + self.plain(prompt.question) + self._after + answer
         return EncodedPrompt(tokens, len(shared), len(self._before))
 
     def plain(self, text: str) -> list[int]:
-        """Tokens of text in which nothing is special."""
+        """Tokens of plain text, without special tokens."""
         return self._encode(text, special=False)
 
     def plain_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Tokens of plain text, and for each its characters [start, end)."""
+        """Tokens of plain text, and the characters [start, end) of each."""
         encoded = self.tokenizer(
             text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True
         )
         return list(encoded["input_ids"]), [tuple(pair) for pair in encoded["offset_mapping"]]
 
     def decode(self, tokens: list[int]) -> str:
-        """The text of written tokens, without the end token."""
+        """The text of generated tokens, without the end token."""
         text: str = self.tokenizer.decode(
             tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False
         )
@@ -79,14 +79,14 @@ class Chat:
 
 
 def token_positions(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:
-    """The tokens after which the choice is made."""
+    """Indexes of the tokens after which the choice is made; `offsets`: characters [start, end) of each token."""
     return range(len(offsets)) if choice.ends is None else positions_at_ends(choice.ends, offsets)
 
 
 def positions_at_ends(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """For each character end the first token that reaches it; the last token where none does.
+    """For each character offset in `ends` the first token that reaches it, or else the last token.
 
-    `ends` ascend; `offsets`: each token's characters [start, end).
+    `ends` ascend; `offsets`: characters [start, end) of each token.
     """
     positions, position = [], 0
     for end in ends:
@@ -96,12 +96,12 @@ def positions_at_ends(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -
     return positions
 
 
-def _around(tokenizer: Any) -> tuple[str, str]:
-    """What stands before and after the user's words, the assistant's turn opened."""
+def _turn_delimiters(tokenizer: Any) -> tuple[str, str]:
+    """The text before and after a user message, with the assistant's turn opened."""
     if not tokenizer.chat_template:
         return (tokenizer.bos_token or ""), "\n\n"
     rendered: str = tokenizer.apply_chat_template(
-        [{"role": "user", "content": _HERE}], tokenize=False, add_generation_prompt=True
+        [{"role": "user", "content": _PLACEHOLDER}], tokenize=False, add_generation_prompt=True
     )
-    before, _, after = rendered.partition(_HERE)
+    before, _, after = rendered.partition(_PLACEHOLDER)
     return before, after

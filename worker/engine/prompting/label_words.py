@@ -1,7 +1,7 @@
-"""The words whose probabilities decide on a second copy of the text: entities, sentences and their kinds.
+"""Label words: their probabilities on a second copy of the text decide entities, sentences and their kinds.
 
-Nothing is written, so every span is one of the text by construction. The idea is published as
-sequence repetition (arXiv 2601.17585).
+Nothing is generated, so every span is a span of the text by construction. Published as sequence repetition
+(arXiv 2601.17585).
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from models.answers import Assertion
 
 OUTSIDE_WORD = "-"
+"""Label word of a token outside all entities."""
 SEARCH_WORDS = ("yes", "no")
 SENTENCE_KINDS = ("course", "findings", "assessment", "plan", "other")
-"""What a sentence of a note tells of: how it came and went on, what was seen and measured, what it is
-taken for, what is to be done; `other` is all the rest."""
+"""Kinds of sentences: course of the illness, findings and measurements, assessment, plan; `other` is the
+rest."""
 
 ASSERTION_WORDS = {
     "yes": Assertion.PRESENT,
@@ -24,38 +25,40 @@ ASSERTION_WORDS = {
     "before": Assertion.HISTORICAL,
     "family": Assertion.FAMILY,
 }
-"""What is said of a mention at its end: that it is so, is not, may be, was long ago, or is a relative's."""
+"""Label words for the assertion status of a mention, decided at its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedLabel:
-    """A label with the two words that mark it in a note."""
+    """An entity label with its two label words for BIO tagging."""
 
     name: str
     start: str
-    """A capital letter: an entity begins with the token just read."""
+    """A capital letter: an entity begins at the token."""
     inside: str
-    """The same letter, small: it goes on."""
+    """The same letter in lower case: the entity continues."""
 
 
 def tagged_labels(names: Sequence[str]) -> tuple[TaggedLabel, ...]:
-    """A letter for each label: the first of its name that is still free, else of the alphabet.
+    """Assigns a letter to each label: the first unused letter of its name, else of the alphabet.
 
     Raises ValueError for more than 26 labels.
     """
     if len(names) > 26:
-        raise ValueError(f"{len(names)} labels; marks can tell 26 apart")
-    taken: set[str] = set()
-    marked = []
+        raise ValueError(f"{len(names)} labels; tagging supports at most 26")
+    used_letters: set[str] = set()
+    tagged = []
     for name in names:
         letter = next(
-            one for one in name + "abcdefghijklmnopqrstuvwxyz" if one.isalpha() and one not in taken
+            candidate
+            for candidate in name + "abcdefghijklmnopqrstuvwxyz"
+            if candidate.isalpha() and candidate not in used_letters
         )
-        taken.add(letter)
-        marked.append(TaggedLabel(name, letter.upper(), letter))
-    return tuple(marked)
+        used_letters.add(letter)
+        tagged.append(TaggedLabel(name, letter.upper(), letter))
+    return tuple(tagged)
 
 
 def tag_words(labels: Sequence[TaggedLabel]) -> tuple[str, ...]:
-    """The words to compare: nothing, then start and inside of each label."""
+    """The label words to score: the outside word, then start and inside of each label."""
     return (OUTSIDE_WORD, *(word for label in labels for word in (label.start, label.inside)))

@@ -1,7 +1,7 @@
-"""The words around a note: one template a question, the document always first.
+"""Prompt templates: one Jinja template a question, with the document always first.
 
-Templates end without a line feed of their own; what is sent is exactly what they say. Knows no tokens:
-`worker.engine.prompting.chat_template` puts the prompt into the weights' chat format.
+Prompts are exactly the rendered text; templates end without a line feed. Does not import a tokenizer:
+`worker.engine.prompting.chat_template` encodes prompts in the chat format of the weights.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _templates = Environment(  # noqa: S701  prompts are text, not HTML
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
-    auto_reload=False,  # it would ask the file system about each template of each prompt
+    auto_reload=False,  # reloading checks the file system for each template of each prompt
 )
 
 
@@ -33,13 +33,13 @@ def prompt(
     uses_adapter: bool = False,
     **parameters: Any,
 ) -> Prompt:
-    """The prompt that asks `template`'s question, with its parameters, of a window's text.
+    """The prompt for a question on the text of a window; `parameters` fill the template of the question.
 
-    `instruction`: a template of what several questions on the window begin with, read once for all of them.
+    `instruction`: name of a template that several questions on the window share; it becomes part of the prefix.
     """
     shared = ["document.jinja", *([f"{instruction}.jinja"] if instruction else [])]
     return Prompt(
-        document="".join(_templates.get_template(one).render(text=text) for one in shared),
+        document="".join(_templates.get_template(name).render(text=text) for name in shared),
         question=_templates.get_template(f"{template}.jinja").render(**parameters),
         answer_start=answer_start,
         uses_adapter=uses_adapter,
@@ -47,8 +47,8 @@ def prompt(
 
 
 def templates_sha256(*templates: str) -> str:
-    """Identity of the wording of these templates, the document's included; part of a recipe."""
-    whole = hashlib.sha256()
+    """Digest of these templates and of the document template, as 16 hex digits; part of a recipe."""
+    digest = hashlib.sha256()
     for name in ("document", *templates):
-        whole.update((_FOLDER / f"{name}.jinja").read_bytes())
-    return whole.hexdigest()[:16]
+        digest.update((_FOLDER / f"{name}.jinja").read_bytes())
+    return digest.hexdigest()[:16]

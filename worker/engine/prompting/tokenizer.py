@@ -1,4 +1,4 @@
-"""The tokenizer of the weights alone, for those who count tokens and compute nothing."""
+"""Loads the tokenizer of the weights, without the weights; imports transformers when it is called."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.weights.model_files import WeightsError, prepared_folder
 
 
 def load_tokenizer(settings: Settings) -> Any:
-    """Raises WeightsError where the weights are not prepared, or have none."""
+    """The tokenizer of the weights. Raises WeightsError if the weights are not prepared or have none."""
     folder = prepared_folder(settings)
     from transformers import AutoTokenizer
 
@@ -25,15 +25,15 @@ def load_tokenizer(settings: Settings) -> Any:
 
 
 def load_chat(settings: Settings) -> Chat:
-    """Prompts as the engine encodes them. Raises WeightsError as `load_tokenizer`."""
+    """The chat template of the weights. Raises WeightsError as `load_tokenizer` does."""
     return Chat(load_tokenizer(settings))
 
 
 def tokenizer_sha256(settings: Settings) -> str:
-    """Identity of the tokenizer and its chat format. Raises WeightsError where they are not prepared."""
-    whole = hashlib.sha256()
+    """Digest of the tokenizer and its chat format. Raises WeightsError if the weights are not prepared."""
+    digest = hashlib.sha256()
     for path in sorted(prepared_folder(settings).iterdir()):
         is_tokenizer = path.name.startswith(("tokenizer", "special_tokens", "chat_template"))
         if is_tokenizer and path.suffix in {".json", ".jinja", ".model"}:
-            whole.update(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
-    return whole.hexdigest()
+            digest.update(f"{path.name}:{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
