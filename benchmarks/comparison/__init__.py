@@ -1,1 +1,1 @@
-"""What `python -m benchmarks.engines` compares with: workload, rounds, agreement and report."""
+"""Parts of `python -m benchmarks.engines`: workload, rounds, agreement, quality and report."""

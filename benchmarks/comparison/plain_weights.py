@@ -1,7 +1,6 @@
-"""The very values that our engine computes with, as folders and files that the peers can load.
+"""Saves the weights that notemill serves as folders that the peers can load.
 
-One bf16 folder for transformers (the 4-bit weights, expanded), and the same with the adapter merged.
-Made once a run, in a temporary folder.
+One folder holds the 4-bit weights expanded to bf16, another the same with the adapter merged.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from worker.weights.model_files import adapter_folder, prepared_folder
 
 
 def save_plain(settings: Settings, target: Path) -> Path:
-    """The served weights without the adapter, in bf16, with their tokenizer."""
+    """Saves the served weights without the adapter, in bf16, with their tokenizer; returns the folder."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     folder = prepared_folder(settings)
@@ -27,13 +26,13 @@ def save_plain(settings: Settings, target: Path) -> Path:
 
 
 def save_merged(settings: Settings, plain: Path, target: Path) -> Path:
-    """The same with the adapter merged, as a CPU serves it. Raises ValueError where there is no adapter."""
+    """Saves the same with the adapter merged, as a CPU serves it. Raises ValueError without an adapter."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     adapter = adapter_folder(settings)
     if adapter is None:
-        raise ValueError("no adapter is set: NOTEMILL_ADAPTER names one")
+        raise ValueError("no adapter is set; set NOTEMILL_ADAPTER")
     network = AutoModelForCausalLM.from_pretrained(plain, dtype=torch.bfloat16)
     merged = PeftModel.from_pretrained(network, adapter).merge_and_unload()
     return _save(merged, AutoTokenizer.from_pretrained(plain), target)
@@ -43,7 +42,7 @@ def _save(network: Any, tokenizer: Any, target: Path) -> Path:
     if hasattr(network.config, "quantization_config"):
         del network.config.quantization_config
     network.hf_quantizer = None
-    # The 4-bit form that was read has no way back; what is saved is plain bf16.
+    # The loaded 4-bit format cannot be restored; plain bf16 is saved.
     network.save_pretrained(target, save_original_format=False)
     tokenizer.save_pretrained(target)
     return target

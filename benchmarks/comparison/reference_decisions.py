@@ -1,7 +1,4 @@
-"""A decision as transformers computes it: one pass over the whole sequence, under a mask, without a cache.
-
-What the engine's own decisions are held against.
-"""
+"""Reference for the engine's scores: transformers computes one masked pass over the sequence, uncached."""
 
 from __future__ import annotations
 
@@ -17,16 +14,16 @@ from worker.telemetry.usage_meter import UsageMeter
 
 
 def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreResult:
-    """By a causal network of transformers, on its own device."""
+    """Scores of a request by a causal network of transformers, on its own device."""
     limit: int = network.config.max_position_embeddings
     grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
     asked = encode_request(request, chat, grammars, context_tokens=limit, meter=UsageMeter())
     assert isinstance(asked, RequestState)
-    tokens, places, seen = _sequence(asked)
+    tokens, position_ids, seen = _sequence(asked)
     with torch.inference_mode():
         found = network(
             input_ids=torch.tensor([tokens], device=network.device),
-            position_ids=torch.tensor([places], device=network.device),
+            position_ids=torch.tensor([position_ids], device=network.device),
             attention_mask=seen[None, None].to(network.device),
         )
     logits = found.logits[0, -len(asked.copy_tokens) :].float()
@@ -38,17 +35,17 @@ def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreRe
 
 
 def _sequence(asked: RequestState) -> tuple[list[int], list[int], torch.Tensor]:
-    """Tokens, where they stand, and which of them each sees: the document, the question and the copy."""
+    """Tokens, position ids and attention mask of the document, the question and the copy."""
     if asked.question_prefix is None:
         whole = [*asked.prefix_tokens, *asked.question_tokens, *asked.copy_tokens]
         return whole, [*range(len(whole))], torch.ones(len(whole), len(whole), dtype=torch.bool).tril()
     head, document = asked.question_prefix.head_tokens, len(asked.prefix_tokens)
     question = asked.question_prefix.tokens[head:]
     tokens = [*asked.prefix_tokens, *question, *asked.copy_tokens]
-    behind = range(
+    after_document = range(
         asked.question_prefix.start_position, asked.question_prefix.start_position + len(tokens) - document
     )
     seen = torch.ones(len(tokens), len(tokens), dtype=torch.bool).tril()
-    # A question sees nothing of the document but the head.
+    # A cached question prefix sees only the head of the document.
     seen[document : document + len(question), head:document] = False
-    return tokens, [*range(document), *behind], seen
+    return tokens, [*range(document), *after_document], seen

@@ -1,4 +1,4 @@
-"""Contenders over the same work, in turn, round after round; the one that cannot run says why."""
+"""Runs contenders on the same prompts in alternating rounds; one that fails is reported with its reason."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _Contender = TypeVar("_Contender", bound=Contender)
 
 @dataclass(slots=True)
 class ContenderRun:
-    """One contender's part."""
+    """Times and answers of one contender."""
 
     seconds: list[float] = field(default_factory=list)
-    """Of each round."""
+    """Seconds of each round."""
     answers: list[GeneratedAnswer] = field(default_factory=list)
-    """Of the first round."""
+    """Answers of the first round."""
     tuning: dict[str, Any] = field(default_factory=dict)
     missing: str = ""
-    """Why it did not run to the end; empty where it did."""
+    """Why it did not finish; empty if it did."""
 
     @property
     def median_seconds(self) -> float:
@@ -38,73 +38,73 @@ def compare_in_rounds(
     rounds: int,
     at_end: Callable[[str, _Contender], None] = lambda _name, _contender: None,
 ) -> dict[str, ContenderRun]:
-    """Prepares all, then lets them answer in turn. `at_end` is called with each, outside of the time."""
-    raced = {name: ContenderRun() for name in makers}
+    """Prepares all contenders, then times their answers in turn. `at_end` is called with each, untimed."""
+    runs = {name: ContenderRun() for name in makers}
     contenders: dict[str, _Contender] = {}
     for name, make in makers.items():
-        _tell(f"{name}: loads, tunes on {len(sample)} prompts, warms up")
-        with _Kept(raced[name]):
+        _report(f"{name}: loading, tuning on {len(sample)} prompts, warming up")
+        with _KeepReason(runs[name]):
             contenders[name] = make()
             contenders[name].prepare(sample)
-            raced[name].tuning = contenders[name].tuning
-    _estimate(contenders, raced, prompts, rounds)
+            runs[name].tuning = contenders[name].tuning
+    _estimate(contenders, runs, prompts, rounds)
     for number in range(rounds):
         for name, contender in contenders.items():
-            if not raced[name].missing:
-                with _Kept(raced[name]):
-                    _run(name, contender, raced[name], prompts, number)
+            if not runs[name].missing:
+                with _KeepReason(runs[name]):
+                    _run(name, contender, runs[name], prompts, number)
     for name, contender in contenders.items():
-        if not raced[name].missing:
+        if not runs[name].missing:
             at_end(name, contender)
             contender.close()
-    return raced
+    return runs
 
 
 def _run(
-    name: str, contender: Contender, raced: ContenderRun, prompts: Sequence[BenchmarkPrompt], number: int
+    name: str, contender: Contender, run: ContenderRun, prompts: Sequence[BenchmarkPrompt], number: int
 ) -> None:
-    contender.forget()
+    contender.clear_caches()
     started = time.perf_counter()
     answers = contender.answer(prompts)
-    raced.seconds.append(time.perf_counter() - started)
-    raced.answers = raced.answers or answers
-    _tell(f"round {number + 1}, {name}: {raced.seconds[-1]:.1f} s")
+    run.seconds.append(time.perf_counter() - started)
+    run.answers = run.answers or answers
+    _report(f"round {number + 1}, {name}: {run.seconds[-1]:.1f} s")
 
 
 def _estimate(
     contenders: Mapping[str, Contender],
-    raced: Mapping[str, ContenderRun],
+    runs: Mapping[str, ContenderRun],
     prompts: Sequence[BenchmarkPrompt],
     rounds: int,
 ) -> None:
-    """From every contender's time for six prompts of all kinds, which flatters none: batches do better."""
-    some = prompts[:: max(1, len(prompts) // 6)]
+    """Reports an upper estimate of the whole time, from six prompts of all kinds for each contender."""
+    sample = prompts[:: max(1, len(prompts) // 6)]
     total = 0.0
     for name, contender in contenders.items():
-        if not raced[name].missing:
-            with _Kept(raced[name]):
+        if not runs[name].missing:
+            with _KeepReason(runs[name]):
                 started = time.perf_counter()
-                contender.answer(some)
-                total += (time.perf_counter() - started) * len(prompts) / len(some) * rounds
-    _tell(f"{len(prompts)} prompts, {rounds} rounds: at most about {total / 60:.0f} minutes from here")
+                contender.answer(sample)
+                total += (time.perf_counter() - started) * len(prompts) / len(sample) * rounds
+    _report(f"{len(prompts)} prompts, {rounds} rounds: at most about {total / 60:.0f} more minutes")
 
 
-class _Kept:
-    """An error of a contender becomes the reason why it is missing."""
+class _KeepReason:
+    """Turns an exception of a contender into the reason why it is missing."""
 
-    def __init__(self, raced: ContenderRun) -> None:
-        self._raced = raced
+    def __init__(self, run: ContenderRun) -> None:
+        self._run = run
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, _trace: Any) -> bool:
         if isinstance(error, Exception):
-            self._raced.missing = f"{type(error).__name__}: {str(error)[:300]}"
-            _tell(f"  missing: {self._raced.missing}")
+            self._run.missing = f"{type(error).__name__}: {str(error)[:300]}"
+            _report(f"  missing: {self._run.missing}")
             return True
         return False
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)

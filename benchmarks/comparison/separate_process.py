@@ -42,8 +42,8 @@ class ContenderProcess:
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         return list(self.call(methodcaller("answer", prompts)))
 
-    def forget(self) -> None:
-        self.call(methodcaller("forget"))
+    def clear_caches(self) -> None:
+        self.call(methodcaller("clear_caches"))
 
     def close(self) -> None:
         self.call(methodcaller("close"))

@@ -1,9 +1,9 @@
-"""The peers' short forms of the three questions, for engines that cannot decide without writing.
+"""Short generative forms of the three tasks, for peers that cannot score label words.
 
-All labels in one answer, a line for each that has mentions; the answering parts quoted, or of a sentence
-whether it answers; one short summary. Asked of pieces of a note: `windows` of a summary's length, which are
-few, or `sentences` one by one, which answers better. benchmarks.comparison.writing_adapter tunes weights to
-the latter.
+Entities: all labels in one answer, a line for each that has mentions. Search: the answering parts quoted, or
+yes or no for one sentence. Summary: one short text. The text unit is a window of a summary's length, which
+makes few prompts, or a sentence, which answers better; benchmarks.comparison.writing_adapter trains weights
+for sentences.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
 
 ITEMS = 8
-"""The most of one label in one answer."""
+"""Mentions of one label in one answer, at most."""
 SUMMARY_SENTENCES = 4
 SENTENCE_CHARACTERS = 240
 
@@ -36,8 +36,8 @@ TextUnit = Literal["windows", "sentences"]
 def short_form_prompts(
     texts: Sequence[str], chat: Chat, settings: Settings, unit: TextUnit = "windows", query: str = QUERY
 ) -> list[BenchmarkPrompt]:
-    """Entities and search of each piece, a summary of each window, note after note."""
-    names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
+    """Entities and search of each text unit and a summary of each window, note after note."""
+    names = [label.name for label in load_labels(settings.labels_file) if label.name not in PATTERNED]
     prompts = []
     for index, text in enumerate(texts):
         long = settings.summary_window_tokens
@@ -47,17 +47,17 @@ def short_form_prompts(
             for piece in text_units(whole, unit):
                 part = whole[piece.start : piece.end]
                 prompts += [entities_prompt(index, part, names), search_prompt(index, part, query, unit)]
-            prompts.append(_summary_asked(index, whole))
+            prompts.append(_summary_prompt(index, whole))
     return prompts
 
 
 def text_units(text: str, unit: TextUnit) -> list[Span]:
-    """What is asked one by one."""
+    """Spans of the text that get their own prompts."""
     return sentences(text) if unit == "sentences" else [Span(start=0, end=len(text))]
 
 
 def entities_prompt(note: int, text: str, names: Sequence[str]) -> BenchmarkPrompt:
-    """A line a label that has mentions, `problem: a; b`; or `none`."""
+    """Prompt for one line a label with mentions, `problem: a; b`, or `none`."""
     question = (
         f"List each {', '.join(names)} that the clinical note names, in its own words, "
         "separated by semicolons, a line each, or none."
@@ -68,15 +68,16 @@ def entities_prompt(note: int, text: str, names: Sequence[str]) -> BenchmarkProm
 
 
 def entities_answer(items: Sequence[Item]) -> str:
-    """What is to be written where these are the mentions, in the order of their labels' lines."""
+    """The expected answer for these mentions, in the order of their labels' lines."""
     by_label: dict[str, list[str]] = {}
-    for one in items:
-        by_label.setdefault(one.label, []).append(one.surface)
-    return "".join(f"{label}: {'; '.join(some[:ITEMS])}\n" for label, some in by_label.items()) or "none\n"
+    for item in items:
+        by_label.setdefault(item.label, []).append(item.surface)
+    lines = [f"{label}: {'; '.join(surfaces[:ITEMS])}\n" for label, surfaces in by_label.items()]
+    return "".join(lines) or "none\n"
 
 
 def search_prompt(note: int, text: str, query: str, unit: TextUnit = "windows") -> BenchmarkPrompt:
-    """The answering parts of a window, in its own words; of a sentence, which is one part, whether it is."""
+    """Prompt for the answering parts of a window in its own words, or for yes or no on a sentence."""
     document = _document(text)
     if unit == "sentences":
         question = f"Does the clinical note answer the query? Write yes or no.\nQuery: {query}"
@@ -89,28 +90,30 @@ def search_prompt(note: int, text: str, query: str, unit: TextUnit = "windows") 
 
 
 def parse_entities(answer: str) -> list[Item]:
-    """The mentions of an entities answer; a line that was cut counts as far as it goes."""
+    """The mentions in an entities answer. A line that was cut off counts as far as it goes."""
     items = []
     for line in answer.splitlines():
-        name, _, written = line.partition(":")
-        items += [Item(name, one.strip()) for one in parse_quotations(written)]
+        name, _, mentions = line.partition(":")
+        items += [Item(name, surface.strip()) for surface in parse_quotations(mentions)]
     return items
 
 
 def parse_quotations(answer: str) -> list[str]:
-    """The parts that an answer quotes."""
-    written = answer.strip()
-    return [] if written in ("", "none") else [one.strip() for one in written.split(";") if one.strip()]
+    """The quoted parts in an answer."""
+    stripped = answer.strip()
+    if stripped in ("", "none"):
+        return []
+    return [part.strip() for part in stripped.split(";") if part.strip()]
 
 
 def answering_parts(text: str, answer: str, unit: TextUnit) -> list[str]:
-    """The parts of a piece that answer, by what was written of it."""
+    """The parts of a text unit that answer the query, according to a generated answer."""
     if unit == "sentences":
         return [text] if answer.strip() == "yes" else []
     return parse_quotations(answer)
 
 
-def _summary_asked(note: int, text: str) -> BenchmarkPrompt:
+def _summary_prompt(note: int, text: str) -> BenchmarkPrompt:
     asking = prompt("summary_part", text, sentences=SUMMARY_SENTENCES)
     lark = (
         f'start: SENTENCE (" " SENTENCE){{0,{SUMMARY_SENTENCES - 1}}}\n'

@@ -1,7 +1,7 @@
-"""What every engine of a comparison is asked, and what it answers: the written form of the three tasks.
+"""Prompts and answers of a comparison, in the generative form of the three tasks, and the Contender protocol.
 
-The questions are those of the worker's own tasks, taken from their conversations; only their first
-round, since later ones depend on answers: of a note longer than a summary's window the parts' summaries.
+The prompts are those of the worker's own tasks, from the first round of their coroutines. Later rounds depend
+on answers, so a note longer than a summary's window is only summarized part by part.
 """
 
 from __future__ import annotations
@@ -28,54 +28,54 @@ SEARCH_QUESTION = (
     "Quote the parts of the clinical note above that answer the query, word for word, separated by "
     "semicolons. Write none if no part does.\nQuery: {query}"
 )
-"""There is no written search in the worker; this is how its list of entities would ask for one."""
+"""The worker does not generate search answers; this prompt follows the one of its entity lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkPrompt:
-    """One prompt with its constraint and limit."""
+    """One prompt with its grammar and token limit."""
 
     note: int
-    """Which note, so that an engine may keep a note's prompts together."""
+    """Index of the note, so that an engine can keep a note's prompts together."""
     job: str
     """entities, search or summary."""
     prompt: Prompt
     max_tokens: int
     lark: str
     request: GenerateRequest | None = None
-    """The same in the worker's own noun; none where only peers are asked."""
+    """The same as a request to notemill's engine; None when only peers generate."""
 
 
 @dataclass(frozen=True, slots=True)
 class GeneratedAnswer:
-    """What was written after the prompt, without the end token."""
+    """The text after the prompt, without the end token."""
 
     text: str
     num_tokens: int
     tokens: tuple[int, ...] = ()
-    """Where the engine tells them: the same text can be spelled in tokens in many ways."""
+    """Token ids, if the engine reports them: the same text can be tokenized in several ways."""
 
 
 class Contender(Protocol):
-    """An engine in the comparison. Everything but `answer` is outside of the measured time."""
+    """An engine of the comparison. Only `answer` is timed."""
 
     name: str
     tuning: dict[str, Any]
-    """What was chosen, and under `tried` what else was measured, in requests a second."""
+    """The chosen options, and under `tried` all measured ones with their requests a second."""
 
     def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         """Loads, tunes on the sample and warms up."""
         ...
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        """The answers in the order of what was asked; tokenization and grammars included."""
+        """Answers in the order of the prompts. Includes tokenization and grammars."""
         ...
 
-    def forget(self) -> None:
-        """Before a round: prompts that it has cached of the round before would be no work."""
+    def clear_caches(self) -> None:
+        """Clears cached prompts before a round, which would otherwise make the next round faster."""
 
     def close(self) -> None:
-        """Frees what `prepare` took."""
+        """Frees what `prepare` loaded."""
         ...
 
 
@@ -96,24 +96,24 @@ def generation_prompts(texts: Sequence[str], chat: Chat, settings: Settings) -> 
         )
         lists = next(ask_entities(note, labels, config))
         sections = next(ask_summary(note, settings.summary_words, config))
-        prompts += [_asked(index, "entities", one) for one in lists]
-        prompts += [_asked(index, "search", one) for one in _quotations(lists)]
-        prompts += [_asked(index, "summary", one) for one in sections]
+        prompts += [_benchmark_prompt(index, "entities", request) for request in lists]
+        prompts += [_benchmark_prompt(index, "search", request) for request in _quotations(lists)]
+        prompts += [_benchmark_prompt(index, "summary", request) for request in sections]
     return prompts
 
 
 def lark_of(request: GenerateRequest) -> str:
-    """The constraint of a request as Lark text. The only place here that knows how a request carries it."""
+    """The grammar of a request as Lark text."""
     assert request.output_format is not None
     return request.output_format.lark()
 
 
-def _asked(note: int, job: str, request: GenerateRequest) -> BenchmarkPrompt:
+def _benchmark_prompt(note: int, job: str, request: GenerateRequest) -> BenchmarkPrompt:
     return BenchmarkPrompt(note, job, request.prompt, request.max_tokens, lark_of(request), request)
 
 
 def _quotations(lists: Sequence[GenerateRequest]) -> list[GenerateRequest]:
-    """A search of each window: the constraint of a list of entities, under another question."""
+    """A search of each window: the grammar of an entity list with another question."""
     by_window = {
         request.output_format.text: request
         for request in lists

@@ -1,13 +1,13 @@
-"""Weights tuned to write the peers' short form sentence by sentence: what a user of theirs would train.
+"""Trains the weights that the peers generate with: the short form of entities and search, by sentence.
 
-    python -m benchmarks.comparison.writing_adapter --data ../shared/data -o /tmp/tuned
-    python -m benchmarks.engines --notes notes.jsonl --peers-weights /tmp/tuned --quality ../shared/data
+    python -m benchmarks.comparison.writing_adapter --data corpora -o tuned
+    python -m benchmarks.engines --notes notes.jsonl --peers-weights tuned --quality corpora
 
-Untuned weights list hardly a mention, so no speed of theirs is at equal quality. The same LoRA, loop and
-corpora as the served adapter's (training/), but what is learnt is written: entities of bc5cdr and maccrobat,
-search of these and ncbi_disease, of their training halves only. On a CUDA device where there is one (1,026
-steps took five minutes of an H200), else on the processor (280 steps, half of the examples, took nearly an
-hour); what was stopped goes on.
+Weights without this training list hardly a mention, so the peers' speed could not be compared at equal
+quality. Uses the LoRA, loop and corpora of the served adapter (training/), but learns generated answers:
+entities from bc5cdr and maccrobat, search from these and ncbi_disease, from their training halves only. Runs
+on a CUDA device if there is one (1,026 steps took five minutes of an H200), else on the CPU (280 steps, half
+of the examples, took nearly an hour). A run that was stopped resumes.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from worker.weights.model_files import prepared_folder
 
 ENTITY_CORPORA, SEARCH_CORPORA = ("bc5cdr", "maccrobat"), ("bc5cdr", "maccrobat", "ncbi_disease")
 SEARCHES = 2_500
-"""Sentences that a query is put to, half of which answer it."""
+"""Examples of search, half of them with an answering sentence."""
 
 
 def main(options: argparse.Namespace) -> None:
-    """Trains, then merges into a folder that transformers loads."""
+    """Trains the adapter, then merges it into a folder that transformers loads."""
     torch.set_num_threads(options.threads)
     settings = load_settings()
     chat = load_chat(settings)
     recipe = load_recipe(
         None, settings.weights, rows_a_step=2, shares={}, max_steps=options.steps, epochs=options.epochs
     )
-    names = [one.name for one in load_labels(settings.labels_file) if one.name not in PATTERNED]
-    pieces = corpus_examples(options.data, names, chat, recipe.window_characters)
-    _tell(f"{len(pieces):,} examples of {sum(len(one.tokens) for one in pieces):,} tokens")
+    names = [label.name for label in load_labels(settings.labels_file) if label.name not in PATTERNED]
+    examples = corpus_examples(options.data, names, chat, recipe.window_characters)
+    _report(f"{len(examples):,} examples of {sum(len(example.tokens) for example in examples):,} tokens")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = trainable(prepared_folder(settings), recipe, device)
     adapter = options.output.with_name(f"{options.output.name}-adapter")
@@ -64,51 +64,57 @@ def main(options: argparse.Namespace) -> None:
             network=network,
             optimizer=optimizer_of(network, recipe)[0],
             recipe=recipe,
-            epoch=lambda number: random.Random(number).sample(pieces, len(pieces)),
+            epoch=lambda number: random.Random(number).sample(examples, len(examples)),
             validation=(),
             checkpoints=Checkpoints(adapter / "checkpoints", recipe.sha256),
             keep_best=lambda: None,
-            say=_tell,
+            say=_report,
         )
     )
     save_adapter(network, adapter)
-    merge(prepared_folder(settings), adapter, options.output, _tell)
+    merge(prepared_folder(settings), adapter, options.output, _report)
 
 
 def corpus_examples(data: Path, names: Sequence[str], chat: Chat, window_characters: int) -> list[Piece]:
-    """All examples, in the order of the corpora."""
+    """All training examples, in the order of the corpora."""
     asked: list[tuple[str, BenchmarkPrompt, str]] = []
     for corpus in ENTITY_CORPORA:
         records = read_corpus(data, corpus, "train")
-        asked += [("entities", *one) for one in _lists(corpus, records, names)]
-    searched = [one for corpus in SEARCH_CORPORA for one in _searches(data, corpus, window_characters)]
-    asked += [("search", *one) for one in _balanced(searched)]
+        asked += [("entities", *example) for example in _entity_examples(corpus, records, names)]
+    searches = [
+        example for corpus in SEARCH_CORPORA for example in _search_examples(data, corpus, window_characters)
+    ]
+    asked += [("search", *example) for example in _balanced(searches)]
     made = WrittenPieces(chat)
-    pieces = [made.of(one.prompt, one.lark, answer, kind) for kind, one, answer in asked]
-    _tell(f"left out: {dict(made.refused) or 'none'}")
-    return [piece for piece in pieces if piece is not None]
+    examples = [made.of(prompt.prompt, prompt.lark, answer, kind) for kind, prompt, answer in asked]
+    _report(f"left out: {dict(made.refused) or 'none'}")
+    return [example for example in examples if example is not None]
 
 
-def _lists(
+def _entity_examples(
     corpus: str, records: Sequence[dict[str, Any]], names: Sequence[str]
 ) -> Iterator[tuple[BenchmarkPrompt, str]]:
-    here = LABELS_OF[corpus]
-    listed = [one for one in names if one in here.values()]
+    label_names = LABELS_OF[corpus]
+    listed = [name for name in names if name in label_names.values()]
     for record in records:
         for span in sentences(record["text"]):
             mentions = [
-                Item(here[one["label"]], record["text"][one["start"] : one["end"]])
-                for one in sorted(record["entities"], key=lambda one: int(one["start"]))
-                if here.get(one["label"]) in listed and span.start <= one["start"] and one["end"] <= span.end
+                Item(label_names[entity["label"]], record["text"][entity["start"] : entity["end"]])
+                for entity in sorted(record["entities"], key=lambda entity: int(entity["start"]))
+                if label_names.get(entity["label"]) in listed
+                and span.start <= entity["start"]
+                and entity["end"] <= span.end
             ]
-            each_once = sorted(dict.fromkeys(mentions), key=lambda one: listed.index(one.label))
+            unique = sorted(dict.fromkeys(mentions), key=lambda item: listed.index(item.label))
             yield (
                 entities_prompt(0, record["text"][span.start : span.end], listed),
-                entities_answer(each_once),
+                entities_answer(unique),
             )
 
 
-def _searches(data: Path, corpus: str, window_characters: int) -> Iterator[tuple[BenchmarkPrompt, str]]:
+def _search_examples(
+    data: Path, corpus: str, window_characters: int
+) -> Iterator[tuple[BenchmarkPrompt, str]]:
     chance = random.Random(corpus)
     for example in search_examples(corpus, read_corpus(data, corpus, "train"), window_characters, chance):
         text = example.request.copy
@@ -117,14 +123,14 @@ def _searches(data: Path, corpus: str, window_characters: int) -> Iterator[tuple
             yield asked, " yes" if is_hit else " no"
 
 
-def _balanced(searched: Sequence[tuple[BenchmarkPrompt, str]]) -> Iterator[tuple[BenchmarkPrompt, str]]:
+def _balanced(searches: Sequence[tuple[BenchmarkPrompt, str]]) -> Iterator[tuple[BenchmarkPrompt, str]]:
     chance = random.Random(1)
     for answer in (" yes", " no"):
-        some = [one for one in searched if one[1] == answer]
-        yield from chance.sample(some, min(SEARCHES // 2, len(some)))
+        of_answer = [example for example in searches if example[1] == answer]
+        yield from chance.sample(of_answer, min(SEARCHES // 2, len(of_answer)))
 
 
-def _tell(line: str) -> None:
+def _report(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
@@ -134,11 +140,19 @@ def _options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="corpora, a folder each")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="weights, merged")
-    parser.add_argument("--epochs", type=int, default=1, metavar="N", help="times all examples (1)")
-    parser.add_argument("--steps", type=int, metavar="N", help="at most (the recipe's)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="of torch (all)")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", help="folder with the corpora, a folder each"
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the merged weights"
+    )
+    parser.add_argument(
+        "--epochs", type=int, default=1, metavar="N", help="passes over all examples (default: 1)"
+    )
+    parser.add_argument("--steps", type=int, metavar="N", help="steps at most (default: the recipe's)")
+    parser.add_argument(
+        "--threads", type=int, default=torch.get_num_threads(), help="threads of torch (default: all)"
+    )
     return parser.parse_args(arguments)
 
 

@@ -1,1 +1,1 @@
-"""The other inference engines that ours is compared with, on the same weights."""
+"""Inference engines of the comparison, each behind the Contender protocol: notemill and its peers."""

@@ -1,7 +1,8 @@
-"""transformers' continuous batching (`generate_batch`), constrained by a processor of its own kind.
+"""Peer: transformers' continuous batching (`generate_batch`) with a grammar constraint.
 
-It takes no processor from its caller and gives those of `generate` only the last token. So ours is one
-of its own kind, which sees each request's state, registered where it keeps its versions of the others.
+`generate_batch` takes no logits processor from its caller, and shows those of `generate` only the last token.
+The grammar processor is therefore registered as a continuous-batching processor, which sees each request's
+state.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ CHOICES = tuple(
     for rows, tokens, page in ((8, 512, 32), (32, 512, 32), (32, 2_048, 32), (32, 2_048, 256))
 )
 CACHE_TOKENS = 65_536
-"""1.5 GB for SmolLM2-135M; more than the rows ever fill."""
+"""1.5 GB for SmolLM2-135M: more than the rows can fill."""
 
 
 class ContinuousBatching:
-    """`generate_batch` through its own manager, so that each request can have its own limit."""
+    """Uses the manager of `generate_batch`, so that each request has its own token limit."""
 
     name = "continuous"
 
@@ -54,14 +55,16 @@ class ContinuousBatching:
         with network.continuous_batching_context_manager(
             generation_config=config, continuous_batching_config=self._config()
         ) as manager:
-            # Sorted as generate_batch does it, so that prompts with one beginning find it in the cache.
+            # Sorted as generate_batch does, so that prompts with the same prefix find it in the cache.
             for index in sorted(range(len(prompts)), key=prompt_tokens.__getitem__, reverse=True):
-                manager.add_request(prompt_tokens[index], str(index), prompts[index].max_tokens, eos_token_id=end)
-            found = dict(self._results(manager, len(prompts)))
-        return [found[index] for index in range(len(prompts))]
+                manager.add_request(
+                    prompt_tokens[index], str(index), prompts[index].max_tokens, eos_token_id=end
+                )
+            answers = dict(self._results(manager, len(prompts)))
+        return [answers[index] for index in range(len(prompts))]
 
-    def forget(self) -> None:
-        """It keeps nothing between rounds."""
+    def clear_caches(self) -> None:
+        """Keeps nothing between rounds."""
 
     def close(self) -> None:
         del self._loaded
@@ -76,26 +79,26 @@ class ContinuousBatching:
         )
 
     def _results(self, manager: Any, count: int) -> list[tuple[int, GeneratedAnswer]]:
-        """Raises RuntimeError where a request failed or the manager stopped."""
-        found: list[tuple[int, GeneratedAnswer]] = []
-        while len(found) < count:
+        """Raises RuntimeError when a request fails or the manager stops."""
+        answers: list[tuple[int, GeneratedAnswer]] = []
+        while len(answers) < count:
             result = manager.get_result(timeout=1)
             if result is None:
                 if not manager.is_running():
-                    raise RuntimeError("its thread ended")
+                    raise RuntimeError("the thread of generate_batch ended")
                 continue
             if result.error is not None:
                 raise RuntimeError(result.error)
             if result.is_finished():
                 own = [token for token in result.generated_tokens if token != self._loaded.end_token]
-                found.append(
+                answers.append(
                     (int(result.request_id), GeneratedAnswer(self._loaded.chat.decode(own), len(own)))
                 )
-        return found
+        return answers
 
 
 class _GrammarProcessor(LogitsProcessor):
-    """What `generate` would take; continuous batching takes `_ContinuousGrammarProcessor` in its place."""
+    """Carries the grammars; continuous batching replaces it by `_ContinuousGrammarProcessor`."""
 
     def __init__(self, vocabulary: GrammarMasks, prompts: Sequence[BenchmarkPrompt]) -> None:
         self.vocabulary = vocabulary
@@ -103,7 +106,7 @@ class _GrammarProcessor(LogitsProcessor):
 
 
 class _ContinuousGrammarProcessor(ContinuousBatchingLogitsProcessor):
-    """Masks of the batch at hand, made while it is prepared: then each request's own tokens are known."""
+    """Grammar masks of the current batch, made while it is prepared, when each request's tokens are known."""
 
     supported_kwargs: dict[str, type] = {}
     ignored_kwargs: tuple[str, ...] = ()
@@ -112,28 +115,30 @@ class _ContinuousGrammarProcessor(ContinuousBatchingLogitsProcessor):
         self._vocabulary = constrained.vocabulary
         self._asked = constrained.prompts
         self._matchers: dict[str, Any] = {}
-        self._taken: dict[str, int] = {}
+        self._num_consumed: dict[str, int] = {}
         self._rows: list[tuple[Any, int]] = []
 
     def fill_defaults(self, int32_tensor: torch.Tensor) -> None:
         int32_tensor.zero_()
 
     def prepare_tensor_args(self, requests_with_new_token: list[Any]) -> torch.Tensor:
-        self._rows = [(self._matcher(prompt.state), row) for row, prompt in enumerate(requests_with_new_token)]
+        self._rows = [
+            (self._matcher(request.state), row) for row, request in enumerate(requests_with_new_token)
+        ]
         return torch.zeros(len(self._rows), dtype=torch.int32)
 
     def __call__(self, scores: torch.Tensor, tensor_arg: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
         return self._vocabulary.mask(scores, self._rows)
 
     def _matcher(self, state: Any) -> Any:
-        """The request's matcher, brought up to what it has written."""
+        """The request's grammar matcher, advanced by the tokens it has generated since."""
         name = state.request_id
         if name not in self._matchers:
             self._matchers[name] = self._vocabulary.matcher(self._asked[int(name)].lark)
         tokens = state.generated_tokens
-        for token in tokens[self._taken.get(name, 0) :]:
+        for token in tokens[self._num_consumed.get(name, 0) :]:
             self._matchers[name].consume_token(token)
-        self._taken[name] = len(tokens)
+        self._num_consumed[name] = len(tokens)
         return self._matchers[name]
 
 

@@ -1,4 +1,4 @@
-"""A llama.cpp server in a process of its own: prints its address, and ends with its standard input.
+"""Runs a llama.cpp server: prints its address, and ends when its standard input closes.
 
 python -m benchmarks.peers.llama_process FILE.gguf '{"slots": 8, "ubatch": 512}'
 """
@@ -15,21 +15,21 @@ SLOT_TOKENS = 4_096
 
 
 def parameters(path: str, options: dict[str, Any]) -> xllamacpp.CommonParams:
-    """The server's parameters: two threads, prompt cache on, no chat template, no web page."""
-    wanted = xllamacpp.CommonParams()
-    wanted.model.path = path
-    wanted.n_parallel = options["slots"]
-    wanted.n_ctx = SLOT_TOKENS * options["slots"]
-    wanted.n_batch = max(2_048, options["ubatch"])
-    wanted.n_ubatch = options["ubatch"]
-    wanted.kv_unified = options["unified"]
-    wanted.n_cache_reuse = options["reuse"]
-    wanted.flash_attn_type = options["flash"]
-    wanted.cpuparams.n_threads = wanted.cpuparams_batch.n_threads = options["threads"]
-    wanted.fit_params = False
-    wanted.ui = False
-    wanted.verbosity = 0
-    return wanted
+    """The server's parameters, without the web page. `options`: see llama_server.START."""
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.n_parallel = options["slots"]
+    params.n_ctx = SLOT_TOKENS * options["slots"]
+    params.n_batch = max(2_048, options["ubatch"])
+    params.n_ubatch = options["ubatch"]
+    params.kv_unified = options["unified"]
+    params.n_cache_reuse = options["reuse"]
+    params.flash_attn_type = options["flash"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = options["threads"]
+    params.fit_params = False
+    params.ui = False
+    params.verbosity = 0
+    return params
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""llama.cpp's server with parallel slots and prompt cache, asked over HTTP by a thread a slot.
+"""Peer: llama.cpp's server with parallel slots and prompt cache, called over HTTP by one thread a slot.
 
-The wheel has llguidance inside, so that the constraint is the very same Lark text (`%llguidance`).
+The wheel includes llguidance, so the grammar is the same Lark text as for all engines (`%llguidance`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ START = {
     "order": "by_document",
 }
 SAME_VALUES = ("f32", "f16", "bf16")
-"""Files that hold the bf16 values unchanged: llama.cpp computes with what its build is fastest at."""
+"""File types that keep the bf16 values; which is fastest depends on llama.cpp's build."""
 FEWER_BITS = ("q8_0", "q4_0")
-STEPS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+OPTIONS_TO_TUNE: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("order", ("all_at_once",)),
     ("slots", (4, 16, 32)),
     ("unified", (False,)),
@@ -44,11 +44,11 @@ STEPS: tuple[tuple[str, tuple[Any, ...]], ...] = (
     ("reuse", (64,)),
     ("threads", (1,)),
 )
-"""Tried one after another, each from the best so far."""
+"""Tuned one after another, each from the best options so far."""
 
 
 class LlamaCppServer:
-    """Tries the types of files first, then what else its users would turn."""
+    """Tunes the file type first, then the options that its users would set."""
 
     name = "llama.cpp"
 
@@ -61,11 +61,11 @@ class LlamaCppServer:
         threads: int,
         start: dict[str, Any] | None = None,
     ) -> None:
-        """`start`: options found before; then only the files are tried."""
+        """`start`: options tuned before; then only the file types are tried."""
         self._folder = folder
         self._scratch = scratch
         self._files = files
-        self._steps = STEPS if start is None else ()
+        self._options_to_tune = OPTIONS_TO_TUNE if start is None else ()
         self._server: subprocess.Popen[str] | None = None
         self._started: dict[str, Any] = {}
         self.tuning: dict[str, Any] = _server_options(start or START | {"threads": threads}) | {
@@ -79,33 +79,37 @@ class LlamaCppServer:
             _RestartedServer(self), [self.tuning | {"file": file} for file in self._files], sample
         )
         tried = best["tried"]
-        for key, values in self._steps:
+        for key, values in self._options_to_tune:
             choices = [_server_options(best) | {key: value} for value in values]
             tried += fastest_choice(_RestartedServer(self), choices, sample)["tried"]
-            best = max(tried, key=lambda one: one.get("requests_per_second", 0.0))
+            best = max(tried, key=lambda choice: choice.get("requests_per_second", 0.0))
         self.tuning = _server_options(best) | {"tried": tried}
         self.answer(sample[:1])
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         self._start(_server_options(self.tuning))
-        lanes: dict[Any, list[int]] = defaultdict(list)
-        for index, one in enumerate(prompts):
-            lanes[one.prompt.document if self.tuning["order"] == "by_document" else index].append(index)
-        # Prompts that begin alike follow each other, so that a slot has their beginning in its cache.
+        groups: dict[Any, list[int]] = defaultdict(list)
+        for index, prompt in enumerate(prompts):
+            key = prompt.prompt.document if self.tuning["order"] == "by_document" else index
+            groups[key].append(index)
+        # Prompts with the same document run in sequence, so that a slot finds their prefix in its cache.
         with ThreadPoolExecutor(self.tuning["slots"]) as pool:
-            answered = pool.map(lambda own: [self._ask(prompts[index]) for index in own], lanes.values())
-            together = zip(lanes.values(), answered, strict=True)
-            found = {index: answer for own, some in together for index, answer in zip(own, some, strict=True)}
-        return [found[index] for index in range(len(prompts))]
+            answered = pool.map(lambda group: [self._complete(prompts[i]) for i in group], groups.values())
+            answers = {
+                index: answer
+                for group, of_group in zip(groups.values(), answered, strict=True)
+                for index, answer in zip(group, of_group, strict=True)
+            }
+        return [answers[index] for index in range(len(prompts))]
 
-    def forget(self) -> None:
-        """Its slots keep whole prompts: it took 33.7 s for a first round and 25.8 s for the same again."""
+    def clear_caches(self) -> None:
+        """Restarts the server: its slots keep whole prompts, which would make the next round faster."""
         self.close()
         self._start(_server_options(self.tuning))
 
     def close(self) -> None:
         if self._server is not None:
-            self._server.communicate()  # closes its standard input
+            self._server.communicate()  # also closes its standard input
             self._server = None
 
     def _start(self, options: dict[str, Any]) -> None:
@@ -132,11 +136,11 @@ class LlamaCppServer:
             raise RuntimeError("the llama.cpp server did not start; is xllamacpp installed?")
         self._started = server_options
 
-    def _ask(self, one: BenchmarkPrompt) -> GeneratedAnswer:
+    def _complete(self, prompt: BenchmarkPrompt) -> GeneratedAnswer:
         body = {
-            "prompt": self._chat.encode(one.prompt).tokens,
-            "n_predict": one.max_tokens,
-            "grammar": "%llguidance {}\n" + one.lark,
+            "prompt": self._chat.encode(prompt.prompt).tokens,
+            "n_predict": prompt.max_tokens,
+            "grammar": "%llguidance {}\n" + prompt.lark,
             "temperature": 0.0,
             "cache_prompt": True,
         }
@@ -150,9 +154,10 @@ class LlamaCppServer:
 
 
 class _RestartedServer:
-    """The same server as a contender whose choices start it anew before its time counts.
+    """The same server, restarted for each choice before the time counts.
 
-    Also where only the order differs: prompts still cached from the choice before would flatter it.
+    It restarts even when only the order of prompts differs, because cached prompts would favour the later
+    choice.
     """
 
     def __init__(self, server: LlamaCppServer) -> None:
@@ -166,7 +171,7 @@ class _RestartedServer:
     @tuning.setter
     def tuning(self, choice: dict[str, Any]) -> None:
         self._server.tuning = choice
-        self._server.forget()
+        self._server.clear_caches()
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         return self._server.answer(prompts)

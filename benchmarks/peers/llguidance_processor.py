@@ -1,4 +1,4 @@
-"""The same llguidance constraint for transformers' generate: masks before a choice, stops after it."""
+"""llguidance constraint for transformers' `generate`: masks logits before a token and stops rows after it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from benchmarks.comparison.workload import BenchmarkPrompt
 
 
 class GrammarMasks:
-    """Makes matchers for one tokenizer and masks scores by them, all rows of a batch in parallel."""
+    """Makes grammar matchers for a tokenizer, and masks the logits of all rows of a batch in parallel."""
 
     def __init__(self, tokenizer: Any, size: int) -> None:
         self._tokens = llguidance.hf.from_tokenizer(tokenizer, n_vocab=size)
@@ -27,7 +27,7 @@ class GrammarMasks:
         return llguidance.LLMatcher(self._tokens, compiled, log_level=0)
 
     def mask(self, scores: torch.Tensor, matchers: Sequence[tuple[Any, int]]) -> torch.Tensor:
-        """Scores [rows, vocabulary] with what the matchers, each with its row, forbid at -inf."""
+        """Scores [rows, vocabulary] with forbidden tokens set to -inf. `matchers`: (matcher, row)."""
         if not matchers:
             return scores
         bits = llguidance.numpy.allocate_token_bitmask(len(scores), self._size)
@@ -39,21 +39,25 @@ class GrammarMasks:
 
 
 class GenerationConstraint:
-    """A logits processor and a stopping criterion of one batch: a matcher and a limit a row."""
+    """Logits processor and stopping criterion of one batch: a grammar matcher and a token limit a row."""
 
     def __init__(self, vocabulary: GrammarMasks, prompts: Sequence[BenchmarkPrompt]) -> None:
         self._vocabulary = vocabulary
         self._matchers = [vocabulary.matcher(prompt.lark) for prompt in prompts]
-        self._left = [prompt.max_tokens for prompt in prompts]
+        self._remaining_tokens = [prompt.max_tokens for prompt in prompts]
 
     def process(self, _ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        going = [(matcher, row) for row, matcher in enumerate(self._matchers) if self._left[row] > 0]
-        return self._vocabulary.mask(scores, going)
+        active = [
+            (matcher, row) for row, matcher in enumerate(self._matchers) if self._remaining_tokens[row] > 0
+        ]
+        return self._vocabulary.mask(scores, active)
 
     def is_done(self, ids: torch.Tensor, _scores: Any, **_options: Any) -> torch.Tensor:
-        """Takes the newest token of each row; a row is done when its grammar or its limit says so."""
+        """Consumes the newest token of each row; a row ends with its grammar or at its limit."""
         for row, token in enumerate(ids[:, -1].tolist()):
-            if self._left[row] > 0:
+            if self._remaining_tokens[row] > 0:
                 self._matchers[row].consume_token(token)
-                self._left[row] = 0 if self._matchers[row].is_stopped() else self._left[row] - 1
-        return torch.tensor([left == 0 for left in self._left])
+                self._remaining_tokens[row] = (
+                    0 if self._matchers[row].is_stopped() else self._remaining_tokens[row] - 1
+                )
+        return torch.tensor([remaining == 0 for remaining in self._remaining_tokens])

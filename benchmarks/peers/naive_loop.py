@@ -1,4 +1,4 @@
-"""The naive loop: one prompt after another through transformers' `generate`, as a first version has it."""
+"""Peer: the naive loop, one prompt after another through transformers' `generate`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.peers.transformers_model import TransformersModel
 
 
 class NaiveLoop:
-    """Every prompt is read whole and answered alone."""
+    """Computes every prompt from its first token, without a batch."""
 
     name = "naive"
 
@@ -21,13 +21,13 @@ class NaiveLoop:
 
     def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self._loaded = TransformersModel.of(self._folder)
-        self._loaded.write(sample[:1])
+        self._loaded.generate(sample[:1])
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        return [answer for prompt in prompts for answer in self._loaded.write([prompt])]
+        return [answer for prompt in prompts for answer in self._loaded.generate([prompt])]
 
-    def forget(self) -> None:
-        """It keeps nothing between rounds."""
+    def clear_caches(self) -> None:
+        """Keeps nothing between rounds."""
 
     def close(self) -> None:
         del self._loaded

@@ -1,4 +1,4 @@
-"""Ours, as a worker runs it: a thread a note, many notes in hand, one engine between them."""
+"""notemill as a worker runs it: a thread a note, many notes at once, one shared engine."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from worker.weights.task_config import task_config
 
 
 class NotemillGeneration:
-    """Through the public Engine.answer; nothing is tuned here, a worker calibrates itself."""
+    """Generates through Engine.answer. Needs no tuning: a worker sets its own batch sizes."""
 
     name = "ours"
 
@@ -36,25 +36,28 @@ class NotemillGeneration:
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         self.engine.forget()
         notes: dict[int, list[int]] = defaultdict(list)
-        for index, one in enumerate(prompts):
-            notes[one.note].append(index)
+        for index, prompt in enumerate(prompts):
+            notes[prompt.note].append(index)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
             replies = pool.map(
-                lambda own: self.engine.answer([prompts[i].request for i in own]), notes.values()
+                lambda of_note: self.engine.answer([prompts[i].request for i in of_note]), notes.values()
             )
-            together = zip(notes.values(), replies, strict=True)
-            found = {index: reply for own, some in together for index, reply in zip(own, some, strict=True)}
-        return [_answer(found[index]) for index in range(len(prompts))]
+            by_index = {
+                index: reply
+                for of_note, of_replies in zip(notes.values(), replies, strict=True)
+                for index, reply in zip(of_note, of_replies, strict=True)
+            }
+        return [_answer(by_index[index]) for index in range(len(prompts))]
 
-    def forget(self) -> None:
-        """It keeps nothing between rounds."""
+    def clear_caches(self) -> None:
+        """Keeps nothing between rounds."""
 
     def close(self) -> None:
         self.engine.close()
 
 
 class NotemillPipeline:
-    """Ours in its own form: whole notes through the worker's pipeline; nothing is written."""
+    """Answers whole notes through the worker's pipeline, which scores and generates nothing."""
 
     name = "ours"
 
@@ -65,21 +68,21 @@ class NotemillPipeline:
 
     def prepare(self, _sample: Sequence[BenchmarkPrompt]) -> None:
         self.engine = load(self._settings)
-        self._how = task_config(self._settings)  # once, as a worker does
+        self._config = task_config(self._settings)  # read once, as a worker does
         self._process(self._texts[0])
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        """All tasks on the notes of what the others are asked. Raises RuntimeError where a job fails."""
-        notes = dict.fromkeys(one.note for one in prompts)
+        """Runs all tasks on the notes of the prompts. Raises RuntimeError when a job fails."""
+        notes = dict.fromkeys(prompt.note for prompt in prompts)
         with ThreadPoolExecutor(self._settings.worker_threads) as pool:
             outcomes = list(pool.map(lambda note: self._process(self._texts[note]), notes))
-        for outcome in (one for some in outcomes for one in some if not isinstance(one, Finished)):
-            raise RuntimeError(f"ours failed: {outcome.reason}")
+        for outcome in (outcome for of_note in outcomes for outcome in of_note):
+            if not isinstance(outcome, Finished):
+                raise RuntimeError(f"notemill failed: {outcome.reason}")
         return []
 
-    def forget(self) -> None:
-        """All of the notes, and the query; the ways to ask for an aspect, which stay a worker's whole life,
-        are there."""
+    def clear_caches(self) -> None:
+        """Clears all caches, then embeds the query intents again: a worker keeps those for its whole life."""
         self.engine.forget()
         self.engine.answer([CompareRequest(ways_to_ask()[0], ways_to_ask())])
 
@@ -94,15 +97,15 @@ class NotemillPipeline:
         )
         labels = load_labels(self._settings.labels_file)
         jobs = tuple(
-            Job(id=number, question=one, recipe_id="", labels=labels if number == 0 else (), attempt=1)
-            for number, one in enumerate(questions)
+            Job(id=number, question=question, recipe_id="", labels=labels if number == 0 else (), attempt=1)
+            for number, question in enumerate(questions)
         )
         work = Work(document_id=0, text=text, jobs=jobs)
-        rounds = process(work, engine=self.engine, config=self._how)
+        rounds = process(work, engine=self.engine, config=self._config)
         return [outcome for ended in rounds for _, outcome in ended]
 
 
 def _answer(reply: Any) -> GeneratedAnswer:
     if not isinstance(reply, GenerateResult):
-        raise RuntimeError(f"ours refused: {reply}")
+        raise RuntimeError(f"notemill refused: {reply}")
     return GeneratedAnswer(reply.text, reply.completion_tokens)

@@ -1,4 +1,4 @@
-"""Static batches: prompts of like length together through transformers' `generate`, padded to the longest."""
+"""Peer: static batches of prompts of similar length through transformers' `generate`, padded."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIZES = (4, 8, 16, 32)
 
 
 class StaticBatches:
-    """Tries the sizes, and both orders: by length alone, and by the limit first."""
+    """Tunes the batch size and the order: by length alone, or by token limit first."""
 
     name = "static"
 
@@ -24,12 +24,12 @@ class StaticBatches:
 
     def prepare(self, sample: Sequence[BenchmarkPrompt]) -> None:
         self.load()
-        self._loaded.write(sample[:2])
+        self._loaded.generate(sample[:2])
         choices = [{"batch": size, "by": by} for size in SIZES for by in ("length", "limit")]
         self.tuning = fastest_choice(self, choices, sample)
 
     def load(self) -> None:
-        """The weights alone, for those who do not measure time."""
+        """Loads the weights without tuning, for callers that measure no time."""
         self._loaded = TransformersModel.of(self._folder)
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
@@ -37,12 +37,12 @@ class StaticBatches:
         size, answers = self.tuning["batch"], {}
         for start in range(0, len(order), size):
             members = order[start : start + size]
-            written = self._loaded.write([prompts[index] for index in members])
-            answers |= zip(members, written, strict=True)
+            generated = self._loaded.generate([prompts[index] for index in members])
+            answers |= zip(members, generated, strict=True)
         return [answers[index] for index in range(len(prompts))]
 
-    def forget(self) -> None:
-        """It keeps nothing between rounds."""
+    def clear_caches(self) -> None:
+        """Keeps nothing between rounds."""
 
     def close(self) -> None:
         del self._loaded

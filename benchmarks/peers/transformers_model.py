@@ -1,4 +1,4 @@
-"""A transformers network with its tokenizer, and one call of its `generate` on a padded batch."""
+"""A transformers network with its tokenizer, and `generate` on a padded batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from worker.engine.prompting.chat_template import Chat
 
 @dataclass(frozen=True, slots=True)
 class TransformersModel:
-    """What the naive loop and static batches need."""
+    """Network, tokenizer and grammar masks; shared by the peers that run on transformers."""
 
     network: Any
     chat: Chat
@@ -35,15 +35,15 @@ class TransformersModel:
     def end_token(self) -> int:
         return int(self.chat.tokenizer.eos_token_id)
 
-    def write(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
-        """Greedy answers of one batch, padded on the left; rows that are done early are padded on."""
+    def generate(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
+        """Greedy answers of one left-padded batch; rows that end early are padded until the last one ends."""
         prompt_tokens = [self.chat.encode(prompt.prompt).tokens for prompt in prompts]
         longest = max(map(len, prompt_tokens))
-        ids = torch.tensor([[self.end_token] * (longest - len(prompt)) + prompt for prompt in prompt_tokens])
-        mask = torch.tensor([[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompt_tokens])
+        ids = torch.tensor([[self.end_token] * (longest - len(row)) + row for row in prompt_tokens])
+        mask = torch.tensor([[0] * (longest - len(row)) + [1] * len(row) for row in prompt_tokens])
         constraint = GenerationConstraint(self.vocabulary, prompts)
         with torch.inference_mode():
-            written = self.network.generate(
+            generated = self.network.generate(
                 input_ids=ids,
                 attention_mask=mask,
                 max_new_tokens=max(prompt.max_tokens for prompt in prompts),
@@ -52,7 +52,7 @@ class TransformersModel:
                 logits_processor=LogitsProcessorList([constraint.process]),
                 stopping_criteria=StoppingCriteriaList([constraint.is_done]),
             )
-        return [self._answer(tokens) for tokens in written[:, longest:].tolist()]
+        return [self._answer(tokens) for tokens in generated[:, longest:].tolist()]
 
     def _answer(self, tokens: list[int]) -> GeneratedAnswer:
         own = tokens[: tokens.index(self.end_token)] if self.end_token in tokens else tokens
