@@ -126,12 +126,14 @@ class DocumentPage:
     def labels(self) -> dict[str, int]:
         """How many mentions of each label, the usual labels first."""
         counts = Counter(mark.label for mark in self.mentions)
-        return dict(sorted(counts.items(), key=lambda one: (_usual_place(one[0]), one[0])))
+        return dict(sorted(counts.items(), key=lambda item: (_usual_place(item[0]), item[0])))
 
     @property
     def assertions(self) -> dict[str, int]:
         counts = Counter(mark.assertion.value for mark in self.mentions)
-        return {one.value: counts[one.value] for one in Assertion if counts[one.value]}
+        return {
+            assertion.value: counts[assertion.value] for assertion in Assertion if counts[assertion.value]
+        }
 
     @property
     def styles(self) -> dict[str, int]:
@@ -169,22 +171,22 @@ def document_page_of(
 
 def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[PageMark]:
     marks = []
-    for one in entities:
-        start, end = one["start"], one["end"]
+    for entity in entities:
+        start, end = entity["start"], entity["end"]
         mention = PageMark(
             start,
             end,
-            one["label"],
+            entity["label"],
             text[start:end],
-            Assertion(one["assertion"]),
-            one["probability"],
-            tuple((attribute["kind"], attribute["text"]) for attribute in one["attributes"]),
-            one["verdict"],
-            one["found"],
+            Assertion(entity["assertion"]),
+            entity["probability"],
+            tuple((attribute["kind"], attribute["text"]) for attribute in entity["attributes"]),
+            entity["verdict"],
+            entity["found"],
         )
         marks.append(mention)
-        if one["verdict"] != Verdict.REJECTED:
-            marks += [PageMark(a["start"], a["end"], a["kind"], a["text"]) for a in one["attributes"]]
+        if entity["verdict"] != Verdict.REJECTED:
+            marks += [PageMark(a["start"], a["end"], a["kind"], a["text"]) for a in entity["attributes"]]
     return sorted(marks, key=lambda mark: (mark.start, -mark.end, mark.label))
 
 
@@ -196,23 +198,25 @@ def _summary(
         return "", (), []
     lights = []
     sections: dict[str, list[PageSentence]] = {}
-    for place, one in enumerate(summary["sentences"]):
+    for place, stored in enumerate(summary["sentences"]):
         key = f"s{place}"
-        lights += [HighlightTarget(key, source["start"], source["end"]) for source in one["sources"]]
-        starts = tuple(source["start"] for source in one["sources"])
-        sentence = PageSentence(key, " ".join(one["text"].split()), tuple(one["flags"]), starts)
-        sections.setdefault(one["section"], []).append(sentence)
-    return summary["title"], tuple((title, tuple(found)) for title, found in sections.items()), lights
+        lights += [HighlightTarget(key, source["start"], source["end"]) for source in stored["sources"]]
+        starts = tuple(source["start"] for source in stored["sources"])
+        sentence = PageSentence(key, " ".join(stored["text"].split()), tuple(stored["flags"]), starts)
+        sections.setdefault(stored["section"], []).append(sentence)
+    return summary["title"], tuple((title, tuple(sentences)) for title, sentences in sections.items()), lights
 
 
 def _searches(answers: Sequence[dict[str, Any]]) -> tuple[tuple[PageSearch, ...], list[HighlightTarget]]:
     lights, searches = [], []
-    for number, answer in enumerate(one for one in answers if "passages" in one):
+    for number, answer in enumerate(result for result in answers if "passages" in result):
         passages = []
-        for place, one in enumerate(answer["passages"]):
+        for place, passage in enumerate(answer["passages"]):
             key = f"p{number}-{place}"
-            lights.append(HighlightTarget(key, one["start"], one["end"]))
-            passages.append(PagePassage(key, one["start"], " ".join(one["text"].split()), one["score"]))
+            lights.append(HighlightTarget(key, passage["start"], passage["end"]))
+            passages.append(
+                PagePassage(key, passage["start"], " ".join(passage["text"].split()), passage["score"])
+            )
         searches.append(PageSearch(answer["parameters"]["query"], tuple(passages)))
     return tuple(searches), lights
 

@@ -50,37 +50,37 @@ def documents(request: Request) -> Response:
 def document(request: Request) -> Response:
     """One note with its answers."""
     shelf = app_state_of(request)
-    found = stored(shelf, request)
-    shelf.store.note(Action.SHOW, document=found.id)
-    return html("document", newer=shelf.browsing.newer_version(found.id), **note_values(shelf, found))
+    document = stored(shelf, request)
+    shelf.store.note(Action.SHOW, document=document.id)
+    return html("document", newer=shelf.browsing.newer_version(document.id), **note_values(shelf, document))
 
 
 def stored(shelf: AppState, request: Request) -> StoredDocument:
     """The document that the address names. Raises HTTPException where there is none."""
-    found = shelf.browsing.document(request.path_params["document_id"])
-    if found is None:
+    document = shelf.browsing.document(request.path_params["document_id"])
+    if document is None:
         raise HTTPException(404)
-    return found
+    return document
 
 
-def note_values(shelf: AppState, found: StoredDocument) -> dict[str, Any]:
+def note_values(shelf: AppState, document: StoredDocument) -> dict[str, Any]:
     """Template values of a note that can be corrected."""
-    reading = read(shelf, found)
+    reading = read(shelf, document)
     labels = list(dict.fromkeys([*shelf.browsing.labels(), *reading.labels]))
     return {"reading": reading, "labels": labels, "assertions": list(Assertion), "can_correct": True}
 
 
-def read(shelf: AppState, found: StoredDocument) -> DocumentPage:
+def read(shelf: AppState, document: StoredDocument) -> DocumentPage:
     """The document with its newest answers and corrections."""
-    answers = newest_answers(shelf.queries.answers_of(found.id))
-    return document_page_of(found, answers, shelf.queries.corrections_of(text_sha256(found.text)))
+    answers = newest_answers(shelf.queries.answers_of(document.id))
+    return document_page_of(document, answers, shelf.queries.corrections_of(text_sha256(document.text)))
 
 
 def _filter(given: dict[str, Any]) -> DocumentFilter:
     try:
         return DocumentFilter(**given)
     except ValidationError as error:
-        names = ", ".join(sorted({str(one["loc"][0]) for one in error.errors(include_input=False)}))
+        names = ", ".join(sorted({str(problem["loc"][0]) for problem in error.errors(include_input=False)}))
         raise UsageError(f"the address has filters that are not known: {names}.") from None
 
 

@@ -17,9 +17,9 @@ _RUNS = 20
 def runs(request: Request) -> Response:
     """The last runs; with `part`, only what changes."""
     shelf = app_state_of(request)
-    found: list[RunProgress] = shelf.following.get("runs", partial(shelf.queries.runs, _RUNS))
+    progress: list[RunProgress] = shelf.following.get("runs", partial(shelf.queries.runs, _RUNS))
     template = "runs_part" if "part" in request.query_params else "runs"
-    return html(template, runs=found, is_over=all(run.is_done for run in found))
+    return html(template, runs=progress, is_over=all(run.is_done for run in progress))
 
 
 def run(request: Request) -> Response:
@@ -41,5 +41,5 @@ def failures(request: Request) -> Response:
 
 
 def _progress(shelf: AppState, run_id: int) -> RunProgress:
-    found: RunProgress = shelf.following.get(run_id, partial(shelf.queries.run_progress, run_id))
-    return found
+    progress: RunProgress = shelf.following.get(run_id, partial(shelf.queries.run_progress, run_id))
+    return progress

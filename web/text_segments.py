@@ -56,7 +56,7 @@ class TextSegment:
 def pieces(text: str, marks: Sequence[TextSpan], lights: Sequence[HighlightTarget]) -> list[TextSegment]:
     """The whole note in order: the texts of all leaves together are the note."""
     covered = _covered(text, marks, lights)
-    runs = [(mark, list(group)) for mark, group in groupby(covered, key=lambda one: one[0])]
+    runs = [(mark, list(group)) for mark, group in groupby(covered, key=lambda leaf: leaf[0])]
     firsts: dict[int | None, int] = {}
     lasts = {mark: place for place, (mark, _) in enumerate(runs)}
     for place, (mark, _) in enumerate(runs):
@@ -77,14 +77,16 @@ def _covered(
         begins[mark.start].append(place)
     for light in lights:
         kindled[light.start].append(light)
-    cuts = {0, len(text)} | {edge for one in (*marks, *lights) for edge in (one.start, one.end)}
+    cuts = {0, len(text)} | {edge for span in (*marks, *lights) for edge in (span.start, span.end)}
     open_marks: list[int] = []
     open_lights: list[HighlightTarget] = []
-    found = []
+    leaves = []
     for start, end in pairwise(sorted(cuts)):
-        open_marks = [one for one in open_marks if marks[one].end > start] + begins[start]
-        open_lights = [one for one in open_lights if one.end > start] + kindled[start]
-        shortest = min(open_marks, key=lambda one: (marks[one].end - marks[one].start, one), default=None)
-        keys = tuple(dict.fromkeys(one.key for one in open_lights))
-        found.append((shortest, SegmentLeaf(start, text[start:end], keys, bool(kindled[start]))))
-    return found
+        open_marks = [index for index in open_marks if marks[index].end > start] + begins[start]
+        open_lights = [light for light in open_lights if light.end > start] + kindled[start]
+        shortest = min(
+            open_marks, key=lambda index: (marks[index].end - marks[index].start, index), default=None
+        )
+        keys = tuple(dict.fromkeys(light.key for light in open_lights))
+        leaves.append((shortest, SegmentLeaf(start, text[start:end], keys, bool(kindled[start]))))
+    return leaves

@@ -25,16 +25,16 @@ def entity_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, A
     """Changes by characters: a changed label, otherwise a changed assertion."""
     old, new = _by_place(before), _by_place(after)
     for place in sorted(old.keys() | new.keys()):
-        one, other = old.get(place), new.get(place)
-        if one is None or other is None:
-            found = other or one or {}
-            yield Change("lost" if other is None else "gained", found["text"], after=found["label"])
-        elif one["label"] != other["label"]:
-            yield Change("relabelled", one["text"], one["label"], other["label"])
-        elif one["assertion"] != other["assertion"]:
-            yield Change("asserted otherwise", one["text"], one["assertion"], other["assertion"])
+        earlier, later = old.get(place), new.get(place)
+        if earlier is None or later is None:
+            entity = later or earlier or {}
+            yield Change("lost" if later is None else "gained", entity["text"], after=entity["label"])
+        elif earlier["label"] != later["label"]:
+            yield Change("relabelled", earlier["text"], earlier["label"], later["label"])
+        elif earlier["assertion"] != later["assertion"]:
+            yield Change("asserted otherwise", earlier["text"], earlier["assertion"], later["assertion"])
         else:
-            yield Change("kept", one["text"])
+            yield Change("kept", earlier["text"])
 
 
 def passage_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
@@ -47,10 +47,10 @@ def passage_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, 
 
 def counted(changes: Iterable[Change]) -> dict[str, int]:
     """Counts by kind of change, in a fixed order."""
-    found = Counter(change.kind for change in changes)
+    counts = Counter(change.kind for change in changes)
     kinds: tuple[Kind, ...] = ("kept", "gained", "lost", "relabelled", "asserted otherwise")
-    return {kind: found[kind] for kind in kinds}
+    return {kind: counts[kind] for kind in kinds}
 
 
 def _by_place(items: Iterable[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
-    return {(one["start"], one["end"]): one for one in items}
+    return {(item["start"], item["end"]): item for item in items}

@@ -1,4 +1,4 @@
-"""`notemill compare`: what another recipe would change on a sample of notes, and the hours for the archive."""
+"""`notemill compare`: what another recipe would change on a sample of notes, and the archive's hours."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class _Side:
     settings: Settings | None = None
 
 
-def compare(one: str, other: str, *, notes: int, is_quiet: bool, as_json: bool) -> int:
-    """Prints the comparison. Raises UsageError where a recipe is unknown, or no note was answered under both."""
+def compare(first: str, second: str, *, notes: int, is_quiet: bool, as_json: bool) -> int:
+    """Prints the comparison. Raises UsageError for an unknown recipe, or without notes answered under both."""
     settings, speaking = load_settings(), voice(is_quiet=is_quiet or as_json)
     with database(settings) as opened:
-        sides = [_side(typed, settings, opened) for typed in (one, other)]
+        sides = [_side(typed, settings, opened) for typed in (first, second)]
         stored = [side.recipe_id for side in sides if side.recipe_id]
         documents = recipe_comparison.sample_notes(opened.engine, stored, notes)
         if not documents:
@@ -93,16 +93,16 @@ def _answers(
 
 
 def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: int) -> dict[str, Any]:
-    before, after = (one.answers for one in tried)
+    before, after = (trial.answers for trial in tried)
     entities: list[tuple[str, Change]] = []
     passages: list[tuple[str, Change]] = []
     summaries = []
     for key in sorted(before.keys() & after.keys()):
         old, new = before[key], after[key]
         mentions = entity_changes(old.get("entities", ()), new.get("entities", ()))
-        entities += [(key[0], one) for one in mentions]
+        entities += [(key[0], mention) for mention in mentions]
         sentences = passage_changes(old.get("passages", ()), new.get("passages", ()))
-        passages += [(key[0], one) for one in sentences]
+        passages += [(key[0], sentence) for sentence in sentences]
         if "summary" in old:
             texts = (old["summary"]["text"], new["summary"]["text"])
             summaries.append({"note": key[0], "before": texts[0], "after": texts[1]})
@@ -111,7 +111,7 @@ def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: i
         "after": sides[1].typed,
         "notes": notes,
         "compared": len(before.keys() & after.keys()),
-        "failed": [one.failed for one in tried],
+        "failed": [trial.failed for trial in tried],
         "entities": counted(change for _, change in entities),
         "passages": counted(change for _, change in passages),
         "changes": [
@@ -119,7 +119,9 @@ def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: i
         ],
         "summaries": summaries,
         "archive_notes": archive,
-        "hours": [round(one.seconds / notes * archive / 3600, 3) if one.seconds else None for one in tried],
+        "hours": [
+            round(trial.seconds / notes * archive / 3600, 3) if trial.seconds else None for trial in tried
+        ],
     }
 
 
@@ -140,9 +142,9 @@ def _print(report: dict[str, Any]) -> None:
         if (more := len(report["changes"]) - _SHOWN) > 0:
             console.print(f"… and {count_of(more, 'change')} more; --json has them all.", style="dim")
     summaries = _table("note", "before", "after")
-    for one in report["summaries"]:
-        texts = (Text(harmless(one[name])) for name in ("before", "after"))
-        summaries.add_row(Text(shortened(one["note"], 30)), *texts)
+    for summary in report["summaries"]:
+        texts = (Text(harmless(summary[name])) for name in ("before", "after"))
+        summaries.add_row(Text(shortened(summary["note"], 30)), *texts)
     if report["summaries"]:
         console.print(summaries)
     for side, hours, failed in zip(("before", "after"), report["hours"], report["failed"], strict=True):

@@ -18,21 +18,22 @@ _CHARACTERS = 300
 def find(words: str, *, limit: int, as_json: bool) -> int:
     """Prints the matches. Raises UsageError where there is no word to look for."""
     with database(load_settings()) as opened:
-        found = opened.queries.find(words, limit=limit)
+        matches = opened.queries.find(words, limit=limit)
     if as_json:
-        print(json.dumps([asdict(one) for one in found], ensure_ascii=False))
+        print(json.dumps([asdict(match) for match in matches], ensure_ascii=False))
         return 0
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for title in ("note", "where", "text"):
         table.add_column(title, overflow="fold")
-    for one in found:
-        where = one.kind if one.query is None else f"answer to {one.query!r}"
+    for match in matches:
+        where = match.kind if match.query is None else f"answer to {match.query!r}"
         table.add_row(
             *map(
-                Text, (shortened(one.external_id, 40), shortened(where, 40), shortened(one.text, _CHARACTERS))
+                Text,
+                (shortened(match.external_id, 40), shortened(where, 40), shortened(match.text, _CHARACTERS)),
             )
         )
     console = stdout()
-    console.print(table if found else "Nothing that is stored has these words.")
-    console.print(f"({count_of(len(found), 'place')})", style="dim")
+    console.print(table if matches else "Nothing that is stored has these words.")
+    console.print(f"({count_of(len(matches), 'place')})", style="dim")
     return 0

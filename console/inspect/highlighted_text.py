@@ -43,7 +43,10 @@ def highlights_of(entities: Iterable[dict[str, Any]]) -> list[Highlight]:
     marks = []
     for entity in entities:
         marks.append(Highlight(entity["start"], entity["end"], entity["label"], entity["assertion"]))
-        marks += [Highlight(one["start"], one["end"], one["kind"]) for one in entity["attributes"]]
+        marks += [
+            Highlight(attribute["start"], attribute["end"], attribute["kind"])
+            for attribute in entity["attributes"]
+        ]
     return sorted(dict.fromkeys(marks), key=lambda mark: (mark.start, -mark.end, mark.label))
 
 

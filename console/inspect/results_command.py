@@ -22,7 +22,7 @@ _BY_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": 
 def write_results(
     *, run: int | None, task: str | None, status: str | None, form: str | None, output: Path | None
 ) -> int:
-    """Writes results of all runs or one, of all tasks or one. Raises UsageError where the options contradict."""
+    """Writes results of all runs or one, of all tasks or one. Raises UsageError."""
     form = _form(form, output)
     write = result_formats.WRITERS[form]
     chosen_task = None if task is None else _one_of(Task, task, "--task")

@@ -128,7 +128,10 @@ def _links(entities: Sequence[dict[str, Any]]) -> list[RenderableType]:
     lines: list[RenderableType] = []
     for entity in entities:
         if entity["attributes"]:
-            words = ", ".join(f"{one['kind']} {shortened(one['text'], 60)}" for one in entity["attributes"])
+            words = ", ".join(
+                f"{attribute['kind']} {shortened(attribute['text'], 60)}"
+                for attribute in entity["attributes"]
+            )
             lines.append(Text(f"  {shortened(entity['text'], 60)}: {words}"))
     return [*lines, Text()]
 

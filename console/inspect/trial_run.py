@@ -50,13 +50,13 @@ def try_out(
         apart = {"home": folder, "database_url": SecretStr(""), "redis_url": SecretStr("")}
         with database(scratch := settings.model_copy(update=apart)) as opened:
             progress, recipes = _answered(scratch, opened, documents, questions, voice)
-            found = {
+            answers = {
                 key: answer
                 for recipe in recipes
                 for key, answer in recipe_comparison.answers(opened.engine, recipe, documents).items()
             }
     began, ended = progress.first_started_at, progress.last_finished_at
-    return TrialResult(found, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
+    return TrialResult(answers, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
 
 
 def _answered(
@@ -67,11 +67,13 @@ def _answered(
     voice: ProgressOutput,
 ) -> tuple[RunProgress, Sequence[str]]:
     serving = ensure_serving(settings, opened, voice.say)
-    words = next((one.parameters["max_words"] for one in questions if one.task is Task.SUMMARY), None)
+    words = next(
+        (question.parameters["max_words"] for question in questions if question.task is Task.SUMMARY), None
+    )
     submitted = submit(
         documents,
-        tasks=[one.task for one in questions if one.task is not Task.SEARCH],
-        searches=[one.parameters["query"] for one in questions if one.task is Task.SEARCH],
+        tasks=[question.task for question in questions if question.task is not Task.SEARCH],
+        searches=[question.parameters["query"] for question in questions if question.task is Task.SEARCH],
         summary_words=words,
         settings=settings,
         serving=serving,

@@ -20,18 +20,18 @@ def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
     """Prints the newest rows, oldest first. Raises UsageError for an unknown action."""
     chosen = None if action is None else _action(action)
     with database(load_settings()) as opened:
-        found = list(audit_trail.entries(opened.engine, last=last, action=chosen))
+        entries = list(audit_trail.entries(opened.engine, last=last, action=chosen))
     if as_json:
-        print(json.dumps([asdict(entry) | {"subject": json.loads(entry.subject)} for entry in found]))
+        print(json.dumps([asdict(entry) | {"subject": json.loads(entry.subject)} for entry in entries]))
         return 0
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("number", "at", "who", "what", "ids and counts"):
         table.add_column(title, justify="right" if title == "number" else "left", overflow="fold")
-    for entry in found:
+    for entry in entries:
         who = f"{entry.actor} ({entry.database_user})" if entry.database_user else entry.actor
         cells = (str(entry.number), entry.at, who, entry.action, entry.subject)
         table.add_row(*(Text(harmless(cell)) for cell in cells))
-    stdout().print(table if found else "Nothing is written down yet.")
+    stdout().print(table if entries else "Nothing is written down yet.")
     return 0
 
 

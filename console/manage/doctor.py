@@ -33,17 +33,17 @@ def examine(*, as_json: bool) -> int:
     """The exit status is 1 where something would stop `run`."""
     settings = load_settings()
     results = [checked(check, settings) for check in CHECKS]
-    status = PROBLEM if any(not one.is_ok and one.is_blocking for one in results) else 0
+    status = PROBLEM if any(not check.is_ok and check.is_blocking for check in results) else 0
     if as_json:
-        print(json.dumps([asdict(one) for one in results]))
+        print(json.dumps([asdict(check) for check in results]))
         return status
     console = stdout()
-    for one in results:
-        console.print(_line(one), soft_wrap=True)
+    for check in results:
+        console.print(_line(check), soft_wrap=True)
     will_run = (
         "`notemill run` will not work before that is put right." if status else "`notemill run` will work."
     )
-    console.print("All is well." if all(one.is_ok for one in results) else will_run, style="bold")
+    console.print("All is well." if all(check.is_ok for check in results) else will_run, style="bold")
     return status
 
 

@@ -20,15 +20,17 @@ DEAD_SECONDS = 30.0
 
 
 def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
-    """Exit status 0: alive, or ready where that was asked; 1: not. The healthiest of several workers counts."""
-    found = health_file.readings_of_host(load_settings(), socket.gethostname())
-    judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in found]
+    """Exit status 0: alive, or ready where that was asked; 1: not. The healthiest worker counts."""
+    readings = health_file.readings_of_host(load_settings(), socket.gethostname())
+    judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in readings]
     why_not = "no worker has a pulse here: type `notemill worker`"
     if judged:
-        alive, ready, _ = min(judged, key=lambda one: (bool(one[0]), bool(one[1]), one[2].seconds_old))
+        alive, ready, _ = min(
+            judged, key=lambda judgement: (bool(judgement[0]), bool(judgement[1]), judgement[2].seconds_old)
+        )
         why_not = ready if is_ready_asked else alive
     if as_json:
-        print(json.dumps([_described(*one) for one in judged]))
+        print(json.dumps([_described(*judgement) for judgement in judged]))
     else:
         stdout().print(why_not or ("ready" if is_ready_asked else "alive"), soft_wrap=True)
     return PROBLEM if why_not else 0

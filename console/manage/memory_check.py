@@ -33,9 +33,9 @@ def check_memory(settings: Settings) -> Check:
     except (UnknownShapeError, WeightsError) as error:
         return Check("memory", True, f"cannot be planned yet: {error}")
     except DoesNotFitError as error:
-        found, _, todo = str(error).rpartition(": ")
+        problem, _, todo = str(error).rpartition(": ")
         # Other programs may leave what they hold before a worker starts: no reason to refuse a run.
-        return Check("memory", False, found, todo, is_blocking=False)
+        return Check("memory", False, problem, todo, is_blocking=False)
     return Check("memory", True, _words(plan, settings, device))
 
 

@@ -17,7 +17,7 @@ from models.store.erasure import Erased, Erasure
 
 
 class PurgeJournal:
-    """The journal of one erasure: a line for each batch, in a file of its own until the erasure is finished."""
+    """The journal of one erasure: a line for each batch, in a file until the erasure is finished."""
 
     def __init__(self, folder: Path, erasure: Erasure) -> None:
         # A moment is another one each time: whatever is to go "before" goes on with the last such purge.
@@ -39,7 +39,7 @@ class PurgeJournal:
     def resume(self, queries: Queries) -> None:
         """Drops a batch that was recorded and not committed; call it before the first batch."""
         if self._path.exists():
-            batches = [one for one in self._batches() if not queries.count_documents(one.document_ids)]
+            batches = [batch for batch in self._batches() if not queries.count_documents(batch.document_ids)]
             with whole_file(self._path) as file:
                 file.write("".join(map(_line, batches)).encode("utf-8"))
 
@@ -71,14 +71,14 @@ def _line(erased: Erased) -> str:
 def _from_json(line: str) -> Erased | None:
     """A line; None for one that was being written when the power failed: its batch was not committed."""
     try:
-        found = json.loads(line)
+        stored = json.loads(line)
     except ValueError:
         return None
     return Erased(
-        document_ids=tuple(found["document_ids"]),
-        external_ids=frozenset(found["external_ids"]),
-        text_sha256s=frozenset(found["text_sha256s"]),
-        texts_kept=found["texts_kept"],
-        runs=frozenset(found["runs"]),
-        rows=found["rows"],
+        document_ids=tuple(stored["document_ids"]),
+        external_ids=frozenset(stored["external_ids"]),
+        text_sha256s=frozenset(stored["text_sha256s"]),
+        texts_kept=stored["texts_kept"],
+        runs=frozenset(stored["runs"]),
+        rows=stored["rows"],
     )

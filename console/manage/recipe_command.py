@@ -120,9 +120,9 @@ def offer_adoptions(opened: Database, settings: Settings, *, is_adopting: bool) 
                 opened.store.adopt_recipe(old.id, new)
                 stdout().print(f"{answers} of {ids[0]} count as answers of {ids[1]} now.", soft_wrap=True)
             else:
-                one, all_ = typed("recipe", "adopt", ids[0], CURRENT), typed("db", "upgrade", "--adopt")
+                single, all_ = typed("recipe", "adopt", ids[0], CURRENT), typed("db", "upgrade", "--adopt")
                 words = f"{answers} of {ids[0]} ({old.task.value}) are what this version answers too."
-                stdout().print(f"{words} To keep them, type: {one}, or for all: {all_}", soft_wrap=True)
+                stdout().print(f"{words} To keep them, type: {single}, or for all: {all_}", soft_wrap=True)
 
 
 def _named(settings: Settings, opened: Database, name: str, like: StoredRecipe) -> StoredRecipe | Recipe:

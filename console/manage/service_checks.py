@@ -49,9 +49,9 @@ def check_redis(settings: Settings) -> Check:
         return Check("Redis", False, f"{without_password(url)} does not answer", "check NOTEMILL_REDIS_URL")
     policy = info.get("maxmemory_policy", "noeviction")
     if policy != "noeviction" and info.get("maxmemory", 0):
-        found = f"{_version(info)} drops messages when its memory is full ({policy})"
+        problem = f"{_version(info)} drops messages when its memory is full ({policy})"
         return Check(
-            "Redis", False, found, "redis-cli CONFIG SET maxmemory-policy noeviction", is_blocking=False
+            "Redis", False, problem, "redis-cli CONFIG SET maxmemory-policy noeviction", is_blocking=False
         )
     return Check("Redis", True, f"{without_password(url)}, {_version(info)}")
 
@@ -59,9 +59,9 @@ def check_redis(settings: Settings) -> Check:
 def check_weights(settings: Settings) -> Check:
     if not is_prepared(settings):
         will_be = settings.weights == EMBEDDED
-        found = f"{settings.weights}: not prepared yet"
+        problem = f"{settings.weights}: not prepared yet"
         return Check(
-            "weights", will_be, f"{found}{'; the first run does it' if will_be else ''}", _prepare(will_be)
+            "weights", will_be, f"{problem}{'; the first run does it' if will_be else ''}", _prepare(will_be)
         )
     folder = prepared_folder(settings)
     size, sha256 = weights_bytes(settings), weights_sha256(settings)

@@ -91,7 +91,7 @@ def write_report(report: NightlyReport, last: NightlyReport | None, folder: Path
     return written[0], written[1]
 
 
-def counts(progress: RunProgress, found: AnswerCounts) -> dict[str, Any]:
+def counts(progress: RunProgress, answers: AnswerCounts) -> dict[str, Any]:
     """The part of a report that the database tells."""
     left = progress.pending + progress.running + progress.cancelled
     return {
@@ -99,11 +99,11 @@ def counts(progress: RunProgress, found: AnswerCounts) -> dict[str, Any]:
         "jobs_left": left,
         "jobs_failed": progress.failed,
         "failed_by_reason": progress.reasons,
-        "entities": found.total_entities,
-        "passages": found.passages,
-        "summaries": found.summaries,
-        "summary_sentences": found.summary_sentences,
-        "flagged_sentences": found.flagged_sentences,
+        "entities": answers.total_entities,
+        "passages": answers.passages,
+        "summaries": answers.summaries,
+        "summary_sentences": answers.summary_sentences,
+        "flagged_sentences": answers.flagged_sentences,
     }
 
 

@@ -99,7 +99,7 @@ class _Night:
         submitted = self._registered()
         owed = owed_documents_of_run(self.database.engine, submitted.run_id)
         rates = measured_rates(self.database.engine, self._questions(), before=submitted.run_id)
-        forecast = Forecast(len(owed), sum(one.characters for one in owed), rates)
+        forecast = Forecast(len(owed), sum(document.characters for document in owed), rates)
         for line in forecast.words(datetime.now().astimezone(), self.deadline):
             self.voice.say(line)
         shift = BatchWindow(

@@ -11,13 +11,18 @@ from models.queries.nightly.nightly_runs import OwedDocument
 def ordered(owed: Iterable[OwedDocument], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:
     """Document ids in order: those of the first rule, of the second, …, then all others; each group by date,
     or as read. A note without a date comes after those with one."""
-    ranked = sorted(owed, key=lambda one: _rank(one.metadata, first))
+    ranked = sorted(owed, key=lambda document: _rank(document.metadata, first))
     if order == "as read":
-        return [one.document_id for one in ranked]
+        return [document.document_id for document in ranked]
     is_newest = order == "newest"
-    by_date = sorted(ranked, key=lambda one: _date(one), reverse=is_newest)
-    dated = [one for one in by_date if _date(one)] + [one for one in by_date if not _date(one)]
-    return [one.document_id for one in sorted(dated, key=lambda one: _rank(one.metadata, first))]
+    by_date = sorted(ranked, key=lambda document: _date(document), reverse=is_newest)
+    dated = [document for document in by_date if _date(document)] + [
+        document for document in by_date if not _date(document)
+    ]
+    return [
+        document.document_id
+        for document in sorted(dated, key=lambda document: _rank(document.metadata, first))
+    ]
 
 
 def _rank(metadata: Mapping[str, Any], first: Sequence[Mapping[str, Any]]) -> int:

