@@ -171,9 +171,9 @@ def _up_to(max_items: int, item: str) -> str:
 def _substring_of(text: str, *, max_characters: int) -> str:
     """Lark rules in which SPAN is a run of whole words of `text`, at most `max_characters` on one line.
 
-    A span starts with a letter or digit and ends with one, or with a closing bracket or per cent sign, so that
-    it never holds the white space or comma beside an entity. `substring_words` compiles in milliseconds even
-    for a long note.
+    A span starts with a letter or digit and ends with one, or with a closing bracket or per cent sign, so
+    that it never holds the white space or comma beside an entity. `substring_words` compiles in milliseconds
+    even for a long note.
     """
     words = json.dumps({"substring_words": text}, ensure_ascii=False)
     pattern = f"/[\\p{{L}}\\p{{N}}]([^\\n;|]{{0,{max_characters - 2}}}[\\p{{L}}\\p{{N}})%+])?/"

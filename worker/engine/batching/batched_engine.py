@@ -1,7 +1,7 @@
 """The local engine: one thread runs batches through the network, and any number of threads ask it.
 
-Does not import torch: the network is behind `ModelRunner`. A request that cannot be answered gets a RequestError
-as its reply. If a batch fails, its requests get one and the thread goes on.
+Does not import torch: the network is behind `ModelRunner`. A request that cannot be answered gets a
+RequestError as its reply. If a batch fails, its requests get one and the thread goes on.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from worker.telemetry.usage_meter import UsageMeter
 log = logging.getLogger(__name__)
 
 _MAX_SPECULATIVE_TOKENS = 96
-"""Largest batch, in tokens, with draft tokens: in small batches reading the weights takes most of the time, so
-that verifying a draft token costs a tenth of the pass it saves (docs/results/performance.md)."""
+"""Largest batch, in tokens, with draft tokens: in small batches reading the weights takes most of the time,
+so that verifying a draft token costs a tenth of the pass it saves (docs/results/performance.md)."""
 
 Logits = Mapping[Continuation, npt.NDArray[np.float32]]
 
@@ -130,21 +130,18 @@ class BatchedEngine:
     def _serve(self) -> None:
         while self._wait():
             try:
-                self._compare()
+                if self._comparisons:
+                    self._watch.lap("schedule")
+                    self._comparisons.run()
+                    self._watch.lap("prefill")
                 if not self._scheduler.is_idle:
                     self._run_batch()
             except OutOfMemoryError as error:
                 log.warning("out of memory with %d continuations decoding", len(self._scheduler.running))
                 self._after_out_of_memory(error.batch)
-            except Exception as error:  # noqa: BLE001  a failed batch must not end the thread all others wait for
+            except Exception as error:  # noqa: BLE001  a failed batch must not end the thread
                 log.error("the engine's batch failed: %s", type(error).__name__)
                 self._fail_all(RequestError("crashed", type(error).__name__))
-
-    def _compare(self) -> None:
-        if self._comparisons:
-            self._watch.lap("schedule")
-            self._comparisons.run()
-            self._watch.lap("prefill")
 
     def _run_batch(self) -> None:
         batch = self._schedule()
@@ -238,7 +235,8 @@ class BatchedEngine:
             state.reply.set_result(RequestError("out_of_memory", detail))
 
     def _alone_in(self, batch: ForwardBatch) -> list[Continuation]:
-        """The continuations that need what the batch computed, if memory held nothing else; otherwise none."""
+        """The continuations that need what the batch computed, if memory held nothing else; otherwise
+        none."""
         computed = {chunk.sequence for chunk in batch.chunks} | self._scheduler.prefix_cache.allocated
         return [sequence for sequence in self._states if computed <= {sequence, *sequence.prefixes}]
 

@@ -1,7 +1,7 @@
 """Fair queue: continuations wait in groups, one group a call; the least-served group goes first.
 
-A note of 12,000 words asks for hundreds of continuations in one call; first come, first served would make every
-short note behind it wait. Urgent groups go before all others. Does not import torch.
+A note of 12,000 words asks for hundreds of continuations in one call; first come, first served would make
+every short note behind it wait. Urgent groups go before all others. Does not import torch.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from worker.engine.batching.sequences import Continuation
 
 TURN_TOKENS = 4_096
-"""Tokens that a group gets before the next group's turn: most notes finish in one turn, in order of arrival, so
-that the cache holds few prefixes at a time."""
+"""Tokens that a group gets before the next group's turn: most notes finish in one turn, in order of arrival,
+so that the cache holds few prefixes at a time."""
 
 
 @dataclass(slots=True, eq=False)

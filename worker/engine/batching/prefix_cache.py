@@ -1,7 +1,7 @@
-"""Prefix cache: each prefix is in the cache once, and stays while a continuation needs it or as long as there is room.
+"""Prefix cache: holds each prefix once, while a continuation needs it or as long as there is room.
 
-A prefix that starts like a cached one copies its keys and values (RadixAttention, arXiv 2312.07104, shares them
-without a copy). Unused prefixes are evicted least recently used first. Does not import torch.
+A prefix that starts like a cached one copies its keys and values (RadixAttention, arXiv 2312.07104, shares
+them without a copy). Unused prefixes are evicted least recently used first. Does not import torch.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class PrefixCache:
     def admit(self, prefix: Prefix, max_end: int, reached: Mapping[Prefix, int], *, is_forced: bool) -> bool:
         """Allocates space that ends at `max_end` at most, evicting unused prefixes.
 
-        Returns False if there is no space, or if another prefix in this batch computes many of its tokens, which
-        it can copy afterwards. `reached`: tokens of prefixes that are computed after this batch; `is_forced`:
-        allocates in any case.
+        Returns False if there is no space, or if another prefix in this batch computes many of its tokens,
+        which it can copy afterwards. `reached`: tokens of prefixes that are computed after this batch;
+        `is_forced`: allocates in any case.
         """
         needed = len(prefix.tokens)
         while self._end_with(needed) > max_end and self._evict_one():

@@ -1,4 +1,7 @@
-"""Requests as branches, and branches that are done as replies. Knows no torch and no scheduler."""
+"""State of a request: encodes it as a continuation, and turns the finished continuation into a reply.
+
+Does not import torch or the scheduler.
+"""
 
 from __future__ import annotations
 
@@ -29,66 +32,68 @@ from worker.telemetry.usage_meter import UsageMeter
 
 @dataclass(frozen=True, slots=True)
 class EncodedChoice:
-    """A choice in tokens."""
+    """A choice, encoded as tokens."""
 
     positions: tuple[int, ...]
-    """Tokens of the copy after which it is made."""
+    """Indexes of the copy's tokens after which it is made."""
     spans: tuple[tuple[int, int], ...]
-    """Their characters."""
+    """Characters [start, end) of these tokens in the copy."""
     columns: tuple[int, ...]
-    """The first token of each of its words."""
+    """Id of the first token of each label word."""
 
 
 class QuestionPrefix(NamedTuple):
-    """A question that is read apart from the document."""
+    """A cached question, which does not attend to the document."""
 
     tokens: tuple[int, ...]
     head_tokens: int
-    """The first of them, which stand before every document."""
+    """Number of its first tokens that stand before every document too."""
     start_position: int
-    """Where in a sequence the others begin to stand."""
+    """Position of the first token after the head."""
 
 
 @dataclass(slots=True, eq=False)
 class RequestState:
-    """A request on its way."""
+    """A request in progress."""
 
     request: PromptRequest
     prefix_tokens: tuple[int, ...]
     question_tokens: list[int]
-    """The tokens after the beginning, up to where deciding or writing starts."""
+    """Tokens between the prefix and the copy or the generated text; empty if the question is cached."""
     question_prefix: QuestionPrefix | None = None
-    """Where it is read apart; then none of it is in `prompt`."""
+    """The cached question, if any."""
     copy_tokens: list[int] = field(default_factory=list)
-    """Decide: the second copy of the text."""
+    """Scoring: tokens of the second copy of the text."""
     choices: tuple[EncodedChoice, ...] = ()
     end_token: int = -1
     matcher: Any = None
-    """Write under a grammar: where the grammar stands."""
+    """Generation: the matcher that holds the state of the grammar, if any."""
     is_urgent: bool = False
     continuation: Continuation | None = None
     """Set by `start`."""
     num_draft_tokens: int = 0
-    """Tokens at the branch's end that are yet to be verified."""
+    """Draft tokens at the end of the continuation, not yet verified."""
     num_forced_tokens: int = 0
-    """How many of them, the first, the grammar forces; the others were looked up."""
+    """Number of draft tokens that the grammar forces; they come before those that were looked up."""
     is_complete: bool = False
     error: RequestError | None = None
-    """Why it ends without an answer, where it does."""
+    """The reply of a request that fails."""
     reply: Future[Reply] = field(default_factory=Future)
 
     @property
     def planned_tokens(self) -> int:
-        """The most it can become."""
-        apart = (
+        """Maximum length of the whole sequence."""
+        num_question = (
             len(self.question_prefix.tokens) - self.question_prefix.head_tokens if self.question_prefix else 0
         )
-        more = self.request.max_tokens if isinstance(self.request, GenerateRequest) else len(self.copy_tokens)
-        return len(self.prefix_tokens) + apart + len(self.question_tokens) + more
+        num_answer = (
+            self.request.max_tokens if isinstance(self.request, GenerateRequest) else len(self.copy_tokens)
+        )
+        return len(self.prefix_tokens) + num_question + len(self.question_tokens) + num_answer
 
     @property
     def positions(self) -> list[int]:
-        """Tokens of the copy after which anything is decided, each once."""
+        """Indexes of the copy's tokens after which any choice is made, ascending, each once."""
         return sorted({position for choice in self.choices for position in choice.positions})
 
     @property
@@ -98,24 +103,24 @@ class RequestState:
 
     @property
     def is_finished(self) -> bool:
-        """Written: closed by the grammar or the end token, or cut by its limit."""
+        """True once the grammar, the end token or the token limit has ended the generation."""
         assert isinstance(self.request, GenerateRequest)
         return self.is_complete or self.num_generated_tokens >= self.request.max_tokens
 
     def start(self, prefix_cache: PrefixCache) -> Continuation:
-        """The branch to be scheduled; what was written before, if anything, is part of it."""
-        written: list[int] = []
+        """The continuation to schedule; after a failed batch it holds the tokens generated before."""
+        generated: list[int] = []
         if isinstance(self.request, GenerateRequest) and self.continuation is not None:
-            written = self.continuation.tokens[
+            generated = self.continuation.tokens[
                 len(self.question_tokens) : len(self.continuation.tokens) - self.num_draft_tokens
             ]
         self.num_draft_tokens = 0
-        kept = (
+        reserved = (
             len(self.question_tokens) + self.request.max_tokens
             if isinstance(self.request, GenerateRequest)
             else 0
         )
-        tokens = [*self.question_tokens, *self.copy_tokens, *written]
+        tokens = [*self.question_tokens, *self.copy_tokens, *generated]
         uses_adapter, question = self.request.prompt.uses_adapter, None
         if self.question_prefix is not None:
             question = prefix_cache.find(**self.question_prefix._asdict(), uses_adapter=uses_adapter)
@@ -123,16 +128,16 @@ class RequestState:
             prefix=prefix_cache.find(self.prefix_tokens, uses_adapter=uses_adapter),
             tokens=tokens,
             logit_indexes=(len(tokens) - 1,)
-            if kept
+            if reserved
             else tuple(len(self.question_tokens) + position for position in self.positions),
             columns=tuple(column for choice in self.choices for column in choice.columns),
             question_prefix=question,
-            reserved_tokens=kept,
+            reserved_tokens=reserved,
         )
         return self.continuation
 
     def resolve(self, logits: npt.NDArray[np.float32], chat: Chat) -> None:
-        """Hands over the reply. `logits`: [wanted, columns] of a decision; not used otherwise."""
+        """Sets the reply. `logits`: [logit indexes, columns] of a scoring request; not used otherwise."""
         assert self.continuation is not None
         if self.error is not None:
             self.reply.set_result(self.error)
@@ -140,63 +145,65 @@ class RequestState:
         if isinstance(self.request, ScoreRequest):
             self.reply.set_result(ScoreResult(self._scores(logits), self.planned_tokens))
             return
-        written = self.continuation.tokens[len(self.question_tokens) :]
+        generated = self.continuation.tokens[len(self.question_tokens) :]
         prompt_tokens = len(self.prefix_tokens) + len(self.question_tokens)
-        text = chat.decode(written)
-        self.reply.set_result(GenerateResult(text, self.is_complete, prompt_tokens, len(written)))
+        text = chat.decode(generated)
+        self.reply.set_result(GenerateResult(text, self.is_complete, prompt_tokens, len(generated)))
 
     def _scores(self, logits: npt.NDArray[np.float32]) -> tuple[Scores, ...]:
-        """Each choice's part of the logits: its own places, its own words."""
+        """Splits the logits by choice: the rows of its positions, the columns of its words."""
         row_of = {position: row for row, position in enumerate(self.positions)}
-        scores, first = [], 0
+        scores, first_column = [], 0
         for choice in self.choices:
             rows = [row_of[position] for position in choice.positions]
-            own = logits[rows, first : first + len(choice.columns)]
-            scores.append(Scores(choice.spans, _normalised(own)))
-            first += len(choice.columns)
+            own_logits = logits[rows, first_column : first_column + len(choice.columns)]
+            scores.append(Scores(choice.spans, _log_softmax(own_logits)))
+            first_column += len(choice.columns)
         return tuple(scores)
 
 
 def encode_request(
     request: PromptRequest, chat: Chat, grammars: GrammarCompiler, *, context_tokens: int, meter: UsageMeter
 ) -> RequestState | RequestError:
-    """The request as tokens; a refusal with the numbers where they cannot fit."""
+    """Encodes the request; a RequestError if it does not fit into `context_tokens` or its grammar is
+    invalid."""
     encoded = chat.encode(request.prompt)
-    prefix = tuple(encoded.tokens[: encoded.shared_tokens])
+    prefix_tokens = tuple(encoded.tokens[: encoded.shared_tokens])
     is_question_cached = isinstance(request, ScoreRequest) and request.is_question_cached
-    prompt = [] if is_question_cached else encoded.tokens[encoded.shared_tokens :]
-    asked = RequestState(request, prefix, prompt, end_token=chat.tokenizer.eos_token_id)
+    question_tokens = [] if is_question_cached else encoded.tokens[encoded.shared_tokens :]
+    state = RequestState(request, prefix_tokens, question_tokens, end_token=chat.tokenizer.eos_token_id)
     if isinstance(request, ScoreRequest):
         copy_tokens, offsets = chat.plain_with_offsets(request.copy)
-        asked.question_prefix = (
-            _apart(encoded, context_tokens - len(copy_tokens)) if is_question_cached else None
+        state.question_prefix = (
+            _question_prefix(encoded, context_tokens - len(copy_tokens)) if is_question_cached else None
         )
-        asked.copy_tokens = copy_tokens
-        asked.choices = tuple(_placed(choice, chat, offsets) for choice in request.choices)
-    if asked.planned_tokens > context_tokens:
+        state.copy_tokens = copy_tokens
+        state.choices = tuple(_encoded_choice(choice, chat, offsets) for choice in request.choices)
+    if state.planned_tokens > context_tokens:
         more = (
             f", {request.max_tokens} of them for the answer" if isinstance(request, GenerateRequest) else ""
         )
-        detail = f"{asked.planned_tokens} tokens{more} do not fit into {context_tokens}"
+        detail = f"{state.planned_tokens} tokens{more} do not fit into {context_tokens}"
         return RequestError("too_long", detail)
     if isinstance(request, GenerateRequest) and request.output_format is not None:
         try:
             with meter.timing("compile"):
-                asked.matcher = grammars.matcher(request.output_format.lark())
-        except ValueError:  # its text may quote the note
+                state.matcher = grammars.matcher(request.output_format.lark())
+        except ValueError:  # the message may quote the note
             return RequestError("unparsable", "the grammar does not compile")
-    return asked
+    return state
 
 
-def _apart(encoded: EncodedPrompt, room: int) -> QuestionPrefix:
-    """Right behind the document where what follows it could not begin by `room` in a sequence."""
+def _question_prefix(encoded: EncodedPrompt, room: int) -> QuestionPrefix:
+    """The cached question at its usual position, or right behind the document if what follows would then
+    start after position `room`."""
     tokens, head, position = encoded.question_tokens, encoded.head_tokens, encoded.question_position
     if position + len(tokens) - head > room:
         position = encoded.shared_tokens
     return QuestionPrefix(tuple(tokens), head, position)
 
 
-def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> EncodedChoice:
+def _encoded_choice(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> EncodedChoice:
     positions = tuple(token_positions(choice, offsets))
     return EncodedChoice(
         positions=positions,
@@ -205,8 +212,8 @@ def _placed(choice: Choice, chat: Chat, offsets: list[tuple[int, int]]) -> Encod
     )
 
 
-def _normalised(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _log_softmax(logits: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """Log-softmax over the columns; shape [rows, words]."""
     shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
-    normalised: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-    return normalised
+    log_probabilities: npt.NDArray[np.float32] = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return log_probabilities

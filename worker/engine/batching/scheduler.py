@@ -1,7 +1,7 @@
 """Iteration-level scheduler: decides which tokens of which sequences the next batch computes.
 
-Sequences join and leave between batches. A batch holds the next tokens of every continuation that generates, and
-fills up with prefixes and with continuations that start, up to a token budget. Does not import torch.
+Sequences join and leave between batches. A batch holds the next tokens of every continuation that generates,
+and fills up with prefixes and with continuations that start, up to a token budget. Does not import torch.
 """
 
 from __future__ import annotations
@@ -122,8 +122,8 @@ class Scheduler:
 class BatchBudget:
     """The planned limits of a scheduler; adapts them after the memory runs out.
 
-    Memory runs out if something else holds some of it for a while, or if the plan was too tight. The first passes;
-    the second costs one failed batch in every few hundred.
+    Memory runs out if something else holds some of it for a while, or if the plan was too tight. The first
+    passes; the second costs one failed batch in every few hundred.
     """
 
     max_rows: int

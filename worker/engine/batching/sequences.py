@@ -1,8 +1,8 @@
 """What the network computes: prefixes, which are computed once, and the continuations that follow them.
 
-A prefix is the document's part of a prompt. Every question on the document is a continuation, which attends to
-the prefix's keys and values without a copy. A question may have a prefix of its own that does not attend to the
-document and serves all documents (docs/decisions/cached-question-prefix.md). Does not import torch.
+A prefix is the document's part of a prompt. Every question on the document is a continuation, which attends
+to the prefix's keys and values without a copy. A question may have a prefix of its own that does not attend
+to the document and serves all documents (docs/decisions/cached-question-prefix.md). Does not import torch.
 """
 
 from __future__ import annotations

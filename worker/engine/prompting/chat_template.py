@@ -79,7 +79,8 @@ class Chat:
 
 
 def token_positions(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Sequence[int]:
-    """Indexes of the tokens after which the choice is made; `offsets`: characters [start, end) of each token."""
+    """Indexes of the tokens after which the choice is made; `offsets`: characters [start, end) of each
+    token."""
     return range(len(offsets)) if choice.ends is None else positions_at_ends(choice.ends, offsets)
 
 

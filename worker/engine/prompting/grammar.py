@@ -25,7 +25,8 @@ _LIMITS = llguidance.LLParserLimits(step_lexer_fuel=5_000_000)
 
 
 class GrammarCompiler:
-    """Compiles grammars for one tokenizer and picks tokens that they allow. Safe to call from many threads."""
+    """Compiles grammars for one tokenizer and picks tokens that they allow. Safe to call from many
+    threads."""
 
     def __init__(self, tokenizer: Any, vocabulary_size: int) -> None:
         """`tokenizer`: a fast Hugging Face tokenizer; `vocabulary_size`: columns of the logits."""
@@ -57,8 +58,8 @@ class GrammarCompiler:
     def best_token(self, matcher: Any, logits: npt.NDArray[np.float32]) -> int | None:
         """The token with the largest logit that the grammar allows next; None if it allows none.
 
-        logits: [vocabulary]. Validating one token takes 3 microseconds, the mask of all takes milliseconds. The
-        token with the largest logit is allowed six of seven times, otherwise often one of the next.
+        logits: [vocabulary]. Validating one token takes 3 microseconds, the mask of all takes milliseconds.
+        The token with the largest logit is allowed six of seven times, otherwise often one of the next.
         """
         for token in _largest_first(logits):
             if matcher.validate_tokens([token]):

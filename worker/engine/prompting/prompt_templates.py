@@ -35,7 +35,8 @@ def prompt(
 ) -> Prompt:
     """The prompt for a question on the text of a window; `parameters` fill the template of the question.
 
-    `instruction`: name of a template that several questions on the window share; it becomes part of the prefix.
+    `instruction`: name of a template that several questions on the window share; it becomes part of the
+    prefix.
     """
     shared = ["document.jinja", *([f"{instruction}.jinja"] if instruction else [])]
     return Prompt(
