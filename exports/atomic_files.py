@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name when all is in them, and never half written."""
+"""Atomic files and folders: they appear under their name when complete, and never half written."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from exports.scratch_folders import scratch_folder
 from models.errors import UsageError
 
 MARK = "_notemill.json"
-"""In every folder that we made; only such a one is replaced. Readers of Parquet skip names with a `_`."""
+"""Marker file in every folder that an export made; only such a folder is replaced. Parquet readers skip names
+with `_`."""
 
 
 @contextmanager
@@ -31,8 +32,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """A folder of mode 0700, under another name until the block ends well. What an earlier export left
-    under this name is replaced. Raises UsageError where somebody else's files are there."""
+    """A folder of mode 0700, under another name until the block ends well. Replaces what an earlier export
+    left under this name. Raises UsageError where files of others are there."""
     _check_is_ours(path)
     with _scratch(path) as folder:
         scratch = folder / "new"
@@ -46,7 +47,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def _scratch(path: Path) -> Iterator[Path]:
-    """A folder beside it. Raises UsageError where none can be made."""
+    """A scratch folder beside the target. Raises UsageError where none can be made."""
     with ExitStack() as stack:
         try:
             folder = stack.enter_context(scratch_folder(path.parent, f".{path.name}"))

@@ -18,7 +18,7 @@ _LINE = re.compile(r"[^\r\n]+")
 
 
 def write_brat(notes: Iterable[ExportedNote], folder: Path) -> None:
-    """Notes without entities are written too: that nothing was found is an answer."""
+    """Writes notes with their annotations; notes without entities too, since an empty answer is an answer."""
     labels: dict[str, None] = {}
     kinds: dict[str, None] = {}
     for note in notes:
@@ -48,7 +48,7 @@ def _annotations(note: ExportedNote, labels: dict[str, None], kinds: dict[str, N
 
 
 def _span(note: ExportedNote, span: dict[str, Any], label: str) -> str:
-    """A line end may not be in a mention: it is cut there into fragments, joined by a space."""
+    """The span in brat's form; a mention with a line end is cut there into fragments, joined by a space."""
     pieces = [(found.start(), found.end()) for found in _LINE.finditer(note.text, span["start"], span["end"])]
     offsets = ";".join(f"{start} {end}" for start, end in pieces)
     return f"{token(label)} {offsets}\t{' '.join(note.text[start:end] for start, end in pieces)}"

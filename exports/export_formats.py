@@ -1,6 +1,6 @@
-"""The forms by name: which writer, and whether it makes a file, a folder or rows in a database.
+"""Export formats by name: the writer, and whether it makes a file, a folder or rows in a database.
 
-A library is imported when its form is asked for.
+Imports a library only when its format is requested.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ Notes = Iterable[ExportedNote]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Exported:
-    """What shall be written, and where to."""
+class ExportRequest:
+    """What is to be exported, and where to."""
 
     notes: Notes
     external_ids: Iterator[str]
-    """Of the same notes; read only by the form that numbers them."""
+    """Ids of the same notes; read only by the format that numbers them."""
     output: str
     vocabulary: Vocabulary
 
@@ -35,13 +35,13 @@ class Exported:
         return Path(self.output)
 
 
-def write(form: str, exported: Exported) -> None:
-    """Writes all of it or nothing. Raises UsageError for what cannot be written there."""
+def write(form: str, exported: ExportRequest) -> None:
+    """Writes everything or nothing. Raises UsageError for a target that the format cannot write."""
     _require_library(form)
     _WRITERS[form](exported)
 
 
-def _omop(exported: Exported) -> None:
+def _omop(exported: ExportRequest) -> None:
     from exports.omop.omop_rows import note_ids
 
     ids = note_ids(exported.external_ids)
@@ -56,42 +56,42 @@ def _omop(exported: Exported) -> None:
         write_files(exported.notes, folder, ids, exported.vocabulary)
 
 
-def _fhir(exported: Exported) -> None:
+def _fhir(exported: ExportRequest) -> None:
     from exports.fhir.fhir_bundle import write_fhir
 
     with whole_file(exported.path) as file:
         write_fhir(exported.notes, file, exported.vocabulary)
 
 
-def _parquet(exported: Exported) -> None:
+def _parquet(exported: ExportRequest) -> None:
     from exports.partitioned_parquet import write_runs
 
     with _folder(exported, "parquet") as folder:
         write_runs(_answers(exported.notes), folder)
 
 
-def _jsonl(exported: Exported) -> None:
+def _jsonl(exported: ExportRequest) -> None:
     from exports.result_files import write_jsonl
 
     with whole_file(exported.path) as file:
         write_jsonl(_answers(exported.notes), file)
 
 
-def _csv(exported: Exported) -> None:
+def _csv(exported: ExportRequest) -> None:
     from exports.result_files import write_csv
 
     with whole_file(exported.path) as file:
         write_csv(_answers(exported.notes), file)
 
 
-def _brat(exported: Exported) -> None:
+def _brat(exported: ExportRequest) -> None:
     from exports.brat_standoff import write_brat
 
     with _folder(exported, "brat") as folder:
         write_brat(exported.notes, folder)
 
 
-def _labelstudio(exported: Exported) -> None:
+def _labelstudio(exported: ExportRequest) -> None:
     from exports.label_studio import configuration, write_tasks
 
     labels: dict[str, None] = {}
@@ -100,14 +100,14 @@ def _labelstudio(exported: Exported) -> None:
         interface.write(configuration(labels).encode("utf-8"))
 
 
-def _spacy(exported: Exported) -> None:
+def _spacy(exported: ExportRequest) -> None:
     from exports.spacy_docs import write_spacy
 
     with _folder(exported, "spacy") as folder:
         write_spacy(exported.notes, folder)
 
 
-_WRITERS: dict[str, Callable[[Exported], None]] = {
+_WRITERS: dict[str, Callable[[ExportRequest], None]] = {
     "omop": _omop,
     "fhir": _fhir,
     "parquet": _parquet,
@@ -119,11 +119,11 @@ _WRITERS: dict[str, Callable[[Exported], None]] = {
 }
 FORMS = tuple(_WRITERS)
 _LIBRARIES = {"fhir": ("fhir.resources", "fhir"), "spacy": ("spacy", "spacy")}
-"""By form the package to install and the module to look for."""
+"""By format the package to install and the module to look for."""
 
 
 @contextmanager
-def _folder(exported: Exported, form: str) -> Iterator[Path]:
+def _folder(exported: ExportRequest, form: str) -> Iterator[Path]:
     with whole_folder(exported.path) as folder:
         (folder / MARK).write_text(json.dumps({"form": form}) + "\n", "utf-8")
         yield folder

@@ -1,4 +1,4 @@
-"""A job's answer as flat rows, for spreadsheets. Pure."""
+"""Flat rows of a job's answer, for spreadsheets. Pure."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ COLUMNS = (
 `sources` the note sentences that a summary sentence rests on, as start-end pairs."""
 
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""To Excel, LibreOffice and Google Sheets; a line of a note may begin so (OWASP, "CSV Injection")."""
+"""Characters that begin a formula in Excel, LibreOffice and Google Sheets (OWASP, "CSV Injection")."""
 
 
 def rows_of(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row an item of the answer; one without an item where there is none."""
+    """One row for each item of the answer; one row without an item where there is none."""
     job = {name: result[name] for name in COLUMNS if name in result}
     job |= {name: result["parameters"].get(name) for name in ("query", "max_words")}
     items = [*_entities(result), *_passages(result), *_sentences(result)]
@@ -28,7 +28,7 @@ def rows_of(result: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def harmless_cell(value: Any) -> Any:
-    """Text that a spreadsheet would take for a formula, behind an apostrophe."""
+    """Text that a spreadsheet would take for a formula, after an apostrophe."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_STARTS_A_FORMULA) else value
 
 

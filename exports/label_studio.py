@@ -1,4 +1,4 @@
-"""Label Studio tasks with predictions: people correct them there, and what they export comes back.
+"""Label Studio tasks with predictions, to correct there and import again.
 
 https://labelstud.io/guide/predictions: regions of `label` in `text`, and with the same id their assertion.
 """
@@ -15,7 +15,7 @@ from models.queries.note_export import ExportedNote
 
 
 def write_tasks(notes: Iterable[ExportedNote], file: BinaryIO, labels: dict[str, None]) -> None:
-    """One JSON array, a task a line. `labels` is filled with those that were met."""
+    """Writes one JSON array, a task a line. Adds the labels that occur to `labels`."""
     separator = b"[\n"
     for note in notes:
         for _, entity in note.items("entities"):
@@ -40,7 +40,7 @@ def task(note: ExportedNote) -> dict[str, Any]:
 
 
 def configuration(labels: Iterable[str]) -> str:
-    """What to paste under Settings, Labeling Interface."""
+    """The labeling configuration to paste under Settings, Labeling Interface."""
     values = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in labels)
     choices = "".join(f"    <Choice value={quoteattr(one)}/>\n" for one in Assertion)
     return (
@@ -51,7 +51,8 @@ def configuration(labels: Iterable[str]) -> str:
 
 
 def one_line_end(text: str) -> str:
-    """As many characters as before: Label Studio would make one of CR and LF, and shift what follows."""
+    """Text with line ends of one kind and the same length: Label Studio would merge CR and LF, and shift
+    offsets."""
     return text.replace("\r\n", " \n").replace("\r", "\n")
 
 

@@ -1,4 +1,4 @@
-"""The columns of results in Parquet: always the same, so that files of many runs read as one table."""
+"""The Parquet schema of results: always the same, so that files of many runs read as one table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ _SPAN = [("start", pa.int64()), ("end", pa.int64())]
 
 
 def schema() -> pa.Schema:
-    """A row a job. `parameters` is JSON; times are timestamps in UTC; a list is null where not asked."""
+    """The schema: a row for each job. `parameters` is JSON; times are UTC timestamps; an unrequested list is
+    null."""
     moment = pa.timestamp("us", tz="UTC")
     return pa.schema(
         [

@@ -13,11 +13,11 @@ from exports.result_files import Results, in_batches
 
 _ROWS_A_GROUP = 1_000
 _OPEN_FILES = 64
-"""Of an archive with a run a night; a run whose file was closed gets another part."""
+"""Most files open at a time; a run whose file was closed gets another part."""
 
 
 def write_runs(results: Results, folder: Path) -> None:
-    """The columns of `notemill results`; `run` is in the folders' names, as partitions have it."""
+    """Writes the columns of `notemill results`; `run` is in the folder names, as in partitioned data sets."""
     columns = schema()
     batches: Iterator[pa.RecordBatch] = (
         batch for part in in_batches(results, _ROWS_A_GROUP) for batch in table(part, columns).to_batches()

@@ -1,6 +1,7 @@
-"""Answers as JSON lines, CSV and Parquet, from a stream of jobs to bytes. Returns how many jobs it wrote.
+"""Answers as JSON lines, CSV and Parquet, from a stream of jobs to bytes; each writer returns the number of
+jobs.
 
-A job is the JSON object that `models.queries.results` describes. Behind `notemill results` and `notemill export`.
+A job is the JSON object that `models.queries.results` describes. Used by `notemill results` and `export`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from exports import flat_rows
 
 Results = Iterable[dict[str, Any]]
 _PARQUET_ROWS = 1_000
-"""In one row group: a few MB."""
+"""Rows in a row group, a few MB."""
 
 
 def write_jsonl(results: Results, file: BinaryIO) -> int:
-    """A JSON object a line."""
+    """Writes a JSON object a line."""
     count = 0
     for result in results:
         file.write(json.dumps(result, ensure_ascii=False).encode("utf-8") + b"\n")
@@ -29,7 +30,8 @@ def write_jsonl(results: Results, file: BinaryIO) -> int:
 
 
 def write_csv(results: Results, file: BinaryIO) -> int:
-    """A line an entity, attribute, passage or summary sentence; a job without any has one line too."""
+    """Writes a line for each entity, attribute, passage or summary sentence; a job without any has one line
+    too."""
     text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
     writer = csv.DictWriter(text, flat_rows.COLUMNS)
     writer.writeheader()
@@ -42,7 +44,7 @@ def write_csv(results: Results, file: BinaryIO) -> int:
 
 
 def write_parquet(results: Results, file: BinaryIO) -> int:
-    """A row a job, answers nested; the same columns whatever was asked."""
+    """Writes a row for each job with nested answers; the columns do not depend on the tasks."""
     import pyarrow.parquet as pq
 
     from exports.parquet_schema import schema, table

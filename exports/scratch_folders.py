@@ -1,6 +1,6 @@
-"""Folders for what is not finished, gone after the block, and after a SIGKILL when the next one is made.
+"""Scratch folders for unfinished output, removed after the block, or after a SIGKILL by the next one.
 
-Each is locked by its process; a lock ends with the process, so that what is unlocked was left behind.
+Each is locked by its process; a lock ends with the process, so an unlocked folder was left behind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ENDING = ".unfinished"
 
 @contextmanager
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
-    """One of mode 0700 whose name begins with `name`. The block may rename it. Raises OSError."""
+    """A folder of mode 0700 whose name begins with `name`; the block may rename it. Raises OSError."""
     remove_left_behind(parent, name)
     made = Path(tempfile.mkdtemp(dir=parent, prefix=f"{name}.", suffix=_ENDING))
     lock = os.open(made, os.O_RDONLY)
@@ -31,7 +31,7 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
 
 def remove_left_behind(parent: Path, name: str) -> None:
-    """What a process that was killed has left under this name."""
+    """Removes scratch folders of killed processes under this name."""
     for found in parent.glob(f"{_literal(name)}.*{_ENDING}"):
         with suppress(OSError):
             lock = os.open(found, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from spacy.tokens import Doc, Span
 
 _DOCS_A_FILE = 500
-"""A DocBin is held in memory whole; of long notes these are some MB."""
+"""Documents in one DocBin, which is held in memory; with long notes some MB."""
 _ATTRIBUTES = ["ENT_IOB", "ENT_TYPE", "SPACY"]
 
 
 def write_spacy(notes: Iterable[ExportedNote], folder: Path) -> None:
-    """`notes-00000.spacy`, `notes-00001.spacy`, …"""
+    """Writes `notes-00000.spacy`, `notes-00001.spacy`, …"""
     import spacy
     from spacy.tokens import DocBin
 
@@ -37,7 +37,7 @@ def write_spacy(notes: Iterable[ExportedNote], folder: Path) -> None:
 
 
 def doc_of(note: ExportedNote, english: Language) -> Doc:
-    """The tokens of `english`, cut further wherever a span begins or ends, so that none is lost."""
+    """The tokens of `english`, split wherever a span begins or ends, so that no span is lost."""
     from spacy.util import filter_spans
 
     spans = [_trimmed(note.text, span) for span in _spans(note)]
@@ -71,7 +71,7 @@ def _spans(note: ExportedNote) -> Iterator[dict[str, Any]]:
 
 
 def _trimmed(text: str, span: dict[str, Any]) -> dict[str, Any]:
-    """A space is no token of spaCy's: a span may neither begin nor end with one."""
+    """The span without white space at its ends, which is no token in spaCy."""
     quoted = text[span["start"] : span["end"]]
     start = span["start"] + len(quoted) - len(quoted.lstrip())
     return {**span, "start": start, "end": max(start, span["end"] - len(quoted) + len(quoted.rstrip()))}

@@ -1,6 +1,6 @@
-"""Producer: documents in, registered in SQL and announced in Redis. No torch.
+"""The producer: registers documents in SQL and publishes their ids to Redis. Does not import torch.
 
-`submit` is the whole of it for an ETL job; `examples/etl_submit.py` shows it at work.
+`submit` is all that an ETL job needs; `examples/etl_submit.py` shows it.
 """
 
 from __future__ import annotations

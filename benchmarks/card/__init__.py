@@ -1,1 +1,1 @@
-"""Benchmarks of one CUDA card with Mistral 7B in 4 bits: `python -m benchmarks.card`."""
+"""Benchmarks of one CUDA GPU with Mistral 7B in 4 bits: `python -m benchmarks.card`."""

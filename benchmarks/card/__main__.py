@@ -1,17 +1,17 @@
-"""What one CUDA card makes of Mistral 7B in 4 bits with our engine: memory, speed, answers, in 150 seconds.
+"""Memory, speed and answers of Mistral 7B in 4 bits on one CUDA GPU, in 150 seconds.
 
     python -m benchmarks.card
     python -m benchmarks.card --parts memory,fits,correctness --json
     python -m benchmarks.card --shape small
 
-Mistral's real sizes with random values, made on the card, where no weights are needed; `correctness` takes
-the effective settings' weights, on the CPU and on the card, and all parts take their tokenizer (prepare them
-first: `notemill weights prepare`). A part that fails shows its traceback, and the others go on; each line is
-printed as soon as it is known. --shape small is a rehearsal on a CPU with a shrunken Mistral: the same code,
-figures that say nothing about a card.
+Most parts use Mistral's real shapes with random values, so they need no weights. `correctness` uses the
+weights of the effective settings on the CPU and on the GPU, and all parts use their tokenizer; run `notemill
+weights prepare` first. A part that fails prints its traceback and the others continue. Each line is printed
+as soon as it is known. --shape small runs the same code on a CPU with a small Mistral; its figures say
+nothing about a GPU.
 
-Fractions are of the card's own bf16 product and copy, as in benchmarks.roofline. Exit status 1 where a part
-failed, 2 without a card.
+Fractions are of the GPU's own bf16 product and copy, as in benchmarks.roofline. Exit status 1 when a part
+failed, 2 without a GPU.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ PARTS: Mapping[str, BenchmarkPart] = {
     "notes": BenchmarkPart(notes, 25),
     "kernels": BenchmarkPart(kernels, 8),
 }
-"""In the order in which they are run."""
+"""All parts in the order of the run, with the seconds that each may take."""
 
 
 def main(arguments: Sequence[str] | None = None, parts: Mapping[str, BenchmarkPart] = PARTS) -> int:
@@ -56,36 +56,47 @@ def main(arguments: Sequence[str] | None = None, parts: Mapping[str, BenchmarkPa
     transformers_logging.disable_progress_bar()
     is_small = options.shape == "small"
     if not is_small and not torch.cuda.is_available():
-        print("there is no CUDA device here: --shape small rehearses on the CPU", file=sys.stderr)
+        print("No CUDA device is available. Use --shape small for a trial run on the CPU.", file=sys.stderr)
         return 2
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     before = bytes_in_use(is_without_context=True) if device.type == "cuda" else 0
     card = Card(device, load_settings(), SHRUNKEN if is_small else REAL, before)
     name = torch.cuda.get_device_name() if card.is_cuda else "no card"
-    told = {"card": name, "torch": torch.__version__, "shape": options.shape}
+    description = {"card": name, "torch": torch.__version__, "shape": options.shape}
     run = PartRunner(
-        card, told | describe_machine(torch.get_num_threads()), options.seconds, is_json=options.json
+        card, description | describe_machine(torch.get_num_threads()), options.seconds, is_json=options.json
     )
-    return run.all_of({one: parts[one] for one in options.parts})
+    return run.run_all({name: parts[name] for name in options.parts})
 
 
 def _parser(parts: Mapping[str, BenchmarkPart]) -> argparse.ArgumentParser:
     def names(given: str) -> list[str]:
         unknown = sorted(set(given.split(",")) - parts.keys())
         if unknown:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; there are {', '.join(parts)}")
+            raise argparse.ArgumentTypeError(
+                f"unknown part: {', '.join(unknown)}; choose from {', '.join(parts)}"
+            )
         return given.split(",")
 
-    found = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="python -m benchmarks.card",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    found.add_argument("--parts", type=names, default=list(parts), help=f"some of {','.join(parts)} (all)")
-    found.add_argument("--shape", choices=("mistral-7b", "small"), default="mistral-7b", help="(mistral-7b)")
-    found.add_argument("--seconds", type=float, default=SECONDS, help=f"for all parts together ({SECONDS:g})")
-    found.add_argument("--json", action="store_true", help="one JSON object on the last line")
-    return found
+    parser.add_argument(
+        "--parts", type=names, default=list(parts), help=f"parts out of {','.join(parts)} (default: all)"
+    )
+    parser.add_argument(
+        "--shape", choices=("mistral-7b", "small"), default="mistral-7b", help="shapes of the network"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS,
+        help=f"time limit of all parts together (default: {SECONDS:g})",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on the last line")
+    return parser
 
 
 if __name__ == "__main__":

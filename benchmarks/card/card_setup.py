@@ -1,6 +1,6 @@
-"""The device with what several parts share: its budget, what it can do at most, and weights of random values.
+"""The device and what several parts share: the memory budget, measured peaks and random weights.
 
-Keeps weights, never caches: those go with the network that a part was given.
+Keeps weights but no caches: each part gets a model with empty caches.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ BUDGET_BYTES = 8 * GIB
 
 @dataclass
 class Card:
-    """Of a rehearsal it is the CPU."""
+    """The benchmarked GPU, or the CPU with --shape small."""
 
     device: torch.device
     settings: Settings
     sizes: RunSizes
     bytes_before: int
-    """In use on the card before this process had a context."""
+    """Memory in use on the GPU before this process created a CUDA context."""
     peaks: list[Probe] = field(default_factory=list)
     copies: list[Probe] = field(default_factory=list)
     weights: dict[WeightForm, AdaptableNetwork] = field(default_factory=dict)
     _layer_bytes: dict[WeightForm, int] = field(default_factory=dict)
-    """As they were made: on a CPU bitsandbytes lays weights out anew when they are first used."""
+    """Recorded when the weights are made: on a CPU bitsandbytes repacks them at their first use."""
 
     @property
     def is_cuda(self) -> bool:
@@ -62,7 +62,7 @@ class Card:
 
     @property
     def config(self) -> TaskConfig:
-        """The decided forms, with the labels as they are where the settings' weights have no adapter."""
+        """The scoring task configuration, also when the settings' weights have no adapter."""
         config = task_config(self.settings)
         if config.tagged_labels:
             return config
@@ -79,17 +79,17 @@ class Card:
         return GrammarCompiler(self._tokenizer, self.shape.vocabulary)
 
     def network(self, form: WeightForm, *, max_tokens: int | None = None) -> BenchmarkModel:
-        """The weights, made once, behind a runner that holds nothing yet.
+        """The weights, made once, with a runner whose caches are empty.
 
-        `max_tokens`: the cached ones that are planned with, where they are not those of the sizes.
+        `max_tokens`: limit of cached tokens; by default that of the run sizes.
         """
         if form not in self.weights:
             self.weights[form] = made = random_networks(self.sizes.config, form, self.device)
             self._layer_bytes[form] = stored_bytes(made.plain.model.layers)
         release_cached_memory()
-        most = max_tokens or self.sizes.cached_tokens
+        token_limit = max_tokens or self.sizes.cached_tokens
         return BenchmarkModel(
-            TransformersRunner(self.weights[form], self.device, max_tokens=most),
+            TransformersRunner(self.weights[form], self.device, max_tokens=token_limit),
             Chat(self._tokenizer),
             self._grammars,
             self.shape,
@@ -97,18 +97,18 @@ class Card:
             self._layer_bytes[form],
         )
 
-    def forget(self, *forms: WeightForm) -> None:
+    def drop_weights(self, *forms: WeightForm) -> None:
         for form in forms:
             self.weights.pop(form, None)
         release_cached_memory()
 
     def texts(self, network: BenchmarkModel, number: int) -> list[str]:
-        """Of different lengths: no two are the same."""
+        """`number` notes of different lengths, so that no two share a prefix."""
         sizes = range(self.sizes.note_tokens, self.sizes.note_tokens + number)
-        return [note_of_length(network.chat, size, number=place) for place, size in enumerate(sizes)]
+        return [note_of_length(network.chat, size, number=index) for index, size in enumerate(sizes)]
 
     def plan(self) -> MemoryPlan:
-        """Without an adapter."""
+        """The memory plan for 8 GiB without an adapter."""
         return plan_on_cuda(
             self.shape,
             is_quantized=True,
@@ -119,13 +119,13 @@ class Card:
         )
 
     def context_bytes(self) -> int:
-        """What this process has on the card beside torch's allocator; others' changes are in it."""
-        # By the tool that said what was there before; torch's own count has the driver's reserve in it.
+        """GPU memory of this process outside torch's allocator; includes changes by other processes."""
+        # Measured with the same tool as `bytes_before`: torch's own count includes the driver's reserve.
         now = bytes_in_use(is_without_context=True) or bytes_in_use()
         return now - self.bytes_before - torch.cuda.memory_reserved()
 
     def timed(self, run: Callable[[], Any]) -> Probe:
-        """Twice to warm up, then some rounds."""
+        """Runs to warm up, twice on a GPU, then times the rounds of the run sizes."""
         probe = Probe("", 1.0, run)
         for _ in range(2 if self.is_cuda else 1):
             probe.time(self.device)
@@ -134,16 +134,16 @@ class Card:
             probe.time(self.device)
         return probe
 
-    def ms(self, run: Callable[[], Any]) -> float:
+    def milliseconds(self, run: Callable[[], Any]) -> float:
         return four_digits(statistics.median(self.timed(run).seconds) * 1e3)
 
-    def under_the_roof(self, network: BenchmarkModel, batch: ForwardBatch) -> dict[str, float]:
-        """A step's figures beside what product and memory allow; without `limits` no fraction."""
+    def roofline_figures(self, network: BenchmarkModel, batch: ForwardBatch) -> dict[str, float]:
+        """Time and rate of a batch, with fractions of the measured peaks if the part `limits` has run."""
         seconds = statistics.median(self.timed(lambda: network.runner.run(batch)).seconds)
-        found = {"ms": four_digits(seconds * 1e3), "tokens_per_second": round(batch.num_tokens / seconds)}
+        figures = {"ms": four_digits(seconds * 1e3), "tokens_per_second": round(batch.num_tokens / seconds)}
         if self.peaks:
             flops, num_bytes = network.batch_flops(batch), network.batch_bytes(batch)
             allowed = max(flops / best_median(self.peaks), num_bytes / best_median(self.copies))
-            found["of_product"] = four_digits(flops / seconds / best_median(self.peaks))
-            found["of_roof"] = four_digits(allowed / seconds)
-        return found
+            figures["of_product"] = four_digits(flops / seconds / best_median(self.peaks))
+            figures["of_roof"] = four_digits(allowed / seconds)
+        return figures

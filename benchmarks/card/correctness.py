@@ -1,4 +1,4 @@
-"""The settings' own weights: the same questions on the card, on the CPU, and to transformers itself."""
+"""Compares answers of the settings' weights on the GPU, on the CPU and by transformers itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from worker.weights.model_files import adapter_folder, prepared_folder
 
 
 def correctness(card: Card) -> NamedFigures:
-    """The settings' own weights: the card's answers beside the CPU's, adapted and plain in one call."""
+    """Answers of the settings' weights on the GPU compared with the CPU's, with and without the adapter."""
     questions = _questions(card)
     devices = {"card": "cuda", "cpu": "cpu"} if card.is_cuda else {"card": "cpu"}
     replies: dict[str, dict[str, Reply]] = {}
@@ -39,73 +39,86 @@ def correctness(card: Card) -> NamedFigures:
             replies[name] = dict(zip(questions, engine.answer(list(questions.values())), strict=True))
             answered = time.perf_counter()
             if name == "card":
-                alone = {one: engine.answer([questions[one]])[0] for one in questions if one.endswith(" 1")}
+                alone = {
+                    question: engine.answer([questions[question]])[0]
+                    for question in questions
+                    if question.endswith(" 1")
+                }
         yield (
             f"{name}_seconds",
             {"load": four_digits(loaded - began), "answer": four_digits(answered - loaded)},
         )
-    replies.setdefault("cpu", replies["card"])  # a rehearsal has one device
+    replies.setdefault("cpu", replies["card"])  # a trial run has one device
     for kind in dict.fromkeys(name.rpartition(" ")[0] for name in questions):
-        own = [name for name in questions if name.rpartition(" ")[0] == kind]
-        yield kind, compare_replies([(replies["card"][one], replies["cpu"][one]) for one in own])
-    yield "alone_and_mixed", compare_replies([(one, replies["card"][name]) for name, one in alone.items()])
+        of_kind = [name for name in questions if name.rpartition(" ")[0] == kind]
+        yield kind, compare_replies([(replies["card"][name], replies["cpu"][name]) for name in of_kind])
+    yield (
+        "alone_and_mixed",
+        compare_replies([(reply, replies["card"][name]) for name, reply in alone.items()]),
+    )
     if not card.is_cuda and card.settings.quantization == "nf4":
-        return  # 4-bit products take seconds a window there
+        return  # 4-bit products on a CPU take seconds a window
     few = {
-        name: one
-        for name, one in questions.items()
-        if isinstance(one, ScoreRequest) and name.endswith((" 1", " 2"))
+        name: request
+        for name, request in questions.items()
+        if isinstance(request, ScoreRequest) and name.endswith((" 1", " 2"))
     }
-    plain = _by_transformers(card, few)
-    for name, some in replies.items():
-        yield f"{name}_and_transformers", compare_replies([(some[one], plain[one]) for one in few])
+    reference = _by_transformers(card, few)
+    for device, of_device in replies.items():
+        pairs = [(of_device[name], reference[name]) for name in few]
+        yield f"{device}_and_transformers", compare_replies(pairs)
 
 
 def _questions(card: Card) -> dict[str, Request]:
-    """Of the example notes' windows, by kind and number: decided and written, adapted and plain."""
+    """Requests on windows by kind and number: scoring and generation, adapter on or off."""
     chat, config, size = load_chat(card.settings), card.config, 600 if card.is_cuda else 60
     texts = [note_of_length(chat, size, number=number) for number in range(4 if card.is_cuda else 1)]
-    found: dict[str, Request] = {}
+    questions: dict[str, Request] = {}
     number = 0
     for text in texts:
         note = Note.of(
             text, lambda chunk: len(chat.plain(chunk)), config.window_tokens, config.summary_window_tokens
         )
-        for marks, search in zip(
+        for tagging, search in zip(
             reading_requests(note, config), search_requests(note, QUERY, config), strict=True
         ):
             number += 1
-            for kind, one in (("marks", marks), ("search", search)):
+            for kind, request in (("marks", tagging), ("search", search)):
                 for name, uses_adapter in (("adapted", True), ("plain", False)):
-                    asked = replace(one, prompt=replace(one.prompt, uses_adapter=uses_adapter))
-                    found[f"{kind} {name} {number}"] = asked
+                    switched = replace(request, prompt=replace(request.prompt, uses_adapter=uses_adapter))
+                    questions[f"{kind} {name} {number}"] = switched
             free = GenerateRequest(
                 replace(search.prompt, question="Summarize the note.", uses_adapter=False), 48
             )
-            found[f"written {number}"] = free
-            found[f"written adapted {number}"] = replace(free, prompt=replace(free.prompt, uses_adapter=True))
+            questions[f"written {number}"] = free
+            questions[f"written adapted {number}"] = replace(
+                free, prompt=replace(free.prompt, uses_adapter=True)
+            )
     lists = [
-        one.request for one in generation_prompts(texts[:1], chat, card.settings) if one.request is not None
+        prompt.request
+        for prompt in generation_prompts(texts[:1], chat, card.settings)
+        if prompt.request is not None
     ]
-    found |= {
-        f"written in a form {place + 1}": one for place, one in enumerate(lists[: 6 if card.is_cuda else 2])
+    questions |= {
+        f"written in a form {index + 1}": request
+        for index, request in enumerate(lists[: 6 if card.is_cuda else 2])
     }
-    return found
+    return questions
 
 
 def _by_transformers(card: Card, asked: Mapping[str, ScoreRequest]) -> dict[str, Reply]:
-    """Each alone through transformers' own attention and peft's switch, the weights as the card has them.
+    """Scores of each request alone by transformers' attention, with peft's switch and the GPU's weights.
 
-    The adapter is as peft has it unless told otherwise, in fp32.
+    The adapter is in fp32, peft's default.
     """
     folder, adapter = prepared_folder(card.settings), adapter_folder(card.settings)
     chat, where = load_chat(card.settings), {"": card.device}
     network: Any = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16, device_map=where).eval()
     if adapter is not None:
         network = PeftModel.from_pretrained(network, adapter).eval()
-    found: dict[str, Reply] = {}
-    for name, one in asked.items():
-        is_off = adapter is not None and not one.prompt.uses_adapter
+    replies: dict[str, Reply] = {}
+    for name, request in asked.items():
+        is_off = adapter is not None and not request.prompt.uses_adapter
         with network.disable_adapter() if is_off else nullcontext():
-            found[name] = reference_scores(network, one, chat)
-    return found
+            replies[name] = reference_scores(network, request, chat)
+    return replies

@@ -1,4 +1,4 @@
-"""Windows and whole notes through the engine, with memory enough and without."""
+"""Windows and whole notes through the engine, with enough memory and without."""
 
 from __future__ import annotations
 
@@ -32,40 +32,43 @@ from worker.pipeline import process
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.task_config import task_config
 
-_STARVED_BYTES = 1.5 * GIB
-"""Beside the weights: some 9,000 cached tokens of Mistral's and a step."""
-_STARVED_ROWS = 64
+_LIMITED_BYTES = 1.5 * GIB
+"""Memory beside the weights: some 9,000 cached tokens of Mistral and a forward pass."""
+_LIMITED_ROWS = 64
 
 
 def scoring(card: Card) -> NamedFigures:
-    """Steps that decide, without an adapter and with one; windows an hour through the engine."""
+    """Scoring batches without and with an adapter; windows an hour through the engine."""
     forms: tuple[WeightForm, ...] = ("nf4", "nf4 adapter")
     for form in forms:
         network = card.network(form)
         batch = network.scoring_batch(card.texts(network, card.sizes.step_notes), card.settings)
-        figures = card.under_the_roof(network, with_adapter(batch, uses_adapter="adapter" in form))
+        figures = card.roofline_figures(network, with_adapter(batch, uses_adapter="adapter" in form))
         yield f"{form.replace(' ', '_')}_step", figures | {"decisions_read": len(batch.continuations)}
     switched = card.weights["nf4 adapter"]
-    yield "adapter_off_and_on_ms", card.ms(lambda: [switched.body(uses_adapter=one) for one in (False, True)])
+    yield (
+        "adapter_off_and_on_ms",
+        card.milliseconds(lambda: [switched.body(uses_adapter=is_on) for is_on in (False, True)]),
+    )
     network = card.network("nf4 adapter")
-    asked = _readings(card, network, card.texts(network, card.sizes.notes))[: card.sizes.windows]
+    requests = _tagging_requests(card, network, card.texts(network, card.sizes.notes))[: card.sizes.windows]
     with closing(_engine(card, network)) as engine:
         began = time.perf_counter()
-        engine.answer(asked)
+        engine.answer(requests)
         seconds = time.perf_counter() - began
-    yield "windows_asked", len(asked)
-    yield "windows_an_hour", round(len(asked) * 3_600 / seconds)
+    yield "windows_asked", len(requests)
+    yield "windows_an_hour", round(len(requests) * 3_600 / seconds)
 
 
 def notes(card: Card) -> NamedFigures:
-    """Whole notes through the pipeline, entities and a summary decided with the adapter on."""
+    """Whole notes through the pipeline: entities and an extractive summary, with the adapter."""
     network = card.network("nf4 adapter")
     labels = tuple(load_labels(card.settings.labels_file))
     meter, config = UsageMeter(), replace(card.config, tagged_labels=tuple(label.name for label in labels))
     summary = Question(task=Task.SUMMARY, parameters={"max_words": card.settings.summary_words})
     jobs = tuple(
-        Job(id=number, question=one, recipe_id="", labels=labels if number == 0 else (), attempt=1)
-        for number, one in enumerate((Question(task=Task.ENTITIES), summary))
+        Job(id=number, question=question, recipe_id="", labels=labels if number == 0 else (), attempt=1)
+        for number, question in enumerate((Question(task=Task.ENTITIES), summary))
     )
 
     def answered(text: str) -> int:
@@ -73,7 +76,7 @@ def notes(card: Card) -> NamedFigures:
         return sum(isinstance(outcome, Finished) for ended in rounds for _, outcome in ended)
 
     texts = card.texts(network, card.sizes.notes)
-    # The engine is closed first: where time is over, notes that wait are refused and not answered.
+    # The engine closes first: when the time is over, waiting notes are refused instead of answered.
     with ThreadPoolExecutor(card.sizes.threads) as pool, closing(_engine(card, network, meter)) as engine:
         began = time.perf_counter()
         finished = sum(pool.map(answered, texts))
@@ -82,18 +85,18 @@ def notes(card: Card) -> NamedFigures:
     yield "jobs_finished", f"{finished} of {2 * len(texts)}"
     usage = meter.usage
     yield "tokens_read_a_note", round(usage.prefill_tokens / len(texts))
-    usage_accounting = ("prefill", "decode", "schedule", "constrain", "idle_queued", "idle_empty")
-    yield "engine_seconds", {one: four_digits(getattr(usage, f"{one}_seconds")) for one in usage_accounting}
+    phases = ("prefill", "decode", "schedule", "constrain", "idle_queued", "idle_empty")
+    yield "engine_seconds", {phase: four_digits(getattr(usage, f"{phase}_seconds")) for phase in phases}
 
 
 def out_of_memory(card: Card) -> NamedFigures:
-    """A real lack of memory: what is alone is refused with numbers, what is many is answered by and by."""
+    """Out of memory: a request that never fits is refused with numbers; many requests are all answered."""
     network = card.network("nf4")
-    held = torch.cuda.memory_reserved() if card.is_cuda else 0
+    reserved = torch.cuda.memory_reserved() if card.is_cuda else 0
     runner = LimitedMemoryRunner(network.runner, None if card.is_cuda else 1_024)
-    starved = replace(network, runner=runner)  # type: ignore[arg-type]
-    with memory_limit(card.device, held + _STARVED_BYTES):
-        with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
+    limited = replace(network, runner=runner)  # type: ignore[arg-type]
+    with memory_limit(card.device, reserved + _LIMITED_BYTES):
+        with closing(_engine(card, limited, max_rows=_LIMITED_ROWS)) as engine:
             text = note_of_length(network.chat, 24_000 if card.is_cuda else 1_500, number=0)
             [reply] = engine.answer([GenerateRequest(Prompt(text, "What?"), 8)])
             yield (
@@ -102,27 +105,30 @@ def out_of_memory(card: Card) -> NamedFigures:
             )
             yield "alone_ran_out", runner.ran_out
         runner.ran_out = 0
-        with closing(_engine(card, starved, max_rows=_STARVED_ROWS)) as engine:
-            asked = _many(card, network)
-            replies = engine.answer(asked)
+        with closing(_engine(card, limited, max_rows=_LIMITED_ROWS)) as engine:
+            requests = _requests_beyond_memory(card, network)
+            replies = engine.answer(requests)
             scheduler = engine._scheduler
             yield "many_ran_out", runner.ran_out
-            yield "many_answered", f"{sum(not isinstance(r, RequestError) for r in replies)} of {len(asked)}"
+            yield (
+                "many_answered",
+                f"{sum(not isinstance(r, RequestError) for r in replies)} of {len(requests)}",
+            )
             yield (
                 "refusals",
                 sorted({f"{r.reason}: {r.detail}" for r in replies if isinstance(r, RequestError)}),
             )
             yield "budget_after", {"rows": scheduler.max_rows, "tokens": scheduler.max_tokens}
-            yield "budget_before", {"rows": _STARVED_ROWS, "tokens": card.sizes.cached_tokens}
+            yield "budget_before", {"rows": _LIMITED_ROWS, "tokens": card.sizes.cached_tokens}
 
 
-def _many(card: Card, network: BenchmarkModel) -> list[Request]:
-    """Together more than there is memory for. Few: in so little of it they are answered four at a time."""
+def _requests_beyond_memory(card: Card, network: BenchmarkModel) -> list[Request]:
+    """Requests that do not fit into memory together. Only a few: they are answered four at a time."""
     size, number = (900, 16) if card.is_cuda else (200, 12)
-    texts = [note_of_length(network.chat, size + one, number=one) for one in range(number)]
+    texts = [note_of_length(network.chat, size + index, number=index) for index in range(number)]
     return [
-        *(GenerateRequest(Prompt(one, "What?"), 16) for one in texts),
-        *_readings(card, network, texts[:8])[:8],
+        *(GenerateRequest(Prompt(text, "What?"), 16) for text in texts),
+        *_tagging_requests(card, network, texts[:8])[:8],
     ]
 
 
@@ -145,17 +151,17 @@ def _engine(
 
 
 class NoEmbeddings:
-    """In the place of what compares, where that is not installed: nothing is near."""
+    """Replaces sentence embeddings when they are not installed: every similarity is 0."""
 
     def similarities(self, _query: str, texts: Sequence[str]) -> tuple[float, ...]:
         return (0.0,) * len(texts)
 
     def forget(self) -> None:
-        """There is nothing to forget."""
+        """Has nothing to forget."""
 
 
-def _readings(card: Card, network: BenchmarkModel, texts: Sequence[str]) -> list[ScoreRequest]:
+def _tagging_requests(card: Card, network: BenchmarkModel, texts: Sequence[str]) -> list[ScoreRequest]:
     config = card.config
     sizes = config.window_tokens, config.summary_window_tokens
-    read = [Note.of(text, network.count_tokens, *sizes) for text in texts]
-    return [one for note in read for one in reading_requests(note, config)]
+    parsed = [Note.of(text, network.count_tokens, *sizes) for text in texts]
+    return [request for note in parsed for request in reading_requests(note, config)]

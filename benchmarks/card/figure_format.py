@@ -1,4 +1,4 @@
-"""Figures as they are told: rounded, and as text."""
+"""Rounding and text format of figures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 NamedFigures = Iterator[tuple[str, Any]]
-"""Names and figures, as they become known."""
+"""Names and figures of a part, yielded as they are measured."""
 
 
 def mib(num_bytes: float) -> float:
@@ -14,11 +14,11 @@ def mib(num_bytes: float) -> float:
 
 
 def four_digits(number: float) -> float:
-    """Four figures."""
+    """The number rounded to four significant digits."""
     return float(f"{number:.4g}")
 
 
 def format_figure(value: Any) -> str:
     if isinstance(value, Mapping):
-        return "  ".join(f"{name} {format_figure(one)}" for name, one in value.items())
+        return "  ".join(f"{name} {format_figure(figure)}" for name, figure in value.items())
     return f"{value:,}" if isinstance(value, int | float) else str(value)

@@ -1,4 +1,4 @@
-"""A card's memory: what is in use of it, and less of it for a while."""
+"""GPU memory in use, and a temporary limit of it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from worker.engine.batching.sequences import ForwardBatch
 
 
 class LimitedMemoryRunner:
-    """A runner that counts how often memory ran out; on a CPU it plays that by cached tokens."""
+    """A runner that counts how often memory ran out; on a CPU a token limit simulates that."""
 
-    def __init__(self, runner: Any, most_tokens: int | None) -> None:
-        self._runner, self._most_tokens = runner, most_tokens
+    def __init__(self, runner: Any, max_tokens: int | None) -> None:
+        self._runner, self._max_tokens = runner, max_tokens
         self.context_tokens: int = runner.context_tokens
         self.ran_out = 0
 
     def run(self, batch: ForwardBatch) -> Logits:
         tokens = batch.shared_tokens + batch.num_slots * batch.slot_tokens
         try:
-            if self._most_tokens is not None and tokens > self._most_tokens:
+            if self._max_tokens is not None and tokens > self._max_tokens:
                 raise OutOfMemoryError(batch)
             return self._runner.run(batch)  # type: ignore[no-any-return]
         except OutOfMemoryError:
@@ -35,7 +35,7 @@ class LimitedMemoryRunner:
 
 @contextmanager
 def memory_limit(device: torch.device, num_bytes: float) -> Iterator[None]:
-    """In the block torch's allocator holds at most so much on the card; nothing is limited on a CPU."""
+    """Limits torch's allocator on the GPU to `num_bytes` within the block; does nothing on a CPU."""
     if device.type != "cuda":
         yield
         return
@@ -50,20 +50,20 @@ def memory_limit(device: torch.device, num_bytes: float) -> Iterator[None]:
 
 
 def bytes_in_use(*, is_without_context: bool = False) -> int:
-    """Of the whole card, all processes. `is_without_context`: by the driver's tool, which makes none here."""
+    """GPU memory in use by all processes. `is_without_context`: asks nvidia-smi, without a CUDA context."""
     if not is_without_context:
         free, total = torch.cuda.mem_get_info()
         return total - free
     command = ["nvidia-smi", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
     try:
-        told = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout  # noqa: S603
-        return int(told.split()[0]) * 2**20
+        output = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout  # noqa: S603
+        return int(output.split()[0]) * 2**20
     except (OSError, subprocess.SubprocessError, ValueError, IndexError):
         return 0
 
 
 def release_cached_memory() -> None:
-    """What nothing holds any more goes back to the card."""
+    """Returns unused memory of torch's allocator to the GPU."""
     if torch.cuda.is_available():
         gc.collect()
         torch.cuda.synchronize()

@@ -1,6 +1,6 @@
-"""Runs parts one after another, each in its time: what one costs or breaks is not the others'.
+"""Runs the parts one after another, each with a time limit; a part that fails does not affect the others.
 
-Minutes on a card are few, so every line is printed when it is known, and the process ends in time.
+GPU time is expensive, so every line is printed as soon as it is known, and the process ends in time.
 """
 
 from __future__ import annotations
@@ -20,64 +20,64 @@ from benchmarks.card.figure_format import NamedFigures, format_figure, four_digi
 
 
 class BenchmarkPart(NamedTuple):
-    """Something that is measured."""
+    """A measurement with its time limit."""
 
     measure: Callable[[Card], NamedFigures]
     seconds: float
-    """That it may take."""
+    """Time limit."""
 
 
 class PartTimeoutError(Exception):
-    """The part was not done in its time."""
+    """The part did not finish within its time limit."""
 
 
 class PartRunner:
-    """Of some parts on one card, and what they found."""
+    """Runs parts on one GPU and collects their figures."""
 
-    def __init__(self, card: Card, told: Mapping[str, Any], seconds: float, *, is_json: bool) -> None:
+    def __init__(self, card: Card, description: Mapping[str, Any], seconds: float, *, is_json: bool) -> None:
         self._card, self._seconds, self._is_json = card, seconds, is_json
         self._end = time.monotonic() + seconds
-        self._result: dict[str, Any] = {**told, "parts": {}, "failed": {}, "seconds": {}}
+        self._result: dict[str, Any] = {**description, "parts": {}, "failed": {}, "seconds": {}}
 
-    def all_of(self, parts: Mapping[str, BenchmarkPart]) -> int:
-        """Prints what they find; the exit status."""
+    def run_all(self, parts: Mapping[str, BenchmarkPart]) -> int:
+        """Prints the figures of all parts and returns the exit status."""
         print("{date}, {card}, torch {torch}, shape {shape}".format(**self._result), flush=True)
-        # A call into the card cannot be interrupted.
-        timer = threading.Timer(self._seconds + 10, self._end_anyway)
+        # A CUDA call cannot be interrupted by a signal.
+        timer = threading.Timer(self._seconds + 10, self._force_exit)
         timer.daemon = True
         timer.start()
         for name, part in parts.items():
-            self._one(name, part)
+            self._run_part(name, part)
         timer.cancel()
-        timer.join()  # its thread holds this run, and must not be the last to let it go
+        timer.join()  # its thread holds this object, and must not be the last to release it
         self._conclude()
         return 1 if self._result["failed"] else 0
 
-    def _one(self, name: str, part: BenchmarkPart) -> None:
+    def _run_part(self, name: str, part: BenchmarkPart) -> None:
         print(f"\n{name}: {(part.measure.__doc__ or '').strip()}", flush=True)
-        found = self._result["parts"].setdefault(name, {})
+        figures = self._result["parts"].setdefault(name, {})
         began = time.monotonic()
         try:
             if self._end - began <= 1:
-                raise PartTimeoutError("no time is left")
+                raise PartTimeoutError("the time of the whole run is over")
             _alarm(min(part.seconds, self._end - began))
             for key, value in part.measure(self._card):
-                found[key] = value
+                figures[key] = value
                 print(f"  {key:<36} {format_figure(value)}", flush=True)
-        except Exception as error:  # noqa: BLE001  minutes on a card are few: the other parts go on
+        except Exception as error:  # noqa: BLE001  GPU time is expensive: the other parts continue
             _alarm(0)
-            told = f"{type(error).__name__}: {error}"[:300]
-            self._result["failed"][name] = told
-            print(f"  failed: {told}", flush=True)
+            reason = f"{type(error).__name__}: {error}"[:300]
+            self._result["failed"][name] = reason
+            print(f"  failed: {reason}", flush=True)
             traceback.print_exc()
-            self._card.forget(*self._card.weights)
+            self._card.drop_weights(*self._card.weights)
         finally:
             _alarm(0)
         seconds = four_digits(time.monotonic() - began)
         self._result["seconds"][name] = seconds
         print(f"  ({seconds} s)", flush=True)
 
-    def _end_anyway(self) -> None:
+    def _force_exit(self) -> None:
         self._result["failed"]["all"] = f"ended by force after {self._seconds:.0f} s"
         self._conclude()
         os._exit(1)
@@ -91,12 +91,12 @@ class PartRunner:
 
 
 def _alarm(seconds: float) -> None:
-    """Raises PartTimeoutError in this thread then; 0: never. Only the main thread hears it."""
+    """Raises PartTimeoutError after `seconds`; 0 cancels it. Does nothing outside the main thread."""
     if threading.current_thread() is not threading.main_thread():
         return
 
-    def over(*_of_signal: object) -> None:
-        raise PartTimeoutError(f"not done in {seconds:.0f} s")
+    def on_alarm(*_signal: object) -> None:
+        raise PartTimeoutError(f"not finished within {seconds:.0f} s")
 
-    signal.signal(signal.SIGALRM, over)
+    signal.signal(signal.SIGALRM, on_alarm)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -1,4 +1,4 @@
-"""How far replies to the same requests are from each other: decisions by probability, texts by character."""
+"""Differences between replies to the same requests: scores by probability, texts by character."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Pairs = Sequence[tuple[Reply, Reply]]
 
 
 def compare_replies(pairs: Pairs) -> dict[str, Any]:
-    """Of each pair the other one is what is right."""
-    found = _decided(pairs) | _written(pairs)
+    """Figures of all pairs (reply, reference)."""
+    figures = _compare_scores(pairs) | _compare_texts(pairs)
     if refused := sum(
-        isinstance(one, RequestError) or isinstance(other, RequestError) for one, other in pairs
+        isinstance(reply, RequestError) or isinstance(reference, RequestError) for reply, reference in pairs
     ):
-        found["refused"] = refused
-    return found
+        figures["refused"] = refused
+    return figures
 
 
-def _decided(pairs: Pairs) -> dict[str, Any]:
+def _compare_scores(pairs: Pairs) -> dict[str, Any]:
     scores = [
         (a.log_probabilities, b.log_probabilities)
-        for one, other in pairs
-        if isinstance(one, ScoreResult) and isinstance(other, ScoreResult)
-        for a, b in zip(one.scores, other.scores, strict=True)
+        for reply, reference in pairs
+        if isinstance(reply, ScoreResult) and isinstance(reference, ScoreResult)
+        for a, b in zip(reply.scores, reference.scores, strict=True)
     ]
     if not scores:
         return {}
@@ -47,16 +47,16 @@ def _decided(pairs: Pairs) -> dict[str, Any]:
     }
 
 
-def _written(pairs: Pairs) -> dict[str, Any]:
+def _compare_texts(pairs: Pairs) -> dict[str, Any]:
     texts = [
         (a.text, b.text) for a, b in pairs if isinstance(a, GenerateResult) and isinstance(b, GenerateResult)
     ]
     if not texts:
         return {}
-    differing = [f"{_same_until(a, b)} of {len(b)} characters" for a, b in texts if a != b]
+    differing = [f"{_common_prefix_length(a, b)} of {len(b)} characters" for a, b in texts if a != b]
     return {"written": len(texts), "same_texts": len(texts) - len(differing), "same_until": differing}
 
 
-def _same_until(one: str, other: str) -> int:
-    pairs = zip(one, other, strict=False)
+def _common_prefix_length(text: str, other: str) -> int:
+    pairs = zip(text, other, strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

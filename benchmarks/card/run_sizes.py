@@ -1,4 +1,4 @@
-"""How much of everything is run: on a card, and to rehearse on a CPU."""
+"""Sizes of a run on a GPU, and of a trial run on a CPU."""
 
 from __future__ import annotations
 
@@ -15,25 +15,27 @@ from worker.engine.memory.model_shape import MISTRAL_7B
 
 @dataclass(frozen=True, slots=True)
 class RunSizes:
+    """Sizes of all parts."""
+
     config: Mapping[str, Any]
-    """Of the network, as transformers has it."""
+    """Configuration of the network as transformers takes it."""
     step_tokens: tuple[int, ...]
     branches: tuple[int, ...]
     full_step: int
-    """Tokens of the largest step."""
+    """Tokens of the largest forward batch."""
     rounds: int
-    """Runs of each step; the median counts."""
+    """Timed runs of each batch; the median counts."""
     notes: int
     step_notes: int
-    """Whose first step is timed; they fill a step."""
+    """Notes that fill a forward batch."""
     note_tokens: int
     windows: int
-    """At most, of those decided on by an engine: an H100 took four a second."""
+    """Windows scored through the engine, at most: an H100 took four a second."""
     threads: int
     square: int
     array_bytes: int
     cached_tokens: int
-    """With which engines plan; the plan's for a budget where that is what is measured."""
+    """Limit of cached tokens, except where the memory plan itself is measured."""
 
 
 REAL = RunSizes(
@@ -68,4 +70,4 @@ SHRUNKEN = RunSizes(
     array_bytes=ARRAY_BYTES // 64,
     cached_tokens=6_144,
 )
-"""4-bit products are slow on a CPU."""
+"""Small, because 4-bit products are slow on a CPU."""

@@ -1,4 +1,4 @@
-"""Seconds of steps and of attention, and what the card can do at most."""
+"""Times of forward batches and of attention, and the GPU's peaks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 from itertools import product
 
 import torch
-import torch.nn.functional as F  # noqa: N812  the name all of torch's own documentation uses
+import torch.nn.functional as F  # noqa: N812  the name that torch's documentation uses
 from torch.nn.attention.bias import causal_lower_right
 
 from benchmarks.card.card_setup import Card
@@ -24,68 +24,67 @@ from worker.engine.memory.footprint import cuda_graph_bytes
 
 
 def limits(card: Card) -> NamedFigures:
-    """The card's own bf16 products and memory; fractions of the other parts are of these medians."""
+    """Peaks of bf16 products and of memory; the other parts' fractions are of these medians."""
     peaks = matrix_products(card.shape, MAX_FORWARD_TOKENS, torch.bfloat16, card.device, card.sizes.square)
     copies = memory_traffic(card.shape, torch.bfloat16, card.device, card.sizes.array_bytes)
     for probe in (*peaks, *copies):
         probe.seconds = card.timed(probe.run).seconds
-    # Kept only as rates: their arrays take gigabytes.
-    card.peaks, card.copies = [[replace(p, run=bool) for p in some] for some in (peaks, copies)]
-    yield "tflops", {one.name: four_digits(one.median / 1e12) for one in peaks}
-    yield "gb_per_second", {one.name: round(one.median / 1e9) for one in copies}
+    # Only the rates are kept: the probes' arrays take gigabytes.
+    card.peaks, card.copies = [[replace(probe, run=bool) for probe in probes] for probes in (peaks, copies)]
+    yield "tflops", {peak.name: four_digits(peak.median / 1e12) for peak in peaks}
+    yield "gb_per_second", {copy.name: round(copy.median / 1e9) for copy in copies}
     yield "best_tflops", four_digits(fastest(peaks) / 1e12)
     del peaks, copies, probe
     release_cached_memory()
 
 
 def prefill(card: Card) -> NamedFigures:
-    """Tokens a second of steps that read windows of about 500 tokens."""
+    """Tokens a second of prefill batches of windows of about 500 tokens."""
     network = card.network("nf4")
     for size in card.sizes.step_tokens:
-        yield f"{size}_tokens", card.under_the_roof(network, prefill_batch(network, size))
+        yield f"{size}_tokens", card.roofline_figures(network, prefill_batch(network, size))
 
 
 def decode(card: Card) -> NamedFigures:
-    """Tokens a second of steps with so many branches; with six guesses each, which is what one adds."""
+    """Tokens a second of decode batches by number of sequences, also with six draft tokens each."""
     network = card.network("nf4")
     for number in card.sizes.branches:
         batch = network.decode_batch(prefix_texts(network, number), number, card.settings)
-        yield f"{number}_branches", card.under_the_roof(network, batch)
+        yield f"{number}_branches", card.roofline_figures(network, batch)
     for number in (1, 8):
         batch = with_draft_tokens(
             network.decode_batch(prefix_texts(network, number), number, card.settings), 6
         )
-        yield f"{number}_branches_with_6_guesses", card.under_the_roof(network, batch)
+        yield f"{number}_branches_with_6_guesses", card.roofline_figures(network, batch)
 
 
 def cuda_graphs(card: Card) -> NamedFigures:
-    """Steps that write, recorded beside the same computed in the ordinary way; what all recordings keep."""
+    """Decode batches with and without CUDA graphs; memory that all graphs keep."""
     network = card.network("nf4 adapter")
-    runner, most = network.runner, card.sizes.branches[-1]
+    runner, max_sequences = network.runner, card.sizes.branches[-1]
     graphs = runner._graphs
     for number, uses_adapter in product((1, 8, 32), (False, True)):
-        if number <= most:
+        if number <= max_sequences:
             batch = network.decode_batch(prefix_texts(network, number), number, card.settings)
             run = partial(runner.run, with_adapter(batch, uses_adapter=uses_adapter))
             runner._graphs = None
-            ordinary, ordinary_ms = run(), card.ms(run)
+            ordinary, ordinary_ms = run(), card.milliseconds(run)
             runner._graphs = graphs
-            found = [run() for _ in range(5)][-1]
-            differences = [float(abs(found[one] - ordinary[one]).max()) for one in ordinary]
+            from_graph = [run() for _ in range(5)][-1]
+            differences = [float(abs(from_graph[key] - ordinary[key]).max()) for key in ordinary]
             yield (
                 f"{number}_branches{'_adapter' * uses_adapter}",
                 {
                     "ordinary_ms": ordinary_ms,
-                    "recorded_ms": card.ms(run),
+                    "recorded_ms": card.milliseconds(run),
                     "greatest_difference": four_digits(max(differences)),
                 },
             )
     if graphs is None:
         return
-    batch = network.decode_batch(prefix_texts(network, most), most, card.settings)
-    runner.run(
-        limited_to_tokens(batch, GRAPH_SIZES[-1])
-    )  # keys and values have all their room before memory is read
+    batch = network.decode_batch(prefix_texts(network, max_sequences), max_sequences, card.settings)
+    # Allocates the whole cache before memory is read.
+    runner.run(limited_to_tokens(batch, GRAPH_SIZES[-1]))
     graphs.clear()
     release_cached_memory()
     before = bytes_in_use()
@@ -98,12 +97,12 @@ def cuda_graphs(card: Card) -> NamedFigures:
 
 
 def kernels(card: Card) -> NamedFigures:
-    """Attention by blocks, as on a CPU without AMX, beside the fused kernel of CUDA, at Mistral's heads."""
+    """Block attention, as on a CPU without AMX, compared with CUDA's fused kernel, for Mistral's heads."""
     for tokens, keys in ((470, 470), (470, 1_000), (2_048, 2_048)):
-        yield f"{tokens}_tokens_over_{keys}", _kernels(card, tokens, keys)
+        yield f"{tokens}_tokens_over_{keys}", _time_kernels(card, tokens, keys)
 
 
-def _kernels(card: Card, tokens: int, keys: int) -> dict[str, float]:
+def _time_kernels(card: Card, tokens: int, keys: int) -> dict[str, float]:
     shape, device = card.shape, card.device
     query = torch.randn(tokens, shape.heads, shape.head_size, device=device).bfloat16()
     key, value = torch.randn(2, shape.key_value_heads, keys, shape.head_size, device=device).bfloat16()
@@ -118,8 +117,8 @@ def _kernels(card: Card, tokens: int, keys: int) -> dict[str, float]:
         return out[0].transpose(0, 1)
 
     with torch.inference_mode():
-        found = {"ours_ms": card.ms(ours)}
+        figures = {"ours_ms": card.milliseconds(ours)}
         with suppress(RuntimeError, TypeError):
-            found["fused_ms"] = card.ms(fused)
-            found["greatest_difference"] = four_digits(float((ours() - fused()).abs().max()))
-    return found
+            figures["fused_ms"] = card.milliseconds(fused)
+            figures["greatest_difference"] = four_digits(float((ours() - fused()).abs().max()))
+    return figures

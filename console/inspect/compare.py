@@ -39,7 +39,7 @@ class _Side:
 
 
 def compare(first: str, second: str, *, notes: int, is_quiet: bool, as_json: bool) -> int:
-    """Prints the comparison. Raises UsageError for an unknown recipe, or without notes answered under both."""
+    """Prints the comparison. Raises UsageError for unknown recipes or no common notes."""
     settings, speaking = load_settings(), voice(is_quiet=is_quiet or as_json)
     with database(settings) as opened:
         sides = [_side(typed, settings, opened) for typed in (first, second)]

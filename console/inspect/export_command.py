@@ -9,7 +9,7 @@ from pathlib import Path
 from console.terminal.opened_database import Database, database
 from console.terminal.progress_bar import ProgressOutput, voice
 from console.terminal.terminal import count_of, human_duration, stderr
-from exports.export_formats import FORMS, Exported, write
+from exports.export_formats import FORMS, ExportRequest, write
 from exports.source.vocabulary import read_vocabulary
 from models.errors import UsageError
 from models.queries.note_export import ExportedNote
@@ -30,7 +30,7 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
         notes = _Told(opened, run, speaking)
         ids = opened.queries.exported_ids(run)
         try:
-            write(form, Exported(notes=notes, external_ids=ids, output=output, vocabulary=concepts))
+            write(form, ExportRequest(notes=notes, external_ids=ids, output=output, vocabulary=concepts))
         finally:
             speaking.close()
         opened.store.note(Action.EXPORT, form=form, run=run, documents=notes.done)

@@ -18,7 +18,7 @@ from models.jobs import Serving
 from models.progress import RunProgress
 from models.queries.nightly.nightly_runs import OwedDocument
 from models.settings import Settings
-from producer.submission.background_publisher import Bell
+from producer.submission.background_publisher import BackgroundPublisher
 
 _SECONDS_BETWEEN_LOOKS = 0.3
 _LOOKING_SHARE = 0.1
@@ -67,7 +67,7 @@ class BatchWindow:
     def _ring(self, served: Settings, document_ids: list[int]) -> None:
         """Publishes the documents in order. Where Redis fails, the sweep of the workers finds the rest, in
         any order."""
-        with Bell(served.redis_url.get_secret_value(), self.database.store) as bell:
+        with BackgroundPublisher(served.redis_url.get_secret_value(), self.database.store) as bell:
             for start in range(0, len(document_ids), _MESSAGES_A_SENDING):
                 bell.ring(document_ids[start : start + _MESSAGES_A_SENDING])
             bell.wait()

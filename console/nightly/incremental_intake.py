@@ -19,7 +19,7 @@ from producer.records.columns import ColumnChoice
 from producer.records.table_presets import preset_named
 from producer.sources.changed_files import ChangedFiles
 from producer.sources.sql_query import SqlQuery, newest, read_sql
-from producer.sources.watermark import Window, mark_as_json, mark_of_json
+from producer.sources.watermark import WatermarkWindow, mark_as_json, mark_of_json
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ def _query(
         return query, None
     kept = last.watermark if last else None
     reached = mark_as_json(newest(query, plan.watermark)) or kept
-    window = Window(plan.watermark, mark_of_json(kept), mark_of_json(reached))
+    window = WatermarkWindow(plan.watermark, mark_of_json(kept), mark_of_json(reached))
     return SqlQuery(query.url, query.query, query.preset, window), reached
 
 

@@ -57,9 +57,9 @@ def _say_and_enqueue(
     if settings.is_redis_embedded and not redis_client.ping(url):
         words = f"{notes} owed. No worker runs here now; type: {typed('worker')}"
         return console.print(words, soft_wrap=True)
-    from producer.submission.redis_publisher import Enqueuer
+    from producer.submission.redis_publisher import RedisPublisher
 
-    with Enqueuer(url, settings.message_key.get_secret_value()) as enqueuer:
+    with RedisPublisher(url, settings.message_key.get_secret_value()) as enqueuer:
         enqueuer.send(urgent, is_urgent=True)
         enqueuer.send([document_id for document_id in documents if document_id not in set(urgent)])
     opened.store.mark_enqueued(documents)

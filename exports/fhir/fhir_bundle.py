@@ -1,7 +1,8 @@
-"""A note and its answers as one FHIR R4 Bundle, checked by fhir.resources, a line of NDJSON each.
+"""A note and its answers as one FHIR R4 Bundle, validated by fhir.resources, one line of NDJSON each.
 
-In it: the note as a DocumentReference, notemill as a Device, a resource an entity, passage and summary, each
-marked as asserted by an artificial intelligence, and a Provenance that ties them to the note and the recipe.
+It holds the note as a DocumentReference, notemill as a Device, a resource for each entity, passage and
+summary, each marked as asserted by an artificial intelligence, and a Provenance that ties them to the note
+and the recipe.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-typ
 
 
 def write_fhir(notes: Iterable[ExportedNote], file: BinaryIO, vocabulary: Vocabulary) -> None:
-    """NDJSON: a Bundle a note. A surprise where one is not valid: a mistake of ours, not of the note."""
+    """Writes NDJSON, a Bundle for each note. Raises for an invalid Bundle, which is our mistake."""
     from fhir.resources.R4B.bundle import Bundle
 
     for note in notes:
@@ -31,7 +32,8 @@ def write_fhir(notes: Iterable[ExportedNote], file: BinaryIO, vocabulary: Vocabu
 
 
 def bundle(note: ExportedNote, vocabulary: Vocabulary) -> dict[str, Any]:
-    """The Bundle as JSON values. Ids are made from the note and the recipe: the same export has the same."""
+    """The Bundle as JSON values. Ids derive from the note and the recipe, so that the same export has the
+    same ids."""
     source = _source(note)
     derived = [*_derived(note, vocabulary)]
     resources = [source]
@@ -77,7 +79,7 @@ def _source(note: ExportedNote) -> dict[str, Any]:
 
 
 def _summary(note: ExportedNote, answer: dict[str, Any], summary: dict[str, Any]) -> dict[str, Any]:
-    """Every sentence of the note that it rests on is named by its characters."""
+    """The summary; every sentence names its source characters."""
     sources = [source for sentence in summary["sentences"] for source in sentence["sources"]]
     spans = sorted({(source["start"], source["end"]) for source in sources})
     return {

@@ -1,7 +1,7 @@
-"""An entity or a passage as a FHIR resource: what is said of the patient, and nothing that is not said.
+"""An entity or a passage as a FHIR resource: what the note says of the patient, and nothing else.
 
-Mentions of the family, and of what only may come, are Observations: as a Condition or a MedicationStatement
-they would read as the patient's own.
+Mentions of the family, and conditional ones, are Observations: a Condition or a MedicationStatement would
+read as the patient's own.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from models.queries.note_export import ExportedNote
 
 _NOT_THE_PATIENTS = {"family", "conditional"}
 _VERIFICATION = {"present": "unconfirmed", "historical": "unconfirmed", "possible": "provisional"}
-"""Nobody has confirmed it; a negated one is `refuted`."""
+"""Verification status: unconfirmed; `refuted` for a negated mention."""
 _TAKEN = {"present": "active", "historical": "completed", "negated": "not-taken"}
 _VERIFICATION_SYSTEM = "http://terminology.hl7.org/CodeSystem/condition-ver-status"
 _CLINICAL_SYSTEM = "http://terminology.hl7.org/CodeSystem/condition-clinical"
@@ -24,7 +24,7 @@ _CLINICAL_SYSTEM = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 def entity_resource(
     note: ExportedNote, answer: dict[str, Any], entity: dict[str, Any], concept: Concept
 ) -> dict[str, Any]:
-    """A Condition for a problem, a MedicationStatement for a medication, an Observation for all else."""
+    """A Condition for a problem, a MedicationStatement for a medication, an Observation otherwise."""
     made = _made(note, answer, entity, entity["label"])
     code = codeable(entity["text"], concept)
     if entity["assertion"] not in _NOT_THE_PATIENTS:
@@ -93,7 +93,8 @@ def _medication(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]
 
 
 def _observation(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
-    """Its value is the value that the note gives, else the assertion; label and attributes are components."""
+    """An Observation whose value is the note's value, otherwise the assertion; label and attributes are
+    components."""
     value = next((one["text"] for one in entity["attributes"] if one["kind"] == "value"), None)
     said = {"label": entity["label"], "assertion": entity["assertion"]}
     said |= {one["kind"]: one["text"] for one in reversed(entity["attributes"]) if one["kind"] != "value"}

@@ -1,4 +1,4 @@
-"""What several FHIR resources have: ids, references, the extension that names characters."""
+"""Parts that several FHIR resources share: ids, references, the extension that names characters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from exports.source.vocabulary import Concept
 from models.queries.note_export import ExportedNote
 
 _NAMESPACE = UUID("5f6d1d6e-6f5c-5a0e-9a4a-1d3c7b8f2e10")
-"""Made once at random; with it equal notes and recipes get equal ids."""
+"""UUID namespace, drawn once; equal notes and recipes get equal ids."""
 _DERIVATION = "http://hl7.org/fhir/StructureDefinition/derivation-reference"
 AI_ASSERTED = {
     "security": [
@@ -32,13 +32,13 @@ def urn(note: ExportedNote | None, *parts: Any) -> str:
 
 
 def reference(kind: str, value: str) -> dict[str, Any]:
-    """By URL where the source gave one ('Patient/12'), else by the source's own identifier."""
+    """A reference by URL where the source gave one ('Patient/12'), otherwise by the source's identifier."""
     is_url = value.startswith((f"{kind}/", "urn:", "http://", "https://"))
     return {"reference": value} if is_url else {"type": kind, "identifier": {"value": value}}
 
 
 def subject(note: ExportedNote) -> dict[str, Any]:
-    """The patient; R4 wants one in a Condition even where the source named nobody."""
+    """The patient; R4 requires one in a Condition even where the source names nobody."""
     patient = export_metadata.patient(note)
     return reference("Patient", patient) if patient else {"type": "Patient", "display": "not stated"}
 
@@ -61,7 +61,7 @@ def attachment(text: str) -> dict[str, Any]:
 
 
 def codeable(text: str, concept: Concept | None = None) -> dict[str, Any]:
-    """The note's words, with a code where the vocabulary has one. White space as FHIR's strings allow it."""
+    """The note's words, with a code where the vocabulary has one; white space as FHIR's strings allow it."""
     words = {"text": " ".join(text.split())}
     if concept is None or not concept.code:
         return words

@@ -1,6 +1,6 @@
-"""OMOP rows into somebody's database, in one transaction: all of an export or nothing of it.
+"""Writes OMOP rows into a database in one transaction.
 
-What an earlier export left for a note is replaced; notes that are there, and other systems' rows, stay.
+Replaces what an earlier export left for a note; other notes, and rows of other systems, stay.
 """
 
 from __future__ import annotations
@@ -21,17 +21,15 @@ from models.errors import NotemillError, UsageError
 from models.queries.note_export import ExportedNote
 
 _NOTES_A_BATCH = 200
-"""Of 200 kB each these are 40 MB."""
+"""Notes in a batch; with 200 kB each these are 40 MB."""
 _POSTGRESQL = {"postgres", "postgresql"}
 
 
 def write_database(
     notes: Iterable[ExportedNote], url: str, ids: omop_rows.NoteIds, vocabulary: Vocabulary
 ) -> None:
-    """Makes the tables where they are missing, and the typed views on SQLite and PostgreSQL.
-
-    Raises UsageError where the database cannot be reached, NotemillError where it refuses a row.
-    """
+    """Creates missing tables, and the typed views on SQLite and PostgreSQL. Raises UsageError where the
+    database is unreachable, NotemillError where it refuses a row."""
     with _writing(url) as connection:
         METADATA.create_all(connection)
         next_id = connection.scalars(
@@ -64,7 +62,7 @@ def _write(
 
 @contextmanager
 def _writing(url: str) -> Iterator[sa.Connection]:
-    """Errors that leave here hold no values: a driver's message may quote a note."""
+    """Removes values from errors: a driver's message may quote a note."""
     engine = _engine(url)
     try:
         with engine.begin() as connection:

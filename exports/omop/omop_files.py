@@ -1,6 +1,7 @@
-"""OMOP rows as note.csv and note_nlp.csv, and the typed views as SQL to run where they are loaded.
+"""OMOP rows as note.csv and note_nlp.csv, and the typed views as SQL.
 
-Nothing is defused here: these files are loaded into tables, and a changed text would not match its spans.
+Formula characters stay as they are: the files are loaded into tables, and changed text would not match its
+spans.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from models.queries.note_export import ExportedNote
 def write_files(
     notes: Iterable[ExportedNote], folder: Path, ids: omop_rows.NoteIds, vocabulary: Vocabulary
 ) -> None:
-    """Two files with the columns of the CDM in its order; an empty cell is a null."""
+    """Writes two files with the columns of the CDM in its order; an empty cell is a null."""
     last_id = 0
     with (
         (folder / "note.csv").open("w", encoding="utf-8", newline="") as note_file,

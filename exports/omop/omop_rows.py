@@ -23,8 +23,8 @@ _NO_CONCEPT = 0
 UTF_8_CONCEPT = 32678
 ENGLISH_CONCEPT = 4180186
 _NOT_OF_THE_PATIENT_NOW = {"negated", "family", "conditional"}
-"""For these the CDM's rule sets term_exists to N: denied, of another person, or only if something happens.
-`possible` is Y: only a very low certainty makes an N."""
+"""Assertions for which the CDM's rule sets term_exists to N: negated, of another person, or conditional.
+`possible` is Y: only very low certainty makes an N."""
 _TEMPORAL = {"historical": "Past"}
 NOTE_COLUMNS = (
     *("note_id", "person_id", "note_date", "note_datetime", "note_type_concept_id", "note_class_concept_id"),
@@ -41,7 +41,7 @@ NLP_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class NoteIds:
-    """How notes are numbered: by their own ids where all of these are numbers, else by notemill's."""
+    """The numbering of notes: their own ids where all are numbers, otherwise notemill's."""
 
     are_own: bool
 
@@ -50,14 +50,14 @@ class NoteIds:
 
 
 def note_ids(external_ids: Iterator[str]) -> NoteIds:
-    """Notes that came from a `note` table keep their note_id. Mixed, two notes could get one number."""
+    """The numbering; notes from a `note` table keep their note_id. Mixed, two notes could get one number."""
     return NoteIds(
         all(export_metadata.whole_number(one) is not None and one[:1] != "0" for one in external_ids)
     )
 
 
 def note_row(note: ExportedNote, note_id: int) -> dict[str, Any]:
-    """What the source did not say is 0 or empty, as the CDM has it."""
+    """A row of `note`; what the source did not say is 0 or empty, as in the CDM."""
     written = export_metadata.moment(note) or datetime.fromisoformat(note.registered_at)
     given = {name: export_metadata.whole_number(note.metadata.get(name)) for name in NOTE_COLUMNS}
     return {
@@ -78,7 +78,7 @@ def note_row(note: ExportedNote, note_id: int) -> dict[str, Any]:
 
 
 def nlp_rows(note: ExportedNote, note_id: int, vocabulary: Vocabulary) -> Iterator[dict[str, Any]]:
-    """A row an entity, without its note_nlp_id."""
+    """A row for each entity, without its note_nlp_id."""
     for answer, entity in note.items("entities"):
         concept = vocabulary.concept(entity["label"], entity["text"])
         done = datetime.fromisoformat(answer["finished_at"]).replace(tzinfo=None)
@@ -100,18 +100,19 @@ def nlp_rows(note: ExportedNote, note_id: int, vocabulary: Vocabulary) -> Iterat
 
 
 def nlp_system(answer: dict[str, Any]) -> str:
-    """e.g. 'notemill 0b0a3b7a52cd51e4': the recipe is all that can change an answer."""
+    """The system's name, such as 'notemill 0b0a3b7a52cd51e4', with the recipe."""
     return f"notemill {answer['recipe']}"
 
 
 def snippet(text: str, start: int, end: int) -> str:
-    """The mention with as much around it as the column takes."""
+    """The mention with as much context as the column takes."""
     around = max(0, _SNIPPET_CHARACTERS - (end - start)) // 2
     return text[max(0, start - around) : end + around][:_SNIPPET_CHARACTERS]
 
 
 def modifiers(entity: dict[str, Any]) -> str:
-    """e.g. 'label=medication;assertion=present;end=45;dosage=100 mg'; whole pairs, as many as fit."""
+    """Modifiers such as 'label=medication;assertion=present;end=45;dosage=100 mg'; whole pairs, as many as
+    fit."""
     pairs = [("label", entity["label"]), ("assertion", entity["assertion"]), ("end", entity["end"])]
     if entity["probability"] is not None:
         pairs.append(("probability", f"{entity['probability']:.4f}"))

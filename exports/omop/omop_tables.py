@@ -1,6 +1,6 @@
-"""The tables `note` and `note_nlp` of the OMOP CDM v5.4, column by column as its DDL has them.
+"""The tables `note` and `note_nlp` of the OMOP CDM v5.4, column by column as in its DDL.
 
-Ids are wider than the integers there: hospitals number their notes and visits beyond two thousand million.
+Ids are wider than the CDM's integers: hospitals number notes and visits beyond two billion.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Typed views over `note_nlp`: what `term_modifiers` packs into one string, as columns. Pure SQL text."""
+"""Typed views over `note_nlp`: the parts of `term_modifiers` as columns. Pure SQL text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES = ("note_nlp_typed", "note_nlp_problems", "note_nlp_medications")
 
 
 def statements(dialect: Dialect) -> list[str]:
-    """What drops and makes them. A missing modifier is null; of several with one name the first is taken."""
+    """SQL that drops and creates the views. A missing modifier is null; of equal names the first is used."""
     columns = {kind: _modifier(kind, dialect) for kind in ("label", "assertion", *_KINDS)}
     named = ",\n  ".join(f"{sql} AS {name}" for name, sql in columns.items())
     number = "DOUBLE PRECISION" if dialect == "postgresql" else "REAL"

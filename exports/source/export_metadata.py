@@ -1,6 +1,6 @@
-"""What a note's metadata says of it, whichever source it came from: patient, encounter, title, moment.
+"""Metadata of a note for exports, whichever source it came from: patient, encounter, title, time.
 
-The names are those of FHIR, HL7 v2 and C-CDA as they are read here, of OMOP's `note` and of MIMIC-IV-Note.
+Reads the names of FHIR, HL7 v2 and C-CDA as the readers store them, of OMOP's `note` and of MIMIC-IV-Note.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _MOMENT = ("date", "note_datetime", "note_date", "charttime", "chartdate")
 
 
 def patient(note: ExportedNote) -> str:
-    """The source's own id of the person; empty where it said nothing."""
+    """The source's id of the person; empty without one."""
     return _first(note, _PATIENT)
 
 
@@ -30,7 +30,7 @@ def title(note: ExportedNote) -> str:
 
 
 def moment(note: ExportedNote) -> datetime | None:
-    """When the note was written; None where its source gave no time that ISO 8601 knows."""
+    """When the note was written; None where the source gives no ISO 8601 time."""
     for name in _MOMENT:
         try:
             return datetime.fromisoformat(_text(note.metadata.get(name)))
@@ -40,7 +40,7 @@ def moment(note: ExportedNote) -> datetime | None:
 
 
 def whole_number(value: Any) -> int | None:
-    """A number, or a text that is one: sources spell ids either way."""
+    """A number, or text that is one: sources write ids either way."""
     text = _text(value)
     return int(text) if text.isascii() and text.isdecimal() and len(text) <= 18 else None
 

@@ -1,4 +1,4 @@
-"""A vocabulary file: from a label and a text to a concept. CSV with a header; only `text` must be there.
+"""A vocabulary file: from a label and a text to a concept. CSV with a header; only `text` is required.
 
 Columns: label (empty: any), text, concept_id, source_concept_id (OMOP), system, code, display (FHIR).
 """
@@ -17,7 +17,7 @@ _COLUMNS = {"label", "text", "concept_id", "source_concept_id", "system", "code"
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """What a mention means; 0 is OMOP's "no matching concept"."""
+    """The concept of a mention; 0 is OMOP's "no matching concept"."""
 
     concept_id: int = 0
     source_concept_id: int = 0
@@ -36,13 +36,13 @@ class Vocabulary:
     concepts: Mapping[tuple[str, str], Concept] = field(default_factory=dict)
 
     def concept(self, label: str, text: str) -> Concept:
-        """Of this label, else of any; NO_CONCEPT where the file has no line for it."""
+        """The concept for this label, otherwise for any label; NO_CONCEPT where the file has no line."""
         key = _folded(text)
         return self.concepts.get((label, key)) or self.concepts.get(("", key)) or NO_CONCEPT
 
 
 def read_vocabulary(path: Path | None) -> Vocabulary:
-    """Raises UsageError that names the line."""
+    """Reads a vocabulary file. Raises UsageError that names the line."""
     if path is None:
         return Vocabulary()
     try:

@@ -14,7 +14,7 @@ from producer.records.byte_streams import UnreadableError
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class RenderedText:
     """The text of an attachment."""
 
     text: str
@@ -25,10 +25,10 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class MediaType:
-    """A media type as a header has it."""
+    """A media type from a header."""
 
     name: str
-    """In small letters, e.g. `text/plain`."""
+    """The name in lower case, such as `text/plain`."""
     charset: str | None
 
     @classmethod
@@ -38,7 +38,7 @@ class MediaType:
         return cls(message.get_content_type(), message.get_content_charset())
 
 
-def render(content: bytes, header: str) -> Rendered:
+def render(content: bytes, header: str) -> RenderedText:
     """The text of the bytes. Raises UnreadableError; SourceError where a library is missing."""
     media = MediaType.of(header)
     renderer = _RENDERERS.get(media.name)
@@ -48,49 +48,49 @@ def render(content: bytes, header: str) -> Rendered:
 
 
 def rank(header: str) -> int | None:
-    """Which of several forms of one note to take: the lowest; none for one that is not read."""
+    """Preference among several forms of one note, lowest first; None for an unsupported form."""
     name = MediaType.of(header).name
     return _RANKS.get(name)
 
 
-def _plain(content: bytes, media: MediaType) -> Rendered:
-    return Rendered(decoded(content, media.charset), media.name)
+def _plain(content: bytes, media: MediaType) -> RenderedText:
+    return RenderedText(decoded(content, media.charset), media.name)
 
 
-def _html(content: bytes, media: MediaType) -> Rendered:
+def _html(content: bytes, media: MediaType) -> RenderedText:
     from producer.extract.html_text import html_text
 
-    return Rendered(html_text(content, media.charset), media.name)
+    return RenderedText(html_text(content, media.charset), media.name)
 
 
-def _xml(content: bytes, media: MediaType) -> Rendered:
+def _xml(content: bytes, media: MediaType) -> RenderedText:
     from producer.extract.cda_narrative import narrative_text
 
-    return Rendered(narrative_text(content, render), media.name)
+    return RenderedText(narrative_text(content, render), media.name)
 
 
-def _rtf(content: bytes, media: MediaType) -> Rendered:
+def _rtf(content: bytes, media: MediaType) -> RenderedText:
     from producer.extract.rtf_text import rtf_text
 
-    return Rendered(rtf_text(content), media.name)
+    return RenderedText(rtf_text(content), media.name)
 
 
-def _docx(content: bytes, media: MediaType) -> Rendered:
+def _docx(content: bytes, media: MediaType) -> RenderedText:
     from producer.extract.docx_text import docx_text
 
-    return Rendered(docx_text(content), media.name)
+    return RenderedText(docx_text(content), media.name)
 
 
-def _pdf(content: bytes, media: MediaType) -> Rendered:
+def _pdf(content: bytes, media: MediaType) -> RenderedText:
     from producer.extract.pdf_text import pdf_pages
 
     pages = pdf_pages(content)
     text = "\n\n".join(page.strip("\n") for page in pages if page.strip())
-    return Rendered(text, media.name, len(pages), sum(not page.strip() for page in pages))
+    return RenderedText(text, media.name, len(pages), sum(not page.strip() for page in pages))
 
 
 DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
-_FORMS: tuple[tuple[tuple[str, ...], Callable[[bytes, MediaType], Rendered]], ...] = (
+_FORMS: tuple[tuple[tuple[str, ...], Callable[[bytes, MediaType], RenderedText]], ...] = (
     (("text/plain",), _plain),
     (("text/html",), _html),
     (("application/xhtml+xml",), _html),
@@ -99,6 +99,6 @@ _FORMS: tuple[tuple[tuple[str, ...], Callable[[bytes, MediaType], Rendered]], ..
     ((DOCX,), _docx),
     (("application/pdf",), _pdf),
 )
-"""The surest text first: the first that a note has is taken."""
+"""Forms by reliability of their text: the first that a note has is used."""
 _RENDERERS = {name: renderer for names, renderer in _FORMS for name in names}
 _RANKS = {name: rank for rank, (names, _) in enumerate(_FORMS) for name in names}

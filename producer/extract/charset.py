@@ -6,7 +6,7 @@ from producer.records.byte_streams import UnreadableError
 
 
 def decoded(content: bytes, charset: str | None) -> str:
-    """Decodes bytes in their charset, UTF-8 without one, and drops a byte order mark. Raises UnreadableError."""
+    """Decodes bytes in their charset, default UTF-8, without a byte order mark. Raises UnreadableError."""
     name = "utf-8" if charset is None or charset in ("utf8", "us-ascii", "ascii") else charset
     try:
         return content.decode("utf-8-sig" if name == "utf-8" else name)

@@ -1,6 +1,6 @@
-"""Word's DOCX as text, opened by python-docx: paragraphs and table rows as lines, in their order.
+"""Text of DOCX files, by python-docx: paragraphs and table rows as lines, in their order.
 
-Headers and footers are left out, which repeat the letterhead on every page. Tracked insertions count,
+Headers and footers, which repeat the letterhead on every page, are left out. Tracked insertions count,
 tracked deletions do not.
 """
 
@@ -34,7 +34,7 @@ def docx_text(content: bytes) -> str:
 
 
 def _lines(parent: Any) -> list[str]:
-    """Of the blocks in a body, a cell or a content control."""
+    """Lines of the blocks in a body, a cell or a content control."""
     lines: list[str] = []
     for block in parent:
         if block.tag == f"{_WORD}p":
@@ -49,7 +49,7 @@ def _lines(parent: Any) -> list[str]:
 
 
 def _text(paragraph: Any) -> str:
-    """Of every run, also in tracked insertions, links and text boxes, which `Paragraph.text` lacks."""
+    """Text of every run, also in tracked insertions, links and text boxes, which `Paragraph.text` lacks."""
     pieces: list[str] = []
     unread = list(reversed(paragraph))
     while unread:

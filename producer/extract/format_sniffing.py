@@ -1,4 +1,4 @@
-"""What bytes are by how they begin, where a name or a header does not say it."""
+"""Format sniffing: the file type by the first bytes, where name or header do not say it."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _MEDIA_BY_SUBTYPE = {"html": "text/html", "rtf": "application/rtf", "pdf": "appl
 
 
 def ending_of_content(head: bytes) -> str | None:
-    """The ending that a file which begins so should have; none for what is not known, as plain text is."""
+    """The file ending for content that begins so; None for unknown content, such as plain text."""
     plain = head.removeprefix(UTF8_BOM)
     return next((ending for pattern, ending in _BY_HEAD if pattern.match(plain)), None)
 
 
 def ending_of_file(path: Path) -> str | None:
-    """The same of a file; none where it cannot be read either."""
+    """The file ending by a file's content; None where it cannot be read."""
     try:
         with open_bytes(path) as stream:
             return ending_of_content(stream.read(HEAD_BYTES))
@@ -50,7 +50,7 @@ def ending_of_file(path: Path) -> str | None:
 
 
 def media_type_of(content: bytes, told: str) -> str:
-    """Of an attachment whose header is HL7's subtype: by its content, else as told, else plain text."""
+    """The media type of an attachment by its content, otherwise by HL7's subtype, otherwise plain text."""
     ending = ending_of_content(content[:HEAD_BYTES])
     if ending in _MEDIA:
         return _MEDIA[ending]

@@ -1,4 +1,4 @@
-"""HTML and XHTML as text: Beautiful Soup finds the encoding, lxml the tree."""
+"""Text of HTML and XHTML: Beautiful Soup finds the encoding, lxml parses the tree."""
 
 from __future__ import annotations
 

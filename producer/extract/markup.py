@@ -1,6 +1,6 @@
-"""A tree of HTML or of a C-CDA narrative as text: a block a line, a table row a line, cells behind tabs.
+"""Text of a tree of HTML or C-CDA narrative: a block a line, a table row a line, cells separated by tabs.
 
-The two share their shapes under different names. White space is folded as a browser folds it.
+Both formats share these structures under different names. White space is folded as browsers fold it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _LINES = _PARAGRAPHS | {
 _CELLS = {"td", "th"}
 _ITEMS = {"li", "item"}
 _UNSEEN = {"script", "style", "head", "template", "noscript", "rendermultimedia", "del", "s", "strike"}
-"""Struck out text among them: who wrote the note took it back."""
+"""Elements without text; struck-out text is among them, since its author withdrew it."""
 _FOLDED = re.compile(r"[ \t\r\n\f]+")
 _HIDDEN = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 

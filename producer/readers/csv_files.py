@@ -1,4 +1,4 @@
-"""CSV and TSV with a header line: one note a row, fields quoted where they need it (RFC 4180)."""
+"""CSV and TSV files with a header line: one note a row, fields quoted where necessary (RFC 4180)."""
 
 from __future__ import annotations
 
@@ -95,10 +95,8 @@ def _rows(lines: Lines, origin: Origin, delimiter: str | None) -> Iterator[Row |
 
 
 class _DecodedLines(Iterator[str]):
-    """Lines as text for csv.reader, which joins those of one row itself.
-
-    A byte that is no UTF-8 becomes a lone surrogate, so that it spoils its own row only.
-    """
+    """Lines as text for csv.reader, which joins the lines of one row. A byte that is not UTF-8 becomes a lone
+    surrogate, so that it spoils only its own row."""
 
     def __init__(self, lines: Lines) -> None:
         self._lines = lines

@@ -1,6 +1,6 @@
-"""The elements of FHIR R4 resources that a note is made of. Everything else in them is passed over.
+"""Elements of FHIR R4 resources that make a note; all other elements are ignored.
 
-Element names are FHIR's own, so that the specification is the documentation.
+Names are FHIR's own, so the specification documents them.
 """
 
 # ruff: noqa: N815
@@ -57,7 +57,7 @@ class Meta(_Element):
 
     @property
     def version(self) -> str:
-        """Sorts as the versions do: by the time in UTC, then by the number; empty where neither is told."""
+        """A text that sorts as versions do: by the time in UTC, then by the number; empty without either."""
         if not self.lastUpdated and not self.versionId:
             return ""
         number = self.versionId or ""
@@ -121,7 +121,7 @@ class DocumentReference(_Resource):
 
     @property
     def replaced_references(self) -> tuple[str, ...]:
-        """Of the notes that this one replaces, as our ids."""
+        """Ids of the notes that this one replaces."""
         replaced = (id_of(one.target) for one in self.relatesTo if one.code == "replaces")
         return tuple(f"DocumentReference/{id_}" for id_ in replaced if id_ and id_ != self.id)
 
@@ -166,8 +166,8 @@ Note = DocumentReference | DiagnosticReport
 
 
 def id_of(reference: Reference | None) -> str:
-    """`123` of `Patient/123`, of `https://server/Patient/123` and of `Patient/123/_history/4`; else the
-    business identifier; else nothing."""
+    """The id of a reference: `123` for `Patient/123`, `https://server/Patient/123` and
+    `Patient/123/_history/4`; otherwise the business identifier; otherwise ''."""
     if reference is None:
         return ""
     literal = (reference.reference or "").partition("/_history/")[0]
@@ -175,7 +175,7 @@ def id_of(reference: Reference | None) -> str:
 
 
 def _best_coding(concept: CodeableConcept | None) -> Coding:
-    """The LOINC coding, else the first; its name from the concept's text where it has none."""
+    """The LOINC coding, otherwise the first; named by the concept's text where it has no display."""
     if concept is None:
         return Coding()
     codings = sorted(concept.coding, key=lambda one: one.system != LOINC)

@@ -1,4 +1,4 @@
-"""`.json` files: one FHIR resource, most often a Bundle."""
+"""Reader for `.json` files with one FHIR resource, most often a Bundle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from producer.records.columns import ColumnChoice, SourceError
 from producer.records.records import Origin
 
 MAX_BUNDLE_BYTES = 512 * 1024 * 1024
-"""A Bundle is read whole; exports of archives are NDJSON, which is read line by line."""
+"""Largest Bundle, which is read whole; exports of archives are NDJSON, read line by line."""
 
 
 def read_json_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:  # noqa: ARG001
@@ -27,7 +27,7 @@ def read_json_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator
 
 
 def read_json(stream: BinaryIO, origin: Origin) -> Iterator[Document | Refused]:
-    """The same of a stream."""
+    """The notes in the Bundle or resource of a stream."""
     content = read_whole(stream, MAX_BUNDLE_BYTES)
     try:
         value = json.loads(content.decode("utf-8"))

@@ -1,7 +1,8 @@
-"""FHIR R4: the notes in DocumentReference and DiagnosticReport resources, out of any stream of resources.
+"""Reader for FHIR R4: notes in DocumentReference and DiagnosticReport resources, from any stream of
+resources.
 
-Reads the elements it needs and leaves all others alone, so that a resource with a flaw elsewhere is still
-a note. The fixtures of its tests are held against the whole specification by fhir.resources.
+Reads the elements it needs and ignores all others, so that a resource with a flaw elsewhere is still a note.
+The fixtures of its tests are validated by fhir.resources.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from models.documents import Document, Refused
-from producer.extract.attachments import Rendered, rank, render
+from producer.extract.attachments import RenderedText, rank, render
 from producer.readers.fhir_elements import Attachment, DiagnosticReport, DocumentReference, Note, id_of
 from producer.readers.note_metadata import Clinical, clinical_document
 from producer.records.byte_streams import UnreadableError
 from producer.records.records import Origin
 
 Resource = tuple[int | None, dict[str, Any]]
-"""The 1-based line it stands on, none in a Bundle; and its JSON."""
+"""The 1-based line of a resource, None in a Bundle; and its JSON."""
 KINDS: dict[str, type[DocumentReference | DiagnosticReport]] = {
     "DocumentReference": DocumentReference,
     "DiagnosticReport": DiagnosticReport,
@@ -33,13 +34,13 @@ _LEFT_OUT = {
     "cancelled": "cancelled",
     "registered": "not written yet",
 }
-"""By status, why a note is not taken."""
+"""By status the reason why a note is not taken."""
 _MAX_NESTING = 5
-"""Bundles in Bundles; a searchset of documents has two."""
+"""Deepest nesting of Bundles; a searchset of documents has two levels."""
 
 
 def read_resources(records: Iterable[Resource | Refused], origin: Origin) -> Iterator[Document | Refused]:
-    """The notes of a stream of resources and Bundles. Other types of resources are told once, at the end."""
+    """The notes of a stream of resources and Bundles. Other resource types are reported once, at the end."""
     others: Counter[str] = Counter()
     replaced: set[str] = set()
     for record in records:
@@ -122,8 +123,8 @@ def _left_out(note: Note) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
-def _rendered(attachments: Iterable[Attachment], binaries: Mapping[str, Any]) -> Rendered:
-    """The text of the best form of the note that can be had. Raises UnreadableError."""
+def _rendered(attachments: Iterable[Attachment], binaries: Mapping[str, Any]) -> RenderedText:
+    """The text of the note's best readable form. Raises UnreadableError."""
     there = [_with_binary(attachment, binaries) for attachment in attachments]
     known = [one for one in there if one.data is not None and rank(one.contentType or "") is not None]
     first_reason: UnreadableError | None = None
@@ -142,7 +143,7 @@ def _rendered(attachments: Iterable[Attachment], binaries: Mapping[str, Any]) ->
 
 
 def _with_binary(attachment: Attachment, binaries: Mapping[str, Any]) -> Attachment:
-    """The attachment with the data of the Binary of the same Bundle that its url names."""
+    """The attachment with the data of the Binary in the same Bundle that its url names."""
     binary = binaries.get(attachment.url or "") if attachment.data is None else None
     if not isinstance(binary, dict) or not isinstance(binary.get("data"), str):
         return attachment
@@ -158,7 +159,7 @@ def _bytes(data: str) -> bytes:
         raise UnreadableError("malformed base64") from None
 
 
-def _clinical(note: Note, rendered: Rendered) -> Clinical:
+def _clinical(note: Note, rendered: RenderedText) -> Clinical:
     coding = note.coding
     return Clinical(
         format="fhir",
@@ -178,7 +179,7 @@ def _clinical(note: Note, rendered: Rendered) -> Clinical:
 
 
 def _place(error: Exception) -> str:
-    """Where in the resource, never what stands there."""
+    """The element's place in the resource, never its content."""
     if not isinstance(error, ValidationError):
         return ""
     steps = error.errors(include_input=False, include_url=False)[0]["loc"]

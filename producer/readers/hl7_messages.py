@@ -1,7 +1,7 @@
-"""HL7 v2: messages out of a file or a stream, their fields, and text with its escapes resolved.
+"""HL7 v2 messages of a file or a stream, their fields, and text with its escapes resolved.
 
-Segments and fields are taken apart by the hl7 library. Escapes are resolved here: the library's way logs
-the field, which is text of a patient, and drops what it does not know.
+The hl7 library splits segments and fields. Escapes are resolved here: the library logs the field, which is
+patient text, and drops unknown escapes.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _SEGMENTS = re.compile(
     "(MSH|SFT|UAC|EVN|PID|PD1|NK1|PV1|PV2|ORC|OBR|TQ1|TQ2|NTE|CON|TXA|OBX|PRT|CTD|FT1|CTI|SPM|AL1|DG1|PR1"
     "|GT1|IN1|IN2|IN3|ROL|ACC|UB1|UB2|PDA|ARV|ERR|MSA|DSC|Z[A-Z0-9]{2})"
 )
-"""A line that begins otherwise goes on with the text before it: senders forget to escape line ends."""
+"""Segment names; another line continues the text before it, since senders forget to escape line ends."""
 _FRAME = "\x0b\x1c"
-"""Of MLLP, as captured feeds have it."""
+"""Frame characters of MLLP in captured feeds."""
 _CHARSETS = {"": None, "ASCII": None, "UNICODE UTF-8": None, "UNICODE": "utf-16-be", "BIG-5": "big5"}
-"""HL7 table 0211; ISO 8859 parts are read from their names."""
+"""HL7 table 0211; ISO 8859 parts are derived from their names."""
 _LINE_ENDS = re.compile(r"\.(br|sp|ce)\+?(\d*)$")
 _SPACES = re.compile(r"\.(sk)\+?(\d*)$")
 _SILENT = re.compile(r"(H|N|\.fi|\.nf|\.(in|ti)[+-]?\d*)$")
@@ -36,22 +36,22 @@ _SILENT = re.compile(r"(H|N|\.fi|\.nf|\.(in|ti)[+-]?\d*)$")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message that could be parsed."""
+    """One parsed message."""
 
     line: int
-    """1-based, of its MSH segment."""
+    """1-based line of its MSH segment."""
     parsed: Any
     charset: str | None
 
     @property
     def kind(self) -> tuple[str, str]:
-        """Its type and trigger event, e.g. ('MDM', 'T02')."""
+        """Message type and trigger event, such as ('MDM', 'T02')."""
         header = self.parsed.segments("MSH")[0]
         code, event = self.part(header, 9), self.part(header, 9, 2)
         return code, event
 
     def first(self, name: str) -> Any:
-        """The first segment of the name; none where there is none."""
+        """The first segment of this name; None without one."""
         return next(iter(self.all(name)), None)
 
     def all(self, *names: str) -> list[Any]:
@@ -59,7 +59,7 @@ class Message:
         return [segment for segment in self.parsed if str(segment[0]) in names]
 
     def raw(self, segment: Any, field: int) -> str:
-        """The field as it was sent; '' where there is none."""
+        """The field as sent; '' without one."""
         return str(segment[field]) if segment is not None and len(segment) > field else ""
 
     def repetitions(self, segment: Any, field: int) -> list[str]:
@@ -74,7 +74,7 @@ class Message:
         return self.unescaped(parts[component - 1]).strip() if len(parts) >= component else ""
 
     def unescaped(self, text: str) -> str:
-        r"""`\.br\` as a line end, `\T\` as the ampersand it is; what is no escape stays as it stands."""
+        """Text with escapes resolved: `\.br\` is a line end, `\T\` an ampersand; unknown sequences stay."""
         escape = str(self.parsed.esc)
         if escape not in text:
             return text
@@ -136,7 +136,7 @@ def _charset(name: str) -> str | None:
 
 
 def _messages(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
-    """Line number and segments of each message, or the reason why it cannot be read."""
+    """Line number and segments of each message, or the reason why it is unreadable."""
     segments: list[str] = []
     began, length, blank = 1, 0, 0
     for number, line in _lines(stream):
@@ -169,7 +169,7 @@ def _messages(stream: BinaryIO) -> Iterator[tuple[int, list[str] | str]]:
 
 
 def _lines(stream: BinaryIO) -> Iterator[tuple[int, str | UnreadableError]]:
-    """Numbered lines, whatever ends them, a character a byte."""
+    """Numbered lines, with any line end, one character a byte."""
     text = io.TextIOWrapper(cast(Any, stream), encoding="latin-1", newline=None)
     number = 0
     try:

@@ -1,4 +1,4 @@
-"""HL7 v2: the notes in MDM messages (a document each) and in ORU messages (a report for each order)."""
+"""Reader for HL7 v2: notes in MDM messages (one document each) and ORU messages (one for each order)."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _COMPLETION = {
     "AU": "authenticated",
     "PA": "pre-authenticated",
 }
-"""HL7 table 0271, TXA-17."""
+"""Document completion status, HL7 table 0271, TXA-17."""
 _NOT_COMPLETE = {"DI", "IN", "IP"}
 _GONE = {"OB": "superseded", "CA": "cancelled"}
-"""Of table 0273, TXA-19: a document that is obsolete or cancelled."""
+"""Availability status of obsolete or cancelled documents, table 0273, TXA-19."""
 _RESULT = {
     "F": "final",
     "C": "corrected",
@@ -43,11 +43,11 @@ _RESULT = {
     "R": "not verified",
     "M": "corrected",
 }
-"""Of table 0123, OBR-25; the others are of orders that have no report yet, or never will."""
+"""Result status with a report, table 0123, OBR-25; other orders have no report yet, or never will."""
 _NO_RESULT = {"O", "I", "S", "N", "Y", "Z"}
 _TEXT_TYPES = {"TX", "FT", "ST"}
 _TAKEN_BACK = {"D", "W", "X"}
-"""Of table 0085, OBX-11: deleted, wrong, cannot be had."""
+"""Observation status deleted, wrong or unavailable, table 0085, OBX-11."""
 
 
 def read_hl7_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:  # noqa: ARG001
@@ -60,7 +60,7 @@ def read_hl7_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[
 
 
 def read_hl7(stream: BinaryIO, origin: Origin) -> Iterator[Document | Refused]:
-    """The notes of a stream of messages. Messages of other types are told once each, at the end."""
+    """The notes of a stream of messages. Messages of other types are reported once each, at the end."""
     others: Counter[str] = Counter()
     for message in read_messages(stream, origin):
         if isinstance(message, Refused):
@@ -105,7 +105,7 @@ def _document(message: Message, event: str, origin: Origin) -> Document | Refuse
 
 
 def _reports(message: Message, origin: Origin) -> Iterator[Document | Refused]:
-    """One for each OBR with its OBX segments."""
+    """One report for each OBR with its OBX segments."""
     orders: list[tuple[Any, list[Any]]] = []
     for segment in message.all("OBR", "OBX"):
         if str(segment[0]) == "OBR":
@@ -135,7 +135,7 @@ def _order_id(message: Message, order: Any, number: int) -> str:
 
 
 def _free_name(name: str, taken: set[str]) -> str:
-    """The name, with a number where another order of the message has it already."""
+    """The name, with a number where another order of the message has it."""
     free = next(
         n for n in (name, *(f"{name}:{number}" for number in range(2, 10_000))) if n not in taken or not n
     )
@@ -159,8 +159,8 @@ def _with_text(
 
 
 def _text(message: Message, observations: list[Any]) -> str:
-    """The segments one below the other, repetitions too. Raises UnreadableError where an attachment cannot
-    be read and there is no text beside it."""
+    """Text of the segments, one a line, repetitions too. Raises UnreadableError where an attachment is
+    unreadable and there is no text beside it."""
     pieces: list[str] = []
     first_reason: UnreadableError | None = None
     for observation in observations:
@@ -181,7 +181,7 @@ def _text(message: Message, observations: list[Any]) -> str:
 
 
 def _encapsulated(message: Message, repetition: str) -> str:
-    """Of OBX-5 as ED: source, type, subtype, encoding, data."""
+    """Parts of OBX-5 as ED: source, type, subtype, encoding, data."""
     subtype, encoding, data = (message.component(repetition, number) for number in (3, 4, 5))
     if encoding.lower() != "base64":
         return data

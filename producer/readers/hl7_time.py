@@ -1,4 +1,4 @@
-"""HL7's time stamps (v2 and CDA), as ISO 8601."""
+"""Time stamps of HL7 v2 and CDA as ISO 8601."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _STAMP = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.\d+)?([+-]\
 
 
 def iso_time(stamp: str) -> str:
-    """`202601020304+0100` as `2026-01-02T03:04:00+01:00`, in the precision that is told, a day at least
-    where there is one; '' for what is no time."""
+    """`202601020304+0100` as `2026-01-02T03:04:00+01:00`, in the given precision, at least a day; '' for no
+    time."""
     found = _STAMP.fullmatch(stamp.strip())
     if found is None:
         return ""
@@ -27,7 +27,7 @@ def iso_time(stamp: str) -> str:
 
 
 def sortable(stamp: str) -> str:
-    """The same in UTC, so that two sort as they followed each other."""
+    """The time in UTC, as text that sorts by time."""
     iso = iso_time(stamp)
     if len(iso) <= len("2026-01-02"):
         return iso

@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""Reader for JSON Lines: one object a line."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from producer.records.columns import ColumnChoice, Columns, SourceError
 from producer.records.records import Origin, as_document
 
 HEAD_RECORDS = 100
-"""Objects without a text column after which the column, not the record, is what is wrong."""
+"""Number of first objects without a text column after which the column choice is wrong, not the record."""
 
 Record = tuple[int, dict[str, Any]]
 
@@ -32,12 +32,9 @@ def read_jsonl_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterato
 
 
 def read_jsonl(stream: BinaryIO, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:
-    """The documents of a stream, one object a line; blank lines are passed over. Where the first object is
-    a FHIR resource, all are: a bulk export.
-
-    Objects need not have the same keys. Raises SourceError where none of the first objects has a
-    text column, and names the keys that there are.
-    """
+    """The documents of a stream, one object a line; blank lines are skipped. Where the first object is a FHIR
+    resource, all are (a bulk export). Objects may have different keys. Raises SourceError where none of the
+    first objects has a text column, and names their keys."""
     records = _records(Lines(stream), origin)
     first = next(records, None)
     if first is None:
@@ -63,7 +60,7 @@ def _document(record: Record, columns_of: Any, origin: Origin) -> Document | Ref
 def _head(
     records: Iterator[Record | Refused], choice: ColumnChoice, origin: Origin
 ) -> list[Record | Refused]:
-    """The records up to the first that has the columns: one, as a rule."""
+    """The records up to the first that has the columns, usually one."""
     head: list[Record | Refused] = []
     names: dict[str, None] = {}
     for record in records:

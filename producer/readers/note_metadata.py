@@ -1,4 +1,4 @@
-"""What hospital formats say of a note beside its text, under the same names whichever format it was."""
+"""Metadata that hospital formats give for a note, under names that all formats share."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ _COLUMNS = Columns(text="text", id="id")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clinical:
-    """Metadata of a note; what is empty is left out. docs/reference/formats-in.md says what each comes from."""
+    """Metadata of a note; what is empty is left out. See docs/reference/formats-in.md for sources."""
 
     format: str
     patient: str = ""
-    """The source's own id of the person."""
+    """The source's id of the person."""
     encounter: str = ""
     type: str = ""
-    """A code: LOINC where the source has one, else its own."""
+    """The type code: LOINC where the source has one, otherwise its own."""
     type_system: str = ""
     type_name: str = ""
     title: str = ""
     date: str = ""
-    """ISO 8601, of the note itself rather than of its export."""
+    """ISO 8601 time of the note, not of its export."""
     status: str = ""
     version: str = ""
-    """Sorts versions of one note."""
+    """Text that sorts versions of one note."""
     media_type: str = ""
-    """Of the attachment that the text was taken from."""
+    """Media type of the attachment that held the text."""
     pages: int = 0
     pages_without_text: int = 0
-    """Pages of a PDF that are pictures only: nothing of them was read."""
+    """PDF pages that are images only; nothing of them was read."""
 
 
 def clinical_document(
@@ -44,7 +44,7 @@ def clinical_document(
     clinical: Clinical,
     replaces: tuple[str, ...] = (),
 ) -> Document | Refused:
-    """The document, or the reason why not. Without an id it is called by the origin's name and line."""
+    """The document, or the reason for its refusal. Without an id: named by origin and line."""
     told = {name: value for name, value in asdict(clinical).items() if value}
     record = as_document({"id": external_id, "text": text, **told}, _COLUMNS, origin, line)
     if isinstance(record, Refused):

@@ -1,4 +1,4 @@
-"""Parquet files, a few rows at a time. The one file that imports pyarrow."""
+"""Reader for Parquet files, a few rows at a time. The only module that imports pyarrow."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from producer.records.columns import ColumnChoice, SourceError
 from producer.records.records import Origin, as_document
 
 BATCH_ROWS = 64
-"""Rows held in memory as Python objects; of 200 kB notes these are 13 MB."""
+"""Rows held in memory as Python objects; with notes of 200 kB these are 13 MB."""
 
 Record = dict[str, Any]
 
 _DAMAGED = (pa.ArrowException, OSError, UnicodeDecodeError)
-"""What pyarrow raises; the last for a name in the footer that is no UTF-8."""
+"""Exceptions of pyarrow for a damaged file; the last for a name in the footer that is not UTF-8."""
 
 
 def read_parquet_file(path: Path, origin: Origin, choice: ColumnChoice) -> Iterator[Document | Refused]:
@@ -45,7 +45,8 @@ def read_parquet_file(path: Path, origin: Origin, choice: ColumnChoice) -> Itera
 
 
 def _records(file: pq.ParquetFile) -> Iterator[tuple[int, Record | str]]:
-    """The rows with their numbers, or for what cannot be had the reason; damage ends its row group only."""
+    """The rows with their numbers, or the reason why a row group is unreadable; damage ends its row group
+    only."""
     group_ends_at = 0
     for group in range(file.num_row_groups):
         row_number = group_ends_at

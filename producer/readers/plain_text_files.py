@@ -1,4 +1,4 @@
-"""Plain text files: one note a file."""
+"""Reader for plain text files: one note a file."""
 
 from __future__ import annotations
 

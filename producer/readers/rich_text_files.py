@@ -1,4 +1,4 @@
-"""Files that hold one note each in a form that has to be rendered first: HTML, RTF, PDF, DOCX."""
+"""Reader for files with one note in HTML, RTF, PDF or DOCX."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEDIA_TYPES = {
     ".docx": DOCX,
     ".pdf": "application/pdf",
 }
-"""By the file's ending."""
+"""Media types by file ending."""
 _FORMATS = {media_type: ending.removeprefix(".") for ending, media_type in MEDIA_TYPES.items()} | {
     "text/html": "html"
 }
@@ -33,7 +33,7 @@ def read_rendered_file(
     *,
     media_type: str,
 ) -> Iterator[Document | Refused]:
-    """The one note of the file, called by its name. Raises SourceError where a library is missing."""
+    """The one note of the file, named by the file. Raises SourceError where a library is missing."""
     try:
         with open_bytes(path) as stream:
             rendered = render(read_whole(stream), media_type)

@@ -35,7 +35,7 @@ _MOST_WORDS = 4
 
 
 class SourceError(UsageError):
-    """A source as a whole cannot be read; `reason` is what a rejects file says of it."""
+    """A source as a whole cannot be read; `reason` is written to the rejects file."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
@@ -44,28 +44,28 @@ class SourceError(UsageError):
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The columns of one source, as they are spelled there."""
+    """The columns of one source, in its own spelling."""
 
     text: str
     id: str | None
-    """None: an id is made from the source's name and the line."""
+    """The id column; None: an id is made of the source's name and the line."""
     must_have_id: bool = False
-    """The operator named the id column: an empty one is refused, not replaced."""
+    """The operator named the id column: an empty id is refused, not replaced."""
     meanings: tuple[tuple[str, str], ...] = ()
-    """Pairs of a name in the metadata that every format shares, and the column that has it."""
+    """Pairs of a metadata name shared by all formats and the column that holds it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ColumnChoice:
-    """What the operator said of the columns; none: guess."""
+    """The operator's choice of columns; None: guess."""
 
     id_column: str | None = None
     text_column: str | None = None
     preset: Preset | None = None
-    """What the columns are called where the operator did not say, and what they mean."""
+    """The preset whose names apply where the operator did not choose."""
 
     def among(self, names: Sequence[str], source: str) -> Columns:
-        """The columns to use out of `names`. Raises SourceError that says what to type."""
+        """The columns to use among `names`. Raises SourceError, saying what to type."""
         preset = self.preset
         wanted_text = self.text_column or (preset and preset.text_column)
         wanted_id = self.id_column or (preset and preset.id_column)

@@ -1,4 +1,4 @@
-"""Any value of a source as a JSON value, so that every further column can be kept as metadata."""
+"""Any value of a source as a JSON value, so that further columns can be kept as metadata."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_DEPTH = 50
-"""Deeper nesting is no metadata, and would overflow the stack of whoever reads it."""
+"""Deepest nesting of metadata; a deeper one would overflow the stack of its reader."""
 
 
 class NotJsonError(Exception):

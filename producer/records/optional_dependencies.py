@@ -1,4 +1,4 @@
-"""Libraries of the extra `formats`: where one is missing, the error says what to type."""
+"""Optional libraries of the extra `formats`; where one is missing, the error says what to type."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from producer.records.columns import SourceError
 
 
 def needed(module: str, reads: str) -> ModuleType:
-    """The module. Raises SourceError where it is not installed; `reads`: what it is for, e.g. 'PDF'."""
+    """Imports a module. Raises SourceError where it is missing; `reads` names its purpose, such as 'PDF'."""
     try:
         return import_module(module)
     except ImportError:

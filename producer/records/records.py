@@ -1,4 +1,4 @@
-"""From one record of a source to a document, or to the reason why not. The one place that decides."""
+"""From one record of a source to a document, or to the reason for its refusal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from producer.records.columns import Columns
 from producer.records.json_values import NotJsonError, as_json, checked_text
 
 MAX_ID_CHARACTERS = 500
-"""As models.documents.Document has it."""
+"""The limit of models.documents.Document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class Origin:
     """Where records come from."""
 
     source: str
-    """What a document's `source` says: the path as typed, or the database without its credentials."""
+    """The document's `source`: the path as typed, or the database without its credentials."""
     name: str
-    """What made-up ids begin with, e.g. `notes.jsonl` in `notes.jsonl:17`."""
+    """The prefix of made-up ids, such as `notes.jsonl` in `notes.jsonl:17`."""
 
     def refused(self, reason: str, line: int | None = None, external_id: str | None = None) -> Refused:
         return Refused(source=self.source, line=line, external_id=external_id, reason=reason)
@@ -30,11 +30,8 @@ class Origin:
 def as_document(
     record: Mapping[str, Any], columns: Columns, origin: Origin, line: int | None
 ) -> Document | Refused:
-    """The document that a record is; every column but id and text becomes its metadata.
-
-    `line` is 1-based, none for a whole file. A record without an id is called by its source's name
-    and line.
-    """
+    """The document of a record; every column but id and text becomes metadata. `line` is 1-based, None for a
+    whole file. A record without an id is named by its source and line."""
     external_id: str | None = None
     try:
         external_id = _external_id(record, columns, origin, line)
@@ -53,7 +50,7 @@ def as_document(
 
 
 def storable(record: Document | Refused) -> Document | Refused:
-    """A document that a program made, with its metadata as JSON; refused where no database could hold it."""
+    """A document made by a program, with its metadata as JSON; refused where no database could hold it."""
     if not isinstance(record, Document):
         return record
     try:
@@ -80,7 +77,7 @@ def _external_id(record: Mapping[str, Any], columns: Columns, origin: Origin, li
 
 
 def _told(value: Any) -> Any:
-    """A number as the text that other formats have in its place: ids are not for arithmetic."""
+    """A number as text, as other formats have it: ids are not for arithmetic."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""Tables of notes that many hospitals have alike: which tables, which columns, and what they mean."""
+"""Table presets: note tables that many hospitals share, their columns and what they mean."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from models.errors import UsageError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """One such layout, of a database or of the files exported from it."""
+    """One layout of a database, or of files exported from it."""
 
     name: str
     tables: tuple[str, ...]
-    """Those that hold notes; of a database all that are there are read."""
+    """Tables that hold notes; all that exist are read."""
     schemas: tuple[str, ...]
-    """Where the tables are looked for, after the connection's own schema and before all others."""
+    """Schemas in which the tables are looked for, after the connection's own and before all others."""
     id_column: str
     text_column: str
     meanings: Mapping[str, tuple[str, ...]]
-    """By the name under which every format keeps it, the columns to take it from; the first that is there."""
+    """By the metadata name shared by all formats, the columns to take it from; the first that exists counts.
+    """
 
 
 OMOP = Preset(
@@ -56,7 +57,7 @@ PRESETS = {preset.name: preset for preset in (OMOP, MIMIC)}
 
 
 def preset_named(name: str | None) -> Preset | None:
-    """The preset; none for none. Raises UsageError."""
+    """The preset of this name; None for None. Raises UsageError."""
     if name is None:
         return None
     if name not in PRESETS:

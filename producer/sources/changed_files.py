@@ -1,4 +1,4 @@
-"""The files of a source that are new or have changed since they were last read."""
+"""Files of a source that are new or have changed since they were last read."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from producer.sources.files import base_of, matches, read_many, walk
 from producer.sources.sources import Naming, Records
 
 _PATHS_A_LOOK = 1_000
-Known = Callable[[Sequence[str]], Mapping[str, FileState]]
-"""For some paths, those that were read before, as they were then."""
+KnownFiles = Callable[[Sequence[str]], Mapping[str, FileState]]
+"""Files that were read before, by path, with their state then."""
 
 
 class ChangedFiles:
-    """A stream of the records of changed files; afterwards `states` has every file that was read."""
+    """A stream of the records of changed files; afterwards `states` holds every file that was read."""
 
-    def __init__(self, sources: Sequence[str], known: Known, choice: ColumnChoice) -> None:
-        """Raises UsageError where a source is not there."""
+    def __init__(self, sources: Sequence[str], known: KnownFiles, choice: ColumnChoice) -> None:
+        """Raises UsageError where a source does not exist."""
         self.states: dict[str, FileState] = {}
         """By path, how it was just before it was read: what is appended meanwhile is read the next time."""
         self._known = known
@@ -56,7 +56,7 @@ def _states(paths: Iterable[Path]) -> Iterator[tuple[str, FileState]]:
 
 
 def _listed(source: str) -> tuple[Callable[[], Iterator[Path]], Path | None]:
-    """The files of a source, and the folder that their notes are called from; none for a single file."""
+    """The files of a source, and the folder from which their notes are named; None for a single file."""
     path = Path(source).expanduser()
     if path.is_dir():
         return lambda: walk(path), path

@@ -1,4 +1,4 @@
-"""Files on disk: which are notes, in what format, in what order, and what their notes are called."""
+"""Files on disk: which hold notes, their format, their order, and the names of their notes."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ READERS: dict[str, Reader] = {
 }
 KNOWN_ENDINGS = ", ".join(READERS)
 _SAYS_LITTLE = (".txt", ".text", ".dat", ".msg", ".out", "")
-"""Endings that messages and RTF come under as well as plain text: the content decides."""
+"""Endings that messages and RTF share with plain text: the content decides."""
 REJECTS_ENDING = ".rejects.jsonl"
-"""What we write ourselves; never read back from a folder."""
+"""Ending of files that notemill writes; never read from a folder."""
 
 
 def reader_of(path: Path) -> Reader | None:
-    """The reader for a file by its ending, `.gz` aside, or by how it begins; none for what is not known."""
+    """The reader for a file by its ending without `.gz`, or by its content; None for unknown content."""
     name = path.name.lower()
     ending = Path(name.removesuffix(".gz")).suffix
     if ending in _SAYS_LITTLE:
@@ -73,10 +73,8 @@ def read_file(path: Path, name: str, choice: ColumnChoice) -> Iterator[Document 
 
 
 def read_many(paths: Iterator[Path], base: Path | None, choice: ColumnChoice) -> Iterator[Document | Refused]:
-    """The documents of many files, called by their paths from `base`, or as typed without one.
-
-    A file that as a whole cannot be read is one refusal; the others go on.
-    """
+    """The documents of many files, named by their paths from `base`, or as typed without one. A file that
+    cannot be read is one refusal; the others continue."""
     for path in paths:
         try:
             yield from read_file(path, _shown(path.relative_to(base) if base else path), choice)
@@ -85,7 +83,7 @@ def read_many(paths: Iterator[Path], base: Path | None, choice: ColumnChoice) ->
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Every file below the folder in the order of names, without hidden ones and rejects files."""
+    """Every file below the folder in order of names, without hidden files and rejects files."""
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
@@ -105,7 +103,7 @@ def matches(pattern: str) -> Iterator[Path]:
 
 
 def base_of(pattern: str) -> Path:
-    """The folder that a glob starts from: the part before its first wildcard."""
+    """The folder where a glob starts: the part before its first wildcard."""
     fixed = []
     for part in Path(pattern).parts:
         if glob.has_magic(part):
@@ -115,5 +113,5 @@ def base_of(pattern: str) -> Path:
 
 
 def _shown(path: Path) -> str:
-    """The path as text; a byte of a file name that is no UTF-8 is written `\\xe9`."""
+    """The path as text; a byte that is not UTF-8 is written `\xe9`."""
     return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

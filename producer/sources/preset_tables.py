@@ -1,4 +1,4 @@
-"""Finds the tables of a preset in a database, in whichever schema and however their names are spelled."""
+"""Finds the tables of a preset in a database, in any schema and spelling."""
 
 from __future__ import annotations
 

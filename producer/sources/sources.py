@@ -1,6 +1,6 @@
-"""What a SOURCE means: a file, a folder, a glob, `-` for standard input, or a SQL query.
+"""Sources: a file, a folder, a glob, `-` for standard input, or a SQL query.
 
-Everything that can be wrong with the words is found before the first note is read.
+Every mistake in the arguments is found before the first note is read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Records = Iterator[Document | Refused]
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """Sources that were found to be readable."""
+class OpenedSources:
+    """Sources that are readable."""
 
     names: tuple[str, ...]
-    """As typed, databases without their credentials; kept with the run."""
+    """Names as typed, databases without credentials; stored with the run."""
     records: Records
 
 
-def open_sources(sources: Sequence[Source], choice: ColumnChoice | None = None) -> Opened:
+def open_sources(sources: Sequence[Source], choice: ColumnChoice | None = None) -> OpenedSources:
     """The records of all sources, one after the other, as a stream.
 
     Raises UsageError that says what to type for a path that is missing, an ending that is unknown,
@@ -48,15 +48,15 @@ def open_sources(sources: Sequence[Source], choice: ColumnChoice | None = None) 
         raise UsageError("standard input (-) can be read once only.")
     naming = Naming.of(typed)
     opened = [_open(source, choice or ColumnChoice(), naming) for source in typed]
-    return Opened(names=tuple(map(_shown, typed)), records=chain.from_iterable(opened))
+    return OpenedSources(names=tuple(map(_shown, typed)), records=chain.from_iterable(opened))
 
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How notes are called so that two sources never give two notes one id by accident.
+    """Names of notes that never give two notes of two sources one id.
 
-    A file goes by its name, a file in a folder by its path from there; where that may meet another
-    of the same submission, both go by the path as typed.
+    A file goes by its name, a file in a folder by its path from there; where that may collide with another of
+    the same submission, both go by the path as typed.
     """
 
     shared_file_names: frozenset[str]
@@ -118,7 +118,7 @@ def _open_many(
 
 
 def _begun(records: Records) -> Records:
-    """The same records, the first of them already read: a stream cannot be looked at twice."""
+    """The same records with the first already read, since a stream cannot be read twice."""
     first = next(records, None)
     return records if first is None else chain([first], records)
 

@@ -1,4 +1,4 @@
-"""A connection to somebody else's database, read only by intention; errors never show a password."""
+"""A connection to another system's database, for reading only; errors never show a password."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def shown(url: URL) -> str:
 
 @contextmanager
 def connected(url: URL, origin: Origin) -> Iterator[sa.Connection]:
-    """Raises UsageError where nothing answers, or what is needed for it is not installed."""
+    """Opens the connection. Raises UsageError where nothing answers, or a driver is missing."""
     if url.get_backend_name() == "sqlite":
         _check_sqlite_file(url, origin)
     try:
@@ -58,18 +58,18 @@ def connected(url: URL, origin: Origin) -> Iterator[sa.Connection]:
 
 
 def first_line(error: BaseException) -> str:
-    """What the database said of the statement."""
+    """The database's message about the statement."""
     cause = getattr(error, "orig", None) or error
     return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
 
 
 def kind(error: BaseException) -> str:
-    """All that may be shown of an error that could quote a row."""
+    """The type of an error that could quote a row."""
     return type(getattr(error, "orig", None) or error).__name__
 
 
 def _check_sqlite_file(url: URL, origin: Origin) -> None:
-    """SQLite would create what is missing, and then find no table in it."""
+    """Refuses a missing file, which SQLite would create."""
     path = url.database
     if path and path != ":memory:" and not path.startswith("file:") and not Path(path).is_file():
         raise UsageError(f"there is no database file {path} (from {origin.source}).")

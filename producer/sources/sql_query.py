@@ -1,4 +1,4 @@
-"""The rows of a SQL query on any database that SQLAlchemy knows, through a server-side cursor."""
+"""Rows of a SQL query on any database that SQLAlchemy supports, through a server-side cursor."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from producer.records.records import Origin, as_document
 from producer.records.table_presets import Preset
 from producer.sources.preset_tables import queries_of
 from producer.sources.sql_connection import connected, first_line, kind, parsed, shown
-from producer.sources.watermark import Window, is_exact
+from producer.sources.watermark import WatermarkWindow, is_exact
 
 ROWS_AT_A_TIME = 200
-"""Fetched together; of 200 kB notes these are 40 MB."""
+"""Rows fetched together; with notes of 200 kB these are 40 MB."""
 
 
 @dataclass(frozen=True, slots=True)
 class SqlQuery:
-    """A source: what `--sql URL --query "…"` says, or `--sql URL --preset NAME`."""
+    """A source: `--sql URL --query "…"` or `--sql URL --preset NAME`."""
 
     url: str = field(repr=False)
-    """Any SQLAlchemy URL; never shown, for it may hold a password."""
+    """Any SQLAlchemy URL; never shown, since it may hold a password."""
     query: str = ""
-    """Empty: the tables of the preset, whole."""
+    """The query; empty: the whole tables of the preset."""
     preset: Preset | None = None
-    window: Window | None = None
-    """Only the rows of this window of one column; none: all."""
+    window: WatermarkWindow | None = None
+    """Only rows in this window of one column; None: all."""
 
     @property
     def shown(self) -> str:
@@ -60,7 +60,7 @@ def read_sql(source: SqlQuery, choice: ColumnChoice) -> Iterator[Document | Refu
 
 
 def newest(source: SqlQuery, column: str) -> Any:
-    """The greatest value of the column among the rows now; none where there is no row. Raises UsageError."""
+    """The greatest value of the column now; None without rows. Raises UsageError."""
     origin = _origin(source)
     found: list[Any] = []
     with connected(parsed(source.url), origin) as connection:
@@ -85,7 +85,7 @@ def _queries(connection: sa.Connection, source: SqlQuery, origin: Origin) -> lis
 
 
 def _executed(
-    connection: sa.Connection, query: str, window: Window | None, origin: Origin
+    connection: sa.Connection, query: str, window: WatermarkWindow | None, origin: Origin
 ) -> CursorResult[Any]:
     options: dict[str, Any] = {"stream_results": True, "yield_per": ROWS_AT_A_TIME}
     try:
@@ -103,8 +103,8 @@ def _executed(
     return result
 
 
-def _within(connection: sa.Connection, query: str, window: Window) -> sa.TextClause:
-    """The query's rows of the window, in the order of its column."""
+def _within(connection: sa.Connection, query: str, window: WatermarkWindow) -> sa.TextClause:
+    """The query's rows in the window, in the order of its column."""
     name = connection.dialect.identifier_preparer.quote(window.column)
     conditions, values = [], {}
     if window.after is not None:

@@ -1,7 +1,5 @@
-"""Standard input: JSON Lines when it begins with `{`, HL7 v2 with `MSH`, else one plain text note.
-
-Gunzipped either way.
-"""
+"""Standard input: JSON Lines if it begins with `{`, HL7 v2 with `MSH`, otherwise one plain text note; gzip
+too."""
 
 from __future__ import annotations
 
@@ -22,13 +20,13 @@ from producer.records.columns import ColumnChoice
 from producer.records.records import Origin
 
 HEAD_BYTES = 64 * 1024
-"""White space that may stand before the first character that tells the form."""
+"""White space that may precede the first character that tells the format."""
 ORIGIN = Origin(source="standard input", name="stdin")
 
 
 @dataclass(frozen=True, slots=True)
 class StandardInput:
-    """A source: what `-` says, and the form where it was forced."""
+    """A source: `-`, and the format where it was forced."""
 
     form: Literal["hl7", "jsonl", "text"] | None = None
 
@@ -36,7 +34,7 @@ class StandardInput:
 def read_standard_input(
     source: StandardInput, choice: ColumnChoice, stream: BinaryIO | None = None
 ) -> Iterator[Document | Refused]:
-    """The documents on standard input, or on another stream that cannot be rewound either."""
+    """The documents on standard input, or on another stream that cannot be rewound."""
     try:
         content = _rejoined(gunzipped(_rejoined(stream or sys.stdin.buffer)))
         form = source.form or _form(cast(io.BufferedReader, content))
@@ -57,10 +55,8 @@ def _form(content: io.BufferedReader) -> Literal["hl7", "jsonl", "text"]:
 
 
 def _rejoined(stream: BinaryIO) -> BinaryIO:
-    """The same bytes, of which a peek shows the first that are not white space.
-
-    A pipe's writer decides how few bytes its first read gives; a peek alone could see one blank.
-    """
+    """The same bytes, with the first that are not white space in view. A pipe's writer decides how few bytes
+    a first read returns; a peek alone could see one blank."""
     head = b""
     while len(head) < HEAD_BYTES and len(head.removeprefix(UTF8_BOM).strip()) < 3:
         piece = cast(io.BufferedReader, stream).read1(HEAD_BYTES)
@@ -71,7 +67,7 @@ def _rejoined(stream: BinaryIO) -> BinaryIO:
 
 
 class _Chained(io.RawIOBase):
-    """`head`, then what is left of `stream`."""
+    """`head`, then the rest of `stream`."""
 
     def __init__(self, head: bytes, stream: BinaryIO) -> None:
         self._head = head

@@ -1,6 +1,6 @@
-"""What is new in a table: the rows whose mark (an id that grows, a time of change) is beyond the last one's.
+"""Watermark of a table: rows whose mark (a growing id, a time of change) is beyond the last one.
 
-Pure: knows no database. A mark is kept between nights as JSON.
+Pure; does not import a database. A mark is stored between nightly runs as JSON.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ Mark = int | float | str | date | datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """Of one column, the values after one mark and up to another, that one included; none: without end."""
+class WatermarkWindow:
+    """Values of one column after one mark and up to another, inclusive; None: unlimited."""
 
     column: str
     after: Mark | None
@@ -25,13 +25,13 @@ class Window:
 
 
 def is_exact(mark: Mark) -> bool:
-    """No later row can have the same mark, as with ids. Several rows have one time, and some of them may be
-    committed after they were looked for, so those of the last time are read again, at no cost."""
+    """True where no later row can have the same mark, as with ids. Several rows share one time, and some may
+    be committed after they were looked for, so rows of the last time are read again, at no cost."""
     return isinstance(mark, int)
 
 
 def mark_as_json(mark: Any) -> dict[str, Any] | None:
-    """Raises UsageError where the column cannot serve as a mark."""
+    """The mark as JSON. Raises UsageError where the column cannot serve as a mark."""
     if mark is None:
         return None
     if isinstance(mark, Decimal) and mark == mark.to_integral_value():
@@ -48,7 +48,7 @@ def mark_as_json(mark: Any) -> dict[str, Any] | None:
 
 
 def mark_of_json(kept: dict[str, Any] | None) -> Mark | None:
-    """The mark as the database takes it."""
+    """The mark in the database's type."""
     if kept is None:
         return None
     value = kept["value"]

@@ -1,8 +1,8 @@
-"""Rings for what is committed: messages of one batch go out while the next one is read.
+"""Background publisher: sends messages of one committed batch while the next one is registered.
 
-SQL is the truth, so the queue need not hold everything: where it is long, a batch waits a moment and then
-goes without messages, so that neither Redis nor a submit without a worker grows or waits without bound.
-When Redis fails on the way, registering goes on, and the failure is kept for the end.
+SQL is the source of truth, so the queue need not hold everything: where it is long, a batch waits briefly and
+then goes without messages, so that neither Redis nor a submission without a worker grows or waits without
+bound. When Redis fails, registration continues, and the failure is reported at the end.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from models.store.store import Store
-from producer.submission.redis_publisher import Enqueuer, QueueError
+from producer.submission.redis_publisher import QueueError, RedisPublisher
 
 _LONGEST_WAIT_SECONDS = 2.0
-"""A batch of 500 documents: a submit is held at 250 documents a second, about what workers take."""
+"""Longest wait for a batch of 500 documents, which keeps a submission at 250 documents a second."""
 _LOOK_SECONDS = 0.2
 
 
-class Bell:
-    """Sends in one thread of its own, one batch at a time; silent without a URL. Use it with `with`."""
+class BackgroundPublisher:
+    """Sends in one thread of its own, one batch at a time; does nothing without a URL. A context manager."""
 
     def __init__(
         self,
@@ -31,17 +31,17 @@ class Bell:
         is_urgent: bool = False,
         max_waiting: int = 100_000,
     ) -> None:
-        """`max_waiting`: messages in Redis from which on it slows down, and sends none."""
+        """`max_waiting`: number of messages in Redis from which it slows down and sends none."""
         self.error: QueueError | None = None
         """The first failure; after it nothing more is sent."""
-        self._enqueuer = Enqueuer(redis_url, message_key) if redis_url else None
+        self._enqueuer = RedisPublisher(redis_url, message_key) if redis_url else None
         self._store = store
         self._is_urgent = is_urgent
         self._max_waiting = max_waiting
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="enqueue")
         self._under_way: Future[None] | None = None
 
-    def __enter__(self) -> Bell:
+    def __enter__(self) -> BackgroundPublisher:
         """Raises QueueError where no server answers."""
         if self._enqueuer is not None:
             self._enqueuer.check()
@@ -59,7 +59,7 @@ class Bell:
             self._under_way = self._thread.submit(self._send, self._enqueuer, tuple(document_ids))
 
     def wait(self) -> None:
-        """Until everything rung for is sent. Raises what the database raises."""
+        """Waits until everything is sent. Raises the database's errors."""
         if self._under_way is None:
             return
         try:
@@ -69,15 +69,15 @@ class Bell:
         finally:
             self._under_way = None
 
-    def _send(self, enqueuer: Enqueuer, document_ids: tuple[int, ...]) -> None:
+    def _send(self, enqueuer: RedisPublisher, document_ids: tuple[int, ...]) -> None:
         if not self._is_urgent and not self._has_room(enqueuer):
             return  # they stay owed: once the queue is empty, a worker's sweep sends for them
         enqueuer.send(document_ids, is_urgent=self._is_urgent)
         # Only now: a document that was marked and not sent would wait longer for the sweep.
         self._store.mark_enqueued(document_ids)
 
-    def _has_room(self, enqueuer: Enqueuer) -> bool:
-        """After at most some seconds, whether the queue is short enough."""
+    def _has_room(self, enqueuer: RedisPublisher) -> bool:
+        """True where the queue is short enough, after at most some seconds."""
         deadline = time.monotonic() + _LONGEST_WAIT_SECONDS
         while enqueuer.waiting() >= self._max_waiting:
             if time.monotonic() > deadline:

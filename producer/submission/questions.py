@@ -1,4 +1,4 @@
-"""From what was asked for (task names, queries, a length) to questions. Raises UsageError."""
+"""Questions from task names, queries and a summary length. Raises UsageError."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from models.jobs import Question, Recipe, Serving, recipe_for
 from models.labels import Label
 
 SUMMARY_WORDS = range(20, 2_001)
-"""As models.settings.Settings has it."""
+"""The default of models.settings.Settings."""
 
 
 def questions_for(
     tasks: str | Sequence[str | Task], searches: str | Sequence[str] = (), *, summary_words: int
 ) -> tuple[Question, ...]:
-    """The questions in the order of the tasks, each once; every search query is one of its own.
-
-    Queries alone imply the search task.
-    """
+    """The questions in the order of the tasks, one for each query. Queries alone imply search."""
     tasks = (tasks,) if isinstance(tasks, str) else tasks
     searches = (searches,) if isinstance(searches, str) else searches
     asked = list(dict.fromkeys(_task(task) for task in tasks))
@@ -39,7 +36,7 @@ def questions_for(
 def recipes_for(
     questions: Sequence[Question], serving: Serving, labels: tuple[Label, ...]
 ) -> Mapping[Task, Recipe]:
-    """The recipe of each task that is asked, under this serving."""
+    """The recipe of each requested task under this serving."""
     return {
         task: recipe_for(task, serving, labels)
         for task in dict.fromkeys(question.task for question in questions)

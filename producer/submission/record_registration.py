@@ -1,4 +1,5 @@
-"""Records into the database in batches, refused ones into the rejects file. Knows nothing of Redis."""
+"""Registers records in the database in batches, and writes refused ones to the rejects file. Does not import
+Redis."""
 
 from __future__ import annotations
 
@@ -23,24 +24,24 @@ TAKEN_BACK = "replaced or taken back by its source"
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a submission stands; what a progress bar shows."""
+    """Progress of a submission, for a progress bar."""
 
     run_id: int
     documents: int = 0
     """Distinct documents accepted."""
     refused: int = 0
     refused_by_reason: dict[str, int] = field(default_factory=dict)
-    """The most frequent first: what was broken, and what the source says does not count."""
+    """Refused records by reason, the most frequent first."""
     new_jobs: int = 0
     known_jobs: int = 0
-    """Jobs that an earlier run or another document of equal text had brought already."""
+    """Jobs that existed already, from an earlier run or another document of equal text."""
     owed_documents: int = 0
-    """Documents with at least one job to be done."""
+    """Documents with at least one owed job."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A batch that is committed."""
+    """A committed batch."""
 
     progress: Progress
     owed_document_ids: tuple[int, ...]
@@ -78,7 +79,7 @@ def register(
 
 
 def _withdrawn(batch: Sequence[Document | Refused], store: Store, run_id: int) -> list[Refused]:
-    """Notes of the run that its source replaced by others or took back, as refused after all."""
+    """Notes of the run that their source replaced or withdrew, as refused records."""
     sources: dict[str, str] = {}
     for record in batch:
         if isinstance(record, Document):

@@ -1,4 +1,4 @@
-"""Document ids into Redis, as Celery task messages in pipelined batches. Knows no text and no SQL."""
+"""Publishes document ids to Redis as Celery task messages in pipelined batches. Does not import SQL."""
 
 from __future__ import annotations
 
@@ -24,39 +24,39 @@ from models.messages import (
 
 SCHEMES = ("redis://", "rediss://", "redis+socket://")
 MESSAGES_A_PIPELINE = 500
-"""About 0.4 MB to the server in one round trip."""
+"""Messages in one round trip, about 0.4 MB."""
 ATTEMPTS = 3
 SECONDS_BETWEEN_ATTEMPTS = 0.5
 CONNECT_TIMEOUT_SECONDS = 5.0
 SOCKET_TIMEOUT_SECONDS = 30.0
-"""Without it a publish waits for ever on a server that vanished behind a firewall."""
+"""Timeout, without which publishing waits forever for a server that vanished behind a firewall."""
 
 
 class QueueError(NotemillError):
-    """Redis does not answer, or refuses what it is sent."""
+    """Redis does not answer, or refuses a command."""
 
 
 class QueueLength(NamedTuple):
-    """How many messages there are."""
+    """Numbers of messages."""
 
     waiting: int
     unacknowledged: int
-    """Taken by a worker and not finished there; of every Celery queue in this Redis database."""
+    """Messages taken by a worker and not finished, over every Celery queue in this Redis database."""
 
     @property
     def total(self) -> int:
         return self.waiting + self.unacknowledged
 
 
-class Enqueuer:
-    """Sends messages to the worker's queue; one thread at a time. Use it with `with`."""
+class RedisPublisher:
+    """Sends messages to the worker's queue; one thread at a time. A context manager."""
 
     def __init__(self, redis_url: str, message_key: str = "") -> None:
         self._app = _app(redis_url)
         self._message_key = message_key
         self._connection: Connection = self._app.connection_for_write()
 
-    def __enter__(self) -> Enqueuer:
+    def __enter__(self) -> RedisPublisher:
         return self
 
     def __exit__(self, *_error: object) -> None:
@@ -66,7 +66,7 @@ class Enqueuer:
         self._connection.release()
 
     def check(self) -> None:
-        """Raises QueueError where no server answers, before anything is registered for it."""
+        """Raises QueueError where no server answers, before anything is registered."""
         with _reported(self._connection):
             _connect(self._connection)
 
@@ -95,7 +95,7 @@ class Enqueuer:
             return _waiting(self._connection.default_channel)
 
     def _start_over(self) -> None:
-        """With a new connection: a pipeline that failed leaves its socket in the middle of an answer."""
+        """Opens a new connection: a failed pipeline leaves its socket in the middle of a reply."""
         self._connection.release()
         self._connection = self._app.connection_for_write()
 
@@ -161,7 +161,7 @@ def _app(redis_url: str) -> Celery:
 
 
 def _connect(connection: Connection) -> None:
-    """Opens it and pings; does nothing where it is open."""
+    """Opens the connection and pings; does nothing where it is open."""
     connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_TIMEOUT_SECONDS)
 
 

@@ -1,4 +1,4 @@
-"""The rejects file: one JSON object for each record that was refused, without a word of any note."""
+"""The rejects file: one JSON object for each refused record, without text of notes."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from models.errors import UsageError
 
 
 class RejectsFile:
-    """Written beside its place as `….partial` and moved there at the end; none where none is refused.
-
-    Mode 0600: it holds ids. Use it with `with`; a run that breaks off keeps what it has.
-    """
+    """Written as `….partial` and renamed at the end; no file where nothing is refused. Mode 0600, since it
+    holds ids. A context manager; an interrupted run keeps what it has."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,11 +36,11 @@ class RejectsFile:
 
     @property
     def path(self) -> Path | None:
-        """Where the file is or will be; none as long as nothing was refused."""
+        """Path of the file; None as long as nothing was refused."""
         return self._path if self.count else None
 
     def write(self, refused: Iterable[Refused]) -> None:
-        """Adds a line for each. Raises UsageError where the file cannot be made."""
+        """Adds a line for each record. Raises UsageError where the file cannot be made."""
         for record in refused:
             if self._file is None:
                 self._file = self._opened()

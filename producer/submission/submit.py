@@ -1,4 +1,4 @@
-"""One submission, from sources to a run that workers are busy with: what `producer.submit` is."""
+"""`producer.submit`: one submission, from sources to a registered run with its messages published."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from producer.records.columns import ColumnChoice
 from producer.records.records import storable
 from producer.records.table_presets import Preset, preset_named
 from producer.sources.files import REJECTS_ENDING
-from producer.sources.sources import Opened, Records, Source, open_sources
+from producer.sources.sources import OpenedSources, Records, Source, open_sources
 from producer.sources.sql_query import SqlQuery
 from producer.sources.standard_input import StandardInput
-from producer.submission.background_publisher import Bell
+from producer.submission.background_publisher import BackgroundPublisher
 from producer.submission.questions import questions_for, recipes_for
 from producer.submission.record_registration import Progress, register
 from producer.submission.rejects_file import RejectsFile
@@ -37,25 +37,25 @@ Submittable = Source | Iterable[Source] | Iterable[Document | Refused]
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """A run that is registered, and what it came to."""
+    """A registered run and its counts."""
 
     run_id: int
     documents: int
     """Distinct documents accepted."""
     refused: int
     refused_by_reason: dict[str, int]
-    """The most frequent first."""
+    """Refused records by reason, the most frequent first."""
     new_jobs: int
     known_jobs: int
-    """Jobs that were there already, most often finished: they cost nothing."""
+    """Jobs that existed already, most often finished; they cost nothing."""
     owed_documents: int
-    """Documents with at least one job to be done."""
+    """Documents with at least one owed job."""
     rejects_path: Path | None
-    """A JSON object a line for each refused record; none where none was refused."""
+    """A file with a JSON object for each refused record; None without any."""
 
 
 class NotEnqueuedError(NotemillError):
-    """Everything is registered, but Redis could not be told all of it. No work is lost."""
+    """Everything is registered, but Redis did not take all messages. No work is lost."""
 
     def __init__(self, submitted: Submitted, cause: NotemillError) -> None:
         super().__init__(
@@ -109,7 +109,7 @@ def submit(
     with (
         _traced(settings) as (traces, tell),
         _database(settings) as (store, queries),
-        Bell(redis_url, store, message_key=key, is_urgent=is_urgent, max_waiting=most) as bell,
+        BackgroundPublisher(redis_url, store, message_key=key, is_urgent=is_urgent, max_waiting=most) as bell,
     ):
         recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
         run_id = store.open_run(
@@ -146,15 +146,15 @@ def _rejects_path(settings: Settings, run_id: int) -> Path:
     return settings.home_folder / "rejects" / f"run-{run_id}{REJECTS_ENDING}"
 
 
-def _opened(given: Submittable, choice: ColumnChoice) -> Opened:
+def _opened(given: Submittable, choice: ColumnChoice) -> OpenedSources:
     if isinstance(given, str | Path | SqlQuery | StandardInput):
         return open_sources([given], choice)
     stream = iter(given)
     first = next(stream, None)
     if first is None:  # no new notes tonight is no mistake
-        return Opened(names=(), records=iter(()))
+        return OpenedSources(names=(), records=iter(()))
     if isinstance(first, Document | Refused):
-        return Opened(names=(), records=map(storable, chain([first], cast("Records", stream))))
+        return OpenedSources(names=(), records=map(storable, chain([first], cast("Records", stream))))
     return open_sources(cast("list[Source]", [first, *stream]), choice)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from sqlalchemy import Engine
 
-from exports.export_formats import FORMS, Exported, write
+from exports.export_formats import FORMS, ExportRequest, write
 from exports.source.vocabulary import Vocabulary
 from models.answers import Task
 from models.documents import Document
@@ -136,7 +136,7 @@ def _of_work(store: Store, document_id: int, given: _NoteCase) -> bool:
 def _exported(queries: Queries, run_id: int, scratch: Path, seed: int) -> None:
     form = FORMS[seed % len(FORMS)]
     output = scratch / f"export-{form}"
-    exported = Exported(
+    exported = ExportRequest(
         notes=queries.exported(run_id),
         external_ids=queries.exported_ids(run_id),
         output=str(output),

@@ -1,4 +1,4 @@
-"""The benchmark of a CUDA card, rehearsed on a CPU: what is no figure of a card holds here too."""
+"""The GPU benchmark in a trial run on a CPU."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from worker.engine.memory.footprint import BF16, AdapterSize, nf4_bytes
 from worker.engine.memory.model_shape import ModelShape
 
 CPU = torch.device("cpu")
-without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a card here")
+without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is available")
 
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Two that wait for each other are slow where others keep the processor busy: 0.6 s a step for 0.01."""
+    """One thread: on a busy machine two threads that wait for each other take 0.6 s a batch instead of 0.01 s."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -43,7 +43,7 @@ def one_thread():
 
 @pytest.fixture
 def rehearsed(tmp_path, monkeypatch, capsys):
-    """Runs parts of it on tiny weights; returns the exit status and the object of the last line."""
+    """Runs parts on tiny weights; returns the exit status and the JSON object of the last line."""
     monkeypatch.setenv("NOTEMILL_WEIGHTS", str(tiny.write_tiny_weights(tmp_path / "tiny")))
     monkeypatch.setenv("NOTEMILL_QUANTIZATION", "none")
 
@@ -56,7 +56,7 @@ def rehearsed(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("form", ["nf4", "nf4 adapter"])
-def test_random_weights_take_what_the_plan_says(form: WeightForm):
+def test_random_weights_take_the_planned_memory(form: WeightForm):
     shape = ModelShape.of(SHRUNKEN.config)
     adapter = AdapterSize.of_rank(16, shape).parameters * BF16 if form == "nf4 adapter" else 0
     stored = stored_bytes(random_networks(SHRUNKEN.config, form, CPU).plain)
@@ -64,7 +64,7 @@ def test_random_weights_take_what_the_plan_says(form: WeightForm):
 
 
 @without_cuda
-def test_steps_have_figures_beside_the_machines_own(rehearsed):
+def test_batches_are_reported_with_fractions_of_the_measured_peaks(rehearsed):
     status, found = rehearsed("limits", "prefill", "decode")
     assert (status, found["failed"]) == (0, {})
     assert found["parts"]["decode"]["8_branches"]["tokens_per_second"] > 0
@@ -72,7 +72,7 @@ def test_steps_have_figures_beside_the_machines_own(rehearsed):
 
 
 @without_cuda
-def test_what_is_planned_fits_in_each_way(rehearsed):
+def test_the_planned_cached_tokens_fit_in_every_arrangement(rehearsed):
     status, found = rehearsed("fits")
     assert (status, found["failed"]) == (0, {})
     fits = found["parts"]["fits"]
@@ -81,7 +81,7 @@ def test_what_is_planned_fits_in_each_way(rehearsed):
 
 
 @without_cuda
-def test_windows_and_notes_are_answered_by_random_weights(rehearsed):
+def test_random_weights_answer_windows_and_notes(rehearsed):
     status, found = rehearsed("decides", "notes")
     assert (status, found["failed"]) == (0, {})
     assert found["parts"]["decides"]["windows_asked"] == SHRUNKEN.windows
@@ -89,7 +89,7 @@ def test_windows_and_notes_are_answered_by_random_weights(rehearsed):
 
 
 @without_cuda
-def test_the_same_device_answers_the_same(rehearsed):
+def test_the_same_device_gives_the_same_answers(rehearsed):
     status, found = rehearsed("correctness")
     assert status == 0
     assert found["parts"]["correctness"]["marks plain"]["same"] == 1
@@ -97,17 +97,17 @@ def test_the_same_device_answers_the_same(rehearsed):
 
 
 @without_cuda
-def test_out_of_memory_alone_is_refused_with_numbers_and_many_are_answered(rehearsed):
+def test_out_of_memory_refuses_one_too_large_request_with_numbers_and_answers_many(rehearsed):
     _, found = rehearsed("oom")
-    told = found["parts"]["oom"]
-    assert told["alone"].startswith("out_of_memory: ")
-    assert told["many_ran_out"] > 0
-    assert told["refusals"] == []
-    assert told["budget_after"]["tokens"] < told["budget_before"]["tokens"]
+    figures = found["parts"]["oom"]
+    assert figures["alone"].startswith("out_of_memory: ")
+    assert figures["many_ran_out"] > 0
+    assert figures["refusals"] == []
+    assert figures["budget_after"]["tokens"] < figures["budget_before"]["tokens"]
 
 
 @without_cuda
-def test_a_part_that_fails_costs_the_others_nothing(rehearsed):
+def test_a_part_that_fails_does_not_affect_the_others(rehearsed):
     def broken(_card):
         yield "known", 1
         raise ValueError("broken")
@@ -122,7 +122,7 @@ def test_a_part_that_fails_costs_the_others_nothing(rehearsed):
 
 
 @without_cuda
-def test_a_part_is_ended_when_its_time_is_over(rehearsed):
+def test_a_part_ends_at_its_time_limit(rehearsed):
     def endless(_card):
         yield "known", 1
         while True:
@@ -133,18 +133,18 @@ def test_a_part_is_ended_when_its_time_is_over(rehearsed):
 
 
 @without_cuda
-def test_without_a_card_it_says_what_to_type(capsys):
+def test_without_a_gpu_the_message_names_the_option_to_use(capsys):
     assert main([]) == 2
     assert "--shape small" in capsys.readouterr().err
 
 
-def test_an_unknown_part_is_a_wrong_command(capsys):
+def test_an_unknown_part_is_a_usage_error(capsys):
     with pytest.raises(SystemExit):
         main(["--parts", "memory,speed"])
-    assert "unknown: speed" in capsys.readouterr().err
+    assert "unknown part: speed" in capsys.readouterr().err
 
 
-def test_a_shortened_tokenizer_has_so_many_tokens_and_loses_no_text(tmp_path):
+def test_a_shortened_tokenizer_stays_within_its_vocabulary_and_loses_no_text(tmp_path):
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")))
     short = short_tokenizer(settings, 270)
     tokens = short("the patient was given aspirin", add_special_tokens=False)["input_ids"]
@@ -152,10 +152,10 @@ def test_a_shortened_tokenizer_has_so_many_tokens_and_loses_no_text(tmp_path):
     assert short.decode(tokens) == "the patient was given aspirin"
 
 
-def test_steps_have_the_tokens_they_are_named_for():
-    beginning = Prefix((1,) * 5, cache_start=0)
+def test_forced_batches_have_the_requested_number_of_tokens():
+    prefix = Prefix((1,) * 5, cache_start=0)
     batch = ForwardBatch(
-        (ScheduledChunk(Continuation(beginning, [1, 2], (1,), reserved_tokens=20, slot=0), 1, 2),), 5, 1, 20
+        (ScheduledChunk(Continuation(prefix, [1, 2], (1,), reserved_tokens=20, slot=0), 1, 2),), 5, 1, 20
     )
     assert with_draft_tokens(batch, 6).num_tokens == 7
     assert long_prefix_batch(100, 30).num_tokens == 30
@@ -163,7 +163,7 @@ def test_steps_have_the_tokens_they_are_named_for():
 
 
 @pytest.mark.parametrize(("rows", "reserved_tokens"), [(32, 512), (32, 400), (5, 100)])
-def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, reserved_tokens):
+def test_sequences_and_their_shared_prefix_stay_within_the_cache_limit(rows, reserved_tokens):
     batch = decode_batch_at_limit(20_999, rows, reserved_tokens)
     cache = KvCache(num_layers=1, key_heads=1, size=1, device=CPU, max_tokens=20_999)
     cache.make_room(
@@ -173,14 +173,14 @@ def test_branches_and_what_they_share_take_no_more_cache_than_is_planned(rows, r
 
 
 @without_cuda
-def test_a_step_that_reads_is_full(tmp_path):
+def test_a_prefill_batch_is_full(tmp_path):
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")), quantization="none")
     network = Card(CPU, settings, SHRUNKEN, 0).network("nf4")
     assert prefill_batch(network, 1_300).num_tokens == 1_300
 
 
 @without_cuda
-def test_a_network_that_is_asked_for_again_has_the_same_weights_and_nothing_cached(tmp_path):
+def test_a_second_model_has_the_same_weights_and_an_empty_cache(tmp_path):
     settings = Settings(weights=str(tiny.write_tiny_weights(tmp_path / "tiny")), quantization="none")
     card = Card(CPU, settings, SHRUNKEN, 0)
     first = card.network("nf4")

@@ -1,4 +1,4 @@
-"""The benchmarks themselves, on tiny weights: what they report is a number of the thing they name."""
+"""Benchmarks on tiny weights: their figures are plausible and count what they name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from worker.engine.batching.sequences import Continuation, ForwardBatch, Prefix,
 from worker.engine.output_formats import EntityList
 
 NOTES = ("The patient was given aspirin 81 mg for chest pain.", "Denies fever or cough. Metoprolol for pain.")
-HERE = {"date": "2026-01-01", "processor": "none", "threads": 1}
+MACHINE = {"date": "2026-01-01", "processor": "none", "threads": 1}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def network(settings):
     return BenchmarkModel.load(settings)
 
 
-def asked() -> list[BenchmarkPrompt]:
+def prompts() -> list[BenchmarkPrompt]:
     """Three questions on each of two notes."""
     requests = [
         (
@@ -60,17 +60,17 @@ def asked() -> list[BenchmarkPrompt]:
     return [BenchmarkPrompt(index, "entities", one.prompt, 24, lark_of(one), one) for index, one in requests]
 
 
-def test_fractions_of_the_machine_are_between_nothing_and_all(settings):
+def test_roofline_fractions_are_between_zero_and_one_and_a_half(settings):
     measured = measure_roofline(settings, seconds=0, sequences=(1, 8), square=256, array_bytes=2**22)
-    found = json.loads(json.dumps(HERE | roofline_figures(measured)))
+    found = json.loads(json.dumps(MACHINE | roofline_figures(measured)))
     fractions = [found["prefill_fraction"], *found["prefill_fractions"].values()]
     fractions += [found["decode_fraction"], *found["decode_fractions"].values()]
-    assert all(0 < one < 1.5 for one in fractions)
+    assert all(0 < fraction < 1.5 for fraction in fractions)
     assert found["decode_fraction"] == found["decode_fractions"]["8"]
     assert "of the products' peak" in roofline_table(found)
 
 
-def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(network):
+def test_operations_of_a_batch_equal_torchs_count_without_attention(network):
     from torch.utils.flop_counter import FlopCounterMode
 
     beginning = Prefix(tuple(range(40)), cache_start=0)
@@ -86,7 +86,7 @@ def test_the_operations_of_a_pass_are_those_that_torch_counts_without_attention(
     assert network.batch_flops(batch) - 4 * 4 * 16 * keys_seen == products
 
 
-def test_of_an_adapted_step_all_products_but_down_are_made_in_eight_bits(network):
+def test_with_the_adapter_all_products_but_down_proj_are_int8(network):
     def int8_flops(*, uses_adapter: bool) -> float:
         batch = ForwardBatch(
             (ScheduledChunk(Prefix(tuple(range(40)), uses_adapter, cache_start=0), 0, 40),), 40, 0, 0
@@ -94,19 +94,19 @@ def test_of_an_adapted_step_all_products_but_down_are_made_in_eight_bits(network
         return replace(network, is_int8=True).int8_flops(batch)
 
     *eight, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
-    of_the_last = sum(eight[:3])  # nothing is asked of it
+    of_the_last = sum(eight[:3])  # no logits are needed
     layers = network.shape.layers
     assert int8_flops(uses_adapter=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
     assert int8_flops(uses_adapter=False) == 0
 
 
 def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
-    """By shapes; what a product is joined with stands before its weight, else nothing stands behind that."""
+    """Operations from shapes. A fused operand comes before the weight; without one the weight is the first."""
     weight = others[1] or others[0]
     return 2 * rows[0] * rows[1] * int(weight[0])
 
 
-def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(network, settings):
+def test_a_prefill_batch_is_full_and_a_decode_batch_has_one_token_a_sequence(network, settings):
     texts = [note * 20 for note in NOTES]
     assert MAX_FORWARD_TOKENS / 2 < network.scoring_batch(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
     writing = network.decode_batch(texts, 8, settings)
@@ -115,7 +115,7 @@ def test_a_step_that_reads_is_full_and_one_that_writes_has_one_token_a_branch(ne
         network.decode_batch(texts, 9, settings)
 
 
-def test_what_has_to_be_read_counts_a_shared_beginning_once(network, settings):
+def test_batch_bytes_count_a_shared_prefix_once(network, settings):
     [text, _] = [note * 20 for note in NOTES]
     one, four = (network.decode_batch([text], number, settings) for number in (1, 4))
     own = sum(len(continuation.tokens) for continuation in four.continuations) - len(
@@ -124,36 +124,38 @@ def test_what_has_to_be_read_counts_a_shared_beginning_once(network, settings):
     assert network.batch_bytes(four) - network.batch_bytes(one) == own * 2 * 2 * 2 * 16 * 2
 
 
-def test_the_best_run_and_the_median_are_kept_apart():
+def test_a_probe_keeps_its_best_and_its_median_rate():
     probe = Probe("p", 6.0, lambda: None, [3.0, 1.0, 2.0])
     assert (probe.best, probe.median) == (6.0, 3.0)
     probe.time(torch.device("cpu"))
     assert len(probe.seconds) == 4
 
 
-def test_ours_answers_what_the_naive_loop_answers(weights, settings):
+def test_the_engine_answers_as_the_naive_loop_does(weights, settings):
     answers = []
     for contender in (NaiveLoop(weights), NotemillGeneration(settings)):
-        contender.prepare(asked())
-        answers.append(contender.answer(asked()))
+        contender.prepare(prompts())
+        answers.append(contender.answer(prompts()))
         contender.close()
     naive, ours = answers
     same = [one.text.strip() == other.text.strip() for one, other in zip(naive, ours, strict=True)]
-    assert sum(same) >= 4  # of six; random weights choose between tokens that lie nearer than bf16 rounds
+    assert sum(same) >= 4  # of six: random weights have logits closer together than bf16 rounding
     assert all(one.num_tokens for one in ours)
 
 
-def test_a_job_agrees_when_all_of_its_answers_do_and_rounding_is_asked_only_where_they_differ():
+def test_a_job_agrees_when_all_its_answers_do_and_rounding_is_checked_only_for_differences():
     reference = [GeneratedAnswer(text, 1) for text in "abcdef"]
     differing = [GeneratedAnswer(text, 1) for text in "abcdXY"]
     compared = []
-    found = measure_agreement(asked(), differing, reference, lambda _one, *two: compared.append(two) or True)
+    found = measure_agreement(
+        prompts(), differing, reference, lambda _one, *two: compared.append(two) or True
+    )
     assert (found.requests, found.jobs, found.jobs_but_rounding) == (4 / 6, 0.5, 1.0)
     assert [(one.text, other.text) for one, other in compared] == [("X", "e"), ("Y", "f")]
 
 
-def test_parting_is_rounding_where_two_tokens_are_as_likely_and_not_where_one_is_not(weights):
-    naive, prompt, loaded = NaiveLoop(weights), asked()[0], TransformersModel.of(weights)
+def test_a_difference_is_rounding_only_between_equally_likely_tokens(weights):
+    naive, prompt, loaded = NaiveLoop(weights), prompts()[0], TransformersModel.of(weights)
     naive.prepare([prompt])
     [reference] = naive.answer([prompt])
     with torch.no_grad():
@@ -167,21 +169,21 @@ def test_parting_is_rounding_where_two_tokens_are_as_likely_and_not_where_one_is
         assert RoundingCheck(loaded.network, loaded.chat)(prompt, answer, reference)
 
 
-def test_a_sweep_has_a_point_for_each_number_of_branches_and_becomes_a_plot(settings, tmp_path):
+def test_a_sweep_has_a_point_for_each_number_of_sequences_and_can_be_plotted(settings, tmp_path):
     pytest.importorskip("matplotlib")
     points = list(sweep.sweep_decoding(settings, (1, 4), rounds=1))
-    assert [one["branches"] for one in points] == [1, 4]
-    assert all(one["tokens_per_second"] > 0 for one in points)
+    assert [point["branches"] for point in points] == [1, 4]
+    assert all(point["tokens_per_second"] > 0 for point in points)
     points.append({"kind": "notes", "words": 100, "notes_per_hour": 3_600.0})
-    plots.plot([point | HERE for point in points], tmp_path / "plot.svg")
+    plots.plot([point | MACHINE for point in points], tmp_path / "plot.svg")
     assert "notes an hour" in (tmp_path / "plot.svg").read_text("utf-8")
 
 
-def test_points_of_one_kind_alone_are_no_plot(tmp_path):
+def test_points_of_only_one_kind_cannot_be_plotted(tmp_path):
     pytest.importorskip("matplotlib")
     with pytest.raises(ValueError, match="measure again"):
-        plots.plot([HERE | {"kind": "notes", "words": 1, "notes_per_hour": 1.0}], tmp_path / "plot.svg")
+        plots.plot([MACHINE | {"kind": "notes", "words": 1, "notes_per_hour": 1.0}], tmp_path / "plot.svg")
 
 
-def test_a_note_cut_to_so_many_words_has_so_many():
+def test_a_cut_note_has_the_requested_number_of_words():
     assert len(sweep._cut(NOTES, 1, 30).split()) == 30

@@ -1,4 +1,4 @@
-"""The short form in which the comparison's peers write: what is taught can be written, and is read back."""
+"""The short form of the comparison's peers: the grammar allows the training answers, and they parse back."""
 
 from __future__ import annotations
 
@@ -43,20 +43,20 @@ def is_allowed(chat: Chat, lark: str, answer: str) -> bool:
     [[], [Item("problem", "Asthma"), Item("problem", "gout"), Item("medication", "aspirin")]],
     ids=["none", "some"],
 )
-def test_a_list_may_be_written_and_is_read_back(chat: Chat, items: list[Item]) -> None:
+def test_the_grammar_allows_an_entity_list_and_it_parses_back(chat: Chat, items: list[Item]) -> None:
     answer = entities_answer(items)
     assert is_allowed(chat, entities_prompt(0, NOTE, LABELS).lark, answer)
     assert parse_entities(answer) == items
 
 
-def test_what_is_not_in_the_note_may_not_be_written(chat: Chat) -> None:
+def test_the_grammar_forbids_words_that_are_not_in_the_note(chat: Chat) -> None:
     lark = entities_prompt(0, NOTE, LABELS).lark
     assert not is_allowed(chat, lark, "problem: angina\n")
     assert not is_allowed(chat, lark, "disease: gout\n")
 
 
-def test_a_sentence_is_asked_whether_it_answers_and_a_window_which_parts_do(chat: Chat) -> None:
-    first, second = [NOTE[one.start : one.end] for one in text_units(NOTE, "sentences")]
+def test_a_sentence_gets_yes_or_no_and_a_window_gets_quotations(chat: Chat) -> None:
+    first, second = [NOTE[span.start : span.end] for span in text_units(NOTE, "sentences")]
     assert is_allowed(chat, search_prompt(0, first, "joints?", "sentences").lark, " yes")
     assert answering_parts(first, " yes", "sentences") == [first]
     assert answering_parts(second, " no", "sentences") == []
@@ -64,7 +64,7 @@ def test_a_sentence_is_asked_whether_it_answers_and_a_window_which_parts_do(chat
     assert answering_parts(NOTE, " gout; aspirin\n", "windows") == ["gout", "aspirin"]
 
 
-def test_what_is_taught_is_asked_as_the_comparison_asks_it(chat: Chat, tmp_path: Path) -> None:
+def test_training_examples_use_the_prompts_of_the_comparison(chat: Chat, tmp_path: Path) -> None:
     for name in {*ENTITY_CORPORA, *SEARCH_CORPORA}:
         (tmp_path / name).mkdir()
         label = "Disease" if name != "maccrobat" else "Disease_disorder"

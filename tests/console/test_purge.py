@@ -24,7 +24,7 @@ from models.security.secure_overwrite import overwrite
 from models.settings import load_settings
 from models.store.erasure import Erased, Erasure
 from models.store.store import Store
-from producer.submission.redis_publisher import Enqueuer, queue_length
+from producer.submission.redis_publisher import RedisPublisher, queue_length
 
 pytest_plugins = ("commands", "redis_server")
 CANARY = "canary-4f1c9e"
@@ -194,7 +194,7 @@ def registered(notemill: Notemill, redis_url: str, **notes: str) -> list[int]:
     ]
     _, done = submit(store, batch, QUESTIONS)
     os.environ["NOTEMILL_REDIS_URL"] = redis_url
-    with Enqueuer(redis_url) as enqueuer:
+    with RedisPublisher(redis_url) as enqueuer:
         enqueuer.send(done.owed_document_ids)
         enqueuer.send(done.owed_document_ids, is_urgent=True)
     for id_ in done.owed_document_ids:

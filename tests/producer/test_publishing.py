@@ -17,7 +17,7 @@ from models.messages import QUEUE_NAME, TASK_NAME
 from models.queries.queries import Queries
 from models.store.store import Store
 from producer.submission import background_publisher, redis_publisher
-from producer.submission.redis_publisher import Enqueuer, QueueError, QueueLength, queue_length
+from producer.submission.redis_publisher import RedisPublisher, QueueError, QueueLength, queue_length
 
 if TYPE_CHECKING:
     from redis_server import RedisServer
@@ -31,7 +31,7 @@ def client(redis_url: str) -> redis.Redis:
 
 
 def send(redis_url: str, *document_ids: int) -> None:
-    with Enqueuer(redis_url) as enqueuer:
+    with RedisPublisher(redis_url) as enqueuer:
         enqueuer.send(document_ids)
 
 
@@ -101,7 +101,7 @@ def test_a_server_that_comes_back_gets_the_messages_after_all(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_publisher.time, "sleep", lambda _seconds: redis_server.start())
-    with Enqueuer(redis_server.url) as enqueuer:
+    with RedisPublisher(redis_server.url) as enqueuer:
         enqueuer.send([1])
         redis_server.stop()
         enqueuer.send([2, 3])
@@ -112,7 +112,7 @@ def test_a_server_that_stays_away_is_said_with_what_to_type(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_publisher, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
-    enqueuer = Enqueuer(redis_server.url)
+    enqueuer = RedisPublisher(redis_server.url)
     enqueuer.send([1])
     redis_server.stop()
     with pytest.raises(QueueError, match="NOTEMILL_REDIS_URL, then type: notemill doctor"):
@@ -140,13 +140,13 @@ def test_a_server_that_refuses_writes_is_an_error_too(
 )
 def test_an_error_does_not_show_the_password(url: str) -> None:
     with pytest.raises(QueueError) as raised:
-        Enqueuer(url).check()
+        RedisPublisher(url).check()
     assert "secret" not in str(raised.value)
 
 
 def test_a_url_that_is_no_redis_is_said_with_those_that_are() -> None:
     with pytest.raises(QueueError, match="redis://, rediss://, redis\\+socket://"):
-        Enqueuer("amqp://me:secret@host")
+        RedisPublisher("amqp://me:secret@host")
 
 
 def test_a_long_queue_gets_no_longer_and_what_it_does_not_hold_stays_owed(
@@ -155,7 +155,7 @@ def test_a_long_queue_gets_no_longer_and_what_it_does_not_hold_stays_owed(
     monkeypatch.setattr(background_publisher, "_LONGEST_WAIT_SECONDS", 0.1)
     store = Store(workshop.database)
     ids = workshop.register("one", "two", "three")
-    with background_publisher.Bell(workshop.redis_url, store, max_waiting=2) as ringing:
+    with background_publisher.BackgroundPublisher(workshop.redis_url, store, max_waiting=2) as ringing:
         for id_ in ids:
             ringing.ring([id_])
         ringing.wait()

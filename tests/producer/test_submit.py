@@ -198,13 +198,13 @@ def test_a_stream_is_read_while_it_is_registered(submit: Submit, queries: Querie
 def test_a_message_is_sent_only_when_its_document_is_committed(
     submit: Submit, queries: Queries, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    send, committed = redis_publisher.Enqueuer.send, []
+    send, committed = redis_publisher.RedisPublisher.send, []
 
-    def checked(self: redis_publisher.Enqueuer, document_ids: tuple[int, ...], *, is_urgent: bool) -> None:
+    def checked(self: redis_publisher.RedisPublisher, document_ids: tuple[int, ...], *, is_urgent: bool) -> None:
         committed.extend(queries.document(f"#{number}") is not None for number in document_ids)
         send(self, document_ids, is_urgent=is_urgent)
 
-    monkeypatch.setattr(redis_publisher.Enqueuer, "send", checked)
+    monkeypatch.setattr(redis_publisher.RedisPublisher, "send", checked)
     submit(notes("a", "b", "c"))
     assert committed == [True, True, True]
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import making
 import pytest
 
-from exports.export_formats import Exported, write
+from exports.export_formats import ExportRequest, write
 from exports.source.vocabulary import Vocabulary
 from models.answers import (
     Answer,
@@ -70,7 +70,7 @@ class Archive:
     def write(
         self, form: str, name: str, vocabulary: Vocabulary | None = None, run: int | None = None
     ) -> Path:
-        exported = Exported(
+        exported = ExportRequest(
             notes=self.queries.exported(run),
             external_ids=self.queries.exported_ids(run),
             output=name if "://" in name else str(self.folder / name),

@@ -21,7 +21,7 @@ from producer.records.columns import ColumnChoice
 from producer.records.table_presets import MIMIC, OMOP, preset_named
 from producer.sources.sources import open_sources
 from producer.sources.sql_query import SqlQuery, newest
-from producer.sources.watermark import Window, mark_as_json, mark_of_json
+from producer.sources.watermark import WatermarkWindow, mark_as_json, mark_of_json
 
 OMOP_COLUMNS = (
     "note_id INTEGER, person_id INTEGER, note_date DATE, note_datetime TIMESTAMP,"
@@ -77,7 +77,7 @@ def postgres_omop(postgres: str) -> Iterator[str]:
     execute(postgres, "DROP DATABASE cdm54 WITH (FORCE)")
 
 
-def read(url: str, query: str = "", window: Window | None = None) -> list[Document]:
+def read(url: str, query: str = "", window: WatermarkWindow | None = None) -> list[Document]:
     found = list(open_sources([SqlQuery(url, query, OMOP, window)], ColumnChoice()).records)
     assert all(isinstance(one, Document) for one in found), found
     return [one for one in found if isinstance(one, Document)]
@@ -112,9 +112,9 @@ def test_a_query_of_ones_own_goes_before_the_presets_tables(sqlite_omop: str) ->
 
 
 def test_the_rows_of_a_window_are_read_and_no_others(sqlite_omop: str) -> None:
-    assert ids(sqlite_omop, "", Window("note_id", 501, 502)) == ["502"]
-    assert ids(sqlite_omop, "", Window("note_id", None, 502)) == ["501", "502"]
-    assert ids(sqlite_omop, "SELECT * FROM note WHERE note_text LIKE '%:%';", Window("note_id", 1, None)) == [
+    assert ids(sqlite_omop, "", WatermarkWindow("note_id", 501, 502)) == ["502"]
+    assert ids(sqlite_omop, "", WatermarkWindow("note_id", None, 502)) == ["501", "502"]
+    assert ids(sqlite_omop, "SELECT * FROM note WHERE note_text LIKE '%:%';", WatermarkWindow("note_id", 1, None)) == [
         "503"
     ]
 
@@ -123,10 +123,10 @@ def test_rows_of_the_last_time_are_read_again_for_more_may_have_come(postgres_om
     last = newest(SqlQuery(postgres_omop, "", OMOP), "note_datetime")
     assert last == datetime(2026, 1, 3, 9)  # noqa: DTZ001
     kept = mark_of_json(mark_as_json(last))
-    assert ids(postgres_omop, "", Window("note_datetime", kept, None)) == ["502", "503"]
-    assert ids(postgres_omop, "", Window("note_date", date(2026, 1, 3), None)) == ["502", "503"]
+    assert ids(postgres_omop, "", WatermarkWindow("note_datetime", kept, None)) == ["502", "503"]
+    assert ids(postgres_omop, "", WatermarkWindow("note_date", date(2026, 1, 3), None)) == ["502", "503"]
     assert ids(
-        postgres_omop, "SELECT * FROM cdm.note WHERE note_text LIKE '%100%%'", Window("note_id", 1, 600)
+        postgres_omop, "SELECT * FROM cdm.note WHERE note_text LIKE '%100%%'", WatermarkWindow("note_id", 1, 600)
     ) == ["501"]
 
 

@@ -17,7 +17,7 @@ from models.documents import Document
 from models.jobs import Question, Serving, recipe_for
 from models.messages import QUEUE_NAME, REFUSED_LIST, SIGNATURE_HEADER, TASK_NAME, signature
 from models.store.store import Store
-from producer.submission.redis_publisher import Enqueuer
+from producer.submission.redis_publisher import RedisPublisher
 from worker.queue.message_validation import BadMessageError, CheckedAMQP, check
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ def test_what_a_producer_signs_is_heard(workshop: Workshop) -> None:
     ids = workshop.register("No fever.")
     Store(workshop.database).mark_enqueued(ids)  # the sweep leaves it alone
     worker = workshop.start(message_key=SecretStr(key))
-    with Enqueuer(workshop.redis_url, key) as enqueuer:
+    with RedisPublisher(workshop.redis_url, key) as enqueuer:
         enqueuer.send(ids)
     workshop.until_all("finished")
     assert "rejected" not in worker.log

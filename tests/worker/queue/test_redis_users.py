@@ -11,7 +11,7 @@ import redis
 from redis_server import RedisServer
 from workshop import ROOT
 
-from producer.submission.redis_publisher import Enqueuer, queue_length
+from producer.submission.redis_publisher import RedisPublisher, queue_length
 
 if TYPE_CHECKING:
     from workshop import Workshop
@@ -36,7 +36,7 @@ def address(redis_server: RedisServer) -> str:
 def test_a_producer_sends_and_a_worker_works_off(address: str, workshop: Workshop) -> None:
     ids = workshop.register("No fever.")
     producer = f"redis://notemill_producer:secret@{address}/0"
-    with Enqueuer(producer) as enqueuer:
+    with RedisPublisher(producer) as enqueuer:
         enqueuer.check()
         enqueuer.send(ids)
     assert queue_length(producer).waiting == 1

@@ -19,7 +19,7 @@ from redis_server import RedisServer
 from sqlalchemy import text
 
 from models.schema.database import DatabaseUnavailableError, connect, read_transaction
-from producer.submission.redis_publisher import Enqueuer, QueueError, queue_length
+from producer.submission.redis_publisher import RedisPublisher, QueueError, queue_length
 
 pytest_plugins = ("redis_server",)
 
@@ -73,7 +73,7 @@ def test_messages_go_over_tls_where_the_certificate_is_of_the_authority(
     authority: trustme.CA, port: int, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    with Enqueuer(f"rediss://localhost:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}") as enqueuer:
+    with RedisPublisher(f"rediss://localhost:{port}/0?ssl_ca_certs={tmp_path / 'ca.pem'}") as enqueuer:
         enqueuer.send([1, 2])
     assert queue_length(redis_server.url).waiting == 2
 
@@ -82,12 +82,12 @@ def test_a_certificate_of_another_authority_is_refused(port: int, tmp_path: Path
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     for query in (f"?ssl_ca_certs={tmp_path / 'ca.pem'}", ""):
         with pytest.raises(QueueError, match="cannot be used"):
-            Enqueuer(f"rediss://localhost:{port}/0{query}").check()
+            RedisPublisher(f"rediss://localhost:{port}/0{query}").check()
 
 
 def test_a_plain_connection_to_a_tls_server_is_an_error_of_one_line(port: int) -> None:
     with pytest.raises(QueueError, match="cannot be used"):
-        Enqueuer(f"redis://localhost:{port}/0").check()
+        RedisPublisher(f"redis://localhost:{port}/0").check()
 
 
 def test_postgresql_is_reached_over_tls_with_the_right_certificate_alone(

@@ -1,4 +1,4 @@
-"""Memory: model dimensions, bytes of each part, the plan for a device, and malloc settings.
+"""Memory: model dimensions, the bytes of each part, the plan for a device, and malloc settings.
 
-Says how many tokens fit beside the weights.
+Computes how many tokens fit into memory beside the weights. Does not import torch at module level.
 """

@@ -1,6 +1,6 @@
-"""What the machine offers: the kind of device, the memory that is free on it, and what is said where none is.
+"""The device: its kind, its free memory, and how to recognise errors of lack of memory.
 
-torch is imported only where CUDA or an error is asked about; RAM is read from the system.
+Reads RAM from the system. Imports torch only for CUDA and for errors.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """Where a network is to run."""
+    """The device on which a network is to run."""
 
     kind: Literal["cuda", "cpu"]
     free_bytes: int
-    """What this process may still take there."""
+    """Bytes that this process may still allocate there."""
     has_context: bool = False
-    """This process's CUDA context is in memory already, so it is no part of what is free."""
+    """True if the CUDA context of this process is in memory already, so that `free_bytes` excludes it."""
 
 
 def device_facts(kind: Literal["cuda", "cpu"]) -> DeviceFacts:
-    """Of the device that this process will compute on; on CUDA this makes the context."""
+    """Facts of the device of this process; on CUDA this creates the context."""
     if kind == "cpu":
         return DeviceFacts("cpu", free_ram_bytes() or 0)
     import torch
@@ -34,9 +34,9 @@ def device_facts(kind: Literal["cuda", "cpu"]) -> DeviceFacts:
 
 
 def free_ram_bytes() -> int | None:
-    """What programs may take, the disk cache included, within a container's limit; None: cannot be told."""
-    known = [one for one in (_available_bytes(), _left_in_container_bytes()) if one is not None]
-    return min(known, default=None)
+    """RAM that programs may allocate, including the disk cache, within a container's limit; None: unknown."""
+    amounts = [amount for amount in (_available_bytes(), _container_free_bytes()) if amount is not None]
+    return min(amounts, default=None)
 
 
 def _available_bytes() -> int | None:
@@ -52,8 +52,8 @@ def _available_bytes() -> int | None:
         return None
 
 
-def _left_in_container_bytes(folder: Path = _CGROUP) -> int | None:
-    """cgroup v2: the limit less what is taken and cannot be dropped; None without a limit."""
+def _container_free_bytes(folder: Path = _CGROUP) -> int | None:
+    """cgroup v2: the limit minus memory in use that cannot be reclaimed; None without a limit."""
     try:
         limit = int((folder / "memory.max").read_text("ascii"))
         used = int((folder / "memory.current").read_text("ascii"))
@@ -64,7 +64,8 @@ def _left_in_container_bytes(folder: Path = _CGROUP) -> int | None:
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """torch has an error of its own for its allocator; cuBLAS and the driver only say so."""
+    """True if the error says that memory ran out; torch's allocator has its own class, cuBLAS and the driver
+    only a message."""
     import torch
 
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or any(

@@ -1,6 +1,6 @@
-"""How this process asks the system for memory, and when it gives it back: thresholds of glibc's malloc.
+"""Thresholds of glibc's malloc: when freed memory returns to the operating system.
 
-Does nothing where the C library is another. No torch.
+Has no effect with another C library. Does not import torch.
 """
 
 from __future__ import annotations
@@ -9,30 +9,31 @@ import ctypes
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Of glibc's mallopt (malloc.h)."""
-_LARGE = 2**30
-_USUAL = 128 * 2**10
-"""With which glibc begins."""
+"""Parameters of glibc's mallopt (malloc.h)."""
+_LARGE_BYTES = 2**30
+_DEFAULT_BYTES = 128 * 2**10
+"""glibc's initial thresholds."""
 
 
 def return_freed_memory() -> None:
-    """What is freed at the end of a thread's memory is the system's again, throughout.
+    """Fixes glibc's dynamic thresholds, so that memory freed at the end of a thread's arena returns to the system.
 
-    glibc gives back less the larger the blocks were that it has freed, and each of a worker's threads has
-    memory of its own: all together had 8 MiB instead of 12 after 80 seconds (docs/results/performance.md)."""
-    _set_thresholds(mmap=_USUAL, trim=_USUAL)
+    glibc raises the thresholds to the size of the largest freed block, and each thread of a worker has its own
+    arena: all together kept 8 MiB instead of 12 after 80 seconds (docs/results/performance.md)."""
+    _set_thresholds(mmap=_DEFAULT_BYTES, trim=_DEFAULT_BYTES)
 
 
 def keep_freed_memory() -> None:
-    """Memory of some megabytes that is freed is used again, instead of given back and zeroed each time.
+    """Keeps freed blocks of several megabytes for reuse, instead of returning and zeroing them each time.
 
-    A layer's tensors are that large: attention of 450 tokens over 900 took 24.9 ms with glibc's own
-    thresholds and 4.0 ms so (docs/results/performance.md)."""
-    _set_thresholds(mmap=_LARGE, trim=2 * _LARGE - 1)
+    Tensors of a layer are that large: attention of 450 tokens over 900 took 24.9 ms with glibc's default
+    thresholds and 4.0 ms with these (docs/results/performance.md)."""
+    _set_thresholds(mmap=_LARGE_BYTES, trim=2 * _LARGE_BYTES - 1)
 
 
 def _set_thresholds(*, mmap: int, trim: int) -> None:
-    """In bytes: from which size a block is mapped alone, and how much may lie free at an end."""
+    """`mmap`: size in bytes from which a block is mapped by itself; `trim`: bytes that may stay free at the end of
+    an arena."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, mmap)
