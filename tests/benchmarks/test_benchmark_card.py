@@ -34,7 +34,7 @@ without_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is av
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """One thread: on a busy machine two threads that wait for each other take 0.6 s a batch instead of 0.01 s."""
+    """On a busy machine two threads that wait for each other take 0.6 s a batch instead of 0.01 s."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

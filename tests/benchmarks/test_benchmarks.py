@@ -81,8 +81,8 @@ def test_operations_of_a_batch_equal_torchs_count_without_attention(network):
         network.runner.run(batch)
     by_torch = counter.get_flop_counts()["Global"]
     products = sum(count for operation, count in by_torch.items() if "bmm" not in str(operation))
-    of_beginning, of_all = 40 * 41 // 2, 64 * 65 // 2
-    keys_seen = 2 * of_all - of_beginning  # in the last of both layers nothing is asked of it
+    of_prefix, of_all = 40 * 41 // 2, 64 * 65 // 2
+    keys_seen = 2 * of_all - of_prefix  # the second and last layer computes none for the prefix
     assert network.batch_flops(batch) - 4 * 4 * 16 * keys_seen == products
 
 
@@ -101,7 +101,7 @@ def test_with_the_adapter_all_products_but_down_proj_are_int8(network):
 
 
 def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
-    """Operations from shapes. A fused operand comes before the weight; without one the weight is the first."""
+    """Operations from shapes. A fused operand precedes the weight; without one the weight is first."""
     weight = others[1] or others[0]
     return 2 * rows[0] * rows[1] * int(weight[0])
 
