@@ -80,7 +80,7 @@ def test_a_size_without_weights_is_a_wrong_command(notemill: Notemill) -> None:
 
 def test_the_doctor_tells_of_weights_whose_size_cannot_be_known(notemill: Notemill) -> None:
     assert notemill("doctor") == 0
-    assert "says nothing of vocab_size" in notemill.out
+    assert "lacks vocab_size" in notemill.out
 
 
 def test_the_archive_plan_counts_the_pipelines_own_requests(planned, tmp_path: Path) -> None:

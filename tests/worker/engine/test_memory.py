@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM
 
 from benchmarks.machine.tensor_bytes import stored_bytes, traced_step_bytes
 from models.settings import Settings
-from worker.engine.memory.device import DeviceFacts, _left_in_container_bytes
+from worker.engine.memory.device import DeviceFacts, _container_free_bytes
 from worker.engine.memory.footprint import (
     AdapterSize,
     activation_bytes,
@@ -114,7 +114,7 @@ def test_mistral_leaves_room_for_16000_tokens_in_8_gib():
 
 def test_a_budget_that_is_too_small_is_an_error_with_the_numbers_and_what_to_type():
     with pytest.raises(DoesNotFitError, match=r"the budget is 4\.00 GiB: set NOTEMILL_MEMORY_GIB=") as caught:
-        on_card(4).checked(least_tokens=850)
+        on_card(4).checked(min_tokens=850)
     assert on_card(4).cached_tokens == 0
     assert "weights 3.85 GiB" in str(caught.value)
 
@@ -122,9 +122,9 @@ def test_a_budget_that_is_too_small_is_an_error_with_the_numbers_and_what_to_typ
 @pytest.mark.parametrize("gib", [1, 4, 5.3])
 def test_the_budget_that_is_said_to_be_needed_is_enough_and_not_much_less_is(gib):
     with pytest.raises(DoesNotFitError) as caught:
-        on_card(gib).checked(least_tokens=850)
+        on_card(gib).checked(min_tokens=850)
     needed = caught.value.needed_bytes / GIB
-    assert on_card(needed + 0.001).checked(least_tokens=850)
+    assert on_card(needed + 0.001).checked(min_tokens=850)
     assert on_card(needed - 0.001).cached_tokens < 850
 
 
@@ -153,11 +153,11 @@ def test_a_cpu_gives_a_modest_share_and_holds_a_copy_for_the_adapter(weights, ad
     assert alone.left_bytes <= 2 * GIB
     assert alone.budget_bytes < 4 * GIB
     assert 1.5 * alone.weights_bytes < two.weights_bytes < 2 * alone.weights_bytes
-    whole = plan_memory(
+    plan = plan_memory(
         Settings(weights=str(weights), adapter=str(adapter), quantization="none"),
         DeviceFacts("cpu", 32 * GIB),
     )
-    assert whole.weights_bytes == 2 * alone.weights_bytes
+    assert plan.weights_bytes == 2 * alone.weights_bytes
 
 
 def test_a_config_without_its_sizes_is_refused_by_name():
@@ -168,9 +168,9 @@ def test_a_config_without_its_sizes_is_refused_by_name():
 def test_a_containers_limit_counts_less_what_is_taken_and_cannot_be_dropped(tmp_path):
     for name, text in {"max": "1000", "current": "700", "stat": "anon 5\ninactive_file 200"}.items():
         (tmp_path / f"memory.{name}").write_text(text)
-    assert _left_in_container_bytes(tmp_path) == 500
+    assert _container_free_bytes(tmp_path) == 500
     (tmp_path / "memory.max").write_text("max")
-    assert _left_in_container_bytes(tmp_path) is None
+    assert _container_free_bytes(tmp_path) is None
 
 
 def test_the_embedded_weights_take_the_bytes_of_their_file():

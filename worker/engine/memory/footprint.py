@@ -21,15 +21,15 @@ QUERY_BLOCK = 128
 MAX_GRAPH_TOKENS = 256
 """Tokens of the largest batch that is recorded as a CUDA graph."""
 GRAPHS_BYTES = 280 * 2**20
-"""CUDA graphs of all sizes, with and without an adapter: kernel nodes by the thousand and workspaces, on an H200,
-whose workspaces are four times those of a consumer card (docs/results/performance.md)."""
+"""CUDA graphs of all sizes, with and without an adapter: kernel nodes by the thousand and workspaces, on an
+H200, whose workspaces are four times those of a consumer card (docs/results/performance.md)."""
 KEY_BLOCK = 32
 """Keys in one block of attention on a CPU: 375 keys take up to 1.7 times as long as 384
 (docs/results/performance.md)."""
 _FIRST_OUTER_LAYERS = 1
 _LAST_OUTER_LAYERS = 2
-"""The down projections of these layers stay in bf16: int8 inputs change the output of the layer by 2 to 4 %, and
-by 1 % in the other layers (docs/decisions/int8-with-merged-adapter.md)."""
+"""The down projections of these layers stay in bf16: int8 inputs change the output of the layer by 2 to 4 %,
+and by 1 % in the other layers (docs/decisions/int8-with-merged-adapter.md)."""
 
 
 def rounded_up(number: int, step: int) -> int:
@@ -70,8 +70,8 @@ def bf16_bytes(shape: ModelShape) -> int:
 
 
 def int8_bytes(shape: ModelShape) -> int:
-    """The weights as `worker.engine.network.int8_layers` holds them: one byte a weight and a scale an output of
-    linear layers, bf16 for the rest."""
+    """The weights as `worker.engine.network.int8_layers` holds them: one byte a weight and a scale an output
+    of linear layers, bf16 for the rest."""
     *others, down = (inputs * outputs + FP32 * outputs for inputs, outputs in shape.linear_layers)
     num_outer = sum(is_outer_layer(number, shape.layers) for number in range(shape.layers))
     down_bytes = (shape.layers - num_outer) * down + num_outer * BF16 * math.prod(shape.linear_layers[-1])
@@ -116,15 +116,15 @@ def layer_keys_values_bytes(shape: ModelShape) -> int:
 
 
 def attention_bytes(shape: ModelShape, step_tokens: int) -> int:
-    """Bytes a token when attention is computed by blocks (`worker.engine.attention.packed_attention`): key and value,
-    and in bf16 scores and softmax of a block of queries for all heads."""
+    """Bytes a token when attention is computed by blocks (`worker.engine.attention.packed_attention`): key
+    and value, and in bf16 scores and softmax of a block of queries for all heads."""
     queries = min(QUERY_BLOCK, step_tokens)
     return BF16 * 2 * queries * shape.heads + layer_keys_values_bytes(shape)
 
 
 def cuda_graph_bytes(shape: ModelShape, *, is_quantized: bool) -> int:
-    """Memory that CUDA graphs keep (`worker.engine.attention.cuda_graphs`): activations of the largest batch, one
-    dequantized matrix, and the graphs themselves."""
+    """Memory that CUDA graphs keep (`worker.engine.attention.cuda_graphs`): activations of the largest batch,
+    one dequantized matrix, and the graphs themselves."""
     unpacked = largest_matrix_bytes(shape) if is_quantized else 0
     return activation_bytes(shape, MAX_GRAPH_TOKENS, rows=0) + unpacked + GRAPHS_BYTES
 
@@ -132,10 +132,11 @@ def cuda_graph_bytes(shape: ModelShape, *, is_quantized: bool) -> int:
 def activation_bytes(shape: ModelShape, step_tokens: int, *, rows: int) -> int:
     """Peak memory of a forward pass over `step_tokens` tokens, reached in the MLP.
 
-    Four hidden states (embeddings, the layer's input, residual, normalised), three tensors of the MLP's width and
-    rotary tables; for each of `rows`, the continuations that generate, the logits of one verified token and of all
-    draft tokens in bf16 and fp32. A traced pass of transformers 5.23 through layers of Mistral 7B's size agrees
-    (`benchmarks.memory`). Attention would take more only if all heads together were wider than the MLP.
+    Four hidden states (embeddings, the layer's input, residual, normalised), three tensors of the MLP's width
+    and rotary tables; for each of `rows`, the continuations that generate, the logits of one verified token
+    and of all draft tokens in bf16 and fp32. A traced pass of transformers 5.23 through layers of Mistral
+    7B's size agrees (`benchmarks.memory`). Attention would take more only if all heads together were wider
+    than the MLP.
     """
     layer = step_tokens * BF16 * (4 * shape.hidden + 3 * shape.intermediate + 2 * shape.head_size)
     return layer + rows * (1 + MAX_DRAFT_TOKENS) * shape.vocabulary * (BF16 + FP32)

@@ -16,10 +16,11 @@ _DEFAULT_BYTES = 128 * 2**10
 
 
 def return_freed_memory() -> None:
-    """Fixes glibc's dynamic thresholds, so that memory freed at the end of a thread's arena returns to the system.
+    """Fixes glibc's dynamic thresholds, so that memory freed at the end of a thread's arena returns to the
+    system.
 
-    glibc raises the thresholds to the size of the largest freed block, and each thread of a worker has its own
-    arena: all together kept 8 MiB instead of 12 after 80 seconds (docs/results/performance.md)."""
+    glibc raises the thresholds to the size of the largest freed block, and each thread of a worker has its
+    own arena: all together kept 8 MiB instead of 12 after 80 seconds (docs/results/performance.md)."""
     _set_thresholds(mmap=_DEFAULT_BYTES, trim=_DEFAULT_BYTES)
 
 
@@ -32,8 +33,8 @@ def keep_freed_memory() -> None:
 
 
 def _set_thresholds(*, mmap: int, trim: int) -> None:
-    """`mmap`: size in bytes from which a block is mapped by itself; `trim`: bytes that may stay free at the end of
-    an arena."""
+    """`mmap`: size in bytes from which a block is mapped by itself; `trim`: bytes that may stay free at the
+    end of an arena."""
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(_MMAP_THRESHOLD, mmap)

@@ -1,4 +1,7 @@
-"""A network's sizes, read from its config.json: enough to say what it takes in memory. Knows no torch."""
+"""Model shape: the dimensions of a network from its config.json, as far as memory depends on them.
+
+Does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ MISTRAL_7B = {
     "sliding_window": None,
     "tie_word_embeddings": False,
 }
-"""The config.json of mistralai/Mistral-7B-Instruct-v0.3, as far as memory goes."""
+"""Relevant part of the config.json of mistralai/Mistral-7B-Instruct-v0.3."""
 SMOLLM2_135M = {
     "model_type": "llama",
     "vocab_size": 49_152,
@@ -35,18 +38,18 @@ SMOLLM2_135M = {
     "max_position_embeddings": 8_192,
     "tie_word_embeddings": True,
 }
-"""The same of HuggingFaceTB/SmolLM2-135M-Instruct."""
+"""Relevant part of the config.json of HuggingFaceTB/SmolLM2-135M-Instruct."""
 CONFIGS: Mapping[str, Mapping[str, Any]] = {"mistral-7b": MISTRAL_7B, "smollm2-135m": SMOLLM2_135M}
-"""For weights by name that are not on this machine."""
+"""Configurations of named weights that are not on this machine."""
 
 
 class UnknownShapeError(NotemillError):
-    """A config.json that does not say how large the network is."""
+    """The config.json of the weights lacks dimensions of the network."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """A decoder of the Llama and Mistral kind: four attention and three MLP matrices a layer."""
+    """Dimensions of a Llama or Mistral decoder: four attention and three MLP matrices a layer."""
 
     vocabulary: int
     hidden: int
@@ -56,17 +59,18 @@ class ModelShape:
     key_value_heads: int
     head_size: int
     context_tokens: int
-    """The longest sequence; of a sliding window its width, within which it is plain attention."""
+    """Longest sequence; with sliding-window attention the width of the window, within which attention is
+    plain."""
     is_tied: bool
-    """The output layer is the table of embeddings."""
+    """True if the output layer shares the weights of the embeddings."""
     has_attention_bias: bool = False
 
     @staticmethod
     def of(config: Mapping[str, Any]) -> ModelShape:
-        """From a config.json's values. Raises UnknownShapeError, naming what is missing."""
+        """The shape from the values of a config.json. Raises UnknownShapeError, naming the missing keys."""
         missing = [name for name in _NEEDED if not isinstance(config.get(name), int)]
         if missing:
-            raise UnknownShapeError(f"the weights' config.json says nothing of {', '.join(missing)}")
+            raise UnknownShapeError(f"the weights' config.json lacks {', '.join(missing)}")
         heads = int(config["num_attention_heads"])
         return ModelShape(
             vocabulary=int(config["vocab_size"]),
@@ -83,7 +87,7 @@ class ModelShape:
 
     @property
     def linear_layers(self) -> tuple[tuple[int, int], ...]:
-        """(inputs, outputs) of one layer's matrices: q, k, v, o, gate, up, down."""
+        """(inputs, outputs) of the matrices of one layer: q, k, v, o, gate, up, down."""
         query, key = self.heads * self.head_size, self.key_value_heads * self.head_size
         attention = ((self.hidden, query), (self.hidden, key), (self.hidden, key), (query, self.hidden))
         up = (self.hidden, self.intermediate)
@@ -91,7 +95,7 @@ class ModelShape:
 
     @property
     def values_beside(self) -> int:
-        """Weights that are never quantized: embeddings, output layer, norms, biases."""
+        """Number of values that are never quantized: embeddings, output layer, norms, biases."""
         query, key = self.heads * self.head_size, self.key_value_heads * self.head_size
         biases = self.layers * (query + 2 * key + self.hidden) if self.has_attention_bias else 0
         tables = self.vocabulary * self.hidden * (1 if self.is_tied else 2)
@@ -99,7 +103,7 @@ class ModelShape:
 
 
 def shape_of_folder(folder: Path) -> ModelShape:
-    """Of prepared weights. Raises UnknownShapeError."""
+    """The shape of prepared weights. Raises UnknownShapeError."""
     return ModelShape.of(json.loads((folder / "config.json").read_text("utf-8")))
 
 

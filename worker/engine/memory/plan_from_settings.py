@@ -1,7 +1,7 @@
-"""The memory plan of this worker: which shape, which adapter, which budget its settings mean.
+"""Memory plan of this worker by its settings: model shape, adapter and budget.
 
-The engine asks once, before it loads anything, and takes `cached_tokens` as its budget of tokens;
-`notemill doctor` asks the same and prints it.
+The engine plans before it loads anything, and takes `cached_tokens` as its token budget; `notemill doctor`
+prints the same plan.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from worker.engine.memory.model_shape import CONFIGS, ModelShape, shape_of_folde
 from worker.weights.model_files import adapter_folder, is_prepared, prepared_folder
 
 ASSUMED_RANK = 16
-"""Of an adapter that is not there yet: that of those we train."""
+"""Rank assumed for an adapter that does not exist yet: the rank of those we train."""
 CPU_SHARE = 0.5
-"""Of the free RAM, where no budget is set: a worker is a guest on its machine."""
+"""Share of free RAM used without a set budget: other programs run on the machine too."""
 CPU_CACHE_BYTES = 2 * GIB
-"""The most a cache takes where no budget is set: 32 rows of 2,900 tokens of the embedded weights."""
+"""Largest cache without a set budget: 32 rows of 2,900 tokens with the embedded weights."""
 QUESTION_TOKENS = 150
-"""What chat format and question may add to a window: marks of 9 labels are 90 with the embedded weights, a
-search 69."""
+"""Tokens that chat format and question may add to a window: with the embedded weights tagging of 9 labels
+adds 90, a search 69."""
 
 
 def plan_memory(settings: Settings, device: DeviceFacts) -> MemoryPlan:
-    """Of the prepared weights on this device.
+    """The plan for the prepared weights on this device.
 
-    Raises DoesNotFitError, saying what is needed and what there is; WeightsError where they are not prepared.
+    Raises DoesNotFitError, with the bytes needed and available; WeightsError if the weights are not prepared.
     """
     shape = shape_of_folder(prepared_folder(settings))
     return _checked(memory_plan_of(shape, adapter_size_of(settings, shape), settings, device), settings)
 
 
 def plan_by_name(settings: Settings, device: DeviceFacts) -> MemoryPlan:
-    """The same for weights that may not be on this machine, with the adapter that they would have.
+    """The plan for weights that may not be on this machine, with the adapter that they would have.
 
-    Raises DoesNotFitError; WeightsError for a name that stands for nothing known.
+    Raises DoesNotFitError; WeightsError for an unknown name.
     """
-    is_here = is_prepared(settings) or settings.weights not in CONFIGS
+    is_local = is_prepared(settings) or settings.weights not in CONFIGS
     shape = (
-        shape_of_folder(prepared_folder(settings)) if is_here else ModelShape.of(CONFIGS[settings.weights])
+        shape_of_folder(prepared_folder(settings)) if is_local else ModelShape.of(CONFIGS[settings.weights])
     )
     adapter = adapter_size_of(settings, shape)
     if adapter is None and settings.adapter == "auto" and settings.weights in CONFIGS:
@@ -52,37 +52,38 @@ def plan_by_name(settings: Settings, device: DeviceFacts) -> MemoryPlan:
 def memory_plan_of(
     shape: ModelShape, adapter: AdapterSize | None, settings: Settings, device: DeviceFacts
 ) -> MemoryPlan:
-    """Unchecked: may have no room for a single token.
+    """The plan without a check: it may have no room for a single token.
 
-    NOTEMILL_MEMORY_GIB is the process's whole share; without it a GPU's free memory or a part of free RAM.
+    The budget is NOTEMILL_MEMORY_GIB for the whole process, or else the free memory of a GPU or a share of
+    free RAM.
     """
-    asked = int(settings.memory_gib * GIB)
+    requested_bytes = int(settings.memory_gib * GIB)
     if device.kind == "cuda":
-        # A card that is asked for 8 GiB and has 6 free gives 6.
-        free = device.free_bytes
+        # A card with 6 GiB free gives 6 GiB even if the setting says 8.
+        free_bytes = device.free_bytes
         return plan_on_cuda(
             shape,
             is_quantized=settings.quantization == "nf4",
             adapter=adapter,
-            budget_bytes=min(asked, free) if asked else free,
+            budget_bytes=min(requested_bytes, free_bytes) if requested_bytes else free_bytes,
             step_tokens=MAX_FORWARD_TOKENS,
             rows=settings.max_batch_rows,
-            is_context_counted=not device.has_context or 0 < asked < free,
+            is_context_counted=not device.has_context or 0 < requested_bytes < free_bytes,
         )
-    in_its_form = int8_bytes if settings.quantization == "nf4" else bf16_bytes
-    adapted_bytes = in_its_form(shape) if adapter else 0
+    merged_size = int8_bytes if settings.quantization == "nf4" else bf16_bytes
+    merged_bytes = merged_size(shape) if adapter else 0
     return plan_on_cpu(
         shape,
-        adapted_bytes=adapted_bytes,
-        budget_bytes=asked or int(device.free_bytes * CPU_SHARE),
+        merged_bytes=merged_bytes,
+        budget_bytes=requested_bytes or int(device.free_bytes * CPU_SHARE),
         step_tokens=MAX_FORWARD_TOKENS,
         rows=settings.max_batch_rows,
-        most_cache_bytes=asked or CPU_CACHE_BYTES,
+        max_cache_bytes=requested_bytes or CPU_CACHE_BYTES,
     )
 
 
 def adapter_size_of(settings: Settings, shape: ModelShape) -> AdapterSize | None:
-    """What the settings' adapter takes, if there is one."""
+    """Size of the adapter of the settings, if there is one."""
     folder = adapter_folder(settings)
     if folder is None:
         return None
@@ -94,9 +95,9 @@ def adapter_size_of(settings: Settings, shape: ModelShape) -> AdapterSize | None
 
 
 def tokens_per_window(settings: Settings) -> int:
-    """What one window of a note takes with one question: read, asked, and given a second time."""
+    """Tokens of one window with one question: the window, the question, and the copy of the window."""
     return 2 * settings.window_tokens + QUESTION_TOKENS
 
 
 def _checked(plan: MemoryPlan, settings: Settings) -> MemoryPlan:
-    return plan.checked(least_tokens=tokens_per_window(settings))
+    return plan.checked(min_tokens=tokens_per_window(settings))
