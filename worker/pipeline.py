@@ -1,7 +1,7 @@
-"""From claimed work to outcomes: every question asks, the engine answers all of a note's at once.
+"""The pipeline of one document: from claimed work to outcomes.
 
-A task is a conversation: a generator that yields requests, is sent their replies, and returns its
-answer. So tasks know no engine, and the questions of one note reach it together, round by round.
+A task is a coroutine: a generator that yields requests, receives their replies, and returns its answer. So
+tasks do not import an engine, and all questions on a note reach it together, round by round.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine, UnusableRepl
 from worker.entities.entity_task import ask_entities
 from worker.note.char_ranges import covers, union_of_ranges
 from worker.note.parsed_note import Note
-from worker.privacy.deidentified_work import disguised, revealed
-from worker.privacy.surrogates import Disguise
+from worker.privacy.deidentified_work import deidentified, reidentified
+from worker.privacy.surrogates import Surrogates
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
 from worker.telemetry.usage_meter import UsageMeter
@@ -34,17 +34,18 @@ def process(
     meter: UsageMeter | None = None,
     patient_names: Iterable[str] = (),
 ) -> Iterator[list[tuple[Job, Outcome]]]:
-    """The jobs' outcomes as soon as they are known, those of one round together.
+    """The outcomes of jobs as soon as they are known, those of one round together.
 
-    `known`: what the note's metadata calls the patient, where the note is read under a disguise.
-    Expected failures are Failed; surprises raise."""
+    `patient_names`: the patient's names in the note's metadata, used where the note is de-identified.
+    Expected failures are Failed; unexpected errors raise.
+    """
     meter = meter or UsageMeter()
     if not config.is_deidentified:
         yield from _processed(work, engine, config, meter)
         return
-    disguise, jobs = Disguise.of(work.text, patient_names), {job.id: job for job in work.jobs}
-    for ended in _processed(disguised(work, disguise), engine, config, meter):
-        yield revealed(ended, jobs, disguise)
+    disguise, jobs = Surrogates.of(work.text, patient_names), {job.id: job for job in work.jobs}
+    for ended in _processed(deidentified(work, disguise), engine, config, meter):
+        yield reidentified(ended, jobs, disguise)
 
 
 def _processed(
@@ -52,7 +53,7 @@ def _processed(
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     with meter.timing("read"):
         note = Note.of(work.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    talks = [_Talk(job, _conversation(job, note, config)) for job in work.jobs]
+    talks = [_JobState(job, _conversation(job, note, config)) for job in work.jobs]
     if ended := _ended(talks, note, meter):
         yield ended
     replies: dict[Request, Reply] = {}
@@ -79,8 +80,8 @@ def _conversation(job: Job, note: Note, config: TaskConfig) -> TaskCoroutine:
             return ask_summary(note, int(parameters["max_words"]), config)
 
 
-def _ended(talks: Sequence[_Talk], note: Note, meter: UsageMeter) -> list[tuple[Job, Outcome]]:
-    """Starts those that have not begun, and gives the outcomes that are new."""
+def _ended(talks: Sequence[_JobState], note: Note, meter: UsageMeter) -> list[tuple[Job, Outcome]]:
+    """Starts new coroutines, and returns the outcomes that are new."""
     for talk in talks:
         if not talk.has_begun:
             with meter.timing("read"):
@@ -89,7 +90,7 @@ def _ended(talks: Sequence[_Talk], note: Note, meter: UsageMeter) -> list[tuple[
 
 
 @dataclass(slots=True)
-class _Talk:
+class _JobState:
     """One job's conversation and what it has cost so far."""
 
     job: Job

@@ -20,7 +20,7 @@ from worker.engine.api import Prompt
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.entity_task import PATTERNED
-from worker.entities.list_grounding import Item
+from worker.entities.list_grounding import ListItem
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
 
@@ -67,7 +67,7 @@ def entities_prompt(note: int, text: str, names: Sequence[str]) -> BenchmarkProm
     return BenchmarkPrompt(note, "entities", Prompt(_document(text), question), len(names) * ITEMS * 24, lark)
 
 
-def entities_answer(items: Sequence[Item]) -> str:
+def entities_answer(items: Sequence[ListItem]) -> str:
     """The expected answer for these mentions, in the order of their labels' lines."""
     by_label: dict[str, list[str]] = {}
     for item in items:
@@ -89,12 +89,12 @@ def search_prompt(note: int, text: str, query: str, unit: TextUnit = "windows") 
     return BenchmarkPrompt(note, "search", asking, ITEMS * 24, lark)
 
 
-def parse_entities(answer: str) -> list[Item]:
+def parse_entities(answer: str) -> list[ListItem]:
     """The mentions in an entities answer. A line that was cut off counts as far as it goes."""
     items = []
     for line in answer.splitlines():
         name, _, mentions = line.partition(":")
-        items += [Item(name, surface.strip()) for surface in parse_quotations(mentions)]
+        items += [ListItem(name, surface.strip()) for surface in parse_quotations(mentions)]
     return items
 
 

@@ -36,7 +36,7 @@ from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.tokenizer import load_chat
 from worker.entities.entity_task import PATTERNED
-from worker.entities.list_grounding import Item
+from worker.entities.list_grounding import ListItem
 from worker.note.sentence_splitter import sentences
 from worker.weights.model_files import prepared_folder
 
@@ -99,7 +99,7 @@ def _entity_examples(
     for record in records:
         for span in sentences(record["text"]):
             mentions = [
-                Item(label_names[entity["label"]], record["text"][entity["start"] : entity["end"]])
+                ListItem(label_names[entity["label"]], record["text"][entity["start"] : entity["end"]])
                 for entity in sorted(record["entities"], key=lambda entity: int(entity["start"]))
                 if label_names.get(entity["label"]) in listed
                 and span.start <= entity["start"]

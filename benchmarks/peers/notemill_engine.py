@@ -16,7 +16,7 @@ from models.settings import Settings
 from worker.engine.api import CompareRequest, GenerateResult
 from worker.engine.network.local_engine import load
 from worker.pipeline import process
-from worker.search.query_intents import ways_to_ask
+from worker.search.query_intents import intent_wordings
 from worker.weights.task_config import task_config
 
 
@@ -84,7 +84,7 @@ class NotemillPipeline:
     def clear_caches(self) -> None:
         """Clears all caches, then embeds the query intents again: a worker keeps those for its whole life."""
         self.engine.forget()
-        self.engine.answer([CompareRequest(ways_to_ask()[0], ways_to_ask())])
+        self.engine.answer([CompareRequest(intent_wordings()[0], intent_wordings())])
 
     def close(self) -> None:
         self.engine.close()

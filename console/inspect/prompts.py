@@ -28,7 +28,7 @@ from worker.engine.task_coroutine import TaskCoroutine
 from worker.entities.entity_task import ask_entities
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import question_under
-from worker.privacy.surrogates import Disguise
+from worker.privacy.surrogates import Surrogates
 from worker.search.search_task import ask_search
 from worker.summary.summary_task import ask_summary
 from worker.weights.task_config import TaskConfig, task_config
@@ -52,7 +52,7 @@ def show_prompts(
     )
     labels = load_labels(labels_file or settings.labels_file)
     (text, names), config, chat = _text(reference, settings), task_config(settings), load_chat(settings)
-    disguise = Disguise.of(text, names) if config.is_deidentified else None
+    disguise = Surrogates.of(text, names) if config.is_deidentified else None
     note = Note.of(
         disguise.shown if disguise else text,
         lambda part: len(chat.plain(part)),

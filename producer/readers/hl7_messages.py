@@ -74,7 +74,7 @@ class Message:
         return self.unescaped(parts[component - 1]).strip() if len(parts) >= component else ""
 
     def unescaped(self, text: str) -> str:
-        """Text with escapes resolved: `\.br\` is a line end, `\T\` an ampersand; unknown sequences stay."""
+        r"""Text with escapes resolved: `\.br\` is a line end, `\T\` an ampersand; unknown sequences stay."""
         escape = str(self.parsed.esc)
         if escape not in text:
             return text

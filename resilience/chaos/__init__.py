@@ -1,4 +1,4 @@
-"""Chaos runs: faults drawn by a seed while producers, workers, Redis and a database are at work.
+"""Chaos runs: seeded random faults while producers, workers, Redis and a database are running.
 
-Afterwards every answer must be stored once and be the right one.
+Afterwards every job must have exactly one answer, the expected one.
 """

@@ -1,4 +1,4 @@
-"""The notes of a chaos run, what is asked of them, and the notes that end whoever reads them."""
+"""The notes and searches of a chaos run, including poison notes that kill the worker."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ POISON = "This note ends the process that reads it."
 _NOTES = Path(__file__).parents[2] / "examples" / "notes"
 _WORDS = 60
 _POISON_EVERY = 97
-"""So that the first is in the first hundred, and two never in one batch of ten."""
+"""The first poison note is in the first hundred, and a batch of ten never has two."""
 
 
 def documents(group: str, first: int, count: int) -> Iterator[Document]:
-    """Notes `GROUP-00017`, each different from all others; the same for the same numbers."""
+    """Notes with ids such as `GROUP-00017`. The same number gives the same note, and no two are equal."""
     for number in range(first, first + count):
         yield Document(external_id=f"{group}-{number:05d}", text=text_of(group, number))
 
@@ -29,7 +29,7 @@ def text_of(group: str, number: int) -> str:
 
 
 def is_poison(group: str, number: int) -> bool:
-    """Only among the notes that the engine without a network reads."""
+    """Poison notes are only in the group of the engine without a network."""
     return group == "instant" and number % _POISON_EVERY == _POISON_EVERY // 4
 
 

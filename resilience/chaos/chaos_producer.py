@@ -1,4 +1,4 @@
-"""A producer process: submits a range of the notes, ten a transaction, and writes down its run.
+"""A producer process: submits a range of notes, ten a transaction, and writes its run id to a file.
 
 python -m resilience.chaos.chaos_producer GROUP FIRST COUNT FILE
 """
@@ -25,24 +25,24 @@ record_registration.BATCH_DOCUMENTS = 10
 _write, _register = registration.join_run, Store.register
 
 
-def _write_or_die(*arguments: Any, **options: Any) -> Any:
-    """All statements of a batch are sent, and the transaction is open still."""
+def _write_or_kill(*arguments: Any, **options: Any) -> Any:
+    """Kills the process after all statements of a batch, before the commit."""
     written = _write(*arguments, **options)
     if fault_triggers.trigger(fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return written
 
 
-def _register_and_die(*arguments: Any, **options: Any) -> Any:
-    """Committed, and no message sent yet."""
+def _register_and_kill(*arguments: Any, **options: Any) -> Any:
+    """Kills the process after the commit, before any message is sent."""
     registered = _register(*arguments, **options)
     if fault_triggers.trigger(fault_triggers.PRODUCER_KILLED_AFTER_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return registered
 
 
-registration.join_run = _write_or_die
-Store.register = _register_and_die  # type: ignore[method-assign]
+registration.join_run = _write_or_kill
+Store.register = _register_and_kill  # type: ignore[method-assign]
 
 
 def main(group: str, first: str, count: str, file: str) -> int:
@@ -55,7 +55,7 @@ def main(group: str, first: str, count: str, file: str) -> int:
             settings=settings,
             serving=serving(settings),
         )
-    except NotEnqueuedError as error:  # all is registered, and the message says that nothing is lost
+    except NotEnqueuedError as error:  # everything is registered; the sweep enqueues it
         submitted = error.submitted
     except NotemillError as error:
         print(error, file=sys.stderr)

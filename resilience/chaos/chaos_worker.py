@@ -1,4 +1,4 @@
-"""The Celery application of a chaos run's workers: the real one, with places where faults can strike."""
+"""The Celery application of a chaos run's workers: the real one, with injection points for faults."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from resilience.chaos import fault_triggers
 from resilience.chaos.deterministic_engine import load_instant, load_real
 from worker.app import make_app
 
-database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock that is held for two seconds is one too long
-database.IDLE_TRANSACTION_SECONDS = 8.0  # so that some are frozen for longer
+database.BUSY_TIMEOUT_SECONDS = 1.0  # so that a lock held for two seconds is too long
+database.IDLE_TRANSACTION_SECONDS = 8.0  # so that some frozen transactions last longer
 _write, _record = answers.record_outcomes, Store.record
 
 
-def _write_or_die(*arguments: Any) -> Any:
-    """All statements are sent, and the transaction is open still."""
+def _write_or_kill(*arguments: Any) -> Any:
+    """Kills the process after all statements, before the commit."""
     written = _write(*arguments)
     if fault_triggers.trigger(fault_triggers.KILL_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return written
 
 
-def _record_and_die(*arguments: Any) -> Any:
-    """Committed, and the message not yet acknowledged."""
+def _record_and_kill(*arguments: Any) -> Any:
+    """Kills the process after the commit, before the message is acknowledged."""
     recorded = _record(*arguments)
     if fault_triggers.trigger(fault_triggers.KILL_AFTER_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
     return recorded
 
 
-answers.record_outcomes = _write_or_die
-Store.record = _record_and_die  # type: ignore[method-assign]
+answers.record_outcomes = _write_or_kill
+Store.record = _record_and_kill  # type: ignore[method-assign]
 app = make_app(load_settings(), load_engine=load_real if os.environ["CHAOS_IS_REAL"] else load_instant)
 app.conf.broker_transport_options = {
     **app.conf.broker_transport_options,

@@ -1,4 +1,4 @@
-"""Faults of those who give orders: producers, people who cancel and retry, sweeps, and late messages."""
+"""Faults of clients: producers, cancel and retry, sweeps, and late messages."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ from resilience.chaos.test_bed import ChaosTestBed
 from resilience.chaos.worker_faults import armed_fault
 
 
-def submit_twice_at_once(stage: ChaosTestBed, draw: random.Random) -> None:
-    chunk = _some_chunk(stage, draw)
-    stage.others += [stage.start_producer(chunk), stage.start_producer(chunk)]
+def submit_twice_at_once(bed: ChaosTestBed, rng: random.Random) -> None:
+    note_range = _random_range(bed, rng)
+    bed.commands += [bed.start_producer(note_range), bed.start_producer(note_range)]
 
 
-def kill_producer(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """In the middle of its submit; whoever started it types the same again."""
-    chunk = _some_chunk(stage, draw)
-    _submit_again(stage, chunk)
-    assert chunk.process is not None
-    return ActiveFault(draw.uniform(0.8, 2.5), chunk.process.kill)
+def kill_producer(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Kills a producer during its submit; the test bed starts it again."""
+    note_range = _random_range(bed, rng)
+    _submit_again(bed, note_range)
+    assert note_range.process is not None
+    return ActiveFault(rng.uniform(0.8, 2.5), note_range.process.kill)
 
 
 def kill_producer_at(name: str) -> Fault:
-    """At one place in its submit, whenever it comes there."""
+    """A fault that kills a producer when it reaches the injection point `name`."""
 
-    def strike(stage: ChaosTestBed, draw: random.Random) -> None:
-        chunk = _some_chunk(stage, draw)
-        armed_fault(name)(stage, draw)
-        _submit_again(stage, chunk)
+    def strike(bed: ChaosTestBed, rng: random.Random) -> None:
+        note_range = _random_range(bed, rng)
+        armed_fault(name)(bed, rng)
+        _submit_again(bed, note_range)
 
     return strike
 
 
-def send_late_duplicates(stage: ChaosTestBed, draw: random.Random) -> None:
-    """Messages of documents that were answered long ago, and of some that never were."""
-    if not is_redis_up(stage):
+def send_late_duplicates(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Sends messages of documents that were answered long ago, and of some that do not exist."""
+    if not is_redis_up(bed):
         raise FaultNotPossibleError
-    app = Celery(broker=stage.redis.url, set_as_current=False)
+    app = Celery(broker=bed.redis.url, set_as_current=False)
     try:
         for _ in range(30):
             app.send_task(
                 TASK_NAME,
-                kwargs={"document_id": draw.randint(1, 400)},
+                kwargs={"document_id": rng.randint(1, 400)},
                 queue=QUEUE_NAME,
-                priority=draw.choice((0, 9)),
+                priority=rng.choice((0, 9)),
                 retry=False,
             )
     except OperationalError:  # Redis is full
         raise FaultNotPossibleError from None
 
 
-def retry_failed(stage: ChaosTestBed, _draw: random.Random) -> None:
-    stage.command("retry")
+def retry_failed(bed: ChaosTestBed, _draw: random.Random) -> None:
+    bed.start_command("retry")
 
 
-def cancel_and_submit_again(stage: ChaosTestBed, draw: random.Random) -> None:
-    """By a process of its own: a cancel may wait for a worker that is frozen, and we are who wakes it."""
-    chunk = _some_chunk(stage, draw)
-    file = stage.folder / "runs" / chunk.name
-    if chunk.process is not None or not file.exists():
+def cancel_and_submit_again(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Cancels in another process: a cancel may wait for a frozen worker, which only this process wakes."""
+    note_range = _random_range(bed, rng)
+    file = bed.folder / "runs" / note_range.name
+    if note_range.process is not None or not file.exists():
         raise FaultNotPossibleError
-    stage.command("cancel", file.read_text())
-    chunk.is_submitted, chunk.not_before = False, time.monotonic() + draw.uniform(0, 2)
+    bed.start_command("cancel", file.read_text())
+    note_range.is_submitted, note_range.not_before = False, time.monotonic() + rng.uniform(0, 2)
 
 
-def sweep_twice_at_once(stage: ChaosTestBed, _draw: random.Random) -> None:
-    stage.command("sweep")
-    stage.command("sweep")
+def sweep_twice_at_once(bed: ChaosTestBed, _draw: random.Random) -> None:
+    bed.start_command("sweep")
+    bed.start_command("sweep")
 
 
 KINDS: FaultTable = {
@@ -96,13 +96,17 @@ KINDS: FaultTable = {
 }
 
 
-def _submit_again(stage: ChaosTestBed, chunk: NoteRange) -> None:
-    if chunk.process is None:
-        chunk.is_submitted, chunk.process = False, stage.start_producer(chunk)
+def _submit_again(bed: ChaosTestBed, note_range: NoteRange) -> None:
+    if note_range.process is None:
+        note_range.is_submitted, note_range.process = False, bed.start_producer(note_range)
 
 
-def _some_chunk(stage: ChaosTestBed, draw: random.Random) -> NoteRange:
-    begun = [chunk for chunk in stage.chunks if chunk.is_submitted or chunk.process is not None]
-    if not begun:
+def _random_range(bed: ChaosTestBed, rng: random.Random) -> NoteRange:
+    started = [
+        note_range
+        for note_range in bed.note_ranges
+        if note_range.is_submitted or note_range.process is not None
+    ]
+    if not started:
         raise FaultNotPossibleError
-    return draw.choice(begun)
+    return rng.choice(started)

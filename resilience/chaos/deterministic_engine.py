@@ -1,5 +1,8 @@
-"""Engines of a chaos run. One answers without a network, by the text alone, so that an answer that came from
-another note or another question would show; the other is the real one on tiny weights, with faults in it."""
+"""Engines of a chaos run.
+
+ChaosEngine has no network. It answers by a checksum of the text, so that an answer from another note or
+question would be noticed. The other engine is the real one on tiny weights, with injected faults.
+"""
 
 from __future__ import annotations
 
@@ -31,13 +34,13 @@ from worker.telemetry.usage_meter import UsageMeter
 
 _LONGEST_PAUSE_SECONDS = 0.25
 _SLOW_SECONDS = 3.0
-"""Of one note in thirty: longer than the shortest visibility timeout."""
-_LIMP_SECONDS = 1.0
-"""How long a process stays without memory before its limit is lifted."""
+"""Pause of one note in thirty: longer than the shortest visibility timeout."""
+_MEMORY_LIMIT_SECONDS = 1.0
+"""How long a process cannot allocate memory."""
 
 
 class ChaosEngine:
-    """Decides by a checksum of question, sentence and note."""
+    """Scores by a checksum of question, sentence and note."""
 
     context_tokens = 32_768
 
@@ -49,12 +52,12 @@ class ChaosEngine:
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:  # noqa: ARG002
         if self._has_faults and requests:
-            prompted = [one for one in requests if not isinstance(one, CompareRequest)]
-            _strike(prompted[0].prompt.document if prompted else "")
-        return [_reply(one) for one in requests]
+            prompted = [request for request in requests if not isinstance(request, CompareRequest)]
+            _inject_fault(prompted[0].prompt.document if prompted else "")
+        return [_reply(request) for request in requests]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Has nothing to close."""
 
 
 def _reply(request: Request) -> Reply:
@@ -63,7 +66,7 @@ def _reply(request: Request) -> Reply:
     return _decided(request) if isinstance(request, ScoreRequest) else _REFUSAL
 
 
-_REFUSAL = RequestError("unparsable", "this engine only decides")
+_REFUSAL = RequestError("unparsable", "this engine generates no text")
 
 
 def load_instant(_settings: Settings, _meter: UsageMeter | None) -> ChaosEngine:
@@ -71,29 +74,29 @@ def load_instant(_settings: Settings, _meter: UsageMeter | None) -> ChaosEngine:
 
 
 def load_real(settings: Settings, meter: UsageMeter | None) -> Any:
-    """The default engine; where ordered, its network runs out of a GPU's memory in the middle of a step."""
+    """The default engine, whose network runs out of GPU memory when that fault is armed."""
     import torch
 
     from worker.engine.network import local_engine
     from worker.engine.network.model_runner import TransformersRunner
 
-    pass_once = TransformersRunner._pass
+    original_pass = TransformersRunner._pass
 
-    def pass_or_fail(self: Any, pieces: Any, *, uses_adapter: bool) -> Any:
-        if pieces and fault_triggers.trigger(fault_triggers.ENGINE_OUT_OF_MEMORY):
-            raise torch.OutOfMemoryError("CUDA out of memory, as ordered")
-        return pass_once(self, pieces, uses_adapter=uses_adapter)
+    def pass_or_fail(self: Any, chunks: Any, *, uses_adapter: bool) -> Any:
+        if chunks and fault_triggers.trigger(fault_triggers.ENGINE_OUT_OF_MEMORY):
+            raise torch.OutOfMemoryError("CUDA out of memory (injected)")
+        return original_pass(self, chunks, uses_adapter=uses_adapter)
 
     TransformersRunner._pass = pass_or_fail  # type: ignore[method-assign]
     return local_engine.load(settings, meter)
 
 
-def _strike(text: str) -> None:
+def _inject_fault(text: str) -> None:
     if POISON in text:
         os.kill(os.getpid(), signal.SIGSEGV)
         time.sleep(60)
     if fault_triggers.trigger(fault_triggers.ENGINE_OUT_OF_MEMORY):
-        raise RuntimeError("CUDA out of memory, as ordered")
+        raise RuntimeError("CUDA out of memory (injected)")
     if fault_triggers.trigger(fault_triggers.OUT_OF_MEMORY):
         _run_out_of_memory()
     number = crc32(text.encode())
@@ -101,12 +104,12 @@ def _strike(text: str) -> None:
 
 
 def _run_out_of_memory() -> None:
-    """The process may have not a page more for a while: the next larger wish of any thread fails."""
+    """Limits the address space to its current size for a while: the next large allocation fails."""
     pages = int(open("/proc/self/statm").read().split()[0])  # noqa: SIM115, PTH123
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (pages * resource.getpagesize(), hard))
     try:
-        until = time.monotonic() + _LIMP_SECONDS
+        until = time.monotonic() + _MEMORY_LIMIT_SECONDS
         while time.monotonic() < until:
             time.sleep(0.05)
         bytearray(2**30)
@@ -124,9 +127,9 @@ def _scores(choice: Choice, copy: str, seed: int) -> Scores:
     ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
     starts = (0, *ends[:-1])
     shares = np.full((len(ends), len(choice.words)), 0.01, np.float32)
-    for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        shares[place, 0] = 0.2 + crc32(copy[start:end].encode(), seed) % 100 / 100
-        shares[place, -1] = 1.0
+    for index, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        shares[index, 0] = 0.2 + crc32(copy[start:end].encode(), seed) % 100 / 100
+        shares[index, -1] = 1.0
     return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),
         log_probabilities=np.log(shares / shares.sum(axis=1, keepdims=True)),

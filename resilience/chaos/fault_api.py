@@ -1,4 +1,4 @@
-"""What a fault is: a function that strikes the stage and returns what takes it back, if anything does."""
+"""The fault interface: a function that acts on the test bed and returns how to undo itself, if it can."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ Undo = Callable[[], None]
 
 
 class FaultNotPossibleError(Exception):
-    """This fault cannot strike at the moment."""
+    """The fault is not possible at the moment."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActiveFault:
-    """A fault that lasts: after so many seconds it is taken back."""
+    """A fault that lasts `seconds` and is then undone."""
 
     seconds: float
     undo: Undo
@@ -25,28 +25,28 @@ class ActiveFault:
 
 Fault = Callable[[ChaosTestBed, random.Random], ActiveFault | None]
 FaultTable = Mapping[str, tuple[Fault, int]]
-"""By name the fault, and how often it comes in a deck."""
+"""Faults by name, each with its number in a deck."""
 
 
 @dataclass
 class FaultDeck:
-    """Faults in a drawn order; all of a deck come before the next is shuffled, so that none is left out."""
+    """Faults in random order. A deck is used up before the next is shuffled, so that every fault occurs."""
 
     kinds: FaultTable
-    draw: random.Random
+    rng: random.Random
     _names: list[str] = field(default_factory=list)
 
-    def strike(self, stage: ChaosTestBed) -> tuple[str, ActiveFault | None] | None:
-        """The first fault of the deck that can strike now, and what takes it back; none where none can."""
+    def strike(self, bed: ChaosTestBed) -> tuple[str, ActiveFault | None] | None:
+        """Injects the first possible fault of the deck; returns its name and how to undo it, or None."""
         if not self._names:
-            self._names = [name for name, (_, often) in self.kinds.items() for _ in range(often)]
-            self.draw.shuffle(self._names)
+            self._names = [name for name, (_, count) in self.kinds.items() for _ in range(count)]
+            self.rng.shuffle(self._names)
         for name in list(self._names):
             try:
-                struck = self.kinds[name][0](stage, self.draw)
+                active = self.kinds[name][0](bed, self.rng)
             except FaultNotPossibleError:
                 continue
             self._names.remove(name)
-            return name, struck
+            return name, active
         self._names.clear()
         return None

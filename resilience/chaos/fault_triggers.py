@@ -1,4 +1,4 @@
-"""Faults that strike inside a process: a file orders one, and the first that takes it away has it."""
+"""Faults inside a process: a file arms a fault, and the process that removes the file triggers it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 FOLDER_VARIABLE = "CHAOS_TRIGGERS"
-_TAKEN = "taken.txt"
+_TRIGGERED = "taken.txt"
 KILL_BEFORE_COMMIT = "kill_before_commit"
 KILL_AFTER_COMMIT = "kill_after_commit"
 OUT_OF_MEMORY = "worker_out_of_memory"
@@ -25,12 +25,12 @@ def is_armed(folder: Path, name: str) -> bool:
 
 
 def armed_names(folder: Path) -> set[str]:
-    """Ordered, and no process came to the place yet."""
+    """Armed faults that no process has triggered yet."""
     return {path.name for path in folder.iterdir()}
 
 
 def disarm(folder: Path, name: str) -> bool:
-    """Whether nobody had taken it."""
+    """Whether the fault was still armed."""
     try:
         (folder / name).unlink()
     except FileNotFoundError:
@@ -39,17 +39,17 @@ def disarm(folder: Path, name: str) -> bool:
 
 
 def trigger(name: str) -> bool:
-    """In the process: whether the fault was ordered, and is its own now."""
+    """Called at an injection point: whether the fault is armed and this process takes it."""
     folder = Path(os.environ[FOLDER_VARIABLE])
     is_ours = disarm(folder, name)
     if is_ours:
-        with folder.with_name(_TAKEN).open("a") as file:
+        with folder.with_name(_TRIGGERED).open("a") as file:
             file.write(f"{name} {os.getpid()}\n")
     return is_ours
 
 
 def triggered_pids(folder: Path, *names: str) -> set[int]:
-    """The ids of the processes that had one of these faults."""
-    path = folder.with_name(_TAKEN)
+    """Ids of the processes that triggered one of these faults."""
+    path = folder.with_name(_TRIGGERED)
     lines = path.read_text("ascii").splitlines() if path.exists() else []
     return {int(line.split()[1]) for line in lines if line.split()[0] in names}

@@ -1,4 +1,4 @@
-"""What a chaos run has several of: places for workers, and ranges of notes that producers submit."""
+"""Worker slots of a chaos run, and the note ranges that its producers submit."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import subprocess
 from dataclasses import dataclass
 
 VISIBILITY_SECONDS = 60
-"""The usual one."""
+"""The default visibility timeout."""
 
 
 @dataclass
 class WorkerSlot:
-    """One worker, over all its lives."""
+    """One worker, across all restarts."""
 
     group: str
-    """`instant` or `real`: which of the notes it reads."""
+    """`instant` or `real`: the notes that it reads."""
     process: subprocess.Popen[bytes] | None = None
     clock_seconds: float = 0.0
-    """How far the clock of its next life is off."""
+    """Offset of its clock after the next start."""
     visibility_seconds: int = VISIBILITY_SECONDS
-    lives: int = 0
+    num_starts: int = 0
 
     @property
     def is_running(self) -> bool:
@@ -28,13 +28,13 @@ class WorkerSlot:
 
 @dataclass
 class NoteRange:
-    """A range of notes that has to be submitted, until it is."""
+    """A range of notes that a producer must submit."""
 
     group: str
     first: int
     count: int
     not_before: float = float("inf")
-    """By time.monotonic()."""
+    """Earliest time of the submission, by time.monotonic()."""
     process: subprocess.Popen[bytes] | None = None
     is_submitted: bool = False
 

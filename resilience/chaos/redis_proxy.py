@@ -1,5 +1,4 @@
-"""A proxy between everyone and Redis, on a unix socket, that can cut a connection in the middle of a command
-or of an answer."""
+"""A proxy in front of Redis, on a unix socket, that can cut a connection during a command or a reply."""
 
 from __future__ import annotations
 
@@ -12,12 +11,12 @@ _CHUNK_BYTES = 65_536
 
 
 class RedisProxy:
-    """Lives in a thread of its own until it is stopped."""
+    """Runs in its own thread until it is stopped."""
 
     def __init__(self, path: Path, target: Path) -> None:
         self.path, self._target = path, target
         self._cuts: list[bool] = []
-        """Cuts to come: True in a command, False in an answer."""
+        """Cuts to make: True in a command, False in a reply."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="proxy", daemon=True)
         self._is_open = threading.Event()
@@ -25,12 +24,12 @@ class RedisProxy:
         self._is_open.wait(10)
 
     def cut(self, *, in_command: bool) -> None:
-        """The next command, or answer, gets half of its way, on whichever connection it comes."""
+        """Cuts the next command or reply in half, on whichever connection it comes."""
         self._loop.call_soon_threadsafe(self._cuts.append, in_command)
 
     @property
     def is_cutting(self) -> bool:
-        """Whether a cut that was ordered has not come yet."""
+        """Whether a cut is still to be made."""
         return bool(self._cuts)
 
     def stop(self) -> None:

@@ -1,5 +1,7 @@
-"""After the faults: every job beside the answer it should have. The expected answers are made here, in this
-process, without Redis, without a worker and without the database."""
+"""Compares every job with its expected answer after the faults.
+
+The expected answers are computed in this process, without Redis, a worker or the database.
+"""
 
 from __future__ import annotations
 
@@ -24,9 +26,9 @@ from worker.pipeline import process
 from worker.weights.task_config import TaskConfig, task_config
 
 _SCORE_TOLERANCE = 5e-3
-"""Of the real network, whose bf16 products differ in the last bits with what is computed beside them."""
+"""Tolerance for the real network: its bf16 products differ in the last bits with the rest of the batch."""
 _DOUBLED = {
-    "jobs that are there twice": "SELECT COUNT(*) FROM (SELECT text_sha256, parameters_sha256 FROM jobs"
+    "jobs that exist twice": "SELECT COUNT(*) FROM (SELECT text_sha256, parameters_sha256 FROM jobs"
     " GROUP BY text_sha256, parameters_sha256 HAVING COUNT(*) > 1) AS doubled",
     "jobs finished twice": "SELECT COUNT(*) FROM (SELECT job_id FROM attempts WHERE ended_as = 'finished'"
     " GROUP BY job_id HAVING COUNT(*) > 1) AS doubled",
@@ -35,13 +37,13 @@ _DOUBLED = {
     "failed jobs with rows": "SELECT COUNT(*) FROM passages WHERE job_id IN"
     " (SELECT id FROM jobs WHERE status <> 'finished')",
 }
-"""Each has to be 0."""
+"""Counts that must be 0."""
 Passages = dict[tuple[int, int], float]
 
 
 @dataclass
 class Verdict:
-    """The four numbers, and a line for each job that is not as it should be."""
+    """Counts of all jobs, and one line for each job with a wrong result."""
 
     jobs: int = 0
     lost: int = 0
@@ -51,27 +53,29 @@ class Verdict:
     lines: list[str] = field(default_factory=list)
 
 
-def check_results(stage: ChaosTestBed, chunks: Sequence[NoteRange], engines: dict[str, Engine]) -> Verdict:
-    """Compares; `engines` are those of this process, by group."""
+def check_results(bed: ChaosTestBed, note_ranges: Sequence[NoteRange], engines: dict[str, Engine]) -> Verdict:
+    """Compares all jobs. `engines`: those of this process, by group."""
     verdict = Verdict()
-    found = _stored_results(stage)
-    for group in stage.groups:
-        config = task_config(stage.settings(group))
-        numbers = sorted({n for c in chunks if c.group == group for n in range(c.first, c.first + c.count)})
+    results = _stored_results(bed)
+    for group in bed.groups:
+        config = task_config(bed.settings(group))
+        numbers = sorted(
+            {n for c in note_ranges if c.group == group for n in range(c.first, c.first + c.count)}
+        )
         for number in numbers:
             expected = _expected_passages(text_of(group, number), engines[group], config)
             for search in SEARCHES:
-                stored = found.pop((f"{group}-{number:05d}", search), [])
+                stored = results.pop((f"{group}-{number:05d}", search), [])
                 verdict.jobs += 1
                 _check_job(verdict, group, number, search, stored, expected[search])
-    verdict.wrong += len(found)
-    verdict.lines += [f"{key}: nobody asked for it" for key in found]
-    engine = stage.engine
+    verdict.wrong += len(results)
+    verdict.lines += [f"{key}: it was not requested" for key in results]
+    engine = bed.engine
     with read_transaction(engine) as connection:
-        for what, statement in _DOUBLED.items():
+        for description, statement in _DOUBLED.items():
             count = connection.execute(text(statement)).scalar_one()
             verdict.doubled += count
-            verdict.lines += [f"{count} {what}"] if count else []
+            verdict.lines += [f"{count} {description}"] if count else []
     engine.dispose()
     return verdict
 
@@ -97,57 +101,60 @@ def _check_job(
         verdict.lines.append(f"{name}: failed, {result['reason']} {result['detail']}")
     elif not _is_same(_passages(result), expected, group):
         verdict.wrong += 1
-        verdict.lines.append(f"{name}: another answer than expected")
+        verdict.lines.append(f"{name}: unexpected answer")
 
 
-def _is_same(found: Passages, expected: Passages, group: str) -> bool:
+def _is_same(stored: Passages, expected: Passages, group: str) -> bool:
     if group == "instant":
-        return found == expected
-    differing = found.keys() ^ expected.keys()
-    scores = [abs(found[span] - expected[span]) for span in found.keys() & expected.keys()]
-    at_the_border = [abs((found | expected)[span] - 0.3) for span in differing]
-    return max((*scores, *at_the_border), default=0.0) < _SCORE_TOLERANCE
+        return stored == expected
+    differing = stored.keys() ^ expected.keys()
+    scores = [abs(stored[span] - expected[span]) for span in stored.keys() & expected.keys()]
+    near_threshold = [abs((stored | expected)[span] - 0.3) for span in differing]
+    return max((*scores, *near_threshold), default=0.0) < _SCORE_TOLERANCE
 
 
 def _expected_passages(note: str, engine: Engine, config: TaskConfig) -> dict[str, Passages]:
-    """By search."""
+    """Expected passages by search."""
     questions = [Question(task=Task.SEARCH, parameters={"query": search}) for search in SEARCHES]
-    jobs = tuple(Job(id=i, question=one, recipe_id="-", attempt=1) for i, one in enumerate(questions))
-    found = {}
+    jobs = tuple(
+        Job(id=i, question=question, recipe_id="-", attempt=1) for i, question in enumerate(questions)
+    )
+    expected = {}
     for ended in process(Work(document_id=1, text=note, jobs=jobs), engine=engine, config=config):
         for job, outcome in ended:
             assert isinstance(outcome, Finished)
             assert isinstance(outcome.answer, SearchAnswer)
-            passages = {(one.start, one.end): one.score for one in outcome.answer.passages}
-            found[SEARCHES[job.id]] = passages
-    return found
+            passages = outcome.answer.passages
+            scores = {(passage.start, passage.end): passage.score for passage in passages}
+            expected[SEARCHES[job.id]] = scores
+    return expected
 
 
 def _passages(result: dict[str, Any]) -> Passages:
-    return {(one["start"], one["end"]): one["score"] for one in result["passages"]}
+    return {(passage["start"], passage["end"]): passage["score"] for passage in result["passages"]}
 
 
-def _stored_results(stage: ChaosTestBed) -> dict[tuple[str, str], list[Any]]:
-    engine = stage.engine
-    found: dict[tuple[str, str], list[Any]] = defaultdict(list)
+def _stored_results(bed: ChaosTestBed) -> dict[tuple[str, str], list[Any]]:
+    engine = bed.engine
+    results: dict[tuple[str, str], list[Any]] = defaultdict(list)
     for result in Queries(engine).results():
-        found[result["external_id"], result["parameters"]["query"]].append(result)
+        results[result["external_id"], result["parameters"]["query"]].append(result)
     engine.dispose()
-    return found
+    return results
 
 
-def runs_failed_by_faults(stage: ChaosTestBed) -> set[tuple[int, str]]:
-    """Runs, and the reason, with innocent notes that failed because we struck each of the workers that had
-    them. Where one of these workers was well, the note is lost, and not in here."""
-    ours = {
-        Reason.KILLED_WORKER.value: stage.frozen | stage.killed,
-        Reason.CRASHED.value: fault_triggers.triggered_pids(
-            stage.triggers, *fault_triggers.UNEXPECTED_ERRORS
-        ),
+def runs_failed_by_faults(bed: ChaosTestBed) -> set[tuple[int, str]]:
+    """Runs with a reason, whose notes failed because a fault hit every worker that had them.
+
+    A note that also had a worker without a fault counts as lost instead.
+    """
+    hit_by_faults = {
+        Reason.KILLED_WORKER.value: bed.frozen | bed.killed,
+        Reason.CRASHED.value: fault_triggers.triggered_pids(bed.triggers, *fault_triggers.UNEXPECTED_ERRORS),
     }
     runs: dict[int, tuple[int, str]] = {}
     workers: dict[int, set[int]] = defaultdict(set)
-    engine = stage.engine
+    engine = bed.engine
     with read_transaction(engine) as connection:
         for row in connection.execute(text(_FAILED)):
             group, _, number = row.external_id.partition("-")
@@ -155,7 +162,7 @@ def runs_failed_by_faults(stage: ChaosTestBed) -> set[tuple[int, str]]:
                 runs[row.id] = row.run_id, row.reason
                 workers[row.id].add(int(row.worker.split(":")[-2]))
     engine.dispose()
-    return {run for job_id, run in runs.items() if workers[job_id] <= ours[run[1]]}
+    return {run for job_id, run in runs.items() if workers[job_id] <= hit_by_faults[run[1]]}
 
 
 _FAILED = (
@@ -169,9 +176,9 @@ _FAILED = (
 )
 
 
-def open_jobs(stage: ChaosTestBed) -> Counter[str]:
-    """Jobs by status; empty where the database does not answer."""
-    engine = stage.engine
+def open_jobs(bed: ChaosTestBed) -> Counter[str]:
+    """Numbers of jobs by status. Raises NotemillError when the database does not answer."""
+    engine = bed.engine
     try:
         return Counter(Queries(engine).counts()["jobs"])
     finally:

@@ -1,4 +1,4 @@
-"""The hard end of a run: when its time is over, what is left is said, and whatever was started ends."""
+"""Deadline of a run: reports the unfinished work and ends all processes."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from models.schema.database import read_transaction
 from resilience.chaos.test_bed import ChaosTestBed
 
 UNFINISHED_EXIT_STATUS = 3
-"""Exit status."""
+"""Exit status of a run with open jobs at its deadline."""
 _GRACE_SECONDS = 120.0
-"""From the end of the time until the run is ended by force, should it hang itself."""
+"""Time from the deadline until a run that hangs is ended by force."""
 _SHOWN_JOBS = 20
 _OPEN_JOBS = (
     "SELECT id, status, attempts, kills, worker, lease_until_epoch FROM jobs"
@@ -31,7 +31,7 @@ _OPEN_JOBS = (
 
 
 class UnfinishedRunError(NotemillError):
-    """There was work left when the time was over; a line each."""
+    """Work was unfinished at the deadline; the message has one line each."""
 
     def __init__(self, lines: list[str]) -> None:
         super().__init__("\n".join(lines))
@@ -39,7 +39,7 @@ class UnfinishedRunError(NotemillError):
 
 @dataclass(frozen=True, slots=True)
 class RunDeadline:
-    """Of a whole run, its start included."""
+    """Time limit of a whole run, including its start."""
 
     seconds: float
     _began: float = field(default_factory=time.monotonic)
@@ -48,22 +48,24 @@ class RunDeadline:
     def is_over(self) -> bool:
         return time.monotonic() > self._began + self.seconds
 
-    def check(self, stage: ChaosTestBed, doing: str) -> None:
+    def check(self, bed: ChaosTestBed, phase: str) -> None:
         """Raises NotEndedError, with what is left, when the time is over."""
         if self.is_over:
-            first = f"{doing}: not ended within {self.seconds:g} s; logs in {stage.folder}"
-            raise UnfinishedRunError([first, *unfinished_work(stage)])
+            first = f"{phase}: not ended within {self.seconds:g} s; logs in {bed.folder}"
+            raise UnfinishedRunError([first, *unfinished_work(bed)])
 
 
 @contextmanager
-def force_exit_after(deadline: RunDeadline, stage: ChaosTestBed) -> Iterator[None]:
-    """A block that waits for nobody: when it has not come to an end well after the deadline, the process says
-    where it hangs and ends; its children go with it."""
+def force_exit_after(deadline: RunDeadline, bed: ChaosTestBed) -> Iterator[None]:
+    """Ends the process, and with it its children, when the block still runs well after the deadline.
+
+    Prints the stack of every thread first.
+    """
 
     def end() -> None:
-        print(f"the run itself hangs; logs in {stage.folder}", file=sys.stderr)
+        print(f"the run itself hangs; logs in {bed.folder}", file=sys.stderr)
         faulthandler.dump_traceback(sys.stderr)
-        stage.redis.stop()  # the one that would stay
+        bed.redis.stop()  # it does not end with this process
         os._exit(UNFINISHED_EXIT_STATUS)
 
     timer = threading.Timer(deadline.seconds + _GRACE_SECONDS, end)
@@ -75,14 +77,14 @@ def force_exit_after(deadline: RunDeadline, stage: ChaosTestBed) -> Iterator[Non
         timer.cancel()
 
 
-def unfinished_work(stage: ChaosTestBed) -> list[str]:
-    """Lines about jobs, workers and producers; every worker writes into its log where its threads are."""
-    return [*_jobs_left(stage), *_processes_left(stage)]
+def unfinished_work(bed: ChaosTestBed) -> list[str]:
+    """Lines about jobs, workers and producers. Every worker writes the stacks of its threads into its log."""
+    return [*_open_job_lines(bed), *_process_lines(bed)]
 
 
-def _jobs_left(stage: ChaosTestBed) -> list[str]:
+def _open_job_lines(bed: ChaosTestBed) -> list[str]:
     try:
-        engine = stage.engine
+        engine = bed.engine
         with read_transaction(engine) as connection:
             rows = connection.execute(text(_OPEN_JOBS)).all()
         engine.dispose()
@@ -96,20 +98,20 @@ def _jobs_left(stage: ChaosTestBed) -> list[str]:
     return [f"{len(rows)} jobs are open", *shown]
 
 
-def _processes_left(stage: ChaosTestBed) -> list[str]:
+def _process_lines(bed: ChaosTestBed) -> list[str]:
     lines = []
-    for number, place in enumerate(stage.workers):
-        if place.process is not None and place.is_running:
-            place.process.send_signal(signal.SIGUSR1)
-            lines.append(f"worker-{number}: {_state(place.process.pid)}, its life {place.lives}")
-    waiting = [chunk.name for chunk in stage.chunks if not chunk.is_submitted]
-    commands = [str(one.args[2:]) for one in stage.others]  # type: ignore[index]
+    for number, slot in enumerate(bed.workers):
+        if slot.process is not None and slot.is_running:
+            slot.process.send_signal(signal.SIGUSR1)
+            lines.append(f"worker-{number}: {_process_state(slot.process.pid)}, start {slot.num_starts}")
+    waiting = [note_range.name for note_range in bed.note_ranges if not note_range.is_submitted]
+    commands = [str(process.args[2:]) for process in bed.commands]  # type: ignore[index]
     return [*lines, f"not submitted: {', '.join(waiting) or 'none'}", f"commands: {commands or 'none'}"]
 
 
-def _state(pid: int) -> str:
+def _process_state(pid: int) -> str:
     try:
-        words = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
+        status = Path(f"/proc/{pid}/status").read_text("ascii", "replace").splitlines()
     except OSError:
         return f"{pid}, gone"
-    return f"{pid}, {next(line for line in words if line.startswith('State'))}"
+    return f"{pid}, {next(line for line in status if line.startswith('State'))}"

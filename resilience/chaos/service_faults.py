@@ -1,4 +1,4 @@
-"""Faults that strike what all processes share: Redis, the way to it, the database and its disk."""
+"""Faults of shared services: Redis, connections to it, the database and its disk."""
 
 from __future__ import annotations
 
@@ -17,65 +17,65 @@ from resilience.chaos.test_bed import ChaosTestBed
 _PAGE_BYTES = 8_192
 
 
-def cut_redis_connection(stage: ChaosTestBed, draw: random.Random) -> None:
-    """In the middle of a command or of an answer."""
-    if stage.proxy.is_cutting:
+def cut_redis_connection(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Cuts a connection during a command or a reply."""
+    if bed.proxy.is_cutting:
         raise FaultNotPossibleError
-    stage.proxy.cut(in_command=draw.random() < 0.5)
+    bed.proxy.cut(in_command=rng.random() < 0.5)
 
 
-def restart_redis_empty(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """It keeps nothing on disk: every message is gone."""
-    if not is_redis_up(stage):
+def restart_redis_empty(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Restarts Redis without data: it keeps nothing on disk, so every message is lost."""
+    if not is_redis_up(bed):
         raise FaultNotPossibleError
-    stage.redis.stop()
-    return ActiveFault(draw.uniform(0.1, 2), stage.redis.start)
+    bed.redis.stop()
+    return ActiveFault(rng.uniform(0.1, 2), bed.redis.start)
 
 
-def fill_redis(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """Every write is refused."""
-    if not is_redis_up(stage):
+def fill_redis(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Limits Redis's memory, so that it refuses every write."""
+    if not is_redis_up(bed):
         raise FaultNotPossibleError
-    stage.redis.client.config_set("maxmemory", "1")
-    return ActiveFault(draw.uniform(1, 3), lambda: _lift_memory_limit(stage))
+    bed.redis.client.config_set("maxmemory", "1")
+    return ActiveFault(rng.uniform(1, 3), lambda: _lift_memory_limit(bed))
 
 
-def restart_database(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """PostgreSQL alone: SQLite has no server."""
-    if stage.postgres is None or not stage.is_database_up:
+def restart_database(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Restarts PostgreSQL; SQLite has no server."""
+    if bed.postgres is None or not bed.is_database_up:
         raise FaultNotPossibleError
-    stage.stop_database()
-    return ActiveFault(draw.uniform(0.1, 2), stage.start_database)
+    bed.stop_database()
+    return ActiveFault(rng.uniform(0.1, 2), bed.start_database)
 
 
-def lock_database(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """Somebody else holds the one writer's lock (SQLite), or the table of jobs (PostgreSQL)."""
+def lock_database(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Holds the writer's lock (SQLite) or locks the table of jobs (PostgreSQL)."""
     holder: Any
     try:
-        if stage.postgres is None:
-            holder = sqlite3.connect(stage.folder / "notemill.db", isolation_level=None, timeout=0.5)
+        if bed.postgres is None:
+            holder = sqlite3.connect(bed.folder / "notemill.db", isolation_level=None, timeout=0.5)
             holder.execute("BEGIN IMMEDIATE")
         else:
-            holder = psycopg.connect(stage.database_url)
+            holder = psycopg.connect(bed.database_url)
             holder.execute("SET lock_timeout = 500")
             holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
     except (sqlite3.Error, psycopg.Error):
         raise FaultNotPossibleError from None
-    return ActiveFault(draw.uniform(1, 3), holder.close)
+    return ActiveFault(rng.uniform(1, 3), holder.close)
 
 
-def fill_disk(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """No file of a worker (SQLite) or of the server (PostgreSQL) can grow, nor be written beyond a page."""
-    if stage.postgres is None:
-        running = [place.process.pid for place in stage.workers if place.process and place.is_running]
+def fill_disk(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Limits the file size of a worker (SQLite) or of the server (PostgreSQL) to one page."""
+    if bed.postgres is None:
+        running = [slot.process.pid for slot in bed.workers if slot.process and slot.is_running]
         if not running:
             raise FaultNotPossibleError
-        pid = draw.choice(running)
+        pid = rng.choice(running)
         _limit_files(pid, _PAGE_BYTES)
-        return ActiveFault(draw.uniform(0.5, 2), lambda: _limit_files(pid, None))
-    for pid in _server_processes(stage):
+        return ActiveFault(rng.uniform(0.5, 2), lambda: _limit_files(pid, None))
+    for pid in _server_processes(bed):
         _limit_files(pid, _PAGE_BYTES)
-    return ActiveFault(draw.uniform(0.5, 2), lambda: _lift_disk_limit(stage))
+    return ActiveFault(rng.uniform(0.5, 2), lambda: _lift_disk_limit(bed))
 
 
 KINDS: FaultTable = {
@@ -88,23 +88,23 @@ KINDS: FaultTable = {
 }
 
 
-def is_redis_up(stage: ChaosTestBed) -> bool:
+def is_redis_up(bed: ChaosTestBed) -> bool:
     try:
-        return bool(stage.redis.client.ping())
+        return bool(bed.redis.client.ping())
     except redis.RedisError:
         return False
 
 
-def _lift_memory_limit(stage: ChaosTestBed) -> None:
-    if is_redis_up(stage):
-        stage.redis.client.config_set("maxmemory", "0")
+def _lift_memory_limit(bed: ChaosTestBed) -> None:
+    if is_redis_up(bed):
+        bed.redis.client.config_set("maxmemory", "0")
 
 
-def _server_processes(stage: ChaosTestBed) -> list[int]:
-    """The server's own and those of its connections, as far as they are there now."""
-    if stage.postgres is None or stage.postgres.process is None or not stage.is_database_up:
+def _server_processes(bed: ChaosTestBed) -> list[int]:
+    """Ids of the server process and of its current connections."""
+    if bed.postgres is None or bed.postgres.process is None or not bed.is_database_up:
         raise FaultNotPossibleError
-    parent = stage.postgres.process.pid
+    parent = bed.postgres.process.pid
     try:
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text("ascii")
     except OSError:
@@ -112,17 +112,17 @@ def _server_processes(stage: ChaosTestBed) -> list[int]:
     return [parent, *map(int, children.split())]
 
 
-def _lift_disk_limit(stage: ChaosTestBed) -> None:
-    """Of all that are there now: who was begun meanwhile has its parent's limit."""
+def _lift_disk_limit(bed: ChaosTestBed) -> None:
+    """Lifts the limit of all current processes: a new one inherits its parent's limit."""
     try:
-        for pid in _server_processes(stage):
+        for pid in _server_processes(bed):
             _limit_files(pid, None)
-    except FaultNotPossibleError:  # the server ended of it, and the next one is begun without
+    except FaultNotPossibleError:  # the limit ended the server, and the next one starts without it
         return
 
 
 def _limit_files(pid: int, num_bytes: int | None) -> None:
-    """Without a number, as many as the process was allowed."""
+    """Limits the size of files that a process writes; None restores the hard limit."""
     try:
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard if num_bytes is None else num_bytes, hard))

@@ -1,6 +1,7 @@
-"""What a chaos run plays on: a Redis behind a proxy, a database, and the processes of producers and workers.
+"""Test bed of a chaos run: Redis behind a proxy, a database, and processes of producers and workers.
 
-Everything is real, and started anew when it has died, as a service manager would. Knows no fault."""
+All of it is real. Processes that end are restarted, as a service manager would. Does not import the faults.
+"""
 
 from __future__ import annotations
 
@@ -38,16 +39,16 @@ from worker.queue.worker_command import worker_command
 
 ROOT = Path(__file__).parents[2]
 LEASE_SECONDS = 4.0
-"""Twice what a heartbeat may be late by on a machine that is busy with other things."""
-_LONGEST_LOCK_SECONDS = 2
-"""A look of ours waits no longer: who holds the lock may be a process that only we can wake."""
+"""Twice the delay that a heartbeat may have on a busy machine."""
+_MAX_LOCK_WAIT_SECONDS = 2
+"""Queries of the run wait no longer: the lock's holder may be a frozen process that only the run can wake."""
 _RESTART_SECONDS = 1.0
-"""Before a producer that failed is started again."""
+"""Delay before a failed producer is started again."""
 
 
 @dataclass
 class ChaosTestBed:
-    """All parts; `keep_turning` is called many times a second."""
+    """All services and processes. The run calls `restart_stopped` many times a second."""
 
     folder: Path
     database_url: str
@@ -56,14 +57,14 @@ class ChaosTestBed:
     proxy: RedisProxy
     groups: Sequence[str]
     workers: list[WorkerSlot] = field(default_factory=list)
-    chunks: list[NoteRange] = field(default_factory=list)
-    others: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    """Commands of a moment, such as sweeps."""
+    note_ranges: list[NoteRange] = field(default_factory=list)
+    commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    """Short commands, such as sweeps."""
     frozen: set[int] = field(default_factory=set)
     killed: set[int] = field(default_factory=set)
-    """Process ids of workers that were frozen for a while, or ended by SIGKILL or SIGSEGV."""
+    """Process ids of workers that were frozen (`frozen`) or ended by SIGKILL or SIGSEGV (`killed`)."""
     _is_database_stopped: bool = False
-    """By a fault, which starts it again."""
+    """Whether a fault stopped the database and will start it again."""
 
     def __post_init__(self) -> None:
         self.triggers.mkdir()
@@ -78,8 +79,8 @@ class ChaosTestBed:
 
     @property
     def engine(self) -> Engine:
-        """A new one each time: the server may have been killed under the last."""
-        limit = quote(f"-c lock_timeout={_LONGEST_LOCK_SECONDS}s")
+        """A new database engine each time: the server of the last one may have been killed."""
+        limit = quote(f"-c lock_timeout={_MAX_LOCK_WAIT_SECONDS}s")
         return connect(self.database_url + (f"&options={limit}" if self.postgres else ""))
 
     @property
@@ -94,7 +95,7 @@ class ChaosTestBed:
         self.postgres.kill()
 
     def start_database(self) -> None:
-        """PostgreSQL alone. A full disk may end it at any moment, its first one included."""
+        """Starts PostgreSQL. A full disk may end it at any time, even during its start."""
         assert self.postgres is not None
         self._is_database_stopped = False
         if not self.is_database_up:
@@ -116,30 +117,30 @@ class ChaosTestBed:
             time_limit_seconds=60,
         )
 
-    def keep_turning(self) -> None:
-        """Starts what is not there and should be."""
+    def restart_stopped(self) -> None:
+        """Starts every service and process that should run and does not."""
         if not self.is_database_up and not self._is_database_stopped:
             self.start_database()
-        for place in self.workers:
-            if not place.is_running:
-                self._start_worker(place)
-        for chunk in self.chunks:
-            self._submit(chunk)
-        self.others = [one for one in self.others if one.poll() is None]
+        for slot in self.workers:
+            if not slot.is_running:
+                self._start_worker(slot)
+        for note_range in self.note_ranges:
+            self._submit(note_range)
+        self.commands = [process for process in self.commands if process.poll() is None]
 
-    def command(self, *arguments: str) -> None:
-        """A `notemill` command beside everything else; nobody waits for it."""
+    def start_command(self, *arguments: str) -> None:
+        """Starts a `notemill` command without waiting for it."""
         command = [sys.executable, "-m", "notemill", *arguments]
-        self.others.append(self._start(command, "commands", self._environment("instant")))
+        self.commands.append(self._start(command, "commands", self._environment("instant")))
 
-    def start_producer(self, chunk: NoteRange) -> subprocess.Popen[bytes]:
-        file = self.folder / "runs" / chunk.name
-        arguments = [chunk.group, str(chunk.first), str(chunk.count), str(file)]
+    def start_producer(self, note_range: NoteRange) -> subprocess.Popen[bytes]:
+        file = self.folder / "runs" / note_range.name
+        arguments = [note_range.group, str(note_range.first), str(note_range.count), str(file)]
         command = [sys.executable, "-m", "resilience.chaos.chaos_producer", *arguments]
-        return self._start(command, "producers", self._environment(chunk.group))
+        return self._start(command, "producers", self._environment(note_range.group))
 
     def stop_processes(self) -> None:
-        """Workers, producers and commands; the database stays, to be judged."""
+        """Stops workers, producers and commands. The database stays for the result check."""
         for process in self._processes():
             process.send_signal(signal.SIGCONT)
             process.terminate()
@@ -157,31 +158,33 @@ class ChaosTestBed:
         self.redis.stop()
 
     def _processes(self) -> list[subprocess.Popen[bytes]]:
-        owned = [place.process for place in self.workers] + [chunk.process for chunk in self.chunks]
-        return [one for one in (*owned, *self.others) if one is not None and one.poll() is None]
+        owned = [slot.process for slot in self.workers] + [
+            note_range.process for note_range in self.note_ranges
+        ]
+        return [process for process in (*owned, *self.commands) if process and process.poll() is None]
 
-    def _start_worker(self, place: WorkerSlot) -> None:
-        if place.process is not None and place.process.returncode < 0:
-            self.killed.add(place.process.pid)
-        settings = self.settings(place.group)
-        place.lives += 1
-        environment = self._environment(place.group) | {
-            "CHAOS_CLOCK_SECONDS": str(place.clock_seconds),
-            "CHAOS_VISIBILITY_SECONDS": str(place.visibility_seconds),
-            "CHAOS_IS_REAL": "1" if place.group == "real" else "",
+    def _start_worker(self, slot: WorkerSlot) -> None:
+        if slot.process is not None and slot.process.returncode < 0:
+            self.killed.add(slot.process.pid)
+        settings = self.settings(slot.group)
+        slot.num_starts += 1
+        environment = self._environment(slot.group) | {
+            "CHAOS_CLOCK_SECONDS": str(slot.clock_seconds),
+            "CHAOS_VISIBILITY_SECONDS": str(slot.visibility_seconds),
+            "CHAOS_IS_REAL": "1" if slot.group == "real" else "",
         }
         command = worker_command(settings, app="resilience.chaos.chaos_worker:app")
-        place.process = self._start(command, f"worker-{self.workers.index(place)}", environment)
-        place.clock_seconds, place.visibility_seconds = 0.0, VISIBILITY_SECONDS
+        slot.process = self._start(command, f"worker-{self.workers.index(slot)}", environment)
+        slot.clock_seconds, slot.visibility_seconds = 0.0, VISIBILITY_SECONDS
 
-    def _submit(self, chunk: NoteRange) -> None:
-        if chunk.process is not None and chunk.process.poll() is not None:
-            chunk.is_submitted = chunk.process.returncode == 0
-            chunk.process = None
-            chunk.not_before = time.monotonic() + _RESTART_SECONDS
-        is_due = time.monotonic() >= chunk.not_before
-        if chunk.process is None and not chunk.is_submitted and is_due:
-            chunk.process = self.start_producer(chunk)
+    def _submit(self, note_range: NoteRange) -> None:
+        if note_range.process is not None and note_range.process.poll() is not None:
+            note_range.is_submitted = note_range.process.returncode == 0
+            note_range.process = None
+            note_range.not_before = time.monotonic() + _RESTART_SECONDS
+        is_due = time.monotonic() >= note_range.not_before
+        if note_range.process is None and not note_range.is_submitted and is_due:
+            note_range.process = self.start_producer(note_range)
 
     def _start(self, command: list[str], log: str, environment: dict[str, str]) -> subprocess.Popen[bytes]:
         with (self.folder / f"{log}.log").open("ab") as file:
@@ -192,11 +195,11 @@ class ChaosTestBed:
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
-                preexec_fn=dies_with_parent(signal.SIGKILL),  # however that ends, and if it hangs
+                preexec_fn=dies_with_parent(signal.SIGKILL),  # however the run ends, also when it hangs
             )
 
     def _environment(self, group: str) -> dict[str, str]:
-        paths = (ROOT / "benchmarks" / "chaos" / "moved_clock", ROOT, ROOT / "tests")
+        paths = (ROOT / "resilience" / "chaos" / "moved_clock", ROOT, ROOT / "tests")
         ours = {
             "PYTHONPATH": os.pathsep.join(map(str, paths)),
             "OMP_NUM_THREADS": "1",
@@ -205,7 +208,7 @@ class ChaosTestBed:
         return as_environment(self.settings(group)) | ours
 
     def _weights(self, group: str) -> Path:
-        """Tiny ones for the real engine; for the other a folder that has a fingerprint."""
+        """Tiny weights for the real engine; for the other a folder with only a configuration."""
         folder = self.folder / f"{group}-weights"
         if not folder.exists():
             if group == "real":
@@ -218,16 +221,16 @@ class ChaosTestBed:
 
 @contextmanager
 def running_test_bed(folder: Path, database: str, groups: Sequence[str]) -> Iterator[ChaosTestBed]:
-    """Built in the folder, and taken down after the block."""
+    """Builds the test bed in the folder, and closes it after the block."""
     redis = RedisServer(folder)
     redis.start()
     proxy = RedisProxy(folder / "proxy.sock", folder / "redis.sock")
     with _database(folder, database) as (url, postgres):
-        built = ChaosTestBed(folder, url, postgres, redis, proxy, groups)
+        bed = ChaosTestBed(folder, url, postgres, redis, proxy, groups)
         try:
-            yield built
+            yield bed
         finally:
-            built.close()
+            bed.close()
 
 
 @contextmanager

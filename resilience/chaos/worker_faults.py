@@ -1,4 +1,4 @@
-"""Faults that strike a worker: its process, what happens inside it, and its clock."""
+"""Faults of a worker: its process, errors inside it, and its clock."""
 
 from __future__ import annotations
 
@@ -16,51 +16,51 @@ _DAYS_SECONDS = 3 * 24 * 3600.0
 _SHORT_VISIBILITY_SECONDS = 1
 
 
-def kill_worker(stage: ChaosTestBed, draw: random.Random) -> None:
-    """SIGKILL at a random moment, as the kernel's out-of-memory killer does it."""
-    _running(stage, draw).send_signal(signal.SIGKILL)
+def kill_worker(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Sends SIGKILL at a random time, as the kernel's out-of-memory killer does."""
+    _random_process(bed, rng).send_signal(signal.SIGKILL)
 
 
-def stop_worker(stage: ChaosTestBed, draw: random.Random) -> None:
-    """SIGTERM, and in half of the cases a second one at once."""
-    process = _running(stage, draw)
+def stop_worker(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Sends SIGTERM, and in half of the cases a second one shortly after."""
+    process = _random_process(bed, rng)
     process.terminate()
-    if draw.random() < 0.5:
+    if rng.random() < 0.5:
         time.sleep(0.3)
         process.terminate()
 
 
 def armed_fault(name: str) -> Fault:
-    """A fault inside the next process that comes to the place for it."""
+    """A fault that the next process triggers at the injection point `name`."""
 
-    def strike(stage: ChaosTestBed, _draw: random.Random) -> None:
-        if fault_triggers.is_armed(stage.triggers, name):
+    def strike(bed: ChaosTestBed, _draw: random.Random) -> None:
+        if fault_triggers.is_armed(bed.triggers, name):
             raise FaultNotPossibleError
-        fault_triggers.arm(stage.triggers, name)
+        fault_triggers.arm(bed.triggers, name)
 
     return strike
 
 
-def freeze_past_the_lease(stage: ChaosTestBed, draw: random.Random) -> ActiveFault:
-    """Whatever it is at; in the middle of a transaction it holds what others want to have."""
-    process = _running(stage, draw)
-    stage.frozen.add(process.pid)
+def freeze_past_the_lease(bed: ChaosTestBed, rng: random.Random) -> ActiveFault:
+    """Freezes a worker for longer than its lease, perhaps in a transaction that holds locks."""
+    process = _random_process(bed, rng)
+    bed.frozen.add(process.pid)
     process.send_signal(signal.SIGSTOP)
-    return ActiveFault(LEASE_SECONDS * draw.uniform(1.5, 3), lambda: process.send_signal(signal.SIGCONT))
+    return ActiveFault(LEASE_SECONDS * rng.uniform(1.5, 3), lambda: process.send_signal(signal.SIGCONT))
 
 
-def shorten_visibility(stage: ChaosTestBed, draw: random.Random) -> None:
-    """A worker whose messages come again while it works on them."""
-    place = _place(stage, draw)
-    place.visibility_seconds = _SHORT_VISIBILITY_SECONDS
-    _process(place).terminate()
+def shorten_visibility(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Restarts a worker with a short visibility timeout: its messages are redelivered while it works."""
+    slot = _random_slot(bed, rng)
+    slot.visibility_seconds = _SHORT_VISIBILITY_SECONDS
+    _process(slot).terminate()
 
 
-def move_clock(stage: ChaosTestBed, draw: random.Random) -> None:
-    """A worker whose clock is hours or days off."""
-    place = _place(stage, draw)
-    place.clock_seconds = draw.choice((-1, 1)) * draw.choice((3_600.0, _DAYS_SECONDS))
-    _process(place).terminate()
+def move_clock(bed: ChaosTestBed, rng: random.Random) -> None:
+    """Restarts a worker whose clock is hours or days off."""
+    slot = _random_slot(bed, rng)
+    slot.clock_seconds = rng.choice((-1, 1)) * rng.choice((3_600.0, _DAYS_SECONDS))
+    _process(slot).terminate()
 
 
 KINDS: FaultTable = {
@@ -74,20 +74,20 @@ KINDS: FaultTable = {
     "visibility_too_short": (shorten_visibility, 1),
     "clock_moved": (move_clock, 1),
 }
-"""Poison notes are among the notes."""
+"""Worker faults. Poison notes are among the notes instead."""
 
 
-def _place(stage: ChaosTestBed, draw: random.Random) -> WorkerSlot:
-    running = [place for place in stage.workers if place.is_running]
+def _random_slot(bed: ChaosTestBed, rng: random.Random) -> WorkerSlot:
+    running = [slot for slot in bed.workers if slot.is_running]
     if not running:
         raise FaultNotPossibleError
-    return draw.choice(running)
+    return rng.choice(running)
 
 
-def _running(stage: ChaosTestBed, draw: random.Random) -> Any:
-    return _process(_place(stage, draw))
+def _random_process(bed: ChaosTestBed, rng: random.Random) -> Any:
+    return _process(_random_slot(bed, rng))
 
 
-def _process(place: WorkerSlot) -> Any:
-    assert place.process is not None
-    return place.process
+def _process(slot: WorkerSlot) -> Any:
+    assert slot.process is not None
+    return slot.process

@@ -21,7 +21,7 @@ from benchmarks.comparison.short_answers import (
 from benchmarks.comparison.writing_adapter import ENTITY_CORPORA, SEARCH_CORPORA, corpus_examples
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import GrammarCompiler
-from worker.entities.list_grounding import Item
+from worker.entities.list_grounding import ListItem
 
 NOTE = "Asthma and gout; takes aspirin. No other complaints."
 LABELS = ["problem", "medication", "test"]
@@ -40,10 +40,10 @@ def is_allowed(chat: Chat, lark: str, answer: str) -> bool:
 
 @pytest.mark.parametrize(
     "items",
-    [[], [Item("problem", "Asthma"), Item("problem", "gout"), Item("medication", "aspirin")]],
+    [[], [ListItem("problem", "Asthma"), ListItem("problem", "gout"), ListItem("medication", "aspirin")]],
     ids=["none", "some"],
 )
-def test_the_grammar_allows_an_entity_list_and_it_parses_back(chat: Chat, items: list[Item]) -> None:
+def test_the_grammar_allows_an_entity_list_and_it_parses_back(chat: Chat, items: list[ListItem]) -> None:
     answer = entities_answer(items)
     assert is_allowed(chat, entities_prompt(0, NOTE, LABELS).lark, answer)
     assert parse_entities(answer) == items

@@ -17,7 +17,7 @@ from models.messages import QUEUE_NAME, TASK_NAME
 from models.queries.queries import Queries
 from models.store.store import Store
 from producer.submission import background_publisher, redis_publisher
-from producer.submission.redis_publisher import RedisPublisher, QueueError, QueueLength, queue_length
+from producer.submission.redis_publisher import QueueError, QueueLength, RedisPublisher, queue_length
 
 if TYPE_CHECKING:
     from redis_server import RedisServer

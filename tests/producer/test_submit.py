@@ -200,7 +200,9 @@ def test_a_message_is_sent_only_when_its_document_is_committed(
 ) -> None:
     send, committed = redis_publisher.RedisPublisher.send, []
 
-    def checked(self: redis_publisher.RedisPublisher, document_ids: tuple[int, ...], *, is_urgent: bool) -> None:
+    def checked(
+        self: redis_publisher.RedisPublisher, document_ids: tuple[int, ...], *, is_urgent: bool
+    ) -> None:
         committed.extend(queries.document(f"#{number}") is not None for number in document_ids)
         send(self, document_ids, is_urgent=is_urgent)
 

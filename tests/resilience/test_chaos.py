@@ -69,10 +69,10 @@ def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_e
 HANGING = """
 import time
 from types import SimpleNamespace
-from resilience.chaos import ending
-ending._GRACE_SECONDS = 0.1
+from resilience.chaos import run_deadline
+run_deadline._GRACE_SECONDS = 0.1
 stage = SimpleNamespace(folder="FOLDER", redis=SimpleNamespace(stop=lambda: print("stopped", flush=True)))
-with ending.ended_by_force(ending.Deadline(0.0), stage):
+with run_deadline.force_exit_after(run_deadline.RunDeadline(0.0), stage):
     time.sleep(600)
 """
 
@@ -87,7 +87,7 @@ def test_a_run_that_hangs_itself_is_ended_by_force_and_says_where() -> None:
 def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:
     page = (ROOT / "docs" / "results" / "reliability.md").read_text("utf-8")
     assert set(KINDS) <= set(re.findall(r"`(\w+)`", page))
-    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").glob("test_*.py"))
+    sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
     named = re.findall(r"`(test_\w+)`", page)
     assert named
     assert [name for name in named if f"def {name}(" not in sources] == []

@@ -19,7 +19,7 @@ from models.security.training_provenance import read_trained_on, write_trained_o
 from training.calibration.word_statistics import Named, ending_odds, word_odds
 from training.data.provenance_digests import digests_of
 from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record, read_records
-from worker.note.word_tokens import Pieces, Stretch
+from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import FILE, Lexicon, key_of
 
 _LEAST_SHARE = 0.5
@@ -122,10 +122,10 @@ def _read_lists(lists: Mapping[str, Sequence[Path]], marked: Collection[str]) ->
 def _named(record: Record, labels: Collection[str]) -> Named:
     text = record["text"]
     stretches = [
-        Stretch(one["start"], one["end"], KNOWN_NAMES.get(one["label"], one["label"]))
+        CandidateSpan(one["start"], one["end"], KNOWN_NAMES.get(one["label"], one["label"]))
         for one in record["entities"]
     ]
-    return text, Pieces.of(text), [one for one in stretches if one.label in labels]
+    return text, WordTokens.of(text), [one for one in stretches if one.label in labels]
 
 
 def _mentions(named: Iterable[Named]) -> tuple[_Counts, dict[str, int]]:

@@ -9,10 +9,10 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
-from worker.note.word_tokens import Pieces, Stretch
+from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import WordOdds, endings_of, hash_of
 
-Named = tuple[str, Pieces, Sequence[Stretch]]
+Named = tuple[str, WordTokens, Sequence[CandidateSpan]]
 """A text, its pieces, and what is marked in it."""
 _LEAST_ODDS = 0.3
 """Log odds nearer to none are not kept."""
@@ -84,7 +84,7 @@ class _Borders:
         self.last: Counter[str] = Counter()
         self.behind: Counter[str] = Counter()
 
-    def add(self, pieces: Pieces, one: Stretch) -> None:
+    def add(self, pieces: WordTokens, one: CandidateSpan) -> None:
         first, last = pieces.between(one.start, one.end)
         self.before.update(pieces.words[max(0, first - 1) : first])
         self.behind.update(pieces.words[last : last + 1])

@@ -1,7 +1,8 @@
-"""Whether, when and of whom a finding is said to hold, by trigger phrases and their scopes.
+"""Assertion rules: negation, uncertainty, temporality and experiencer of a mention, by trigger phrases and
+scopes.
 
-The rules are NegEx's (Chapman 2001) and ConText's (Harkema 2009); the phrases stand in triggers.toml.
-Knows one sentence and the kind of its section, nothing of the rest of the note.
+The rules are NegEx's (Chapman 2001) and ConText's (Harkema 2009); the phrases are in assertion_triggers.toml.
+They look at one sentence and the kind of its section only.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _ORDER = (
     Assertion.POSSIBLE,
     Assertion.HISTORICAL,
 )
-"""Of several that hold the first is told: "no family history of cancer" must not count as such a history."""
+"""Priority among several that hold: "no family history of cancer" must not count as family history."""
 
 _OF_SECTION = {
     "family_history": Assertion.FAMILY,
@@ -34,12 +35,13 @@ _OF_SECTION = {
 
 
 _STILL = frozenset({("past_history", "medication")})
-"""What is taken for an old disease is mostly taken still."""
+"""Section and label whose mentions usually still hold: medications of the past history are mostly still
+taken."""
 _TREATMENTS = frozenset({"medication", "procedure"})
 _DONE = _TREATMENTS | {"test"}
-"""Labels of what is done to a patient; the others are found."""
+"""Labels of what is done to a patient; the other labels are findings."""
 _ALWAYS_THERE = "anatomy"
-"""Of 2,208 in MACCROBAT's training and dev halves none is negated."""
+"""A label that is never negated; none of 2,208 is in MACCROBAT's training and dev halves."""
 _BESIDE: dict[str, tuple[Assertion, frozenset[str] | None]] = {
     "undone": (Assertion.NEGATED, _DONE),
     "untreated": (Assertion.NEGATED, _TREATMENTS),
@@ -48,14 +50,14 @@ _BESIDE: dict[str, tuple[Assertion, frozenset[str] | None]] = {
     "danger": (Assertion.CONDITIONAL, frozenset({"problem"})),
     "allergy": (Assertion.CONDITIONAL, frozenset({"medication"})),
 }
-"""Tables that are not named after an assertion: theirs, and the labels that they speak of. Dangers are told
-before something is done or given, often in the same sentence."""
+"""Tables that are not named after an assertion, with their assertion and labels. Dangers are named before
+something is done or given, often in the same sentence."""
 _CLOSING = (",", ".", ")")
-"""Right after a phrase they end what it could be said of: "all negative, his cough"."""
+"""Characters that end a scope right after a phrase: "all negative, his cough"."""
 _WITHIN = re.compile(r"(?:no|not|without|never|did not)\b")
-"""A finding may hold such a trigger ("no fever"); an "absence of appetite" is one of its own."""
+"""Triggers that a finding may contain ("no fever"); an "absence of appetite" is a finding of its own."""
 _ITEM_WORDS = 5
-"""The most that an item of a list has: "depressive affect or eye problems"."""
+"""Most words of a list item: "depressive affect or eye problems"."""
 _ANOTHER_DOSE = r"\band\s+(?=\d)"
 """Ends a scope: "lidocaine without epinephrine and 0.5% bupivacaine"."""
 _SOME_WORDS = r"(?:[^\s.;]+\s+){0,12}?"
@@ -68,15 +70,15 @@ class _Rules:
 
     assertion: Assertion
     labels: frozenset[str] | None
-    """Of what they tell; None: of all but what is done where they negate, else of everything."""
+    """Labels that the rules apply to; None: findings for negation, otherwise all labels."""
     before: re.Pattern[str]
-    """What precedes a finding, as the group `trigger`, or a pseudo-trigger, without the group."""
+    """A phrase before a finding, as the group `trigger`, or a pseudo-trigger without the group."""
     after: re.Pattern[str]
     scope_words: int
     scope_words_after: int
 
     def are_of(self, label: str) -> bool:
-        """Whether they tell of a mention with this label."""
+        """True where the rules apply to a mention with this label."""
         if self.labels is not None:
             return label in self.labels
         return self.assertion is not Assertion.NEGATED or label not in _DONE
@@ -84,10 +86,10 @@ class _Rules:
 
 @dataclass(frozen=True, slots=True)
 class _Scope:
-    """[start, end) of a sentence in which a finding is what a trigger says."""
+    """[start, end) of a sentence in which a trigger applies to findings."""
 
     trigger_start: int
-    """Where the trigger begins if it stands before and a finding may hold it, else as `start`."""
+    """Start of a trigger that stands before and may be part of a finding, otherwise `start`."""
     start: int
     end: int
     rules: _Rules
@@ -101,14 +103,14 @@ def assertion(
 
 
 def foremost(held: frozenset[Assertion]) -> Assertion:
-    """Of several that hold the one that is told."""
+    """The assertion with the highest priority among several."""
     return next((one for one in _ORDER if one in held), Assertion.PRESENT)
 
 
 def assertions(
     sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> frozenset[Assertion]:
-    """Every assertion that holds of sentence[start:end]; empty: present, as a part of the body always is."""
+    """Every assertion that holds for sentence[start:end]; empty means present, as for anatomy always."""
     if label == _ALWAYS_THERE:
         return frozenset()
     held = {
@@ -123,7 +125,7 @@ def assertions(
 
 @lru_cache(maxsize=64)
 def _scopes(sentence: str) -> tuple[_Scope, ...]:
-    """The scopes of every trigger. Cached: the findings of one sentence come one after the other."""
+    """The scopes of every trigger, cached, since the findings of one sentence follow each other."""
     text = sentence.lower().replace("’", "'")
     if len(text) != len(sentence):  # a letter whose small form is longer, as İ
         text = "".join(letter.lower() if len(letter.lower()) == 1 else letter for letter in sentence)
@@ -149,10 +151,8 @@ def _scopes(sentence: str) -> tuple[_Scope, ...]:
 
 
 def _reach(text: str, offset: int, borders: _Ranges, words: _Ranges, limit: int) -> int:
-    """The end of a scope that opens at `offset`: the next border or the limit of words; 0: its own word.
-
-    A list of short items is one thing said however long it is: "negative for tremors, headaches, …".
-    """
+    """The end of a scope that opens at `offset`: the next border or the word limit; 0: its own word. A list
+    of short items counts as one however long it is: "negative for tremors, headaches, …"."""
     if not limit:
         return next((end for _, end in words if end > offset), offset)
     following = [span for span in words if span[0] >= offset]
@@ -163,7 +163,7 @@ def _reach(text: str, offset: int, borders: _Ranges, words: _Ranges, limit: int)
 
 
 def _list_end(text: str, following: Sequence[tuple[int, int]]) -> int:
-    """Where the last item ends of those that commas part, up to the first that is too long for one."""
+    """The end of the last item of a comma-separated list, up to the first item that is too long."""
     reached, item = 0, 0
     for _, end in following:
         item += 1
@@ -196,24 +196,24 @@ def _rules() -> tuple[re.Pattern[str], tuple[_Rules, ...]]:
 
 
 def _of_relatives(table: dict[str, Any]) -> Iterator[str]:
-    """ "her husband noted", "in the care of his mother": whoever tells is not told of."""
+    """Spans such as "her husband noted" or "in the care of his mother": a narrator is not the experiencer."""
     for who in table.get("relatives", []):
         yield from (f"{who} {telling}" for telling in table["telling"])
         yield from (f"{beside} {who}" for beside in table["beside"])
 
 
 def _triggers(phrases: list[str], pseudo: list[str]) -> re.Pattern[str]:
-    """A pseudo-trigger wins over the trigger that it holds or that begins with it."""
+    """Triggers in a sentence; a pseudo-trigger wins over a trigger that it contains or begins with."""
     return re.compile(f"{_alternatives(pseudo)}|(?P<trigger>{_alternatives(phrases)})")
 
 
 def _alternatives(phrases: Iterable[str]) -> str:
-    """Longest phrase first."""
+    """A pattern of alternatives, the longest phrase first."""
     return "|".join(_phrase(phrase) for phrase in sorted(phrases, key=lambda phrase: (-len(phrase), phrase)))
 
 
 def _phrase(phrase: str) -> str:
-    """As a pattern; "…" stands for some words of the same clause."""
+    """A phrase as a pattern; "…" stands for some words of the same clause."""
     escaped = r"\s+".join(re.escape(word) for word in phrase.split()).replace(r"…\s+", _SOME_WORDS)
     return (
         (r"(?<![\w-])" if phrase[0].isalnum() else "") + escaped + (r"(?!\w)" if phrase[-1].isalnum() else "")

@@ -1,4 +1,4 @@
-"""Attributes to the entities they belong to: those known by their form, then those that were decided."""
+"""Links attributes to their entities: those known by pattern first, then those that were tagged."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from worker.entities.attribute_patterns import LEADS_ON, attributes
 from worker.note.parsed_note import Note
 
 _Decided = tuple[int, int, str]
-"""Start, end and label of a marked attribute."""
+"""Start, end and label of a tagged attribute."""
 
 
 def with_attributes(
     note: Note, entities: Sequence[Entity], decided: Sequence[_Decided], labels: Sequence[Label]
 ) -> tuple[Entity, ...]:
-    """The entities, each with its attributes in order; a decided one that has no owner is left out."""
+    """The entities, each with its attributes in order; a tagged attribute without an owner is left out."""
     owner_of = {label.name: label.attribute_of for label in labels if label.attribute_of}
     found: dict[int, list[Attribute]] = defaultdict(list)
     for index, attribute in _by_form(note, entities, labels):
@@ -47,8 +47,8 @@ def _by_form(note: Note, entities: Sequence[Entity], labels: Sequence[Label]) ->
 
 
 def _owner(note: Note, entities: Sequence[Entity], start: int, end: int, label: str) -> int | None:
-    """In its sentence the entity of `label` right after the attribute ("infusion of X"), else the nearest
-    before it, else the nearest after it."""
+    """The entity of `label` in the sentence right after the attribute ("infusion of X"), otherwise the
+    nearest before it, otherwise the nearest after it."""
     sentence = note.sentence_at(start)
     inside = [
         (index, entity)

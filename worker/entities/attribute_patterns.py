@@ -1,6 +1,6 @@
-"""Doses, frequencies and routes stated beside a medication, and values beside a test, by their form.
+"""Attribute patterns: doses, frequencies and routes beside a medication, and values beside a test.
 
-Looks at one sentence. Knows four kinds by pattern, and gives those of them that the labels have.
+Looks at one sentence. Knows four kinds by pattern, and returns those that the labels declare.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _PATTERNS = {
             |stable|unchanged|normalized|sterile|normal(?:\s(?:limits?|ranges?))?)\b(?!-))""",
 }
 PATTERNED = frozenset(_PATTERNS)
-"""The kinds that are known by their form, whatever the network says."""
+"""The kinds that are known by pattern, whatever the network says."""
 _COMPILED = {
     kind: re.compile(rf"(?<![\w.*#])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE | re.VERBOSE)
     for kind, pattern in _PATTERNS.items()
@@ -62,25 +62,25 @@ _BEFORE_A_NAME = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _REST = 8
-"""Characters of an attribute that may stand before or behind a mark of a part of it."""
+"""Characters of an attribute that may stand before or after a tag of a part of it."""
 _COUNT = re.compile(r"\s(?:\d+\s)?#\d{2,}\Z")
-"""How many tablets are to be given out."""
+"""Number of tablets to dispense."""
 LEADS_ON = re.compile(
     r"[\s(\[-]*(?:(?:of|the|a|an|dose|doses|bolus|infusion|injection|in|for|with)\s+)*[\s(\[-]*"
 )
-"""What may stand between an attribute and the entity right after it that it belongs to."""
+"""Words between an attribute and the entity right after it that owns it."""
 _IS_PLURAL = re.compile(r"\s*(?:were|are|all|both)\b")
 _IS_LISTED = re.compile(r"\s*(?:,|and|or|,\s*and|/|&)\s*")
 _REACH = {"dosage": 60, "frequency": 80, "route": 80, "value": 45}
-"""How far after its entity an attribute may begin, in characters, other attributes not counted."""
+"""Longest distance from an entity to its attribute in characters, other attributes not counted."""
 _SEVERED = re.compile(
     r"[;]|\b(?:fig(?:ure|\.)?|table)\s?$|\b(?:normal|reference|range|ref)\b|\bN\s?[<>]?$|\.\s|\b(?:but|who|which|he|she|patient|underwent|started|ago|old|years?)\b",
     re.IGNORECASE,
 )
 
 
-class Mention(Protocol):
-    """A labelled span of the note: models.answers.Entity, or a placed one."""
+class LabelledSpan(Protocol):
+    """A labelled span of the note: models.answers.Entity, or a grounded mention."""
 
     @property
     def start(self) -> int: ...
@@ -91,7 +91,7 @@ class Mention(Protocol):
 
 
 def attributes(
-    sentence: str, offset: int, entities: Sequence[Mention], labels: Sequence[Label]
+    sentence: str, offset: int, entities: Sequence[LabelledSpan], labels: Sequence[Label]
 ) -> tuple[tuple[int, Attribute], ...]:
     """Pairs of an index in `entities` and an attribute of that entity, in order of the note.
 
@@ -118,7 +118,7 @@ def attributes(
 
 
 def is_attribute(text: str, start: int, end: int) -> bool:
-    """Whether [start, end) is a dose, a frequency or a route, or within one, and nothing else: "qAM"."""
+    """True where [start, end) is a dose, a frequency or a route, or within one, and nothing else: "qAM"."""
     return any(
         match.start() <= start and end <= match.end()
         for kind in ("dosage", "frequency", "route")
@@ -127,11 +127,9 @@ def is_attribute(text: str, start: int, end: int) -> bool:
 
 
 def name_within(text: str, start: int, end: int) -> tuple[int, int]:
-    """Where a medication's name begins and ends: without the routes, strengths and frequencies that a mark
-    took in with it or stopped in the middle of.
-
-    "intravenous methylprednisolone" and "5% lignocaine" hold one name each, and so does "Tylenol p.r" of
-    "Tylenol p.r.n."."""
+    """Start and end of a medication's name within a tag, without routes, strengths and frequencies that the
+    tag includes or cuts. "intravenous methylprednisolone" and "5% lignocaine" hold one name each, and so does
+    "Tylenol p.r" in "Tylenol p.r.n."."""
     while (match := _BEFORE_A_NAME.match(text, start, end)) and match.end() < end:
         start = match.end()
     for kind in ("dosage", "frequency"):
@@ -149,7 +147,7 @@ _Owned = list[tuple[int, int, int]]
 def _stated(
     sentence: str, owners: Mapping[str, str | None], inside: Sequence[tuple[int, int, int, str]]
 ) -> Iterator[tuple[int, int, str]]:
-    """What has the form of an attribute, outside the entities; of overlapping kinds the first."""
+    """Spans in the form of an attribute outside the entities; of overlapping kinds the first."""
     taken = [(first, last) for _, first, last, _ in inside]
     present = {label for *_, label in inside}
     for kind in _COMPILED:
@@ -163,7 +161,8 @@ def _stated(
 
 
 def _masked(sentence: str, stated: Sequence[tuple[int, int, str]]) -> str:
-    """White space for the attributes: they do not stand between another attribute and its entity."""
+    """The sentence with white space for attributes, so that they do not separate another attribute from its
+    entity."""
     characters = list(sentence)
     for start, end, _ in stated:
         characters[start:end] = " " * (end - start)
@@ -171,8 +170,8 @@ def _masked(sentence: str, stated: Sequence[tuple[int, int, str]]) -> str:
 
 
 def _owners(masked: str, start: int, end: int, reach: int, owned: _Owned) -> tuple[int, ...]:
-    """The entity right after the attribute ("10 mg of X", "oral X"), else the nearest before it, and with
-    it those that share its verb ("X, Y and Z were normal")."""
+    """The entity right after the attribute ("10 mg of X", "oral X"), otherwise the nearest before it with
+    those that share its verb ("X, Y and Z were normal")."""
     following = min((entity for entity in owned if entity[1] >= end), key=lambda e: e[1], default=None)
     before = sorted((entity for entity in owned if entity[2] <= start), key=lambda e: e[2])
     gap = masked[before[-1][2] : start] if before else ""

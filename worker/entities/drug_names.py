@@ -1,6 +1,6 @@
-"""Names of medications in a text: by INN stem, by a short list, or before a dose.
+"""Drug names in a text: by INN stem, by a short list, or before a dose.
 
-Knows what medications.toml says; a rare brand without a dose behind it is not recognised.
+The lists are in drug_names.toml; a rare brand name without a dose after it is not recognised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BEFORE_A_DOSE = re.compile(
 
 
 def medications_in(text: str) -> Iterator[str]:
-    """The names in small letters, in the order of the text, with repeats."""
+    """The names in lower case, in the order of the text, with repeats."""
     dosed = {match.start(1) for match in _BEFORE_A_DOSE.finditer(text)}
     for match in _WORD.finditer(text):
         word = match.group().lower()
@@ -31,14 +31,14 @@ def medications_in(text: str) -> Iterator[str]:
 
 
 def names_in(text: str) -> Iterator[tuple[int, int]]:
-    """Where names of medications stand, [start, end), in order; none that only a dose tells of."""
+    """Spans [start, end) of drug names in order, without those that only a dose indicates."""
     for match in _WORD.finditer(text):
         if is_medication(match.group().lower()) and not is_hyphened(text, *match.span()):
             yield match.span()
 
 
 def is_medication(word: str) -> bool:
-    """Whether a word in small letters is a known name or is formed like one."""
+    """True where a word in lower case is a known name or has an INN stem."""
     lists = _lists()
     if word in lists["names"]:
         return True
@@ -48,7 +48,7 @@ def is_medication(word: str) -> bool:
 
 
 def drug_names_of(medication: str) -> frozenset[str]:
-    """Every name of the same substance that is known, its own among them."""
+    """All known names of the same substance, its own included."""
     return _same().get(medication, frozenset([medication]))
 
 

@@ -1,7 +1,7 @@
-"""Entities: every mention with its label, assertion and attributes, in one of two forms.
+"""The entity task: every mention with its label, assertion and attributes, tagged or generated.
 
-`marks` are decided on a second copy of each window, for labels the adapter was trained for; `list` is
-written under a grammar, a branch a label, for any weights and any labels, and put back in its places.
+Tagging decides on a second copy of each window, for labels that the adapter was trained for. The generative
+form writes a list for each label under a grammar, for any weights and labels, and grounds it in the note.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine, UnusableRepl
 from worker.entities.assertion_rules import assertions, foremost
 from worker.entities.attribute_linking import with_attributes
 from worker.entities.attribute_patterns import PATTERNED
-from worker.entities.list_grounding import Item, place, spread
+from worker.entities.list_grounding import ListItem, place, spread
 from worker.entities.window_tagging import Mention, mentions_read, reading_requests
 from worker.note.parsed_note import Note
 from worker.weights.negation_model import NegationModel
 from worker.weights.task_config import TaskConfig
 
 LIST_ITEMS = 16
-"""The most that a list may name of one label in one window."""
+"""Most items of a generated list for one label and window."""
 LIST_TOKENS = 24 * LIST_ITEMS
-"""Room for that many of the longest spans, so that a list is never cut."""
+"""Token limit for that many of the longest spans, so that a list is never cut."""
 
 
 def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> TaskCoroutine:
@@ -46,7 +46,7 @@ def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> Tas
 def entities_of(
     note: Note, mentions: Iterable[Mention], labels: Sequence[Label], denials: NegationModel | None = None
 ) -> tuple[Entity, ...]:
-    """Mentions with their assertion, attributes attached to the entities they belong to."""
+    """Mentions with their assertion; attributes are attached to their entities."""
     owners = {label.name for label in labels if label.attribute_of is None}
     ordered = sorted(mentions, key=lambda one: (one.start, one.end))
     entities = [_entity(note, mention, denials) for mention in ordered if mention.label in owners]
@@ -55,7 +55,7 @@ def entities_of(
 
 
 def held_by_rules(note: Note, mention: Mention) -> frozenset[Assertion]:
-    """Every assertion that the rules find to hold of it."""
+    """Every assertion that the rules find for a mention."""
     sentence = note.sentence_at(mention.start)
     return assertions(
         note.text[sentence.start : sentence.end],
@@ -89,7 +89,7 @@ def _list_requests(note: Note, labels: Sequence[Label]) -> list[GenerateRequest]
 
 
 def list_request(text: str, label: Label) -> GenerateRequest:
-    """Every mention of one label in a window; what is trained to list asks just so."""
+    """The request for every mention of one label in a window, as in training."""
     return GenerateRequest(
         prompt=prompt(
             "entities_list",
@@ -106,12 +106,12 @@ def list_request(text: str, label: Label) -> GenerateRequest:
 def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> list[Mention]:
     mentions = []
     for index, window in enumerate(note.windows):
-        items: list[Item] = []
+        items: list[ListItem] = []
         for label, reply in zip(
             labels, replies[index * len(labels) : (index + 1) * len(labels)], strict=True
         ):
             assert isinstance(reply, GenerateResult)
-            items += [Item(label.name, surface) for surface in _surfaces(reply)]
+            items += [ListItem(label.name, surface) for surface in _surfaces(reply)]
         core = Span(start=window.core_start, end=window.core_end)
         placed = place(note.text, Span(start=window.start, end=window.end), items).placed
         own = [one for one in placed if one.start >= window.core_start]
@@ -120,7 +120,7 @@ def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> li
 
 
 def _surfaces(reply: GenerateResult) -> list[str]:
-    """Raises UnusableReplyError for a list that was cut short."""
+    """The items of a list. Raises UnusableReplyError for a list that was cut."""
     if not reply.is_complete:
         raise UnusableReplyError(Reason.UNPARSABLE, f"a list was cut after {reply.completion_tokens} tokens")
     written = reply.text.strip()

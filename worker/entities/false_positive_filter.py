@@ -1,7 +1,7 @@
-"""Marks that are no mentions, or of another label than they were marked with: what a mark stands for.
+"""False-positive filter and relabelling rules for tagged mentions.
 
-The network knows how a mention looks in its sentence. What a heading names, what is normal, what a wound was
-closed with, and what a laboratory measures is known here, by the lists of mistaken.toml.
+The network knows how a mention looks in its sentence. Section headings, normal findings, sutures and
+laboratory analytes are known here, by the lists of false_positives.toml.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _OF_ANOTHER = re.compile(
     r"|\s+(?:consult|clinic|department|management|service|specialist|team)",
     re.IGNORECASE,
 )
-"""A vaccine or a department that is named after it."""
+"""A vaccine or a department that is named after a disease."""
 _DEVICE = re.compile(
     r"\s(?:cautery|coag|component|cup|electro|femoral|forceps|hemi|lead|prosthe)", re.IGNORECASE
 )
 _DONE = re.compile(r"\w(?:ectomy|desis|rrhaphy|plasty|otomy|ostomy|oscopy|pexy)$")
 _RENAMED = {"tests": "test", "regimens": "medication"}
-"""Lists of what is marked a problem and is something else."""
+"""Lists of mentions that are tagged as problems and belong to another label."""
 
 # Beside these, or so called, what is marked is no medication.
 _GERM = re.compile(r"(?:coccus|virus|bacter\w*|coli)$")
@@ -55,7 +55,7 @@ _MEASURED_BEFORE = re.compile(
 
 
 def name_of(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
-    """The part of the mark [start, end) that is the name: "Tylenol" of "Tylenol p.r", "mass" of "mass of"."""
+    """The name within the tag [start, end): "Tylenol" in "Tylenol p.r", "mass" in "mass of"."""
     if label == "medication":
         start, end = name_within(note.text, start, end)
     if open_end := _OPEN_END.search(note.text, start, end):
@@ -63,8 +63,8 @@ def name_of(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
     return start, end
 
 
-def meant_label(note: Note, start: int, end: int, label: str) -> str | None:
-    """The label of what is marked; none where it is no mention."""
+def relabelled(note: Note, start: int, end: int, label: str) -> str | None:
+    """The label of a tagged mention after relabelling; None where it is a false positive."""
     text = " ".join(note.text[start:end].lower().split())
     if not text or note.is_index_term(start) or _is_heading(note, start, end, label):
         return None
@@ -79,7 +79,7 @@ def meant_label(note: Note, start: int, end: int, label: str) -> str | None:
 
 
 def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
-    """DIAGNOSIS, IMPRESSION: the name of a section is not a mention. NECK stays anatomy and BP a test, but
+    """True for the name of a section, such as DIAGNOSIS or IMPRESSION. NECK stays anatomy and BP a test, but
     PSYCHIATRIC is no problem."""
     section = note.section_at(start)
     if end > section.body_start:
@@ -89,7 +89,7 @@ def _is_heading(note: Note, start: int, end: int, label: str) -> bool:
 
 
 def _meant_problem(note: Note, start: int, end: int, text: str) -> str | None:
-    """Tests and regimens are in lists; what is done to a patient ends like a procedure."""
+    """The label of a tagged problem: tests and regimens are in lists; procedures have their endings."""
     if text in _words("substances") | _words("untested") or _is_well(note, start, text):
         return None
     if _OF_ANOTHER.match(note.text, end) or (text == "bipolar" and _DEVICE.match(note.text, end)):
@@ -101,7 +101,8 @@ def _meant_problem(note: Note, start: int, end: int, text: str) -> str | None:
 
 
 def _is_well(note: Note, start: int, text: str) -> bool:
-    """What is normal, what everybody has, or how it went; under ANESTHESIA stands what was given."""
+    """True for normal findings, for what everybody has, and for how a procedure went; ANESTHESIA sections
+    list what was given."""
     before, words = note.text[max(0, start - 40) : start], text.split()
     if _PRAISED.search(before) or _NORMAL.match(text):
         return True
@@ -115,13 +116,14 @@ def _is_well(note: Note, start: int, text: str) -> bool:
 
 
 def _is_common(text: str) -> bool:
-    """Whether it is what everybody has, wherever: "full range of motion", "peripheral pulses"."""
+    """True for what everybody has: "full range of motion", "peripheral pulses"."""
     first, _, rest = text.partition(" ")
     return text in _words("common") or (first in _words("anywhere") and rest in _words("common"))
 
 
 def _meant_medication(note: Note, start: int, end: int, text: str) -> str | None:
-    """What a laboratory measures is a test; what a patient drinks or a wound is closed with is nothing."""
+    """The label of a tagged medication: laboratory analytes are tests; drinks and sutures are false
+    positives."""
     if text in _words("materials") or _GERM.search(text) or not _HAS_LETTERS.search(text):
         return None
     if is_attribute(note.text, start, end):

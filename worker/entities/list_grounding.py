@@ -1,7 +1,7 @@
-"""Written mentions put back in their places in the note.
+"""Grounds written mentions of a generated list in the note.
 
-The order of writing is the order of reading: among the places where a surface occurs, an alignment that
-keeps the order of the whole list says which one was meant. Nothing is placed inside another word.
+Mentions are written in reading order: among the positions where a surface occurs, an alignment that keeps the
+order of the list selects the intended one. No mention is placed inside another word.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from worker.note.word_boundaries import is_hyphened, is_whole
 __all__ = ["Item", "Placed", "Placement", "covers", "place", "spread", "union_of_ranges"]
 
 _EXACT, _HYPHENED, _LOOSE = 1.0, 0.9, 0.8
-"""What a place is worth in the alignment; two loose ones are worth more than one that is exact."""
+"""Score of a position in the alignment; two loose ones outweigh an exact one."""
 _HAS_ONE_ORDER = 0.9
-"""A list that is grouped by label is in order within each label only: when a single order places fewer
-than this part of what an order a label places, the labels are aligned apart."""
+"""A list grouped by label is ordered within each label only: where one order places less than this share of
+what an order for each label places, labels are aligned separately."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A mention as it was written."""
+class ListItem:
+    """A mention as written."""
 
     label: str
     surface: str
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
-    """A mention in its place: [start, end) of the text."""
+class GroundedMention:
+    """A grounded mention: [start, end) of the text."""
 
     start: int
     end: int
@@ -45,11 +45,11 @@ class Placed:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What `place` found. Disjoint and in order of the text."""
+    """The result of `place`: disjoint, in order of the text."""
 
-    placed: tuple[Placed, ...]
+    placed: tuple[GroundedMention, ...]
     unplaced: tuple[int, ...]
-    """Indexes of the items that occur nowhere in the window, or only where another item stands."""
+    """Indexes of items that do not occur in the window, or only where another item stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +59,9 @@ class _Candidate:
     score: float
 
 
-def place(text: str, window: Span, items: Sequence[Item]) -> Placement:
-    """For each item the place in text[window.start:window.end] that was meant.
-
-    Overlaps: the longest stays, overlapping places of one label become one.
-    """
+def place(text: str, window: Span, items: Sequence[ListItem]) -> Placement:
+    """Grounds each item at the intended position in text[window.start:window.end]. Of overlapping mentions
+    the longest stays; overlapping mentions of one label become one."""
     found = {surface: _occurrences(text, window, surface) for surface in {item.surface for item in items}}
     candidates = [found[item.surface] for item in items]
     chosen = _in_order(candidates, list(range(len(items))))
@@ -76,11 +74,13 @@ def place(text: str, window: Span, items: Sequence[Item]) -> Placement:
     if len(chosen) < _HAS_ONE_ORDER * len(apart):
         chosen = apart
     _place_the_rest(items, candidates, chosen)
-    placed = _disjoint(Placed(chosen[i].start, chosen[i].end, items[i].label) for i in sorted(chosen))
+    placed = _disjoint(
+        GroundedMention(chosen[i].start, chosen[i].end, items[i].label) for i in sorted(chosen)
+    )
     return Placement(placed=placed, unplaced=tuple(i for i in range(len(items)) if i not in chosen))
 
 
-def spread(text: str, window: Span, placed: Sequence[Placed]) -> tuple[Placed, ...]:
+def spread(text: str, window: Span, placed: Sequence[GroundedMention]) -> tuple[GroundedMention, ...]:
     """`placed` and every further occurrence of the same surfaces in the window, under the label each has
     most often. Capitals are ignored unless the surface has a capital after its first letter ("PT", "pH");
     single characters and plain numbers stay where they were placed."""
@@ -96,12 +96,14 @@ def spread(text: str, window: Span, placed: Sequence[Placed]) -> tuple[Placed, .
         for candidate in _occurrences(text, window, surfaces[folded]):
             is_same = _folded(text[candidate.start : candidate.end]) == folded
             if is_same and not is_hyphened(text, candidate.start, candidate.end):
-                further.append(Placed(candidate.start, candidate.end, labels[folded].most_common(1)[0][0]))
+                further.append(
+                    GroundedMention(candidate.start, candidate.end, labels[folded].most_common(1)[0][0])
+                )
     return _fill(placed, further)
 
 
 def _occurrences(text: str, window: Span, surface: str) -> list[_Candidate]:
-    """In order: same characters but for case and white space, at word boundaries, inside the window."""
+    """Occurrences in order: equal but for case and white space, at word boundaries, inside the window."""
     pattern = _loose_pattern(surface)
     if pattern is None:
         return []
@@ -119,7 +121,7 @@ def _occurrences(text: str, window: Span, surface: str) -> list[_Candidate]:
 
 
 def _loose_pattern(surface: str) -> re.Pattern[str] | None:
-    """The surface with any white space where it has some; none is needed but between two letters."""
+    """A pattern of the surface with any white space where it has some, required only between two letters."""
     parts = surface.split()
     if not parts:
         return None
@@ -190,9 +192,9 @@ class _BestFrom:
 
 
 def _place_the_rest(
-    items: Sequence[Item], candidates: Sequence[Sequence[_Candidate]], chosen: dict[int, _Candidate]
+    items: Sequence[ListItem], candidates: Sequence[Sequence[_Candidate]], chosen: dict[int, _Candidate]
 ) -> None:
-    """Items out of order: the free occurrence nearest to the place of the item written before."""
+    """Places items out of order at the free occurrence nearest to the item written before."""
     taken = {(c.start, c.end) for c in chosen.values()}
     position = 0
     for i in range(len(items)):
@@ -205,19 +207,19 @@ def _place_the_rest(
         position = chosen[i].start
 
 
-def _disjoint(mentions: Iterable[Placed]) -> tuple[Placed, ...]:
-    merged: list[Placed] = []
-    by_label: dict[str, list[Placed]] = defaultdict(list)
+def _disjoint(mentions: Iterable[GroundedMention]) -> tuple[GroundedMention, ...]:
+    merged: list[GroundedMention] = []
+    by_label: dict[str, list[GroundedMention]] = defaultdict(list)
     for mention in mentions:
         by_label[mention.label].append(mention)
     for label, group in by_label.items():
         spans = _united(group)
-        merged.extend(Placed(start, end, label) for start, end in spans)
+        merged.extend(GroundedMention(start, end, label) for start, end in spans)
     return _fill((), sorted(merged, key=lambda m: (m.start - m.end, m.start)))
 
 
-def _united(mentions: Iterable[Placed]) -> list[tuple[int, int]]:
-    """Ranges of mentions that share characters as one; mentions that only touch stay apart."""
+def _united(mentions: Iterable[GroundedMention]) -> list[tuple[int, int]]:
+    """Merges ranges that share characters; mentions that only touch stay separate."""
     united: list[tuple[int, int]] = []
     for mention in sorted(mentions, key=lambda m: (m.start, m.end)):
         if united and mention.start < united[-1][1]:
@@ -227,7 +229,9 @@ def _united(mentions: Iterable[Placed]) -> list[tuple[int, int]]:
     return united
 
 
-def _fill(placed: Sequence[Placed], further: Iterable[Placed]) -> tuple[Placed, ...]:
+def _fill(
+    placed: Sequence[GroundedMention], further: Iterable[GroundedMention]
+) -> tuple[GroundedMention, ...]:
     """`placed` and those of `further` that overlap nothing before them, in order of the text."""
     kept = sorted(placed, key=lambda m: m.start)
     starts = [m.start for m in kept]
@@ -243,7 +247,7 @@ def _fill(placed: Sequence[Placed], further: Iterable[Placed]) -> tuple[Placed, 
 
 
 def _folded(surface: str) -> str:
-    """The surface without what does not tell it apart: white space, and case unless it is an abbreviation."""
+    """The surface without white space, and without case unless it is an abbreviation."""
     joined = " ".join(surface.split())
     return (
         joined
@@ -253,5 +257,5 @@ def _folded(surface: str) -> str:
 
 
 def _is_shouted(surface: str) -> bool:
-    """Capitals throughout and longer than an abbreviation: a heading's "CHEST PAIN"."""
+    """True for capitals longer than an abbreviation: a heading's "CHEST PAIN"."""
     return surface.isupper() and (" " in surface or len(surface) > 4)

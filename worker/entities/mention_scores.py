@@ -1,8 +1,8 @@
-"""What speaks for a stretch of a note being a mention, and how much, in log odds: they add up.
+"""Mention scores: how the evidence for a span being a mention is combined, in log-odds.
 
-The network's scores come first. What it does not know well is added: names (`worker/weights/lexicon.py`), that the
-same words mean the same throughout a note, and which words stand at a mention's border. Arrays are [tokens,
-states]: state 0 is nothing, 2k+1 the start of label k, 2k+2 its inside. No torch.
+The network's scores come first. The lexicon (`worker/weights/lexicon.py`), the consistency of equal words
+within a note, and words at a mention's border are added. Arrays are [tokens, states]: state 0 is nothing,
+2k+1 the start of label k, 2k+2 its inside. Does not import torch.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from worker.entities.repeated_mentions import recurring
+from worker.entities.repeated_mentions import repeated_mentions
 from worker.note.word_boundaries import is_whole
-from worker.note.word_tokens import Pieces, Stretch
+from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import Lexicon
 
 _LEAST = -30.0
-"""Log probabilities are not below this, so that odds are numbers even where an engine rules words out."""
+"""Floor of log-probabilities, so that odds are finite where an engine rules words out."""
 _MOST = 12.0
-"""Log odds of one place are cut to this before they are averaged over a note."""
+"""Bound of the log-odds of one position before they are averaged over a note."""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """For stretches of one text, against there being nothing."""
+class MentionScores:
+    """Scores for spans of one text, against there being nothing."""
 
     text: str
-    pieces: Pieces
+    pieces: WordTokens
     starts: tuple[int, ...]
     ends: tuple[int, ...]
-    """Of each token, in characters; no two have one in common."""
+    """End of each token in characters; all different."""
     numbers: Mapping[str, int]
-    """Each label's k."""
+    """Number k of each label."""
     scores: npt.NDArray[np.float32]
-    """Log probabilities."""
+    """Log-probabilities."""
 
     @staticmethod
     def of_network(
@@ -47,27 +47,28 @@ class Evidence:
         spans: Sequence[tuple[int, int]],
         log_probabilities: npt.NDArray[np.float32],
         labels: Sequence[str],
-    ) -> Evidence:
-        """`spans`: the token each row follows. Raises ValueError where rows and tokens differ in number."""
+    ) -> MentionScores:
+        """Scores of the network. `spans`: the token that each row follows. Raises ValueError where rows and
+        tokens differ in number."""
         if len(spans) != len(log_probabilities):
             raise ValueError(f"{len(spans)} tokens with {len(log_probabilities)} rows of scores")
         ends = tuple(end for _, end in spans)
         starts = tuple(max(start, before) for (start, _), before in zip(spans, (0, *ends), strict=False))
         numbers = {name: number for number, name in enumerate(labels)}
         scores = np.clip(np.nan_to_num(log_probabilities, nan=_LEAST), _LEAST, 0.0)
-        return Evidence(text, Pieces.of(text), starts, ends, numbers, scores)
+        return MentionScores(text, WordTokens.of(text), starts, ends, numbers, scores)
 
     def tokens(self, start: int, end: int) -> tuple[int, int]:
-        """[first, last) of those that have any of these characters."""
+        """[first, last) of the tokens that overlap these characters."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
     def is_read(self, start: int, end: int) -> bool:
-        """Whether any token has any of these characters."""
+        """True where a token overlaps these characters."""
         first, last = self.tokens(start, end)
         return first < last
 
-    def log_odds(self, one: Stretch) -> float:
-        """Of being a mention from end to end; minus infinity where no token is."""
+    def log_odds(self, one: CandidateSpan) -> float:
+        """Log-odds of being a mention from end to end; minus infinity without a token."""
         first, last = self.tokens(one.start, one.end)
         if first >= last:
             return float("-inf")
@@ -77,13 +78,14 @@ class Evidence:
 
     @cached_property
     def _going_on(self) -> dict[str, npt.NDArray[np.float64]]:
-        """By label, shape [tokens + 1]: the odds of going on, added up from the note's beginning."""
+        """By label, shape [tokens + 1]: cumulative log-odds of continuing from the start of the note."""
         inside = self.scores[:, 2::2].astype(np.float64) - self.scores[:, :1]
         sums = np.vstack([np.zeros((1, inside.shape[1])), inside.cumsum(axis=0)])
         return {label: sums[:, number] for label, number in self.numbers.items()}
 
-    def with_names(self, lexicon: Lexicon) -> Evidence:
-        """A known name's log odds for its start, for going on to its end, and against going on behind it."""
+    def with_names(self, lexicon: Lexicon) -> MentionScores:
+        """Adds a known name's log-odds to its start, to continuing to its end, and against continuing after
+        it."""
         scores = self.scores.copy()
         for one in lexicon.found(self.pieces):
             first, last = self.tokens(one.start, one.end)
@@ -94,13 +96,12 @@ class Evidence:
                 scores[last : last + 1, begin + 1] -= one.log_odds
         return self._with(scores)
 
-    def with_same_words(self, marked: Sequence[Stretch]) -> Evidence:
-        """What is `marked` in one place speaks for the others of the same words, and they against it.
-
-        Each place's odds go half the way to the mean of all places (`worker/entities/repeated_mentions.py`).
-        """
+    def with_same_words(self, marked: Sequence[CandidateSpan]) -> MentionScores:
+        """Adds the co-mention consistency: what is `marked` in one position supports the same words
+        elsewhere, and they oppose it. Each position's log-odds go half the way to the mean of all positions
+        (`worker/entities/repeated_mentions.py`)."""
         scores = self.scores.copy()
-        for places in recurring(self.text, self.pieces, marked):
+        for places in repeated_mentions(self.text, self.pieces, marked):
             odds = [min(_MOST, max(-_MOST, self.log_odds(place))) for place in places]
             mean = sum(odds) / len(odds)
             for place, own in zip(places, odds, strict=True):
@@ -109,8 +110,9 @@ class Evidence:
                     scores[first, 2 * self.numbers[place.label] + 1] += (mean - own) / 2
         return self._with(scores)
 
-    def bordered(self, mark: Stretch, low: int, high: int, lexicon: Lexicon) -> Stretch:
-        """The likeliest within [low, high) of a mark and those with one word more or less at either end."""
+    def bordered(self, mark: CandidateSpan, low: int, high: int, lexicon: Lexicon) -> CandidateSpan:
+        """The likeliest span within [low, high) among a mention and those with one word more or less at
+        either end."""
         pieces, label = self.pieces, mark.label
         first, last = pieces.between(mark.start, mark.end)
         last -= 1
@@ -120,7 +122,7 @@ class Evidence:
         stops = {place: lexicon.of_word(label, pieces.words[place]).last for place in self._near(last)}
         best, chosen = self.log_odds(mark), mark
         for begin, stop in product(begins, stops):
-            other = Stretch(pieces.starts[begin], pieces.ends[stop], label)
+            other = CandidateSpan(pieces.starts[begin], pieces.ends[stop], label)
             if low <= other.start < other.end <= high and is_whole(self.text, other.start, other.end):
                 odds = self.log_odds(other)
                 odds += begins[begin] if begin < first else -begins[first] if begin > first else 0.0
@@ -129,8 +131,8 @@ class Evidence:
                     best, chosen = odds, other
         return chosen
 
-    def against_alone(self, mark: Stretch, lexicon: Lexicon) -> float:
-        """What the lexicon says against one word being a whole mention; 0 for several."""
+    def against_alone(self, mark: CandidateSpan, lexicon: Lexicon) -> float:
+        """The lexicon's evidence against a single word being a whole mention; 0 for several words."""
         words = self.pieces.read(mark.start, mark.end)
         return lexicon.alone(mark.label, words[0]) if len(words) == 1 else 0.0
 
@@ -140,6 +142,6 @@ class Evidence:
         beside = [one for one in (place - 1, place + 1) if 0 <= one < len(words) and words[one][0].isalnum()]
         return [place, *beside]
 
-    def _with(self, scores: npt.NDArray[np.float32]) -> Evidence:
+    def _with(self, scores: npt.NDArray[np.float32]) -> MentionScores:
         normalised = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-        return Evidence(self.text, self.pieces, self.starts, self.ends, self.numbers, normalised)
+        return MentionScores(self.text, self.pieces, self.starts, self.ends, self.numbers, normalised)

@@ -1,7 +1,6 @@
-"""Where the words of a mention stand again in the same note.
+"""Repeated mentions: where the words of a mention occur again in the same note.
 
-In the plural or singular they are the same words, and so is an abbreviation with what the note says that it
-stands for.
+Plural and singular are the same words, and so are an abbreviation and its expansion in the note.
 """
 
 from __future__ import annotations
@@ -11,34 +10,38 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from worker.note.abbreviations import abbreviations
-from worker.note.word_tokens import Pieces, Stretch, Words
+from worker.note.word_tokens import CandidateSpan, Words, WordTokens
 
 _LEAST_PLURAL = 5
-"""Letters of a word whose final s is taken for a plural's."""
+"""Fewest letters of a word whose final s is taken for a plural."""
 _Sense = tuple[Words, str]
-"""What a name stands for, in the singular, with its label."""
+"""The expansion of a name, in the singular, with its label."""
 
 
-def recurring(text: str, pieces: Pieces, marked: Sequence[Stretch]) -> list[list[Stretch]]:
-    """All places of each name that is marked anywhere and stands in several, marked there or not.
-
-    `marked`: in order, disjoint. What is only a part of a longer marked stretch is no place of its own.
-    """
+def repeated_mentions(
+    text: str, pieces: WordTokens, marked: Sequence[CandidateSpan]
+) -> list[list[CandidateSpan]]:
+    """All positions of each name that is tagged anywhere and occurs several times, tagged there or not.
+    `marked`: in order, disjoint. A part of a longer tagged span does not count."""
     wordings = _wordings(text, pieces, marked)
     senses: dict[Words, list[_Sense]] = defaultdict(list)
     for sense, some in wordings.items():
         for words in some:
             senses[words].append(sense)
-    places: dict[_Sense, list[Stretch]] = defaultdict(list)
+    places: dict[_Sense, list[CandidateSpan]] = defaultdict(list)
     for start, end in _free_places(pieces, senses, marked):
         for sense in senses[pieces.read(start, end)]:
-            places[sense].append(Stretch(start, end, sense[1]))
+            places[sense].append(CandidateSpan(start, end, sense[1]))
     return [some for some in places.values() if len(some) > 1]
 
 
-def _wordings(text: str, pieces: Pieces, marked: Sequence[Stretch]) -> Mapping[_Sense, Collection[Words]]:
+def _wordings(
+    text: str, pieces: WordTokens, marked: Sequence[CandidateSpan]
+) -> Mapping[_Sense, Collection[Words]]:
     """By what is marked, every way in which the note may say it."""
-    explained = {Pieces.of(short).words: Pieces.of(long).words for short, long in abbreviations(text).items()}
+    explained = {
+        WordTokens.of(short).words: WordTokens.of(long).words for short, long in abbreviations(text).items()
+    }
     wordings: dict[_Sense, set[Words]] = defaultdict(set)
     for start, end, label in marked:
         words = pieces.read(start, end)
@@ -52,7 +55,7 @@ def _wordings(text: str, pieces: Pieces, marked: Sequence[Stretch]) -> Mapping[_
 
 
 def _free_places(
-    pieces: Pieces, names: Collection[Words], marked: Sequence[Stretch]
+    pieces: WordTokens, names: Collection[Words], marked: Sequence[CandidateSpan]
 ) -> Iterator[tuple[int, int]]:
     lengths: dict[str, set[int]] = defaultdict(set)
     for words in filter(None, names):

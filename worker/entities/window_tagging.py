@@ -24,9 +24,9 @@ from worker.engine.prompting.label_words import (
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.bio_decoding import decide_marks
 from worker.entities.drug_names import names_in
-from worker.entities.false_positive_filter import meant_label, name_of
+from worker.entities.false_positive_filter import name_of, relabelled
 from worker.note.parsed_note import Note
-from worker.note.windows import Window
+from worker.note.windows import NoteWindow
 from worker.weights.negation_model import ASKED
 from worker.weights.task_config import TaskConfig
 
@@ -87,7 +87,7 @@ def _mentions(note: Note, config: TaskConfig, *replies: Reply) -> list[Mention]:
     mentions = []
     for mark in decide_marks(note.text, spans, scores, labels, config.lexicon):
         start, end = name_of(note, mark.start, mark.end, mark.label)
-        label = meant_label(note, start, end, mark.label)
+        label = relabelled(note, start, end, mark.label)
         if label is not None and label in config.tagged_labels:
             said = denied.at(end) if denied is not None and label in ASKED else None
             mentions.append(Mention(start, end, label, mark.probability, said))
@@ -101,7 +101,7 @@ def _known_medications(note: Note, mentions: Sequence[Mention], config: TaskConf
         taken = [(one.start, one.end) for one in mentions]
         for start, end in names_in(note.text):
             is_free = all(end <= first or last <= start for first, last in taken)
-            if is_free and meant_label(note, start, end, "medication") == "medication":
+            if is_free and relabelled(note, start, end, "medication") == "medication":
                 yield Mention(start, end, "medication", None)
 
 
@@ -150,7 +150,7 @@ def kinds_read(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[st
     ]
 
 
-def sentence_ends(window: Window) -> tuple[int, ...]:
+def sentence_ends(window: NoteWindow) -> tuple[int, ...]:
     """Of the window's sentences, in characters of the window."""
     return tuple(sentence.end - window.start for sentence in window.sentences)
 

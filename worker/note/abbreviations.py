@@ -1,7 +1,8 @@
-"""Abbreviations that a note itself explains, "ataxia telangiectasia (A-T)", and queries worded by them.
+"""Abbreviation expansion: short forms that a note explains itself, "ataxia telangiectasia (A-T)", and queries
+worded with them.
 
-The rule is Schwartz and Hearst's (2003): the letters of the short form are found in the long one, in order,
-the first at the beginning of a word.
+The rule is Schwartz and Hearst's (2003): the letters of the short form occur in the long one, in order, the
+first at the beginning of a word.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ _SHORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9/.+-]{0,9}")
 
 
 def abbreviations(text: str) -> dict[str, str]:
-    """Short forms and what they stand for, both in small letters, as first explained."""
+    """Short forms and their expansions, both in lower case, as first explained."""
     found: dict[str, str] = {}
     for match in _BRACKETED.finditer(text):
         inside = re.split(r"[,;]", match[1])[0].strip()
@@ -36,7 +37,7 @@ def abbreviations(text: str) -> dict[str, str]:
 
 
 def wordings(query: str, explained: Mapping[str, str]) -> list[str]:
-    """The query, and what it reads with short forms written out, or long ones shortened."""
+    """The query, and its wordings with short forms expanded, or long ones shortened."""
     small = " ".join(query.lower().split())
     return list(dict.fromkeys([small, *_other_wordings(small, explained)]))
 

@@ -1,7 +1,7 @@
-"""What an archive has put behind a note: terms it is indexed by, a disclaimer, an empty cell's `nan`.
+"""Archive boilerplate after a note: index terms, a disclaimer, an empty cell's `nan`.
 
-None tells of the patient: "in good condition.surgery, hernia, inguinal hernias, testicle," lists what the
-note could be looked for by. Known by form alone, as MTSamples writes them; linear time.
+None describes the patient: "in good condition.surgery, hernia, inguinal hernias, testicle," lists index
+terms. Recognised by form only, as MTSamples writes them; linear time.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from __future__ import annotations
 import re
 
 _GLUED = re.compile(r"(?:[.!?:)]|,(?=,)),?(?=[a-z])")
-"""Where a list may begin: right behind what ends a sentence, without a space."""
+"""Where a list may begin: right after the end of a sentence, without a space."""
 _EMPTY_CELL = re.compile(r"(?<=[.:)]),?nan\Z")
 _DISCLAIMER = re.compile(
     r"NOTE(?:,?:\s*These\s?transcribed medical transcription sample reports\b.*)?\Z", re.DOTALL
 )
 _ONE_TERM = re.compile(r"(?<=[.)])[a-z][a-z /-]{4,30},\Z")
-"""Without further terms only the comma behind it tells: "tolerated well.surgery,"."""
+"""A single term, recognised by the comma after it: "tolerated well.surgery,"."""
 _LEAST_TERMS = 4
 _LONGEST_TERM = 8
-"""Words."""
+"""Most words of a term."""
 
 
 def index_terms_start(text: str) -> int:
-    """The offset at which they begin; the text's end where it has none."""
+    """The offset at which the boilerplate begins; the end of the text without any."""
     disclaimer = _DISCLAIMER.search(text)
     end = disclaimer.start() if disclaimer else len(text)
     if alone := _EMPTY_CELL.search(text, 0, end) or _ONE_TERM.search(text, 0, end):

@@ -1,4 +1,4 @@
-"""Ranges of characters: their union, and whether they hold a whole text."""
+"""Character ranges: their union, and whether they cover a whole text."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def union_of_ranges(ranges: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def covers(text: str, ranges: Sequence[Span]) -> bool:
-    """Whether every character of the text but white space lies in one of the ranges."""
+    """True where every character of the text but white space lies in one of the ranges."""
     position = 0
     for span in union_of_ranges(ranges):
         if _NOT_WHITE.search(text, position, span.start):

@@ -1,6 +1,7 @@
-"""A conversation of doctor and patient as a note: who says what, without what only keeps a talk going.
+"""A doctor-patient dialogue as a note: who says what, without small talk.
 
-A question alone says nothing, and what it names may be denied: it is told only with its short answer.
+A question alone says nothing, and what it names may be denied: it is used only together with its short
+answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ _SPEAKER = re.compile(
     re.IGNORECASE,
 )
 _ASKS = ("d", "c", "n", "ph", "guest_c")
-"""How the names of those begin who ask."""
+"""Beginnings of the names of those who ask."""
 _FILLER = re.compile(
     r"(?:(?:yes|yeah|yep|no|nope|um+|uh+|oh|okay|ok|well|so|right|sure|i see|alright|hmm?|exactly|correct"
     r"|thank you|thanks|sir|ma'am|mhm|great|good)\b[\s,.!-]*)+",
@@ -30,20 +31,20 @@ _IS_ANSWER = re.compile(
     re.IGNORECASE,
 )
 _LEAST_ANSWER_WORDS, _LEAST_STATEMENT_WORDS = 3, 5
-"""Of a patient's sentence, and of a doctor's: theirs are greetings until they are longer."""
+"""Fewest words of a patient's answer, and of a doctor's statement: shorter ones are greetings."""
 _LEAST_TURNS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """Something told, in the note's own words."""
+class DialogueStatement:
+    """A statement in the note's own words."""
 
     text: str
     sources: tuple[Span, ...]
 
 
-def exchanges(note: Note) -> list[Said]:
-    """What is told, in order; nothing where the note is no conversation."""
+def exchanges(note: Note) -> list[DialogueStatement]:
+    """The statements in order; empty where the note is no dialogue."""
     lines = list(_lines(note))
     if len({who for who, _, _ in lines if who}) < _LEAST_TURNS:
         return []
@@ -51,7 +52,7 @@ def exchanges(note: Note) -> list[Said]:
 
 
 def is_asked(note: Note, offset: int) -> bool:
-    """Whether a character stands in a question."""
+    """True where a character lies in a question."""
     sentence = note.sentence_at(offset)
     return note.text[sentence.start : sentence.end].rstrip().endswith("?")
 
@@ -67,7 +68,7 @@ def _lines(note: Note) -> Iterator[tuple[str, str, Span]]:
             yield who, words, sentence
 
 
-def _told(lines: list[tuple[str, str, Span]]) -> Iterator[Said]:
+def _told(lines: list[tuple[str, str, Span]]) -> Iterator[DialogueStatement]:
     question: tuple[str, Span] | None = None
     for who, words, sentence in lines:
         is_asking = who.startswith(_ASKS)
@@ -76,8 +77,8 @@ def _told(lines: list[tuple[str, str, Span]]) -> Iterator[Said]:
             question = (words, sentence) if is_asking else question
             continue
         if question and not is_asking and _IS_ANSWER.match(words):
-            yield Said(f"{question[0]} {words}", (question[1], sentence))
+            yield DialogueStatement(f"{question[0]} {words}", (question[1], sentence))
         elif len(rest.split()) >= (_LEAST_STATEMENT_WORDS if is_asking else _LEAST_ANSWER_WORDS):
-            yield Said(rest[:1].upper() + rest[1:], (sentence,))
+            yield DialogueStatement(rest[:1].upper() + rest[1:], (sentence,))
         if not is_asking:
             question = None

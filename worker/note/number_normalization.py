@@ -1,4 +1,4 @@
-"""Numbers of a text in one form, each with its unit: 1,200 = 1200, 2.0 = 2, two = 2, 05 = 5."""
+"""Number normalization, each with its unit: 1,200 = 1200, 2.0 = 2, two = 2, 05 = 5."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ _SHORT_YEAR = re.compile(r"\b\d{1,2}[/-]\d{1,2}[/-](\d{2})\b")
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """One number as it is meant."""
+    """One normalized number."""
 
     value: str
-    """Canonical digits, with the letters that are tied to it: '1200', '0.5', 'c5'."""
+    """Canonical digits, with letters tied to them: '1200', '0.5', 'c5'."""
     unit: str
-    """A short name, '' where none follows."""
+    """A short unit name, '' without one."""
 
 
 def numbers_in(text: str) -> Iterator[Number]:
-    """Every number of the text; written words too, but 'one', which is seldom a number."""
+    """Every number of the text, number words included, except 'one', which is seldom a number."""
     for match in _NUMBER.finditer(text):
         if match["digits"]:
             value = (match["prefix"] or "").lower() + _canonical(match["digits"])
@@ -61,7 +61,7 @@ def numbers_in(text: str) -> Iterator[Number]:
 
 
 def units_by_number(text: str) -> Mapping[str, frozenset[str]]:
-    """For each value of the text the units that it has there; years of two digits count as four, too."""
+    """By value the units that it has in the text; two-digit years count as four-digit ones too."""
     units: dict[str, set[str]] = defaultdict(set)
     for number in numbers_in(text):
         units[number.value].add(number.unit)
@@ -72,7 +72,7 @@ def units_by_number(text: str) -> Mapping[str, frozenset[str]]:
 
 
 def is_among(number: Number, units: Mapping[str, frozenset[str]]) -> bool:
-    """Whether a text of these numbers has this one: with the same unit, or where either has none."""
+    """True where a text with these numbers has this one: with the same unit, or where either has none."""
     bare = number.value.lstrip("abcdefghijklmnopqrstuvwxyz")
     known = units.get(number.value) or (units.get(bare) if number.value[:1] in ("x", "q") else None)
     return known is not None and (not number.unit or number.unit in known or "" in known)

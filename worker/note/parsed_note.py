@@ -1,4 +1,4 @@
-"""A note as the tasks see it: its sentences, sections and windows, each found once."""
+"""A parsed note: its sentences, sections and windows, each computed once."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from models.answers import Span
-from worker.note.section_headings import INDEX_TERMS, Section, sections
+from worker.note.section_headings import INDEX_TERMS, NoteSection, sections
 from worker.note.sentence_splitter import sentences
-from worker.note.windows import Window, windows
+from worker.note.windows import NoteWindow, windows
 
 _Made = TypeVar("_Made")
 
@@ -21,31 +21,31 @@ OVERLAP_SENTENCES = 1
 
 @dataclass(frozen=True)
 class Note:
-    """Offsets are into `text`, which is the document's, character for character."""
+    """A parsed note; offsets are into `text`, the document's text."""
 
     text: str
     sentences: tuple[Span, ...]
-    sections: tuple[Section, ...]
+    sections: tuple[NoteSection, ...]
     _count_tokens: Callable[[str], int]
     _window_tokens: int
     _long_tokens: int
 
     @staticmethod
     def of(text: str, count_tokens: Callable[[str], int], window_tokens: int, long_tokens: int) -> Note:
-        """Window sizes in tokens."""
+        """Parses a text. Window sizes are in tokens."""
         return Note(text, sentences(text), sections(text), count_tokens, window_tokens, long_tokens)
 
     @cached_property
-    def windows(self) -> tuple[Window, ...]:
-        """For decided answers; each non-white character is in one window's core."""
+    def windows(self) -> tuple[NoteWindow, ...]:
+        """Windows for tagging and search; each non-white character is in one window's core."""
         return self._cut(self._window_tokens)
 
     @cached_property
-    def long_windows(self) -> tuple[Window, ...]:
-        """For written summaries, and cut only where one is asked for."""
+    def long_windows(self) -> tuple[NoteWindow, ...]:
+        """Windows for abstractive summaries; computed only where one is requested."""
         return self._cut(self._long_tokens)
 
-    def _cut(self, max_tokens: int) -> tuple[Window, ...]:
+    def _cut(self, max_tokens: int) -> tuple[NoteWindow, ...]:
         return windows(
             self.text,
             self.sentences,
@@ -57,16 +57,16 @@ class Note:
 
     @property
     def windows_read(self) -> tuple[Span, ...]:
-        """What the windows for decided answers hold, the white space between them left out."""
+        """The ranges that the windows for tagging and search cover, without white space between them."""
         return tuple(Span(start=window.start, end=window.end) for window in self.windows)
 
     @property
     def long_windows_read(self) -> tuple[Span, ...]:
-        """What the windows for written summaries hold."""
+        """The ranges that the windows for abstractive summaries cover."""
         return tuple(Span(start=window.start, end=window.end) for window in self.long_windows)
 
     def once(self, make: Callable[..., _Made], *of: Any) -> _Made:
-        """`make(note, *of)`, once for the same function and objects: the tasks on a note share replies."""
+        """`make(note, *of)`, computed once for the same function and objects and shared by all tasks."""
         key = (make, *map(id, of))
         if key not in self._made:
             # Kept with the objects: an id is theirs only as long as they live.
@@ -79,15 +79,15 @@ class Note:
         return {}
 
     def sentence_at(self, offset: int) -> Span:
-        """The sentence that a character of the text lies in, or follows."""
+        """The sentence that contains a character of the text, or the one before it."""
         place = bisect_right(self.sentences, offset, key=lambda one: one.start)
         return self.sentences[max(0, place - 1)]
 
-    def section_at(self, offset: int) -> Section:
-        """The section that a character of the text lies in."""
+    def section_at(self, offset: int) -> NoteSection:
+        """The section that contains a character of the text."""
         place = bisect_right(self.sections, offset, key=lambda one: one.start)
         return self.sections[max(0, place - 1)]
 
     def is_index_term(self, offset: int) -> bool:
-        """Whether a character belongs to what an archive has put behind the text."""
+        """True where a character belongs to archive boilerplate after the text."""
         return self.section_at(offset).kind == INDEX_TERMS

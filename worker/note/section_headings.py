@@ -1,7 +1,7 @@
-"""Section headings of a note, with offsets and a kind for the names that are known.
+"""Section headings of a note, with offsets and the kind of known names.
 
-Knows forms ("PAST HISTORY:", "Family History" on a line of its own) and the names in sections.toml.
-A heading inside a section ("NECK:", "Mother:") keeps the kind of the section that it stands in.
+Recognises forms ("PAST HISTORY:", "Family History" on a line of its own) and the names in
+section_headings.toml. A heading inside a section ("NECK:", "Mother:") keeps the kind of its section.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from worker.note.archive_boilerplate import index_terms_start
 from worker.note.stemming import content_stems
 
 OTHER = "other"
-"""The kind of a heading whose name is not known, and of the text before the first one."""
+"""The kind of unknown headings, and of the text before the first one."""
 INDEX_TERMS = "index_terms"
-"""The kind of what an archive has put behind the text; it has no heading and tells of no patient."""
+"""The kind of archive boilerplate after the text; it has no heading and describes no patient."""
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
-    """From a heading to the next one. The whole text is covered: the first may have no heading."""
+class NoteSection:
+    """A section up to the next heading. Sections cover the whole text; the first may have no heading."""
 
     title: str
-    """As written, without its colon; '' before the first heading."""
+    """The heading as written, without its colon; '' before the first heading."""
     kind: str
-    """A key of sections.toml, 'other' or 'index_terms'."""
+    """A key of section_headings.toml, 'other' or 'index_terms'."""
     start: int
     body_start: int
     end: int
@@ -48,8 +48,8 @@ _HEADING = re.compile(
 _MODIFIER = re.compile(r"^(?:the|patient's|current|brief|pertinent|relevant|\d+\.?)\s+|\s*\([^)]*\)?$")
 
 
-def sections(text: str) -> tuple[Section, ...]:
-    """The sections in order; they follow each other without a gap from 0 to the text's end."""
+def sections(text: str) -> tuple[NoteSection, ...]:
+    """The sections in order, without gaps from 0 to the end of the text."""
     behind = index_terms_start(text)
     found = [one for one in _headings(text) if one[1] < behind]
     if not found or found[0][1] > 0:
@@ -58,13 +58,13 @@ def sections(text: str) -> tuple[Section, ...]:
         found.append(("", behind, behind, INDEX_TERMS))
     ends = [start for _, start, _, _ in found[1:]] + [len(text)]
     return tuple(
-        Section(title=title, kind=kind, start=start, body_start=body_start, end=end)
+        NoteSection(title=title, kind=kind, start=start, body_start=body_start, end=end)
         for (title, start, body_start, kind), end in zip(found, ends, strict=True)
     )
 
 
 def kind_of_title(title: str) -> str | None:
-    """The kind of a heading's name; 'inherited' for one inside a section; None where it is not known."""
+    """The kind of a heading; 'inherited' for one inside a section; None for an unknown one."""
     name = _MODIFIER.sub("", " ".join(title.lower().split())).strip(" .-*")
     kinds = _kinds()
     if name in kinds:
@@ -83,7 +83,7 @@ def kind_of_title(title: str) -> str | None:
 
 @lru_cache(maxsize=1_024)
 def kinds_named(query: str) -> frozenset[str]:
-    """The kinds of sections whose names stand in a query, by its longest: "discharge medications?"."""
+    """The kinds of sections named in a query, by the longest name: "discharge medications?"."""
     asked = frozenset(content_stems(query))
     lengths: dict[str, int] = {}
     for stems, kind in _kinds_by_stems().items():

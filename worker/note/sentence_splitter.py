@@ -1,7 +1,7 @@
-"""Sentences of a clinical note, with their true offsets.
+"""Sentence splitter for clinical notes, with true offsets.
 
-Every character that is not white space lies in exactly one sentence. Knows the abbreviations, lists and
-line breaks of notes by rule, nothing of meaning. One pass with look-around of bounded length: linear time.
+Every character that is not white space lies in exactly one sentence. Handles abbreviations, lists and line
+breaks of notes by rule. One pass with bounded look-around: linear time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.note.archive_boilerplate import index_terms_start
 from worker.note.word_boundaries import word_set
 
 MAX_SENTENCE_CHARACTERS = 1_000
-"""A longer run is cut: the longest sentence of 261 mtsamples notes has 778 characters."""
+"""Longest sentence; a longer run is cut. The longest sentence of 261 mtsamples notes has 778 characters."""
 
 _LOOK = 80
 """How far a decision looks to either side, in characters."""
@@ -46,7 +46,7 @@ _NEVER_LAST = word_set(
     dr mr mrs ms prof vs i.e e.g cf approx fig figs st mt sr jr re rev gen sgt lt col ca resp
     """
 )
-"""With a stop these always lean on the next word."""
+"""Abbreviations that with a full stop always belong to the next word."""
 _SELDOM_LAST = word_set(
     """
     p.o b.i.d t.i.d q.i.d q.d q.h.s q.o.d q.a.m q.p.m p.r.n h.s a.c p.c n.p.o s.c s.q i.m i.v i.d
@@ -56,7 +56,7 @@ _SELDOM_LAST = word_set(
     jun jul aug sept oct nov
     """
 )
-"""A sentence may end in these, but not before a small letter or a figure."""
+"""Abbreviations that may end a sentence, but not before a lower-case letter or a figure."""
 _STARTERS = word_set(
     """
     the he she it this these those there they we i patient her his their a an in on at no after upon
@@ -76,9 +76,9 @@ _GLUED_SUFFIXES = word_set(
 
 
 def sentences(text: str, max_characters: int = MAX_SENTENCE_CHARACTERS) -> tuple[Span, ...]:
-    """The sentences in order: disjoint, without white space at either end, none longer than
-    `max_characters`; together they hold every character that is not white space. What an archive has put
-    behind the text is one of its own."""
+    """The sentences in order: disjoint, without white space at either end, none longer than `max_characters`;
+    together they hold every character that is not white space. Archive boilerplate is a sentence of its own.
+    """
     behind = index_terms_start(text)
     starts = [0, *(start for start in _starts(text) if start < behind), behind, len(text)]
     found = []
@@ -151,7 +151,7 @@ def _stop_ends(stop: str, before: str, after: str) -> bool:
 
 
 def _glued_stop_ends(token: str, after: str) -> bool:
-    """A stop with no white space after it: "done.The" or "abnormalities.general"."""
+    """Full stops without white space after them: "done.The" or "abnormalities.general"."""
     word = re.match(r"[A-Za-z]+", after)
     if (
         word is None
@@ -171,7 +171,7 @@ def _glued_stop_ends(token: str, after: str) -> bool:
 
 
 def _join_ends(before: str, after: str) -> bool:
-    """A comma glued to what follows: a list item or a heading of its own line, once."""
+    """Commas glued to the next word: a list item or a heading of its own line, once."""
     if not before or before[-1].isspace() or before[-1].isdigit():
         return False
     return bool(_NUMBERED.match(after) or _HEADING.match(after))
@@ -225,7 +225,7 @@ def _is_initial(token: str, before: str, following: str) -> bool:
 
 
 def _is_dosing(bare: str) -> bool:
-    """q4h, q.4-6h, 4-6h, x2d"""
+    """True for dosing such as q4h, q.4-6h, 4-6h, x2d."""
     return re.fullmatch(r"q?\.?\s?\d{1,2}(-\d{1,2})?h(rs?)?|x\d+[a-z]?", bare) is not None
 
 
@@ -241,7 +241,8 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _short_enough(text: str, start: int, end: int, max_characters: int) -> Iterator[Span]:
-    """[start, end) in pieces that are short enough, cut after a clause, else a word, else a character."""
+    """[start, end) in parts that are short enough, cut after a clause, otherwise a word, otherwise a
+    character."""
     while end - start > max_characters:
         head = text[start : start + max_characters + 1]
         cut = max(head.rfind("; "), head.rfind(", ")) + 1

@@ -1,4 +1,4 @@
-"""Content words of a text without their endings: what two texts on the same matter share."""
+"""Stems of content words, for comparing texts on the same matter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SUFFIXES = ("ations", "ation", "ingly", "edly", "ing", "ies", "ied", "ed", "es"
 
 
 def content_stems(text: str) -> list[str]:
-    """Content words without their endings, numbers as they stand; Han and kana one by one. Once each."""
+    """Stems of content words, numbers as they stand, Han and kana one by one; each once."""
     found: dict[str, None] = {}
     for match in _WORD.finditer(text.lower()):
         word = match.group().replace("’", "'").removesuffix("'s")

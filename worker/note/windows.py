@@ -1,7 +1,7 @@
-"""Windows of a note: whole sentences up to a number of tokens, with the sentences before as context.
+"""Windows of a note: whole sentences up to a number of tokens, with preceding sentences as context.
 
 Every character that is not white space lies in exactly one window's core, so each entity belongs to one
-window. What is longer than a window is cut, at words if there are any; nothing is dropped.
+window. What is longer than a window is cut, at words where possible; nothing is dropped.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 from models.answers import Span
-from worker.note.section_headings import Section
+from worker.note.section_headings import NoteSection
 
 CountTokens = Callable[[str], int]
 
@@ -21,26 +21,26 @@ _PARAGRAPH = re.compile(r"\n\s*\n|\r\n\s*\r\n")
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """[start, end) is read; what is found in [core_start, core_end) is this window's."""
+class NoteWindow:
+    """[start, end) is read; answers in [core_start, core_end) belong to this window."""
 
     start: int
     end: int
     core_start: int
     core_end: int
     sentences: tuple[Span, ...]
-    """Of the whole window, context too; parts of a sentence where it had to be cut."""
+    """Sentences of the whole window, context included; parts of a sentence where it had to be cut."""
 
 
 def windows(
     text: str,
     sentences: Sequence[Span],
-    sections: Sequence[Section],
+    sections: Sequence[NoteSection],
     *,
     count_tokens: CountTokens,
     max_tokens: int,
     overlap_sentences: int,
-) -> tuple[Window, ...]:
+) -> tuple[NoteWindow, ...]:
     """The windows in order; `sentences` and `sections` are all those of the text.
 
     `count_tokens(text[start:end]) <= max_tokens` for each, unless a single character is more than that.
@@ -75,7 +75,7 @@ def windows(
         if last < len(pieces):
             last = _at_a_border(sums, context, first, last, section_starts, ends_of_paragraphs)
         found.append(
-            Window(
+            NoteWindow(
                 start=pieces[context].start,
                 end=pieces[last - 1].end,
                 core_start=pieces[first].start,
@@ -104,7 +104,7 @@ def _furthest(sums: list[int], context: int, first: int, max_tokens: int) -> int
 def _at_a_border(
     sums: list[int], context: int, first: int, last: int, section_starts: set[int], paragraph_ends: set[int]
 ) -> int:
-    """A section's start in the second half of the window, else a paragraph's in the last quarter."""
+    """A section's start in the second half of the window, otherwise a paragraph's in the last quarter."""
     tokens = sums[last] - sums[context]
     for borders, least in ((section_starts, tokens / 2), (paragraph_ends, tokens * 3 / 4)):
         for border in range(last, first, -1):
@@ -118,7 +118,7 @@ def _at_a_border(
 def _counted_pieces(
     text: str, sentences: Sequence[Span], count_tokens: CountTokens, max_tokens: int
 ) -> Iterator[tuple[Span, int]]:
-    """Sentences, cut where longer than a window, each with its tokens and the following white space's."""
+    """Sentences, cut where longer than a window, each with its tokens and those of its trailing white space."""
     for index, span in enumerate(sentences):
         end = sentences[index + 1].start if index + 1 < len(sentences) else span.end
         tokens = count_tokens(text[span.start : end])
@@ -134,7 +134,7 @@ def _ends_paragraph(text: str, piece: Span, following: Span) -> bool:
 
 
 def _fitting(text: str, span: Span, count_tokens: CountTokens, max_tokens: int) -> Iterator[Span]:
-    """The span in pieces of at most `max_tokens` each, cut at words, else at characters."""
+    """The span in parts of at most `max_tokens` each, cut at words, otherwise at characters."""
     tokens = count_tokens(text[span.start : span.end])
     start = span.start
     while tokens > max_tokens and span.end - start > 1:
@@ -150,7 +150,7 @@ def _fitting(text: str, span: Span, count_tokens: CountTokens, max_tokens: int) 
 
 
 def _word_end(text: str, start: int, end: int) -> int:
-    """The last place at or before `end` where a word ends; `end` where there is none."""
+    """The last word end at or before `end`; `end` where there is none."""
     if end < len(text) and not text[end].isspace():
         spaces = [space.start() for space in re.finditer(r"(?<=\S)\s", text[start:end])]
         end = start + spaces[-1] if spaces else end

@@ -1,4 +1,4 @@
-"""Where a word begins and ends, in any script: the rule behind "never inside another word"."""
+"""Word boundaries in any script: the rule behind "never inside another word"."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a text, set apart by white space: how lists of words are written here."""
+    """The words of a text separated by white space; used to write word lists in code."""
     return frozenset(words.split())
 
 
@@ -17,7 +17,7 @@ _BOUND_PREFIXES = word_set(
     extra infra supra trans
     """
 )
-"""Before a hyphen these are part of the word: "tender" is not a word of "non-tender"."""
+"""Prefixes that belong to the word after a hyphen: "tender" is not a word of "non-tender"."""
 _WITHOUT_SPACES = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
@@ -28,16 +28,16 @@ _WITHOUT_SPACES = (
     (0xF900, 0xFAFF),
     (0x20000, 0x3FFFF),
 )
-"""Thai, Lao, Burmese, Khmer, kana and Han: scripts that do not set words apart."""
+"""Scripts without spaces between words: Thai, Lao, Burmese, Khmer, kana and Han."""
 
 
 def is_whole(text: str, start: int, end: int) -> bool:
-    """Whether text[start:end] begins and ends at boundaries and is no part of a number or compound."""
+    """True where text[start:end] begins and ends at boundaries and is no part of a number or compound."""
     return is_boundary(text, start) and is_boundary(text, end) and not _is_bound(text, start)
 
 
 def is_boundary(text: str, offset: int) -> bool:
-    """Whether no word and no number goes on from text[offset - 1] to text[offset]."""
+    """True where no word and no number continues from text[offset - 1] to text[offset]."""
     if offset <= 0 or offset >= len(text):
         return True
     left, right = text[offset - 1], text[offset]
@@ -49,7 +49,7 @@ def is_boundary(text: str, offset: int) -> bool:
 
 
 def is_hyphened(text: str, start: int, end: int) -> bool:
-    """Whether a hyphen ties text[start:end] to a word beside it: "C5" in "C5-C6", "ray" in "x-ray"."""
+    """True where a hyphen ties text[start:end] to a word beside it: "C5" in "C5-C6", "ray" in "x-ray"."""
     before = start >= 2 and text[start - 1] in "-‐‑" and _is_word(text[start - 2])
     after = end + 1 < len(text) and text[end] in "-‐‑" and _is_word(text[end + 1])
     return before or after
@@ -66,7 +66,7 @@ def _is_bound(text: str, start: int) -> bool:
 
 
 def _joins_digits(text: str, offset: int) -> bool:
-    """Whether text[offset] is a point, comma or colon inside a number: 4.5, 1,200, 10:30."""
+    """True where text[offset] is a point, comma or colon inside a number: 4.5, 1,200, 10:30."""
     if text[offset] not in ".,:" or offset == 0 or offset + 1 >= len(text):
         return False
     return text[offset - 1].isdigit() and text[offset + 1].isdigit()

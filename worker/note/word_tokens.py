@@ -1,4 +1,4 @@
-"""A text in words and signs, by which names are compared: case and white space do not count."""
+"""Word tokens of a text for comparing names: case and white space do not count."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 _PIECE = re.compile(r"\w+|[^\w\s]")
 Words = tuple[str, ...]
-"""In small letters."""
+"""Words in lower case."""
 
 
-class Stretch(NamedTuple):
+class CandidateSpan(NamedTuple):
     """Characters [start, end) of a text that may be a mention of a label."""
 
     start: int
@@ -21,28 +21,28 @@ class Stretch(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Pieces:
-    """From left to right, with the characters they stand on."""
+class WordTokens:
+    """Word tokens from left to right, with their characters."""
 
     words: Words
     starts: tuple[int, ...]
     ends: tuple[int, ...]
 
     @staticmethod
-    def of(text: str) -> Pieces:
-        """Every character but white space is in one piece."""
+    def of(text: str) -> WordTokens:
+        """Tokenizes a text; every character but white space is in one token."""
         found = list(_PIECE.finditer(text))
-        return Pieces(
+        return WordTokens(
             tuple(one.group().lower() for one in found),
             tuple(one.start() for one in found),
             tuple(one.end() for one in found),
         )
 
     def between(self, start: int, end: int) -> tuple[int, int]:
-        """[first, last) of the pieces that have any of these characters."""
+        """[first, last) of the tokens that overlap these characters."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
     def read(self, start: int, end: int) -> Words:
-        """The words that have any of these characters."""
+        """The words that overlap these characters."""
         first, last = self.between(start, end)
         return self.words[first:last]

@@ -1,6 +1,6 @@
-"""A note is read under a disguise: the network sees surrogates, what is stored is the note's own.
+"""De-identified work: the network reads surrogates, the stored answers are the note's own words.
 
-Spans are the same in both. Of written text, what cannot be traced back is left out, never stored as told.
+Spans are the same in both texts. Generated text that cannot be mapped back is left out.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from models.answers import (
 )
 from models.jobs import Job, Question, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
-from worker.privacy.surrogates import Disguise
+from worker.privacy.surrogates import Surrogates
 from worker.summary.summary_task import summary_of
 
 _Quote = TypeVar("_Quote", Entity, Attribute, Passage)
 
 
-def disguised(work: Work, disguise: Disguise) -> Work:
-    """The work as the network may see it: the note, and questions that may name somebody."""
+def deidentified(work: Work, disguise: Surrogates) -> Work:
+    """The work that the network may see: the note and questions with surrogates."""
     jobs = tuple(
         job.model_copy(update={"question": question_under(job.question, disguise)}) for job in work.jobs
     )
     return work.model_copy(update={"text": disguise.shown, "jobs": jobs})
 
 
-def revealed(
-    ended: Iterable[tuple[Job, Outcome]], jobs: Mapping[int, Job], disguise: Disguise
+def reidentified(
+    ended: Iterable[tuple[Job, Outcome]], jobs: Mapping[int, Job], disguise: Surrogates
 ) -> list[tuple[Job, Outcome]]:
-    """The outcomes of the disguised work as those of the jobs themselves, on the true note."""
+    """The outcomes of de-identified work mapped back to the original note."""
     return [(jobs[job.id], _revealed(outcome, disguise)) for job, outcome in ended]
 
 
-def question_under(question: Question, disguise: Disguise) -> Question:
-    """The question as the network may see it."""
+def question_under(question: Question, disguise: Surrogates) -> Question:
+    """The question with surrogates."""
     if question.task is not Task.SEARCH:
         return question
     query = disguise.worded(str(question.parameters["query"]))
     return question.model_copy(update={"parameters": {**question.parameters, "query": query}})
 
 
-def _revealed(outcome: Outcome, disguise: Disguise) -> Outcome:
+def _revealed(outcome: Outcome, disguise: Surrogates) -> Outcome:
     if isinstance(outcome, Failed):
         return outcome
     answer = _answer(outcome.answer, disguise)
@@ -60,7 +60,7 @@ def _revealed(outcome: Outcome, disguise: Disguise) -> Outcome:
     return Finished.model_validate({**dict(outcome), "answer": answer})
 
 
-def _answer(answer: Answer, disguise: Disguise) -> Answer | None:
+def _answer(answer: Answer, disguise: Surrogates) -> Answer | None:
     match answer:
         case EntitiesAnswer(entities=entities):
             return EntitiesAnswer(entities=tuple(_entity(one, disguise.text) for one in entities))
@@ -73,7 +73,7 @@ def _answer(answer: Answer, disguise: Disguise) -> Answer | None:
             return SummaryAnswer(summary=summary_of(told)) if is_whole else None
 
 
-def _told(sentences: Iterable[SummarySentence], disguise: Disguise) -> Iterator[SummarySentence]:
+def _told(sentences: Iterable[SummarySentence], disguise: Surrogates) -> Iterator[SummarySentence]:
     for sentence in sentences:
         if (text := disguise.told(sentence.text)) is not None:
             yield sentence.model_copy(update={"text": text})

@@ -1,7 +1,6 @@
-"""What in a note looks like it names a person: the eighteen kinds of HIPAA's safe harbour, as far as their
-form or the words beside them give them away (45 CFR 164.514(b)(2)).
+"""PHI detection: the eighteen identifiers of HIPAA's safe harbor (45 CFR 164.514(b)(2)), by form and context.
 
-Rules, no lists of names and no network: what nothing points to is not found. Knows no surrogate.
+Uses rules, without lists of names and without a network: what no context indicates is not found.
 """
 
 from __future__ import annotations
@@ -25,14 +24,12 @@ class Identifier:
 _COMPILED = [(kind, re.compile(pattern, re.MULTILINE)) for kind, pattern in RULES]
 _PIECE = re.compile(rf"[{UPPER}a-zß-öø-ÿčđğłśşšźżž][\w'’]*")
 _KNOWN_LEAST, _KNOWN_LEAST_DIGITS = 3, 5
-"""Characters of a value of the metadata that is looked for; shorter ones are everywhere, as doses are."""
+"""Fewest characters of a metadata value that is searched for; shorter ones occur everywhere, as doses do."""
 
 
 def identifiers_in(text: str, known: Iterable[str] = ()) -> list[Identifier]:
-    """In the order of the text, none overlapping another. `known`: what its metadata calls the patient.
-
-    A word found to be of a name once is one wherever it stands with a capital letter.
-    """
+    """Identifiers in the order of the text, disjoint. `known`: the patient's names in the metadata. A word
+    found to be a name counts as one wherever it is capitalised."""
     taken: list[Identifier] = []
     is_taken = bytearray(len(text))
 
@@ -55,7 +52,7 @@ def identifiers_in(text: str, known: Iterable[str] = ()) -> list[Identifier]:
 
 
 def _words(text: str, start: int, end: int, lower: frozenset[str]) -> Iterator[Identifier]:
-    """The words that can be of a name: none that the note also has in small letters, nor a usual one."""
+    """Words that can be part of a name: none that the note also has in lower case, nor common ones."""
     for match in _PIECE.finditer(text, start, end):
         word = match.group()
         if word.casefold() not in NOT_NAMES and word[0].isupper() and word.casefold() not in lower:

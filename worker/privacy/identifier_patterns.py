@@ -1,6 +1,6 @@
-"""The patterns by which something in a note is known to name somebody; `worker.privacy.identifier_detection` applies them.
+"""Patterns of identifiers (PHI); `worker.privacy.identifier_detection` applies them.
 
-Each has one group, or at least its first, that is the identifier; the rest is the context that gives it away.
+The first group of each is the identifier; the rest is the context that indicates it.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from worker.note.word_boundaries import word_set
 
 
 class Kind(StrEnum):
-    """What an identifier is made of, which is how it is replaced."""
+    """The kind of an identifier, which decides how it is replaced."""
 
     WORD = "word"
-    """A word of a name of a person, a place or an institution."""
+    """A word of the name of a person, a place or an institution."""
     DATE = "date"
-    """Its year may stay."""
+    """A date; its year may stay."""
     NUMBER = "number"
-    """Of a telephone, a record, an account, a house, a very old person's age; or an address on the net."""
+    """A telephone, record, account or house number, the age of a very old person, or an internet address."""
 
 
 UPPER = "A-ZÀ-ÖØ-ÞČĐĞŁŚŞŠŹŻŽ"
@@ -26,7 +26,7 @@ _WORD = rf"[{UPPER}](?:[\w'’]*\w)?(?:-[{UPPER}]\w+)*"
 _PARTICLES = r"(?:(?:de|del|della|la|van|von|der|den|bin|ibn|al|da|dos|du|ten|ter)[ ]+){0,2}"
 _PERSON = rf"{_WORD}\.?(?:[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
 _LISTED = rf"{_WORD}\.?(?:,?[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
-"""Also with the family name first, behind a comma."""
+"""A name that also occurs with the family name first, before a comma."""
 _PROPER = rf"[{UPPER}][\w'’-]*[a-z](?:[ ][{UPPER}][\w'’-]*[a-z])?"
 _MONTH = (
     r"(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"

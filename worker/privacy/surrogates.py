@@ -1,7 +1,7 @@
-"""A note with other words of the same length where it names somebody, and the way back.
+"""Surrogates of equal length for identifiers in a note, and the mapping back.
 
-Every offset stays true. Numbers become noughts that are counted, names invented words: nothing that could be
-taken for a fact. One surrogate stands for one word or number, unless there are too many of one length.
+Every offset stays true. Numbers become counted zeros, names invented words: nothing that could be taken for a
+fact. One surrogate stands for one word or number, unless there are too many of one length.
 """
 
 from __future__ import annotations
@@ -20,32 +20,32 @@ _TRIES = 40
 _RUN = re.compile(r"[^\W\d_]+|\d+")
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _LEAST_PART = 4
-"""Letters of a surrogate that are recognized in another word, as in its genitive or cut short."""
+"""Fewest letters of a surrogate that are recognised in another word, as in its genitive or cut short."""
 
 
 @dataclass
-class Disguise:
-    """One note's."""
+class Surrogates:
+    """The surrogates of one note."""
 
     text: str
     shown: str
-    """As long as the text, character for character."""
+    """The text with surrogates, as long as the original."""
     _surrogates: dict[str, str] = field(default_factory=dict)
-    """By what they stand for: words without case, numbers as they are."""
+    """Surrogates by what they replace: words without case, numbers as they are."""
     _originals: dict[str, set[str]] = field(default_factory=dict)
-    """The other way, without case."""
+    """Originals by surrogate, without case."""
     _parts: set[str] = field(default_factory=set)
     """Runs of letters or digits in surrogates that are not the note's."""
 
     @classmethod
-    def of(cls, text: str, known: Iterable[str] = ()) -> Disguise:
-        """`known`: values of its metadata that name the patient."""
+    def of(cls, text: str, known: Iterable[str] = ()) -> Surrogates:
+        """The surrogates of a text. `known`: metadata values that name the patient."""
         made = cls(text, text)
         made.shown = made._replaced(text, identifiers_in(text, known))
         return made
 
     def worded(self, query: str) -> str:
-        """A question about the note, with the note's surrogates for its names and others for others'."""
+        """A question with the note's surrogates for its names, and others for other names."""
         names = [
             Identifier(match.start(), match.end(), Kind.WORD)
             for match in _RUN.finditer(query)
@@ -55,11 +55,9 @@ class Disguise:
         return self._replaced(query, sorted([*names, *own]))
 
     def told(self, written: str) -> str | None:
-        """What was written about the shown text, of the true one; None where that cannot be known.
-
-        A piece of the shown text is that piece of the true one, unless different pieces are shown so.
-        Elsewhere whole surrogates are put back, and if something of one is left over, changed or ambiguous,
-        there is no way back.
+        """Generated text on the shown text, mapped back to the original; None where that is ambiguous. A part
+        of the shown text is that part of the original, unless different parts are shown alike. Elsewhere
+        whole surrogates are replaced; where a part of one remains, changed or ambiguous, there is no mapping.
         """
         if truths := self._truths(written):
             return truths.pop() if len(truths) == 1 else None
@@ -76,7 +74,7 @@ class Disguise:
         return None if self._has_parts(written[end:]) else "".join([*pieces, written[end:]])
 
     def _truths(self, written: str) -> set[str]:
-        """What stands in the note wherever the shown text has this."""
+        """What stands in the original wherever the shown text has this."""
         found: set[str] = set()
         place = self.shown.find(written)
         while place >= 0 and written:
@@ -114,7 +112,7 @@ class Disguise:
         return surrogate
 
     def _word(self, key: str) -> str:
-        """Letters in turns, the same for the same word of the same note."""
+        """Alternating letters, the same for the same word of the same note."""
         chance = random.Random(hashlib.sha256(f"{key}\n{self.text}".encode("utf-8", "replace")).digest())
         taken, note = set(self._surrogates.values()), self.text.casefold()
         for _ in range(_TRIES if len(key) >= _LEAST_PART else 0):
@@ -125,7 +123,7 @@ class Disguise:
         return "x" * len(key)
 
     def _number(self, original: str, kind: Kind) -> str:
-        """Noughts, the last of them counted, and letters crossed out; of a date the year stays."""
+        """Zeros, the last of them counted, and letters crossed out; the year of a date stays."""
         kept = {place for year in _YEAR.finditer(original) for place in range(*year.span())}
         digits = [
             n for n, one in enumerate(original) if one.isdigit() and not (kind is Kind.DATE and n in kept)
@@ -145,7 +143,7 @@ class Disguise:
 
 
 def _without_case(word: str) -> str:
-    """In small letters, where those are as many: İ becomes two."""
+    """The text in lower case, where its length stays: İ becomes two characters."""
     small = word.lower()
     return small if len(small) == len(word) else word
 

@@ -1,6 +1,7 @@
-"""How much of a query's words a sentence has: as they stand, by another ending, by a synonym, abbreviated.
+"""Lexical similarity of query and sentence: equal words, stems, synonyms and abbreviations, weighted by
+rarity in the note.
 
-Shares are weighted by rarity in the note. Knows words, not meaning; synonyms.toml has the few it is told.
+Does not use embeddings; synonyms.toml holds the synonyms.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from worker.note.abbreviations import wordings
 from worker.note.stemming import content_stems
 
 _SAME_BEGINNING, _SAME_PART, _SYNONYM = 0.7, 0.6, 0.6
-"""What a likeness is worth beside the word itself. MAP on 1,437 queries of NCBI disease's training half:
-0.754 by words alone, 0.764 with the note's abbreviations, 0.781 with beginnings, 0.805 with synonyms and
-parts, 0.824 with initials."""
+"""Weights beside an equal word. MAP on 1,437 queries of NCBI Disease's training half: 0.754 by words alone,
+0.764 with the note's abbreviations, 0.781 with beginnings, 0.805 with synonyms and parts, 0.824 with
+initials."""
 _LEAST_BEGINNING, _LEAST_PART = 5, 6
 _ENDING = 7
 _SHORT_FORM = re.compile(r"[a-z][a-z0-9-]{1,6}")
@@ -28,10 +29,8 @@ _SHORT_FORM = re.compile(r"[a-z][a-z0-9-]{1,6}")
 def shares_of_words(
     query: str, found: Sequence[Sequence[str]], note: str, explained: Mapping[str, str]
 ) -> list[float]:
-    """For each sentence of the note the part of the query it has, 0 to 1; of several wordings the best.
-
-    `found`: the content stems of each sentence; `explained`: the note's abbreviations.
-    """
+    """For each sentence of the note the share of the query that it has, 0 to 1; with several wordings the
+    best. `found`: the content stems of each sentence; `explained`: the note's abbreviations."""
     task_config = [*wordings(query, explained), *_by_initials(query, note)]
     shares = [_shares(content_stems(way), found) for way in task_config]
     return [max(some) for some in zip(*shares, strict=True)]
@@ -67,7 +66,7 @@ def _like(one: str, other: str) -> float:
 
 
 def _by_initials(query: str, note: str) -> Iterator[str]:
-    """A short form written out as the note has it, "EDMD"; or a name's initials, where the note has them."""
+    """A short form expanded as in the note, "EDMD"; or a name's initials, where the note has them."""
     small = query.lower().strip()
     if _SHORT_FORM.fullmatch(small):
         letters = [letter for letter in small if letter.isalnum()]
@@ -88,7 +87,7 @@ def _by_initials(query: str, note: str) -> Iterator[str]:
 
 @cache
 def _matters() -> dict[str, frozenset[int]]:
-    """By stem, the lines of synonyms.toml that it stands in."""
+    """By stem, the lines of synonyms.toml that contain it."""
     table: dict[str, list[str]] = tomllib.loads(Path(__file__).with_name("synonyms.toml").read_text("utf-8"))
     found: dict[str, set[int]] = defaultdict(set)
     for number, words in enumerate(table["same"]):

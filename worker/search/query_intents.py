@@ -1,8 +1,9 @@
-"""What a query asks for as a whole, "Which medications?", and which sentences of a note tell of that.
+"""Query intents: which aspect of a note a query asks for, "Which medications?", and which sentences answer
+it.
 
-Which aspects a query names is compared by meaning with the ways to ask in aspects.toml; a query with a word
-of its own, "a family history of cancer", names a thing instead. What tells of an aspect was decided in the
-reading that entities and summary share: labels marked in a sentence, and its kind.
+A query is compared by sentence embeddings with the wordings in query_intents.toml; a query with a content
+word of its own, "a family history of cancer", names a thing instead. The evidence comes from the tagging of
+the note.
 """
 
 from __future__ import annotations
@@ -19,19 +20,17 @@ from worker.note.parsed_note import Note
 from worker.note.stemming import content_stems
 
 _NEAREST = 0.1
-"""Aspects that are so much less near than the nearest are not meant."""
+"""Intents whose similarity is lower than the best by more than this are not meant."""
 
 
-def ways_to_ask() -> tuple[str, ...]:
-    """Of all aspects, in one order."""
+def intent_wordings() -> tuple[str, ...]:
+    """The wordings of all intents, in a fixed order."""
     return tuple(way for task_config in _table().values() for way in task_config["asked"])
 
 
-def evidence_asked(query: str, similarities: Sequence[float], least: float) -> frozenset[str]:
-    """Labels and kinds of sentences that tell of what a query asks for; none where it names no aspect.
-
-    `similarities`: of the query to each of `ways_to_ask`; `least`: from where on an aspect is named.
-    """
+def intent_labels(query: str, similarities: Sequence[float], least: float) -> frozenset[str]:
+    """Labels and sentence kinds that answer a query; empty without an intent. `similarities`: of the query to
+    each of `intent_wordings`; `least`: the smallest similarity of an intent."""
     if not _words().issuperset(content_stems(query)):
         return frozenset()
     near: dict[str, float] = {}
@@ -49,7 +48,7 @@ def evidence(
     mentions: Iterable[Mention],
     kinds: Iterable[tuple[Span, Mapping[str, float]]],
 ) -> dict[int, float]:
-    """By each sentence's start how probably it tells of what is asked for, 0 to 1."""
+    """By each sentence's start the probability that it answers the intent, 0 to 1."""
     found: dict[int, float] = defaultdict(float)
     for mention in mentions:
         if mention.label in asked:
@@ -64,8 +63,8 @@ def evidence(
 
 @cache
 def _words() -> frozenset[str]:
-    """Of all ways to ask."""
-    return frozenset(stem for way in ways_to_ask() for stem in content_stems(way))
+    """The words of all wordings."""
+    return frozenset(stem for way in intent_wordings() for stem in content_stems(way))
 
 
 @cache

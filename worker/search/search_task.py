@@ -1,7 +1,7 @@
-"""Search: the sentences of the note that answer a query, decided at each sentence's end.
+"""The search task: the sentences of a note that answer a query, decided at each sentence's end.
 
-A decision is joined with the words and the meaning that query and sentence share, with the section it stands
-in, and, where the query asks for a whole aspect of the note, with what was marked and decided of it anyway.
+Score fusion combines the decision with lexical similarity, sentence embeddings, the section, and for a query
+with an intent the tagged mentions and sentence kinds.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from worker.note.parsed_note import Note
 from worker.note.section_headings import kinds_named
 from worker.note.stemming import content_stems
 from worker.search.lexical_similarity import shares_of_words
-from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
+from worker.search.query_intents import evidence, intent_labels, intent_wordings
 from worker.weights.ranking_model import RankingWeights, SentenceFeatures
 from worker.weights.task_config import TaskConfig
 
 _NAMED_SHARE = 0.25
-"""A query is in the note's own words where some sentence has this part of it: "What happened?" never is."""
+"""Share of a query's words above which it uses the note's own words: "What happened?" never does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Known:
 
 
 def ask_search(note: Note, query: str, config: TaskConfig) -> TaskCoroutine:
-    """The set of answering sentences, most probable first; empty where none answers."""
+    """The answering sentences, most probable first; empty where none answers."""
     decided, known = yield from clues_of(note, query, config)
     scored = joined_scores(note, query, decided, config, known)
     chosen = [(span, score) for span, score in scored if score >= config.ranking_model.threshold]
@@ -71,12 +71,12 @@ def clues_of(
     *replies, near, asked = yield [
         *decides,
         CompareRequest(query, texts),
-        CompareRequest(query, ways_to_ask()),
+        CompareRequest(query, intent_wordings()),
     ]
     assert isinstance(near, CompareResult)
     assert isinstance(asked, CompareResult)
     similarities = {one.start: value for one, value in zip(note.sentences, near.similarities, strict=True)}
-    wanted = evidence_asked(query, asked.similarities, config.ranking_model.least_nearness)
+    wanted = intent_labels(query, asked.similarities, config.ranking_model.least_nearness)
     if not wanted or not config.tagged_labels or config.ranking_model.aspect is None:
         return sentence_scores(note, replies), Known(similarities)
     # Entities and summary ask the same of a note: where they are asked too, this has been answered.
@@ -92,7 +92,7 @@ def joined_scores(
     config: TaskConfig,
     known: Known | None = None,
 ) -> list[tuple[Span, float]]:
-    """Each sentence with the probability that it answers, all clues joined."""
+    """Each sentence with its fused probability of answering."""
     known = known or Known()
     join = config.ranking_model
     weights = join.thing if known.evidence is None or join.aspect is None else join.aspect
@@ -129,7 +129,7 @@ def clues(
 
 
 def _stems(note: Note) -> Callable[[int, int], list[str]]:
-    """Of the sentence from start to end: found for the first query, and there for the others."""
+    """The stems of the sentence from start to end, computed once for all queries."""
     return cache(lambda start, end: content_stems(note.text[start:end]))
 
 
@@ -138,7 +138,7 @@ def _explained(note: Note) -> dict[str, str]:
 
 
 def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreRequest]:
-    """One a window: after each of its sentences, does it answer?"""
+    """One request for each window: after each of its sentences, does it answer?"""
     return [
         ScoreRequest(
             prompt=prompt("search", text, query=query, uses_adapter=Task.SEARCH in config.adapted_tasks),
@@ -151,7 +151,7 @@ def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreReq
 
 
 def sentence_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
-    """Each sentence of the note, in order, with the probability that it answers."""
+    """Each sentence of the note, in order, with its probability of answering."""
     rows = sentence_probabilities(note, replies)
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]
 

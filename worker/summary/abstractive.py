@@ -1,6 +1,6 @@
-"""The written summary: a branch a section in a form; long notes by map and reduce.
+"""The abstractive summary: one generated answer a section under a grammar; long notes by map and reduce.
 
-Figures can only be the note's. Each sentence is checked against the note and flagged, never hidden.
+Numbers can only be the note's. Each sentence is checked against the note and flagged, never hidden.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from worker.engine.prompting.prompt_templates import prompt
 from worker.engine.task_coroutine import UnusableReplyError
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
-from worker.summary.faithfulness import Evidence, check_against, evidence_of
+from worker.summary.faithfulness import NoteEvidence, check_against, evidence_of
 
 SECTIONS = {
     "Problems": "What are the patient's problems and diagnoses?",
@@ -25,7 +25,8 @@ SECTIONS = {
 }
 _PART_SENTENCES = 3
 _SENTENCE_CHARACTERS = 240
-"""Also the tokens it may take: a token is a character at least, so that no sentence is cut."""
+"""Most characters of a sentence, and most tokens: a token has at least one character, so no sentence is cut.
+"""
 _WORDS_A_SENTENCE = 15
 _TITLE_CHARACTERS = 90
 
@@ -36,9 +37,7 @@ def write(
     note: Note, max_words: int, *, uses_adapter: bool
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
     """The title and the sections' sentences; a section of which the note says nothing is left out.
-
-    `uses_adapter`: by the adapter, which has learnt to write; otherwise by the weights as they came.
-    """
+    `uses_adapter`: with the adapter, which has learnt to write; otherwise with the plain weights."""
     parts = [note.text[window.start : window.end] for window in note.long_windows]
     longest = max(map(len, parts))
     while len(parts) > 1:
@@ -60,7 +59,7 @@ def write(
 
 
 def _written(requests: Sequence[GenerateRequest]) -> _Writing:
-    """The texts, each to the end of its last whole sentence. Raises UnusableReplyError where there is none."""
+    """The texts, each to the end of its last whole sentence. Raises UnusableReplyError without one."""
     replies = yield requests
     texts = []
     for reply in replies:
@@ -85,7 +84,7 @@ def _title(text: str, uses_adapter: bool) -> GenerateRequest:
 
 
 def section_request(text: str, question: str, most: int, *, uses_adapter: bool = False) -> GenerateRequest:
-    """One section of the summary of `text`; what is trained to write it asks just so."""
+    """The request for one section of the summary of `text`, as in training."""
     return GenerateRequest(
         prompt("summary_section", text, question=question, sentences=most, uses_adapter=uses_adapter),
         max_tokens=most * _SENTENCE_CHARACTERS,
@@ -104,7 +103,7 @@ def _part(text: str, uses_adapter: bool) -> GenerateRequest:
 
 
 def _joined(texts: Sequence[str], longest: int) -> list[str]:
-    """Runs of texts of at most `longest` characters; at least two become one, so that it ends."""
+    """Runs of texts of at most `longest` characters; at least two become one, so that the reduction ends."""
     joined = [texts[0]]
     for place, text in enumerate(texts[1:], start=1):
         if len(joined[-1]) + len(text) < longest or place == 1:
@@ -114,6 +113,6 @@ def _joined(texts: Sequence[str], longest: int) -> list[str]:
     return joined
 
 
-def _checked(evidence: Evidence, section: str, text: str) -> SummarySentence:
+def _checked(evidence: NoteEvidence, section: str, text: str) -> SummarySentence:
     checked = check_against(evidence, text)
     return SummarySentence(section=section, text=text, sources=checked.sources, flags=checked.flags)

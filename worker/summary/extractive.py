@@ -1,7 +1,7 @@
-"""The chosen summary: mentions and sentences of the note itself, grouped under sections.
+"""The extractive summary: mentions and sentences of the note, grouped under sections.
 
-Faithful by construction: every piece is text of the note with its offsets. What is chosen was decided:
-marks name the problems, medications and findings; what each sentence tells of finds course and follow-up.
+Faithful by construction: every part is text of the note with its offsets. Tagged mentions give problems,
+medications and findings; sentence kinds give course and follow-up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from models.labels import Label
 from worker.engine.api import Reply, Request
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
-from worker.note.dialogue import Said, exchanges, is_asked
+from worker.note.dialogue import DialogueStatement, exchanges, is_asked
 from worker.note.parsed_note import Note
 from worker.search.search_task import joined_scores
 from worker.summary.mention_lists import foremost, is_told, listed, medications, num_words, within
@@ -40,13 +40,13 @@ _FOLLOWING_UP = re.compile(
     )""",
     re.IGNORECASE | re.VERBOSE,
 )
-"""A sentence outside a plan tells of the follow-up only with one of these: decisions alone chose badly, and
-"following an irrigation" or "returned to the scrotum" follows nobody up."""
+"""A sentence outside a plan counts as follow-up only with one of these words: decisions alone chose badly,
+and "following an irrigation" or "returned to the scrotum" is no follow-up."""
 
 _SHARES = {"Problems": 0.25, "Findings": 0.13, "Medications": 0.2, "Follow-up": 0.2}
-"""Of the words allowed; what they leave goes to the course."""
+"""Shares of the allowed words by section; what is left goes to the course."""
 _SHORTEST_SENTENCE_WORDS = 4
-"""Fewer are a heading or a fragment."""
+"""Fewest words of a sentence; shorter ones are headings or fragments."""
 _LEAST_LOWER_WORDS = 2
 _MOST_PROBLEMS = 8
 _APART = frozenset(
@@ -56,13 +56,13 @@ _APART = frozenset(
         "social_history",
     }
 )
-"""Kinds of sections that tell of no course."""
+"""Kinds of sections that contain no course."""
 _ASIDE = re.compile(
     r"^(?:anesthesia|complications?|dates?|drains?|duration|estimated blood loss|fluids|specimens?|surgeon"
     r"|time|total)\b(?!.*(?:procedure|operation|surgery))",
     re.IGNORECASE,
 )
-"""Headings over a word or two about it."""
+"""Headings with only a word or two of content."""
 _ENDS = (".", "!", "?", '"')
 _PLANNING = frozenset({"plan", "instructions"})
 
@@ -70,7 +70,7 @@ _PLANNING = frozenset({"plan", "instructions"})
 def choose(
     note: Note, max_words: int, config: TaskConfig
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
-    """The title and the sections' sentences; a section without anything chosen is left out."""
+    """The title and the sections' sentences; a section without content is left out."""
     replies = yield reading_requests(note, config)
     kinds = kinds_read(note, replies)
     labels = tuple(
@@ -108,9 +108,9 @@ def choose(
 
 
 def _conversation(
-    note: Note, entities: Sequence[Entity], said: Sequence[Said], max_words: int
+    note: Note, entities: Sequence[Entity], said: Sequence[DialogueStatement], max_words: int
 ) -> list[SummarySentence]:
-    """Questions with their answers, and statements, as many as fit. Lists would tell what was denied."""
+    """Questions with their answers, and statements, as many as fit. Lists would include what was denied."""
     affirmed = [one for one in entities if not is_asked(note, one.start)]
     title = foremost(note, affirmed, "problem", 6)
     left, told = max_words - sum(num_words(piece) for piece in title), []
@@ -123,7 +123,7 @@ def _conversation(
 
 
 def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[Piece]:
-    """What the note's list of diagnoses says, and of what it does not, the foremost mentions."""
+    """The note's list of diagnoses, and beyond it the most important mentions."""
     told = [
         piece
         for _, piece in within(
@@ -139,7 +139,7 @@ def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[Pi
 def _sentences(
     note: Note, scored: Sequence[tuple[Span, float]], max_words: int, taken: Sequence[Span]
 ) -> list[Piece]:
-    """The sentences that answer best and fit, in the note's order, without the headings before them."""
+    """The sentences that answer best and fit, in the note's order, without preceding headings."""
     free: dict[str, tuple[Span, Piece]] = {}
     for span, _ in sorted(scored, key=lambda one: -one[1]):
         if span not in taken:
@@ -151,7 +151,7 @@ def _sentences(
 
 
 def _body(note: Note, span: Span) -> str:
-    """What a sentence says after its heading, on one line; '' where it tells who, where and when."""
+    """A sentence without its heading, on one line; '' where it says who, where and when."""
     section = note.section_at(span.start)
     start = max(span.start, min(section.body_start, span.end))
     if section.kind == "administrative" and "\n" not in note.text[section.start : start]:
@@ -160,13 +160,13 @@ def _body(note: Note, span: Span) -> str:
 
 
 def _is_sentence(text: str) -> bool:
-    """No heading, no fragment, and nobody's signature."""
+    """True for a sentence that is no heading, fragment or signature."""
     words = text.split()
     return len(words) >= _SHORTEST_SENTENCE_WORDS and sum(map(str.islower, words)) >= _LEAST_LOWER_WORDS
 
 
 def _happened(note: Note, decided: Sequence[tuple[Span, float]]) -> list[tuple[Span, float]]:
-    """Sentences that may tell of the course, those under its own heading first."""
+    """Candidate sentences for the course, those under its own heading first."""
     sections = [note.section_at(span.start) for span, _ in decided]
     likely = [
         (span, score + float(section.kind == "course"))
@@ -179,7 +179,7 @@ def _happened(note: Note, decided: Sequence[tuple[Span, float]]) -> list[tuple[S
 def _planned(
     note: Note, decided: Sequence[tuple[Span, float]], config: TaskConfig
 ) -> list[tuple[Span, float]]:
-    """Sentences of a plan's section; without one those that speak of following up."""
+    """Sentences of a plan section; without one, those with follow-up words."""
     scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, config)
     of_plan = [one for one in scored if note.section_at(one[0].start).kind in _PLANNING]
     return of_plan or [one for one in scored if _FOLLOWING_UP.search(_body(note, one[0]))]
@@ -190,7 +190,7 @@ def _denied(entities: Sequence[Entity]) -> list[Entity]:
 
 
 def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:
-    """The stated diagnosis, else the foremost problem, and the procedure; without any the first words."""
+    """The stated diagnosis, otherwise the foremost problem, and the procedure; otherwise the first words."""
     done = [one for one in entities if is_told(note, one)]
     denied = _denied(entities)
     found = (
@@ -208,7 +208,7 @@ def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:
 
 
 def _first_said(note: Note) -> Span:
-    """The first sentence that is more than a heading; the first of all where there is none."""
+    """The first sentence that is more than a heading; otherwise the first one."""
     for sentence in note.sentences:
         if sentence.end > note.section_at(sentence.start).body_start:
             return sentence

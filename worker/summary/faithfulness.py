@@ -1,7 +1,8 @@
-"""What a summary sentence rests on in its note, and what is wrong with it.
+"""Faithfulness check: the source sentences of a summary sentence, and flags for what the note does not
+support.
 
-Sources by shared content words, weighted by their rarity in the note. Flags are for a second look: they know
-words, numbers, names and negations, not meaning.
+Sources share content words, weighted by rarity in the note. Flags are for a second look: they compare words,
+numbers, names and negations, not meaning.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LEAST_SHARE = 0.5
 """Less than this part of a sentence's weight in its sources: unsupported. Of 2,343 sentences checked against
 another note of mtsamples 96 % were below it, of 4,015 checked against their own none."""
 _LEAST_GAIN = 0.12
-"""What a further source must add to that share."""
+"""The share that a further source must add."""
 
 _LEAST_NEAR = 0.35
 """The part of a sentence's weight that one source must have before a negation is compared with it."""
@@ -33,15 +34,15 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[A-Za-z]{0,3}\d+(?:[.,]\d+)*|
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class NoteEvidence:
     """A note made ready for many checks."""
 
     note: str
     sentences: tuple[Span, ...]
     stems: tuple[frozenset[str], ...]
-    """Of each sentence."""
+    """Content stems of each sentence."""
     weights: Mapping[str, float]
-    """Of each stem: log(1 + sentences / sentences that have it)."""
+    """Weight of each stem: log(1 + sentences / sentences that have it)."""
     units: Mapping[str, frozenset[str]]
     words: frozenset[str]
 
@@ -65,11 +66,11 @@ def check(
     return checked.sources, checked.flags
 
 
-def evidence_of(note: str, note_sentences: Sequence[Span]) -> Evidence:
+def evidence_of(note: str, note_sentences: Sequence[Span]) -> NoteEvidence:
     """Reads a note once, for `check_against`."""
     stems = tuple(frozenset(content_stems(note[span.start : span.end])) for span in note_sentences)
     counts = Counter(stem for some in stems for stem in some)
-    return Evidence(
+    return NoteEvidence(
         note=note,
         sentences=tuple(note_sentences),
         stems=stems,
@@ -79,8 +80,8 @@ def evidence_of(note: str, note_sentences: Sequence[Span]) -> Evidence:
     )
 
 
-def check_against(evidence: Evidence, sentence: str, medications: Collection[str] = ()) -> Checked:
-    """As `check`, for one of several sentences of a summary."""
+def check_against(evidence: NoteEvidence, sentence: str, medications: Collection[str] = ()) -> Checked:
+    """Like `check`, for one of several sentences of a summary."""
     chosen, share = _sources(evidence, sentence)
     sources = tuple(evidence.sentences[index] for index in chosen)
     flags = []
@@ -99,7 +100,7 @@ def check_against(evidence: Evidence, sentence: str, medications: Collection[str
     return Checked(sources, tuple(flags))
 
 
-def _sources(evidence: Evidence, sentence: str) -> tuple[list[int], float]:
+def _sources(evidence: NoteEvidence, sentence: str) -> tuple[list[int], float]:
     """Indexes of the note sentences that together hold most of the sentence's weight, and that part."""
     unseen = math.log(1 + len(evidence.sentences))
     missing = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
@@ -118,7 +119,7 @@ def _sources(evidence: Evidence, sentence: str) -> tuple[list[int], float]:
     return chosen, 1 - math.fsum(missing.values()) / total if total else 1.0
 
 
-def _share_of(evidence: Evidence, sentence: str, index: int) -> float:
+def _share_of(evidence: NoteEvidence, sentence: str, index: int) -> float:
     unseen = math.log(1 + len(evidence.sentences))
     weights = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
     return math.fsum(weights[stem] for stem in evidence.stems[index] & weights.keys()) / (
@@ -126,7 +127,7 @@ def _share_of(evidence: Evidence, sentence: str, index: int) -> float:
     )
 
 
-def _is_mentioned(name: str, evidence: Evidence, medications: Collection[str]) -> bool:
+def _is_mentioned(name: str, evidence: NoteEvidence, medications: Collection[str]) -> bool:
     known = {word for medication in medications for word in medication.lower().split()}
     return any(one in evidence.words or one in known for one in drug_names_of(name))
 

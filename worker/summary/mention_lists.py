@@ -43,9 +43,9 @@ _UNNAMED = word_set(
 """Words that say how something was found, and not what; alone they name no problem and no medication."""
 _GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
 _OF_A_GENERAL = 0.4
-"""What a general word is worth beside one that says which: "tumor" beside "carcinoma"."""
+"""Weight of a general word beside a specific one: "tumor" beside "carcinoma"."""
 _IN_A_DIAGNOSIS, _OF_A_DOUBT = 3.0, 0.5
-"""What a mention is worth beside one in passing, and what is possible beside what holds."""
+"""Weights of a mention in a diagnosis, and of a possible one, beside a mention in passing."""
 _SIDES = word_set("acute bilateral chronic left lower right severe upper")
 _IN_A_PLACE = re.compile(
     r"\s(?:in|of|at|to)\s(?:(?:the|his|her|both)\s)?(?:(?:left|right|bilateral|upper|lower)\s)*",
@@ -71,7 +71,7 @@ class _Named:
 
 
 def foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
-    """The one mention that stands for the note, if there is any of this label."""
+    """The mention that stands for the note, if there is any of this label."""
     groups = _groups(note, entities, label)
     fitting = [group for group in _fullest(groups) if len(group[0].name.split()) <= max_words]
     if not fitting:
@@ -191,7 +191,7 @@ def _fullest(groups: Sequence[list[_Named]]) -> list[list[_Named]]:
 
 
 def _weight(note: Note, group: Sequence[_Named]) -> float:
-    """How much it says what the note is about: more if named often, in a diagnosis, in full words."""
+    """How characteristic a mention is: more if named often, in a diagnosis, in full words."""
     told = sum(_weight_of_one(note, one.entity) for one in group)
     said = group[0].entity.text
     return told * math.sqrt(len(said.split())) * (_OF_A_GENERAL if said.lower() in _GENERAL else 1.0)

@@ -1,6 +1,7 @@
-"""What a note's own headings state: its list of what is the matter, and the name of what was done.
+"""Stated diagnoses and procedures: what the note's own headings list.
 
-In the note's words; a longer item is cut at its first comma, and left out where that could change its sense.
+In the note's words; a longer item is cut at its first comma, and left out where that could change its
+meaning.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 
 from models.answers import Entity, Span
 from worker.note.parsed_note import Note
-from worker.note.section_headings import Section
+from worker.note.section_headings import NoteSection
 
 TITLE_WORDS = 14
 _DIAGNOSES = ("diagnoses", "impression", "assessment")
@@ -86,7 +87,7 @@ def in_full(names: Sequence[str]) -> frozenset[str]:
     )
 
 
-def _said(note: Note, section: Section, denied: Collection[Entity]) -> list[Piece]:
+def _said(note: Note, section: NoteSection, denied: Collection[Entity]) -> list[Piece]:
     """Each sentence of a section, up to its first comma where it is longer than a title; longer ones not.
 
     Of a long section only what is numbered: the rest goes into detail.
@@ -118,7 +119,7 @@ def named_procedure(note: Note) -> list[Piece]:
     return []
 
 
-def is_short(section: Section) -> bool:
+def is_short(section: NoteSection) -> bool:
     return section.end - section.body_start <= _LONGEST_TELLING
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from worker.note.word_tokens import Pieces
+from worker.note.word_tokens import WordTokens
 
 FILE = "lexicon.json"
 """In the adapter's folder."""
@@ -87,7 +87,7 @@ class Lexicon:
         endings = {label: dict(sorted(some.items())) for label, some in sorted(self.endings.items())}
         return {"longest": self.longest, "names": by_label, "words": words, "endings": endings}
 
-    def found(self, pieces: Pieces) -> list[LexiconMatch]:
+    def found(self, pieces: WordTokens) -> list[LexiconMatch]:
         """Names from left to right, none overlapping another."""
         known, place, count = [], 0, len(pieces.words) if self.names else 0
         while place < count:
@@ -128,7 +128,7 @@ def _without_last_zeros(odds: WordOdds) -> list[float]:
 
 def key_of(name: str) -> tuple[str, int]:
     """A name's hash, and how many pieces it has."""
-    words = Pieces.of(name).words
+    words = WordTokens.of(name).words
     return hash_of(words), len(words)
 
 

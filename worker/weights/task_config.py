@@ -49,7 +49,7 @@ class TaskConfig:
 
 
 def task_config(settings: Settings) -> TaskConfig:
-    """The task configuration for these settings. Raises WeightsError for a form the weights do not support."""
+    """The task configuration for these settings. Raises WeightsError for an unsupported form."""
     adapter = _adapter(settings)
     trained = _trained(adapter)
     tagged = tuple(trained.get("labels", ()))

@@ -1,4 +1,4 @@
-"""On the PYTHONPATH of a worker: its clock, as Python tells it, is so many seconds off."""
+"""Moves Python's clock by CHAOS_CLOCK_SECONDS in a process that has this folder on its PYTHONPATH."""
 
 import os
 import time

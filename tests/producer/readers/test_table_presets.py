@@ -114,9 +114,9 @@ def test_a_query_of_ones_own_goes_before_the_presets_tables(sqlite_omop: str) ->
 def test_the_rows_of_a_window_are_read_and_no_others(sqlite_omop: str) -> None:
     assert ids(sqlite_omop, "", WatermarkWindow("note_id", 501, 502)) == ["502"]
     assert ids(sqlite_omop, "", WatermarkWindow("note_id", None, 502)) == ["501", "502"]
-    assert ids(sqlite_omop, "SELECT * FROM note WHERE note_text LIKE '%:%';", WatermarkWindow("note_id", 1, None)) == [
-        "503"
-    ]
+    assert ids(
+        sqlite_omop, "SELECT * FROM note WHERE note_text LIKE '%:%';", WatermarkWindow("note_id", 1, None)
+    ) == ["503"]
 
 
 def test_rows_of_the_last_time_are_read_again_for_more_may_have_come(postgres_omop: str) -> None:
@@ -126,7 +126,9 @@ def test_rows_of_the_last_time_are_read_again_for_more_may_have_come(postgres_om
     assert ids(postgres_omop, "", WatermarkWindow("note_datetime", kept, None)) == ["502", "503"]
     assert ids(postgres_omop, "", WatermarkWindow("note_date", date(2026, 1, 3), None)) == ["502", "503"]
     assert ids(
-        postgres_omop, "SELECT * FROM cdm.note WHERE note_text LIKE '%100%%'", WatermarkWindow("note_id", 1, 600)
+        postgres_omop,
+        "SELECT * FROM cdm.note WHERE note_text LIKE '%100%%'",
+        WatermarkWindow("note_id", 1, 600),
     ) == ["501"]
 
 

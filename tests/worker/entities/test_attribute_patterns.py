@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from models.answers import Span
 from models.labels import Label, load_labels
 from worker.entities.attribute_patterns import attributes, name_within
-from worker.entities.list_grounding import Item, place
+from worker.entities.list_grounding import ListItem, place
 
 NAMES = {"m": "medication", "t": "test"}
 
@@ -17,7 +17,7 @@ NAMES = {"m": "medication", "t": "test"}
 def linked(
     sentence: str, *names: str, labels: tuple[Label, ...] = load_labels()
 ) -> list[tuple[str, str, str]]:
-    items = [Item(NAMES[name[0]], name[2:]) for name in names]
+    items = [ListItem(NAMES[name[0]], name[2:]) for name in names]
     placed = place(sentence, Span(start=0, end=len(sentence)), items).placed
     found = attributes(sentence, 0, placed, labels)
     return [(sentence[placed[index].start : placed[index].end], a.kind, a.text) for index, a in found]
@@ -90,7 +90,9 @@ def test_only_kinds_that_the_labels_have_are_given() -> None:
 )
 def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -> None:
     note = "Before. " + " ".join(words)
-    items = [Item("medication", "aspirin") for word in words if word == "aspirin"] + [Item("test", "K")]
+    items = [ListItem("medication", "aspirin") for word in words if word == "aspirin"] + [
+        ListItem("test", "K")
+    ]
     placed = place(note, Span(start=0, end=len(note)), items).placed
     for index, attribute in attributes(note[8:], 8, placed, load_labels()):
         assert note[attribute.start : attribute.end] == attribute.text

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from worker.entities.false_positive_filter import meant_label, name_of
+from worker.entities.false_positive_filter import name_of, relabelled
 from worker.note.parsed_note import Note
 
 
 def meant(text: str, words: str, label: str) -> str | None:
     note = Note.of(text, lambda piece: len(piece.split()), 400, 400)
     start = text.index(words)
-    return meant_label(note, start, start + len(words), label)
+    return relabelled(note, start, start + len(words), label)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from models.security.training_provenance import read_trained_on
 from training.calibration.lexicon_builder import add_lexicon, learn, merged
 from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decide_marks
-from worker.note.word_tokens import Pieces
+from worker.note.word_tokens import WordTokens
 from worker.weights.lexicon import FILE, Lexicon, LexiconMatch, WordOdds, key_of
 
 if TYPE_CHECKING:
@@ -45,13 +45,13 @@ def lexicon(**odds: float) -> Lexicon:
 
 
 def test_a_name_is_found_in_any_case_and_spacing_and_as_whole_words() -> None:
-    found = lexicon(acute_gout=1.0).found(Pieces.of("Acute\ngout, acute gouty pain"))
+    found = lexicon(acute_gout=1.0).found(WordTokens.of("Acute\ngout, acute gouty pain"))
     assert found == [LexiconMatch(0, 10, "problem", 1.0)]
 
 
 def test_of_names_that_begin_alike_the_longest_counts() -> None:
     text = "acute kidney injury"
-    found = lexicon(acute=1.0, acute_kidney_injury=2.0, injury=3.0).found(Pieces.of(text))
+    found = lexicon(acute=1.0, acute_kidney_injury=2.0, injury=3.0).found(WordTokens.of(text))
     assert [text[one.start : one.end] for one in found] == [text]
 
 
@@ -59,7 +59,7 @@ def test_of_names_that_begin_alike_the_longest_counts() -> None:
 def test_what_is_found_is_the_name_and_nothing_overlaps(text: str, names: list[str]) -> None:
     keys = {key_of(name): name for name in names}
     known = Lexicon({key: ("problem", 1.0) for key, _ in keys}, max((n for _, n in keys), default=0))
-    found = known.found(Pieces.of(text))
+    found = known.found(WordTokens.of(text))
     assert all(key_of(text[one.start : one.end])[0] in known.names for one in found)
     assert all(one.end <= other.start for one, other in pairwise(found))
 
@@ -68,13 +68,13 @@ def test_a_word_that_is_seldom_marked_is_no_name() -> None:
     unmarked = {"id": "m", "text": "The gout, gout, gout of it.", "entities": []}
     seldom = record("A gout.", problem="gout")
     learnt = learn([[seldom, unmarked, unmarked]], LABELS)
-    assert learnt.found(Pieces.of("gout")) == []
-    assert learn([[seldom]], LABELS).found(Pieces.of("gout")) != []
+    assert learnt.found(WordTokens.of("gout")) == []
+    assert learn([[seldom]], LABELS).found(WordTokens.of("gout")) != []
 
 
 def test_text_in_which_a_label_is_never_used_says_nothing_against_it() -> None:
     unused = [record("colchicine, colchicine, colchicine for pain", problem="pain")]
-    [known] = learn([[GOUT], unused], LABELS).found(Pieces.of("colchicine"))
+    [known] = learn([[GOUT], unused], LABELS).found(WordTokens.of("colchicine"))
     assert known.label == "medication"
     assert known.log_odds == pytest.approx(np.log(0.6 / 0.4), abs=0.01)
 
@@ -181,9 +181,9 @@ def test_words_at_borders_are_counted_inside_and_outside() -> None:
 def test_a_listed_name_that_no_note_has_is_as_likely_as_the_listed_ones_that_they_have() -> None:
     lists = {"problem": ["gout", "rare disease", "x", "12"], "medication": ["colchicine"]}
     learnt = learn([[GOUT, record("Has gout.", problem="gout")]], LABELS, lists)
-    [known] = learnt.found(Pieces.of("a Rare disease"))
+    [known] = learnt.found(WordTokens.of("a Rare disease"))
     assert known.log_odds == pytest.approx(np.log(0.75 / 0.25), abs=0.01)
-    assert learnt.found(Pieces.of("x 12")) == []
+    assert learnt.found(WordTokens.of("x 12")) == []
 
 
 def test_what_is_stored_is_read_back(adapter: Path, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_names_come_beside_those_that_are_there_and_a_purge_finds_the_folder(
     add_lexicon(adapter, [data_file(tmp_path, "first", GOUT)])
     counts = add_lexicon(adapter, [data_file(tmp_path, "second", record("Has asthma.", problem="asthma"))])
     assert counts == {"medication": 1, "problem": 2}
-    assert [one.label for one in Lexicon.read(adapter).found(Pieces.of("asthma, colchicine"))] == [
+    assert [one.label for one in Lexicon.read(adapter).found(WordTokens.of("asthma, colchicine"))] == [
         "problem",
         "medication",
     ]

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.entities.list_grounding import Item, Placed, place, spread
+from worker.entities.list_grounding import GroundedMention, ListItem, place, spread
 from worker.note.word_boundaries import is_whole
 
 WORDS = [
@@ -29,18 +29,18 @@ WORDS = [
 ]
 NOTES = st.lists(st.sampled_from([*WORDS, ".", ",", "\n", "  "]), max_size=40).map(" ".join)
 LISTS = st.lists(
-    st.builds(Item, st.sampled_from(["problem", "test"]), st.sampled_from([*WORDS, "C5", "tender", "x"])),
+    st.builds(ListItem, st.sampled_from(["problem", "test"]), st.sampled_from([*WORDS, "C5", "tender", "x"])),
     max_size=15,
 )
 
 
 def placed(text: str, *items: tuple[str, str]) -> list[tuple[int, str, str]]:
-    found = place(text, Span(start=0, end=len(text)), [Item(*item) for item in items])
+    found = place(text, Span(start=0, end=len(text)), [ListItem(*item) for item in items])
     return [(mention.start, text[mention.start : mention.end], mention.label) for mention in found.placed]
 
 
 @given(NOTES.filter(bool), LISTS)
-def test_what_is_placed_is_the_written_surface_at_word_boundaries(text: str, items: list[Item]) -> None:
+def test_what_is_placed_is_the_written_surface_at_word_boundaries(text: str, items: list[ListItem]) -> None:
     written = {"".join(item.surface.lower().split()) for item in items}
     for mention in place(text, Span(start=0, end=len(text)), items).placed:
         assert is_whole(text, mention.start, mention.end)
@@ -50,7 +50,7 @@ def test_what_is_placed_is_the_written_surface_at_word_boundaries(text: str, ite
 
 
 @given(NOTES.filter(bool), LISTS)
-def test_places_are_disjoint_in_order_and_inside_the_window(text: str, items: list[Item]) -> None:
+def test_places_are_disjoint_in_order_and_inside_the_window(text: str, items: list[ListItem]) -> None:
     window = Span(start=0, end=max(1, len(text) * 2 // 3))
     found = place(text, window, items).placed
     assert all(before.end <= after.start for before, after in pairwise(found))
@@ -86,7 +86,7 @@ def test_of_equal_places_the_earliest_is_taken() -> None:
     ],
 )
 def test_nothing_is_placed_inside_another_word_or_number(text: str, surface: str) -> None:
-    found = place(text, Span(start=0, end=len(text)), [Item("problem", surface)])
+    found = place(text, Span(start=0, end=len(text)), [ListItem("problem", surface)])
     assert (found.placed, found.unplaced) == ((), (0,))
 
 
@@ -129,13 +129,17 @@ def test_of_overlapping_mentions_the_longest_stays_and_one_label_merges() -> Non
 
 
 def test_an_item_written_more_often_than_it_occurs_is_reported() -> None:
-    found = place("pain", Span(start=0, end=4), [Item("problem", "pain"), Item("problem", "pain")])
+    found = place("pain", Span(start=0, end=4), [ListItem("problem", "pain"), ListItem("problem", "pain")])
     assert (len(found.placed), found.unplaced) == (1, (1,))
 
 
 def test_spread_finds_the_occurrences_that_the_list_left_out() -> None:
     text = "Fever and PT today. The pt had fever, feverish. FEVER none."
-    found = spread(text, Span(start=0, end=len(text)), [Placed(0, 5, "problem"), Placed(10, 12, "test")])
+    found = spread(
+        text,
+        Span(start=0, end=len(text)),
+        [GroundedMention(0, 5, "problem"), GroundedMention(10, 12, "test")],
+    )
     assert [(text[m.start : m.end], m.label) for m in found] == [
         ("Fever", "problem"),
         ("PT", "test"),
@@ -145,7 +149,7 @@ def test_spread_finds_the_occurrences_that_the_list_left_out() -> None:
 
 
 @given(NOTES.filter(bool), LISTS)
-def test_spread_keeps_what_was_placed_and_stays_disjoint(text: str, items: list[Item]) -> None:
+def test_spread_keeps_what_was_placed_and_stays_disjoint(text: str, items: list[ListItem]) -> None:
     window = Span(start=0, end=len(text))
     first = place(text, window, items).placed
     found = spread(text, window, first)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.entities.repeated_mentions import recurring
-from worker.note.word_tokens import Pieces, Stretch
+from worker.entities.repeated_mentions import repeated_mentions
+from worker.note.word_tokens import CandidateSpan, WordTokens
 
 
 def again(text: str, *marked: str) -> list[list[str]]:
     """The places of what recurs, as the note has them; each of `marked` at its first place."""
-    stretches = sorted(Stretch(text.index(one), text.index(one) + len(one), "problem") for one in marked)
-    found = recurring(text, Pieces.of(text), stretches)
+    stretches = sorted(
+        CandidateSpan(text.index(one), text.index(one) + len(one), "problem") for one in marked
+    )
+    found = repeated_mentions(text, WordTokens.of(text), stretches)
     assert all(one.label == "problem" for places in found for one in places)
     return [[text[one.start : one.end] for one in places] for places in found]
 
@@ -41,12 +43,12 @@ def test_an_abbreviation_stands_for_what_the_note_says() -> None:
 
 @given(st.text("ab s.", max_size=40), st.data())
 def test_every_place_has_the_words_of_a_mark_and_none_cuts_a_word(text: str, data: st.DataObject) -> None:
-    pieces = Pieces.of(text)
+    pieces = WordTokens.of(text)
     if not pieces.words:
         return
     place = data.draw(st.integers(0, len(pieces.words) - 1))
-    mark = Stretch(pieces.starts[place], pieces.ends[place], "problem")
-    for places in recurring(text, pieces, [mark]):
+    mark = CandidateSpan(pieces.starts[place], pieces.ends[place], "problem")
+    for places in repeated_mentions(text, pieces, [mark]):
         assert mark in places
         for one in places:
             assert one.start in pieces.starts

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from worker.engine.attention.batch_packing import layout_of
-from worker.engine.attention.cuda_graphs import GRAPH_SIZES, _numbers, _step
-from worker.engine.attention.kv_cache import KvCache, _store
+from worker.engine.attention.cuda_graphs import GRAPH_SIZES, _packed_inputs, _split_inputs
+from worker.engine.attention.kv_cache import KvCache, _write
 from worker.engine.batching.sequences import Continuation, Prefix, ScheduledChunk
 
 CPU = torch.device("cpu")
@@ -84,7 +84,7 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
     device, dtype, off = ("cuda", torch.bfloat16, 0.02) if IS_CUDA else ("cpu", torch.float32, 1e-5)
     shapes = ((sum(widths), HEADS, SIZE), (2, KEY_HEADS, 300, SIZE), (2, 8, KEY_HEADS, 128, SIZE))
     query, shared, own = (torch.randn(shape, generator=chance).to(device, dtype) for shape in shapes)
-    listed = layout_of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).listed
+    listed = layout_of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).kernel_rows
     assert listed is not None
     padded = torch.cat((listed, torch.zeros_like(listed)))  # pieces without a token write nothing
     out = torch.full_like(query, float("nan"))
@@ -103,10 +103,10 @@ def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_
     cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
     query, key, value = (torch.randn(sum(widths), one, SIZE, generator=chance).bfloat16() for one in heads)
-    plan = layout_of(written, HEADS // KEY_HEADS, CPU)
-    cache.store(0, key, value, plan)
+    layout = layout_of(written, HEADS // KEY_HEADS, CPU)
+    cache.store(0, key, value, layout)
     expected = plainly(written, query, torch.stack(cache._shared[0]), torch.stack(cache._own[0]))
-    found = cache.attend(0, query, key, value, plan)
+    found = cache.attend(0, query, key, value, layout)
     torch.testing.assert_close(found.double(), expected, atol=0.02, rtol=0.02)
 
 
@@ -115,18 +115,18 @@ def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -
     written = chunks(widths)
     tokens = sum(widths)
     size = next(one for one in GRAPH_SIZES if one >= tokens)
-    step = _step(torch.tensor(_numbers(written, size)), size)
-    plan = layout_of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
+    step = _split_inputs(torch.tensor(_packed_inputs(written, size)), size)
+    layout = layout_of(written, HEADS // KEY_HEADS, CPU, has_kernel=True)
     assert step.tokens.shape == step.positions.shape == (1, size)
-    assert plan.listed is not None
-    assert step.plan.listed is not None
-    assert torch.equal(step.plan.listed[: len(widths)], plan.listed)
+    assert layout.kernel_rows is not None
+    assert step.layout.kernel_rows is not None
+    assert torch.equal(step.layout.kernel_rows[: len(widths)], layout.kernel_rows)
     assert step.tokens[0, :tokens].tolist() == [
         token for chunk in written for token in chunk.sequence.tokens[chunk.start : chunk.stop]
     ]
     new = torch.randn(tokens, KEY_HEADS, SIZE).bfloat16()
     added = torch.cat((new, new[-1:].expand(size - tokens, -1, -1)))
     caches = [filled(), filled()]
-    for cache, some, given in zip(caches, (plan, step.plan), (new, added), strict=True):
-        _store(some.store, cache._shared[0][0], cache._own[0][0], given)
+    for cache, some, given in zip(caches, (layout, step.layout), (new, added), strict=True):
+        _write(some.kv_write, cache._shared[0][0], cache._own[0][0], given)
     assert torch.equal(caches[0]._own[0][0], caches[1]._own[0][0])

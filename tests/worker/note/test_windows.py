@@ -13,7 +13,7 @@ from models.answers import Span
 from worker.note.char_ranges import covers
 from worker.note.section_headings import sections
 from worker.note.sentence_splitter import sentences
-from worker.note.windows import CountTokens, Window, windows
+from worker.note.windows import CountTokens, NoteWindow, windows
 
 NOTES = st.text(alphabet=st.sampled_from("abcdefA1.,:; \n。中-•"), max_size=500) | st.lists(
     st.sampled_from(["HISTORY:\n", "He is well. ", "No pain, no fever.  ", "\n\n", "x" * 40, "PLAN: rest\n"]),
@@ -27,7 +27,7 @@ def count_tokens(text: str) -> int:
 
 def cut(
     text: str, max_tokens: int = 20, overlap_sentences: int = 1, count_tokens: CountTokens = count_tokens
-) -> tuple[Window, ...]:
+) -> tuple[NoteWindow, ...]:
     return windows(
         text,
         sentences(text),

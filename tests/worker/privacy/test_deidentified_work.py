@@ -29,7 +29,7 @@ from worker.engine.api import GenerateRequest, GenerateResult, Reply, Request
 from worker.engine.http.http_client import ServerClient
 from worker.engine.http.http_engine import load
 from worker.pipeline import process
-from worker.privacy.surrogates import Disguise
+from worker.privacy.surrogates import Surrogates
 from worker.recipe import serving
 from worker.weights.task_config import task_config as ways_of
 
@@ -107,7 +107,7 @@ def test_the_share_that_is_found_is_what_the_documentation_says(
 @example(text="Dr. İstanbul MRN İ12345, Dr. STRASSE, Dr. Straße")
 @example(text=f"{NOTE}Mr. Xis 95 yo Dr. Ng")
 def test_a_disguise_is_as_long_as_the_note_and_tells_the_truth_of_every_piece(text: str) -> None:
-    disguise = Disguise.of(text)
+    disguise = Surrogates.of(text)
     assert len(disguise.shown) == len(text)
     for start in range(0, len(text), 7):
         piece = disguise.shown[start : start + 20]
@@ -149,7 +149,7 @@ def test_answers_hold_for_the_true_note(seed: int) -> None:
 
 def surrogates_in(outcome: Finished) -> set[str]:
     """Words of the disguise that are not the note's."""
-    words = set(re.findall(r"\w+", Disguise.of(NOTE).shown)) - set(re.findall(r"\w+", NOTE))
+    words = set(re.findall(r"\w+", Surrogates.of(NOTE).shown)) - set(re.findall(r"\w+", NOTE))
     told = outcome.answer.summary.text if isinstance(outcome.answer, SummaryAnswer) else ""
     return words & set(re.findall(r"\w+", told))
 
@@ -213,7 +213,7 @@ def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
 
 
 def test_two_that_have_one_surrogate_are_not_mixed_up() -> None:
-    disguise = Disguise.of("Mr. Bo and Mr. Al came. Mr. Bo left.")
+    disguise = Surrogates.of("Mr. Bo and Mr. Al came. Mr. Bo left.")
     assert disguise.shown == "Mr. Xx and Mr. Xx came. Mr. Xx left."
     assert disguise.told("Mr. Xx left.") == "Mr. Bo left."
     assert disguise.told("Xx is ill.") is None

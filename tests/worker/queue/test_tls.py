@@ -19,7 +19,7 @@ from redis_server import RedisServer
 from sqlalchemy import text
 
 from models.schema.database import DatabaseUnavailableError, connect, read_transaction
-from producer.submission.redis_publisher import RedisPublisher, QueueError, queue_length
+from producer.submission.redis_publisher import QueueError, RedisPublisher, queue_length
 
 pytest_plugins = ("redis_server",)
 

@@ -8,7 +8,7 @@ from models.answers import Span
 from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 from worker.entities.window_tagging import Mention
 from worker.note.parsed_note import Note
-from worker.search.query_intents import evidence, evidence_asked, ways_to_ask
+from worker.search.query_intents import evidence, intent_labels, intent_wordings
 from worker.weights.ranking_model import RankingModel, RankingWeights
 
 TEXT = "She takes aspirin daily. The x-ray was clear. Come back in two weeks."
@@ -20,7 +20,7 @@ def meaning() -> SentenceEmbeddings:
 
 
 def asked(meaning: SentenceEmbeddings, query: str) -> frozenset[str]:
-    return evidence_asked(query, meaning.similarities(query, ways_to_ask()), RankingModel().least_nearness)
+    return intent_labels(query, meaning.similarities(query, intent_wordings()), RankingModel().least_nearness)
 
 
 @pytest.mark.parametrize(

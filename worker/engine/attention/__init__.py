@@ -1,4 +1,4 @@
 """Attention over packed batches: batch layout, KV cache, kernels and CUDA graphs.
 
-Works on tensors; does not import the scheduler.
+Works on tensors. Does not import the scheduler.
 """

@@ -1,6 +1,8 @@
-"""Where a step's tokens and the keys that they see lie, in one packed sequence and in the caches.
+"""Packed batch layout: where the tokens of a batch and the keys that they attend to lie, packed and in the
+caches.
 
-What attention and the caches are told of a step; worker.engine.attention.batch_packing makes it. Knows no pieces.
+Made by `worker.engine.attention.batch_packing`, read by attention and the KV cache. Does not know scheduled
+chunks.
 """
 
 from __future__ import annotations
@@ -13,96 +15,99 @@ from worker.engine.batching.sequences import UNALLOCATED
 from worker.engine.memory.footprint import KEY_BLOCK, rounded_up
 
 CHUNK_COLUMNS = 6
-"""Of a piece for worker.engine.attention.decode_kernel: its first packed token and how many it has; its beginning's start and
-stop; its slot, and how many tokens of its own come before."""
+"""Numbers of a chunk for `worker.engine.attention.decode_kernel`: its first packed token and number of
+tokens; start and stop of its prefix; its slot and the number of its own tokens before."""
 
 
 @dataclass(frozen=True, slots=True)
 class PrefixSegment:
-    """Where a beginning lies in the shared cache: [start, stop); what attends to it reaches further."""
+    """A prefix in the shared cache: [start, stop), padded for attention."""
 
     start: int
     stop: int
-    reach: int
-    """On a CPU a whole number of blocks of keys from the start, else `stop`."""
+    padded_stop: int
+    """On a CPU `stop` rounded up to whole blocks of keys from the start, otherwise `stop`."""
     mask: torch.Tensor | None
-    """[1, 1, 1, reach - start], to be added: minus infinity from `stop` on; none where nothing is there."""
+    """[1, 1, 1, padded_stop - start], to be added: minus infinity from `stop` on; None without padding."""
 
     @staticmethod
     def of(start: int, stop: int, device: torch.device) -> PrefixSegment:
-        together = KEY_BLOCK if device.type == "cpu" else 1
-        reach = start + rounded_up(stop - start, together)
-        if reach == stop:
-            return PrefixSegment(start, stop, reach, None)
-        mask = torch.zeros((1, 1, 1, reach - start), dtype=torch.bfloat16)
+        block = KEY_BLOCK if device.type == "cpu" else 1
+        padded_stop = start + rounded_up(stop - start, block)
+        if padded_stop == stop:
+            return PrefixSegment(start, stop, padded_stop, None)
+        mask = torch.zeros((1, 1, 1, padded_stop - start), dtype=torch.bfloat16)
         mask[..., stop - start :] = float("-inf")
-        return PrefixSegment(start, stop, reach, mask)
+        return PrefixSegment(start, stop, padded_stop, mask)
 
 
 @dataclass(frozen=True, slots=True)
 class PrefillChunk:
-    """One piece over its beginnings' keys, its slot's first and its own; or several questions on one
-    beginning, over that and each over its own."""
+    """A chunk that attends to its prefixes, its slot and itself; or several questions that attend to one
+    prefix and each to itself."""
 
-    here: slice
-    """Its tokens among the packed ones."""
-    pasts: tuple[PrefixSegment, ...]
-    """For a beginning one, up to and with its own tokens: it lies in the shared cache itself. For what
-    follows a question that is read apart two, the document's and that one's."""
-    is_beginning: bool
+    tokens: slice
+    """Slice of the packed tokens."""
+    prefix_segments: tuple[PrefixSegment, ...]
+    """For a prefix one segment, up to its own tokens, which lie in the shared cache. For a continuation of a
+    cached question two, the document's and the question's."""
+    is_prefix: bool
     slot: int = UNALLOCATED
     slot_tokens: int = 0
-    """Tokens of its own that are in its slot from earlier steps."""
+    """Own tokens that are in its slot from earlier batches."""
     mask: torch.Tensor | None = None
-    """Of questions: [tokens x query heads that share a key head, tokens], to be added: minus infinity where
-    a token is another question's or comes later. Only on a CPU without AMX, see `worker.engine.attention.batch_packing`."""
+    """Several questions: [tokens x query heads that share a key head, tokens], to be added: minus infinity if
+    a token belongs to another question or comes later. Only on a CPU without AMX."""
 
 
 @dataclass(frozen=True, slots=True)
 class KvWrite:
-    """Where packed tokens' keys and values are kept: whole runs, and single tokens by index."""
+    """Where the keys and values of packed tokens are stored: runs in the shared cache, single tokens in
+    slots."""
 
-    shared: tuple[tuple[slice, int], ...]
-    """Tokens of beginnings, and the place in the shared cache where each run of them starts."""
-    index: torch.Tensor | None
-    """Packed tokens of branches that write, where they are not all; their slots and places in them."""
+    prefix_runs: tuple[tuple[slice, int], ...]
+    """Slices of packed tokens of prefixes, each with its start in the shared cache."""
+    token_index: torch.Tensor | None
+    """Packed tokens of continuations that generate; None with `slots` set: all."""
     slots: torch.Tensor | None
+    """Their slots; None if there are no such tokens."""
     slot_positions: torch.Tensor | None
+    """Their positions within the slots."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnSegment:
-    """A branch's own keys, and which of the short pieces' queries attend to them."""
+    """The own keys of a continuation that decodes, and the queries that attend to them."""
 
     queries: slice
-    """As by_key_head lays them out: each token's query heads that share a key head, one after another."""
+    """Slice of the queries in the order of `packed_attention.group_by_key_head`."""
     slot: int
-    reach: int
-    """As far as its newest token; on a CPU a whole number of blocks of keys."""
+    padded_stop: int
+    """End of its newest token; on a CPU rounded up to whole blocks of keys."""
     mask: torch.Tensor | None
-    """[1, 1, queries, reach], to be added: minus infinity where a key comes after its query."""
+    """[1, 1, queries, padded_stop], to be added: minus infinity if a key comes after its query."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodeRows:
-    """The pieces that write: over their beginnings by group, over their own each by itself."""
+    """Chunks that decode: they attend to their prefixes by group, and each to its own keys."""
 
-    index: torch.Tensor
-    """[tokens]: which packed tokens they are, those of one beginning after another."""
-    groups: tuple[tuple[slice, PrefixSegment], ...]
-    """For each beginning its queries, as those of `own`."""
-    own: tuple[OwnSegment, ...]
+    token_index: torch.Tensor
+    """[tokens]: indexes of the packed tokens, grouped by prefix."""
+    prefix_groups: tuple[tuple[slice, PrefixSegment], ...]
+    """For each prefix the slice of its queries, as in `OwnSegment`, and its segment."""
+    own_segments: tuple[OwnSegment, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLayout:
-    """A step's geometry."""
+    """The layout of one batch."""
 
-    long: tuple[PrefillChunk, ...]
-    short: DecodeRows | None
-    """Those of a few tokens; with AMX those of questions as well."""
-    store: KvWrite
-    listed: torch.Tensor | None = None
-    """[pieces, PIECE_COLUMNS]: those of a few tokens, where one kernel attends to them all."""
-    wanted: torch.Tensor | None = None
-    """The packed tokens for which the last layer is computed to its end; none: all."""
+    prefill: tuple[PrefillChunk, ...]
+    decode_rows: DecodeRows | None
+    """Chunks of few tokens; with AMX also short questions."""
+    kv_write: KvWrite
+    kernel_rows: torch.Tensor | None = None
+    """[chunks, CHUNK_COLUMNS]: chunks of few tokens when one kernel computes them all."""
+    output_index: torch.Tensor | None = None
+    """Packed tokens for which the last layer is computed to its end; None: all."""

@@ -1,7 +1,8 @@
-"""Attention of branches that write, one kernel of a GPU: each over its beginning, then over its own tokens.
+"""Triton kernel for decoding: attention of a few tokens a continuation over its prefix, then over its own
+tokens.
 
-Written in Triton, which comes with torch for CUDA: import it only where Triton is.
-A softmax in one pass over the keys, as in FlashAttention (arXiv 2205.14135). Knows no scheduler.
+Triton comes with torch for CUDA; import this module only where it is installed. The softmax makes one pass
+over the keys, as in FlashAttention (arXiv 2205.14135).
 """
 
 from __future__ import annotations
@@ -17,24 +18,26 @@ from worker.engine.attention.batch_packing import MAX_DECODE_TOKENS
 
 log = logging.getLogger(__name__)
 
-_KEYS = 64
-"""Looked at together."""
-_LEAST_ROWS = 16
-"""Of a product on tensor cores."""
+_KEY_BLOCK = 64
+"""Keys of one block."""
+_MIN_ROWS = 16
+"""Minimum rows of a product on tensor cores."""
 
 
 def is_working(device: torch.device, heads: int, key_heads: int, size: int) -> bool:
-    """Tries it, which compiles it: that takes a GPU that multiplies bf16, heads of a power of two, a C
-    compiler, and a home to keep what was made."""
+    """Compiles and runs the kernel once; False if that fails.
+
+    It needs a GPU with bf16, a head size that is a power of two, a C compiler, and a writable home directory.
+    """
     query = torch.zeros((1, heads, size), dtype=torch.bfloat16, device=device)
     keys = torch.zeros((1, key_heads, 1, size), dtype=torch.bfloat16, device=device)
     chunks = torch.tensor([[0, 1, 0, 1, 0, 0]], device=device)
     out = torch.empty_like(query)
     try:
         attend(query, (keys[0], keys[0]), (keys, keys), chunks, out)
-        out.cpu()  # waits for it
-    except Exception as error:  # noqa: BLE001  whatever compiler, driver or disk have to say
-        log.warning("no kernel for branches that write (%s): writing is slower", type(error).__name__)
+        out.cpu()  # waits for the kernel
+    except Exception as error:  # noqa: BLE001  compiler, driver and disk have many errors
+        log.warning("the decode kernel does not work (%s): decoding is slower", type(error).__name__)
         log.warning(
             "Triton needs a GPU of Ampere or later, a C compiler such as gcc, and ~/.triton to write to"
         )
@@ -49,14 +52,15 @@ def attend(
     chunks: torch.Tensor,
     out: torch.Tensor,
 ) -> None:
-    """Writes to `out` what the pieces' tokens find; their own keys and values are in the caches already.
+    """Writes the attention of the chunks to `out`; their own keys and values must be in the caches already.
 
     query, out: [tokens, heads, size]; keys and values `shared`: [key heads, tokens, size] each, `own`:
-    [slots, key heads, tokens, size]; pieces: [number, PIECE_COLUMNS], as worker.engine.attention.batch_layout has them.
+    [slots, key heads, tokens, size]; chunks: [number, CHUNK_COLUMNS], see
+    `worker.engine.attention.batch_layout`.
     """
     _, heads, size = query.shape
     key_heads = len(shared[0])
-    each = heads // key_heads
+    heads_per_key_head = heads // key_heads
     _kernel[(len(chunks), key_heads)](
         query,
         *shared,
@@ -69,10 +73,10 @@ def attend(
         shared[0].stride(0),
         own[0].stride(0),
         own[0].stride(1),
-        each=each,
+        heads_per_key_head=heads_per_key_head,
         size=size,
-        num_rows=max(_LEAST_ROWS, triton.next_power_of_2(MAX_DECODE_TOKENS * each)),
-        num_keys=_KEYS,
+        num_rows=max(_MIN_ROWS, triton.next_power_of_2(MAX_DECODE_TOKENS * heads_per_key_head)),
+        num_keys=_KEY_BLOCK,
         num_columns=CHUNK_COLUMNS,
     )
 
@@ -92,68 +96,78 @@ def _kernel(
     shared_stride,
     slot_stride,
     head_stride,
-    each: tl.constexpr,
+    heads_per_key_head: tl.constexpr,
     size: tl.constexpr,
     num_rows: tl.constexpr,
     num_keys: tl.constexpr,
     num_columns: tl.constexpr,
 ):
-    """One piece and one key head: the query heads that share it, of all tokens, are rows of one product."""
+    """One chunk and one key head: the query heads that share it, of all tokens, are the rows of one
+    product."""
     chunk = chunks + tl.program_id(0) * num_columns
     head = tl.program_id(1)
     first, count = tl.load(chunk), tl.load(chunk + 1)
     start, stop = tl.load(chunk + 2), tl.load(chunk + 3)
-    slot, before = tl.load(chunk + 4), tl.load(chunk + 5)
+    slot, num_before = tl.load(chunk + 4), tl.load(chunk + 5)
     rows, columns, keys = tl.arange(0, num_rows), tl.arange(0, size), tl.arange(0, num_keys)
-    token = rows // each
+    token = rows // heads_per_key_head
     is_token = (token < count)[:, None]
-    lane = (head * each + rows % each)[:, None] * size + columns[None, :]
-    where = (first + token)[:, None]
-    asked = tl.load(query + where * query_stride + lane, mask=is_token, other=0.0)
-    most = tl.full((num_rows,), float("-inf"), tl.float32)
+    head_columns = (head * heads_per_key_head + rows % heads_per_key_head)[:, None] * size + columns[None, :]
+    packed_index = (first + token)[:, None]
+    queries = tl.load(query + packed_index * query_stride + head_columns, mask=is_token, other=0.0)
+    largest = tl.full((num_rows,), float("-inf"), tl.float32)
     sums = tl.zeros((num_rows,), tl.float32)
-    found = tl.zeros((num_rows, size), tl.float32)
-    # Rows without a token see as far as one would: a softmax over nothing would not be a number.
+    output = tl.zeros((num_rows, size), tl.float32)
+    # Rows without a token attend like a token: a softmax over no keys would be NaN.
     offset = head * shared_stride
     last = stop - 1 + 0 * token
-    for at in range(start, stop, num_keys):
-        ours, theirs = shared_keys + offset, shared_values + offset
-        scores = _scores(asked, ours, at + keys, stop, last, columns, scale, size)
-        most, sums, found = _added(scores, theirs, at + keys, stop, columns, most, sums, found, size)
+    for key_index in range(start, stop, num_keys):
+        key_start, value_start = shared_keys + offset, shared_values + offset
+        scores = _scores(queries, key_start, key_index + keys, stop, last, columns, scale, size)
+        largest, sums, output = _accumulated(
+            scores, value_start, key_index + keys, stop, columns, largest, sums, output, size
+        )
     offset = slot * slot_stride + head * head_stride
-    last, stop = before + token, before + count
-    for at in range(0, stop, num_keys):
-        ours, theirs = own_keys + offset, own_values + offset
-        scores = _scores(asked, ours, at + keys, stop, last, columns, scale, size)
-        most, sums, found = _added(scores, theirs, at + keys, stop, columns, most, sums, found, size)
-    answer = (found / sums[:, None]).to(out.dtype.element_ty)
-    tl.store(out + where * out_stride + lane, answer, mask=is_token)
+    last, stop = num_before + token, num_before + count
+    for key_index in range(0, stop, num_keys):
+        key_start, value_start = own_keys + offset, own_values + offset
+        scores = _scores(queries, key_start, key_index + keys, stop, last, columns, scale, size)
+        largest, sums, output = _accumulated(
+            scores, value_start, key_index + keys, stop, columns, largest, sums, output, size
+        )
+    result = (output / sums[:, None]).to(out.dtype.element_ty)
+    tl.store(out + packed_index * out_stride + head_columns, result, mask=is_token)
 
 
 @triton.jit
-def _scores(asked, keys, at, stop, last, columns, scale, size: tl.constexpr):
-    """[rows, keys]: of the keys at some places, minus infinity from `stop` on and after each row's `last`."""
-    block = tl.load(keys + at[:, None] * size + columns[None, :], mask=(at < stop)[:, None], other=0.0)
-    is_seen = (at < stop)[None, :] & (at[None, :] <= last[:, None])
-    return tl.where(is_seen, tl.dot(asked, tl.trans(block)) * scale, float("-inf"))
+def _scores(queries, keys, key_index, stop, last, columns, scale, size: tl.constexpr):
+    """[rows, keys]: scores of the keys at `key_index`, minus infinity from `stop` on and after each row's
+    `last`."""
+    block = tl.load(
+        keys + key_index[:, None] * size + columns[None, :], mask=(key_index < stop)[:, None], other=0.0
+    )
+    is_seen = (key_index < stop)[None, :] & (key_index[None, :] <= last[:, None])
+    return tl.where(is_seen, tl.dot(queries, tl.trans(block)) * scale, float("-inf"))
 
 
 @triton.jit
-def _added(
+def _accumulated(
     scores,
     values,
-    at,
+    key_index,
     stop,
     columns,
-    most,
+    largest,
     sums,
-    found,
+    output,
     size: tl.constexpr,
 ):
-    """The running softmax with these scores and values more."""
-    newest = tl.maximum(most, tl.max(scores, 1))
-    weights = tl.exp(scores - newest[:, None])
-    share = tl.exp(most - newest)
-    block = tl.load(values + at[:, None] * size + columns[None, :], mask=(at < stop)[:, None], other=0.0)
-    found = found * share[:, None] + tl.dot(weights.to(block.dtype), block)
-    return newest, sums * share + tl.sum(weights, 1), found
+    """The running softmax after these scores and values."""
+    new_largest = tl.maximum(largest, tl.max(scores, 1))
+    weights = tl.exp(scores - new_largest[:, None])
+    share = tl.exp(largest - new_largest)
+    block = tl.load(
+        values + key_index[:, None] * size + columns[None, :], mask=(key_index < stop)[:, None], other=0.0
+    )
+    output = output * share[:, None] + tl.dot(weights.to(block.dtype), block)
+    return new_largest, sums * share + tl.sum(weights, 1), output

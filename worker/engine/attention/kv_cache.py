@@ -1,6 +1,8 @@
-"""Keys and values of what was read: beginnings in one long cache, branches that write in rows of another.
+"""KV cache: keys and values of prefixes in one shared cache, of continuations that generate in slots of
+another.
 
-A branch sees its beginning where it lies; nothing is copied. Knows no scheduler: it is told where.
+Continuations attend to their prefix in the shared cache without a copy. The batch layout says where
+everything lies; does not import the scheduler.
 """
 
 from __future__ import annotations
@@ -20,69 +22,69 @@ Caches = tuple[torch.Tensor, torch.Tensor]
 _SHARED_ROUNDING = 2_048
 _SLOT_ROUNDING = 128
 _SLOTS_ROUNDING = 8
-"""Growing copies all that is there, so not a slot at a time."""
-_LEAST_ROUNDING = KEY_BLOCK
-"""Where there is no room to spare."""
+"""Growing copies the whole cache, so it grows by several slots at a time."""
+_MIN_ROUNDING = KEY_BLOCK
+"""Rounding when there is no memory to spare."""
 
 
 class KvCache:
-    """A tensor a layer for keys, one for values, in bf16.
+    """For each layer a tensor of keys and one of values, in bf16.
 
-    Shared: [key heads, tokens, size]. Branches: [slots, key heads, tokens, size].
+    Shared cache: [key heads, tokens, size]. Slots: [slots, key heads, tokens, size].
     """
 
     def __init__(
         self, *, num_layers: int, key_heads: int, size: int, device: torch.device, max_tokens: int
     ) -> None:
-        """`max_tokens`: of both together, as far as a step does not need more."""
+        """`max_tokens`: limit for both together, unless a batch needs more."""
         self._num_layers = num_layers
         self._key_heads = key_heads
         self._size = size
         self._device = device
         self._max_tokens = max_tokens
         self.generation = 0
-        """Another one where keys and values lie elsewhere than before."""
+        """Changes whenever keys and values move to other addresses."""
         self.clear()
 
     def clear(self) -> None:
-        """Gives the memory back."""
+        """Drops everything and frees the memory."""
         self.generation += 1
-        self._shared = [self._pair(0) for _ in range(self._num_layers)]
-        self._own = [self._pair(0, slots=0) for _ in range(self._num_layers)]
+        self._shared = [self._zeros(0) for _ in range(self._num_layers)]
+        self._own = [self._zeros(0, slots=0) for _ in range(self._num_layers)]
 
     @property
     def num_tokens(self) -> int:
-        """For which there is memory now, used or not."""
+        """Tokens for which memory is allocated, used or not."""
         slots, _, tokens, _ = self._own[0][0].shape
         return int(self._shared[0][0].shape[1] + slots * tokens)
 
     def make_room(self, *, shared_tokens: int, num_slots: int, slot_tokens: int) -> None:
-        """Grows, keeping what is there. Where that would be more than it may have, it is made to measure:
-        what lies beyond the asked room is no longer needed."""
-        have = self._shared[0][0].shape[1]
-        have_slots, _, have_tokens, _ = self._own[0][0].shape
-        if shared_tokens <= have and num_slots <= have_slots and slot_tokens <= have_tokens:
+        """Grows the caches and keeps their content. If that would exceed `max_tokens`, resizes them to
+        exactly the requested size: what lies beyond is no longer needed."""
+        num_shared = self._shared[0][0].shape[1]
+        num_cached_slots, _, num_slot_tokens, _ = self._own[0][0].shape
+        if shared_tokens <= num_shared and num_slots <= num_cached_slots and slot_tokens <= num_slot_tokens:
             return
-        wished = _Room(
-            have
-            if shared_tokens <= have
-            else rounded_up(max(shared_tokens, have * 3 // 2), _SHARED_ROUNDING),
-            max(rounded_up(num_slots, _SLOTS_ROUNDING), have_slots),
-            max(rounded_up(slot_tokens, _SLOT_ROUNDING), have_tokens),
+        preferred = _CacheSize(
+            num_shared
+            if shared_tokens <= num_shared
+            else rounded_up(max(shared_tokens, num_shared * 3 // 2), _SHARED_ROUNDING),
+            max(rounded_up(num_slots, _SLOTS_ROUNDING), num_cached_slots),
+            max(rounded_up(slot_tokens, _SLOT_ROUNDING), num_slot_tokens),
         )
-        measured = _Room(
-            rounded_up(shared_tokens, _LEAST_ROUNDING), num_slots, rounded_up(slot_tokens, _LEAST_ROUNDING)
+        minimal = _CacheSize(
+            rounded_up(shared_tokens, _MIN_ROUNDING), num_slots, rounded_up(slot_tokens, _MIN_ROUNDING)
         )
-        room = wished if wished.tokens <= self._max_tokens else measured
+        room = preferred if preferred.tokens <= self._max_tokens else minimal
         self._resize(self._shared, room.shared)
         self._resize(self._own, room.slot_tokens, room.slots)
 
     def _resize(self, layers: list[Caches], tokens: int, slots: int | None = None) -> None:
-        """A layer after the other, so that only one is there twice."""
+        """Resizes layer by layer, so that only one layer is in memory twice."""
         for number, (keys, values) in enumerate(layers):
             if keys.shape[-2] == tokens and slots in (None, keys.shape[0]):
                 return
-            grown = self._pair(tokens, slots=slots)
+            grown = self._zeros(tokens, slots=slots)
             kept = tuple(slice(0, min(pair)) for pair in zip(keys.shape, grown[0].shape, strict=True))
             for new, old in zip(grown, (keys, values), strict=True):
                 new[kept] = old[kept]
@@ -90,103 +92,116 @@ class KvCache:
         self.generation += 1
 
     def copy(self, copies: Iterable[CacheCopy]) -> None:
-        """Within the shared cache, one after another."""
-        for one in copies:
-            source = slice(one.source, one.source + one.num_tokens)
-            target = slice(one.target, one.target + one.num_tokens)
+        """Copies tokens within the shared cache, in order."""
+        for copy in copies:
+            source = slice(copy.source, copy.source + copy.num_tokens)
+            target = slice(copy.target, copy.target + copy.num_tokens)
             for tensor in (tensor for pair in self._shared for tensor in pair):
                 tensor[:, target] = tensor[:, source]
 
-    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor, plan: BatchLayout) -> None:
-        """Keeps keys and values of the packed tokens, as the plan says; both: [tokens, key heads, size]."""
-        for kept, new in zip(self._both(layer), (key, value), strict=True):
-            _store(plan.store, *kept, new)
+    def store(self, layer: int, key: torch.Tensor, value: torch.Tensor, layout: BatchLayout) -> None:
+        """Stores keys and values of the packed tokens by the layout; both: [tokens, key heads, size]."""
+        for kept, new in zip(self._keys_then_values(layer), (key, value), strict=True):
+            _write(layout.kv_write, *kept, new)
 
     def attend(
-        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, plan: BatchLayout
+        self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: BatchLayout
     ) -> torch.Tensor:
-        """Each piece as the plan says, over what is stored.
+        """Attention of all chunks of the layout over the stored keys and values.
 
         query: [tokens, heads, size]; key, value: [tokens, key heads, size]. Returns [tokens, heads, size].
         """
         out = torch.empty_like(query)
         is_last = layer == self._num_layers - 1
-        for chunk in plan.long:
-            if chunk.is_beginning and is_last and plan.wanted is not None:
-                continue  # what follows sees its keys and values, and nothing is asked of it
-            out[chunk.here] = self._of_long(
-                layer, query[chunk.here], key[chunk.here], value[chunk.here], chunk
+        for chunk in layout.prefill:
+            if chunk.is_prefix and is_last and layout.output_index is not None:
+                continue  # continuations need its keys and values, and nobody needs its output
+            out[chunk.tokens] = self._attend_chunk(
+                layer, query[chunk.tokens], key[chunk.tokens], value[chunk.tokens], chunk
             )
-        if plan.short is not None:
-            out[plan.short.index] = self._of_short(layer, query[plan.short.index], plan.short)
-        if plan.listed is not None:
+        if layout.decode_rows is not None:
+            out[layout.decode_rows.token_index] = self._attend_decode_rows(
+                layer, query[layout.decode_rows.token_index], layout.decode_rows
+            )
+        if layout.kernel_rows is not None:
             from worker.engine.attention import decode_kernel
 
-            decode_kernel.attend(query, self._shared[layer], self._own[layer], plan.listed, out)
+            decode_kernel.attend(query, self._shared[layer], self._own[layer], layout.kernel_rows, out)
         return out
 
-    def _both(self, layer: int) -> tuple[Caches, Caches]:
-        """Keys, then values: each in the shared cache and in the branches'."""
+    def _keys_then_values(self, layer: int) -> tuple[Caches, Caches]:
+        """The shared cache and the slots of the layer: first of keys, then of values."""
         (shared_keys, shared_values), (keys, values) = self._shared[layer], self._own[layer]
         return (shared_keys, keys), (shared_values, values)
 
-    def _of_long(
+    def _attend_chunk(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, chunk: PrefillChunk
     ) -> torch.Tensor:
         keys, values = self._shared[layer]
-        seen = [(keys[:, one.start : one.stop], values[:, one.start : one.stop]) for one in chunk.pasts]
-        if chunk.is_beginning:
+        seen = [
+            (keys[:, segment.start : segment.stop], values[:, segment.start : segment.stop])
+            for segment in chunk.prefix_segments
+        ]
+        if chunk.is_prefix:
             return packed_attention.causal(query, *seen[0])
         own = (key.transpose(0, 1), value.transpose(0, 1))
         if chunk.slot_tokens:
-            kept = (one[chunk.slot, :, : chunk.slot_tokens] for one in self._own[layer])
-            own = _one_after_another(kept, own)
+            kept = (tensor[chunk.slot, :, : chunk.slot_tokens] for tensor in self._own[layer])
+            own = _concatenated(kept, own)
         if chunk.mask is not None:
-            return packed_attention.masked_together(query, *_one_after_another(*seen, own), chunk.mask)
+            return packed_attention.masked_together(query, *_concatenated(*seen, own), chunk.mask)
         if packed_attention.is_fused_faster(self._device):
-            reached = [
-                (keys[:, one.start : one.reach], values[:, one.start : one.reach], one.mask)
-                for one in chunk.pasts
+            padded = [
+                (
+                    keys[:, segment.start : segment.padded_stop],
+                    values[:, segment.start : segment.padded_stop],
+                    segment.mask,
+                )
+                for segment in chunk.prefix_segments
             ]
-            return packed_attention.after_prefixes(query, reached, own)
-        return packed_attention.causal(query, *_one_after_another(*seen, own))
+            return packed_attention.after_prefixes(query, padded, own)
+        return packed_attention.causal(query, *_concatenated(*seen, own))
 
-    def _of_short(self, layer: int, query: torch.Tensor, short: DecodeRows) -> torch.Tensor:
-        (shared_keys, keys), (shared_values, values) = self._both(layer)
+    def _attend_decode_rows(self, layer: int, query: torch.Tensor, rows: DecodeRows) -> torch.Tensor:
+        (shared_keys, keys), (shared_values, values) = self._keys_then_values(layer)
         tokens, heads, size = query.shape
-        asked = packed_attention.group_by_key_head(query, self._key_heads)[None]
-        whole = [
+        grouped = packed_attention.group_by_key_head(query, self._key_heads)[None]
+        over_prefixes = [
             packed_attention.attend_all(
-                asked[:, :, here],
-                shared_keys[None, :, past.start : past.reach],
-                shared_values[None, :, past.start : past.reach],
-                past.mask,
+                grouped[:, :, queries],
+                shared_keys[None, :, segment.start : segment.padded_stop],
+                shared_values[None, :, segment.start : segment.padded_stop],
+                segment.mask,
             )
-            for here, past in short.groups
+            for queries, segment in rows.prefix_groups
         ]
         own = [
             packed_attention.attend_all(
-                asked[:, :, one.queries],
-                keys[one.slot : one.slot + 1, :, : one.reach],
-                values[one.slot : one.slot + 1, :, : one.reach],
-                one.mask,
+                grouped[:, :, segment.queries],
+                keys[segment.slot : segment.slot + 1, :, : segment.padded_stop],
+                values[segment.slot : segment.slot + 1, :, : segment.padded_stop],
+                segment.mask,
             )
-            for one in short.own
+            for segment in rows.own_segments
         ]
-        found = packed_attention.merged(*_in_a_row(whole), *_in_a_row(own))
-        each = heads // self._key_heads
-        return found.view(tokens, each, self._key_heads, size).transpose(1, 2).reshape(tokens, heads, size)
+        merged = packed_attention.merged(*_concatenated_rows(over_prefixes), *_concatenated_rows(own))
+        num_grouped = heads // self._key_heads
+        return (
+            merged.view(tokens, num_grouped, self._key_heads, size)
+            .transpose(1, 2)
+            .reshape(tokens, heads, size)
+        )
 
-    def _pair(self, tokens: int, slots: int | None = None) -> Caches:
-        """Of zeros: what was never written must not be infinite or not a number."""
-        one = (self._key_heads, tokens, self._size)
-        shape = one if slots is None else (slots, *one)
+    def _zeros(self, tokens: int, slots: int | None = None) -> Caches:
+        """Zeros, because entries that were never written must not be infinite or NaN."""
+        row = (self._key_heads, tokens, self._size)
+        shape = row if slots is None else (slots, *row)
         keys, values = (torch.zeros(shape, dtype=torch.bfloat16, device=self._device) for _ in range(2))
         return keys, values
 
 
-class _Room(NamedTuple):
-    """Of the cache, in tokens and slots."""
+class _CacheSize(NamedTuple):
+    """Size of the caches."""
 
     shared: int
     slots: int
@@ -197,23 +212,26 @@ class _Room(NamedTuple):
         return self.shared + self.slots * self.slot_tokens
 
 
-def _one_after_another(*pairs: Iterable[torch.Tensor]) -> Caches:
-    """Keys and values, each [key heads, tokens, size]."""
+def _concatenated(*pairs: Iterable[torch.Tensor]) -> Caches:
+    """Concatenates pairs of keys and values, each [key heads, tokens, size], along the tokens."""
     keys, values = (torch.cat(parts, dim=1) for parts in zip(*pairs, strict=True))
     return keys, values
 
 
-def _in_a_row(found: Iterable[Caches]) -> Caches:
-    """Attentions and their weights' sums, by query: [queries, key heads, size] and [queries, key heads]."""
-    attended, sums = zip(*found, strict=True)
+def _concatenated_rows(results: Iterable[Caches]) -> Caches:
+    """Concatenates outputs and log-sums of weights by query: [queries, key heads, size], [queries, key
+    heads]."""
+    attended, sums = zip(*results, strict=True)
     return (
-        torch.cat([one[0].transpose(0, 1) for one in attended]),
-        torch.cat([one[0].transpose(0, 1) for one in sums]),
+        torch.cat([tensor[0].transpose(0, 1) for tensor in attended]),
+        torch.cat([tensor[0].transpose(0, 1) for tensor in sums]),
     )
 
 
-def _store(store: KvWrite, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
-    for here, start in store.shared:
-        shared[:, start : start + here.stop - here.start] = new[here].transpose(0, 1)
-    if store.slots is not None:
-        own[store.slots, :, store.slot_positions] = new if store.index is None else new[store.index]
+def _write(write: KvWrite, shared: torch.Tensor, own: torch.Tensor, new: torch.Tensor) -> None:
+    for tokens, start in write.prefix_runs:
+        shared[:, start : start + tokens.stop - tokens.start] = new[tokens].transpose(0, 1)
+    if write.slots is not None:
+        own[write.slots, :, write.slot_positions] = (
+            new if write.token_index is None else new[write.token_index]
+        )

@@ -1,7 +1,7 @@
-"""Attention of packed tokens over the caches, a few plain products and softmaxes. Knows no scheduler.
+"""Attention of packed tokens over keys and values, by plain products and softmaxes or by torch's kernels.
 
-The fused kernel of torch 2.13 for a CPU reaches a quarter of what its matrix products reach in bf16, so
-pieces of more than a few tokens are attended with those, block by block; only with AMX it is the faster
+On a CPU torch 2.13's fused kernel reaches a quarter of the speed of its bf16 matrix products. Chunks of more
+than a few tokens therefore use these products, block by block; with AMX the fused kernel is faster
 (docs/results/performance.md).
 """
 
@@ -19,29 +19,30 @@ from worker.engine.memory.footprint import KEY_BLOCK, QUERY_BLOCK
 
 
 def causal(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """The last tokens of a sequence, each over all of the sequence up to itself.
+    """Causal attention of the last tokens of a sequence over the whole sequence.
 
-    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], the query's own at the end.
-    Returns as query.
+    query: [tokens, heads, size]; keys, values: [key heads, all tokens, size], those of the query's tokens
+    last. Returns the shape of the query.
     """
     if query.device.type != "cpu":
         return _on_gpu(query, keys, values)
     if is_fused_faster(query.device):
-        return _packed(_fused(query, keys, values)[0])
+        return _ungrouped(_fused(query, keys, values)[0])
     return _by_blocks(query, keys, values)
 
 
 def masked_together(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
-    """Tokens of several sequences that share a beginning, each over that and over its own, by one product.
+    """Attention of several sequences with one prefix, each over the prefix and its own tokens, by one
+    product.
 
-    query: [tokens, heads, size]; keys, values: [key heads, the beginning's and its tokens, size]; mask, to be
-    added where these tokens are the keys: [tokens x heads that share a key head, tokens]. Returns as query.
+    query: [tokens, heads, size]; keys, values: [key heads, prefix tokens + tokens, size]; mask, added to the
+    scores of the last keys: [tokens x heads that share a key head, tokens]. Returns the shape of the query.
     """
     tokens, heads, size = query.shape
-    found = _masked(group_by_key_head(query * size**-0.5, len(keys)), keys, values, mask)
-    return _packed(found.view(len(keys), tokens, heads // len(keys), size))
+    output = _attend_masked(group_by_key_head(query * size**-0.5, len(keys)), keys, values, mask)
+    return _ungrouped(output.view(len(keys), tokens, heads // len(keys), size))
 
 
 def after_prefixes(
@@ -49,33 +50,35 @@ def after_prefixes(
     prefixes: Iterable[tuple[torch.Tensor, torch.Tensor, torch.Tensor | None]],
     own: tuple[torch.Tensor, torch.Tensor],
 ) -> torch.Tensor:
-    """`causal` in parts, where the fused kernel is the faster: of beginnings everything is seen.
+    """Attention over whole prefixes and causally over the own tokens, computed in parts by the fused kernel.
 
-    query: [tokens, heads, size]; keys and values of each beginning and of the query's own sequence:
-    [key heads, tokens, size], a beginning's with a mask of [1, 1, 1, tokens] to be added. Returns as query.
+    query: [tokens, heads, size]; keys and values of each prefix and of the own tokens: [key heads, tokens,
+    size]; prefixes with an additive mask of [1, 1, 1, tokens]. Returns the shape of the query.
     """
     tokens, heads, size = query.shape
     key_heads = len(own[0])
     shape = (key_heads, tokens, heads // key_heads)
-    asked = group_by_key_head(query, key_heads)[None]
-    found, sums = _fused(query, *own)
+    grouped = group_by_key_head(query, key_heads)[None]
+    output, sums = _fused(query, *own)
     for keys, values, mask in prefixes:
-        whole, weights = (one[0] for one in attend_all(asked, keys[None], values[None], mask))
-        found, sums = (
-            merged(whole.view(*shape, size), weights.view(shape), found, sums),
-            torch.logaddexp(weights.view(shape), sums),
+        prefix_output, log_sums = (
+            tensor[0] for tensor in attend_all(grouped, keys[None], values[None], mask)
         )
-    return _packed(found)
+        output, sums = (
+            merged(prefix_output.view(*shape, size), log_sums.view(shape), output, sums),
+            torch.logaddexp(log_sums.view(shape), sums),
+        )
+    return _ungrouped(output)
 
 
 @cache
 def is_fused_faster(device: torch.device) -> bool:
-    """Whether it has AMX: torch's kernel took 0.4 to 0.9 of the time of products by blocks."""
+    """True on a CPU with AMX, where torch's kernel takes 0.4 to 0.9 of the time of products by blocks."""
     return device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
 
 
 def _on_gpu(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """FlashAttention 2 (arXiv 2307.08691), which leaves out what only later queries may see."""
+    """FlashAttention 2 (arXiv 2307.08691), which skips blocks above the causal diagonal."""
     mask = causal_lower_right(len(query), keys.shape[1])
     grouped = query.transpose(0, 1)[None], keys[None], values[None]
     return scaled_dot_product_attention(*grouped, attn_mask=mask, enable_gqa=True)[0].transpose(0, 1)
@@ -84,53 +87,54 @@ def _on_gpu(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> to
 def _fused(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """[key heads, tokens, heads that share a key head, size]; logarithms of sums of weights, without size.
+    """Output [key heads, tokens, heads that share a key head, size], and the log-sums of weights without
+    size.
 
-    Without a mask where the query's tokens are all that there is: what fills up a block of keys comes after
-    them and is not seen.
+    Needs no mask if there are no earlier tokens: the padding of the last block of keys comes after all
+    queries.
     """
     tokens, heads, size = query.shape
     key_heads, all_tokens, _ = keys.shape
     shared = heads // key_heads
     mask = None
     if tokens == all_tokens:
-        missing = -tokens % KEY_BLOCK
-        query = pad(query, (0, 0, 0, 0, 0, missing))
-        keys, values = pad(keys, (0, 0, 0, missing)), pad(values, (0, 0, 0, missing))
+        padding = -tokens % KEY_BLOCK
+        query = pad(query, (0, 0, 0, 0, 0, padding))
+        keys, values = pad(keys, (0, 0, 0, padding)), pad(values, (0, 0, 0, padding))
     else:
-        mask = _later_than(query, all_tokens)
+        mask = _causal_mask_at_end(query, all_tokens)
     grouped = query.view(len(query), key_heads, shared, size).permute(1, 2, 0, 3)
-    # A key head stands for all that share it: a step of no width, nothing is copied.
-    seen_keys, seen_values = (one[:, None].expand(-1, shared, -1, -1) for one in (keys, values))
+    # Query heads that share a key head use a view with stride 0, without a copy.
+    expanded_keys, expanded_values = (tensor[:, None].expand(-1, shared, -1, -1) for tensor in (keys, values))
     attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
-    out, weights = attend(grouped, seen_keys, seen_values, 0.0, mask is None, attn_mask=mask)
-    return out[:, :, :tokens].transpose(1, 2), weights[:, :, :tokens].transpose(1, 2)
+    out, log_sums = attend(grouped, expanded_keys, expanded_values, 0.0, mask is None, attn_mask=mask)
+    return out[:, :, :tokens].transpose(1, 2), log_sums[:, :, :tokens].transpose(1, 2)
 
 
-def _packed(by_key_heads: torch.Tensor) -> torch.Tensor:
+def _ungrouped(by_key_heads: torch.Tensor) -> torch.Tensor:
     """[key heads, tokens, heads that share a key head, size] as [tokens, heads, size]."""
     return by_key_heads.transpose(0, 1).flatten(1, 2)
 
 
 def _by_blocks(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """What only later queries may see is left out from block to block."""
+    """Causal attention by blocks of queries; each block skips the keys after it."""
     tokens, heads, size = query.shape
     key_heads, all_tokens, _ = keys.shape
     shared = heads // key_heads
     grouped = group_by_key_head(query * size**-0.5, key_heads)
     out = torch.empty_like(grouped)
-    later = _later(shared, query.dtype, query.device)
-    # The first block is shorter, so that all but the last reach to the end of a whole block of keys.
+    causal_mask = _causal_mask(shared, query.dtype, query.device)
+    # The first block is shorter, so that all blocks but the last end with a whole block of keys.
     first = QUERY_BLOCK - (all_tokens - tokens) % KEY_BLOCK
     stops = [*range(first, tokens, QUERY_BLOCK), tokens]
     for start, stop in pairwise([0, *stops]):
-        rows, reach = slice(start * shared, stop * shared), all_tokens - tokens + stop
-        mask = later[: (stop - start) * shared, : stop - start]
-        out[:, rows] = _masked(grouped[:, rows], keys[:, :reach], values[:, :reach], mask)
-    return _packed(out.view(key_heads, tokens, shared, size))
+        rows, num_keys = slice(start * shared, stop * shared), all_tokens - tokens + stop
+        mask = causal_mask[: (stop - start) * shared, : stop - start]
+        out[:, rows] = _attend_masked(grouped[:, rows], keys[:, :num_keys], values[:, :num_keys], mask)
+    return _ungrouped(out.view(key_heads, tokens, shared, size))
 
 
-def _masked(
+def _attend_masked(
     grouped: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
     """grouped: [key heads, queries, size], scaled; the mask is added to the scores of the last keys."""
@@ -142,32 +146,32 @@ def _masked(
 def attend_all(
     query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queries over keys that they may all see, or as the mask says, and the logarithm of their weights' sum.
+    """Attention over all keys, or as the mask allows, and the log-sum of the weights.
 
-    query: [rows, heads, tokens, size]; keys, values: [rows, heads, all tokens, size]; mask, to be added:
-    [rows, 1, tokens, all tokens], or of one for all tokens. Returns [rows, heads, tokens, size] and
+    query: [rows, heads, tokens, size]; keys, values: [rows, heads, all tokens, size]; additive mask:
+    [rows, 1, tokens, all tokens] or [rows, 1, 1, all tokens]. Returns [rows, heads, tokens, size] and
     [rows, heads, tokens].
     """
     if query.device.type == "cpu":
         attend = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
         if mask is not None:
             mask = mask.expand(-1, -1, query.shape[2], -1)
-        out, weights = attend(query, keys, values, 0.0, False, attn_mask=mask)
-        return out, weights
+        out, log_sums = attend(query, keys, values, 0.0, False, attn_mask=mask)
+        return out, log_sums
     scores = (query @ keys.transpose(-1, -2)).float() * query.shape[-1] ** -0.5
     scores = scores if mask is None else scores + mask
     return scores.softmax(-1).to(query.dtype) @ values, scores.logsumexp(-1)
 
 
 def merged(
-    one: torch.Tensor, one_weights: torch.Tensor, other: torch.Tensor, other_weights: torch.Tensor
+    output: torch.Tensor, log_sums: torch.Tensor, other_output: torch.Tensor, other_log_sums: torch.Tensor
 ) -> torch.Tensor:
-    """Two attentions of the same queries over disjoint keys as one over all of them.
+    """Merges two attention outputs of the same queries over disjoint keys, weighted by their sums of weights.
 
-    As FlashAttention does from block to block (arXiv 2205.14135, 3.1): each counts by its weights' sum.
+    FlashAttention merges blocks in the same way (arXiv 2205.14135, 3.1).
     """
-    share = torch.sigmoid(one_weights - other_weights).unsqueeze(-1).to(one.dtype)
-    return torch.lerp(other, one, share)
+    share = torch.sigmoid(log_sums - other_log_sums).unsqueeze(-1).to(output.dtype)
+    return torch.lerp(other_output, output, share)
 
 
 def group_by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
@@ -179,15 +183,15 @@ def group_by_key_head(query: torch.Tensor, key_heads: int) -> torch.Tensor:
 
 
 @cache
-def _later(shared: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
-    """[tokens x shared, tokens] of a block: minus infinity where a key comes after its query."""
-    together = QUERY_BLOCK
-    mask = torch.full((together, together), float("-inf"), dtype=dtype, device=device).triu(1)
+def _causal_mask(shared: int, dtype: torch.dtype, device: torch.device) -> torch.Tensor:
+    """[tokens x shared, tokens] for one block: minus infinity if a key comes after its query."""
+    block = QUERY_BLOCK
+    mask = torch.full((block, block), float("-inf"), dtype=dtype, device=device).triu(1)
     return mask.repeat_interleave(shared, 0)
 
 
-def _later_than(query: torch.Tensor, all_tokens: int) -> torch.Tensor:
-    """[tokens, all tokens], the query's at the end: minus infinity where a key comes after its query."""
+def _causal_mask_at_end(query: torch.Tensor, all_tokens: int) -> torch.Tensor:
+    """[tokens, all tokens], the query's tokens last: minus infinity if a key comes after its query."""
     tokens = len(query)
     mask = torch.full((tokens, all_tokens), float("-inf"), dtype=query.dtype, device=query.device)
     return mask.triu(1 + all_tokens - tokens)

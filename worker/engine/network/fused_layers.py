@@ -103,7 +103,8 @@ class _RotaryEmbedding(nn.Module):
 
 
 def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotary positions (arXiv 2104.09864); heads: [tokens, heads, size], the sines as `_RotaryEmbedding` has them."""
+    """Rotary positions (arXiv 2104.09864); heads: [tokens, heads, size], the sines as `_RotaryEmbedding` has
+    them."""
     halves_changed = heads.roll(heads.shape[-1] // 2, -1)
     return torch.addcmul(heads * cosine[0, :, None], halves_changed, sine[0, :, None])
 

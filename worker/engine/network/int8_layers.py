@@ -28,7 +28,8 @@ _WITHOUT_SIGN = 0x7FFF
 _ROWS_TOGETHER = 512
 """A core's, through the MLP: what lies between its products stays in that core's cache."""
 _MOST_TOGETHER = 1_024
-"""Of all cores: with what lies between in fp32 no more memory than `worker.engine.memory.footprint` counts for a step."""
+"""Of all cores: with what lies between in fp32 no more memory than `worker.engine.memory.footprint` counts
+for a step."""
 
 
 class Int8Rows(NamedTuple):

@@ -132,19 +132,19 @@ class TransformersRunner:
         added = [0] * (padded_rows(len(tokens), self._device) - len(tokens))
         wanted = output_indexes(chunks)
         some = wanted + [0] * (padded_rows(max(1, len(wanted)), self._device) - len(wanted))
-        plan = layout_of(chunks, self._shared_heads, self._device, has_kernel=self._has_kernel)
+        layout = layout_of(chunks, self._shared_heads, self._device, has_kernel=self._has_kernel)
         if len(some) < len(tokens + added):
-            plan = replace(plan, wanted=torch.tensor(some, device=self._device))
+            layout = replace(layout, output_index=torch.tensor(some, device=self._device))
         ids, positions = (torch.tensor([one + added], device=self._device) for one in (tokens, places))
-        hidden = self._forward(body, ids, positions, plan, meet)
-        return hidden[: len(wanted)] if plan.wanted is not None else hidden[wanted]
+        hidden = self._forward(body, ids, positions, layout, meet)
+        return hidden[: len(wanted)] if layout.output_index is not None else hidden[wanted]
 
     def _forward(
         self,
         body: Any,
         tokens: torch.Tensor,
         positions: torch.Tensor,
-        plan: BatchLayout,
+        layout: BatchLayout,
         meet: Rendezvous | None = None,
     ) -> torch.Tensor:
         """tokens, positions: [1, number]; returns [number, size of the network], of what the plan wants.
@@ -153,16 +153,16 @@ class TransformersRunner:
         """
 
         def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
-            self._cache.store(layer, key, value, plan)
+            self._cache.store(layer, key, value, layout)
             if meet is not None:
                 meet()
-            return self._cache.attend(layer, query, key, value, plan)
+            return self._cache.attend(layer, query, key, value, layout)
 
-        ours = {"notemill_attend": attend, "notemill_wanted": plan.wanted}
+        ours = {"notemill_attend": attend, "notemill_wanted": layout.output_index}
         whole = body(input_ids=tokens, position_ids=positions, use_cache=False, **ours)
         hidden: torch.Tensor = whole.last_hidden_state[0]
         is_of_all = len(hidden) == tokens.shape[1]  # as layers that are not ours compute it
-        return hidden if plan.wanted is None or not is_of_all else hidden[plan.wanted]
+        return hidden if layout.output_index is None or not is_of_all else hidden[layout.output_index]
 
     def _logits(self, hidden: torch.Tensor, columns: tuple[int, ...]) -> npt.NDArray[np.float32]:
         """The output layer, a fifth of a small network's work, for the asked columns only."""

@@ -1,9 +1,9 @@
 """A step's pieces side by side on two cores: in halves, each with its own thread and one of them.
 
 Where both cores share each product they wait for each other some thousand times a step, and oneDNN gives some
-products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one (docs/results/performance.md).
-With more cores a half would need a team of threads, which counts beside the whole's (worker/engine/network/cpu_threads.py).
-Knows no network: what a half does is handed down.
+products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one
+(docs/results/performance.md). With more cores a half would need a team of threads, which counts beside the
+whole's (worker/engine/network/cpu_threads.py). Knows no network: what a half does is handed down.
 """
 
 from __future__ import annotations
