@@ -1,1 +1,1 @@
-"""Runs that try to break notemill: chaos (faults in running processes), fuzz (malformed input), kill_worker."""
+"""Runs that try to break notemill: chaos (faults in running processes), fuzz (bad input), kill_worker."""

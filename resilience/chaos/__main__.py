@@ -23,7 +23,7 @@ from pathlib import Path
 from models.settings import Settings
 from resilience.chaos.chaos_run import ChaosRun
 from resilience.chaos.deterministic_engine import ChaosEngine
-from resilience.chaos.result_check import Verdict, check_results
+from resilience.chaos.result_check import ChaosVerdict, check_results
 from resilience.chaos.run_deadline import (
     UNFINISHED_EXIT_STATUS,
     RunDeadline,
@@ -59,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(verdict.lost or verdict.doubled or verdict.wrong))
 
 
-def _run(given: argparse.Namespace, folder: Path, deadline: RunDeadline) -> tuple[ChaosRun, Verdict]:
+def _run(given: argparse.Namespace, folder: Path, deadline: RunDeadline) -> tuple[ChaosRun, ChaosVerdict]:
     groups = ("instant", "real") if given.seconds >= _REAL_ENGINE_FROM_SECONDS else ("instant",)
     report = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
     report(f"seed {given.seed}, {given.database}, in {folder}")
@@ -87,7 +87,7 @@ def _real_engine(settings: Settings) -> Engine:
     return load(settings)
 
 
-def _figures(run: ChaosRun, verdict: Verdict, seconds: float) -> dict[str, object]:
+def _figures(run: ChaosRun, verdict: ChaosVerdict, seconds: float) -> dict[str, object]:
     return {
         "jobs": verdict.jobs,
         "faults": run.by_kind.total(),

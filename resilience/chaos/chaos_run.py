@@ -52,7 +52,7 @@ class ChaosRun:
     _checked_at: float = 0.0
 
     def run(self) -> list[NoteRange]:
-        """The chunks that were submitted. Raises NotEndedError where jobs are open at the deadline."""
+        """The chunks that were submitted. Raises UnfinishedRunError when jobs are open at the deadline."""
         self._wait_for_first_answer()
         self._inject_faults()
         self._finish_jobs()
@@ -136,7 +136,7 @@ class ChaosRun:
             entry[2]()
 
     def _finish_jobs(self) -> None:
-        """Until nothing is owed. Raises NotEndedError."""
+        """Waits until no job is open. Raises UnfinishedRunError."""
         next_report = 0.0
         while True:
             self.bed.restart_stopped()

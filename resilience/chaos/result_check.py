@@ -42,7 +42,7 @@ Passages = dict[tuple[int, int], float]
 
 
 @dataclass
-class Verdict:
+class ChaosVerdict:
     """Counts of all jobs, and one line for each job with a wrong result."""
 
     jobs: int = 0
@@ -53,9 +53,11 @@ class Verdict:
     lines: list[str] = field(default_factory=list)
 
 
-def check_results(bed: ChaosTestBed, note_ranges: Sequence[NoteRange], engines: dict[str, Engine]) -> Verdict:
+def check_results(
+    bed: ChaosTestBed, note_ranges: Sequence[NoteRange], engines: dict[str, Engine]
+) -> ChaosVerdict:
     """Compares all jobs. `engines`: those of this process, by group."""
-    verdict = Verdict()
+    verdict = ChaosVerdict()
     results = _stored_results(bed)
     for group in bed.groups:
         config = task_config(bed.settings(group))
@@ -81,7 +83,7 @@ def check_results(bed: ChaosTestBed, note_ranges: Sequence[NoteRange], engines: 
 
 
 def _check_job(
-    verdict: Verdict, group: str, number: int, search: str, stored: list[Any], expected: Passages
+    verdict: ChaosVerdict, group: str, number: int, search: str, stored: list[Any], expected: Passages
 ) -> None:
     name = f"{group}-{number:05d}, {search!r}"
     if len(stored) > 1:

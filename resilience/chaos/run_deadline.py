@@ -49,7 +49,7 @@ class RunDeadline:
         return time.monotonic() > self._began + self.seconds
 
     def check(self, bed: ChaosTestBed, phase: str) -> None:
-        """Raises NotEndedError, with what is left, when the time is over."""
+        """Raises UnfinishedRunError with the unfinished work once the time is over."""
         if self.is_over:
             first = f"{phase}: not ended within {self.seconds:g} s; logs in {bed.folder}"
             raise UnfinishedRunError([first, *unfinished_work(bed)])

@@ -1,1 +1,1 @@
-"""Fuzzing of everything that reads input from others: readers, messages, answers of a network."""
+"""Fuzzing of everything that reads external input: readers, queue messages, answers of a network."""

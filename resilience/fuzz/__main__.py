@@ -1,13 +1,14 @@
-"""Feeds everything that reads with input that is not as it should be.
+"""Fuzzes everything that reads external input with malformed inputs.
 
     python -m resilience.fuzz --inputs 10000 --seed 1
     python -m resilience.fuzz --inputs 2000 --only notes.csv --only page.html --json
 
-Every reader of notes; settings, labels, plans, annotations, training data, a server's answers; a network's
-answers through the parser, the store and every export; and the queue of a real worker. Each kind has a
-process of its own with bounded memory, each input bounded time. A failure is an exception that is no
-message for an operator, a reason that quotes a note, a dead process, too long, or too much. The last line
-is JSON; exit status 1 where anything failed. --only, --seed and --first make an input again.
+Targets: every reader of notes; settings, labels, plans, annotations, training data and answers of a server;
+random answers of a network through the parser, the store and every export; and the queue of a real worker.
+Each target runs in its own process with limited memory, each input with a time limit. A failure is an
+exception other than a message for the operator, a refusal that quotes the note, a process that dies, or an
+exceeded limit. The last line is JSON; exit status 1 when an input failed. --only, --seed and --first
+reproduce an input.
 """
 
 from __future__ import annotations
@@ -29,65 +30,68 @@ _SHOWN_FAILURES = 20
 
 def main(arguments: list[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
-    say = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
+    report = (lambda _line: None) if given.json else (lambda line: print(line, flush=True))
     began = time.monotonic()
-    found: dict[str, FuzzFigures] = {}
+    by_target: dict[str, FuzzFigures] = {}
     with tempfile.TemporaryDirectory(prefix="nm-fuzz-") as name:
-        chosen = _chosen(Path(name), given.only)
-        each = given.inputs / sum(target.share for target in chosen)
+        chosen = _chosen_targets(Path(name), given.only)
+        inputs_per_share = given.inputs / sum(target.share for target in chosen)
         for target in chosen:
-            count = max(1, round(each * target.share))
+            count = max(1, round(inputs_per_share * target.share))
             numbers = range(given.first, given.first + count)
-            found[target.name] = _in_a_process(target, given.seed, numbers, Path(name))
-            say(_line(target.name, count, found[target.name]))
-    failures = [line for figures in found.values() for line in figures.failures]
+            by_target[target.name] = _run_in_process(target, given.seed, numbers, Path(name))
+            report(_line(target.name, count, by_target[target.name]))
+    failures = [line for figures in by_target.values() for line in figures.failures]
     for line in failures[:_SHOWN_FAILURES]:
         print(line, file=sys.stderr)
-    print(json.dumps(_figures(found, given.seed, time.monotonic() - began)))
+    print(json.dumps(_figures(by_target, given.seed, time.monotonic() - began)))
     return int(bool(failures))
 
 
-def _chosen(folder: Path, only: list[str]) -> list[FuzzTarget]:
+def _chosen_targets(folder: Path, only: list[str]) -> list[FuzzTarget]:
     from resilience.fuzz.answer_fuzzing import answer_target
     from resilience.fuzz.queue_fuzzing import queue_target
     from resilience.fuzz.reader_targets import reader_targets
 
-    every = {one.name: one for one in (*reader_targets(folder), answer_target(folder), queue_target())}
-    if unknown := sorted(set(only) - set(every)):
-        raise SystemExit(f"no kind {', '.join(unknown)}; there are: {', '.join(every)}")
-    return [one for name, one in every.items() if not only or name in only]
+    targets = (*reader_targets(folder), answer_target(folder), queue_target())
+    by_name = {target.name: target for target in targets}
+    if unknown := sorted(set(only) - set(by_name)):
+        raise SystemExit(f"unknown target: {', '.join(unknown)}; choose from {', '.join(by_name)}")
+    return [target for name, target in by_name.items() if not only or name in only]
 
 
-def _in_a_process(target: FuzzTarget, seed: int, numbers: range, folder: Path) -> FuzzFigures:
-    """Of a process that died, what it died of; the inputs after that one in another."""
+def _run_in_process(target: FuzzTarget, seed: int, numbers: range, folder: Path) -> FuzzFigures:
+    """Figures of all inputs. When the process dies, its input fails and a new process runs the rest."""
     scratch = folder / target.name
     scratch.mkdir()
-    whole, left = FuzzFigures(), numbers
-    while left:
-        ours, theirs = multiprocessing.get_context("fork").Pipe(duplex=False)
+    total, remaining = FuzzFigures(), numbers
+    while remaining:
+        receiver, sender = multiprocessing.get_context("fork").Pipe(duplex=False)
         process = multiprocessing.get_context("fork").Process(
-            target=lambda left=left, theirs=theirs: theirs.send(run_inputs(target, seed, left, scratch))
+            target=lambda remaining=remaining, sender=sender: sender.send(
+                run_inputs(target, seed, remaining, scratch)
+            )
         )
         process.start()
-        theirs.close()
+        sender.close()
         try:
-            part, left = ours.recv(), range(0)
+            part, remaining = receiver.recv(), range(0)
         except EOFError:
             process.join()
             number = int((scratch / "number").read_text())
-            part = FuzzFigures(Counter({"failed": 1, "lost count": number - left.start}))
+            part = FuzzFigures(Counter({"failed": 1, "lost count": number - remaining.start}))
             part.failures.append(f"{target.name} {number}: the process died ({process.exitcode})")
-            left = range(number + 1, left.stop)
+            remaining = range(number + 1, remaining.stop)
         process.join()
-        _add(whole, part)
-    return whole
+        _add(total, part)
+    return total
 
 
-def _add(whole: FuzzFigures, part: FuzzFigures) -> None:
-    whole.outcomes += part.outcomes
-    whole.failures += part.failures
-    whole.slowest_seconds = max(whole.slowest_seconds, part.slowest_seconds)
-    whole.peak_mib = max(whole.peak_mib, part.peak_mib)
+def _add(total: FuzzFigures, part: FuzzFigures) -> None:
+    total.outcomes += part.outcomes
+    total.failures += part.failures
+    total.slowest_seconds = max(total.slowest_seconds, part.slowest_seconds)
+    total.peak_mib = max(total.peak_mib, part.peak_mib)
 
 
 def _line(name: str, count: int, figures: FuzzFigures) -> str:
@@ -96,15 +100,15 @@ def _line(name: str, count: int, figures: FuzzFigures) -> str:
     return f"{name:26} {count:6,} inputs: {outcomes}; {slowest}"
 
 
-def _figures(found: dict[str, FuzzFigures], seed: int, seconds: float) -> dict[str, Any]:
-    outcomes: Counter[str] = sum((figures.outcomes for figures in found.values()), Counter())
+def _figures(by_target: dict[str, FuzzFigures], seed: int, seconds: float) -> dict[str, Any]:
+    outcomes: Counter[str] = sum((figures.outcomes for figures in by_target.values()), Counter())
     return {
         "inputs": outcomes.total(),
-        "kinds": len(found),
+        "kinds": len(by_target),
         "outcomes": dict(outcomes),
         "failures": outcomes["failed"],
-        "slowest_seconds": round(max(figures.slowest_seconds for figures in found.values()), 2),
-        "peak_mib": max(figures.peak_mib for figures in found.values()),
+        "slowest_seconds": round(max(figures.slowest_seconds for figures in by_target.values()), 2),
+        "peak_mib": max(figures.peak_mib for figures in by_target.values()),
         "seed": seed,
         "seconds": round(seconds, 1),
     }
@@ -116,11 +120,17 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--inputs", type=int, default=10_000, help="of all kinds together (default 10000)")
-    parser.add_argument("--seed", type=int, default=1, help="every input follows from it (default 1)")
-    parser.add_argument("--first", type=int, default=0, help="number of the first input of each kind")
-    parser.add_argument("--only", action="append", default=[], metavar="KIND", help="repeatable")
-    parser.add_argument("--json", action="store_true", help="the last line alone")
+    parser.add_argument(
+        "--inputs", type=int, default=10_000, help="inputs of all targets together (default 10000)"
+    )
+    parser.add_argument("--seed", type=int, default=1, help="seed of all inputs (default 1)")
+    parser.add_argument(
+        "--first", type=int, default=0, help="number of the first input of each target (default 0)"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="KIND", help="a target; can be repeated"
+    )
+    parser.add_argument("--json", action="store_true", help="print only the last line")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""What a network answers at random on odd notes: through the parser, the store, and out by every export."""
+"""Random answers on unusual notes, through the parser, the store and every export."""
 
 from __future__ import annotations
 
@@ -42,32 +42,32 @@ _SERVING = Serving(ingredients={"weights": "erratic", "tasks": {task.value: {} f
 
 @dataclass(frozen=True)
 class _NoteCase:
-    """One input: a note, what it is called, and how it is answered."""
+    """One input: a document and the task configuration that answers it."""
 
     document: Document
     seed: int
-    is_marked: bool
-    is_chosen: bool
+    is_tagged: bool
+    is_extractive: bool
     is_deidentified: bool
 
 
 def answer_target(folder: Path) -> FuzzTarget:
-    """A note, its answers, and one export of them; `folder` is for the database."""
+    """Target: a note, its answers and one export. The database is in `folder`."""
     return FuzzTarget(
-        "network_answers", _given, lambda given, scratch: _answered(given, scratch, folder), share=2.0
+        "network_answers", _note_case, lambda case, scratch: _answer_case(case, scratch, folder), share=2.0
     )
 
 
 def task_config(
-    *, is_marked: bool, is_chosen: bool, is_deidentified: bool = False, summary_window_tokens: int = 80
+    *, is_tagged: bool, is_extractive: bool, is_deidentified: bool = False, summary_window_tokens: int = 80
 ) -> TaskConfig:
-    """One of the ways in which weights may be asked, with small windows."""
-    marked = tuple(label.name for label in LABELS) if is_marked else ()
+    """A task configuration that weights may have, with small windows."""
+    tagged_labels = tuple(label.name for label in LABELS) if is_tagged else ()
     return TaskConfig(
-        adapted_tasks=frozenset(Task) if is_marked else frozenset(),
-        tagged_labels=marked,
-        is_list_forced=not is_marked,
-        is_summary_extractive=is_chosen and is_marked,
+        adapted_tasks=frozenset(Task) if is_tagged else frozenset(),
+        tagged_labels=tagged_labels,
+        is_list_forced=not is_tagged,
+        is_summary_extractive=is_extractive and is_tagged,
         window_tokens=40,
         summary_window_tokens=summary_window_tokens,
         ranking_model=RankingModel(),
@@ -75,7 +75,7 @@ def task_config(
     )
 
 
-def _given(chance: random.Random) -> _NoteCase:
+def _note_case(chance: random.Random) -> _NoteCase:
     drawn = [
         chance.choice((*TEXT_FRAGMENTS, *_NAMES, _characters(chance))) for _ in range(chance.randint(1, 40))
     ]
@@ -87,8 +87,8 @@ def _given(chance: random.Random) -> _NoteCase:
     document = Document(
         external_id=name, text=text if text.strip() else "Pain.", metadata={"ward": name, "=cmd()": "\x1b[2J"}
     )
-    is_marked, is_chosen, is_deidentified = (chance.random() < 0.5 for _ in range(3))
-    return _NoteCase(document, chance.getrandbits(32), is_marked, is_chosen, is_deidentified)
+    is_tagged, is_extractive, is_deidentified = (chance.random() < 0.5 for _ in range(3))
+    return _NoteCase(document, chance.getrandbits(32), is_tagged, is_extractive, is_deidentified)
 
 
 def _characters(chance: random.Random) -> str:
@@ -96,32 +96,36 @@ def _characters(chance: random.Random) -> str:
     return "".join(map(chr, codes))
 
 
-def _answered(given: _NoteCase, scratch: Path, folder: Path) -> str:
+def _answer_case(case: _NoteCase, scratch: Path, folder: Path) -> str:
     engine = _database(folder)
     store, queries = Store(engine), Queries(engine)
     recipes: dict[Task, Recipe] = {task: recipe_for(task, _SERVING, LABELS) for task in Task}
     run_id = store.open_run(questions=QUESTIONS, recipes=list(recipes.values()), sources=[])
-    registered = store.register(run_id, [given.document], QUESTIONS, recipes)
+    registered = store.register(run_id, [case.document], QUESTIONS, recipes)
     store.close_run(run_id, documents=registered.documents, refused=len(registered.refused))
     if registered.refused:
         return "refused"
-    outcomes = [_of_work(store, id_, given) for id_ in registered.owed_document_ids]
-    _exported(queries, run_id, scratch, given.seed)
+    outcomes = [_answer_document(store, id_, case) for id_ in registered.owed_document_ids]
+    _export(queries, run_id, scratch, case.seed)
     return "read" if any(outcomes) else "refused"
 
 
-def _of_work(store: Store, document_id: int, given: _NoteCase) -> bool:
-    """Whether anything was finished; every answer holds for the note, and the store takes it."""
+def _answer_document(store: Store, document_id: int, case: _NoteCase) -> bool:
+    """Whether a job finished. Every answer must be valid for the note, and the store must accept it."""
     (work,) = store.claim(
         [document_id], worker="fuzz", serving_id=_SERVING.id, lease_seconds=60.0, max_kills=3
     )
     assert work is not None
     config = task_config(
-        is_marked=given.is_marked, is_chosen=given.is_chosen, is_deidentified=given.is_deidentified
+        is_tagged=case.is_tagged, is_extractive=case.is_extractive, is_deidentified=case.is_deidentified
     )
-    erratic = RandomEngine(given.seed, work.text.split())
-    with np.errstate(invalid="ignore"):  # infinite scores, added up
-        ended = [one for some in process(work, engine=erratic, config=config) for one in some]
+    engine = RandomEngine(case.seed, work.text.split())
+    with np.errstate(invalid="ignore"):  # sums of infinite scores
+        ended = [
+            job_and_outcome
+            for ended_jobs in process(work, engine=engine, config=config)
+            for job_and_outcome in ended_jobs
+        ]
     assert {job.id for job, _ in ended} == {job.id for job in work.jobs}
     for job, outcome in ended:
         if isinstance(outcome, Finished):
@@ -133,17 +137,17 @@ def _of_work(store: Store, document_id: int, given: _NoteCase) -> bool:
     return any(isinstance(outcome, Finished) for _, outcome in ended)
 
 
-def _exported(queries: Queries, run_id: int, scratch: Path, seed: int) -> None:
-    form = FORMS[seed % len(FORMS)]
-    output = scratch / f"export-{form}"
+def _export(queries: Queries, run_id: int, scratch: Path, seed: int) -> None:
+    export_format = FORMS[seed % len(FORMS)]
+    output = scratch / f"export-{export_format}"
     exported = ExportRequest(
         notes=queries.exported(run_id),
         external_ids=queries.exported_ids(run_id),
         output=str(output),
         vocabulary=Vocabulary(),
     )
-    write(form, exported)
-    if form == "jsonl":
+    write(export_format, exported)
+    if export_format == "jsonl":
         for line in output.read_bytes().splitlines():
             json.loads(line)
     shutil.rmtree(output, ignore_errors=True) if output.is_dir() else output.unlink()

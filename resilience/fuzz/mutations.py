@@ -1,6 +1,6 @@
-"""Good input made bad: bytes changed, cut, doubled, mixed with another's, and words put in that mean much.
+"""Mutations of good input: bytes changed, cut, repeated, mixed with other input, special tokens inserted.
 
-Everything is drawn by one random.Random, so that an input is known by its seed and number.
+One random.Random draws everything, so an input is reproduced by its seed and number.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import random
 from collections.abc import Callable, Sequence
 
 CANARY = b"canary4711"
-"""Stands in place of a note's words in seeds: no reason for a refusal may have it."""
-MOST_BYTES = 200_000
-ODD = (
+"""Replaces words of notes in seeds: no reason of a refusal may contain it."""
+MAX_INPUT_BYTES = 200_000
+SPECIAL_TOKENS = (
     *(b"\x00", b"\xff\xfe", b"\xef\xbb\xbf", b"\xed\xa0\x80", b"\xc2\x85", b"\xe2\x80\xa8", b"\xf0\x9f"),
     *(b"\r", b"\r\n", b"\n\n", b"\t", b'"', b'""', b"'", b",", b";", b"|", b"^", b"&", b"~", b"\\"),
     *(b"{", b"}", b"[", b"]", b"(", b")", b"<", b">", b"</", b"/>", b"<![CDATA[", b"]]>", b"<!--", b"&#0;"),
@@ -22,18 +22,18 @@ ODD = (
     *(b"=cmd()", b"\x1b[2J", b"</s>", b"[INST]", b"<|im_start|>", b"document_id", b"text", b"id", CANARY),
 )
 
-Change = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
+Mutation = Callable[[random.Random, bytes, Sequence[bytes]], bytes]
 
 
 def mutated(chance: random.Random, seeds: Sequence[bytes]) -> bytes:
-    """One of the seeds after one to six changes; now and then as it is, or compressed."""
+    """A seed after up to six mutations, sometimes compressed."""
     content = chance.choice(seeds)
     for _ in range(chance.choice((0, 1, 1, 1, 2, 2, 3, 6))):
-        content = chance.choice(_CHANGES)(chance, content, seeds)[:MOST_BYTES]
+        content = chance.choice(_MUTATIONS)(chance, content, seeds)[:MAX_INPUT_BYTES]
     return gzip.compress(content, 1) if chance.random() < 0.03 else content
 
 
-def _bytes_changed(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+def _change_bytes(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
     changed = bytearray(content)
     for _ in range(chance.randint(1, 8)):
         if changed:
@@ -41,51 +41,51 @@ def _bytes_changed(chance: random.Random, content: bytes, _seeds: Sequence[bytes
     return bytes(changed)
 
 
-def _put_in(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
-    place = chance.randint(0, len(content))
-    put = chance.choice((chance.choice(ODD), chance.randbytes(chance.randint(1, 40))))
-    return content[:place] + put + content[place:]
+def _insert(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+    index = chance.randint(0, len(content))
+    inserted = chance.choice((chance.choice(SPECIAL_TOKENS), chance.randbytes(chance.randint(1, 40))))
+    return content[:index] + inserted + content[index:]
 
 
-def _put_over(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
-    place, put = chance.randint(0, len(content)), chance.choice(ODD)
-    return content[:place] + put + content[place + len(put) :]
+def _overwrite(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+    index, token = chance.randint(0, len(content)), chance.choice(SPECIAL_TOKENS)
+    return content[:index] + token + content[index + len(token) :]
 
 
-def _cut_out(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
-    first, last = _stretch(chance, content)
+def _delete(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+    first, last = _random_slice(chance, content)
     return content[:first] + content[last:]
 
 
-def _cut_off(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+def _truncate(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
     return content[: chance.randint(0, len(content))]
 
 
-def _repeated(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
-    first, last = _stretch(chance, content)
+def _repeat(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+    first, last = _random_slice(chance, content)
     return content[:last] + content[first:last] * chance.choice((1, 2, 10, 300)) + content[last:]
 
 
-def _mixed(chance: random.Random, content: bytes, seeds: Sequence[bytes]) -> bytes:
+def _splice(chance: random.Random, content: bytes, seeds: Sequence[bytes]) -> bytes:
     other = chance.choice(seeds)
-    first, last = _stretch(chance, other)
-    place = chance.randint(0, len(content))
-    return content[:place] + other[first:last] + content[place:]
+    first, last = _random_slice(chance, other)
+    index = chance.randint(0, len(content))
+    return content[:index] + other[first:last] + content[index:]
 
 
-def _number_changed(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
-    places = [place for place, byte in enumerate(content[:20_000]) if 48 <= byte <= 57]
-    if not places:
+def _change_number(chance: random.Random, content: bytes, _seeds: Sequence[bytes]) -> bytes:
+    digits = [index for index, byte in enumerate(content[:20_000]) if 48 <= byte <= 57]
+    if not digits:
         return content
-    place = chance.choice(places)
-    return content[:place] + chance.choice((b"-1", b"0", b"4294967296", b"1e309", b"")) + content[place + 1 :]
+    index = chance.choice(digits)
+    return content[:index] + chance.choice((b"-1", b"0", b"4294967296", b"1e309", b"")) + content[index + 1 :]
 
 
-def _stretch(chance: random.Random, content: bytes) -> tuple[int, int]:
+def _random_slice(chance: random.Random, content: bytes) -> tuple[int, int]:
     first = chance.randint(0, len(content))
     return first, min(len(content), first + chance.choice((1, 8, 64, 1_000)))
 
 
-_CHANGES: tuple[Change, ...] = (
-    *(_bytes_changed, _put_in, _put_in, _put_over, _cut_out, _cut_off, _repeated, _mixed, _number_changed),
+_MUTATIONS: tuple[Mutation, ...] = (
+    *(_change_bytes, _insert, _insert, _overwrite, _delete, _truncate, _repeat, _splice, _change_number),
 )

@@ -1,4 +1,4 @@
-"""Entries of the queue that are not ours, to a real worker: it says so in fixed words, and goes on."""
+"""Foreign queue entries for a real worker, which must reject them without quoting them and continue."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from models.schema.database import connect
 from models.settings import Settings, as_environment
 from resilience.fuzz import seed_inputs
 from resilience.fuzz.input_check import FuzzTarget, LeakError
-from resilience.fuzz.mutations import CANARY, ODD, mutated
+from resilience.fuzz.mutations import CANARY, SPECIAL_TOKENS, mutated
 from tests.support.redis_server import RedisServer
 from worker.queue.worker_command import worker_command
 
-_TAKEN_SECONDS = 15
-"""Within which a worker takes an entry; the first one waits for its start."""
+_MAX_TAKE_SECONDS = 15
+"""A worker must take an entry within this time; the first entry waits for its start."""
 
 
 class ExitOnUnpickle:
-    """A pickle that would end the process that opens it."""
+    """A pickle that ends the process that loads it."""
 
     def __reduce__(self) -> tuple[object, ...]:
         return os._exit, (3,)
@@ -37,7 +37,7 @@ class ExitOnUnpickle:
 
 @dataclass
 class _FuzzedWorker:
-    """A worker with an engine that answers at once, its Redis, and how far its log was read."""
+    """A worker with an engine that answers at once, its Redis, and the bytes read of its log."""
 
     folder: Path
     redis: RedisServer = field(init=False)
@@ -66,26 +66,25 @@ class _FuzzedWorker:
             self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)  # noqa: S603
 
     def take(self, entry: bytes) -> str:
-        """Raises where the worker ends, takes nothing more, or says what is in an entry."""
+        """Raises when the worker ends, takes no more entries, or logs the content of one."""
         self.redis.client.lpush(QUEUE_NAME, entry)
-        until = time.monotonic() + _TAKEN_SECONDS
+        until = time.monotonic() + _MAX_TAKE_SECONDS
         while self.redis.client.llen(QUEUE_NAME):
             if self.process.poll() is not None:
-                raise RuntimeError(f"the worker ended ({self.process.returncode}): {self._said()[-300:]}")
+                raise RuntimeError(f"the worker ended ({self.process.returncode}): {self._new_log()[-300:]}")
             if time.monotonic() > until:
-                raise TimeoutError("the worker takes no message any more")
+                raise TimeoutError("the worker takes no more messages")
             time.sleep(0.002)
-        said = self._said()
-        if CANARY.decode() in said:
-            raise LeakError("the log has what was in the entry")
+        if CANARY.decode() in self._new_log():
+            raise LeakError("the log contains words of the entry")
         return "refused"
 
-    def _said(self) -> str:
+    def _new_log(self) -> str:
         with (self.folder / "worker.log").open("rb") as log:
             log.seek(self.read_bytes)
-            said = log.read()
-        self.read_bytes += len(said)
-        return said.decode("utf-8", "replace")
+            content = log.read()
+        self.read_bytes += len(content)
+        return content.decode("utf-8", "replace")
 
     def close(self) -> None:
         self.process.terminate()
@@ -94,7 +93,7 @@ class _FuzzedWorker:
 
 
 def queue_target() -> FuzzTarget:
-    """Raw entries, bodies behind a good envelope, and pickles."""
+    """Raw entries, mutated bodies in a valid envelope, and pickles."""
     running: list[_FuzzedWorker] = []
 
     def read(entry: bytes, folder: Path) -> str:
@@ -107,8 +106,8 @@ def queue_target() -> FuzzTarget:
 
 
 def _close(running: list[_FuzzedWorker]) -> None:
-    for one in running:
-        one.close()
+    for worker in running:
+        worker.close()
 
 
 def _entry(chance: random.Random) -> bytes:
@@ -124,7 +123,7 @@ def _entry(chance: random.Random) -> bytes:
     if kind > 0.9:
         name = chance.choice([*envelope["headers"], "timelimit", "expires", "shadow", "compression", "chord"])
         envelope["headers"][name] = chance.choice(
-            [None, 5, [], {}, [None, "a"], ODD[-1].decode(), "2024-01-01"]
+            [None, 5, [], {}, [None, "a"], SPECIAL_TOKENS[-1].decode(), "2024-01-01"]
         )
     envelope["body"] = base64.b64encode(body).decode()
     return json.dumps(envelope).encode()

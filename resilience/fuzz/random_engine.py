@@ -1,4 +1,4 @@
-"""An engine that answers at random, in the form that was asked for or not."""
+"""An engine that answers at random, with or without regard to the requested output format."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _SCORES = (0.0, -1e30, float("-inf"), float("nan"), float("inf"))
 
 
 class RandomEngine:
-    """Everything it says follows from the seed; `words` are said more often than others."""
+    """Answers depend only on the seed; `words` appear in them more often than other text."""
 
     context_tokens = 4_000
 
@@ -69,16 +69,20 @@ class RandomEngine:
         return [self._reply(request) for request in requests]
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Has nothing to close."""
 
     def _reply(self, request: Request) -> Reply:
         if self._draw.random() < 0.03:
             return RequestError(self._draw.choice(list(Reason)), "any")
         if isinstance(request, CompareRequest):
             return CompareResult(tuple(self._draw.uniform(-1, 1) for _ in request.texts))
-        return self._decided(request) if isinstance(request, ScoreRequest) else self._written(request)
+        return (
+            self._score_result(request)
+            if isinstance(request, ScoreRequest)
+            else self._generate_result(request)
+        )
 
-    def _decided(self, request: ScoreRequest) -> ScoreResult:
+    def _score_result(self, request: ScoreRequest) -> ScoreResult:
         scores = tuple(self._scores(choice, request.copy) for choice in request.choices)
         return ScoreResult(scores, prompt_tokens=1)
 
@@ -92,7 +96,7 @@ class RandomEngine:
         kinds = (-self._draw.random() * 20, *_SCORES)
         return self._draw.choices(kinds, (50, 10, 2, 1, 0.05, 0.05))[0]
 
-    def _written(self, request: GenerateRequest) -> GenerateResult:
+    def _generate_result(self, request: GenerateRequest) -> GenerateResult:
         drawn = [
             self._draw.choice([*self._words, *TEXT_FRAGMENTS, request.prompt.document]) for _ in range(5)
         ]

@@ -1,4 +1,4 @@
-"""Everything that reads what others wrote, except the queue: each with how its inputs are made."""
+"""Fuzz targets of everything that reads files and answers of a server; the queue is in queue_fuzzing."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from typing import Any
 from models.documents import Document, Refused
 from models.labels import load_labels
 from models.settings import load_settings
+from producer.records.columns import ColumnChoice
 from producer.sources.sources import open_sources
 from producer.sources.sql_query import SqlQuery
 from producer.sources.standard_input import StandardInput, read_standard_input
@@ -26,7 +27,7 @@ from resilience.fuzz.mutations import mutated
 
 
 def reader_targets(folder: Path) -> tuple[FuzzTarget, ...]:
-    """`folder` is for what has to be made first."""
+    """All targets. Seeds that are made first are written to `folder`."""
     return (
         *(_file(name, lambda made=made: made()) for name, made in _FILES.items()),
         FuzzTarget(
@@ -37,10 +38,10 @@ def reader_targets(folder: Path) -> tuple[FuzzTarget, ...]:
             lambda: (*seed_inputs.text(), *seed_inputs.lines(), *seed_inputs.of_file("oru.hl7")),
             _piped,
         ),
-        _of_bytes("sql_file", lambda: seed_inputs.database(folder / "seed.db"), _damaged_database),
+        _of_bytes("sql_file", lambda: seed_inputs.database(folder / "seed.db"), _query),
         FuzzTarget("sql_values", _odd_values, _queried),
         _of_bytes("settings", seed_inputs.settings, _settings),
-        _of_bytes("labels", seed_inputs.labels, lambda path: _kept(load_labels(path)), "labels.toml"),
+        _of_bytes("labels", seed_inputs.labels, lambda path: _read_if(load_labels(path)), "labels.toml"),
         _of_bytes("plan", seed_inputs.plans, _plan, "plan.toml"),
         _of_bytes("annotations_label_studio", seed_inputs.label_studio, _annotations, "export.json"),
         _of_bytes("annotations_own", seed_inputs.own_notes, _annotations, "notes.jsonl"),
@@ -82,12 +83,12 @@ _FILES: dict[str, Callable[[], tuple[bytes, ...]]] = {
 def _of_bytes(
     name: str, made: Callable[[], Sequence[bytes]], read: Callable[[Path], str], file: str = "input"
 ) -> FuzzTarget:
-    """A target whose inputs are changed bytes in a file of that name."""
-    kept: list[bytes] = []
+    """A target whose inputs are mutated bytes in a file of that name."""
+    seeds: list[bytes] = []
 
     def make(chance: random.Random) -> bytes:
-        kept.extend(() if kept else made())
-        return mutated(chance, kept)
+        seeds.extend(() if seeds else made())
+        return mutated(chance, seeds)
 
     def read_bytes(content: bytes, folder: Path) -> str:
         path = folder / file
@@ -102,7 +103,7 @@ def _file(name: str, made: Callable[[], Sequence[bytes]]) -> FuzzTarget:
 
 
 def _letter(chance: random.Random) -> bytes:
-    """A whole archive whose document is changed: a changed archive is nearly always refused as a whole."""
+    """A valid archive with a mutated document: a mutated archive is nearly always refused as a whole."""
     made = io.BytesIO()
     with (
         zipfile.ZipFile(io.BytesIO(seed_inputs.of_file("letter.docx")[0])) as good,
@@ -120,42 +121,32 @@ def _written_out(content: bytes, path: Path) -> str:
 
 
 def _records(records: Iterable[Document | Refused]) -> str:
-    """Documents that the store would take, and refusals in fixed words."""
+    """Checks that the store could take every document, and that refusals are fixed phrases."""
     is_read = False
-    for one in records:
-        if isinstance(one, Refused):
-            checked_reason(one.reason)
+    for record in records:
+        if isinstance(record, Refused):
+            checked_reason(record.reason)
             continue
-        one.text_sha256  # noqa: B018  what cannot be encoded cannot be stored
-        json.dumps(one.metadata, allow_nan=False).encode()
+        record.text_sha256  # noqa: B018  text that cannot be encoded cannot be stored
+        json.dumps(record.metadata, allow_nan=False).encode()
         is_read = True
     return "read" if is_read else "refused"
 
 
 def _piped(path: Path) -> str:
     with path.open("rb") as stream:
-        return _records(read_standard_input(StandardInput(), _choice(), stream))
-
-
-def _choice() -> Any:
-    from producer.records.columns import ColumnChoice
-
-    return ColumnChoice()
+        return _records(read_standard_input(StandardInput(), ColumnChoice(), stream))
 
 
 def _query(path: Path) -> str:
     return _records(open_sources([SqlQuery(f"sqlite:///{path}", "SELECT * FROM notes")]).records)
 
 
-def _damaged_database(path: Path) -> str:
-    return _query(path)
-
-
 _TYPES = ("INTEGER", "TEXT", "BLOB", "REAL", "TIMESTAMP", "BOOLEAN", "JSON", "")
 
 
 def _odd_values(chance: random.Random) -> list[tuple[str, list[Any]]]:
-    """Three columns of any type, with values of any other: SQLite holds what it is given."""
+    """Three columns of any type with values of any type, which SQLite allows."""
     names = chance.sample(("row_id", "id", "text", "note_text", "ward", "NOTE_ID", "ü"), 3)
     return [(f'"{name}" {chance.choice(_TYPES)}', [_value(chance) for _ in range(5)]) for name in names]
 
@@ -163,30 +154,9 @@ def _odd_values(chance: random.Random) -> list[tuple[str, list[Any]]]:
 def _value(chance: random.Random) -> Any:
     return chance.choice(
         (
-            *(
-                None,
-                0,
-                -1,
-                2**62,
-                1.5,
-                float("inf"),
-                float("nan"),
-                -0.0,
-                "",
-                " ",
-                "a\x00b",
-                "\ud7ff",
-                seed_inputs.NOTE,
-            ),
-            *(
-                seed_inputs.NOTE.encode(),
-                b"\xff\xfe",
-                chance.randbytes(9),
-                "2024-01-02",
-                "x" * 100_000,
-                True,
-                "😀",
-            ),
+            *(None, 0, -1, 2**62, 1.5, float("inf"), float("nan"), -0.0, "", " ", "a\x00b", "\ud7ff"),
+            *(seed_inputs.NOTE, seed_inputs.NOTE.encode(), b"\xff\xfe", chance.randbytes(9)),
+            *("2024-01-02", "x" * 100_000, True, "😀"),
         )
     )
 
@@ -197,9 +167,9 @@ def _queried(columns: list[tuple[str, list[Any]]], folder: Path) -> str:
     connection = sqlite3.connect(path)
     connection.execute(f"CREATE TABLE notes ({', '.join(column for column, _ in columns)})")
     rows = zip(*(values for _, values in columns), strict=True)
-    # As a cast, a text may hold bytes that are no UTF-8.
-    places = ", ".join("CAST(? AS TEXT)" if "TEXT" in column else "?" for column, _ in columns)
-    connection.executemany(f"INSERT INTO notes VALUES ({places})", rows)  # noqa: S608
+    # A cast text may hold bytes that are not UTF-8.
+    placeholders = ", ".join("CAST(? AS TEXT)" if "TEXT" in column else "?" for column, _ in columns)
+    connection.executemany(f"INSERT INTO notes VALUES ({placeholders})", rows)  # noqa: S608
     connection.commit()
     connection.close()
     return _query(path)
@@ -208,13 +178,13 @@ def _queried(columns: list[tuple[str, list[Any]]], folder: Path) -> str:
 def _settings(path: Path) -> str:
     os.environ["NOTEMILL_HOME"] = str(path.parent)
     path.rename(path.with_name("settings.toml"))
-    return _kept(load_settings())
+    return _read_if(load_settings())
 
 
 def _plan(path: Path) -> str:
     from console.nightly.plan_file import read_plan
 
-    return _kept(read_plan(path))
+    return _read_if(read_plan(path))
 
 
 def _annotations(path: Path) -> str:
@@ -222,12 +192,12 @@ def _annotations(path: Path) -> str:
 
     found = import_annotations(path, {}, frozenset(("problem", "medication")))
     for note in found.notes:
-        for one in note["entities"]:
-            assert note["text"][one["start"] : one["end"]] == one["text"]
+        for entity in note["entities"]:
+            assert note["text"][entity["start"] : entity["end"]] == entity["text"]
     write_notes(found.notes, io.TextIOWrapper(io.BytesIO(), "utf-8"))
     for reason in found.left_out:
         checked_reason(reason)
-    return _kept(found.notes)
+    return _read_if(found.notes)
 
 
 def _brat(path: Path) -> str:
@@ -239,12 +209,12 @@ def _brat(path: Path) -> str:
 
 
 def _rows(path: Path) -> str:
-    from training.data.prepare import Asked, prepare
+    from training.data.prepare import PrepareRequest, prepare
 
-    facts = prepare(Asked(sources=(str(path),)), path.parent / "prepared")
+    facts = prepare(PrepareRequest(sources=(str(path),)), path.parent / "prepared")
     for reason in (*facts["broken"], *facts["dropped"]):
         checked_reason(reason)
-    return _kept(facts["kept"])
+    return _read_if(facts["kept"])
 
 
 def _server_answer(path: Path) -> str:
@@ -261,5 +231,5 @@ def _server_answer(path: Path) -> str:
     return "refused"
 
 
-def _kept(found: Any) -> str:
-    return "read" if found else "refused"
+def _read_if(result: Any) -> str:
+    return "read" if result else "refused"

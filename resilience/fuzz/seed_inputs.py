@@ -1,4 +1,4 @@
-"""Good inputs to begin with: the examples of this repository, and files made here of the kinds it lacks."""
+"""Valid seed inputs: the examples of this repository, and generated files of other formats."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ENTITY = {"start": 15, "end": 25, "text": "chest pain", "label": "problem"}
 
 
 def of_file(*names: str) -> tuple[bytes, ...]:
-    """The examples, with the canary in place of a common word."""
+    """Example files in which the canary replaces a common word."""
     return tuple((_FORMATS / name).read_bytes().replace(b"patient", CANARY) for name in names)
 
 
@@ -65,7 +65,7 @@ def training_parquet() -> tuple[bytes, ...]:
 
 
 def database(path: Path) -> tuple[bytes, ...]:
-    """A SQLite file with a table of notes."""
+    """Bytes of a SQLite file with a table of notes."""
     path.unlink(missing_ok=True)
     connection = sqlite3.connect(path)
     connection.execute("CREATE TABLE notes (note_id INTEGER, text TEXT, at TIMESTAMP)")
@@ -130,7 +130,7 @@ def _as_list(rows: object) -> bytes:
 
 
 def messages() -> tuple[bytes, ...]:
-    """Entries of the queue as Celery writes them, in both protocols; of a document that is not there."""
+    """Queue entries as Celery writes them in both protocols, for a document that does not exist."""
     bodies = (
         [[], {"document_id": 10**9}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}],
         {"task": TASK_NAME, "id": "a", "args": [], "kwargs": {"document_id": 10**9}},
@@ -156,9 +156,9 @@ def messages() -> tuple[bytes, ...]:
 
 
 def answers() -> tuple[bytes, ...]:
-    """What servers of the OpenAI-compatible API answer: vLLM's form and llama.cpp's."""
+    """Answers of OpenAI-compatible servers in the formats of vLLM and llama.cpp."""
     usage = {"prompt_tokens": 3, "completion_tokens": 1}
     vllm = {"text": "a", "finish_reason": "stop", "logprobs": {"top_logprobs": [{"token_id:1": -0.1}]}}
-    told = [{"id": 1, "prob": 0.9}, {"id": 2, "prob": 0.1}]
-    llama = {"text": "a", "finish_reason": "length", "logprobs": {"content": [{"top_probs": told}]}}
-    return tuple(json.dumps({"choices": [one], "usage": usage}).encode() for one in (vllm, llama))
+    top_probs = [{"id": 1, "prob": 0.9}, {"id": 2, "prob": 0.1}]
+    llama = {"text": "a", "finish_reason": "length", "logprobs": {"content": [{"top_probs": top_probs}]}}
+    return tuple(json.dumps({"choices": [choice], "usage": usage}).encode() for choice in (vllm, llama))

@@ -1,4 +1,4 @@
-"""A short chaos run, and that its judge would notice: what is lost, doubled and wrong is counted as such."""
+"""A short chaos run passes, and its result check counts lost, doubled and wrong answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from resilience.chaos.chaos_run import KINDS
 from resilience.chaos.client_faults import send_late_duplicates
 from resilience.chaos.deterministic_engine import ChaosEngine
 from resilience.chaos.fault_api import FaultNotPossibleError
-from resilience.chaos.result_check import Verdict, _check_job, _expected_passages
+from resilience.chaos.result_check import ChaosVerdict, _check_job, _expected_passages
 from resilience.chaos.test_bed import ChaosTestBed
 from worker.weights.task_config import task_config
 
@@ -32,7 +32,7 @@ pytest_plugins = ("redis_server",)
 INNOCENT, POISONED = 3, 24
 
 
-def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> None:
+def test_a_short_run_loses_doubles_and_changes_no_answer() -> None:
     command = [
         sys.executable,
         "-m",
@@ -46,24 +46,24 @@ def test_a_short_run_loses_nothing_doubles_nothing_and_gets_nothing_wrong() -> N
         "--json",
     ]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    found = json.loads(run.stdout.splitlines()[-1])
-    assert (found["lost"], found["doubled"], found["wrong"]) == (0, 0, 0), run.stderr
-    assert found["jobs"] == 200
-    assert found["quarantined"] == 2 * found["by_kind"]["poison_note"] > 0
-    assert len(found["by_kind"]) >= 3
+    figures = json.loads(run.stdout.splitlines()[-1])
+    assert (figures["lost"], figures["doubled"], figures["wrong"]) == (0, 0, 0), run.stderr
+    assert figures["jobs"] == 200
+    assert figures["quarantined"] == 2 * figures["by_kind"]["poison_note"] > 0
+    assert len(figures["by_kind"]) >= 3
     assert run.returncode == 0
 
 
-def test_a_run_whose_time_is_over_says_what_is_left_and_where_the_logs_are_and_ends_nothing_well() -> None:
+def test_a_run_past_its_deadline_reports_open_jobs_and_logs_and_exits_with_3() -> None:
     command = [sys.executable, "-m", "resilience.chaos", "--seconds", "4", "--end-seconds", "0.1", "--json"]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
-    told = re.match(r"the first answer: not ended within 0.1 s; logs in (\S+)\n", run.stderr)
-    assert told, run.stderr
+    match = re.match(r"the first answer: not ended within 0.1 s; logs in (\S+)\n", run.stderr)
+    assert match, run.stderr
     assert (run.returncode, run.stdout) == (3, "")
     assert "jobs are open\n" in run.stderr
     assert "not submitted: instant-00000" in run.stderr
-    assert {path.name for path in Path(told[1]).glob("*.log")} >= {"worker-0.log", "worker-1.log"}
-    shutil.rmtree(told[1])
+    assert {path.name for path in Path(match[1]).glob("*.log")} >= {"worker-0.log", "worker-1.log"}
+    shutil.rmtree(match[1])
 
 
 HANGING = """
@@ -77,14 +77,14 @@ with run_deadline.force_exit_after(run_deadline.RunDeadline(0.0), stage):
 """
 
 
-def test_a_run_that_hangs_itself_is_ended_by_force_and_says_where() -> None:
+def test_a_run_that_hangs_is_ended_by_force_and_prints_its_stack() -> None:
     run = subprocess.run([sys.executable, "-c", HANGING], cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode, run.stdout) == (3, "stopped\n")
     assert run.stderr.startswith("the run itself hangs; logs in FOLDER")
     assert 'File "<string>", line 8' in run.stderr
 
 
-def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is_left_out() -> None:
+def test_the_reliability_page_names_all_faults_and_only_tests_that_exist() -> None:
     page = (ROOT / "docs" / "results" / "reliability.md").read_text("utf-8")
     assert set(KINDS) <= set(re.findall(r"`(\w+)`", page))
     sources = "".join(path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
@@ -93,14 +93,14 @@ def test_every_fault_and_every_test_that_the_page_names_is_there_and_no_fault_is
     assert [name for name in named if f"def {name}(" not in sources] == []
 
 
-def test_messages_that_a_full_redis_does_not_take_are_no_fault_now(redis_server: RedisServer) -> None:
+def test_late_messages_are_not_possible_while_redis_is_full(redis_server: RedisServer) -> None:
     redis_server.client.config_set("maxmemory", "1")
     with pytest.raises(FaultNotPossibleError):
         send_late_duplicates(cast(ChaosTestBed, SimpleNamespace(redis=redis_server)), random.Random(1))
 
 
-def judged(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:
-    verdict = Verdict()
+def check_counts(number: int, *stored: dict[str, object]) -> tuple[int, int, int, int]:
+    verdict = ChaosVerdict()
     _check_job(verdict, "instant", number, SEARCHES[0], list(stored), expected(number))
     assert verdict.quarantined or bool(verdict.lines) == bool(
         verdict.lost or verdict.doubled or verdict.wrong
@@ -138,7 +138,7 @@ def failed(reason: str) -> dict[str, object]:
         (POISONED, [finished(POISONED)], (0, 0, 1, 0)),
     ],
 )
-def test_the_judge_tells_what_happened(
+def test_the_result_check_counts_lost_doubled_wrong_and_quarantined(
     number: int, stored: list[dict[str, object]], verdict: tuple[int, int, int, int]
 ) -> None:
-    assert judged(number, *stored) == verdict
+    assert check_counts(number, *stored) == verdict

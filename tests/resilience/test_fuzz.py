@@ -1,6 +1,6 @@
-"""The fuzzer finds nothing in a few inputs, and finds what it was built to find; what it found stays mended.
+"""The fuzzer passes a short run and detects planted faults; faults that it found stay fixed.
 
-`python -m resilience.fuzz --inputs 10000` tries as many as a release should.
+`python -m resilience.fuzz --inputs 10000` is the run before a release.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import pytest
 from models.documents import Document, Refused
 from producer.records.columns import SourceError
 from producer.sources.sources import open_sources
-from resilience.fuzz.__main__ import _in_a_process, main
+from resilience.fuzz.__main__ import _run_in_process, main
 from resilience.fuzz.input_check import FuzzTarget, checked_reason
 from resilience.fuzz.mutations import CANARY, mutated
 from training.data.annotations import import_annotations
@@ -35,9 +35,8 @@ QUICK = (
 
 
 @pytest.fixture(autouse=True)
-def _others_connections_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """kombu has multiprocessing close them in each child, and that takes five seconds: those that commands of
-    other tests have left in this process."""
+def _connections_of_other_tests_stay_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kombu makes each child close connections that other tests left in this process: five seconds each."""
     monkeypatch.setattr("multiprocessing.util._run_after_forkers", lambda: None)
 
 
@@ -46,55 +45,55 @@ def read(path: Path, content: bytes) -> list[Document | Refused]:
     return list(open_sources([path]).records)
 
 
-def test_a_short_run_over_kinds_of_readers_finds_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_short_run_over_several_targets_finds_no_failure(capfd: pytest.CaptureFixture[str]) -> None:
     only = [word for name in QUICK for word in ("--only", name)]
     status = main(["--inputs", "140", "--seed", "7", "--json", *only])
     out, err = capfd.readouterr()
-    found = json.loads(out.splitlines()[-1])
-    assert (status, found["failures"], found["inputs"]) == (0, 0, 140), err
+    figures = json.loads(out.splitlines()[-1])
+    assert (status, figures["failures"], figures["inputs"]) == (0, 0, 140), err
 
 
-def test_an_input_is_made_again_by_its_seed() -> None:
-    one, other = (mutated(random.Random("1 notes.csv 5"), [b"a,b\n1,2\n" * 20]) for _ in range(2))
-    assert one == other
+def test_the_same_seed_makes_the_same_input() -> None:
+    first, second = (mutated(random.Random("1 notes.csv 5"), [b"a,b\n1,2\n" * 20]) for _ in range(2))
+    assert first == second
 
 
-def dies() -> str:
+def exit_process() -> str:
     os._exit(9)
 
 
-def leaks() -> str:
+def leak_the_canary() -> str:
     checked_reason(f"no such patient: {CANARY.decode()}")
     return "read"
 
 
-def takes_all_memory() -> str:
+def take_all_memory() -> str:
     return str(len(b"x" * 2**32))
 
 
 @pytest.mark.parametrize(
-    ("does", "words"),
+    ("fail", "words"),
     [
-        (dies, "the process died (9)"),
-        (leaks, "LeakError"),
-        (takes_all_memory, "MemoryError"),
+        (exit_process, "the process died (9)"),
+        (leak_the_canary, "LeakError"),
+        (take_all_memory, "MemoryError"),
         (lambda: {}["a"], "KeyError at test_fuzz.py"),
     ],
 )
-def test_what_must_not_happen_is_found(does: Callable[[], Any], words: str, tmp_path: Path) -> None:
-    target = FuzzTarget("one", lambda chance: chance.random(), lambda _given, _folder: does())
-    found = _in_a_process(target, 1, range(2), tmp_path)
+def test_each_kind_of_failure_is_detected(fail: Callable[[], Any], words: str, tmp_path: Path) -> None:
+    target = FuzzTarget("target", lambda chance: chance.random(), lambda _given, _folder: fail())
+    found = _run_in_process(target, 1, range(2), tmp_path)
     assert [words in line for line in found.failures] == [True, True]
     assert found.outcomes["failed"] == 2
 
 
-def test_a_tag_that_is_an_address_does_not_end_the_archive(tmp_path: Path) -> None:
-    (found,) = read(tmp_path / "a.html", b"<p>Call <jane@ward.example> for pain.</p>")
-    assert isinstance(found, Document)
-    assert "for pain." in found.text
+def test_an_e_mail_address_in_angle_brackets_does_not_stop_the_archive(tmp_path: Path) -> None:
+    (document,) = read(tmp_path / "a.html", b"<p>Call <jane@ward.example> for pain.</p>")
+    assert isinstance(document, Document)
+    assert "for pain." in document.text
 
 
-def test_a_file_takes_no_more_memory_than_it_has_bytes(tmp_path: Path) -> None:
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
     import tracemalloc
 
     (tmp_path / "a.json").write_bytes(b'{"resourceType": "Bundle"}')
@@ -115,14 +114,14 @@ def test_the_first_line_of_a_file_without_header_is_not_quoted(tmp_path: Path) -
 @pytest.mark.parametrize(
     "line", [b"T1\t\tpain\n", b"T1\tproblem 0 %s\tPain\n" % (b"9" * 5_000), b"A1\tNegation\n"]
 )
-def test_a_malformed_line_of_brat_is_left_out(line: bytes, tmp_path: Path) -> None:
+def test_a_malformed_brat_line_is_skipped(line: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("Pain.")
     (tmp_path / "a.ann").write_bytes(line + b"T2\tproblem 0 4\tPain\n")
     (note,) = import_annotations(tmp_path, {}, frozenset({"problem"})).notes
     assert [entity["text"] for entity in note["entities"]] == ["Pain"]
 
 
-def test_a_brat_file_that_is_no_utf8_is_left_out_and_counted(tmp_path: Path) -> None:
+def test_a_brat_file_that_is_not_utf8_is_skipped_and_counted(tmp_path: Path) -> None:
     for name, content in (("a.txt", b"Pain."), ("a.ann", b"\xff"), ("b.txt", b"Well."), ("b.ann", b"")):
         (tmp_path / name).write_bytes(content)
     found = import_annotations(tmp_path, {}, frozenset())
@@ -130,6 +129,6 @@ def test_a_brat_file_that_is_no_utf8_is_left_out_and_counted(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])
-def test_half_a_character_in_training_data_is_a_broken_row(name: str, tmp_path: Path) -> None:
+def test_a_lone_surrogate_in_training_data_is_a_broken_row(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(rb'{"text": "\ud800", "entities": []}')
     assert list(read_rows(tmp_path / name)) == [BrokenRow("invalid UTF-8")]

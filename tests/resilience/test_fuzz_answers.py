@@ -1,4 +1,4 @@
-"""Whatever a network answers, and whatever comes over the wire: an outcome that holds, or a typed failure.
+"""Any answer of a network and any queue message ends in a valid outcome or a typed failure.
 
 `FUZZ_EXAMPLES=5000 pytest tests/resilience/test_fuzz_answers.py` tries more than the suite does.
 """
@@ -32,7 +32,7 @@ from worker.pipeline import process
 from worker.queue.message_validation import BadMessageError, check
 
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
-quickly = settings(
+FUZZED = settings(
     max_examples=EXAMPLES,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -42,10 +42,10 @@ texts = st.lists(st.sampled_from(TEXT_FRAGMENTS) | st.text(max_size=12), min_siz
 notes = texts.filter(lambda text: text.strip() != "")
 
 
-@quickly
-@given(note=notes, seed=st.integers(0, 2**32), is_marked=st.booleans(), is_chosen=st.booleans())
-def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
-    note: str, seed: int, is_marked: bool, is_chosen: bool
+@FUZZED
+@given(note=notes, seed=st.integers(0, 2**32), is_tagged=st.booleans(), is_extractive=st.booleans())
+def test_a_random_answer_is_stored_only_if_it_is_valid_for_the_note(
+    note: str, seed: int, is_tagged: bool, is_extractive: bool
 ) -> None:
     jobs = tuple(
         Job(id=number, question=question, recipe_id="-", labels=LABELS, attempt=1)
@@ -57,7 +57,7 @@ def test_a_random_answer_is_stored_only_where_it_holds_for_the_note(
         for some in process(
             work,
             engine=RandomEngine(seed, note.split()),
-            config=task_config(is_marked=is_marked, is_chosen=is_chosen),
+            config=task_config(is_tagged=is_tagged, is_extractive=is_extractive),
         )
         for one in some
     ]
@@ -99,9 +99,9 @@ JSON = st.recursive(
 )
 
 
-@quickly
+@FUZZED
 @given(answer=JSON, words=st.lists(st.integers(0, 9), min_size=1, max_size=3))
-def test_what_a_server_answers_is_read_or_refused_as_garbled(answer: Any, words: list[int]) -> None:
+def test_a_servers_answer_is_read_or_refused_as_garbled(answer: Any, words: list[int]) -> None:
     for wrapped in (answer, {"choices": [answer], "usage": answer}, {"choices": [{"logprobs": answer}]}):
         with suppress(MalformedAnswerError):
             assert isinstance(parse_completion(wrapped), Completion)
@@ -114,7 +114,7 @@ def test_what_a_server_answers_is_read_or_refused_as_garbled(answer: Any, words:
 
 
 class UnpicklingProbe:
-    """What a pickle from a stranger would do, were it opened."""
+    """Records whether a pickle was loaded."""
 
     was_opened = False
 
@@ -139,18 +139,18 @@ bodies = (
 )
 
 
-@quickly
+@FUZZED
 @given(
     body=bodies,
     content_type=st.sampled_from(CONTENT_TYPES),
     encoding=st.sampled_from(("utf-8", "binary", "utf-16", "no-such-encoding", "")),
     headers=st.dictionaries(st.sampled_from(("task", "id", "lang", "compression", "eta")), JSON, max_size=4),
-    is_ours=st.booleans(),
+    is_our_task=st.booleans(),
 )
-def test_no_stranger_gets_further_than_a_rejection(
-    body: bytes, content_type: str, encoding: str, headers: dict[str, Any], is_ours: bool
+def test_a_foreign_message_is_always_rejected(
+    body: bytes, content_type: str, encoding: str, headers: dict[str, Any], is_our_task: bool
 ) -> None:
-    headers |= {"task": TASK_NAME} if is_ours else {}
+    headers |= {"task": TASK_NAME} if is_our_task else {}
     described = {"content_type": content_type, "content_encoding": encoding, "headers": headers}
     with pytest.raises(BadMessageError):
         check(Message(body=body, channel=None, accept={"application/json"}, **described))

@@ -1,6 +1,6 @@
-"""Whatever is in a file: records, refusals in fixed words, or one line for the operator. No traceback.
+"""Any file gives records, refusals with fixed phrases, or one line for the operator; never a traceback.
 
-FUZZ_EXAMPLES=1000 tries as many inputs for each of them; by default some dozens.
+FUZZ_EXAMPLES=1000 tries 1,000 inputs a test; the default is some dozens.
 """
 
 from __future__ import annotations
@@ -35,20 +35,20 @@ FUZZED = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
-ODD = st.sampled_from(
+SPECIAL_BYTES = st.sampled_from(
     rb"""\x00 \xff\xfe \xef\xbb\xbf \r \r\n " "" , \t { [ \\ \xed\xa0\x80 \x1f\x8b\x08 PAR1 NaN 1e999 \xc2\x85
     =cmd() \x1b[2J note_id,text\n </s>""".decode()
     .encode("latin-1")
     .split()
 ).map(lambda odd: odd.decode("unicode_escape").encode("latin-1"))
 ROW = st.builds(lambda text: json.dumps({"id": 1, "text": text}).encode() + b"\n", st.text())
-BYTES = st.lists(ODD | st.binary(max_size=30) | ROW, max_size=20).map(b"".join)
+BYTES = st.lists(SPECIAL_BYTES | st.binary(max_size=30) | ROW, max_size=20).map(b"".join)
 WORDS = "canary4711"
 ENDINGS = (".txt", ".jsonl", ".csv", ".tsv", ".parquet", ".jsonl.gz", ".csv.gz", ".txt.gz")
 
 
-def said(call: Callable[[], Any]) -> str:
-    """What an operator is told; '' where there is nothing to say."""
+def usage_error(call: Callable[[], Any]) -> str:
+    """The message of a UsageError; '' when there is none."""
     try:
         call()
     except UsageError as error:
@@ -57,12 +57,12 @@ def said(call: Callable[[], Any]) -> str:
 
 
 def read(path: Path) -> list[Any]:
-    """All records; none where the operator is told something."""
-    found: list[Any] = []
-    said(lambda: found.extend(open_sources([path]).records))
-    for one in found:
-        assert isinstance(one, Document) or (len(one.reason) < 80 and WORDS not in one.reason)
-    return found
+    """All records; none when there is a message for the operator."""
+    records: list[Any] = []
+    usage_error(lambda: records.extend(open_sources([path]).records))
+    for record in records:
+        assert isinstance(record, Document) or (len(record.reason) < 80 and WORDS not in record.reason)
+    return records
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -79,14 +79,14 @@ def test_any_bytes_are_read_or_refused(
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".tsv"])
 @FUZZED
 @given(noise=BYTES.filter(lambda noise: b"\n" not in noise and b'"' not in noise and b"\r" not in noise))
-def test_a_bad_line_takes_no_other_along(ending: str, noise: bytes, tmp_path: Path) -> None:
+def test_a_bad_line_does_not_affect_other_lines(ending: str, noise: bytes, tmp_path: Path) -> None:
     between = {".csv": b"note_id,text\na,%s\n", ".tsv": b"note_id\ttext\na\t%s\n"}
     before = between.get(ending, b'{"note_id": "a", "text": "%s"}\n') % WORDS.encode()
     separator = {".csv": b",", ".tsv": b"\t"}.get(ending)
     after = b'{"note_id": "b", "text": "last"}\n' if separator is None else b"b" + separator + b"last\n"
     path = tmp_path / f"notes{ending}"
     path.write_bytes(before + noise.replace(b"\x1f\x8b\x08", b"") + b"\n" + after)
-    texts = [one.text for one in read(path) if isinstance(one, Document)]
+    texts = [record.text for record in read(path) if isinstance(record, Document)]
     assert texts[0] == WORDS
     assert texts[-1] == "last"
 
@@ -113,22 +113,22 @@ def test_any_column_of_parquet_is_read_or_refused(column: list[Any], name: str, 
     try:
         table = pa.table(columns)
     except (pa.ArrowException, OverflowError, ValueError):
-        return  # not one type: no such file can be made
+        return  # mixed types: Arrow cannot write such a file
     path = tmp_path / "notes.parquet"
     pq.write_table(table, path)
     assert len(read(path)) in (len(column), 0)
 
 
 @FUZZED
-@example(cut=695, put=b"\x80")  # a column's name that is no UTF-8
+@example(cut=695, put=b"\x80")  # a column name that is not UTF-8
 @given(cut=st.integers(0, 2_000), put=st.binary(max_size=8))
 def test_a_damaged_parquet_file_is_refused(cut: int, put: bytes, tmp_path: Path) -> None:
     buffer = io.BytesIO()
     pq.write_table(pa.table({"id": list(range(50)), "text": [f"note {n}" for n in range(50)]}), buffer)
     content = buffer.getvalue()
-    place = cut % len(content)
+    index = cut % len(content)
     path = tmp_path / "notes.parquet"
-    path.write_bytes(content[:place] + put + content[place + len(put) :])
+    path.write_bytes(content[:index] + put + content[index + len(put) :])
     read(path)
 
 
@@ -141,26 +141,26 @@ TOML = st.recursive(
 
 @FUZZED
 @given(content=BYTES | st.dictionaries(st.text(max_size=9), TOML, max_size=3).map(lambda made: as_toml(made)))
-def test_any_labels_file_is_labels_or_one_line(content: bytes, tmp_path: Path) -> None:
+def test_any_labels_file_is_loaded_or_refused_in_one_line(content: bytes, tmp_path: Path) -> None:
     path = tmp_path / "labels.toml"
     path.write_bytes(content)
-    words = said(lambda: load_labels(path))
-    assert not words or str(path) in words
+    message = usage_error(lambda: load_labels(path))
+    assert not message or str(path) in message
 
 
 @FUZZED
 @given(content=BYTES | st.dictionaries(st.text(max_size=9), TOML, max_size=3).map(lambda made: as_toml(made)))
-def test_any_settings_file_is_settings_or_one_line(
+def test_any_settings_file_is_loaded_or_refused_in_one_line(
     content: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_HOME", str(tmp_path))
     (tmp_path / "settings.toml").write_bytes(content)
-    words = said(load_settings)
-    assert not words or "setting" in words
+    message = usage_error(load_settings)
+    assert not message or "setting" in message
 
 
 def as_toml(value: Any) -> bytes:
-    """Near enough to TOML to be wrong in the values rather than the syntax."""
+    """Nearly valid TOML, so that mostly the values are wrong and not the syntax."""
     lines = [f"{json.dumps(name)} = {json.dumps(inner)}" for name, inner in value.items()]
     return "\n".join(lines).encode("utf-8", "surrogatepass")
 
@@ -177,12 +177,12 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(ending: str, tmp_path: Path) -
         file.write(packer.flush())
     code = "import sys; from producer.sources.sources import open_sources;"
     code += "print([getattr(r, 'reason', '?') for r in open_sources([sys.argv[1]]).records])"
-    limit = 700 * 2**20  # 300 of it are pyarrow's and Python's own mappings
-    done = subprocess.run(
+    limit = 700 * 2**20  # 300 MiB of it are mappings of pyarrow and Python
+    finished = subprocess.run(
         [sys.executable, "-c", code, str(path)],
         capture_output=True,
         text=True,
         cwd=Path(__file__).parents[2],
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_DATA, (limit, limit)),
     )
-    assert "longer than 64 MiB" in done.stdout, done.stderr[-500:]
+    assert "longer than 64 MiB" in finished.stdout, finished.stderr[-500:]

@@ -71,8 +71,8 @@ def work_on(text: str = NOTE, query: str = "Does Odell or Mr. Pemberton have pai
     return Work(document_id=1, text=text, jobs=tuple(jobs))
 
 
-def answered(engine: Any, work: Work, *, is_marked: bool = False, **more: Any) -> dict[Task, Outcome]:
-    config = task_config(is_marked=is_marked, is_chosen=is_marked, is_deidentified=True)
+def answered(engine: Any, work: Work, *, is_tagged: bool = False, **more: Any) -> dict[Task, Outcome]:
+    config = task_config(is_tagged=is_tagged, is_extractive=is_tagged, is_deidentified=True)
     ended = [one for some in process(work, engine=engine, config=config, **more) for one in some]
     return {job.question.task: outcome for job, outcome in ended}
 
@@ -115,10 +115,10 @@ def test_a_disguise_is_as_long_as_the_note_and_tells_the_truth_of_every_piece(te
         assert told is None or told in text or piece == ""
 
 
-@pytest.mark.parametrize("is_marked", [False, True])
-def test_nothing_that_names_somebody_is_in_anything_that_is_sent(is_marked: bool) -> None:
+@pytest.mark.parametrize("is_tagged", [False, True])
+def test_nothing_that_names_somebody_is_in_anything_that_is_sent(is_tagged: bool) -> None:
     engine = Recording()
-    answered(engine, work_on(), is_marked=is_marked)
+    answered(engine, work_on(), is_tagged=is_tagged)
     assert len(engine.requests) > 4
     assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", sent(engine))] == []
     assert "aspirin 81 mg" in sent(engine)
@@ -139,7 +139,7 @@ def test_what_the_metadata_calls_the_patient_is_not_sent_either() -> None:
 @pytest.mark.parametrize("seed", range(12))
 def test_answers_hold_for_the_true_note(seed: int) -> None:
     work = work_on()
-    outcomes = answered(Recording(seed), work, is_marked=bool(seed % 2))
+    outcomes = answered(Recording(seed), work, is_tagged=bool(seed % 2))
     for job in work.jobs:
         outcome = outcomes[job.question.task]
         if isinstance(outcome, Finished):
@@ -191,7 +191,7 @@ def test_a_written_sentence_is_told_with_the_true_names_or_not_at_all(
     says: Callable[[str], str], told: str | None
 ) -> None:
     long_window = task_config(
-        is_marked=False, is_chosen=False, is_deidentified=True, summary_window_tokens=800
+        is_tagged=False, is_extractive=False, is_deidentified=True, summary_window_tokens=800
     )
     engine = Recording(says=says)
     work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
@@ -206,7 +206,9 @@ def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
     engine = Recording(says=lambda _shown: "None.")
     engine._title = lambda shown: f"{surrogate('Lindqvist', shown)}s"
     work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
-    config = task_config(is_marked=False, is_chosen=False, is_deidentified=True, summary_window_tokens=800)
+    config = task_config(
+        is_tagged=False, is_extractive=False, is_deidentified=True, summary_window_tokens=800
+    )
     [[(_, outcome)]] = process(work, engine=engine, config=config)
     assert isinstance(outcome, Failed)
     assert outcome.reason is Reason.UNPARSABLE
