@@ -24,7 +24,7 @@ def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> to
 
 
 def fused(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    return packed_attention._packed(packed_attention._fused(query, keys, values)[0])
+    return packed_attention._ungrouped(packed_attention._fused(query, keys, values)[0])
 
 
 @pytest.mark.parametrize("attend", [fused, packed_attention._by_blocks, packed_attention._on_gpu])
