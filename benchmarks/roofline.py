@@ -34,7 +34,7 @@ from benchmarks.machine.engine_steps import SEQUENCES_PER_PREFIX, BenchmarkModel
 from benchmarks.machine.machine_peaks import (
     ARRAY_BYTES,
     SQUARE,
-    Probe,
+    TimedProbe,
     best_median,
     fastest,
     int8_products,
@@ -59,16 +59,16 @@ TARGET = 0.5
 class RooflineProbes:
     """All timed operations and batches."""
 
-    bf16: Sequence[Probe]
-    fp32: Sequence[Probe]
-    memory: Sequence[Probe]
-    int8: Sequence[Probe]
+    bf16: Sequence[TimedProbe]
+    fp32: Sequence[TimedProbe]
+    memory: Sequence[TimedProbe]
+    int8: Sequence[TimedProbe]
     """Empty on a GPU."""
-    prefill: Sequence[Probe]
+    prefill: Sequence[TimedProbe]
     """Probes whose work is floating-point operations."""
     prefill_int8_flops: Mapping[str, float]
     """Operations of these batches that are computed in int8, by name."""
-    decode: Mapping[int, Probe]
+    decode: Mapping[int, TimedProbe]
     """By the number of decoding sequences; the work is floating-point operations."""
     decode_bytes: Mapping[int, float]
 
@@ -188,8 +188,8 @@ def prefix_texts(network: BenchmarkModel, num_sequences: int) -> list[str]:
     return [note_of_length(network.chat, PREFIX_TEXT_TOKENS + index, number=index) for index in range(number)]
 
 
-def _probe(network: BenchmarkModel, name: str, batch: Any) -> Probe:
-    return Probe(name, network.batch_flops(batch), lambda: network.runner.run(batch))
+def _probe(network: BenchmarkModel, name: str, batch: Any) -> TimedProbe:
+    return TimedProbe(name, network.batch_flops(batch), lambda: network.runner.run(batch))
 
 
 def _run(measured: RooflineProbes, device: torch.device, seconds: float) -> None:
@@ -206,7 +206,7 @@ def _run(measured: RooflineProbes, device: torch.device, seconds: float) -> None
         _report(f"round {rounds}, {time.monotonic() - began:.0f} s")
 
 
-def _prefill_fraction(measured: RooflineProbes, prefill: Sequence[Probe], *, is_best: bool) -> float:
+def _prefill_fraction(measured: RooflineProbes, prefill: Sequence[TimedProbe], *, is_best: bool) -> float:
     """Seconds of the batches' operations at the measured peaks over the batches' seconds."""
     rate = fastest if is_best else best_median
     seconds = sum(probe.work / (probe.best if is_best else probe.median) for probe in prefill)
@@ -225,7 +225,7 @@ def _decode_fraction(measured: RooflineProbes, number: int, *, is_best: bool) ->
     return round(max(from_memory, batch.work / rate(measured.bf16)) / seconds, 4)
 
 
-def _rates(probes: Sequence[Probe]) -> dict[str, tuple[float, float]]:
+def _rates(probes: Sequence[TimedProbe]) -> dict[str, tuple[float, float]]:
     """Best and median rate of each probe, in 10^9 a second."""
     return {probe.name: (round(probe.best / 1e9, 2), round(probe.median / 1e9, 2)) for probe in probes}
 

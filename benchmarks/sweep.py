@@ -24,7 +24,7 @@ import torch
 from benchmarks.comparison.comparison_report import describe_machine
 from benchmarks.comparison.workload import BenchmarkPrompt, read_notes
 from benchmarks.machine.engine_steps import BenchmarkModel
-from benchmarks.machine.machine_peaks import Probe
+from benchmarks.machine.machine_peaks import TimedProbe
 from benchmarks.peers.notemill_engine import NotemillPipeline
 from benchmarks.roofline import prefix_texts
 from models.settings import Settings, load_settings
@@ -40,7 +40,7 @@ def sweep_decoding(settings: Settings, sequences: Sequence[int], rounds: int) ->
     probes = []
     for number in sequences:
         batch = network.decode_batch(prefix_texts(network, number), number, settings)
-        probes.append(Probe(str(number), number, lambda batch=batch: network.runner.run(batch)))  # type: ignore[misc]
+        probes.append(TimedProbe(str(number), number, lambda batch=batch: network.runner.run(batch)))  # type: ignore[misc]
         probes[-1].run()
     for _ in range(rounds):
         for probe in probes:

@@ -104,7 +104,7 @@ class PageSearch:
 
 
 @dataclass(frozen=True, slots=True)
-class DocumentPage:
+class DocumentView:
     """All that the page of one document shows."""
 
     document: StoredDocument
@@ -150,14 +150,14 @@ class DocumentPage:
 
 def document_page_of(
     document: StoredDocument, answers: Sequence[dict[str, Any]], corrections: Sequence[Correction] = ()
-) -> DocumentPage:
+) -> DocumentView:
     """`answers` are the newest to each question, as `models.queries.results.newest_answers` gives them."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
     text = shown(document.text)
     marks = _marks(text, with_verdicts(entities, corrections))
     title, sections, source_lights = _summary(answers)
     searches, passage_lights = _searches(answers)
-    return DocumentPage(
+    return DocumentView(
         document=document,
         pieces=tuple(pieces(text, marks, [*source_lights, *passage_lights])),
         marks=tuple(marks),

@@ -19,7 +19,7 @@ from models.queries.browser.document_list import DocumentFilter
 from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from web.app_state import AppState, app_state_of, html
-from web.document_page import DocumentPage, document_page_of
+from web.document_page import DocumentView, document_page_of
 
 _LINES = 50
 _RUNS = 20
@@ -70,7 +70,7 @@ def note_values(shelf: AppState, document: StoredDocument) -> dict[str, Any]:
     return {"reading": reading, "labels": labels, "assertions": list(Assertion), "can_correct": True}
 
 
-def read(shelf: AppState, document: StoredDocument) -> DocumentPage:
+def read(shelf: AppState, document: StoredDocument) -> DocumentView:
     """The document with its newest answers and corrections."""
     answers = newest_answers(shelf.queries.answers_of(document.id))
     return document_page_of(document, answers, shelf.queries.corrections_of(text_sha256(document.text)))

@@ -10,11 +10,11 @@ import hashlib
 
 from markupsafe import Markup
 
-from web.document_page import DocumentPage
+from web.document_page import DocumentView
 from web.html_rendering import STATIC, render
 
 
-def single_file(reading: DocumentPage) -> str:
+def single_file(reading: DocumentView) -> str:
     """A whole HTML document."""
     style = (STATIC / "notemill.css").read_text("utf-8")
     script = (STATIC / "theme.js").read_text("utf-8") + (STATIC / "note.js").read_text("utf-8")

@@ -40,7 +40,7 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> LoadedEngine:
 
 @contextmanager
 def _garbage_collection_paused() -> Iterator[None]:
-    """Pauses garbage collection: nearly all objects made while loading stay, and scanning them repeatedly took
+    """Pauses garbage collection: nearly all objects made while loading stay, and scanning them took
     a fifth of a worker's start (docs/results/performance.md)."""
     was_enabled = gc.isenabled()
     gc.disable()

@@ -18,7 +18,7 @@ from benchmarks.card.limited_memory import bytes_in_use, release_cached_memory
 from benchmarks.card.random_mistral import WeightForm, random_networks, short_tokenizer
 from benchmarks.card.run_sizes import RunSizes
 from benchmarks.machine.engine_steps import BenchmarkModel
-from benchmarks.machine.machine_peaks import Probe, best_median
+from benchmarks.machine.machine_peaks import TimedProbe, best_median
 from benchmarks.machine.tensor_bytes import stored_bytes
 from benchmarks.machine.token_counts import note_of_length
 from models.answers import Task
@@ -46,8 +46,8 @@ class Card:
     sizes: RunSizes
     bytes_before: int
     """Memory in use on the GPU before this process created a CUDA context."""
-    peaks: list[Probe] = field(default_factory=list)
-    copies: list[Probe] = field(default_factory=list)
+    peaks: list[TimedProbe] = field(default_factory=list)
+    copies: list[TimedProbe] = field(default_factory=list)
     weights: dict[WeightForm, AdaptableNetwork] = field(default_factory=dict)
     _layer_bytes: dict[WeightForm, int] = field(default_factory=dict)
     """Recorded when the weights are made: on a CPU bitsandbytes repacks them at their first use."""
@@ -124,9 +124,9 @@ class Card:
         now = bytes_in_use(is_without_context=True) or bytes_in_use()
         return now - self.bytes_before - torch.cuda.memory_reserved()
 
-    def timed(self, run: Callable[[], Any]) -> Probe:
+    def timed(self, run: Callable[[], Any]) -> TimedProbe:
         """Runs to warm up, twice on a GPU, then times the rounds of the run sizes."""
-        probe = Probe("", 1.0, run)
+        probe = TimedProbe("", 1.0, run)
         for _ in range(2 if self.is_cuda else 1):
             probe.time(self.device)
         probe.seconds.clear()

@@ -25,12 +25,12 @@ from models.settings import Settings
 from training.evaluation import entity_evaluation, search_evaluation
 from training.evaluation.metrics.counts import Counts
 from training.evaluation.metrics.span_matching import Marked, strict
-from training.evaluation.pipeline_runner import Asking
+from training.evaluation.pipeline_runner import PipelineRunner
 from training.evaluation.records.evaluation_data import Record, file_of, names_here, read_records
-from training.evaluation.records.evaluation_queries import Asked as Query
+from training.evaluation.records.evaluation_queries import EvaluationQuery as Query
 from training.evaluation.records.evaluation_queries import queries_of
 from worker.engine.api import Engine
-from worker.entities.entity_task import PATTERNED
+from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.list_grounding import place, spread
 from worker.weights.task_config import task_config
 
@@ -53,7 +53,7 @@ class HasEngine(Protocol):
 def pipeline_quality(contender: HasEngine, *, settings: Settings, data: Path, limit: int) -> AnswerQuality:
     """Quality of notemill's answers through the worker's own pipeline."""
     labels = load_labels(settings.labels_file)
-    asking = Asking(contender.engine, task_config(settings), labels, settings.worker_threads)
+    asking = PipelineRunner(contender.engine, task_config(settings), labels, settings.worker_threads)
     (path, records), (other, notes) = _records(data, limit)
     marked = entity_evaluation.evaluate(records, path, {}, (), asking).figures
     found = search_evaluation.evaluate(notes, other, (), asking).figures

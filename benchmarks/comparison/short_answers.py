@@ -19,7 +19,7 @@ from models.settings import Settings
 from worker.engine.api import Prompt
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
-from worker.entities.entity_task import PATTERNED
+from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.list_grounding import ListItem
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences

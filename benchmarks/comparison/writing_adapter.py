@@ -27,15 +27,15 @@ from models.labels import load_labels
 from models.settings import load_settings
 from training.examples.generation_examples import WrittenPieces
 from training.examples.task_examples import LABELS_OF, read_corpus, search_examples
-from training.examples.training_sequences import Piece
+from training.examples.training_sequences import TrainingSequence
 from training.finetune.checkpoints import Checkpoints
 from training.finetune.lora_model import optimizer_of, save_adapter, trainable
 from training.finetune.merge_adapter import merge
-from training.finetune.training_loop import Run, train
+from training.finetune.training_loop import TrainingRun, train
 from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.tokenizer import load_chat
-from worker.entities.entity_task import PATTERNED
+from worker.entities.attribute_patterns import PATTERNED
 from worker.entities.list_grounding import ListItem
 from worker.note.sentence_splitter import sentences
 from worker.weights.model_files import prepared_folder
@@ -60,7 +60,7 @@ def main(options: argparse.Namespace) -> None:
     network = trainable(prepared_folder(settings), recipe, device)
     adapter = options.output.with_name(f"{options.output.name}-adapter")
     train(
-        Run(
+        TrainingRun(
             network=network,
             optimizer=optimizer_of(network, recipe)[0],
             recipe=recipe,
@@ -75,7 +75,9 @@ def main(options: argparse.Namespace) -> None:
     merge(prepared_folder(settings), adapter, options.output, _report)
 
 
-def corpus_examples(data: Path, names: Sequence[str], chat: Chat, window_characters: int) -> list[Piece]:
+def corpus_examples(
+    data: Path, names: Sequence[str], chat: Chat, window_characters: int
+) -> list[TrainingSequence]:
     """All training examples, in the order of the corpora."""
     asked: list[tuple[str, BenchmarkPrompt, str]] = []
     for corpus in ENTITY_CORPORA:

@@ -25,7 +25,7 @@ ARRAY_BYTES = 256 * 2**20
 
 
 @dataclass(slots=True)
-class Probe:
+class TimedProbe:
     """An operation that is run and timed repeatedly."""
 
     name: str
@@ -54,19 +54,19 @@ class Probe:
 
 def matrix_products(
     shape: ModelShape, num_tokens: int, dtype: torch.dtype, device: torch.device, square: int = SQUARE
-) -> list[Probe]:
+) -> list[TimedProbe]:
     """Probes of a square product and of one layer's fused products: 2 x tokens x inputs x outputs FLOP."""
     return [_product(name, *size, dtype, device) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
-def int8_products(shape: ModelShape, num_tokens: int, square: int = SQUARE) -> list[Probe]:
+def int8_products(shape: ModelShape, num_tokens: int, square: int = SQUARE) -> list[TimedProbe]:
     """The same products by `worker.engine.network.int8_layers` on a CPU, without rounding and scaling."""
     return [_int8_product(name, *size) for name, size in _sizes(shape, num_tokens, square).items()]
 
 
 def memory_traffic(
     shape: ModelShape, dtype: torch.dtype, device: torch.device, num_bytes: int = ARRAY_BYTES
-) -> list[Probe]:
+) -> list[TimedProbe]:
     """Probes of uncached bytes: a sum, a copy (read and written), and a layer's MLP on one token.
 
     Counted as STREAM does, without what a cache fetches before it overwrites a line.
@@ -79,36 +79,36 @@ def memory_traffic(
     weights = torch.randn(number, outputs, inputs, device=device).to(dtype)
     token = torch.randn(1, inputs, device=device).to(dtype)
     return [
-        Probe("sum", array.nbytes, lambda: array.sum()),
-        Probe("copy", 2 * array.nbytes, lambda: other.copy_(array)),
-        Probe(
+        TimedProbe("sum", array.nbytes, lambda: array.sum()),
+        TimedProbe("copy", 2 * array.nbytes, lambda: other.copy_(array)),
+        TimedProbe(
             "product with one token", weights.nbytes, lambda: [F.linear(token, weight) for weight in weights]
         ),
     ]
 
 
-def fastest(probes: Sequence[Probe]) -> float:
+def fastest(probes: Sequence[TimedProbe]) -> float:
     """The best rate of all probes."""
     return max(probe.best for probe in probes)
 
 
-def best_median(probes: Sequence[Probe]) -> float:
+def best_median(probes: Sequence[TimedProbe]) -> float:
     """The best of the probes' median rates."""
     return max(probe.median for probe in probes)
 
 
 def _product(
     name: str, rows: int, inputs: int, outputs: int, dtype: torch.dtype, device: torch.device
-) -> Probe:
+) -> TimedProbe:
     tokens = torch.randn(rows, inputs, device=device).to(dtype)
     weight = torch.randn(outputs, inputs, device=device).to(dtype)
-    return Probe(name, 2.0 * rows * inputs * outputs, lambda: F.linear(tokens, weight))
+    return TimedProbe(name, 2.0 * rows * inputs * outputs, lambda: F.linear(tokens, weight))
 
 
-def _int8_product(name: str, rows: int, inputs: int, outputs: int) -> Probe:
+def _int8_product(name: str, rows: int, inputs: int, outputs: int) -> TimedProbe:
     numbers = torch.randint(256, (rows, inputs), dtype=torch.uint8)
     product = int8_layers.Int8Linear(torch.randn(outputs, inputs))
-    return Probe(name, 2.0 * rows * inputs * outputs, lambda: product(numbers))
+    return TimedProbe(name, 2.0 * rows * inputs * outputs, lambda: product(numbers))
 
 
 def _sizes(shape: ModelShape, num_tokens: int, square: int) -> dict[str, tuple[int, int, int]]:

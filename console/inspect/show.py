@@ -20,7 +20,7 @@ from models.errors import NotemillError
 from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from models.settings import load_settings
-from web.document_page import DocumentPage, document_page_of
+from web.document_page import DocumentView, document_page_of
 from web.single_file import single_file
 
 
@@ -50,7 +50,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
     return 0
 
 
-def _write_page(path: Path, reading: DocumentPage) -> int:
+def _write_page(path: Path, reading: DocumentView) -> int:
     with whole_file(path) as file:
         file.write(single_file(reading).encode())
     stderr().print(f"The page of {shortened(reading.document.external_id, 80)} in {path}", soft_wrap=True)

@@ -14,7 +14,7 @@ from exports.atomic_files import whole_file
 from models.errors import UsageError
 from models.settings import load_settings
 from training.evaluation.error_pages import errors_page
-from training.evaluation.evaluate import Plan
+from training.evaluation.evaluate import EvaluationPlan
 from training.evaluation.evaluate import evaluate as evaluate_plan
 from training.finetune.curves import draw_calibration
 
@@ -51,7 +51,7 @@ def evaluate(
     plot is requested for a task without probabilities."""
     if calibration is not None and task != "entities":
         raise UsageError(f"--calibration goes with --task entities, not with {task}")
-    plan = Plan(
+    plan = EvaluationPlan(
         task=task,
         data=data,
         map=names,

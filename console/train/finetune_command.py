@@ -17,7 +17,7 @@ from models.labels import load_labels
 from models.security.training_provenance import record_trained_folder
 from models.settings import Settings, load_settings
 from training.finetune.training_memory import TrainingPlan, gib, plan_training
-from training.finetune.training_recipe import Recipe, load_recipe
+from training.finetune.training_recipe import TrainingRecipe, load_recipe
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.memory.model_shape import CONFIGS, ModelShape, shape_of_folder
 from worker.weights.model_files import is_prepared, prepared_folder
@@ -49,9 +49,9 @@ def finetune_weights(
         return _show_plan(settings, recipe, gib_of_card or 8.0, as_json=as_json)
     if wanted.data is None or wanted.output is None:
         raise UsageError("say what to train on and where to: --data PREPARED --output FOLDER")
-    from training.finetune.finetune import Asked, finetune
+    from training.finetune.finetune import FinetuneJob, finetune
 
-    asked = Asked(
+    asked = FinetuneJob(
         data=wanted.data,
         output=wanted.output,
         recipe=recipe,
@@ -75,7 +75,7 @@ def finetune_weights(
     return 0
 
 
-def _show_plan(settings: Settings, recipe: Recipe, card_gib: float, *, as_json: bool) -> int:
+def _show_plan(settings: Settings, recipe: TrainingRecipe, card_gib: float, *, as_json: bool) -> int:
     is_here = is_prepared(settings) or settings.weights not in CONFIGS
     shape = (
         shape_of_folder(prepared_folder(settings)) if is_here else ModelShape.of(CONFIGS[settings.weights])

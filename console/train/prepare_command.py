@@ -15,13 +15,13 @@ from models.errors import UsageError
 from models.security.training_provenance import record_trained_folder
 from models.settings import load_settings
 from training.data.inspect_dataset import Inspection, inspect
-from training.data.prepare import Asked, prepare, training_files
+from training.data.prepare import PrepareRequest, prepare, training_files
 
 _SHOWN = 700
 """Characters of a sample that are shown."""
 
 
-def prepare_data(asked: Asked, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
+def prepare_data(asked: PrepareRequest, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
     """Writes the folder and prints what was kept. Raises UsageError."""
     if is_inspecting:
         _show(inspect(training_files(asked), asked.columns, asked.limit))

@@ -28,12 +28,12 @@ def train_prepare(
     splits by conversation and note. Every row is counted: kept, dropped with its reason, or broken.
     """
     from console.train.prepare_command import prepare_data
-    from training.data.prepare import Asked
-    from training.data.row_formats import Columns
+    from training.data.prepare import PrepareRequest
+    from training.data.row_formats import RowColumns
 
-    asked = Asked(
+    asked = PrepareRequest(
         sources=tuple(sources),
-        columns=Columns(text_column, origin_column),
+        columns=RowColumns(text_column, origin_column),
         origins=frozenset(medical_origin or ()),
         revision=revision,
         held_out=tuple(held_out or ()),

@@ -15,7 +15,7 @@ from benchmarks.comparison.agreement import RoundingCheck, measure_agreement
 from benchmarks.comparison.workload import BenchmarkPrompt, GeneratedAnswer, lark_of
 from benchmarks.machine import plots
 from benchmarks.machine.engine_steps import BenchmarkModel
-from benchmarks.machine.machine_peaks import Probe
+from benchmarks.machine.machine_peaks import TimedProbe
 from benchmarks.peers.naive_loop import NaiveLoop
 from benchmarks.peers.notemill_engine import NotemillGeneration
 from benchmarks.peers.transformers_model import TransformersModel
@@ -125,7 +125,7 @@ def test_batch_bytes_count_a_shared_prefix_once(network, settings):
 
 
 def test_a_probe_keeps_its_best_and_its_median_rate():
-    probe = Probe("p", 6.0, lambda: None, [3.0, 1.0, 2.0])
+    probe = TimedProbe("p", 6.0, lambda: None, [3.0, 1.0, 2.0])
     assert (probe.best, probe.median) == (6.0, 3.0)
     probe.time(torch.device("cpu"))
     assert len(probe.seconds) == 4

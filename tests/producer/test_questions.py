@@ -1,4 +1,4 @@
-"""The worked questions of docs/reference/sql.md: each is answered, on both databases, by an index where it can be."""
+"""The worked questions of docs/reference/sql.md: each runs on both databases, by index where possible."""
 
 from __future__ import annotations
 

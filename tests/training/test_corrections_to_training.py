@@ -15,7 +15,7 @@ from view_notes import ATTACK, WARD
 from models.labels import load_labels
 from training.data.prepared_folder import read_prepared
 from training.examples.task_examples import windows_of
-from training.examples.training_sequences import Piece
+from training.examples.training_sequences import TrainingSequence
 from training.finetune.curriculum import Curriculum
 from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
@@ -73,7 +73,7 @@ def test_a_note_of_which_not_all_was_looked_at_is_not_trained_on(tmp_path: Path,
     assert "left out: a note of which not every mention was looked at, 1" in notemill.out
 
 
-def trained_on(pieces: list[Piece], text: str, chat: Chat) -> list[tuple[str, str]]:
+def trained_on(pieces: list[TrainingSequence], text: str, chat: Chat) -> list[tuple[str, str]]:
     """The mentions that the right words spell out, in the one window that the text is."""
     labels = tagged_labels([label.name for label in load_labels(None)])
     [(start, end)] = windows_of({"text": text}, 1_300)

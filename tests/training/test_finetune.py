@@ -24,15 +24,15 @@ from models.labels import load_labels
 from models.security.training_provenance import read_trained_on, write_trained_on
 from models.settings import Settings
 from training.data.prepared_folder import write_prepared
-from training.examples.generation_examples import Written, WrittenPieces
+from training.examples.generation_examples import GenerationExample, WrittenPieces
 from training.examples.row_packing import rows_of
-from training.examples.training_sequences import Piece, Right
-from training.finetune.finetune import Asked, finetune
+from training.examples.training_sequences import ChoiceTarget, TrainingSequence
+from training.finetune.finetune import FinetuneJob, finetune
 from training.finetune.lora_model import frozen_in_bf16, trainable
 from training.finetune.losses import parts_of
 from training.finetune.training_loop import learning_rate
 from training.finetune.training_memory import plan_training
-from training.finetune.training_recipe import Recipe, RecipeError, load_recipe
+from training.finetune.training_recipe import RecipeError, TrainingRecipe, load_recipe
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.memory.model_shape import CONFIGS, ModelShape
 from worker.engine.prompting.chat_template import Chat
@@ -84,8 +84,8 @@ def data(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def asked(weights: Path, data: Path, tmp_path: Path):
-    def make(name: str, recipe: Recipe = EIGHT_GB, **changes) -> Asked:
-        return Asked(
+    def make(name: str, recipe: TrainingRecipe = EIGHT_GB, **changes) -> FinetuneJob:
+        return FinetuneJob(
             data=data,
             output=tmp_path / name,
             recipe=recipe,
@@ -160,7 +160,7 @@ def test_a_folder_lists_what_it_and_its_start_were_trained_on_before_the_first_s
     run = asked("listed", load_recipe("mistral-7b-8gb", "", **SIZES, rank=4, alpha=8), start=start)
     notes = [record(number)["text"] for number in (0, 1, 2, 90)]
     listed: list[frozenset[str]] = []
-    stopping = Asked(**{**vars(run), "stop_after_steps": 1})
+    stopping = FinetuneJob(**{**vars(run), "stop_after_steps": 1})
     finetune(stopping, lambda _line: listed.append(read_trained_on(run.output)))
     assert listed[0] == {"0" * 64, *map(text_sha256, notes)}
 
@@ -190,10 +190,10 @@ def test_validation_that_gets_no_better_ends_the_run_with_the_best_adapter(asked
 
 def test_pieces_of_a_row_do_not_see_each_other(weights: Path) -> None:
     chance = np.random.default_rng(1)
-    decided = Right([10, 59], [7, 9], np.eye(2, dtype=bool))
+    decided = ChoiceTarget([10, 59], [7, 9], np.eye(2, dtype=bool))
     pieces = [
-        Piece("a", chance.integers(5, 300, 40).tolist(), answers=tuple(range(20, 40))),
-        Piece("b", chance.integers(5, 300, 60).tolist(), rights=(decided,)),
+        TrainingSequence("a", chance.integers(5, 300, 40).tolist(), answers=tuple(range(20, 40))),
+        TrainingSequence("b", chance.integers(5, 300, 60).tolist(), rights=(decided,)),
     ]
     network = trainable(weights, EIGHT_GB.model_copy(update={"dropout": 0.0}), torch.device("cpu"))
     together = [float(part.loss) for part in parts_of(network, rows_of(pieces, 100)[:1])]
@@ -212,8 +212,8 @@ def test_a_conversation_is_learnt_on_its_answers_only(weights: Path) -> None:
 def test_an_answer_that_its_grammar_would_not_write_is_refused(weights: Path) -> None:
     pieces = WrittenPieces(Chat(AutoTokenizer.from_pretrained(weights)))
     request = section_request("He got aspirin 81 mg.", SECTIONS["Medications"], 2)
-    assert pieces.answer(Written(request, "Aspirin 81 mg was given."), "summary") is not None
-    assert pieces.answer(Written(request, "Aspirin 325 mg was given."), "summary") is None
+    assert pieces.answer(GenerationExample(request, "Aspirin 81 mg was given."), "summary") is not None
+    assert pieces.answer(GenerationExample(request, "Aspirin 325 mg was given."), "summary") is None
     assert pieces.refused == {"summary: not as its grammar has it": 1}
 
 

@@ -1,4 +1,4 @@
-"""How far the network's word on what is denied counts beside the rules', fitted on annotated notes."""
+"""Fits the negation model: how the network's score combines with the rules, on annotated notes."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from worker.weights.negation_model import ASKED, NegationModel
 from worker.weights.task_config import TaskConfig
 
 
-def fit_denials(records: Sequence[Record], engine: Engine, config: TaskConfig) -> NegationModel | None:
-    """None where no record says of its mentions whether they are denied."""
+def fit_negation(records: Sequence[Record], engine: Engine, config: TaskConfig) -> NegationModel | None:
+    """The fitted model; None where no record says whether its mentions are negated."""
     rows = [row for record in records for row in _rows(record, engine, config)]
     if not any(is_denied for *_, is_denied in rows):
         return None
@@ -30,7 +30,7 @@ def fit_denials(records: Sequence[Record], engine: Engine, config: TaskConfig) -
 
 
 def _rows(record: Record, engine: Engine, config: TaskConfig) -> Iterator[tuple[float, float, bool]]:
-    """Of each mention: whether the rules take it for denied, the network's log odds, and what it is."""
+    """For each mention: whether the rules negate it, the network's log-odds, and the annotation."""
     entities: list[dict[str, Any]] = record.get("entities", [])
     if not is_told(entities):
         return

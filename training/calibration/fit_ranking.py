@@ -1,7 +1,7 @@
-"""The weights of search's join: two logistic regressions over what is known of a sentence; denials' too.
+"""Fits the ranking model of search: two logistic regressions over sentence features; the negation model too.
 
-Queries are those of `training.evaluation.records.evaluation_queries`, and those that training makes: sections of notes asked for
-by their headings' questions, and mentions by their kind. Fit on dev data, never on what is evaluated on.
+Queries come from `training.evaluation.records.evaluation_queries`, and from sections of notes, asked for by
+their headings.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import numpy as np
 
 from models.errors import UsageError
 from models.settings import Settings
-from training.calibration.fit_negation import fit_denials
+from training.calibration.fit_negation import fit_negation
 from training.calibration.logistic_regression import Floats, logistic, sigmoid
 from training.evaluation.metrics import ranking_metrics
 from training.evaluation.records.evaluation_data import Record, file_of, read_records
-from training.evaluation.records.evaluation_queries import Asked, queries_of
+from training.evaluation.records.evaluation_queries import EvaluationQuery, queries_of
 from training.examples.section_examples import notes_of_parts, section_examples
 from training.examples.task_examples import Example, search_examples
 from worker.engine.api import Engine, Reply, Request
@@ -38,17 +38,17 @@ _NOTES_OF_PARTS = 25
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
 _THING = ("bias", "wordless", "decision", "words", "meaning", "section", "elsewhere")
 _ASPECT = ("bias", "decision", "words", "section", "elsewhere", "evidence")
-"""What each regression weighs."""
+"""The features of each regression."""
 
 _Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True, slots=True)
-class Queried:
-    """One query's sentences: their clues, and which of them answer."""
+class QueryFeatures:
+    """The sentences of one query: their features, and which of them answer."""
 
     clues: Floats
-    """[sentences, clues]."""
+    """Features, shape [sentences, features]."""
     relevant: tuple[bool, ...]
     is_of_aspect: bool
 
@@ -66,13 +66,13 @@ def join(
         raise UsageError(f"{adapter} holds no notemill.json: name the folder of `train finetune`")
     settings = settings.model_copy(update={"adapter": str(adapter)})
     asked = {path.parent.name: asked_of(path, limit) for path in map(file_of, data)}
-    queried: dict[str, list[Queried]] = {}
+    queried: dict[str, list[QueryFeatures]] = {}
     engine = load(settings)
     try:
         for name, some in asked.items():
             say(f"{name}: {len(some)} queries")
             queried[name] = _queried(some, engine, _all_clues(task_config(settings)), settings.worker_threads)
-        denials = fit_denials(
+        denials = fit_negation(
             [one for path in data for one in read_records(file_of(path))], engine, task_config(settings)
         )
     finally:
@@ -85,8 +85,8 @@ def join(
     return found.stored() | {"dev": {name: measured(some, found) for name, some in queried.items()}}
 
 
-def asked_of(path: Path, limit: int) -> list[Asked]:
-    """A data set's queries, in the form that its records have; drawn by chance, the same each time."""
+def asked_of(path: Path, limit: int) -> list[EvaluationQuery]:
+    """The queries of a data set in the form of its records; sampled, the same each time."""
     records, chance = read_records(path), random.Random(5)
     first = records[0]
     if "note" in first:
@@ -104,8 +104,8 @@ def asked_of(path: Path, limit: int) -> list[Asked]:
     return asked[:limit]
 
 
-def fit(queried: Sequence[Queried]) -> RankingModel:
-    """Raises UsageError where no query names a thing, or none an aspect."""
+def fit(queried: Sequence[QueryFeatures]) -> RankingModel:
+    """Fits both regressions. Raises UsageError where no query names a thing, or none has an intent."""
     things = [one for one in queried if not one.is_of_aspect]
     aspects = [one for one in queried if one.is_of_aspect]
     if not things or not aspects:
@@ -118,8 +118,8 @@ def fit(queried: Sequence[Queried]) -> RankingModel:
     return RankingModel(found.thing, found.aspect, found.least_nearness, best)
 
 
-def measured(queried: Sequence[Queried], found: RankingModel) -> dict[str, float]:
-    """On the data that it was fitted on: a lower bound of the error, no figure to publish."""
+def measured(queried: Sequence[QueryFeatures], found: RankingModel) -> dict[str, float]:
+    """Metrics on the fitting data: a lower bound of the error, not for publication."""
     ranked = [
         [one.relevant[place] for place in ranking_metrics.order(list(_scores(one, found)))]
         for one in queried
@@ -133,9 +133,9 @@ def measured(queried: Sequence[Queried], found: RankingModel) -> dict[str, float
     }
 
 
-def _made(examples: Sequence[Example]) -> list[Asked]:
+def _made(examples: Sequence[Example]) -> list[EvaluationQuery]:
     return [
-        Asked("", one.request.copy, one.query, sentences(one.request.copy), one.is_relevant)
+        EvaluationQuery("", one.request.copy, one.query, sentences(one.request.copy), one.is_relevant)
         for one in examples
         if one.is_relevant
     ]
@@ -146,21 +146,23 @@ def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> l
 
 
 def _all_clues(config: TaskConfig) -> TaskConfig:
-    """As served, but with everything asked for, whatever the adapter's own join weighs."""
+    """The configuration as served, with every feature computed."""
     return replace(config, ranking_model=RankingModel(aspect=RankingWeights()))
 
 
-def _queried(asked: Sequence[Asked], engine: Engine, config: TaskConfig, threads: int) -> list[Queried]:
+def _queried(
+    asked: Sequence[EvaluationQuery], engine: Engine, config: TaskConfig, threads: int
+) -> list[QueryFeatures]:
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda one: _one(one, engine, config), asked))
 
 
-def _one(asked: Asked, engine: Engine, config: TaskConfig) -> Queried:
+def _one(asked: EvaluationQuery, engine: Engine, config: TaskConfig) -> QueryFeatures:
     note = Note.of(asked.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
     decided, known = _heard(clues_of(note, asked.query, config), engine)
     rows = clues(note, asked.query, decided, known)
     relevant = dict(zip(((one.start, one.end) for one in asked.sentences), asked.relevant, strict=True))
-    return Queried(
+    return QueryFeatures(
         np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(SentenceFeatures._fields)),
         tuple(relevant.get((span.start, span.end), False) for span, _ in rows),
         is_of_aspect=known.evidence is not None,
@@ -168,7 +170,7 @@ def _one(asked: Asked, engine: Engine, config: TaskConfig) -> Queried:
 
 
 def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engine) -> _Found:
-    """What the talk returns in the end."""
+    """The value that a coroutine returns."""
     try:
         requests = next(talk)
         while True:
@@ -178,7 +180,7 @@ def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engi
         return found
 
 
-def _regression(queried: Sequence[Queried], names: Sequence[str]) -> RankingWeights:
+def _regression(queried: Sequence[QueryFeatures], names: Sequence[str]) -> RankingWeights:
     columns = [SentenceFeatures._fields.index(name) for name in names]
     given = np.concatenate([one.clues[:, columns] for one in queried])
     right = np.concatenate([np.array(one.relevant, dtype=np.float64) for one in queried])
@@ -187,13 +189,13 @@ def _regression(queried: Sequence[Queried], names: Sequence[str]) -> RankingWeig
     return RankingWeights(**({"decision": 0.0} | rounded))
 
 
-def _scores(one: Queried, found: RankingModel) -> Floats:
+def _scores(one: QueryFeatures, found: RankingModel) -> Floats:
     weights = found.aspect if one.is_of_aspect and found.aspect is not None else found.thing
     return sigmoid(one.clues @ np.array(weights))
 
 
-def _set_f1(queried: Sequence[Queried], found: RankingModel, threshold: float) -> float:
-    """Over all sentences of all queries, as `train evaluate` counts."""
+def _set_f1(queried: Sequence[QueryFeatures], found: RankingModel, threshold: float) -> float:
+    """Set F1 over all sentences of all queries, as `train evaluate` counts."""
     chosen = np.concatenate([_scores(one, found) >= threshold for one in queried])
     right = np.concatenate([np.array(one.relevant) for one in queried])
     return float(2 * (chosen & right).sum() / max(1, chosen.sum() + right.sum()))

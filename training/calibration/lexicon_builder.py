@@ -1,8 +1,7 @@
-"""A lexicon learnt from annotated notes: of each name, how often it is a mention where it stands; of words,
-what `training/calibration/word_statistics.py` counts.
+"""Builds a lexicon from annotated notes: how often each name is a mention, and the word statistics of
+`training/calibration/word_statistics.py`.
 
-A corpus counts only for the labels that are used in it: an unannotated drug is not a negative. Lists of
-names, such as a hospital's formulary, may be given besides.
+A corpus counts only for the labels that it annotates: an unannotated drug is not a negative.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import FILE, Lexicon, key_of
 
 _LEAST_SHARE = 0.5
-"""Of a name's occurrences, with half a mention and one occurrence more that nobody saw."""
+"""Least share of a name's occurrences that are mentions, with half a mention and one occurrence added."""
 _LEAST_CHARACTERS = 3
 _MOST_PIECES = 10
 _HAS_LETTER = re.compile(r"[^\W\d_]")
 _Counts = dict[str, Counter[str]]
-"""By the hash of a name, then by label."""
+"""Counts by the hash of a name, then by label."""
 
 
 def learn(
@@ -78,7 +77,7 @@ def add_lexicon(
 
 
 def merged(before: Lexicon, learnt: Lexicon) -> Lexicon:
-    """Names as they were learnt last; of what speaks against a word alone, the kinder."""
+    """Names as learnt last; of the evidence against a single word, the weaker."""
     words = {label: dict(some) for label, some in before.words.items()}
     for label, some in learnt.words.items():
         of_label = words.setdefault(label, {})
@@ -93,7 +92,7 @@ def merged(before: Lexicon, learnt: Lexicon) -> Lexicon:
 
 
 def _corpora(path: Path) -> list[list[Record]]:
-    """The annotated notes of a file; what `train prepare` wrote says which corpus each is of."""
+    """The annotated notes of a file; files of `train prepare` name the corpus of each."""
     file = path / "train.jsonl" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"there is no file {file}: name a file of annotated records or its folder")
@@ -129,7 +128,7 @@ def _named(record: Record, labels: Collection[str]) -> Named:
 
 
 def _mentions(named: Iterable[Named]) -> tuple[_Counts, dict[str, int]]:
-    """How often each name is marked with each label, and how many pieces it has."""
+    """Counts of each name by label, and its number of tokens."""
     counts: _Counts = defaultdict(Counter)
     lengths: dict[str, int] = {}
     for text, _, marked in named:
@@ -141,7 +140,7 @@ def _mentions(named: Iterable[Named]) -> tuple[_Counts, dict[str, int]]:
 
 
 def _listed(lists: Mapping[str, Iterable[str]], lengths: dict[str, int]) -> dict[str, str]:
-    """The label of each listed name; of two lists that have it, the first."""
+    """The label of each listed name; of two lists with it, the first."""
     listed: dict[str, str] = {}
     for label, names in lists.items():
         for name in names:
@@ -152,7 +151,7 @@ def _listed(lists: Mapping[str, Iterable[str]], lengths: dict[str, int]) -> dict
 
 
 def _key_of_name(name: str, lengths: dict[str, int]) -> str | None:
-    """None for what is too short, too long or a mere number; else its length is kept in `lengths`."""
+    """The key of a name; None for one that is too short, too long or a number."""
     key, length = key_of(name)
     if len(name) < _LEAST_CHARACTERS or length > _MOST_PIECES or not _HAS_LETTER.search(name):
         return None
@@ -161,7 +160,7 @@ def _key_of_name(name: str, lengths: dict[str, int]) -> str | None:
 
 
 def _seen(named: Iterable[Sequence[Named]], every: Lexicon) -> _Counts:
-    """How often each name stands in text in which a label would have been marked."""
+    """Counts of each name in text in which a label would be annotated."""
     counts: _Counts = defaultdict(Counter)
     for records in named:
         annotated = {one.label for _, _, marked in records for one in marked}
@@ -172,7 +171,7 @@ def _seen(named: Iterable[Sequence[Named]], every: Lexicon) -> _Counts:
 
 
 def _unseen(listed: Mapping[str, str], mentions: _Counts, seen: _Counts) -> dict[str, tuple[str, float]]:
-    """Listed names that stand nowhere in the notes: as likely as the others of their list, each once."""
+    """Listed names that do not occur in the notes: as likely as the others of their list."""
     shares: dict[str, list[float]] = defaultdict(list)
     for key, label in listed.items():
         if seen[key][label]:

@@ -1,4 +1,4 @@
-"""Logistic regression, of a few columns: no library of ours has one, and it is Newton's method."""
+"""Logistic regression with few columns, by Newton's method with a ridge."""
 
 from __future__ import annotations
 

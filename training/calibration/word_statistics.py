@@ -1,6 +1,7 @@
-"""Of each word in annotated notes: is it a mention by itself, and on which side of a border does it stand?
+"""Word statistics of annotated notes: whether a word is a mention by itself, and on which side of a border it
+stands.
 
-And of words by their endings: a word that no note had is judged by those that end as it does.
+Words without statistics are judged by words with the same ending.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import WordOdds, endings_of, hash_of
 
 Named = tuple[str, WordTokens, Sequence[CandidateSpan]]
-"""A text, its pieces, and what is marked in it."""
+"""A text, its tokens, and its mentions."""
 _LEAST_ODDS = 0.3
-"""Log odds nearer to none are not kept."""
+"""Smallest log-odds that are kept."""
 _LEAST_NOTES = 3
-"""A word that fewer notes have is not kept: it says little, and might be somebody's name."""
+"""Fewest notes with a word that is kept; a rarer word says little, and might be a person's name."""
 
 
 _LEAST_WORDS = 5
-"""That end alike."""
+"""Fewest words with the same ending."""
 _ENDINGS_SHARE, _LEAST_ENDING_ODDS = 0.5, -3.0
 """Of an ending's odds as much is taken, and never less: it is a hint."""
 
@@ -76,7 +77,7 @@ def word_odds(named: Collection[Sequence[Named]]) -> dict[str, dict[str, WordOdd
 
 
 class _Borders:
-    """How often each word is the first or last of a mention of several, and how often just outside."""
+    """Counts of each word as the first or last of a longer mention, and just outside one."""
 
     def __init__(self) -> None:
         self.first: Counter[str] = Counter()
@@ -94,7 +95,7 @@ class _Borders:
 
 
 def _alone(records: Sequence[Named], label: str) -> dict[str, float]:
-    """Log odds of a word that is in no longer mention being one; with half a mention that nobody saw."""
+    """Log-odds of a word, in no longer mention, being a mention; with half a mention added."""
     return {
         word: math.log((marked_alone + 0.5) / (seen - marked_alone + 1))
         for word, (marked_alone, seen) in _counted(records, label).items()
@@ -102,7 +103,7 @@ def _alone(records: Sequence[Named], label: str) -> dict[str, float]:
 
 
 def _counted(records: Sequence[Named], label: str) -> dict[str, tuple[int, int]]:
-    """Of each word, where it is in no longer mention: times it is one, and times it stands there."""
+    """For each word, outside longer mentions: times it is a mention, and times it occurs."""
     seen: Counter[str] = Counter()
     marked_alone: Counter[str] = Counter()
     for _, pieces, marked in records:

@@ -1,1 +1,2 @@
-"""Training data: reads data sets in many forms, filters, removes duplicates, splits, writes a prepared folder."""
+"""Training data: reads data sets in many forms, filters, removes duplicates, splits, writes a prepared
+folder."""

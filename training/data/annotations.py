@@ -1,7 +1,7 @@
-"""Notes that people have annotated or corrected: Label Studio JSON, brat standoff, or our own JSONL.
+"""Annotated or corrected notes: Label Studio JSON, brat standoff, or our own JSONL.
 
-Each becomes a note with entities whose offsets are true; what is not at its place is left out and counted,
-never moved to where it might have been meant.
+Each becomes a note with entities at true offsets; an entity that is not at its offsets is left out and
+counted, never moved.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Entity = dict[str, Any]
 
 
 @dataclass
-class Imported:
+class ImportedNotes:
     """What was read, and what was left out and why."""
 
     notes: list[Row] = field(default_factory=list)
@@ -30,12 +30,10 @@ class Imported:
     labels: Counter[str] = field(default_factory=Counter)
 
 
-def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[str]) -> Imported:
-    """Of a file or, for brat, a folder of .txt and .ann. `names`: what source labels are called here.
-
-    Raises UsageError where nothing is in a known form, or a label is neither known nor mapped.
-    """
-    found = Imported()
+def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[str]) -> ImportedNotes:
+    """Reads a file or, for brat, a folder of .txt and .ann. `names`: our names of source labels. Raises
+    UsageError where nothing is in a known format, or a label is neither known nor mapped."""
+    found = ImportedNotes()
     for note in _read(source, found.left_out):
         text, entities = note["text"], note["entities"]
         kept = [one for one in (_placed(entity, text, found) for entity in entities) if one is not None]
@@ -58,7 +56,7 @@ def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[
 
 
 def _read(source: Path, left_out: Counter[str]) -> Iterator[Row]:
-    """Notes with entities as they were found; with `document`, its name in the store, where that is told."""
+    """Notes with entities as they stand; with `document`, the name in the store, where it is given."""
     if source.is_dir():
         for path in sorted(source.glob("*.ann")):  # named as `export --to brat` names them
             text_path = path.with_suffix(".txt")
@@ -100,7 +98,7 @@ def _note(text: str, entities: list[Entity], number: object, document: object) -
 
 
 def _label_studio(task: Row) -> list[Entity] | None:
-    """Of the last annotation that was not cancelled; None for a task that nobody did."""
+    """The last annotation that was not cancelled; None for a task without one."""
     done = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
     if not done:
         return None
@@ -117,8 +115,8 @@ def _label_studio(task: Row) -> list[Entity] | None:
     return [one for one in by_region.values() if "label" in one]
 
 
-def _placed(entity: Entity, text: str, found: Imported) -> Entity | None:
-    """The entity where it says it is, counted in characters or as JavaScript counts."""
+def _placed(entity: Entity, text: str, found: ImportedNotes) -> Entity | None:
+    """The entity where its offsets say, counted in characters or as JavaScript counts."""
     start, end, said = entity.get("start"), entity.get("end"), entity.get("text")
     if not isinstance(start, int) or not isinstance(end, int) or not isinstance(entity.get("label"), str):
         found.left_out["a mention without start, end or label"] += 1
@@ -131,11 +129,11 @@ def _placed(entity: Entity, text: str, found: Imported) -> Entity | None:
 
 
 def _code_points(text: str, units: int) -> int:
-    """A browser counts a character beyond U+FFFF as two."""
+    """Offsets in characters; a browser counts a character beyond U+FFFF as two."""
     return len(text.encode("utf-16-le")[: 2 * units].decode("utf-16-le", "ignore"))
 
 
 def write_notes(notes: list[Row], file: Any) -> None:
-    """A note a line, as `train prepare` reads them."""
+    """Writes a note a line, as `train prepare` reads them."""
     for note in notes:
         file.write(json.dumps(note, ensure_ascii=False) + "\n")

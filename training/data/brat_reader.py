@@ -1,4 +1,4 @@
-"""brat's standoff form (.ann): text-bound annotations, and attributes that say an assertion."""
+"""Reader for brat's standoff format (.ann): text-bound annotations, and attributes for the assertion."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ASSERTIONS = {
     "family": Assertion.FAMILY,
     "conditional": Assertion.CONDITIONAL,
 }
-"""By the attribute's name in small letters."""
+"""Assertions by the attribute's name in lower case."""
 
 
 def brat_entities(annotations: str, left_out: Counter[str]) -> list[dict[str, Any]]:

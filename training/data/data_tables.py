@@ -1,6 +1,6 @@
-"""Rows of a data set in any form that it is had in: csv, tsv, parquet, json, jsonl, a folder, the hub.
+"""Rows of a data set in csv, tsv, parquet, json, jsonl, a folder, or from the hub.
 
-A row is a dict of its columns; what cannot be read is a BrokenRow with its reason. Knows no conversation.
+A row is a dict of its columns; an unreadable one is a BrokenRow with its reason.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from producer.records.byte_streams import MAX_RECORD_BYTES, Lines, UnreadableErr
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 _MAX_JSON_BYTES = 2 * 2**30
-"""A JSON list is read whole; Baize's largest is some 100 MB."""
+"""Largest JSON list, which is read whole; Baize's largest is some 100 MB."""
 _WRAPPERS = ("data", "rows", "train", "examples")
 
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """A row that cannot be read, and why, in fixed words."""
+    """An unreadable row and its reason in fixed words."""
 
     reason: str
 
@@ -165,7 +165,7 @@ def _object(line: bytes) -> Row | BrokenRow:
 
 
 def _checked(value: Any, *, has_escapes: bool) -> Row | BrokenRow:
-    """An object, and no half of a character beyond U+FFFF in it, which JSON can say and UTF-8 cannot."""
+    """The row, where it is an object without unpaired surrogates, which JSON allows and UTF-8 does not."""
     if not isinstance(value, dict):
         return BrokenRow("not an object")
     if has_escapes:

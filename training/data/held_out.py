@@ -1,8 +1,7 @@
-"""Nothing that is evaluated on is trained on: texts of held-out files, found again by runs of 13 words.
+"""Held-out texts: finds training texts that overlap evaluation files, by runs of 13 words.
 
-Thirteen is the run of words that GPT-3's authors looked for (arXiv 2005.14165, appendix C); one alone is no
-leak: of 67 notes of aci-bench's training half 53 share some sentence of a normal examination with its test
-half. A text of fewer words is compared as a whole.
+Thirteen words is the run that GPT-3's authors looked for (arXiv 2005.14165, appendix C); a single shared run
+is no leak.
 """
 
 from __future__ import annotations
@@ -16,18 +15,18 @@ from training.data.shingles import shingles
 
 RUN_WORDS = 13
 OWN_SHARE = 0.2
-"""A text is left out when so many of its own runs are held-out ones, or"""
+"""A text is left out when this share of its own runs is held out, or"""
 QUOTED_SHARE = 0.5
-"""when it has so many of the runs of one held-out text."""
+"""when it has this share of the runs of one held-out text."""
 NAMES = ("test", "dev", "valid", "eval", "held")
-"""In a folder, files whose names begin so are held out; a file that is named itself always is."""
+"""Beginnings of names of held-out files in a folder; a file that is named itself always counts."""
 _FEWEST_WORDS = 5
-"""A shorter field is an id or a label, not a text."""
+"""Fewest words of a text; a shorter field is an id or a label."""
 _TEXT_FIELDS = ("text", "note", "dialogue", "section_text", "sentence", "question", "answer")
 
 
 class HeldOut:
-    """The runs of words of every held-out text, and which text each is of."""
+    """The word runs of every held-out text, and the text of each."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._text_of: dict[int, int] = {}
@@ -42,7 +41,7 @@ class HeldOut:
         return len(self._sizes)
 
     def is_in(self, text: str) -> bool:
-        """Whether the text is, quotes, or is a good part of a held-out one."""
+        """True where the text is, quotes, or largely repeats a held-out one."""
         runs = shingles(text, RUN_WORDS).tolist()
         found = Counter(self._text_of[run] for run in runs if run in self._text_of)
         is_part = found.total() >= OWN_SHARE * len(runs) and bool(found)

@@ -1,4 +1,4 @@
-"""What a data set looks like before anything is filtered: columns, origins, turns, and whole samples."""
+"""Inspection of a data set before anything is filtered: columns, origins, turns, and samples."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 
 from training.data.data_tables import BrokenRow, read_rows
 from training.data.medical_filter import is_medical
-from training.data.row_formats import Columns, recognize
+from training.data.row_formats import RowColumns, recognize
 
 _SAMPLES = 2
-"""Of each origin."""
+"""Samples of each origin."""
 
 
 @dataclass
@@ -21,19 +21,19 @@ class Inspection:
 
     rows: Counter[str] = field(default_factory=Counter)
     columns: dict[str, list[str]] = field(default_factory=dict)
-    """By file."""
+    """Columns by file."""
     kinds: Counter[str] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
     origins: Counter[str] = field(default_factory=Counter)
     medical: Counter[str] = field(default_factory=Counter)
-    """By origin, how many the rule of words calls medical."""
+    """By origin the number of rows that the word rule calls medical."""
     turns: Counter[int] = field(default_factory=Counter)
     with_preamble: int = 0
     samples: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """By origin or kind, the rows' own text."""
+    """Texts of rows by origin or kind."""
 
 
-def inspect(files: Iterable[Path], columns: Columns, limit: int | None = None) -> Inspection:
+def inspect(files: Iterable[Path], columns: RowColumns, limit: int | None = None) -> Inspection:
     """Reads every row of the files, or the first `limit` of each."""
     found = Inspection()
     for path in files:
@@ -50,7 +50,7 @@ def inspect(files: Iterable[Path], columns: Columns, limit: int | None = None) -
     return found
 
 
-def _count(found: Inspection, row: dict[str, object], path: Path, columns: Columns) -> None:
+def _count(found: Inspection, row: dict[str, object], path: Path, columns: RowColumns) -> None:
     one = recognize(row, path, columns)
     if isinstance(one, BrokenRow):
         found.broken[one.reason] += 1

@@ -1,7 +1,7 @@
-"""Whether a conversation is medical: by what its data set says of its origin, else by a stated rule.
+"""Medical filter: whether a conversation is medical, by its origin, otherwise by a word rule.
 
-The rule counts different medical words (their beginnings, below) in all its turns. How often it is right
-is measured and told in docs/reference/training.md.
+The rule counts different medical words (their beginnings, below) in all turns; docs/reference/training.md has
+its measured accuracy.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 
 LEAST_WORDS = 2
-"""So many different medical beginnings, and"""
+"""Fewest different medical beginnings, and"""
 LEAST_SHARE = 0.02
-"""so many of all words: a long story with two of them is not medical."""
+"""least share of all words: a long story with two of them is not medical."""
 _BEGINNINGS = (
     "abdom|abscess|acetamin|acne|adhd|allerg|alzheim|amput|anaem|anaes|anemi|anesth|aneurysm|angina"
     "|antibiot|antibod|antidepress|antihist|antivir|anxiety|aort|apnea|appendi|arrhythm|arter|arthr"
@@ -39,11 +39,11 @@ _ORIGIN = re.compile(r"med", re.IGNORECASE)
 
 
 def is_medical(text: str) -> bool:
-    """By its words."""
+    """True where the words are medical."""
     found = [match.group().lower() for match in _MEDICAL.finditer(text)]
     return len(set(found)) >= LEAST_WORDS and len(found) >= LEAST_SHARE * len(text.split())
 
 
 def is_medical_origin(origin: str, named: frozenset[str]) -> bool:
-    """By its origin: one of those named; where none is named, one with 'med' in it (medical, medquad)."""
+    """True for one of the named origins; without any, for one with 'med' in it (medical, medquad)."""
     return origin in named if named else _ORIGIN.search(origin) is not None

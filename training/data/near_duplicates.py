@@ -1,8 +1,6 @@
-"""Texts that are the same, or nearly: a hash of the words, and MinHash of their runs of five.
+"""Near-duplicate texts: a hash of the words, and MinHash of their runs of five words (Broder 1997).
 
-Our own MinHash in numpy (Broder 1997): 130 permutations, 26 bands of 5 rows to find candidates (a pair of
-Jaccard similarity 0.8 shares a band with probability 0.9999), whose similarity is then counted on the runs
-themselves. datasketch is the well-kept library for this; these sixty lines save a dependency.
+130 permutations, 26 bands of 5 rows to find candidates, in numpy.
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import numpy as np
 from training.data.shingles import Runs, shingles
 
 THRESHOLD = 0.8
-"""Jaccard similarity of runs of words from which on two texts count as the same."""
+"""Jaccard similarity of word runs from which two texts count as the same."""
 _RUN_WORDS = 5
 _BANDS, _ROWS = 26, 5
 _PIECE = 512
@@ -24,12 +22,12 @@ _PIECE = 512
 
 
 def exact_key(text: str) -> str:
-    """The same for texts that differ in case, white space or punctuation only."""
+    """A key that ignores case, white space and punctuation."""
     return hashlib.sha256(" ".join(re.findall(r"\w+", text.casefold())).encode()).hexdigest()
 
 
 class NearIndex:
-    """The texts seen so far, asked for one that a new text nearly is."""
+    """The texts seen so far; finds one that a new text nearly equals."""
 
     def __init__(self, *, seed: int = 1) -> None:
         chance = np.random.default_rng(seed)
@@ -41,7 +39,7 @@ class NearIndex:
         self._runs: list[Runs] = []
 
     def add(self, text: str) -> bool:
-        """True where the text is new, and then it is kept; False where it nearly is one that was kept."""
+        """True where the text is new, which is then kept; False where it nearly equals a kept one."""
         runs = shingles(text, _RUN_WORDS)
         keys = self._keys(runs)
         candidates = {place for key in keys for place in self._bands.get(key, ())}

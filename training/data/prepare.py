@@ -1,4 +1,4 @@
-"""From data sets as they are had to a prepared folder: recognized, filtered, deduplicated, split, counted.
+"""`train prepare`: data sets to a prepared folder: recognised, filtered, deduplicated, split, counted.
 
 Every row is counted once: kept, broken with its reason, or dropped with its reason.
 """
@@ -22,42 +22,42 @@ from training.data.medical_filter import is_medical, is_medical_origin
 from training.data.near_duplicates import NearIndex, exact_key
 from training.data.prepare_report import as_markdown
 from training.data.prepared_folder import Record, open_private, write_prepared
-from training.data.row_formats import CONVERSATION, Columns, Recognized, recognize
+from training.data.row_formats import CONVERSATION, Recognized, RowColumns, recognize
 
 NOT_MEDICAL, HELD_OUT, SAME, NEARLY = "not medical", "in a held-out text", "the same", "nearly the same"
 _SAMPLES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
+class PrepareRequest:
     """What is to be prepared, and how."""
 
     sources: tuple[str, ...]
-    """Files and folders, or a data set's name on the hub."""
-    columns: Columns = field(default_factory=Columns)
+    """Files and folders, or the name of a data set on the hub."""
+    columns: RowColumns = field(default_factory=RowColumns)
     origins: frozenset[str] = frozenset()
-    """Values of the origin column that are medical; none: those with 'med' in them."""
+    """Values of the origin column that are medical; empty: those with 'med' in them."""
     revision: str | None = None
     held_out: tuple[Path, ...] = ()
     validation_share: float = 0.02
-    """Of the groups: conversations with the same opening, and notes, stay together."""
+    """Share of the groups; conversations with the same opening, and notes, stay together."""
     seed: int = 1
     limit: int | None = None
-    """Rows that are read of each file."""
+    """Most rows read of each file."""
 
 
 @dataclass
-class Counts:
-    """What became of the rows."""
+class PrepareCounts:
+    """Counts of the rows."""
 
     rows: Counter[str] = field(default_factory=Counter)
-    """By file."""
+    """Rows by file."""
     broken: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     kept: Counter[str] = field(default_factory=Counter)
-    """By kind."""
+    """Kept rows by kind."""
     origins: Counter[str] = field(default_factory=Counter)
-    """Of conversations, before any was dropped."""
+    """Origins of conversations before any was dropped."""
     turns: Counter[int] = field(default_factory=Counter)
     samples: dict[str, list[str]] = field(default_factory=dict)
     """A few texts of each kind that was kept and each reason why one was dropped."""
@@ -71,10 +71,10 @@ class Counts:
             self.samples[name].append(text)
 
 
-def prepare(asked: Asked, output: Path) -> dict[str, Any]:
+def prepare(asked: PrepareRequest, output: Path) -> dict[str, Any]:
     """Writes the prepared folder and its report; returns the facts. Raises UsageError for nothing."""
     began = time.monotonic()
-    counts = Counts()
+    counts = PrepareCounts()
     files = training_files(asked)
     held_files = held_out_files(
         [*asked.held_out, *(Path(one) for one in asked.sources if Path(one).is_dir())]
@@ -91,8 +91,8 @@ def prepare(asked: Asked, output: Path) -> dict[str, Any]:
     return facts
 
 
-def training_files(asked: Asked) -> list[Path]:
-    """What is read: of a folder not the files that it keeps for testing."""
+def training_files(asked: PrepareRequest) -> list[Path]:
+    """The files to read; in a folder not those kept for testing."""
     found: list[Path] = []
     for source in asked.sources:
         path = Path(source).expanduser()
@@ -102,7 +102,7 @@ def training_files(asked: Asked) -> list[Path]:
     return found
 
 
-def _recognized(files: Iterable[Path], asked: Asked, counts: Counts) -> Iterator[Recognized]:
+def _recognized(files: Iterable[Path], asked: PrepareRequest, counts: PrepareCounts) -> Iterator[Recognized]:
     for path in files:
         for number, row in enumerate(read_rows(path)):
             if number == asked.limit:
@@ -116,7 +116,7 @@ def _recognized(files: Iterable[Path], asked: Asked, counts: Counts) -> Iterator
 
 
 def _kept(
-    found: Iterable[Recognized], asked: Asked, held_out: HeldOut, counts: Counts
+    found: Iterable[Recognized], asked: PrepareRequest, held_out: HeldOut, counts: PrepareCounts
 ) -> Iterator[Recognized]:
     seen: set[str] = set()
     index = NearIndex(seed=asked.seed)
@@ -131,9 +131,14 @@ def _kept(
 
 
 def _why_not(
-    one: Recognized, asked: Asked, held_out: HeldOut, seen: set[str], index: NearIndex, counts: Counts
+    one: Recognized,
+    asked: PrepareRequest,
+    held_out: HeldOut,
+    seen: set[str],
+    index: NearIndex,
+    counts: PrepareCounts,
 ) -> str | None:
-    """The first reason to leave a row out, cheapest first."""
+    """The first reason to drop a row, cheapest first."""
     if one.conversation is not None:
         origin = one.conversation.origin
         counts.origins[origin or "(none)"] += 1
@@ -151,7 +156,7 @@ def _why_not(
     return None
 
 
-def _check(kept: list[Recognized], asked: Asked, counts: Counts) -> None:
+def _check(kept: list[Recognized], asked: PrepareRequest, counts: PrepareCounts) -> None:
     if kept:
         return
     if counts.dropped[NOT_MEDICAL]:
@@ -177,7 +182,12 @@ def split(kept: list[Recognized], share: float, seed: int) -> tuple[list[Record]
 
 
 def _facts(
-    counts: Counts, held_files: list[Path], held_out: HeldOut, train: int, validation: int, asked: Asked
+    counts: PrepareCounts,
+    held_files: list[Path],
+    held_out: HeldOut,
+    train: int,
+    validation: int,
+    asked: PrepareRequest,
 ) -> dict[str, Any]:
     return {
         "rows": dict(counts.rows),

@@ -1,4 +1,4 @@
-"""What was kept and dropped, as a page of Markdown with samples of each."""
+"""Report of `train prepare`: what was kept and dropped, as Markdown with samples of each."""
 
 from __future__ import annotations
 

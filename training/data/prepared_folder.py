@@ -31,7 +31,7 @@ class Prepared:
     train: list[Record]
     validation: list[Record]
     sha256: str
-    """Of both files' contents."""
+    """Digest of both files' contents."""
 
 
 def write_prepared(
@@ -52,7 +52,7 @@ def write_prepared(
 
 
 def read_prepared(folder: Path) -> Prepared:
-    """Raises UsageError where `folder` was not prepared, or was changed since."""
+    """Reads a prepared folder. Raises UsageError where it was not prepared, or changed since."""
     if not (folder / MANIFEST).is_file():
         raise UsageError(
             f"{folder} is not a prepared folder: type `notemill train prepare SOURCE -o {folder}`"
@@ -64,7 +64,7 @@ def read_prepared(folder: Path) -> Prepared:
 
 
 def data_sha256(folder: Path) -> str:
-    """Over both files, their names included."""
+    """Digest over both files, names included."""
     whole = hashlib.sha256()
     for name in (TRAIN, VALIDATION):
         with (folder / name).open("rb") as file:
@@ -73,7 +73,7 @@ def data_sha256(folder: Path) -> str:
 
 
 def open_private(path: Path) -> TextIO:
-    """For writing, by its owner only."""
+    """Opens a file for writing, with mode 0600."""
     path.unlink(missing_ok=True)
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8")
 

@@ -1,4 +1,4 @@
-"""What is remembered of the notes in a record: digests, so that a purge can name what was trained on them."""
+"""Provenance digests of the notes in a record, so that a purge can name what was trained on them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from models.documents import text_sha256
 from models.security.training_provenance import document_name_sha256
 
 _TEXTS = ("text", "note", "dialogue", "section_text", "answer")
-"""The fields in which a record of any kind may hold a stored text; conversations hold none."""
+"""Fields in which a record may hold a stored text; conversations hold none."""
 
 
 def digests_of(records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Of every text, and of every document that a record names."""
+    """Digests of every text and document that a record names."""
     found = set()
     for record in records:
         found |= {text_sha256(record[name]) for name in _TEXTS if isinstance(record.get(name), str)}

@@ -1,6 +1,6 @@
-"""What a row is, told by its columns: a conversation, an annotated note, or a row of a public corpus.
+"""Row formats: what a row is by its columns: a conversation, an annotated note, or a row of a public corpus.
 
-Each becomes records of one `kind`, which later becomes training examples. What no rule knows is broken.
+Each becomes records of one `kind`, which later become training examples. An unknown row is broken.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CONVERSATION, NOTE, ASSERTION, ANSWER, DIALOGUE, PLAIN = (
     *("conversation", "note", "assertion", "answer", "dialogue", "plain"),
 )
 OWN = "own"
-"""The corpus of notes that are annotated with our own labels."""
+"""The corpus of notes annotated with our own labels."""
 _CHAT_COLUMNS = ("chat_sample", "input")
 _ORIGIN_COLUMNS = ("dataset_origin", "origin")
 _BAIZE_FILE = re.compile(r"(\w+?)_chat_data\.")
@@ -28,8 +28,8 @@ _NEGATIONS = {"negated": Assertion.NEGATED, "possible": Assertion.POSSIBLE}
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
-    """What the operator says of a file's columns; empty: by the names that are known."""
+class RowColumns:
+    """The operator's names of a file's columns; empty: the known names."""
 
     text: str = ""
     origin: str = ""
@@ -45,8 +45,8 @@ class Recognized:
     conversation: Conversation | None = None
 
 
-def recognize(row: Row, path: Path, columns: Columns) -> Recognized | BrokenRow:
-    """What the row is. Notes in a folder named as a corpus have that corpus's labels."""
+def recognize(row: Row, path: Path, columns: RowColumns) -> Recognized | BrokenRow:
+    """The record of a row. Notes in a folder named after a corpus have that corpus's labels."""
     chat = next((name for name in (columns.text, *_CHAT_COLUMNS) if name and name in row), None)
     if chat is not None:
         return _conversation(row, chat, path, columns)
@@ -66,7 +66,7 @@ def recognize(row: Row, path: Path, columns: Columns) -> Recognized | BrokenRow:
     return BrokenRow("no known columns")
 
 
-def _conversation(row: Row, chat: str, path: Path, columns: Columns) -> Recognized | BrokenRow:
+def _conversation(row: Row, chat: str, path: Path, columns: RowColumns) -> Recognized | BrokenRow:
     named = next((name for name in (columns.origin, *_ORIGIN_COLUMNS) if name and name in row), None)
     of_file = _BAIZE_FILE.match(path.name)
     origin = str(row[named] or "") if named else of_file[1] if of_file else ""

@@ -1,4 +1,4 @@
-"""Runs of consecutive words as 64-bit hashes: what duplicates and leaks are found by."""
+"""Shingles: runs of consecutive words as 64-bit hashes, to find duplicates and leaks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Assertions of given spans: what the worker says of a gold mention once it is found.
+"""Evaluation of assertions of gold mentions.
 
 Reads three forms: `sentence` with NegEx's three answers, MACCROBAT's polarity on entities, and our own
-`assertion` on entities. The network reads the note where an adapter's denials join it; else rules say it all.
+`assertion` on entities. The network reads the note where an adapter has a negation model.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from typing import Any
 from models.answers import Assertion
 from models.labels import Label
 from training.evaluation.baselines import negex
-from training.evaluation.cases import Case, Mark, Side
+from training.evaluation.cases import Case, CaseMark, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
-from training.evaluation.pipeline_runner import Asking
+from training.evaluation.pipeline_runner import PipelineRunner
 from training.evaluation.records.evaluation_data import KNOWN_NAMES, DataError, Record, wants
 from training.examples.gold_assertions import assertion_of, is_told
 from worker.entities.entity_task import entities_of
@@ -39,7 +39,7 @@ _FACETS = {
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """One gold mention of a text, and what it is."""
+    """One gold mention of a text and its assertion."""
 
     start: int
     end: int
@@ -48,7 +48,7 @@ class _Asked:
 
 
 def evaluate(
-    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking | None = None
+    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner | None = None
 ) -> Result:
     """One figure a facet: the share of mentions of which the worker rightly says that it holds, or not.
 
@@ -91,7 +91,7 @@ def _asked(record: Record) -> Iterable[_Asked]:
 
 
 def _of_negex(record: Record) -> Assertion:
-    """Of several the first, in the worker's order."""
+    """The first of several assertions, in the worker's order."""
     if record["negation"] == "negated":
         return Assertion.NEGATED
     if record.get("experiencer", "patient") not in ("patient", ""):
@@ -103,7 +103,7 @@ def _of_negex(record: Record) -> Assertion:
     return Assertion.HISTORICAL if record.get("temporality") == "historical" else Assertion.PRESENT
 
 
-def _of_worker(text: str, asked: Sequence[_Asked], asking: Asking | None) -> list[Assertion]:
+def _of_worker(text: str, asked: Sequence[_Asked], asking: PipelineRunner | None) -> list[Assertion]:
     """As the pipeline makes entities of marks."""
     denied = None
     if asking is None:  # windows are not needed, so tokens are not counted
@@ -163,7 +163,7 @@ def _share(hits: Sequence[bool]) -> float:
 
 def _case(title: str, text: str, asked: Sequence[_Asked], said: Sequence[Assertion]) -> Case:
     pairs = list(zip(asked, said, strict=True))
-    gold = [Mark(a.start, a.end, a.gold.value, a.gold is one) for a, one in pairs]
-    found = [Mark(a.start, a.end, one.value, a.gold is one) for a, one in pairs]
+    gold = [CaseMark(a.start, a.end, a.gold.value, a.gold is one) for a, one in pairs]
+    found = [CaseMark(a.start, a.end, one.value, a.gold is one) for a, one in pairs]
     errors = sum(not mark.is_right for mark in gold)
     return Case(title, Side(text, tuple(gold)), Side(text, tuple(found)), errors)

@@ -1,4 +1,4 @@
-"""What one record's evaluation shows a person: two texts side by side, with marks, and remarks."""
+"""Cases for people: gold and answer of one record side by side, with marks and remarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class CaseMark:
     """Characters [start, end) of a side's text."""
 
     start: int
@@ -18,27 +18,27 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A text and what is marked in it."""
+    """A text with its marks."""
 
     text: str
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[CaseMark, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Gold on the left, found on the right."""
+    """Gold on the left, the answer on the right."""
 
     title: str
     gold: Side
     found: Side
     errors: int
-    """How many; a page begins with the worst."""
+    """Number of errors; a page begins with the worst."""
     remarks: tuple[str, ...] = field(default=())
 
 
-def pieces(side: Side) -> list[tuple[str, Mark | None]]:
-    """The text cut at its marks. A mark inside another, or overlapping one before, begins where that ends."""
-    found: list[tuple[str, Mark | None]] = []
+def pieces(side: Side) -> list[tuple[str, CaseMark | None]]:
+    """The text cut at its marks. A mark inside or overlapping another begins where that ends."""
+    found: list[tuple[str, CaseMark | None]] = []
     offset = 0
     for mark in sorted(side.marks, key=lambda one: (one.start, -one.end)):
         start = max(mark.start, offset)
@@ -50,5 +50,5 @@ def pieces(side: Side) -> list[tuple[str, Mark | None]]:
 
 
 def worst_first(cases: Iterable[Case]) -> list[Case]:
-    """Only those with errors; equal ones in the order of the data."""
+    """Cases with errors, worst first; equal ones in the order of the data."""
     return sorted((case for case in cases if case.errors), key=lambda case: -case.errors)

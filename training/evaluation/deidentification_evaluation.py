@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from worker.privacy.identifier_detection import Identifier, identifiers_in
+from worker.privacy.identifier_detection import DetectedIdentifier, identifiers_in
 
 _FOLDER = Path(__file__).parent
 _MARKED_IDENTIFIER = re.compile(r"\[\[(.*?)\]\]")
@@ -95,7 +95,7 @@ def _unmarked(line: str) -> tuple[str, list[tuple[int, int]]]:
     return text + line[end:], spans
 
 
-def _is_exposed(text: str, start: int, end: int, identifiers: Sequence[Identifier]) -> bool:
+def _is_exposed(text: str, start: int, end: int, identifiers: Sequence[DetectedIdentifier]) -> bool:
     """Whether a letter or digit of the span is in no identifier and in no year."""
     years = {index for year in _YEAR.finditer(text) for index in range(*year.span())}
     covered = {index for found in identifiers for index in range(found.start, found.end)} | years

@@ -1,4 +1,4 @@
-"""Entities: spans and labels against annotated ones; how often a probability was right."""
+"""Evaluation of entities: spans and labels against gold, and calibration of probabilities."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ from typing import Any
 from models.answers import Answer, EntitiesAnswer, Task
 from models.jobs import Question
 from training.evaluation.baselines.dictionary import Dictionary
-from training.evaluation.baselines.registry import MarksText
+from training.evaluation.baselines.registry import EntityBaseline
 from training.evaluation.baselines.scispacy import SciSpacy
-from training.evaluation.cases import Case, Mark, Side
+from training.evaluation.cases import Case, CaseMark, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics import calibration_error
 from training.evaluation.metrics.counts import figures
 from training.evaluation.metrics.span_matching import Marked, of_label, overlap, strict, touches
-from training.evaluation.pipeline_runner import Asking, are_offsets_true
+from training.evaluation.pipeline_runner import PipelineRunner, are_offsets_true
 from training.evaluation.records.evaluation_data import Record, names_here, wants
 
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What one note's answer has of the labels that the data annotates."""
+    """The entities of one answer with labels that the data annotates."""
 
     spans: list[Marked]
     probabilities: dict[Marked, float]
 
 
 def evaluate(
-    records: Sequence[Record], path: Path, given: Mapping[str, str], baselines: Sequence[str], asking: Asking
+    records: Sequence[Record],
+    path: Path,
+    given: Mapping[str, str],
+    baselines: Sequence[str],
+    asking: PipelineRunner,
 ) -> Result:
-    """Asks for entities on every record's text. Labels that are not mapped count nowhere."""
+    """Requests entities for every record's text. Unmapped labels are ignored."""
     wants(records, path, "text entities")
     names = names_here(records, given, [label.name for label in asking.labels])
     gold = [gold_spans(record, names) for record in records]
@@ -57,7 +61,7 @@ def evaluate(
 
 
 def gold_spans(record: Record, names: Mapping[str, str]) -> list[Marked]:
-    """The annotated mentions of mapped labels, under their names here."""
+    """Gold mentions with mapped labels, under our names."""
     return [
         Marked(one["start"], one["end"], names[one["label"]])
         for one in record["entities"]
@@ -66,7 +70,7 @@ def gold_spans(record: Record, names: Mapping[str, str]) -> list[Marked]:
 
 
 def measure(found: Sequence[Sequence[Marked]], gold: Sequence[Sequence[Marked]]) -> dict[str, Any]:
-    """Micro figures over all labels, and by label."""
+    """Micro metrics over all labels, and by label."""
     pairs = list(zip(found, gold, strict=True))
     labels = sorted({one.label for some in gold for one in some})
     return {
@@ -88,7 +92,7 @@ def _of_one(label: str, pairs: Sequence[tuple[Sequence[Marked], Sequence[Marked]
 
 
 def _of_answer(answer: Answer | None, labels: set[str]) -> _Found:
-    """Attributes count as entities of their kind: the data annotates them so."""
+    """The spans of an answer; attributes count as entities, as the data annotates them."""
     spans, probabilities = [], {}
     if isinstance(answer, EntitiesAnswer):
         for entity in answer.entities:
@@ -110,7 +114,7 @@ def _honesty(found: Sequence[_Found], gold: Sequence[Sequence[Marked]]) -> dict[
     return calibration_error.figures([one for one, _ in pairs], [hit for _, hit in pairs])
 
 
-def _marker(name: str, path: Path) -> MarksText:
+def _marker(name: str, path: Path) -> EntityBaseline:
     return Dictionary.beside(path) if name == "dictionary" else SciSpacy()
 
 
@@ -124,8 +128,8 @@ def _case(record: Record, found: Sequence[Marked], gold: Sequence[Marked]) -> Ca
     remarks = [f"right label, other borders: {record['text'][a.start : a.end]}" for a in sorted(near)]
     return Case(
         title=str(record.get("id", "")),
-        gold=Side(record["text"], tuple(Mark(*one, is_right=one not in missed) for one in gold)),
-        found=Side(record["text"], tuple(Mark(*one, is_right=one not in wrong) for one in found)),
+        gold=Side(record["text"], tuple(CaseMark(*one, is_right=one not in missed) for one in gold)),
+        found=Side(record["text"], tuple(CaseMark(*one, is_right=one not in wrong) for one in found)),
         errors=len(missed) + len(wrong),
         remarks=tuple(remarks),
     )

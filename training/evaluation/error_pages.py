@@ -1,4 +1,4 @@
-"""A page of errors that a person can look through; every text is escaped, nothing is fetched."""
+"""Error pages: cases with errors as one HTML document, every text escaped, nothing fetched."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _templates = Environment(
 
 
 def errors_page(cases: Sequence[Case], title: str) -> str:
-    """The cases with errors, the worst first, as one HTML document."""
+    """The cases with errors, worst first, as one HTML document."""
     shown = worst_first(cases)
     said = f"{len(shown):,} of {len(cases):,} have errors"
     said += f"; the worst {MOST_CASES} are shown." if len(shown) > MOST_CASES else "."

@@ -1,4 +1,4 @@
-"""One evaluation from beginning to end: data, engine, figures. Loads the network only where it is asked."""
+"""One evaluation: data, engine, metrics. Loads the network only where it is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.evaluation import (
 )
 from training.evaluation.baselines import registry as baselines
 from training.evaluation.evaluation_result import Result
-from training.evaluation.pipeline_runner import Asking
+from training.evaluation.pipeline_runner import PipelineRunner
 from training.evaluation.records.evaluation_data import (
     DataError,
     Half,
@@ -36,22 +36,22 @@ TASKS = get_args(TaskName)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """What is to be evaluated on what."""
+class EvaluationPlan:
+    """What is evaluated on which data."""
 
     task: str
     data: Path
     map: Sequence[str] = ()
-    """SOURCE=LABEL pairs; none: our own names and those of known corpora."""
+    """SOURCE=LABEL pairs; empty: our own names and those of known corpora."""
     limit: int | None = None
     half: str | None = None
-    """odd or even: every second record, of data that has no splits."""
+    """odd or even: every second record of data without splits."""
     baselines: Sequence[str] = ()
     summary_words: int | None = None
 
 
-def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) -> Result:
-    """Raises DataError for what the data or the plan cannot do, before any network is loaded."""
+def evaluate(plan: EvaluationPlan, settings: Settings, *, load_engine: LoadEngine = load) -> Result:
+    """Runs the evaluation. Raises DataError for unusable data or plans before the network is loaded."""
     task, half = _checked(plan)
     path = file_of(plan.data)
     records = read_records(path, limit=plan.limit, half=half)
@@ -65,7 +65,12 @@ def evaluate(plan: Plan, settings: Settings, *, load_engine: LoadEngine = load) 
 
 
 def _asked(
-    task: TaskName, records: Sequence[Record], path: Path, plan: Plan, asking: Asking, settings: Settings
+    task: TaskName,
+    records: Sequence[Record],
+    path: Path,
+    plan: EvaluationPlan,
+    asking: PipelineRunner,
+    settings: Settings,
 ) -> Result:
     match task:
         case "assertion":
@@ -82,17 +87,17 @@ def _asked(
 
 
 @contextmanager
-def _asking(settings: Settings, load_engine: LoadEngine) -> Iterator[Asking]:
-    """Forms and labels are checked before the weights are loaded."""
+def _asking(settings: Settings, load_engine: LoadEngine) -> Iterator[PipelineRunner]:
+    """The pipeline runner; forms and labels are checked before the weights are loaded."""
     config, labels = task_config(settings), load_labels(settings.labels_file)
     engine = load_engine(settings, None)
     try:
-        yield Asking(engine, config, labels, settings.worker_threads)
+        yield PipelineRunner(engine, config, labels, settings.worker_threads)
     finally:
         engine.close()
 
 
-def _checked(plan: Plan) -> tuple[TaskName, Half | None]:
+def _checked(plan: EvaluationPlan) -> tuple[TaskName, Half | None]:
     if plan.task not in TASKS:
         raise DataError(f"there is no task {plan.task!r} to evaluate. Tasks: {', '.join(TASKS)}.")
     if plan.half not in (None, "odd", "even"):

@@ -1,4 +1,4 @@
-"""What an evaluation gives back: figures for programs and tables, cases for people."""
+"""The result of an evaluation: metrics for programs and tables, cases for people."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from typing import Any, NamedTuple
 from models.answers import Answer, EntitiesAnswer, Entity, Task
 from models.jobs import Question
 from models.labels import Label
-from training.evaluation.cases import Case, Mark, Side
+from training.evaluation.cases import Case, CaseMark, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures
-from training.evaluation.pipeline_runner import Asking
+from training.evaluation.pipeline_runner import PipelineRunner
 from training.evaluation.records.evaluation_data import Record, names_here, wants
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention
@@ -26,7 +26,7 @@ _OWNER = "medication"
 
 
 class Link(NamedTuple):
-    """An attribute's characters, its kind, and the characters of the entity that it belongs to."""
+    """An attribute's characters, its kind, and the characters of its entity."""
 
     start: int
     end: int
@@ -35,8 +35,10 @@ class Link(NamedTuple):
     owner_end: int
 
 
-def evaluate(records: Sequence[Record], path: Path, given: Mapping[str, str], asking: Asking) -> Result:
-    """Asks for entities on every record's text. The top figures are of the whole way."""
+def evaluate(
+    records: Sequence[Record], path: Path, given: Mapping[str, str], asking: PipelineRunner
+) -> Result:
+    """Requests entities for every record's text. The top metrics are end to end."""
     wants(records, path, "text entities relations")
     names = names_here(records, given, [label.name for label in asking.labels])
     owner_of = {label.name: label.attribute_of for label in asking.labels if label.attribute_of}
@@ -53,7 +55,7 @@ def evaluate(records: Sequence[Record], path: Path, given: Mapping[str, str], as
 
 
 def gold_links(record: Record, names: Mapping[str, str], owner_of: Mapping[str, str]) -> set[Link]:
-    """Relations from an attribute to an entity of the label that it belongs to."""
+    """Relations from an attribute to an entity of its label."""
     entities = record["entities"]
     links = set()
     for relation in record["relations"]:
@@ -65,25 +67,25 @@ def gold_links(record: Record, names: Mapping[str, str], owner_of: Mapping[str, 
 
 
 def links_of(entities: Iterable[Entity]) -> set[Link]:
-    """The attributes of an answer."""
+    """The links of an answer."""
     return {Link(a.start, a.end, a.kind, one.start, one.end) for one in entities for a in one.attributes}
 
 
 def strict(found: set[Link], gold: set[Link]) -> Counts:
-    """Right is what has both spans exactly."""
+    """Counts links whose spans both match exactly."""
     right = len(found & gold)
     return Counts(right, len(found), right, len(gold))
 
 
 def overlap(found: set[Link], gold: set[Link]) -> Counts:
-    """Right is what shares characters with both spans of a gold one of its kind."""
+    """Counts links that share characters with both spans of a gold link of their kind."""
     found_right = sum(any(_touch(one, other) for other in gold) for one in found)
     gold_right = sum(any(_touch(one, other) for other in found) for one in gold)
     return Counts(found_right, len(found), gold_right, len(gold))
 
 
 def measure(found: Sequence[set[Link]], gold: Sequence[set[Link]], kinds: Sequence[str]) -> dict[str, Any]:
-    """Micro over `kinds`; by label over all kinds of the gold ones."""
+    """Micro metrics over `kinds`; by label over all gold kinds."""
     present = sorted({one.kind for some in gold for one in some})
     return {
         **_figures(found, gold, kinds),
@@ -118,7 +120,7 @@ def _touch(one: Link, other: Link) -> bool:
 
 
 def _less_parts(found: set[Link], gold: set[Link]) -> set[Link]:
-    """Without those inside a gold one of another kind: MACCROBAT writes "50 mg daily" as one dosage."""
+    """Links without those inside a gold one of another kind; MACCROBAT has "50 mg daily"."""
     return {one for one in found if not any(_is_part(one, other) for other in gold)}
 
 
@@ -154,8 +156,8 @@ def _case(record: Record, found: set[Link], gold: set[Link]) -> Case:
     )
 
 
-def _marks(links: set[Link], others: set[Link]) -> tuple[Mark, ...]:
-    return tuple(Mark(one.start, one.end, one.kind, one in others) for one in sorted(links))
+def _marks(links: set[Link], others: set[Link]) -> tuple[CaseMark, ...]:
+    return tuple(CaseMark(one.start, one.end, one.kind, one in others) for one in sorted(links))
 
 
 def _said(text: str, link: Link) -> str:

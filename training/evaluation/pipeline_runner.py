@@ -1,4 +1,4 @@
-"""Questions put to the worker's own pipeline, many notes at once, as a worker puts them.
+"""Runs questions through the worker's pipeline, many notes at once.
 
 The only difference to serving: a search returns every sentence with its score, for rankings.
 """
@@ -20,17 +20,17 @@ from worker.weights.task_config import TaskConfig
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """An engine with the forms it answers in."""
+class PipelineRunner:
+    """An engine with its task configuration."""
 
     engine: Engine
     config: TaskConfig
     labels: tuple[Label, ...]
     threads: int
-    """Notes in hand at the same time."""
+    """Notes in progress at the same time."""
 
     def ask(self, texts: Sequence[str], questions: Sequence[Question]) -> Answers:
-        """One question a text; answers in the same order."""
+        """Runs one question on each text; answers in the same order."""
         began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
             outcomes = list(pool.map(self._outcome, texts, questions))
@@ -38,7 +38,7 @@ class Asking:
 
     @property
     def search_threshold(self) -> float:
-        """From which score on a sentence is served."""
+        """The score from which a sentence is served."""
         return self.config.ranking_model.threshold
 
     def _outcome(self, text: str, question: Question) -> Outcome:
@@ -52,18 +52,18 @@ class Asking:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What came out of as many questions."""
+    """Answers to as many questions."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float
 
     @property
     def answers(self) -> list[Answer | None]:
-        """None where a job failed."""
+        """The answers; None where a job failed."""
         return [one.answer if isinstance(one, Finished) else None for one in self.outcomes]
 
     def figures(self) -> dict[str, float | int]:
-        """What is told of every task: invalid answers and pace."""
+        """Metrics of every task: invalid answers and speed."""
         invalid = sum(not isinstance(one, Finished) for one in self.outcomes)
         return {
             "invalid_answers": invalid,
@@ -73,7 +73,7 @@ class Answers:
 
 
 def are_offsets_true(text: str, answer: Answer) -> bool:
-    """Whether each span of an answer has the very characters of the note that it says it has."""
+    """True where each span of an answer has exactly the note's characters."""
     match answer:
         case EntitiesAnswer():
             attributes = [one for entity in answer.entities for one in entity.attributes]

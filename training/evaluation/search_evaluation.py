@@ -1,4 +1,4 @@
-"""Search: rankings and sets of a note's sentences, beside BM25 and a dense retriever on the same queries."""
+"""Evaluation of search: rankings and sets of a note's sentences, beside BM25 and a dense retriever."""
 
 from __future__ import annotations
 
@@ -9,17 +9,19 @@ from typing import Any
 from models.answers import Answer, SearchAnswer, Task
 from models.jobs import Question
 from training.evaluation.baselines.registry import ranker
-from training.evaluation.cases import Case, Mark, Side
+from training.evaluation.cases import Case, CaseMark, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics import ranking_metrics
 from training.evaluation.metrics.counts import figures, mean_interval
-from training.evaluation.pipeline_runner import Asking, are_offsets_true
+from training.evaluation.pipeline_runner import PipelineRunner, are_offsets_true
 from training.evaluation.records.evaluation_data import Record
-from training.evaluation.records.evaluation_queries import Asked, queries_of
+from training.evaluation.records.evaluation_queries import EvaluationQuery, queries_of
 
 
-def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking) -> Result:
-    """Asks every query of its text; baselines rank the same sentences, at their own best threshold."""
+def evaluate(
+    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner
+) -> Result:
+    """Runs every query on its text; baselines rank the same sentences, at their own best threshold."""
     asked = queries_of(records, path)
     questions = [Question(task=Task.SEARCH, parameters={"query": one.query}) for one in asked]
     answers = asking.ask([one.text for one in asked], questions)
@@ -41,7 +43,9 @@ def evaluate(records: Sequence[Record], path: Path, baselines: Sequence[str], as
     return Result(measured, cases)
 
 
-def measure(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: float) -> dict[str, Any]:
+def measure(
+    asked: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
+) -> dict[str, Any]:
     """Means over queries; the set micro over sentences."""
     ranked = [
         [one.relevant[place] for place in ranking_metrics.order(some)]
@@ -58,7 +62,9 @@ def measure(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold
     return told | {"set": _set(asked, scores, threshold), "queries": len(asked)}
 
 
-def _set(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: float) -> dict[str, Any]:
+def _set(
+    asked: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
+) -> dict[str, Any]:
     counts = [
         ranking_metrics.set_counts(some, one.relevant, threshold)
         for one, some in zip(asked, scores, strict=True)
@@ -66,25 +72,25 @@ def _set(asked: Sequence[Asked], scores: Sequence[Sequence[float]], threshold: f
     return figures(counts) | {"threshold": round(threshold, 4)}
 
 
-def _best(asked: Sequence[Asked], scores: Sequence[Sequence[float]]) -> float:
+def _best(asked: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]]) -> float:
     return ranking_metrics.best_threshold(scores, [one.relevant for one in asked])
 
 
-def _scores(asked: Asked, answer: Answer | None) -> list[float]:
-    """A score a sentence; 0 for those without one, and for all where the job failed."""
+def _scores(asked: EvaluationQuery, answer: Answer | None) -> list[float]:
+    """A score for each sentence; 0 for those without one, and for all where the job failed."""
     found = answer.passages if isinstance(answer, SearchAnswer) else ()
     score = {(one.start, one.end): one.score for one in found}
     return [score.get((one.start, one.end), 0.0) for one in asked.sentences]
 
 
-def _case(asked: Asked, scores: Sequence[float], threshold: float) -> Case:
+def _case(asked: EvaluationQuery, scores: Sequence[float], threshold: float) -> Case:
     relevant, chosen = [], []
     for span, hit, score in zip(asked.sentences, asked.relevant, scores, strict=True):
         is_served = score >= threshold
         if hit:
-            relevant.append(Mark(span.start, span.end, "relevant", is_served))
+            relevant.append(CaseMark(span.start, span.end, "relevant", is_served))
         if is_served:
-            chosen.append(Mark(span.start, span.end, f"{score:.2f}", hit))
+            chosen.append(CaseMark(span.start, span.end, f"{score:.2f}", hit))
     return Case(
         title=f"{asked.query} · {asked.id}",
         gold=Side(asked.text, tuple(relevant)),

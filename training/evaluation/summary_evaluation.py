@@ -1,4 +1,4 @@
-"""Summaries: ROUGE against a written one where the data has it, and faithfulness to the note always.
+"""Evaluation of summaries: ROUGE against a reference where there is one, and faithfulness to the note.
 
 Reads a dialogue or a text, with a section or a note written from it, or without.
 """
@@ -15,7 +15,7 @@ from training.evaluation.cases import Case, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
 from training.evaluation.metrics.faithfulness_metrics import Faithfulness, judge
-from training.evaluation.pipeline_runner import Answers, Asking, are_offsets_true
+from training.evaluation.pipeline_runner import Answers, PipelineRunner, are_offsets_true
 from training.evaluation.records.evaluation_data import Record, wants
 from worker.note.sentence_splitter import sentences
 
@@ -26,7 +26,7 @@ _MEASURES = ("rouge1", "rouge2", "rougeL")
 
 
 def evaluate(
-    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: Asking, max_words: int
+    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner, max_words: int
 ) -> Result:
     """Summarizes each record; then reads notes and summaries for entities, which tell what is in them."""
     wants(records, path, *_NOTES)
@@ -76,7 +76,7 @@ def measure(
 
 
 def _share(counts: Sequence[Counts]) -> dict[str, Any]:
-    """The part that is right; 1 where there is nothing that could be wrong."""
+    """The share that is right; 1 where nothing could be wrong."""
     whole = figures(counts)
     total = sum(one.found for one in counts)
     share = whole["precision"] if total else 1.0
@@ -100,14 +100,17 @@ def _rouge(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _judged(
-    asking: Asking, notes: Sequence[str], summaries: Sequence[str], known: Sequence[tuple[Entity, ...]]
+    asking: PipelineRunner,
+    notes: Sequence[str],
+    summaries: Sequence[str],
+    known: Sequence[tuple[Entity, ...]],
 ) -> list[Faithfulness]:
     found = _entities(asking, summaries)
     return [judge(*one) for one in zip(notes, summaries, known, found, strict=True)]
 
 
-def _entities(asking: Asking, texts: Sequence[str]) -> list[tuple[Entity, ...]]:
-    """Of an empty text none: there is nothing to ask."""
+def _entities(asking: PipelineRunner, texts: Sequence[str]) -> list[tuple[Entity, ...]]:
+    """The entities of a text; none for an empty one."""
     asked = [text for text in texts if text.strip()]
     answers: Answers = asking.ask(asked, [Question(task=Task.ENTITIES)] * len(asked))
     found = iter(answers.answers)

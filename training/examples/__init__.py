@@ -1,1 +1,1 @@
-"""Training examples: token sequences with label-word decisions or written answers, as the worker asks them."""
+"""Training examples: token sequences with label-word decisions or written answers, as the worker requests."""

@@ -1,7 +1,7 @@
-"""Chat conversations in the two forms that they are had in: Gath_baize's and its source Baize's.
+"""Conversations in two formats: Gath_baize's and its source Baize's.
 
-Gath_baize: a preamble, then `[INST]` question `[/INST]` answer, perhaps again. Baize: turns after `[|Human|]`
-and `[|AI|]`, with an empty human turn at the end. What is in neither form is broken, never guessed at.
+Gath_baize: a preamble, then `[INST]` question `[/INST]` answer, perhaps repeated. Baize: turns after
+`[|Human|]` and `[|AI|]`, with an empty human turn at the end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PREAMBLE = re.compile(
     r" human and AI assistant\.)\s*",
     re.IGNORECASE,
 )
-"""As public accounts of Gath_baize write it, "assisatance" and all; and Baize's own sentence."""
+"""The preamble of Gath_baize as public accounts write it, "assisatance" included; and Baize's own."""
 _BAIZE_MARK = re.compile(r"\[\|(Human|AI)\|\]")
 _GATH_MARK = re.compile(r"\[(/?INST)\]")
 _ENDS = re.compile(r"</?s>")
@@ -38,17 +38,17 @@ class Conversation:
     turns: tuple[tuple[str, str], ...]
     """(role, text): human, assistant, human, …; no text is empty."""
     origin: str = ""
-    """What the row or its file says of where it is from; '' where neither does."""
+    """The origin in the row or its file; '' without one."""
     has_preamble: bool = False
 
     @property
     def text(self) -> str:
-        """All turns' words, for comparing."""
+        """All turns' words, for comparison."""
         return "\n".join(text for _, text in self.turns)
 
     @property
     def opening(self) -> str:
-        """The first question: what a conversation of Baize was grown from."""
+        """The first question, from which a conversation of Baize was grown."""
         return self.turns[0][1]
 
 

@@ -1,6 +1,7 @@
-"""Answers that are written: chat turns, sections of a summary, lists of mentions; asked as the worker asks.
+"""Generation examples: chat turns, summary sections, lists of mentions, requested as the worker requests
+them.
 
-An answer that its form's grammar would not let be written is refused and counted. No torch.
+An answer that its grammar does not allow is refused and counted. Does not import torch.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 from models.labels import Label
 from training.examples.conversations import ASSISTANT, HUMAN
 from training.examples.task_examples import LABELS_OF, windows_of
-from training.examples.training_sequences import Piece
+from training.examples.training_sequences import TrainingSequence
 from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.output_formats import OutputFormatError
 from worker.engine.prompting.chat_template import Chat
@@ -36,22 +37,22 @@ SECTION_OF = {
     "PLAN": "Follow-up",
     "DISPOSITION": "Follow-up",
 }
-"""By the name that MTS-Dialog gives a section, the summary's section that it answers."""
+"""Summary sections by the names that MTS-Dialog gives them."""
 _SENTENCES = 2
-"""Of a section, as a summary of 120 words has."""
+"""Sentences of a section, as in a summary of 120 words."""
 _NONE = frozenset({"none", "no", "n/a", "none known", "negative", "noncontributory", "not applicable"})
 _HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """A request as the worker makes it, and what should be written."""
+class GenerationExample:
+    """A request as the worker makes it, and its answer."""
 
     request: GenerateRequest
     answer: str
 
 
-def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> Iterator[Written]:
+def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> Iterator[GenerationExample]:
     """A dialogue as the note, the section that was written from it as the answer."""
     for row in rows:
         section = SECTION_OF.get(row["section"])
@@ -70,12 +71,12 @@ def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> It
         if told and (answer == "None." or len(list(sentences(answer))) < len(told)):
             refused["a figure that the dialogue does not have, or no sentence of the form"] += 1
             continue
-        yield Written(request, answer)
+        yield GenerationExample(request, answer)
 
 
 def list_answers(
     corpus: str, records: Sequence[dict[str, Any]], labels: Sequence[Label], max_characters: int
-) -> Iterator[Written]:
+) -> Iterator[GenerationExample]:
     """A window and a label that the corpus annotates: its mentions in the order of the note, each once."""
     names = LABELS_OF[corpus]
     listed = [one for one in labels if one.name in names.values() and one.name not in PATTERNED]
@@ -86,7 +87,7 @@ def list_answers(
                 mentions = [one for one in inside if names.get(one["label"]) == label.name]
                 surfaces = [record["text"][one["start"] : one["end"]] for one in mentions]
                 items = list(dict.fromkeys(surfaces))[:LIST_ITEMS]
-                yield Written(
+                yield GenerationExample(
                     list_request(record["text"][start:end], label), " " + ("; ".join(items) or "none") + "\n"
                 )
 
@@ -100,14 +101,14 @@ class WrittenPieces:
         self._grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
         self.refused: Counter[str] = Counter()
 
-    def answer(self, written: Written, kind: str) -> Piece | None:
+    def answer(self, written: GenerationExample, kind: str) -> TrainingSequence | None:
         """None, and counted, where the grammar does not allow the answer."""
         output_format = written.request.output_format
         return self.of(
             written.request.prompt, output_format.lark() if output_format else None, written.answer, kind
         )
 
-    def of(self, prompt: Prompt, lark: str | None, text: str, kind: str) -> Piece | None:
+    def of(self, prompt: Prompt, lark: str | None, text: str, kind: str) -> TrainingSequence | None:
         """The same, of a prompt with its grammar as Lark text, if it has one."""
         answer = self._chat.plain(text)
         if lark is not None:
@@ -117,9 +118,9 @@ class WrittenPieces:
                 return None
         before = self._chat.encode(prompt).tokens
         tokens = [*before, *answer, *self._end]
-        return Piece(kind, tokens, answers=tuple(range(len(before), len(tokens))))
+        return TrainingSequence(kind, tokens, answers=tuple(range(len(before), len(tokens))))
 
-    def conversation(self, turns: Sequence[Sequence[str]], kind: str) -> Piece:
+    def conversation(self, turns: Sequence[Sequence[str]], kind: str) -> TrainingSequence:
         """Every answer of it is learnt, with the token that ends it."""
         roles = {HUMAN: "user", ASSISTANT: "assistant"}
         rendered = self._chat.tokenizer.apply_chat_template(
@@ -137,7 +138,7 @@ class WrittenPieces:
                     following = [*self._end, *following]
                 learnt += range(first, len(tokens) + 1)
             tokens += following
-        return Piece(kind, tokens[: learnt[-1] + 1], answers=tuple(learnt))
+        return TrainingSequence(kind, tokens[: learnt[-1] + 1], answers=tuple(learnt))
 
     def _template(self, text: str) -> list[int]:
         return list(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from training.examples.training_sequences import Piece, Right
+from training.examples.training_sequences import ChoiceTarget, TrainingSequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Row:
     positions: list[int] = field(default_factory=list)
     """Of each token in its own piece: a branch goes on where the beginning ended."""
     documents: list[Packed] = field(default_factory=list)
-    rights: list[tuple[str, Right]] = field(default_factory=list)
+    rights: list[tuple[str, ChoiceTarget]] = field(default_factory=list)
     """With the kind of their piece."""
     answers: list[tuple[str, list[int]]] = field(default_factory=list)
 
@@ -35,11 +35,11 @@ class Row:
     def parts(self) -> int:
         return len(self.rights) + len(self.answers)
 
-    def cost(self, piece: Piece) -> int:
+    def cost(self, piece: TrainingSequence) -> int:
         """Tokens that it takes here."""
         return len(piece.tokens) - (piece.shared_tokens if self._has_beginning(piece) else 0)
 
-    def add(self, piece: Piece) -> None:
+    def add(self, piece: TrainingSequence) -> None:
         """At the row's end; beside the last one where both ask of the same document."""
         shared = piece.shared_tokens
         if not self._has_beginning(piece):
@@ -50,11 +50,11 @@ class Row:
         moved = branch.start - shared
         for right in piece.rights:
             places = [moved + place for place in right.places]
-            self.rights.append((piece.kind, Right(places, right.word_tokens, right.is_right)))
+            self.rights.append((piece.kind, ChoiceTarget(places, right.word_tokens, right.is_right)))
         if piece.answers:
             self.answers.append((piece.kind, [moved + place for place in piece.answers]))
 
-    def _has_beginning(self, piece: Piece) -> bool:
+    def _has_beginning(self, piece: TrainingSequence) -> bool:
         if not piece.shared_tokens or not self.documents:
             return False
         return self.tokens[self.documents[-1].beginning] == list(piece.tokens[: piece.shared_tokens])
@@ -66,7 +66,7 @@ class Row:
         return slice(first, len(self.tokens))
 
 
-def rows_of(pieces: Iterable[Piece], length: int) -> list[Row]:
+def rows_of(pieces: Iterable[TrainingSequence], length: int) -> list[Row]:
     """In the order given, each row closed when the next piece does not fit; longer pieces are left out."""
     rows: list[Row] = []
     for piece in pieces:

@@ -8,26 +8,26 @@ import numpy as np
 import numpy.typing as npt
 
 from training.examples.task_examples import Example
-from training.examples.training_sequences import Piece, Right
+from training.examples.training_sequences import ChoiceTarget, TrainingSequence
 from worker.engine.api import Choice
 from worker.engine.prompting.chat_template import Chat, token_positions
 from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, TaggedLabel
 
 
-def piece_of(example: Example, chat: Chat, labels: Sequence[TaggedLabel], kind: str) -> Piece:
+def piece_of(example: Example, chat: Chat, labels: Sequence[TaggedLabel], kind: str) -> TrainingSequence:
     """The sequence as the engine builds it: prompt, then the copy, decisions after its tokens."""
     request = example.request
     encoded = chat.encode(request.prompt)
     copied, offsets = chat.plain_with_offsets(request.copy)
     rights = tuple(
-        Right(
+        ChoiceTarget(
             places=[len(encoded.tokens) + place for place in token_positions(choice, offsets)],
             word_tokens=[chat.plain(word)[0] for word in choice.words],
             is_right=is_right,
         )
         for choice, is_right in _known(example, offsets, labels)
     )
-    return Piece(kind, encoded.tokens + copied, encoded.shared_tokens, rights)
+    return TrainingSequence(kind, encoded.tokens + copied, encoded.shared_tokens, rights)
 
 
 def _known(

@@ -1,6 +1,7 @@
-"""What the loop trains on: a sequence of tokens with decisions in it, or with an answer in it, or both.
+"""Training sequences: tokens with decisions, with an answer, or both.
 
-Decided answers compare a few words at some places; written ones predict every token of the answer. No torch.
+Decisions compare a few label words at some positions; written answers predict every token. Does not import
+torch.
 """
 
 from __future__ import annotations
@@ -13,24 +14,24 @@ import numpy.typing as npt
 
 
 @dataclass(frozen=True, slots=True)
-class Right:
-    """One choice: where it is made, and which words are right there."""
+class ChoiceTarget:
+    """One choice: its positions, and the right words at each."""
 
     places: list[int]
-    """Indexes of tokens, after which a decision is made."""
+    """Indexes of tokens after which a decision is made."""
     word_tokens: list[int]
     is_right: npt.NDArray[np.bool_]
-    """Shape [places, words]; several right words share their probability."""
+    """Shape [positions, words]; several right words share their probability."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One example, in tokens; places are indexes into `tokens`."""
+class TrainingSequence:
+    """One example in tokens; positions are indexes into `tokens`."""
 
     kind: str
     tokens: Sequence[int]
     shared_tokens: int = 0
-    """How many of them at the beginning are the document's, the same for every question on it."""
-    rights: tuple[Right, ...] = ()
+    """Number of leading tokens that belong to the document, the same for every question on it."""
+    rights: tuple[ChoiceTarget, ...] = ()
     answers: tuple[int, ...] = ()
-    """Indexes of the tokens of answers: each is predicted after the token before it."""
+    """Indexes of answer tokens: each is predicted after the token before it."""

@@ -1,4 +1,4 @@
-"""What stays beside an adapter: what it was trained on and how, for people and for the worker."""
+"""Adapter card and metadata: what an adapter was trained on and how, for people and for the worker."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training.finetune.training_loop import Progress
-from training.finetune.training_recipe import Recipe
+from training.finetune.training_loop import TrainingProgress
+from training.finetune.training_recipe import TrainingRecipe
 from worker.weights.lexicon import FILE as LEXICON
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:
-    """`notemill.json`: what the worker may ask of the adapter: what was learnt now, and what it began with.
-
-    How search joins its decisions is the start's, too, until `train join` fits its own; so is the lexicon.
-    """
+    """Writes `notemill.json`: the tasks and labels of the adapter, those of its start included. The ranking
+    model and the lexicon are the start's until `train join` and `train lexicon` make new ones."""
     if start is not None and (start / LEXICON).is_file():
         shutil.copyfile(start / LEXICON, folder / LEXICON)
     begun = start / "notemill.json" if start is not None else None
@@ -28,8 +26,10 @@ def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], star
     (folder / "notemill.json").write_text(json.dumps(served, indent=1), "utf-8")
 
 
-def write_record(folder: Path, recipe: Recipe, facts: Mapping[str, Any], progress: Progress) -> None:
-    """recipe.yaml, training.json with every loss, and the card."""
+def write_record(
+    folder: Path, recipe: TrainingRecipe, facts: Mapping[str, Any], progress: TrainingProgress
+) -> None:
+    """Writes recipe.yaml, training.json with every loss, and the card."""
     (folder / "recipe.yaml").write_text(recipe.as_yaml(), "utf-8")
     record = {
         **facts,
@@ -41,7 +41,7 @@ def write_record(folder: Path, recipe: Recipe, facts: Mapping[str, Any], progres
     (folder / "README.md").write_text(_card(recipe, facts, progress), "utf-8")
 
 
-def _card(recipe: Recipe, facts: Mapping[str, Any], progress: Progress) -> str:
+def _card(recipe: TrainingRecipe, facts: Mapping[str, Any], progress: TrainingProgress) -> str:
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in facts["pieces"].items())
     best = min((one["loss"] for one in progress.validations), default=None)
     last = progress.validations[-1]["kinds"] if progress.validations else {}

@@ -1,6 +1,6 @@
-"""A run's whole state on disk: a killed run goes on from it as if it had not been killed.
+"""Checkpoints: a run's whole state on disk, so that a killed run continues with the same losses.
 
-Written beside its place and renamed, so that a half-written one is never found; the last two are kept.
+Written under another name and renamed, so that a partial one is never found; the last two are kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class OtherRunError(UsageError):
 
 
 class Checkpoints:
-    """Those of one run, known by its fingerprint."""
+    """The checkpoints of one run, identified by its fingerprint."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
         self._folder = folder
@@ -36,7 +36,7 @@ class Checkpoints:
     def save(
         self, step: int, network: Any, optimizer: torch.optim.Optimizer, progress: dict[str, Any]
     ) -> None:
-        """`progress`: whatever else the loop wants back, of plain values."""
+        """Saves the state. `progress`: further plain values of the loop."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         state = {
             "fingerprint": self._fingerprint,
@@ -57,7 +57,7 @@ class Checkpoints:
             old.unlink()
 
     def restore(self, network: Any, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]] | None:
-        """Puts the last state back; its step and progress. None where there is none. Raises OtherRunError."""
+        """Restores the last state; returns step and progress, or None. Raises OtherRunError."""
         found = self._found()
         if not found:
             return None

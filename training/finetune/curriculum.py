@@ -1,6 +1,6 @@
-"""The pieces of each epoch, drawn from prepared records; the same for the same seed and epoch.
+"""Curriculum: the training sequences of each epoch, drawn from prepared records by seed and epoch.
 
-What does not depend on chance is made once; queries of search are drawn anew each epoch.
+What does not depend on chance is made once; search queries are drawn anew each epoch.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from training.examples.section_examples import (
 )
 from training.examples.targets import piece_of
 from training.examples.task_examples import Example, assertion_examples, marks_examples, search_examples
-from training.examples.training_sequences import Piece
-from training.finetune.training_recipe import Recipe
+from training.examples.training_sequences import TrainingSequence
+from training.finetune.training_recipe import TrainingRecipe
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.label_words import tagged_labels
 
 MARKS, KINDS, ASSERTIONS, SEARCH = "entities", "kinds", "assertions", "search"
 SUMMARY, LISTS = "summary", "lists"
 _NOTES_OF_PARTS = 80
-"""Put together of dialogues' sections, where there are any."""
+"""Notes composed of dialogue sections, where there are any."""
 _MOST_ANSWER_CHARACTERS = 3_000
 
 
 class Curriculum:
-    """One half of the prepared data as pieces."""
+    """One half of the prepared data as training sequences."""
 
     def __init__(
-        self, records: Sequence[Record], labels: Sequence[Label], chat: Chat, recipe: Recipe
+        self, records: Sequence[Record], labels: Sequence[Label], chat: Chat, recipe: TrainingRecipe
     ) -> None:
         self._recipe, self._chat = recipe, chat
         self._marked = tagged_labels([label.name for label in labels])
@@ -53,18 +53,17 @@ class Curriculum:
 
     @property
     def tasks(self) -> list[str]:
-        """What an adapter that learnt this is asked, in the worker's words: who learnt to write, in
-        conversations or sections, writes the summaries that are written."""
+        """The tasks that the worker may request of an adapter trained on this."""
         is_writing = any(
             piece.kind in (SUMMARY, CONVERSATION) and self._share(piece.kind) for piece in self._fixed
         )
         return (["entities", "search"] if self._notes else []) + (["summary"] if is_writing else [])
 
-    def epoch(self, number: int) -> list[Piece]:
-        """In the order they are learnt in."""
+    def epoch(self, number: int) -> list[TrainingSequence]:
+        """The sequences of an epoch, in training order."""
         chance = random.Random(f"{self._recipe.seed} {number}")
         drawn = self._fixed + [self._piece(example, SEARCH) for example in self._searches(chance)]
-        by_kind: dict[str, list[Piece]] = defaultdict(list)
+        by_kind: dict[str, list[TrainingSequence]] = defaultdict(list)
         for piece in drawn:
             by_kind[piece.kind].append(piece)
         chosen = [
@@ -77,10 +76,10 @@ class Curriculum:
     def _share(self, kind: str) -> float:
         return self._recipe.shares.get(kind, 0.0 if kind == LISTS else 1.0)
 
-    def _fixed_pieces(self, labels: Sequence[Label]) -> list[Piece]:
+    def _fixed_pieces(self, labels: Sequence[Label]) -> list[TrainingSequence]:
         size = self._recipe.window_characters
         written = WrittenPieces(self._chat)
-        pieces: list[Piece | None] = []
+        pieces: list[TrainingSequence | None] = []
         for corpus, records in self._notes.items():
             names = _own_names(records) if corpus == OWN else None
             examples = marks_examples(corpus, records, self._marked, size, names)
@@ -113,13 +112,13 @@ class Curriculum:
             found += answer_examples(answers, len(answers) // 10 + 1, chance)
         return [example for example in found if example.is_relevant]
 
-    def _piece(self, example: Example, kind: str) -> Piece:
+    def _piece(self, example: Example, kind: str) -> TrainingSequence:
         return piece_of(example, self._chat, self._marked, kind)
 
 
-def _mixed(pieces: Sequence[Piece], chance: random.Random) -> list[Piece]:
-    """In any order, questions on one document one after the other, so that a row shares its beginning."""
-    documents: dict[tuple[int, ...], list[Piece]] = defaultdict(list)
+def _mixed(pieces: Sequence[TrainingSequence], chance: random.Random) -> list[TrainingSequence]:
+    """Shuffled documents with their questions together, so that a row shares the document."""
+    documents: dict[tuple[int, ...], list[TrainingSequence]] = defaultdict(list)
     for number, piece in enumerate(pieces):
         key = tuple(piece.tokens[: piece.shared_tokens]) or (-1, number)
         documents[key].append(piece)
@@ -129,5 +128,5 @@ def _mixed(pieces: Sequence[Piece], chance: random.Random) -> list[Piece]:
 
 
 def _own_names(records: Sequence[Record]) -> dict[str, str]:
-    """Labels as they are; one that nobody used in any note is unknown, not wrong."""
+    """Labels under their own names; a label that no note uses is unknown, not wrong."""
     return {one["label"]: one["label"] for record in records for one in record["entities"]}

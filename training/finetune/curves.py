@@ -1,5 +1,4 @@
-"""Curves as PNG: of learning, each step's loss, their running mean, and the validations; of probabilities,
-how many of those said were right. Needs no display."""
+"""Plots as PNG: learning curves (losses, their running mean, validations) and calibration."""
 
 from __future__ import annotations
 
@@ -12,7 +11,7 @@ _WINDOW = 20
 
 
 def draw_curve(path: Path, losses: Sequence[float], validations: Sequence[Mapping[str, Any]]) -> None:
-    """Overwrites `path`."""
+    """Draws the learning curve; overwrites `path`."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -35,7 +34,8 @@ def draw_curve(path: Path, losses: Sequence[float], validations: Sequence[Mappin
 
 
 def draw_calibration(path: Path, figures: Mapping[str, Any]) -> None:
-    """Overwrites `path`. `figures` as `training.evaluation.metrics.calibration_error.figures` gives them."""
+    """Draws the calibration plot; overwrites `path`. `figures` as in
+    `training.evaluation.metrics.calibration_error.figures`."""
     from matplotlib.figure import Figure
 
     said, right, counts = zip(*figures["bins"], strict=True) if figures["bins"] else ((), (), ())

@@ -1,4 +1,4 @@
-"""A prepared folder and a recipe to an adapter: the one way through, from reading to the card."""
+"""Fine-tuning: from a prepared folder and a training recipe to an adapter with its card."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from models.settings import Settings
 from training.data.prepared_folder import read_prepared
 from training.data.provenance_digests import digests_of
 from training.examples.row_packing import rows_of
-from training.examples.training_sequences import Piece
+from training.examples.training_sequences import TrainingSequence
 from training.finetune.adapter_card import write_record, write_served
 from training.finetune.checkpoints import Checkpoints, OtherRunError
 from training.finetune.curriculum import Curriculum
 from training.finetune.curves import draw_curve
 from training.finetune.lora_model import optimizer_of, save_adapter, trainable
-from training.finetune.training_loop import Progress, Run, train
-from training.finetune.training_recipe import Recipe
+from training.finetune.training_loop import TrainingProgress, TrainingRun, train
+from training.finetune.training_recipe import TrainingRecipe
 from worker.engine.prompting.tokenizer import load_chat
 from worker.weights.model_files import prepared_folder, weights_sha256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked:
-    """What is to be trained, on what, to where."""
+class FinetuneJob:
+    """What is trained, on which data, and where to."""
 
     data: Path
     output: Path
-    recipe: Recipe
+    recipe: TrainingRecipe
     settings: Settings
     labels: tuple[Label, ...]
     start: Path | None = None
-    """An adapter to go on from."""
+    """An adapter to continue from."""
     is_restarting: bool = False
     stop_after_steps: int | None = None
 
 
-def finetune(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
-    """Writes the adapter's folder; returns what is known of the run. Raises NotemillError."""
+def finetune(asked: FinetuneJob, say: Callable[[str], None]) -> dict[str, Any]:
+    """Writes the adapter's folder; returns its metadata. Raises NotemillError."""
     data = read_prepared(asked.data)
     chat = load_chat(asked.settings)
     curriculum = Curriculum(data.train, asked.labels, chat, asked.recipe)
@@ -68,7 +68,7 @@ def finetune(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
     optimizer, facts["optimizer"] = optimizer_of(network, asked.recipe)
     best = asked.output / "checkpoints" / "best"
     progress = train(
-        Run(
+        TrainingRun(
             network=network,
             optimizer=optimizer,
             recipe=asked.recipe,
@@ -84,9 +84,13 @@ def finetune(asked: Asked, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _finish(
-    asked: Asked, network: Any, curriculum: Curriculum, facts: dict[str, Any], progress: Progress
+    asked: FinetuneJob,
+    network: Any,
+    curriculum: Curriculum,
+    facts: dict[str, Any],
+    progress: TrainingProgress,
 ) -> dict[str, Any]:
-    """The best adapter where there were validations, else the last; and all that is to be known of it."""
+    """Saves the best adapter where there were validations, otherwise the last, with its metadata."""
     best = asked.output / "checkpoints" / "best"
     if best.is_dir():
         for name in ("adapter_model.safetensors", "adapter_config.json"):
@@ -107,7 +111,9 @@ def _finish(
     }
 
 
-def _facts(asked: Asked, data_sha256: str, pieces: Sequence[Piece], curriculum: Curriculum) -> dict[str, Any]:
+def _facts(
+    asked: FinetuneJob, data_sha256: str, pieces: Sequence[TrainingSequence], curriculum: Curriculum
+) -> dict[str, Any]:
     is_cuda = asked.settings.device != "cpu" and torch.cuda.is_available()
     fitting = [one for one in pieces if len(one.tokens) <= asked.recipe.row_tokens]
     too_long = Counter({"longer than a row": len(pieces) - len(fitting)})
@@ -122,7 +128,7 @@ def _facts(asked: Asked, data_sha256: str, pieces: Sequence[Piece], curriculum: 
     }
 
 
-def _checked(pieces: list[Piece], recipe: Recipe) -> list[Piece]:
+def _checked(pieces: list[TrainingSequence], recipe: TrainingRecipe) -> list[TrainingSequence]:
     if any(len(one.tokens) <= recipe.row_tokens for one in pieces):
         return pieces
     raise UsageError(
@@ -131,8 +137,8 @@ def _checked(pieces: list[Piece], recipe: Recipe) -> list[Piece]:
     )
 
 
-def _checkpoints(asked: Asked, facts: dict[str, Any]) -> Checkpoints:
-    """Of this very run. Raises OtherRunError where the folder holds another's."""
+def _checkpoints(asked: FinetuneJob, facts: dict[str, Any]) -> Checkpoints:
+    """The checkpoints of this run. Raises OtherRunError where the folder holds another run's."""
     names = ("weights_sha256", "data_sha256", "labels")
     made_of = [asked.recipe.sha256, str(asked.start), *(str(facts[name]) for name in names)]
     fingerprint = hashlib.sha256("\n".join(made_of).encode()).hexdigest()

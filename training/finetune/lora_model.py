@@ -1,4 +1,4 @@
-"""The network that is trained: frozen weights as the recipe holds them, LoRA beside every linear layer."""
+"""The model that is trained: frozen weights in the recipe's form, LoRA beside every linear layer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
 from training.finetune import document_attention
-from training.finetune.training_recipe import Recipe, RecipeError
+from training.finetune.training_recipe import RecipeError, TrainingRecipe
 from worker.weights.model_files import nf4_config
 
 
-def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | None = None) -> Any:
+def trainable(folder: Path, recipe: TrainingRecipe, device: torch.device, start: Path | None = None) -> Any:
     """`start`: an adapter to go on from, whose rank then holds, not its dropout. Raises RecipeError."""
     torch.manual_seed(recipe.seed)
     quiet_libraries()
@@ -43,7 +43,7 @@ def trainable(folder: Path, recipe: Recipe, device: torch.device, start: Path | 
 
 
 def quiet_libraries() -> None:
-    """A run's own lines say how far it is; what libraries tell their developers is no help to its reader."""
+    """Silences libraries, whose messages for developers hide the progress of a run."""
     disable_progress_bar()
     set_verbosity_error()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -51,12 +51,13 @@ def quiet_libraries() -> None:
 
 
 def save_adapter(network: Any, folder: Path) -> None:
-    """As peft reads it. Embeddings are never trained, and looking whether they were asks the hub."""
+    """Saves the adapter in peft's format. Embeddings are never trained; peft's check for them would ask the
+    hub."""
     network.save_pretrained(folder, save_embedding_layers=False)
 
 
-def optimizer_of(network: Any, recipe: Recipe) -> tuple[torch.optim.Optimizer, str]:
-    """And its name: paged 8-bit AdamW where CUDA is, else AdamW."""
+def optimizer_of(network: Any, recipe: TrainingRecipe) -> tuple[torch.optim.Optimizer, str]:
+    """The optimizer and its name: paged 8-bit AdamW on CUDA, otherwise AdamW."""
     weights = [one for one in network.parameters() if one.requires_grad]
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "paged_adamw_8bit" and weights[0].device.type == "cuda":
@@ -67,15 +68,15 @@ def optimizer_of(network: Any, recipe: Recipe) -> tuple[torch.optim.Optimizer, s
 
 
 def frozen_in_bf16(folder: Path, device: torch.device) -> Any:
-    """The values that 4-bit weights stand for, in two bytes each, without a trace of their 4-bit form."""
-    network = _frozen(folder, Recipe(frozen="nf4_in_bf16"), device)
+    """The values of 4-bit weights in two bytes each."""
+    network = _frozen(folder, TrainingRecipe(frozen="nf4_in_bf16"), device)
     if hasattr(network.config, "quantization_config"):
         del network.config.quantization_config
     network.hf_quantizer = None
     return network
 
 
-def _frozen(folder: Path, recipe: Recipe, device: torch.device) -> Any:
+def _frozen(folder: Path, recipe: TrainingRecipe, device: torch.device) -> Any:
     is_quantized = "quantization_config" in json.loads((folder / "config.json").read_text("utf-8"))
     if recipe.frozen == "bf16" and is_quantized:
         raise RecipeError(f"{folder} holds 4-bit weights, the recipe wants bf16: take nf4 or nf4_in_bf16")

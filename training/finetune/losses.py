@@ -1,4 +1,4 @@
-"""What a row costs: at each decision the right words' log-probability, at each answer its tokens'.
+"""Losses of a row: at each decision the right words' log-probability, at each answer its tokens'.
 
 Every choice and every answer of a step counts the same, however long it is.
 """
@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils.checkpoint import checkpoint
 
 from training.examples.row_packing import Row
-from training.examples.training_sequences import Right
+from training.examples.training_sequences import ChoiceTarget
 from training.finetune.document_attention import seen_in
 
 HEAD_TOKENS = 256
@@ -23,13 +23,12 @@ HEAD_TOKENS = 256
 
 
 _SHAPE_TOKENS = 256
-"""Rows are filled up to a multiple of it: a new shape costs a CPU more than what padding wastes."""
+"""Rows are padded to a multiple of this: a new shape costs a CPU more than the padding."""
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The loss of one choice or answer, and how many of its places were right, both without dimensions: a GPU
-    goes on until they are asked for."""
+    """The loss of one choice or answer, and the number of right positions, both scalars on the device."""
 
     kind: str
     loss: torch.Tensor
@@ -78,7 +77,7 @@ def _tensor(numbers: Sequence[Any], device: torch.device) -> torch.Tensor:
     return torch.tensor(numbers, device=device)
 
 
-def _decided(kind: str, hidden: torch.Tensor, weight: torch.Tensor, right: Right) -> Part:
+def _decided(kind: str, hidden: torch.Tensor, weight: torch.Tensor, right: ChoiceTarget) -> Part:
     words = weight[right.word_tokens]
     scores = (hidden[right.places].to(words.dtype) @ words.T).float().log_softmax(-1)
     is_right = torch.from_numpy(right.is_right).to(scores.device)

@@ -1,6 +1,6 @@
-"""An adapter merged into the weights that it was trained on: one plain network, to be served elsewhere.
+"""Merges an adapter into its weights: one plain model, to be served elsewhere.
 
-What is merged into are the 4-bit values, expanded to bf16: those that the adapter was trained against.
+The adapter is merged into the 4-bit values expanded to bf16, against which it was trained.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The steps of a run: packed rows, gradients added up, validation, early stopping, checkpoints.
+"""Training loop: packed rows, gradient accumulation, validation, early stopping, checkpoints.
 
-Everything that a step depends on is in a checkpoint or follows from seed and epoch, so that a run that was
-killed goes on with the very losses it would have had.
+Everything that a step depends on is in a checkpoint or follows from seed and epoch, so that a killed run
+continues with the same losses.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from typing import Any
 import torch
 
 from training.examples.row_packing import Row, rows_of, runs_of
-from training.examples.training_sequences import Piece
+from training.examples.training_sequences import TrainingSequence
 from training.finetune.checkpoints import Checkpoints
 from training.finetune.losses import Part, parts_of
-from training.finetune.training_recipe import Recipe
+from training.finetune.training_recipe import TrainingRecipe
 
 _FLOOR = 0.02
-"""Of the learning rate, at the end."""
+"""Final share of the learning rate."""
 
 
 @dataclass(slots=True)
-class Progress:
-    """How far a run is; what a checkpoint keeps beside weights and chance."""
+class TrainingProgress:
+    """Progress of a run; a checkpoint keeps it beside weights and random state."""
 
     losses: list[float] = field(default_factory=list)
-    """One a step."""
+    """One loss a step."""
     validations: list[dict[str, Any]] = field(default_factory=list)
     best_loss: float = math.inf
     worse_in_a_row: int = 0
@@ -40,33 +40,33 @@ class Progress:
     is_stopped: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in Progress.__slots__}
+        return {name: getattr(self, name) for name in TrainingProgress.__slots__}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """What a run works with."""
+class TrainingRun:
+    """The parts of a run."""
 
     network: Any
     optimizer: torch.optim.Optimizer
-    recipe: Recipe
-    epoch: Callable[[int], list[Piece]]
-    """The pieces of an epoch, counted from 1, in order."""
+    recipe: TrainingRecipe
+    epoch: Callable[[int], list[TrainingSequence]]
+    """The training sequences of an epoch, counted from 1, in order."""
     validation: Sequence[Row]
     checkpoints: Checkpoints
     keep_best: Callable[[], None]
-    """Saves the adapter as it is: it is the best so far."""
+    """Saves the adapter as the best so far."""
     say: Callable[[str], None]
     stop_after_steps: int | None = None
-    """End there as if killed, with the learning rate of the whole run."""
+    """Ends there as if killed, with the learning rate of the whole run."""
 
 
-def train(run: Run) -> Progress:
-    """To the recipe's end, from the last checkpoint if there is one."""
+def train(run: TrainingRun) -> TrainingProgress:
+    """Trains to the recipe's end, from the last checkpoint if there is one."""
     steps_an_epoch = len(_steps(run, 1))
     total = min(run.recipe.max_steps or 10**9, run.recipe.epochs * steps_an_epoch)
     restored = run.checkpoints.restore(run.network, run.optimizer)
-    done, progress = (restored[0], Progress(**restored[1])) if restored else (0, Progress())
+    done, progress = (restored[0], TrainingProgress(**restored[1])) if restored else (0, TrainingProgress())
     if restored:
         run.say(f"going on after step {done:,}")
     else:
@@ -84,13 +84,13 @@ def train(run: Run) -> Progress:
     return progress
 
 
-def learning_rate(recipe: Recipe, step: int, total: int) -> float:
+def learning_rate(recipe: TrainingRecipe, step: int, total: int) -> float:
     """A linear warm-up, then a half cosine down to a fiftieth at the last step."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
     return recipe.learning_rate * warm * max(_FLOOR, 0.5 * (1 + math.cos(math.pi * step / max(1, total))))
 
 
-def _numbered(run: Run, done: int) -> Iterator[tuple[int, Sequence[Row]]]:
+def _numbered(run: TrainingRun, done: int) -> Iterator[tuple[int, Sequence[Row]]]:
     """Steps from the one after `done`, counted from 1 over all epochs."""
     number = 0
     for epoch in range(1, run.recipe.epochs + 2):  # a later epoch may have a row less than the first
@@ -100,11 +100,11 @@ def _numbered(run: Run, done: int) -> Iterator[tuple[int, Sequence[Row]]]:
         number += len(steps)
 
 
-def _steps(run: Run, epoch: int) -> list[Sequence[Row]]:
+def _steps(run: TrainingRun, epoch: int) -> list[Sequence[Row]]:
     return runs_of(rows_of(run.epoch(epoch), run.recipe.row_tokens), run.recipe.rows_a_step)
 
 
-def _one_step(run: Run, step: Sequence[Row], progress: Progress, rate: float) -> None:
+def _one_step(run: TrainingRun, step: Sequence[Row], progress: TrainingProgress, rate: float) -> None:
     began = time.monotonic()
     for group in run.optimizer.param_groups:
         group["lr"] = rate
@@ -124,13 +124,13 @@ def _one_step(run: Run, step: Sequence[Row], progress: Progress, rate: float) ->
     progress.seconds += time.monotonic() - began
 
 
-def _rows_a_pass(run: Run) -> int:
-    """A CPU gains nothing by rows side by side, and would hold all that they computed at once."""
+def _rows_a_pass(run: TrainingRun) -> int:
+    """Rows in one forward pass; a CPU gains nothing by several, and would hold all their activations."""
     return 1 if run.network.device.type == "cpu" else run.recipe.rows_a_pass
 
 
-def _validate(run: Run, progress: Progress, number: int) -> None:
-    """Notes the figures; keeps the adapter where they are the best, stops where they were not for long."""
+def _validate(run: TrainingRun, progress: TrainingProgress, number: int) -> None:
+    """Records the losses; keeps the adapter where they are the best, stops where they were not for long."""
     if not run.validation:
         return
     found = validated(run.network, run.validation, _rows_a_pass(run))
@@ -150,7 +150,7 @@ def _validate(run: Run, progress: Progress, number: int) -> None:
 
 
 def validated(network: Any, rows: Sequence[Row], rows_a_pass: int = 1) -> dict[str, Any]:
-    """Mean loss of all parts; by kind the loss and the share of places decided or predicted rightly."""
+    """Mean loss of all parts; by kind the loss and the share of right positions."""
     by_kind: dict[str, list[Part]] = defaultdict(list)
     with torch.no_grad(), _without_dropout(network):
         for side_by_side in runs_of(rows, rows_a_pass):
@@ -186,7 +186,7 @@ def _mean_loss(parts: Sequence[Part]) -> float:
     return sum(float(part.loss) for part in parts) / len(parts)
 
 
-def _tell(run: Run, progress: Progress, number: int, total: int, steps_an_epoch: int) -> None:
+def _tell(run: TrainingRun, progress: TrainingProgress, number: int, total: int, steps_an_epoch: int) -> None:
     if number % 10 and number != total and number > 3:
         return
     recent = progress.losses[-20:]

@@ -1,10 +1,11 @@
-"""Why a recipe fits a card: what training takes besides the weights, by worker.engine.memory.footprint's sums. No torch."""
+"""Memory plan of training: what a recipe takes on a card, by the sums of worker.engine.memory.footprint. Does
+not import torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from training.finetune.training_recipe import Recipe
+from training.finetune.training_recipe import TrainingRecipe
 from worker.engine.memory.footprint import (
     BF16,
     FP32,
@@ -18,7 +19,7 @@ from worker.engine.memory.memory_plan import CPU_PROCESS_BYTES, CUDA_CONTEXT_BYT
 from worker.engine.memory.model_shape import ModelShape
 
 HEAD_TOKENS = 256
-"""As in training.finetune.losses: tokens whose logits are held at once."""
+"""The value of training.finetune.losses: tokens whose logits are held at once."""
 _BACKWARD_COPIES = 3
 """One recomputed layer holds what its way back needs: its products, their inputs' copies in the adapters, and
 the gradients that run against them."""
@@ -26,7 +27,7 @@ the gradients that run against them."""
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Bytes of each thing, for one row at a time."""
+    """Bytes of each part, for one row at a time."""
 
     parts: dict[str, int]
     budget_bytes: int
@@ -40,7 +41,9 @@ class TrainingPlan:
         return self.needed_bytes <= self.budget_bytes
 
 
-def plan_training(shape: ModelShape, recipe: Recipe, *, budget_bytes: int, is_cuda: bool) -> TrainingPlan:
+def plan_training(
+    shape: ModelShape, recipe: TrainingRecipe, *, budget_bytes: int, is_cuda: bool
+) -> TrainingPlan:
     """With gradient checkpointing one bf16 hidden state a layer is kept, else all that a layer computes."""
     tokens = recipe.row_tokens
     adapter = replace(AdapterSize.of_rank(recipe.rank, shape), bytes_each=FP32)
@@ -63,7 +66,7 @@ def plan_training(shape: ModelShape, recipe: Recipe, *, budget_bytes: int, is_cu
 
 
 def gib(size: float) -> str:
-    """e.g. '3.85'."""
+    """A size such as '3.85'."""
     return f"{size / GIB:.2f}"
 
 

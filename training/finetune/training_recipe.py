@@ -1,4 +1,4 @@
-"""What decides a training run besides data and weights: a YAML file a recipe, unknown names are errors."""
+"""Training recipe: the settings of a run besides data and weights, a YAML file; unknown names are errors."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from models.errors import UsageError
 
 FOLDER = Path(__file__).parents[1] / "recipes"
 DEFAULTS = {"mistral-7b": "mistral-7b-8gb", "smollm2-135m": "smollm2-135m-cpu"}
-"""By weights, the recipe that is taken where none is named."""
+"""The default recipe by weights."""
 
 
 class RecipeError(UsageError):
     """A recipe cannot be used."""
 
 
-class Recipe(BaseModel):
-    """One run's settings."""
+class TrainingRecipe(BaseModel):
+    """The settings of one run."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -61,15 +61,15 @@ class Recipe(BaseModel):
 
     @property
     def sha256(self) -> str:
-        """Of everything in it."""
+        """Digest of all settings."""
         return hashlib.sha256(json.dumps(self.model_dump(), sort_keys=True).encode()).hexdigest()
 
     def as_yaml(self) -> str:
-        """Every value, given or not."""
+        """Every setting, given or default."""
         return yaml.safe_dump(self.model_dump(), sort_keys=False)
 
 
-def load_recipe(name: str | None, weights: str, **changes: Any) -> Recipe:
+def load_recipe(name: str | None, weights: str, **changes: Any) -> TrainingRecipe:
     """A built-in recipe by name, one's own by path, or the weights' own; `changes` that are not None win.
 
     Raises RecipeError, naming what is wrong and what there is.
@@ -82,7 +82,7 @@ def load_recipe(name: str | None, weights: str, **changes: Any) -> Recipe:
     try:
         values = yaml.safe_load(path.read_text("utf-8")) or {}
         given = {key: value for key, value in changes.items() if value is not None}
-        return Recipe(**(values | given))
+        return TrainingRecipe(**(values | given))
     except (yaml.YAMLError, TypeError) as error:
         raise RecipeError(f"{path} is no recipe: {type(error).__name__}; {FOLDER} holds examples") from None
     except ValidationError as error:

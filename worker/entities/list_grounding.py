@@ -17,7 +17,7 @@ from models.answers import Span
 from worker.note.char_ranges import covers, union_of_ranges
 from worker.note.word_boundaries import is_hyphened, is_whole
 
-__all__ = ["Item", "Placed", "Placement", "covers", "place", "spread", "union_of_ranges"]
+__all__ = ["GroundedMention", "ListItem", "Placement", "covers", "place", "spread", "union_of_ranges"]
 
 _EXACT, _HYPHENED, _LOOSE = 1.0, 0.9, 0.8
 """Score of a position in the alignment; two loose ones outweigh an exact one."""

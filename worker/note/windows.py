@@ -118,7 +118,7 @@ def _at_a_border(
 def _counted_pieces(
     text: str, sentences: Sequence[Span], count_tokens: CountTokens, max_tokens: int
 ) -> Iterator[tuple[Span, int]]:
-    """Sentences, cut where longer than a window, each with its tokens and those of its trailing white space."""
+    """Sentences, cut where longer than a window, with its tokens and those of trailing white space."""
     for index, span in enumerate(sentences):
         end = sentences[index + 1].start if index + 1 < len(sentences) else span.end
         tokens = count_tokens(text[span.start : end])

@@ -13,7 +13,7 @@ from worker.privacy.identifier_patterns import NOT_NAMES, RULES, UPPER, Kind
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Identifier:
+class DetectedIdentifier:
     """Characters [start, end) of the text."""
 
     start: int
@@ -27,13 +27,13 @@ _KNOWN_LEAST, _KNOWN_LEAST_DIGITS = 3, 5
 """Fewest characters of a metadata value that is searched for; shorter ones occur everywhere, as doses do."""
 
 
-def identifiers_in(text: str, known: Iterable[str] = ()) -> list[Identifier]:
+def identifiers_in(text: str, known: Iterable[str] = ()) -> list[DetectedIdentifier]:
     """Identifiers in the order of the text, disjoint. `known`: the patient's names in the metadata. A word
     found to be a name counts as one wherever it is capitalised."""
-    taken: list[Identifier] = []
+    taken: list[DetectedIdentifier] = []
     is_taken = bytearray(len(text))
 
-    def take(found: Iterable[Identifier]) -> None:
+    def take(found: Iterable[DetectedIdentifier]) -> None:
         for one in found:
             if not any(is_taken[one.start : one.end]):
                 is_taken[one.start : one.end] = b"\1" * (one.end - one.start)
@@ -45,32 +45,36 @@ def identifiers_in(text: str, known: Iterable[str] = ()) -> list[Identifier]:
         for match in pattern.finditer(text):
             group = match.lastindex if kind is not Kind.DATE else 1
             start, end = match.span(group or 1)
-            take(_words(text, start, end, lower) if kind is Kind.WORD else [Identifier(start, end, kind)])
+            take(
+                _words(text, start, end, lower)
+                if kind is Kind.WORD
+                else [DetectedIdentifier(start, end, kind)]
+            )
     names = {text[one.start : one.end].casefold() for one in taken if one.kind is Kind.WORD}
     take(_again(text, {name for name in names if len(name) >= _KNOWN_LEAST}))
     return sorted(taken)
 
 
-def _words(text: str, start: int, end: int, lower: frozenset[str]) -> Iterator[Identifier]:
+def _words(text: str, start: int, end: int, lower: frozenset[str]) -> Iterator[DetectedIdentifier]:
     """Words that can be part of a name: none that the note also has in lower case, nor common ones."""
     for match in _PIECE.finditer(text, start, end):
         word = match.group()
         if word.casefold() not in NOT_NAMES and word[0].isupper() and word.casefold() not in lower:
-            yield Identifier(match.start(), match.end(), Kind.WORD)
+            yield DetectedIdentifier(match.start(), match.end(), Kind.WORD)
 
 
-def _again(text: str, names: set[str]) -> Iterator[Identifier]:
+def _again(text: str, names: set[str]) -> Iterator[DetectedIdentifier]:
     for match in _PIECE.finditer(text):
         bare = match.group().removesuffix("'s").removesuffix("’s")
         if bare.casefold() in names and bare[0].isupper():
-            yield Identifier(match.start(), match.start() + len(bare), Kind.WORD)
+            yield DetectedIdentifier(match.start(), match.start() + len(bare), Kind.WORD)
 
 
-def _of_known(text: str, known: Iterable[str]) -> Iterator[Identifier]:
+def _of_known(text: str, known: Iterable[str]) -> Iterator[DetectedIdentifier]:
     for value in sorted({one.strip() for one in known}, key=lambda name: (-len(name), name)):
         least = _KNOWN_LEAST_DIGITS if value.isdecimal() else _KNOWN_LEAST
         if len(value) < least or value.casefold() in NOT_NAMES:
             continue
         kind = Kind.WORD if value.isalpha() else Kind.NUMBER
         for match in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE):
-            yield Identifier(match.start(), match.end(), kind)
+            yield DetectedIdentifier(match.start(), match.end(), kind)

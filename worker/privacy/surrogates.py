@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from worker.privacy.identifier_detection import Identifier, identifiers_in
+from worker.privacy.identifier_detection import DetectedIdentifier, identifiers_in
 from worker.privacy.identifier_patterns import Kind
 
 _VOWELS, _CONSONANTS = "aeiou", "bdfgjklmnprstvz"
@@ -47,7 +47,7 @@ class Surrogates:
     def worded(self, query: str) -> str:
         """A question with the note's surrogates for its names, and others for other names."""
         names = [
-            Identifier(match.start(), match.end(), Kind.WORD)
+            DetectedIdentifier(match.start(), match.end(), Kind.WORD)
             for match in _RUN.finditer(query)
             if _without_case(match.group()) in self._surrogates
         ]
@@ -92,7 +92,7 @@ class Surrogates:
                     return True
         return False
 
-    def _replaced(self, text: str, identifiers: Iterable[Identifier]) -> str:
+    def _replaced(self, text: str, identifiers: Iterable[DetectedIdentifier]) -> str:
         pieces, end = [], 0
         for one in identifiers:
             pieces += [text[end : one.start], self._surrogate(text[one.start : one.end], one.kind)]
@@ -162,5 +162,5 @@ def _as_written(surrogate: str, original: str) -> str:
     return surrogate.capitalize() if original[:1].isupper() else surrogate
 
 
-def _overlap(one: Identifier, other: Identifier) -> bool:
+def _overlap(one: DetectedIdentifier, other: DetectedIdentifier) -> bool:
     return one.start < other.end and other.start < one.end

@@ -114,7 +114,7 @@ def _fixed_words(error: ValidationError | TypeError) -> str:
     return "unknown argument" if first["type"] == "extra_forbidden" else f"document_id: {first['msg']}"
 
 
-class Message(redis.Channel.Message):  # type: ignore[misc]
+class RedisMessage(redis.Channel.Message):  # type: ignore[misc]
     """Kombu's message that tolerates a second acknowledgement.
 
     Where no thread can start, as without memory, the pool refuses a task that it has already queued: the
@@ -134,7 +134,7 @@ class _Channel(redis.Channel):  # type: ignore[misc]
     a new client raises ConnectionError instead, so that Celery connects again.
     """
 
-    Message = Message
+    Message = RedisMessage
     _cached_client: Any = None
 
     def _create_client(self, asynchronous: bool = False) -> Any:

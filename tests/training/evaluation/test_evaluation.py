@@ -11,7 +11,7 @@ import pytest
 
 from models.labels import load_labels
 from models.settings import Settings
-from training.evaluation.evaluate import TASKS, Plan, evaluate
+from training.evaluation.evaluate import TASKS, EvaluationPlan, evaluate
 from training.evaluation.records.evaluation_data import DataError
 from training.finetune.curves import draw_calibration
 from worker.engine.api import (
@@ -107,7 +107,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def figures(settings: Settings, data: Path, task: str, engine: RightEngine | None = None, **more):
-    plan = Plan(task=task, data=data, **more)
+    plan = EvaluationPlan(task=task, data=data, **more)
     return evaluate(plan, settings, load_engine=lambda *_: engine or RightEngine()).figures
 
 

@@ -11,7 +11,7 @@ from models.answers import Assertion
 from training.evaluation import assertion_evaluation
 from training.evaluation.baselines import bm25, negex
 from training.evaluation.baselines.dictionary import Dictionary
-from training.evaluation.cases import Case, Mark, Side, pieces
+from training.evaluation.cases import Case, CaseMark, Side, pieces
 from training.evaluation.error_pages import errors_page
 from training.evaluation.records.evaluation_data import (
     DataError,
@@ -147,7 +147,7 @@ def test_plain_negex_stops_at_a_conjunction():
 
 
 def test_a_page_escapes_every_text_and_shows_the_worst_first():
-    side = Side("a <b>bold</b> word", (Mark(2, 10, "<i>", is_right=False),))
+    side = Side("a <b>bold</b> word", (CaseMark(2, 10, "<i>", is_right=False),))
     cases = [
         Case("few", side, side, 1),
         Case("<many>", side, side, 5, ("<script>",)),
@@ -162,5 +162,8 @@ def test_a_page_escapes_every_text_and_shows_the_worst_first():
 
 
 def test_marks_that_overlap_lose_no_character_of_the_text():
-    side = Side("chest pain today", (Mark(0, 10, "a", True), Mark(6, 10, "b", True), Mark(8, 16, "c", True)))
+    side = Side(
+        "chest pain today",
+        (CaseMark(0, 10, "a", True), CaseMark(6, 10, "b", True), CaseMark(8, 16, "c", True)),
+    )
     assert "".join(text for text, _ in pieces(side)) == side.text

@@ -12,9 +12,9 @@ from task_configs import CONFIG
 
 from models.answers import Assertion
 from models.labels import load_labels
-from training.calibration.fit_negation import fit_denials
+from training.calibration.fit_negation import fit_negation
 from training.evaluation import assertion_evaluation
-from training.evaluation.pipeline_runner import Asking
+from training.evaluation.pipeline_runner import PipelineRunner
 from worker.engine.api import Reply, ScoreRequest, ScoreResult, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS
 from worker.entities.entity_task import entities_of
@@ -120,18 +120,18 @@ RECORDS = [
 
 
 def test_what_the_network_knows_better_is_learnt_and_without_polarity_there_is_nothing_to_learn():
-    join = fit_denials(RECORDS, Believer("gout"), CONFIG)
+    join = fit_negation(RECORDS, Believer("gout"), CONFIG)
     assert join is not None
     assert join.network > 0
     assert NEGATED in join.corrected(frozenset({NEGATED}), 8.9)
     assert NEGATED not in join.corrected(frozenset({NEGATED}), -8.9)
-    assert fit_denials([{"text": "He had gout.", "entities": []}], Believer("gout"), CONFIG) is None
+    assert fit_negation([{"text": "He had gout.", "entities": []}], Believer("gout"), CONFIG) is None
 
 
 @pytest.mark.parametrize(("denied", "right"), [("gout", 1.0), ("nothing", 0.0)])
 def test_given_spans_are_judged_with_the_network(denied, right):
     config = replace(CONFIG, negation_model=NegationModel(0.0, 0.0, 1.0))
-    asking = Asking(Believer(denied), config, tuple(load_labels(None)), threads=2)
+    asking = PipelineRunner(Believer(denied), config, tuple(load_labels(None)), threads=2)
     found = assertion_evaluation.evaluate(RECORDS, Path("maccrobat/dev.jsonl"), [], asking)
     assert found.figures["negation"]["recall"] == right
     assert found.figures["negation"]["mentions"] == 6

@@ -58,7 +58,7 @@ def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
 
 
 @pytest.mark.parametrize(
-    ("rounded", "dtype"), [(Int8Rows.of, torch.bfloat16), (Int8Rows.of_sums, torch.float32)]
+    ("rounded", "dtype"), [(Int8Rows.of, torch.bfloat16), (Int8Rows.of_fp32, torch.float32)]
 )
 def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
     rounded: Callable[[torch.Tensor], Int8Rows], dtype: torch.dtype
@@ -66,7 +66,7 @@ def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
     torch.manual_seed(0)
     rows = (torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]).to(dtype)
     found = rounded(rows.clone())
-    whole = found.numbers.int() - 128
+    whole = found.values.int() - 128
     assert whole.abs().amax(1).eq(127).all()
     assert torch.equal(whole, (rows / found.scales).round().int())
 
@@ -75,9 +75,9 @@ def test_a_row_of_nothing_stays_nothing() -> None:
     product = Int8Linear(torch.randn(8, 33))
     for given in (
         Int8Rows.of(torch.zeros(3, 33, dtype=torch.bfloat16)),
-        Int8Rows.of_sums(torch.zeros(3, 33)),
+        Int8Rows.of_fp32(torch.zeros(3, 33)),
     ):
-        assert product(given.numbers).mul_(given.scales).eq(0).all()
+        assert product(given.values).mul_(given.scales).eq(0).all()
 
 
 @pytest.mark.parametrize("is_laid_out", [True, False])
@@ -86,10 +86,10 @@ def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, i
         pytest.skip("a processor without products of 8 bits")
     monkeypatch.setattr(int8_layers, "has_int8_kernels", lambda: is_laid_out)
     torch.manual_seed(0)
-    weight, numbers = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
+    weight, values = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
     weight[:, 0] = 127  # the largest, so that a step is 1
-    found = Int8Linear(weight.to(torch.bfloat16))(numbers)
-    assert torch.equal(found, ((numbers.long() - 128) @ weight.T).float())
+    found = Int8Linear(weight.to(torch.bfloat16))(values)
+    assert torch.equal(found, ((values.long() - 128) @ weight.T).float())
 
 
 @pytest.mark.parametrize("rows", [1, 33, 700])
@@ -107,7 +107,7 @@ def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -
 
 def test_all_but_the_outer_layers_have_five_products_in_eight_bits() -> None:
     made = network(num_layers=6)
-    fuse_layers(made, in_eight_bits=True)
+    fuse_layers(made, is_int8=True)
     products = [sum(isinstance(one, Int8Linear) for one in layer.modules()) for layer in made.model.layers]
     assert products == [4, 5, 5, 5, 4, 4]
 

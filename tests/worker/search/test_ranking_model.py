@@ -9,28 +9,28 @@ import pytest
 
 from models.errors import UsageError
 from models.settings import Settings
-from training.calibration.fit_ranking import Queried, asked_of, fit, join, measured
+from training.calibration.fit_ranking import QueryFeatures, asked_of, fit, join, measured
 from worker.weights.ranking_model import SentenceFeatures
 
 COLUMN = {name: place for place, name in enumerate(SentenceFeatures._fields)}
 
 
-def queried(chance: np.random.Generator, telling: str, *, is_of_aspect: bool) -> Queried:
+def queried(chance: np.random.Generator, telling: str, *, is_of_aspect: bool) -> QueryFeatures:
     """Twenty sentences of which those answer that the telling clue says, nearly always."""
     clues = chance.normal(size=(20, len(COLUMN)))
     clues[:, COLUMN["bias"]] = 1.0
     relevant = clues[:, COLUMN[telling]] + chance.normal(scale=0.3, size=20) > 0.8
-    return Queried(clues, tuple(map(bool, relevant)), is_of_aspect)
+    return QueryFeatures(clues, tuple(map(bool, relevant)), is_of_aspect)
 
 
 @pytest.fixture
-def both() -> list[Queried]:
+def both() -> list[QueryFeatures]:
     chance = np.random.default_rng(1)
     things = [queried(chance, "words", is_of_aspect=False) for _ in range(30)]
     return things + [queried(chance, "evidence", is_of_aspect=True) for _ in range(30)]
 
 
-def test_the_clue_that_tells_has_the_weight(both: list[Queried]) -> None:
+def test_the_clue_that_tells_has_the_weight(both: list[QueryFeatures]) -> None:
     found = fit(both)
     assert found.aspect is not None
     assert found.thing.words > 5 * max(abs(found.thing.meaning), abs(found.thing.decision))
@@ -39,7 +39,7 @@ def test_the_clue_that_tells_has_the_weight(both: list[Queried]) -> None:
     assert measured(both, found)["map"] > 0.9
 
 
-def test_one_kind_of_query_alone_is_too_little(both: list[Queried]) -> None:
+def test_one_kind_of_query_alone_is_too_little(both: list[QueryFeatures]) -> None:
     with pytest.raises(UsageError, match="30 queries name a thing and 0 ask for an aspect"):
         fit([one for one in both if not one.is_of_aspect])
 

@@ -69,7 +69,8 @@ def test_an_exception_is_its_type_and_its_place(logger: str) -> None:
     ["raise ValueError(secret)", "import threading; threading.Thread(target=int, args=(secret,)).start()"],
 )
 def test_an_uncaught_exception_is_not_printed_with_its_text(crash: str) -> None:
-    program = f"from worker.telemetry import safe_logging; safe_logging.configure('INFO'); secret = 'SEC' + 'RET'\n{crash}"
+    setup = "from worker.telemetry import safe_logging; safe_logging.configure('INFO')"
+    program = f"{setup}; secret = 'SEC' + 'RET'\n{crash}"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert "uncaught ValueError" in ended.stderr
     assert "SECRET" not in ended.stderr

@@ -1,4 +1,4 @@
-"""A dictionary of training mentions, longest match first: what knowing the words alone would find."""
+"""Dictionary baseline: training mentions, longest match first."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from training.evaluation.metrics.span_matching import Marked
 from training.evaluation.records.evaluation_data import DataError, Record, read_records
 
 _LEAST_SHARE = 0.5
-"""Of a surface's occurrences in the training text; a word that is seldom a mention is left out."""
+"""Least share of a surface's occurrences that are mentions; others are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """Surfaces in small letters and the label each has most often."""
+    """Surfaces in lower case with their most frequent label."""
 
     label_of: Mapping[str, str]
     pattern: re.Pattern[str]
 
     @staticmethod
     def beside(path: Path) -> Dictionary:
-        """Of the train.jsonl in the same folder. Raises DataError where there is none."""
+        """The dictionary of the train.jsonl in the same folder. Raises DataError where there is none."""
         train = path.with_name("train.jsonl")
         if not train.is_file() or train == path:
             raise DataError(f"--baseline dictionary needs {train} to learn from.")
@@ -52,6 +52,6 @@ class Dictionary:
 
 
 def _any_of(surfaces: Mapping[str, object]) -> re.Pattern[str]:
-    """Whole words, the longest of several that begin at one place; matches nothing where there are none."""
+    """A pattern of whole words, the longest first; matches nothing without words."""
     longest_first = sorted(surfaces, key=lambda one: (-len(one), one))
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)")

@@ -1,6 +1,6 @@
-"""NegEx as first published (Chapman 2001): 6 words around a phrase, no list of ends but conjunctions.
+"""NegEx baseline as first published (Chapman 2001): 6 words around a phrase, only conjunctions end a scope.
 
-Kept apart from the worker's own triggers, so that it is a baseline and not a mirror.
+Separate from the worker's triggers, so that it stays a baseline.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _REACH_WORDS = 6
 
 
 def assertion(sentence: str, start: int, end: int) -> Assertion:
-    """Negated, possible or present, of sentence[start:end]."""
+    """Negated, possible or present, for sentence[start:end]."""
     small = _PSEUDO.sub(lambda match: " " * len(match.group()), sentence.lower())
     before = _END.split(small[:start])[-1].split()[-_REACH_WORDS:]
     after = _END.split(small[end:])[0].split()[:_REACH_WORDS]

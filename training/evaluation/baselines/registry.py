@@ -1,4 +1,4 @@
-"""Which baselines there are, and what each can be asked. Imports only the one that was asked for."""
+"""Registry of baselines and their tasks. Imports only the one that was requested."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OF_TASK = {
 }
 
 
-class MarksText(Protocol):
-    """An entity baseline: labels are the data's own names."""
+class EntityBaseline(Protocol):
+    """An entity baseline; labels are the data's own names."""
 
     def __call__(self, text: str, /) -> list[Marked]: ...
 
 
-Ranks = Callable[[str, Sequence[str]], list[float]]
+SearchBaseline = Callable[[str, Sequence[str]], list[float]]
 """A search baseline: a score for each sentence, given a query."""
 
 
@@ -35,8 +35,8 @@ def check(task: str, names: Sequence[str]) -> None:
             raise DataError(f"--baseline {name} does not go with --task {task}. Baselines: {known}.")
 
 
-def ranker(name: str) -> Ranks:
-    """bm25 or minilm."""
+def ranker(name: str) -> SearchBaseline:
+    """The ranker: bm25 or minilm."""
     if name == "bm25":
         from training.evaluation.baselines import bm25
 

@@ -1,4 +1,4 @@
-"""Are probabilities honest? Of those said to be right with 0.7, seven of ten should be. Pure numpy."""
+"""Calibration error: whether answers with probability 0.7 are right seven times of ten. Pure numpy."""
 
 from __future__ import annotations
 

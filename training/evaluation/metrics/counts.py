@@ -14,13 +14,13 @@ SAMPLES = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of one record, or of many together."""
+    """Counts of one record, or of many."""
 
     found_right: int = 0
-    """Found ones that are right."""
+    """Answers that are right."""
     found: int = 0
     gold_right: int = 0
-    """Gold ones that were found; differs from `found_right` where overlap is enough."""
+    """Gold items that were found; differs from `found_right` where overlap suffices."""
     gold: int = 0
 
     def __add__(self, other: Counts) -> Counts:
@@ -73,7 +73,7 @@ def _intervals(records: Sequence[Counts], *, seed: int = 0) -> dict[str, list[fl
 
 
 def _drawn(size: int, seed: int) -> npt.NDArray[np.int64]:
-    """Shape [SAMPLES, size]: records drawn with repeats."""
+    """Records drawn with replacement, shape [SAMPLES, size]."""
     return np.random.default_rng(seed).integers(0, size, (SAMPLES, size))
 
 

@@ -1,4 +1,5 @@
-"""What a summary says that its note does not: numbers, medications, problems; and what of the note it tells.
+"""Faithfulness metrics: what a summary says that its note does not (numbers, medications, problems), and what
+it covers.
 
 A number is in the note with its unit or where either has none; a name by any of its known names.
 """
@@ -28,11 +29,11 @@ class Faithfulness:
     covered: Counts
     """`gold`: the note's findings that hold; `gold_right`: those that the summary names."""
     unfaithful: tuple[str, ...]
-    """What the note does not have, in the summary's words."""
+    """The summary's words that the note does not have."""
 
 
 def judge(note: str, summary: str, entities: Sequence[Entity], found: Sequence[Entity]) -> Faithfulness:
-    """`entities`: of the note; `found`: those of the summary read as a note, for its problems."""
+    """Counts of one summary. `entities`: of the note; `found`: entities of the summary read as a note."""
     units, words, small = units_by_number(note), _words(note), " ".join(note.lower().split())
     numbers = [(one.value, is_among(one, units)) for one in numbers_in(summary)]
     drugs = [(name, bool(drug_names_of(name) & words)) for name in medications_in(summary)]
@@ -55,7 +56,7 @@ def judge(note: str, summary: str, entities: Sequence[Entity], found: Sequence[E
 
 
 def _is_named(name: str, text: str, stems: frozenset[str]) -> bool:
-    """As it stands, or by all of its content words, in any order and ending."""
+    """True where it occurs as it stands, or by all of its content words in any order and ending."""
     own = content_stems(name)
     return " ".join(name.lower().split()) in text or (bool(own) and stems.issuperset(own))
 

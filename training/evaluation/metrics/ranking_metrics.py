@@ -1,4 +1,4 @@
-"""Rankings of one query's sentences against the relevant ones, as trec_eval defines them. Pure numpy."""
+"""Ranking metrics of one query's sentences, as trec_eval defines them. Pure numpy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def order(scores: Sequence[float]) -> list[int]:
 
 
 def average_precision(relevant: Sequence[bool]) -> float:
-    """Mean of the precision at each relevant one; `relevant` in ranked order. 0 without any."""
+    """Mean of the precision at each relevant sentence; `relevant` in ranked order. 0 without any."""
     hits = np.asarray(relevant, dtype=np.float64)
     if not hits.sum():
         return 0.0
@@ -25,7 +25,7 @@ def average_precision(relevant: Sequence[bool]) -> float:
 
 
 def r_precision(relevant: Sequence[bool]) -> float:
-    """Precision among as many as there are relevant ones."""
+    """Precision among as many sentences as are relevant."""
     size = sum(relevant)
     return sum(relevant[:size]) / size if size else 0.0
 
@@ -37,13 +37,13 @@ def ndcg(relevant: Sequence[bool], *, depth: int = 10) -> float:
 
 
 def set_counts(scores: Sequence[float], relevant: Sequence[bool], threshold: float) -> Counts:
-    """The set of those at or above the threshold."""
+    """Counts of the set at or above the threshold."""
     chosen = [hit for score, hit in zip(scores, relevant, strict=True) if score >= threshold]
     return Counts(sum(chosen), len(chosen), sum(chosen), sum(relevant))
 
 
 def best_threshold(scores: Sequence[Sequence[float]], relevant: Sequence[Sequence[bool]]) -> float:
-    """The one threshold over all queries with the best micro F1: what a baseline could reach at most."""
+    """The threshold over all queries with the best micro F1: an upper bound for a baseline."""
     flat = np.array([one for some in scores for one in some], dtype=np.float64)
     hits = np.array([one for some in relevant for one in some], dtype=np.float64)
     if not hits.sum():

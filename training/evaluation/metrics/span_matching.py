@@ -1,4 +1,4 @@
-"""Found spans against gold ones: the same characters and label, or any character in common."""
+"""Span matching against gold: exact characters and label, or any common character."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ class Marked(NamedTuple):
 
 
 def strict(found: Collection[Marked], gold: Collection[Marked]) -> Counts:
-    """Right is what has start, end and label of a gold one."""
+    """Counts spans with start, end and label of a gold span."""
     right = len(set(found) & set(gold))
     return Counts(right, len(set(found)), right, len(set(gold)))
 
 
 def overlap(found: Collection[Marked], gold: Collection[Marked]) -> Counts:
-    """Right is what shares a character and the label with a gold one; so is a gold one with a found."""
+    """Counts spans that share a character and the label with a gold span."""
     found_right = sum(touches(one, gold) for one in set(found))
     gold_right = sum(touches(one, found) for one in set(gold))
     return Counts(found_right, len(set(found)), gold_right, len(set(gold)))
 
 
 def touches(one: Marked, others: Iterable[Marked]) -> bool:
-    """Whether it shares a character and the label with any of the others."""
+    """True where it shares a character and the label with any of the others."""
     return any(
         one.start < other.end and other.start < one.end and one.label == other.label for other in others
     )

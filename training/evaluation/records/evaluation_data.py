@@ -1,6 +1,6 @@
-"""Evaluation data: JSON lines, one record a line, from a file or from a folder of splits.
+"""Evaluation data: JSON lines, one record a line, from a file or a folder of splits.
 
-Knows which file of a folder is meant and what its labels are called here; nothing of tasks.
+Selects the file of a folder and maps label names; does not depend on tasks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Record = dict[str, Any]
 Half = Literal["odd", "even"]
 
 _SPLITS = ("dev", "valid", "test")
-"""Of a folder the first that is there: test halves are read only by their own name, or alone."""
+"""Splits in order of preference; test halves are read only by their own name, or alone."""
 KNOWN_NAMES = {source: label for names in LABELS_OF.values() for source, label in names.items()}
-"""What the labels of the corpora in training.examples.task_examples are called here."""
+"""Our names of the labels in the corpora of training.examples.task_examples."""
 
 
 class DataError(UsageError):
@@ -27,7 +27,7 @@ class DataError(UsageError):
 
 
 def file_of(path: Path) -> Path:
-    """The file that is meant: itself, or a folder's dev, valid or test split, or its only file."""
+    """The file: itself, or a folder's dev, valid or test split, or its only file."""
     if path.is_file():
         return path
     if not path.is_dir():
@@ -58,7 +58,7 @@ def read_records(path: Path, *, limit: int | None = None, half: Half | None = No
 
 
 def wants(records: Sequence[Record], path: Path, *forms: str) -> None:
-    """Raises DataError unless each record has all fields of one of the forms, e.g. 'text entities'."""
+    """Raises DataError unless each record has all fields of one form, such as 'text entities'."""
     for number, record in enumerate(records, start=1):
         if not any(all(name in record for name in form.split()) for form in forms):
             wanted = " or ".join(" and ".join(form.split()) for form in forms)

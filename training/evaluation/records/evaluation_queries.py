@@ -21,7 +21,7 @@ _OTHERS = (7, 31)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EvaluationQuery:
     """One query on one text."""
 
     id: str
@@ -29,11 +29,11 @@ class Asked:
     query: str
     sentences: tuple[Span, ...]
     relevant: tuple[bool, ...]
-    """Of each sentence; at least one is."""
+    """For each sentence whether it is relevant; at least one is."""
 
 
-def queries_of(records: Sequence[Record], path: Path) -> list[Asked]:
-    """Raises DataError where the records hold nothing that can be asked for."""
+def queries_of(records: Sequence[Record], path: Path) -> list[EvaluationQuery]:
+    """The queries of records. Raises DataError where there are none."""
     wants(records, path, "text queries", "text entities", "question answer")
     if "queries" in records[0]:
         asked = [one for record in records for one in _stated(record)]
@@ -46,14 +46,14 @@ def queries_of(records: Sequence[Record], path: Path) -> list[Asked]:
     return asked
 
 
-def _stated(record: Record) -> Iterator[Asked]:
+def _stated(record: Record) -> Iterator[EvaluationQuery]:
     """`queries`: [{"query": str, "relevant": [[start, end], ...]}, ...]"""
     for number, one in enumerate(record["queries"]):
         name = f"{record.get('id', '')}/{number}"
         yield from _asked(name, record["text"], one["query"], [(s, e) for s, e in one["relevant"]])
 
 
-def _concepts(records: Sequence[Record]) -> Iterator[Asked]:
+def _concepts(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
     """Each concept of a note, by a name of it that the data has elsewhere, else by the note's rarest own.
 
     A concept is asked for only where the note also names it otherwise than the query does.
@@ -83,7 +83,7 @@ def _other_name(everywhere: Mapping[str, int], here: Mapping[str, int]) -> str |
     return min(here, key=lambda name: (here[name], name)) if len(here) > 1 else None
 
 
-def _questions(records: Sequence[Record]) -> Iterator[Asked]:
+def _questions(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
     beginnings = [_beginning(record["answer"]) for record in records]
     for number, record in enumerate(records):
         chosen = sorted({(number + step) % len(records) for step in (0, *_OTHERS)})
@@ -98,7 +98,7 @@ def _beginning(answer: str) -> str:
     return answer[: first[-1].end] if first else answer
 
 
-def _asked(name: str, text: str, query: str, hits: Iterable[tuple[int, int]]) -> Iterator[Asked]:
+def _asked(name: str, text: str, query: str, hits: Iterable[tuple[int, int]]) -> Iterator[EvaluationQuery]:
     """A sentence is relevant where a hit begins in it, or where it lies inside a hit."""
     listed, spans = list(hits), tuple(sentences(text))
     relevant = tuple(
@@ -106,4 +106,4 @@ def _asked(name: str, text: str, query: str, hits: Iterable[tuple[int, int]]) ->
         for one in spans
     )
     if any(relevant):
-        yield Asked(name, text, query, spans, relevant)
+        yield EvaluationQuery(name, text, query, spans, relevant)

@@ -1,4 +1,4 @@
 """The neural network: loads weights, fuses layers, quantizes, applies LoRA, and runs batches.
 
-Holds the local engine, which puts scheduler, cache and network together.
+Holds the local engine, which combines scheduler, KV cache and network.
 """

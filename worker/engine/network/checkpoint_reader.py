@@ -1,7 +1,7 @@
-"""Networks from weights as they are computed with: what is in the files, and nothing to be converted.
+"""Loads checkpoints whose tensors need no conversion.
 
-transformers' own `from_pretrained` makes its tables of how other weights are converted first, which took
-half a second of a worker's start (docs/results/performance.md).
+transformers' own `from_pretrained` first builds tables for converting other weights, which took half a second of a
+worker's start (docs/results/performance.md).
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from transformers.initialization import no_init_weights
 
 
 def load_checkpoint(kind: Any, folder: Path, dtype: torch.dtype) -> Any:
-    """A network of `kind`, AutoModel say, whose files have its own names, in `dtype`, for inference on a CPU.
+    """A network in `dtype` for inference on a CPU; `kind` is an auto class such as AutoModel.
 
-    Raises RuntimeError where the files lack what the network has; what they have besides is left out.
+    The files must use the names of the network's own tensors; other tensors are ignored. Raises RuntimeError if a
+    tensor is missing.
     """
     config = AutoConfig.from_pretrained(folder)
     with no_init_weights():
         network = kind.from_config(config, dtype=dtype)
-    found = {name: one for file in folder.glob("*.safetensors") for name, one in load_file(file).items()}
-    missing = network.load_state_dict(found, strict=False, assign=True).missing_keys
-    lacking = sorted(set(missing) - set(network.all_tied_weights_keys))
-    if lacking:
-        raise RuntimeError(f"the weights in {folder} lack {', '.join(lacking[:3])}")
+    tensors = {name: tensor for file in folder.glob("*.safetensors") for name, tensor in load_file(file).items()}
+    missing_keys = network.load_state_dict(tensors, strict=False, assign=True).missing_keys
+    missing_names = sorted(set(missing_keys) - set(network.all_tied_weights_keys))
+    if missing_names:
+        raise RuntimeError(f"the weights in {folder} lack {', '.join(missing_names[:3])}")
     network.tie_weights()
     return network.eval()

@@ -1,10 +1,9 @@
-"""Which threads compute with which cores: one with all of them, others with one, no team left over.
+"""CPU threads: limits the OpenMP thread teams of torch, so that no more threads than cores wait for work.
 
-libgomp, by which torch and oneDNN share a product among cores, lets the threads of a team wait awake for
-their next part while all teams together have no more threads than there are cores; else the system wakes them
-for each (gomp_throttled_spin_count_var, libgomp/env.c of GCC). A team counts as long as the thread lives that
-made it. With one more, left by the thread that had loaded the network, a night's steps took a quarter longer
-on two cores (docs/results/performance.md).
+libgomp shares a product among a team of threads. The threads spin between products while all teams together have no
+more threads than cores; otherwise the system wakes them each time (gomp_throttled_spin_count_var, libgomp/env.c of
+GCC). A team lives as long as the thread that created it. One more team, left by the thread that loaded the network,
+made batches a quarter slower on two cores (docs/results/performance.md).
 """
 
 from __future__ import annotations
@@ -16,26 +15,29 @@ from typing import TypeVar
 
 import torch
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 
 
-def run_in_own_thread(compute: Callable[[], _Found]) -> _Found:
-    """What is computed in a thread that ends with it, and its team too. Raises what it raises."""
-    with ThreadPoolExecutor(1, "apart") as one:
-        return one.submit(compute).result()
+def run_in_own_thread(compute: Callable[[], _Result]) -> _Result:
+    """Computes in a thread that ends afterwards, and its team with it. Raises what `compute` raises."""
+    with ThreadPoolExecutor(1, "own-thread") as pool:
+        return pool.submit(compute).result()
 
 
 def single_core_pool(number: int, name: str) -> ThreadPoolExecutor:
-    """So many threads that compute with a core each, and so without a team; the caller's cores stay."""
+    """A pool of `number` threads that compute with one core each, so without a team.
+
+    The caller's number of cores stays as it is.
+    """
     pool = ThreadPoolExecutor(number, name)
     before = torch.get_num_threads()
     ready = threading.Barrier(number)
 
-    def begin() -> None:
+    def set_one_core() -> None:
         torch.set_num_threads(1)
-        torch.get_num_threads()  # by which a thread takes the number over as its own
+        torch.get_num_threads()  # makes the thread adopt the number
         ready.wait()
 
-    wait([pool.submit(begin) for _ in range(number)])
+    wait([pool.submit(set_one_core) for _ in range(number)])
     torch.set_num_threads(before)
     return pool

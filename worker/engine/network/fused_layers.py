@@ -1,8 +1,7 @@
-"""Layers of a Llama or Mistral network in fewer, larger steps.
+"""Fused layers of Llama and Mistral networks: the same arithmetic as transformers' modules in fewer operations.
 
-The same arithmetic as transformers' own modules. On a CPU projections that share an input are joined, weights
-laid out for the processor, and what follows a product is done on its numbers before they are rounded and
-written; on a GPU half as many kernels are launched.
+On a CPU projections of the same input are one product, weights are packed for the processor, and what follows a product
+happens before its result is rounded and stored. On a GPU half as many kernels are launched.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ _MLP = ("gate_proj", "up_proj", "down_proj")
 _LAYER = {"self_attn", "mlp", "input_layernorm", "post_attention_layernorm"}
 
 
-def fuse_layers(network: Any, *, in_eight_bits: bool = False) -> None:
-    """Replaces the layers, in place, where all are made of what ours compute; else none.
+def fuse_layers(network: Any, *, is_int8: bool = False) -> None:
+    """Replaces the layers in place if `can_fuse`; otherwise leaves the network as it is.
 
-    `in_eight_bits`: of plain weights on a CPU, their products (`worker.engine.network.int8_layers`).
+    `is_int8`: computes the products of plain weights on a CPU in int8 (`worker.engine.network.int8_layers`).
     """
     body = network.model
     if can_fuse(network):
@@ -36,7 +35,7 @@ def fuse_layers(network: Any, *, in_eight_bits: bool = False) -> None:
         body.layers = nn.ModuleList(
             FusedLayer(
                 layer,
-                _parts(layer, in_eight_bits=in_eight_bits, is_outer=is_outer_layer(number, num_layers)),
+                _layer_blocks(layer, is_int8=is_int8, is_outer=is_outer_layer(number, num_layers)),
                 is_last=number == num_layers - 1,
             )
             for number, layer in enumerate(body.layers)
@@ -44,19 +43,19 @@ def fuse_layers(network: Any, *, in_eight_bits: bool = False) -> None:
 
 
 def can_fuse(network: Any) -> bool:
-    """Whether all layers are made of what ours compute."""
-    return all(_is_usual(layer) for layer in network.model.layers)
+    """True if all layers consist of the modules that fused layers support."""
+    return all(_is_standard(layer) for layer in network.model.layers)
 
 
-def _parts(layer: Any, *, in_eight_bits: bool, is_outer: bool) -> LayerBlocks:
-    return int8_layers.int8_blocks(layer, is_outer=is_outer) if in_eight_bits else LayerBlocks.of(layer)
+def _layer_blocks(layer: Any, *, is_int8: bool, is_outer: bool) -> LayerBlocks:
+    return int8_layers.int8_blocks(layer, is_outer=is_outer) if is_int8 else LayerBlocks.of(layer)
 
 
 class FusedLayer(nn.Module):
-    """Attention and MLP, each added to what came in; attention is handed down."""
+    """Attention and MLP with their residual connections; attention itself is a function passed to `forward`."""
 
-    def __init__(self, layer: Any, parts: LayerBlocks, *, is_last: bool) -> None:
-        """`parts`: of the layer's weights."""
+    def __init__(self, layer: Any, blocks: LayerBlocks, *, is_last: bool) -> None:
+        """`blocks`: made of the weights of `layer`."""
         super().__init__()
         self._is_last = is_last
         attention = layer.self_attn
@@ -64,7 +63,7 @@ class FusedLayer(nn.Module):
         self._size: int = attention.head_dim
         self._heads: int = attention.q_proj.out_features // self._size
         self._key_heads: int = attention.k_proj.out_features // self._size
-        self._projections, self._out, self._mlp = parts
+        self._projections, self._out, self._mlp = blocks
 
     def forward(
         self,
@@ -75,46 +74,50 @@ class FusedLayer(nn.Module):
         notemill_wanted: torch.Tensor | None = None,
         **_options: Any,
     ) -> torch.Tensor:
-        """hidden_states: [1, tokens, size of the network]; returned as it, by the last layer of the wanted
-        tokens only, where not all are."""
+        """hidden_states: [1, tokens, hidden size]; returns the same shape, the last layer only for the wanted tokens
+        if `notemill_wanted` is set."""
         rows = hidden_states[0]
-        together = self._projections(rows).view(len(rows), -1, self._size)
-        turned = _turned(together[:, : self._heads + self._key_heads], *position_embeddings)
-        query, key = turned[:, : self._heads], turned[:, self._heads :]
-        value = together[:, self._heads + self._key_heads :]
-        found = notemill_attend(self._number, query, key, value)
+        projected = self._projections(rows).view(len(rows), -1, self._size)
+        rotated = _rotated(projected[:, : self._heads + self._key_heads], *position_embeddings)
+        query, key = rotated[:, : self._heads], rotated[:, self._heads :]
+        value = projected[:, self._heads + self._key_heads :]
+        attended = notemill_attend(self._number, query, key, value)
         if self._is_last and notemill_wanted is not None:
-            rows, found = rows[notemill_wanted], found[notemill_wanted]
-        whole: torch.Tensor = self._mlp(self._out(found.flatten(1), rows))[None]
-        return whole
+            rows, attended = rows[notemill_wanted], attended[notemill_wanted]
+        output: torch.Tensor = self._mlp(self._out(attended.flatten(1), rows))[None]
+        return output
 
 
 class _RotaryEmbedding(nn.Module):
-    """Cosines and sines of transformers, the sines of each first half negated: half a head is turned back."""
+    """transformers' rotary embedding with the sines of the first half negated, as `_rotated` needs them."""
 
     def __init__(self, rotary: nn.Module) -> None:
         super().__init__()
         self._rotary = rotary
 
-    def forward(self, *given: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
-        cosine, sine = self._rotary(*given, **options)
+    def forward(self, *inputs: Any, **options: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        cosine, sine = self._rotary(*inputs, **options)
         sine[..., : sine.shape[-1] // 2].neg_()
         return cosine, sine
 
 
-def _turned(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
-    """Rotary positions (arXiv 2104.09864); heads: [tokens, heads, size], the sines as `_RotaryEmbedding` has
-    them."""
-    halves_changed = heads.roll(heads.shape[-1] // 2, -1)
-    return torch.addcmul(heads * cosine[0, :, None], halves_changed, sine[0, :, None])
+def _rotated(heads: torch.Tensor, cosine: torch.Tensor, sine: torch.Tensor) -> torch.Tensor:
+    """Applies rotary position embeddings (arXiv 2104.09864) to heads: [tokens, heads, size].
+
+    The sines are those of `_RotaryEmbedding`.
+    """
+    swapped = heads.roll(heads.shape[-1] // 2, -1)
+    return torch.addcmul(heads * cosine[0, :, None], swapped, sine[0, :, None])
 
 
-def _is_usual(layer: Any) -> bool:
-    """Norm, attention, norm, MLP with SiLU, no more, of linear layers without bias."""
+def _is_standard(layer: Any) -> bool:
+    """True for norm, attention, norm and MLP with SiLU, made of linear layers without bias."""
     attention, mlp = layer.self_attn, layer.mlp
-    expected = ((layer, _LAYER), (attention, set(_PROJECTIONS)), (mlp, {*_MLP, "act_fn"}))
-    if any({name for name, _ in part.named_children()} != names for part, names in expected):
+    expected_children = ((layer, _LAYER), (attention, set(_PROJECTIONS)), (mlp, {*_MLP, "act_fn"}))
+    if any({name for name, _ in module.named_children()} != names for module, names in expected_children):
         return False
-    linear = [getattr(attention, one) for one in _PROJECTIONS] + [getattr(mlp, one) for one in _MLP]
+    linear_layers = [getattr(attention, name) for name in _PROJECTIONS] + [getattr(mlp, name) for name in _MLP]
     is_silu = isinstance(mlp.act_fn, nn.SiLU | SiLUActivation)
-    return is_silu and all(isinstance(one, nn.Linear | LoraLinear) and one.bias is None for one in linear)
+    return is_silu and all(
+        isinstance(layer, nn.Linear | LoraLinear) and layer.bias is None for layer in linear_layers
+    )

@@ -1,8 +1,8 @@
-"""The parts of a layer with weights and rows in 8 bits: on a CPU in about half of the time that bf16 takes.
+"""Blocks of a layer with int8 weights and inputs: on a CPU they take about half the time of bf16.
 
-Each output of a weight and each row has a scale of its own (as LLM.int8() has it, arXiv 2208.07339, section
-2), applied in fp32 to sums of whole numbers, which are exact. Inputs with outliers, which would leave the
-others few of the 255 steps, are evened out beforehand (`worker.engine.network.smoothquant`).
+Each output of a weight and each input row has its own scale (LLM.int8(), arXiv 2208.07339, section 2), applied in
+fp32 to exact integer sums. SmoothQuant evens out inputs with outliers beforehand (`worker.engine.network.smoothquant`),
+which would leave few of the 255 steps to the other values.
 """
 
 from __future__ import annotations
@@ -15,92 +15,92 @@ from torch import nn
 
 from worker.engine.network.layer_blocks import LayerBlocks, OutputProjection
 
-_MOST = 127
-"""Of a number without its sign."""
-_ZERO = 128
-"""Rows are unsigned, counted from here: oneDNN multiplies those with signed weights, and signed ones by its
-reference code only, a thousand times slower."""
-_WHOLE = 1.5 * 2**23
-"""Added to a number in fp32 it leaves no bits for a fraction, so it rounds it, and the whole number is in the
-lowest byte: a third of what rounding and converting take."""
-_WITHOUT_SIGN = 0x7FFF
-"""The other bits of a number in bf16."""
-_ROWS_TOGETHER = 512
-"""A core's, through the MLP: what lies between its products stays in that core's cache."""
-_MOST_TOGETHER = 1_024
+_MAX_INT8 = 127
+"""Largest magnitude of a quantized value."""
+_ZERO_POINT = 128
+"""Input rows are unsigned with this zero point: oneDNN multiplies unsigned rows with signed weights fast, but signed
+rows only by its reference code, a thousand times slower."""
+_ROUNDING_CONSTANT = 1.5 * 2**23
+"""Added to a value in fp32 it leaves no bits for a fraction, which rounds the value and puts the integer into the lowest
+byte: a third of the time of rounding and converting."""
+_MAGNITUDE_BITS = 0x7FFF
+"""The bits of a bf16 value without the sign."""
+_ROWS_PER_CORE = 512
+"""Rows of a core that go through the MLP together, so that intermediate results stay in that core's cache."""
+_MAX_ROWS = 1_024
 """Of all cores: with what lies between in fp32 no more memory than `worker.engine.memory.footprint` counts
 for a step."""
 
 
 class Int8Rows(NamedTuple):
-    """Rows in 8 bits; a row is its numbers, counted from 128, times its scale."""
+    """Quantized rows; a row is its values, minus the zero point 128, times its scale."""
 
-    numbers: torch.Tensor
+    values: torch.Tensor
     """[rows, inputs], uint8."""
     scales: torch.Tensor
     """[rows, 1], fp32."""
 
     @staticmethod
     def of(rows: torch.Tensor) -> Int8Rows:
-        """rows: [rows, inputs], bf16."""
-        # Of numbers without their signs the larger one has the larger bits.
-        bits = rows.view(torch.int16).bitwise_and(_WITHOUT_SIGN).amax(1, keepdim=True)
+        """Quantizes rows: [rows, inputs], bf16."""
+        # The bits of non-negative floats have the same order as their values.
+        bits = rows.view(torch.int16).bitwise_and(_MAGNITUDE_BITS).amax(1, keepdim=True)
         largest = bits.view(torch.bfloat16).float()
-        return Int8Rows(_whole(torch.mul(rows, _MOST / largest)), largest / _MOST)
+        return Int8Rows(_rounded_uint8(torch.mul(rows, _MAX_INT8 / largest)), largest / _MAX_INT8)
 
     @staticmethod
-    def of_sums(rows: torch.Tensor) -> Int8Rows:
-        """rows: [rows, inputs], fp32, which are changed."""
+    def of_fp32(rows: torch.Tensor) -> Int8Rows:
+        """Quantizes rows: [rows, inputs], fp32; overwrites them."""
         largest = torch.maximum(rows.amax(1, keepdim=True), -rows.amin(1, keepdim=True))
-        return Int8Rows(_whole(rows.mul_(_MOST / largest)), largest / _MOST)
+        return Int8Rows(_rounded_uint8(rows.mul_(_MAX_INT8 / largest)), largest / _MAX_INT8)
 
-    def times(self, scales: torch.Tensor) -> Int8Rows:
-        """scales: [rows, 1]."""
-        return Int8Rows(self.numbers, self.scales * scales)
+    def scaled_by(self, scales: torch.Tensor) -> Int8Rows:
+        """The rows multiplied by scales: [rows, 1]."""
+        return Int8Rows(self.values, self.scales * scales)
 
 
-def _whole(rows: torch.Tensor) -> torch.Tensor:
-    """rows: fp32, without their signs at most 127, which are changed. Returns uint8, counted from 128."""
-    return rows.add_(_WHOLE + _ZERO).view(torch.int32).to(torch.uint8)
+def _rounded_uint8(rows: torch.Tensor) -> torch.Tensor:
+    """Rounds rows in fp32, of magnitude at most 127, to uint8 with zero point 128; overwrites them."""
+    return rows.add_(_ROUNDING_CONSTANT + _ZERO_POINT).view(torch.int32).to(torch.uint8)
 
 
 class Int8Linear(nn.Module):
-    """`rows @ weight.T` of rounded rows, but for the rows' scales."""
+    """`rows @ weight.T` of quantized rows, without the scales of the rows."""
 
     def __init__(self, weight: torch.Tensor) -> None:
         """weight: [outputs, inputs]."""
         super().__init__()
         rows = weight.to(torch.float32, copy=True)
         largest = torch.maximum(rows.amax(1), -rows.amin(1)).clamp_(min=torch.finfo(torch.float32).tiny)
-        numbers = rows.mul_((_MOST / largest)[:, None]).round_().to(torch.int8)
-        self.nbytes: int = numbers.nbytes + largest.nbytes
-        self._scales = largest / _MOST
-        self._is_laid_out = has_int8_kernels()
-        # No parameter and no buffer: what is laid out can neither be moved nor saved.
+        values = rows.mul_((_MAX_INT8 / largest)[:, None]).round_().to(torch.int8)
+        self.nbytes: int = values.nbytes + largest.nbytes
+        self._scales = largest / _MAX_INT8
+        self._is_packed = has_int8_kernels()
+        # Neither a parameter nor a buffer: packed weights cannot be moved or saved.
         self._weight: Any
-        if self._is_laid_out:
-            self._zeros = torch.zeros(len(numbers), dtype=torch.int32)
-            self._weight = torch.ops.onednn.qlinear_prepack(numbers, [_ROWS_TOGETHER, numbers.shape[1]])
+        if self._is_packed:
+            self._zeros = torch.zeros(len(values), dtype=torch.int32)
+            self._weight = torch.ops.onednn.qlinear_prepack(values, [_ROWS_PER_CORE, values.shape[1]])
         else:
-            self._weight = numbers.float()
+            self._weight = values.float()
 
-    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
         """numbers: [rows, inputs], uint8; returns [rows, outputs], fp32."""
-        if not self._is_laid_out:
-            return F.linear(numbers.float().sub_(_ZERO), self._weight).mul_(self._scales)
-        found: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
-            *(numbers, 1.0, _ZERO, self._weight, self._scales, self._zeros, None),
+        if not self._is_packed:
+            return F.linear(values.float().sub_(_ZERO_POINT), self._weight).mul_(self._scales)
+        output: torch.Tensor = torch.ops.onednn.qlinear_pointwise(
+            *(values, 1.0, _ZERO_POINT, self._weight, self._scales, self._zeros, None),
             *(1.0, 0, torch.float32, "none", [], ""),
         )
-        return found
+        return output
 
 
 def int8_blocks(layer: Any, *, is_outer: bool) -> LayerBlocks:
-    """Of a layer of transformers whose linear layers are plain weights."""
+    """The blocks of a transformers layer whose linear layers are plain weights."""
     attention, mlp = layer.self_attn, layer.mlp
-    together = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
+    projection_weight = torch.cat([attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight])
     return LayerBlocks(
-        _Int8QkvProjection(layer.input_layernorm, together),
+        _Int8QkvProjection(layer.input_layernorm, projection_weight),
         _Int8OutputProjection(attention.o_proj.weight),
         _Int8MlpBlock(
             layer.post_attention_layernorm, mlp.gate_proj, mlp.up_proj, mlp.down_proj, is_outer=is_outer
@@ -109,8 +109,8 @@ def int8_blocks(layer: Any, *, is_outer: bool) -> LayerBlocks:
 
 
 def has_int8_kernels() -> bool:
-    """Where the processor has products of 8 bits that cannot overflow, and torch oneDNN; elsewhere the same
-    whole numbers are multiplied in fp32."""
+    """True if torch has oneDNN and the processor VNNI instructions, whose int8 products cannot overflow; otherwise the
+    same integers are multiplied in fp32."""
     return (
         torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.cpu._is_vnni_supported()
@@ -118,7 +118,7 @@ def has_int8_kernels() -> bool:
 
 
 class _Int8Norm(nn.Module):
-    """RMSNorm, rounded: what a row is divided by goes into its scale."""
+    """RMSNorm with quantized output; the divisor of a row becomes part of its scale."""
 
     def __init__(self, norm: Any) -> None:
         super().__init__()
@@ -127,39 +127,39 @@ class _Int8Norm(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> Int8Rows:
         """rows: [rows, inputs], bf16."""
-        found = Int8Rows.of(rows * self._weight)
+        output = Int8Rows.of(rows * self._weight)
         squares = torch.linalg.vector_norm(rows, dim=1, keepdim=True, dtype=torch.float32).square_()
-        return found.times((squares / rows.shape[1] + self._epsilon).rsqrt_())
+        return output.scaled_by((squares / rows.shape[1] + self._epsilon).rsqrt_())
 
 
 class _Int8QkvProjection(nn.Module):
     def __init__(self, norm: Any, weight: torch.Tensor) -> None:
         super().__init__()
-        self._norm, self._product = _Int8Norm(norm), Int8Linear(weight)
+        self._norm, self._linear = _Int8Norm(norm), Int8Linear(weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         normed = self._norm(rows)
-        found: torch.Tensor = self._product(normed.numbers).mul_(normed.scales)
-        return found.to(rows.dtype)
+        output: torch.Tensor = self._linear(normed.values).mul_(normed.scales)
+        return output.to(rows.dtype)
 
 
 class _Int8OutputProjection(nn.Module):
     def __init__(self, weight: torch.Tensor) -> None:
         super().__init__()
-        self._product = Int8Linear(weight)
+        self._linear = Int8Linear(weight)
 
-    def forward(self, found: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return self.plus(Int8Rows.of(found), rows)
+    def forward(self, output: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return self.add_residual(Int8Rows.of(output), rows)
 
-    def plus(self, given: Int8Rows, rows: torch.Tensor) -> torch.Tensor:
-        """rows: [rows, size of the network], to be added."""
-        summed: torch.Tensor = self._product(given.numbers).mul_(given.scales).add_(rows)
-        return summed.to(rows.dtype)
+    def add_residual(self, rows_int8: Int8Rows, rows: torch.Tensor) -> torch.Tensor:
+        """Adds the product to rows: [rows, hidden size]."""
+        output: torch.Tensor = self._linear(rows_int8.values).mul_(rows_int8.scales).add_(rows)
+        return output.to(rows.dtype)
 
 
 class _Int8MlpBlock(nn.Module):
-    """What gate and up make has outliers in every row. Where that goes into the answers most, in the outer
-    layers, down stays in bf16 (docs/decisions/int8-with-merged-adapter.md)."""
+    """Gate, up and down. Every input row of down has outliers; in the outer layers, where these affect answers most,
+    down stays in bf16 (docs/decisions/int8-with-merged-adapter.md)."""
 
     def __init__(self, norm: Any, gate: Any, up: Any, down: Any, *, is_outer: bool) -> None:
         super().__init__()
@@ -168,14 +168,14 @@ class _Int8MlpBlock(nn.Module):
         self._down = OutputProjection(down) if is_outer else _Int8OutputProjection(down.weight)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
-        runs = torch.split(rows, min(_ROWS_TOGETHER * torch.get_num_threads(), _MOST_TOGETHER))
-        return torch.cat([*map(self._of_run, runs)]) if len(runs) > 1 else self._of_run(rows)
+        blocks = torch.split(rows, min(_ROWS_PER_CORE * torch.get_num_threads(), _MAX_ROWS))
+        return torch.cat([*map(self._of_block, blocks)]) if len(blocks) > 1 else self._of_block(rows)
 
-    def _of_run(self, rows: torch.Tensor) -> torch.Tensor:
+    def _of_block(self, rows: torch.Tensor) -> torch.Tensor:
         normed = self._norm(rows)
-        gate = F.silu(self._gate(normed.numbers).mul_(normed.scales), inplace=True)
-        between = gate.mul_(self._up(normed.numbers))  # but for the rows' scales
+        gate = F.silu(self._gate(normed.values).mul_(normed.scales), inplace=True)
+        activated = gate.mul_(self._up(normed.values))  # without the scales of the rows
         if isinstance(self._down, _Int8OutputProjection):
-            return self._down.plus(Int8Rows.of_sums(between).times(normed.scales), rows)
-        found: torch.Tensor = self._down(between.mul_(normed.scales).to(rows.dtype), rows)
-        return found
+            return self._down.add_residual(Int8Rows.of_fp32(activated).scaled_by(normed.scales), rows)
+        output: torch.Tensor = self._down(activated.mul_(normed.scales).to(rows.dtype), rows)
+        return output

@@ -42,15 +42,15 @@ class QkvProjection(nn.Module):
     def __init__(self, norm: Any, *linear: nn.Module) -> None:
         super().__init__()
         self._norm = RmsNorm(norm)
-        plain = [one.weight for one in linear if is_plain_linear(one)]
-        parts = [PackedLinear(torch.cat(plain))] if len(plain) == len(linear) else [*map(linear_of, linear)]
-        self._parts = nn.ModuleList(parts)
+        weights = [layer.weight for layer in linear if is_plain_linear(layer)]
+        linear_layers = [PackedLinear(torch.cat(weights))] if len(weights) == len(linear) else [*map(linear_of, linear)]
+        self._linear_layers = nn.ModuleList(linear_layers)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """rows: [tokens, size of the network]."""
         normed = self._norm(rows)
-        found = [part(normed) for part in self._parts]
-        return found[0] if len(found) == 1 else torch.cat(found, -1)
+        attended = [linear(normed) for linear in self._linear_layers]
+        return attended[0] if len(attended) == 1 else torch.cat(attended, -1)
 
 
 class OutputProjection(nn.Module):
@@ -58,11 +58,11 @@ class OutputProjection(nn.Module):
 
     def __init__(self, linear: nn.Module) -> None:
         super().__init__()
-        self._product = linear_of(linear)
+        self._linear = linear_of(linear)
 
-    def forward(self, found: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    def forward(self, attended: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
         """found: [tokens, heads x size]; rows: [tokens, size of the network]."""
-        return self._product.plus(found, rows)
+        return self._linear.add_residual(attended, rows)
 
 
 class MlpBlock(nn.Module):
@@ -76,7 +76,7 @@ class MlpBlock(nn.Module):
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """rows: [tokens, size of the network]."""
         normed = self._norm(rows)
-        return self._down.plus(self._up.times(normed, self._gate.silu(normed)), rows)
+        return self._down.add_residual(self._up.multiply(normed, self._gate.silu(normed)), rows)
 
 
 class RmsNorm(nn.Module):
@@ -99,6 +99,6 @@ class RmsNorm(nn.Module):
             return F.rms_norm(rows, self.weight.shape, self.weight, self._epsilon)
         flat = rows.view(-1, rows.shape[-1])
         squares = torch.linalg.vector_norm(flat, dim=-1, dtype=torch.float32).square_() / flat.shape[-1]
-        none = torch.zeros_like(squares)
-        divided = torch.batch_norm(flat[None], None, None, none, squares, False, 0.0, self._epsilon, False)[0]
+        zeros = torch.zeros_like(squares)
+        divided = torch.batch_norm(flat[None], None, None, zeros, squares, False, 0.0, self._epsilon, False)[0]
         return divided.mul_(self.weight).view(rows.shape)

@@ -16,12 +16,12 @@ from torch import nn
 
 from worker.engine.memory.footprint import rounded_up
 
-_ROWS = 128
+_PACKING_ROWS = 128
 """For which the layout is asked; those for 1 to 1,024 rows were equally fast on all of them."""
 
-_FEW = 32
+_FEW_ROWS = 32
 """For which a kernel is made in half a millisecond, whatever their number."""
-_SOME = 256
+_SOME_ROWS = 256
 """To which 64 rows more would be a fifth and more of the work."""
 
 
@@ -35,37 +35,37 @@ class PackedLinear(nn.Module):
         """Takes the weight [outputs, inputs] over where it can lay it out."""
         super().__init__()
         self.nbytes: int = weight.nbytes
-        self._is_laid_out = can_pack(weight)
+        self._is_packed = can_pack(weight)
         # No parameter and no buffer: what is laid out can neither be moved nor saved.
         self._weight: Any = weight.detach()
-        if self._is_laid_out:
-            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), _ROWS)
+        if self._is_packed:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), _PACKING_ROWS)
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """The product alone."""
-        if not self._is_laid_out:
+        if not self._is_packed:
             return F.linear(rows, self._weight)
-        return self._then(rows, "none")
+        return self._with_activation(rows, "none")
 
     def silu(self, rows: torch.Tensor) -> torch.Tensor:
         """x * sigmoid(x) of the product."""
-        return self._then(rows, "swish") if self._is_laid_out else F.silu(F.linear(rows, self._weight))
+        return self._with_activation(rows, "swish") if self._is_packed else F.silu(F.linear(rows, self._weight))
 
-    def times(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    def multiply(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """The product times `factor`, [number, outputs]."""
-        return self._with(rows, factor, "mul") if self._is_laid_out else F.linear(rows, self._weight) * factor
+        return self._with_operand(rows, factor, "mul") if self._is_packed else F.linear(rows, self._weight) * factor
 
-    def plus(self, rows: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def add_residual(self, rows: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         """The product plus `other`, [number, outputs]."""
-        return self._with(rows, other, "add") if self._is_laid_out else F.linear(rows, self._weight) + other
+        return self._with_operand(rows, residual, "add") if self._is_packed else F.linear(rows, self._weight) + residual
 
-    def _then(self, rows: torch.Tensor, name: str) -> torch.Tensor:
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, name, [], "")
-        return found
+    def _with_activation(self, rows: torch.Tensor, name: str) -> torch.Tensor:
+        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, name, [], "")
+        return output
 
-    def _with(self, rows: torch.Tensor, other: torch.Tensor, name: str) -> torch.Tensor:
-        found: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, other, self._weight, None, name)
-        return found
+    def _with_operand(self, rows: torch.Tensor, residual: torch.Tensor, name: str) -> torch.Tensor:
+        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, residual, self._weight, None, name)
+        return output
 
 
 class WrappedLinear(nn.Module):
@@ -77,22 +77,22 @@ class WrappedLinear(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """The product alone."""
-        found: torch.Tensor = self._linear(rows)
-        return found
+        output: torch.Tensor = self._linear(rows)
+        return output
 
     def silu(self, rows: torch.Tensor) -> torch.Tensor:
         """x * sigmoid(x) of the product."""
         return F.silu(self(rows), inplace=True)
 
-    def times(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    def multiply(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """The product times `factor`, [number, outputs]."""
-        found: torch.Tensor = self(rows)
-        return found.mul_(factor)
+        output: torch.Tensor = self(rows)
+        return output.mul_(factor)
 
-    def plus(self, rows: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    def add_residual(self, rows: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
         """The product plus `other`, [number, outputs]."""
-        found: torch.Tensor = self(rows)
-        return found.add_(other)
+        output: torch.Tensor = self(rows)
+        return output.add_(residual)
 
 
 def linear_of(linear: nn.Module) -> PackedLinear | WrappedLinear:
@@ -111,9 +111,9 @@ def padded_rows(number: int, device: torch.device) -> int:
     oneDNN makes a kernel for each new number of rows, and keeps 1,024: of 1,500 rows of 576 by 1,536 the
     first product took 26 ms, the next 4, of 40 rows 2.2 and 0.2 (docs/results/performance.md).
     """
-    if device.type != "cpu" or number <= _FEW:
+    if device.type != "cpu" or number <= _FEW_ROWS:
         return number
-    return rounded_up(number, 8 if number <= _SOME else 64)
+    return rounded_up(number, 8 if number <= _SOME_ROWS else 64)
 
 
 def can_pack(weight: torch.Tensor) -> bool:

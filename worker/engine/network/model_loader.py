@@ -77,7 +77,7 @@ def _on_cpu(folder: Path, settings: Settings) -> AdaptableNetwork:
         if (ready / name).is_dir()
     }
     for name, network in found.items():
-        fuse_layers(network, in_eight_bits=name == MERGED and is_int8(settings))
+        fuse_layers(network, is_int8=name == MERGED and is_int8(settings))
     return AdaptableNetwork(found[PLAIN], adapted=found.get(MERGED))
 
 
