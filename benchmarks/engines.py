@@ -18,7 +18,7 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -74,7 +74,7 @@ def _same_prompts(
 ) -> dict[str, Any]:
     loaded = TransformersModel.of(plain)
     prompts = generation_prompts(texts, loaded.chat, settings)
-    makers = {
+    makers: dict[str, Callable[[], Contender]] = {
         "ours": partial(NotemillGeneration, settings),
         "naive": partial(NaiveLoop, plain),
         "static": partial(StaticBatches, plain),
@@ -111,7 +111,7 @@ def _same_questions(
     prompts = short_form_prompts(texts, loaded.chat, settings, unit)
     start = same_prompts.get("llama.cpp", {}).get("tuning")
     files = (start["file"] if start else SAME_VALUES[0], *FEWER_BITS)
-    makers = {
+    makers: dict[str, Callable[[], Contender]] = {
         "ours": partial(NotemillPipeline, settings, texts),
         "static": partial(StaticBatches, folder),
         "continuous": partial(_continuous, folder),

@@ -74,13 +74,13 @@ def _measure_runs(given: argparse.Namespace) -> Iterator[ScalingFigures]:
 
 
 def _settings(folder: Path, engine: str, url: str) -> Settings:
-    changes = {"database_url": SecretStr(url)}
+    secret_url = SecretStr(url)
     if engine == "real":
-        return load_settings().model_copy(update=changes)
+        return load_settings().model_copy(update={"database_url": secret_url})
     weights = folder / "weights"
     weights.mkdir(exist_ok=True)
     (weights / "config.json").write_text("{}")
-    return Settings(home=folder, weights=str(weights), adapter="none", **changes)
+    return Settings(home=folder, weights=str(weights), adapter="none", database_url=secret_url)
 
 
 def _measure_run(settings: Settings, workers: int, given: argparse.Namespace) -> ScalingFigures:

@@ -80,7 +80,7 @@ def with_draft_tokens(batch: ForwardBatch, num_drafts: int) -> ForwardBatch:
 
 def limited_to_tokens(batch: ForwardBatch, num_tokens: int) -> ForwardBatch:
     """The decode batch cut to `num_tokens`: four tokens a sequence, fewer for the last one."""
-    chunks = []
+    chunks: list[ScheduledChunk] = []
     for chunk in with_draft_tokens(batch, 3).chunks:
         taken = min(chunk.num_tokens, num_tokens - sum(kept.num_tokens for kept in chunks))
         if taken:

@@ -34,7 +34,8 @@ class StaticBatches:
 
     def answer(self, prompts: Sequence[BenchmarkPrompt]) -> list[GeneratedAnswer]:
         order = sorted(range(len(prompts)), key=lambda index: self._key(prompts[index]))
-        size, answers = self.tuning["batch"], {}
+        size = self.tuning["batch"]
+        answers: dict[int, GeneratedAnswer] = {}
         for start in range(0, len(order), size):
             members = order[start : start + size]
             generated = self._loaded.generate([prompts[index] for index in members])
