@@ -186,5 +186,5 @@ def test_a_second_model_has_the_same_weights_and_an_empty_cache(tmp_path):
     first = card.network("nf4")
     first.runner.run(long_prefix_batch(100, 30))
     again = card.network("nf4")
-    assert again.runner._networks is first.runner._networks
+    assert again.runner._network is first.runner._network
     assert (first.runner._cache.num_tokens, again.runner._cache.num_tokens) == (2_048, 0)

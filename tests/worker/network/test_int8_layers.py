@@ -118,8 +118,8 @@ def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch
     given = torch.randn(700, 96).to(torch.bfloat16)
     with torch.inference_mode():
         in_runs = mlp(given)
-        monkeypatch.setattr(int8_layers, "_MOST_TOGETHER", 10_000)
-        monkeypatch.setattr(int8_layers, "_ROWS_TOGETHER", 10_000)
+        monkeypatch.setattr(int8_layers, "_MAX_ROWS", 10_000)
+        monkeypatch.setattr(int8_layers, "_ROWS_PER_CORE", 10_000)
         torch.testing.assert_close(in_runs, mlp(given))
 
 

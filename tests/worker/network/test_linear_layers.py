@@ -26,8 +26,8 @@ def test_what_follows_a_product_is_done_with_it(dtype: torch.dtype) -> None:
         product, plain = PackedLinear(weight), linear(given, weight)
         for found, expected in (
             (product.silu(given), silu(plain)),
-            (product.times(given, other), plain * other),
-            (product.plus(given, other), plain + other),
+            (product.multiply(given, other), plain * other),
+            (product.add_residual(given, other), plain + other),
         ):
             torch.testing.assert_close(found, expected, rtol=3e-2, atol=3e-2)
 

@@ -128,7 +128,7 @@ def test_a_step_in_halves_finds_what_the_whole_finds(sizes: tuple[int, int]) -> 
     try:
         found = []
         for lanes in (None, TwoCoreExecutor()):
-            runner._lanes = lanes
+            runner._two_core_executor = lanes
             runner._cache.clear()
             found.append(runner.run(step))
     finally:

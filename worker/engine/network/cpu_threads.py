@@ -1,9 +1,9 @@
 """CPU threads: limits the OpenMP thread teams of torch, so that no more threads than cores wait for work.
 
-libgomp shares a product among a team of threads. The threads spin between products while all teams together have no
-more threads than cores; otherwise the system wakes them each time (gomp_throttled_spin_count_var, libgomp/env.c of
-GCC). A team lives as long as the thread that created it. One more team, left by the thread that loaded the network,
-made batches a quarter slower on two cores (docs/results/performance.md).
+libgomp shares a product among a team of threads. The threads spin between products while all teams together
+have no more threads than cores; otherwise the system wakes them each time (gomp_throttled_spin_count_var,
+libgomp/env.c of GCC). A team lives as long as the thread that created it. One more team, left by the thread
+that loaded the network, made batches a quarter slower on two cores (docs/results/performance.md).
 """
 
 from __future__ import annotations

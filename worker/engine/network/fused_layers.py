@@ -1,7 +1,8 @@
-"""Fused layers of Llama and Mistral networks: the same arithmetic as transformers' modules in fewer operations.
+"""Fused layers of Llama and Mistral networks: the same arithmetic as transformers' modules in fewer
+operations.
 
-On a CPU projections of the same input are one product, weights are packed for the processor, and what follows a product
-happens before its result is rounded and stored. On a GPU half as many kernels are launched.
+On a CPU projections of the same input are one product, weights are packed for the processor, and what follows
+a product happens before its result is rounded and stored. On a GPU half as many kernels are launched.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ def _layer_blocks(layer: Any, *, is_int8: bool, is_outer: bool) -> LayerBlocks:
 
 
 class FusedLayer(nn.Module):
-    """Attention and MLP with their residual connections; attention itself is a function passed to `forward`."""
+    """Attention and MLP with their residual connections; attention itself is a function passed to
+    `forward`."""
 
     def __init__(self, layer: Any, blocks: LayerBlocks, *, is_last: bool) -> None:
         """`blocks`: made of the weights of `layer`."""
@@ -74,8 +76,8 @@ class FusedLayer(nn.Module):
         notemill_wanted: torch.Tensor | None = None,
         **_options: Any,
     ) -> torch.Tensor:
-        """hidden_states: [1, tokens, hidden size]; returns the same shape, the last layer only for the wanted tokens
-        if `notemill_wanted` is set."""
+        """hidden_states: [1, tokens, hidden size]; returns the same shape, the last layer only for the wanted
+        tokens if `notemill_wanted` is set."""
         rows = hidden_states[0]
         projected = self._projections(rows).view(len(rows), -1, self._size)
         rotated = _rotated(projected[:, : self._heads + self._key_heads], *position_embeddings)
@@ -116,7 +118,9 @@ def _is_standard(layer: Any) -> bool:
     expected_children = ((layer, _LAYER), (attention, set(_PROJECTIONS)), (mlp, {*_MLP, "act_fn"}))
     if any({name for name, _ in module.named_children()} != names for module, names in expected_children):
         return False
-    linear_layers = [getattr(attention, name) for name in _PROJECTIONS] + [getattr(mlp, name) for name in _MLP]
+    linear_layers = [getattr(attention, name) for name in _PROJECTIONS] + [
+        getattr(mlp, name) for name in _MLP
+    ]
     is_silu = isinstance(mlp.act_fn, nn.SiLU | SiLUActivation)
     return is_silu and all(
         isinstance(layer, nn.Linear | LoraLinear) and layer.bias is None for layer in linear_layers

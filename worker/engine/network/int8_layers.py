@@ -1,8 +1,8 @@
 """Blocks of a layer with int8 weights and inputs: on a CPU they take about half the time of bf16.
 
-Each output of a weight and each input row has its own scale (LLM.int8(), arXiv 2208.07339, section 2), applied in
-fp32 to exact integer sums. SmoothQuant evens out inputs with outliers beforehand (`worker.engine.network.smoothquant`),
-which would leave few of the 255 steps to the other values.
+Each output of a weight and each input row has its own scale (LLM.int8(), arXiv 2208.07339, section 2),
+applied in fp32 to exact integer sums. SmoothQuant evens out inputs with outliers beforehand
+(`worker.engine.network.smoothquant`), which would leave few of the 255 steps to the other values.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from worker.engine.network.layer_blocks import LayerBlocks, OutputProjection
 _MAX_INT8 = 127
 """Largest magnitude of a quantized value."""
 _ZERO_POINT = 128
-"""Input rows are unsigned with this zero point: oneDNN multiplies unsigned rows with signed weights fast, but signed
-rows only by its reference code, a thousand times slower."""
+"""Input rows are unsigned with this zero point: oneDNN multiplies unsigned rows with signed weights fast, but
+signed rows only by its reference code, a thousand times slower."""
 _ROUNDING_CONSTANT = 1.5 * 2**23
-"""Added to a value in fp32 it leaves no bits for a fraction, which rounds the value and puts the integer into the lowest
-byte: a third of the time of rounding and converting."""
+"""Added to a value in fp32 it leaves no bits for a fraction, which rounds the value and puts the integer into
+the lowest byte: a third of the time of rounding and converting."""
 _MAGNITUDE_BITS = 0x7FFF
 """The bits of a bf16 value without the sign."""
 _ROWS_PER_CORE = 512
 """Rows of a core that go through the MLP together, so that intermediate results stay in that core's cache."""
 _MAX_ROWS = 1_024
-"""Of all cores: with what lies between in fp32 no more memory than `worker.engine.memory.footprint` counts
-for a step."""
+"""Rows of all cores that go through the MLP together: intermediate results in fp32 then take no more memory
+than `worker.engine.memory.footprint` counts for a batch."""
 
 
 class Int8Rows(NamedTuple):
@@ -109,8 +109,8 @@ def int8_blocks(layer: Any, *, is_outer: bool) -> LayerBlocks:
 
 
 def has_int8_kernels() -> bool:
-    """True if torch has oneDNN and the processor VNNI instructions, whose int8 products cannot overflow; otherwise the
-    same integers are multiplied in fp32."""
+    """True if torch has oneDNN and the processor VNNI instructions, whose int8 products cannot overflow;
+    otherwise the same integers are multiplied in fp32."""
     return (
         torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
         and torch.cpu._is_vnni_supported()
@@ -148,18 +148,18 @@ class _Int8OutputProjection(nn.Module):
         super().__init__()
         self._linear = Int8Linear(weight)
 
-    def forward(self, output: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        return self.add_residual(Int8Rows.of(output), rows)
+    def forward(self, attended: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        return self.add_residual(Int8Rows.of(attended), rows)
 
-    def add_residual(self, rows_int8: Int8Rows, rows: torch.Tensor) -> torch.Tensor:
+    def add_residual(self, inputs: Int8Rows, rows: torch.Tensor) -> torch.Tensor:
         """Adds the product to rows: [rows, hidden size]."""
-        output: torch.Tensor = self._linear(rows_int8.values).mul_(rows_int8.scales).add_(rows)
+        output: torch.Tensor = self._linear(inputs.values).mul_(inputs.scales).add_(rows)
         return output.to(rows.dtype)
 
 
 class _Int8MlpBlock(nn.Module):
-    """Gate, up and down. Every input row of down has outliers; in the outer layers, where these affect answers most,
-    down stays in bf16 (docs/decisions/int8-with-merged-adapter.md)."""
+    """Gate, up and down. Every input row of down has outliers; in the outer layers, where these affect
+    answers most, down stays in bf16 (docs/decisions/int8-with-merged-adapter.md)."""
 
     def __init__(self, norm: Any, gate: Any, up: Any, down: Any, *, is_outer: bool) -> None:
         super().__init__()

@@ -1,9 +1,9 @@
-"""Linear layers, each with what may follow it.
+"""Linear layers without bias, each with the operation that follows it.
 
-Their weights are laid out for a CPU in bf16 once, at load. torch lays a plain weight out anew for each
-product of few rows: 0.30 against 0.12 ms for 4 rows of 576 by 1,536, 0.46 against 0.33 for 32, 19.4 against
-18.0 for 2,048, with the same numbers to the last bit. The operators are those that torch.compile puts in the
-place of linear layers when it freezes a network (torch/_inductor/fx_passes/mkldnn_fusion.py, torch 2.13).
+Weights in bf16 are packed for the CPU once, at load. torch packs a plain weight for each product of few rows
+anew: 4 rows by 576 by 1,536 take 0.30 ms against 0.12 ms, with bit-identical results. The operators are those
+that torch.compile uses for linear layers of a frozen network (torch/_inductor/fx_passes/mkldnn_fusion.py,
+torch 2.13).
 """
 
 from __future__ import annotations
@@ -17,26 +17,27 @@ from torch import nn
 from worker.engine.memory.footprint import rounded_up
 
 _PACKING_ROWS = 128
-"""For which the layout is asked; those for 1 to 1,024 rows were equally fast on all of them."""
+"""Number of rows for which weights are packed; packings for 1 to 1,024 rows were equally fast."""
 
 _FEW_ROWS = 32
-"""For which a kernel is made in half a millisecond, whatever their number."""
+"""Up to this many rows oneDNN creates a kernel in half a millisecond."""
 _SOME_ROWS = 256
-"""To which 64 rows more would be a fifth and more of the work."""
+"""Up to this many rows, rounding to multiples of 64 would add a fifth of the work or more."""
 
 
 class PackedLinear(nn.Module):
-    """`rows @ weight.T`, and what may follow, before anything is rounded to bf16 where oneDNN does it.
+    """`rows @ weight.T` and an operation that follows; with oneDNN it follows before the result is rounded to
+    bf16.
 
-    rows: [number, inputs]; found: [number, outputs].
+    rows: [number, inputs]; returns [number, outputs].
     """
 
     def __init__(self, weight: torch.Tensor) -> None:
-        """Takes the weight [outputs, inputs] over where it can lay it out."""
+        """Packs the weight [outputs, inputs] if the processor supports that."""
         super().__init__()
         self.nbytes: int = weight.nbytes
         self._is_packed = can_pack(weight)
-        # No parameter and no buffer: what is laid out can neither be moved nor saved.
+        # Neither a parameter nor a buffer: packed weights cannot be moved or saved.
         self._weight: Any = weight.detach()
         if self._is_packed:
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight.contiguous(), _PACKING_ROWS)
@@ -49,27 +50,40 @@ class PackedLinear(nn.Module):
 
     def silu(self, rows: torch.Tensor) -> torch.Tensor:
         """x * sigmoid(x) of the product."""
-        return self._with_activation(rows, "swish") if self._is_packed else F.silu(F.linear(rows, self._weight))
+        return (
+            self._with_activation(rows, "swish") if self._is_packed else F.silu(F.linear(rows, self._weight))
+        )
 
     def multiply(self, rows: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
         """The product times `factor`, [number, outputs]."""
-        return self._with_operand(rows, factor, "mul") if self._is_packed else F.linear(rows, self._weight) * factor
+        return (
+            self._with_operand(rows, factor, "mul")
+            if self._is_packed
+            else F.linear(rows, self._weight) * factor
+        )
 
     def add_residual(self, rows: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The product plus `other`, [number, outputs]."""
-        return self._with_operand(rows, residual, "add") if self._is_packed else F.linear(rows, self._weight) + residual
+        """The product plus `residual`, [number, outputs]."""
+        return (
+            self._with_operand(rows, residual, "add")
+            if self._is_packed
+            else F.linear(rows, self._weight) + residual
+        )
 
     def _with_activation(self, rows: torch.Tensor, name: str) -> torch.Tensor:
         output: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, self._weight, None, name, [], "")
         return output
 
-    def _with_operand(self, rows: torch.Tensor, residual: torch.Tensor, name: str) -> torch.Tensor:
-        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, residual, self._weight, None, name)
+    def _with_operand(self, rows: torch.Tensor, operand: torch.Tensor, name: str) -> torch.Tensor:
+        output: torch.Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+            rows, operand, self._weight, None, name
+        )
         return output
 
 
 class WrappedLinear(nn.Module):
-    """The same of a linear layer that is more than its weight: 4 bits wide, or with an adapter beside it."""
+    """The same operations for a linear layer that is more than a weight: 4-bit, or with an adapter beside
+    it."""
 
     def __init__(self, linear: nn.Module) -> None:
         super().__init__()
@@ -90,26 +104,26 @@ class WrappedLinear(nn.Module):
         return output.mul_(factor)
 
     def add_residual(self, rows: torch.Tensor, residual: torch.Tensor) -> torch.Tensor:
-        """The product plus `other`, [number, outputs]."""
+        """The product plus `residual`, [number, outputs]."""
         output: torch.Tensor = self(rows)
         return output.add_(residual)
 
 
 def linear_of(linear: nn.Module) -> PackedLinear | WrappedLinear:
-    """Of a linear layer without bias, whatever it is made of."""
+    """Wraps a linear layer without bias of any kind."""
     return PackedLinear(linear.weight) if is_plain_linear(linear) else WrappedLinear(linear)
 
 
 def is_plain_linear(linear: nn.Module) -> TypeGuard[nn.Linear]:
-    """Nothing but a weight, in the numbers that are computed with."""
+    """True for a layer that is only a weight in the type of the computation."""
     return type(linear) is nn.Linear
 
 
 def padded_rows(number: int, device: torch.device) -> int:
-    """So many rows or a few more: a number that comes again.
+    """Rounds the number of rows up, so that few distinct numbers occur.
 
-    oneDNN makes a kernel for each new number of rows, and keeps 1,024: of 1,500 rows of 576 by 1,536 the
-    first product took 26 ms, the next 4, of 40 rows 2.2 and 0.2 (docs/results/performance.md).
+    oneDNN creates a kernel for each new number of rows and keeps 1,024 of them: the first product of 1,500
+    rows by 576 by 1,536 took 26 ms, the next one 4 ms (docs/results/performance.md).
     """
     if device.type != "cpu" or number <= _FEW_ROWS:
         return number
@@ -117,12 +131,12 @@ def padded_rows(number: int, device: torch.device) -> int:
 
 
 def can_pack(weight: torch.Tensor) -> bool:
-    """bf16 on a CPU that has products for it, with a torch that was built with oneDNN."""
+    """True for a bf16 weight on a CPU with bf16 instructions, if torch has oneDNN."""
     return weight.device.type == "cpu" and weight.dtype is torch.bfloat16 and has_bf16()
 
 
 def has_bf16() -> bool:
-    """Whether a CPU multiplies in bf16, by torch's oneDNN."""
+    """True if torch's oneDNN multiplies in bf16 on this CPU."""
     return torch.backends.mkldnn.is_available() and bool(  # type: ignore[no-untyped-call]
         torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )

@@ -1,4 +1,4 @@
-"""The default engine: transformers weights, NF4 by bitsandbytes, an optional peft adapter, put together."""
+"""Loads the local engine: transformers weights, NF4 by bitsandbytes, and an optional peft adapter."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from worker.weights.task_config import task_config
 
 
 def load(settings: Settings, meter: UsageMeter | None = None) -> BatchedEngine:
-    """The engine that the settings name, weights in memory. Takes seconds; call it once a process.
+    """Loads the engine of the settings with its weights. Takes seconds; call it once a process.
 
-    Raises NotemillError where the weights are not there.
+    Raises NotemillError if the weights are missing.
     """
     transformers_logging.disable_progress_bar()
     folder = prepared_folder(settings)

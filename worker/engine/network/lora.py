@@ -1,7 +1,7 @@
-"""A LoRA adapter beside weights that stay as they are (arXiv 2106.09685), in fewer passes than peft's layers.
+"""LoRA adapter beside unchanged weights (arXiv 2106.09685), in fewer passes over memory than peft's layers.
 
-peft reads the adapter; its layers then copy what the linear layer found, multiply, scale and add, each a pass
-over all outputs. Here what the adapter finds is added by the product that finds it.
+peft loads the adapter. Its layers copy the output of the linear layer, multiply, scale and add, each a pass
+over all outputs. Here one product computes and adds the output of the adapter.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from torch import nn
 
 
 class AdapterSwitch:
-    """Of one adapter, all layers together; verbs as of peft's models."""
+    """Turns the adapter of all layers on and off; methods are named as in peft's models."""
 
     def __init__(self) -> None:
         self.is_on = True
 
     def enable_adapter_layers(self) -> None:
-        """The adapter takes part."""
+        """Turns the adapter on."""
         self.is_on = True
 
     def disable_adapter_layers(self) -> None:
-        """It does not."""
+        """Turns the adapter off."""
         self.is_on = False
 
 
 class LoraLinear(nn.Module):
-    """A linear layer, and where the switch is on, its adapter."""
+    """A linear layer, with its adapter while the switch is on."""
 
     def __init__(
         self, linear: nn.Linear, inward: torch.Tensor, outward: torch.Tensor, switch: AdapterSwitch
@@ -43,35 +43,37 @@ class LoraLinear(nn.Module):
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         """rows: [number, inputs]; returns [number, outputs]."""
-        found: torch.Tensor = self._linear(rows)
-        return found.addmm_(rows @ self._inward.T, self._outward.T) if self._switch.is_on else found
+        output: torch.Tensor = self._linear(rows)
+        return output.addmm_(rows @ self._inward.T, self._outward.T) if self._switch.is_on else output
 
 
-def replace_lora_layers(adapted: Any) -> AdapterSwitch | None:
-    """Puts ours in the places of a peft model's layers, if plain LoRA is all that they are; else nothing is
-    done, and there is no switch."""
+def replace_lora_layers(peft_model: Any) -> AdapterSwitch | None:
+    """Replaces the layers of a peft model by LoraLinear in place and returns their switch.
+
+    Returns None and changes nothing if any layer is more than plain LoRA.
+    """
     from peft.tuners.lora import LoraLayer
 
-    body = adapted.base_model.model
-    layers = {name: one for name, one in body.named_modules() if isinstance(one, LoraLayer)}
-    if not all(_is_plain_lora(one) for one in layers.values()):
+    body = peft_model.base_model.model
+    layers = {name: module for name, module in body.named_modules() if isinstance(module, LoraLayer)}
+    if not all(_is_plain_lora(module) for module in layers.values()):
         return None
     switch = AdapterSwitch()
     for name, layer in layers.items():
         [adapter] = layer.active_adapters
         inward, outward = layer.lora_A[adapter].weight, layer.lora_B[adapter].weight
-        own = LoraLinear(layer.base_layer, inward.data, outward.data * layer.scaling[adapter], switch)
-        body.set_submodule(name, own)
+        lora_linear = LoraLinear(layer.base_layer, inward.data, outward.data * layer.scaling[adapter], switch)
+        body.set_submodule(name, lora_linear)
     return switch
 
 
 def _is_plain_lora(layer: Any) -> bool:
-    """One adapter, not merged, that adds a product of two matrices to a linear layer."""
+    """True for one adapter, not merged, that adds a product of two matrices to a linear layer."""
     adapters = layer.active_adapters
     return (
         isinstance(layer.base_layer, nn.Linear)
         and len(adapters) == 1
         and not (layer.merged or layer.lora_variant)
-        and all(adapters[0] in some for some in (layer.lora_A, layer.lora_B))
+        and all(adapters[0] in matrices for matrices in (layer.lora_A, layer.lora_B))
         and layer.lora_B[adapters[0]].bias is None
     )

@@ -1,4 +1,4 @@
-"""The network in memory: 4-bit weights by bitsandbytes, and an adapter by peft beside or in them."""
+"""Loads the network: 4-bit weights by bitsandbytes, and a peft adapter beside or merged into them."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from worker.weights.model_files import adapter_folder, is_int8, nf4_config, read
 
 PLAIN, MERGED = "plain", "adapted"
 CALIBRATION_NOTE = Path(__file__).with_name("calibration_note.txt")
-"""Invented: that of examples/notes/progress.txt, which an installed worker has not. On it is seen how large
-inputs of layers become."""
+"""An invented note, equal to examples/notes/progress.txt, which an installed worker does not have.
+SmoothQuant measures the inputs of layers on it."""
 ATTENTION = "notemill"
-"""The name under which worker.engine.network.model_runner registers its attention with transformers."""
+"""Name under which `worker.engine.network.model_runner` registers its attention with transformers."""
 
 
 def load_network(folder: Path, settings: Settings, device: torch.device) -> AdaptableNetwork:
-    """The weights of a prepared folder, with the adapter beside or in them, ready for inference.
+    """Loads the weights of a prepared folder, with the adapter beside or merged into them, for inference.
 
-    On a CPU the 4-bit values are held in bf16, and a copy with the adapter merged in 8 bits: a prompt is read
-    four to ten times faster for 0.4 GB of memory (docs/decisions). On a GPU they stay 4 bits wide.
+    On a CPU the 4-bit weights are expanded to bf16, and a copy with the adapter merged is int8: prefill is
+    four to ten times faster for 0.4 GB of memory (docs/decisions). On a GPU the weights stay 4-bit.
     """
     if device.type == "cpu":
         return _on_cpu(folder, settings)
@@ -40,55 +40,58 @@ def load_network(folder: Path, settings: Settings, device: torch.device) -> Adap
         return network_with_adapter(network)
     from peft import PeftModel
 
-    # In bf16 as the rest: peft's default of fp32 widens each layer's input as well, and takes twice the time.
+    # The adapter is bf16 too: peft's default of fp32 also converts each layer's input, and takes twice the
+    # time.
     return network_with_adapter(
         network, PeftModel.from_pretrained(network, adapter, autocast_adapter_dtype=False).eval()
     )
 
 
-def network_with_adapter(network: Any, adapted: Any = None) -> AdaptableNetwork:
-    """As a GPU has them: the adapter beside the weights. `adapted`: peft's model around the network."""
+def network_with_adapter(network: Any, peft_model: Any = None) -> AdaptableNetwork:
+    """The network as on a GPU, with the adapter beside the weights. `peft_model`: peft's wrapper of the
+    network."""
     switch = None
-    if adapted is not None:
+    if peft_model is not None:
         from worker.engine.network.lora import replace_lora_layers
 
-        switch = replace_lora_layers(adapted) or adapted.base_model
+        switch = replace_lora_layers(peft_model) or peft_model.base_model
     fuse_layers(network)
     return AdaptableNetwork(network, switch=switch)
 
 
 def _on_cpu(folder: Path, settings: Settings) -> AdaptableNetwork:
-    """As they are computed with: expanded and merged at the first start, then read from the disk."""
+    """Weights in the form of the computation: expanded and merged at the first start, afterwards read from
+    disk."""
     ready = ready_folder(settings)
     if ready is None:
         network = _read(folder, settings, torch.device("cpu"))
         fuse_layers(network)
         return AdaptableNetwork(network)
     if not ready.is_dir():
-        # Made beside its place and renamed: two workers may do so at once, and one may be killed.
+        # Prepared in a scratch folder and renamed: two workers may prepare at once, and one may be killed.
         ready.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=ready.parent, prefix=".preparing-") as scratch:
-            _make_ready(folder, settings, Path(scratch) / "ready")
+            _prepare(folder, settings, Path(scratch) / "ready")
             with suppress(OSError):
                 (Path(scratch) / "ready").rename(ready)
-    found = {
+    networks = {
         name: load_checkpoint(AutoModelForCausalLM, ready / name, torch.bfloat16)
         for name in (PLAIN, MERGED)
         if (ready / name).is_dir()
     }
-    for name, network in found.items():
+    for name, network in networks.items():
         fuse_layers(network, is_int8=name == MERGED and is_int8(settings))
-    return AdaptableNetwork(found[PLAIN], adapted=found.get(MERGED))
+    return AdaptableNetwork(networks[PLAIN], merged=networks.get(MERGED))
 
 
-def _make_ready(folder: Path, settings: Settings, target: Path) -> None:
+def _prepare(folder: Path, settings: Settings, target: Path) -> None:
     network = _read(folder, settings, torch.device("cpu"))
     if getattr(network, "is_quantized", False):
         network = network.dequantize().to(torch.bfloat16)
         if hasattr(network.config, "quantization_config"):
             del network.config.quantization_config
         network.hf_quantizer = None
-    # The 4-bit form that was read has no way back: what is saved is plain bf16.
+    # The weights are plain bf16 from here on and cannot be saved in their original 4-bit format.
     network.save_pretrained(target / PLAIN, save_original_format=False)
     adapter = adapter_folder(settings)
     if adapter is not None:
@@ -111,27 +114,29 @@ def _read(folder: Path, settings: Settings, device: torch.device) -> Any:
 
 
 class AdaptableNetwork:
-    """One network, or two that share nothing, or one with an adapter that is switched on and off."""
+    """A network with and without its adapter: two separate networks, or one whose adapter is switched on and
+    off."""
 
-    def __init__(self, plain: Any, *, adapted: Any = None, switch: Any = None) -> None:
-        """`adapted`: with the adapter merged; `switch`: of the one beside `plain`, which is on."""
+    def __init__(self, plain: Any, *, merged: Any = None, switch: Any = None) -> None:
+        """`merged`: the network with the adapter merged; `switch`: of an adapter beside `plain`, initially
+        on."""
         self.plain = plain
-        self._adapted = adapted
+        self._merged = merged
         self._switch = switch
-        self._is_on = True
-        for network in filter(None, (plain, adapted)):
+        self._is_adapter_on = True
+        for network in filter(None, (plain, merged)):
             network.config._attn_implementation = ATTENTION
 
     @property
     def has_adapter(self) -> bool:
-        return self._adapted is not None or self._switch is not None
+        return self._merged is not None or self._switch is not None
 
     def body(self, *, uses_adapter: bool) -> Any:
-        """The layers without the output layer, the adapter in effect or not."""
-        if self._switch is not None and uses_adapter != self._is_on:
+        """The layers without the output layer, with the adapter on or off."""
+        if self._switch is not None and uses_adapter != self._is_adapter_on:
             (self._switch.enable_adapter_layers if uses_adapter else self._switch.disable_adapter_layers)()
-            self._is_on = uses_adapter
-        return (self._adapted if uses_adapter and self._adapted is not None else self.plain).model
+            self._is_adapter_on = uses_adapter
+        return (self._merged if uses_adapter and self._merged is not None else self.plain).model
 
 
 def _is_quantized(folder: Path) -> bool:

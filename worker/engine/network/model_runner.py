@@ -1,7 +1,7 @@
-"""Runs the scheduler's steps through a transformers network, with caches of our own.
+"""Runs batches through a transformers network, with our own attention and KV cache.
 
-The pieces of a step go through the network packed one after another, without padding; attention is ours.
-Knows no text, no prompts and no grammar.
+The chunks of a batch are packed into one sequence without padding between them. Does not import prompts or
+grammars.
 """
 
 from __future__ import annotations
@@ -41,23 +41,25 @@ Logits = dict[Continuation, npt.NDArray[np.float32]]
 
 
 class TransformersRunner:
-    """Runs steps."""
+    """ModelRunner over a transformers network."""
 
     def __init__(
-        self, networks: AdaptableNetwork, device: torch.device, *, max_tokens: int = sys.maxsize
+        self, network: AdaptableNetwork, device: torch.device, *, max_tokens: int = sys.maxsize
     ) -> None:
-        """`max_tokens`: the cached ones that the memory plan has room for."""
+        """`max_tokens`: cached tokens that fit by the memory plan."""
         _register_attention()
-        config = networks.plain.config
+        config = network.plain.config
         heads: int = config.num_attention_heads
-        self._networks = networks
-        self._head = networks.plain.get_output_embeddings()
+        self._network = network
+        self._head = network.plain.get_output_embeddings()
         self._device = device
-        self._shared_heads: int = heads // config.num_key_value_heads
+        self._num_grouped_heads: int = heads // config.num_key_value_heads
         size: int = getattr(config, "head_dim", None) or config.hidden_size // heads
         self._has_kernel = _has_kernel(device, heads, config.num_key_value_heads, size)
         self._graphs = CudaGraphs(device) if self._has_kernel else None
-        self._lanes = TwoCoreExecutor() if device.type == "cpu" and torch.get_num_threads() == 2 else None
+        self._two_core_executor = (
+            TwoCoreExecutor() if device.type == "cpu" and torch.get_num_threads() == 2 else None
+        )
         self._cache = KvCache(
             num_layers=config.num_hidden_layers,
             key_heads=config.num_key_value_heads,
@@ -65,24 +67,26 @@ class TransformersRunner:
             device=device,
             max_tokens=max_tokens,
         )
-        # As far as the block of keys may reach that the end of the last beginning lies in.
-        self._beyond = KEY_BLOCK if device.type == "cpu" else 0
+        # The block of keys that holds the end of the last prefix may reach this far beyond it.
+        self._padding_tokens = KEY_BLOCK if device.type == "cpu" else 0
         self.vocabulary_size: int = self._head.weight.shape[0]
-        # Within its window a sliding attention is the plain one, so that is how far a row may go.
+        # Sliding-window attention equals plain attention within its window, which limits a sequence.
         self.context_tokens: int = getattr(config, "sliding_window", None) or config.max_position_embeddings
 
     def run(self, batch: ForwardBatch) -> Logits:
-        """For each branch of the step the logits at its wanted indexes. Raises OutOfMemoryError."""
+        """The logits of each continuation in the batch at its logit indexes. Raises OutOfMemoryError."""
         try:
             with torch.inference_mode():
                 self._cache.make_room(
-                    shared_tokens=batch.shared_tokens + self._beyond,
+                    shared_tokens=batch.shared_tokens + self._padding_tokens,
                     num_slots=batch.num_slots,
                     slot_tokens=batch.slot_tokens,
                 )
                 self._cache.copy(batch.copies)
-                adapted, plain = split_by_adapter(batch)
-                return self._pass(adapted, uses_adapter=True) | self._pass(plain, uses_adapter=False)
+                adapter_chunks, plain_chunks = split_by_adapter(batch)
+                return self._pass(adapter_chunks, uses_adapter=True) | self._pass(
+                    plain_chunks, uses_adapter=False
+                )
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -96,48 +100,53 @@ class TransformersRunner:
     def _pass(self, chunks: Sequence[ScheduledChunk], *, uses_adapter: bool) -> Logits:
         if not chunks:
             return {}
-        parts = [chunks] if self._lanes is None else split_in_halves(chunks)
-        packed = [chunk for part in parts for chunk in part]
-        hidden = self._hidden(parts, uses_adapter=uses_adapter)
-        found: Logits = {}
-        for columns, members in group_by_columns(packed).items():
-            # One product for all branches that ask for the same columns: the output layer is read once.
-            together = hidden[[place for _, own in members for place in own]]
-            counts = [len(own) for _, own in members]
-            each = np.split(self._logits(together, columns), np.cumsum(counts)[:-1])
-            found |= zip((continuation for continuation, _ in members), each, strict=True)
-        return found
+        halves = [chunks] if self._two_core_executor is None else split_in_halves(chunks)
+        packed_chunks = [chunk for half in halves for chunk in half]
+        hidden = self._hidden(halves, uses_adapter=uses_adapter)
+        results: Logits = {}
+        for columns, members in group_by_columns(packed_chunks).items():
+            # One product for all continuations with the same columns reads the output layer once.
+            selected = hidden[[index for _, indexes in members for index in indexes]]
+            counts = [len(indexes) for _, indexes in members]
+            logits = np.split(self._logits(selected, columns), np.cumsum(counts)[:-1])
+            results |= zip((continuation for continuation, _ in members), logits, strict=True)
+        return results
 
-    def _hidden(self, parts: Sequence[Sequence[ScheduledChunk]], *, uses_adapter: bool) -> torch.Tensor:
-        """[wanted, size of the network]: of the parts' wanted tokens one after another."""
-        body = self._networks.body(uses_adapter=uses_adapter and self._networks.has_adapter)
+    def _hidden(self, halves: Sequence[Sequence[ScheduledChunk]], *, uses_adapter: bool) -> torch.Tensor:
+        """Hidden states of the tokens whose logits are requested, in order of the halves: [tokens, hidden
+        size]."""
+        body = self._network.body(uses_adapter=uses_adapter and self._network.has_adapter)
         if self._graphs is not None:
             generation = self._cache.generation
             forward = partial(self._forward, body)
-            known = self._graphs.run(
-                parts[0], uses_adapter=uses_adapter, generation=generation, forward=forward
+            hidden_states = self._graphs.run(
+                halves[0], uses_adapter=uses_adapter, generation=generation, forward=forward
             )
-            if known is not None:
-                return known[output_indexes(parts[0])]
-        if self._lanes is None or len(parts) == 1:
-            return self._computed(body, parts[0])
-        return torch.cat(self._lanes.run(parts, partial(self._computed, body)))
+            if hidden_states is not None:
+                return hidden_states[output_indexes(halves[0])]
+        if self._two_core_executor is None or len(halves) == 1:
+            return self._compute(body, halves[0])
+        return torch.cat(self._two_core_executor.run(halves, partial(self._compute, body)))
 
-    def _computed(
-        self, body: Any, chunks: Sequence[ScheduledChunk], meet: Rendezvous | None = None
+    def _compute(
+        self, body: Any, chunks: Sequence[ScheduledChunk], rendezvous: Rendezvous | None = None
     ) -> torch.Tensor:
         tokens = [token for chunk in chunks for token in chunk.sequence.tokens[chunk.start : chunk.stop]]
-        places = [place for chunk in chunks for place in chunk.sequence.position_ids(chunk.start, chunk.stop)]
-        # What is added belongs to no piece: nothing attends to it, and nothing asks what becomes of it.
-        added = [0] * (padded_rows(len(tokens), self._device) - len(tokens))
-        wanted = output_indexes(chunks)
-        some = wanted + [0] * (padded_rows(max(1, len(wanted)), self._device) - len(wanted))
-        layout = layout_of(chunks, self._shared_heads, self._device, has_kernel=self._has_kernel)
-        if len(some) < len(tokens + added):
-            layout = replace(layout, output_index=torch.tensor(some, device=self._device))
-        ids, positions = (torch.tensor([one + added], device=self._device) for one in (tokens, places))
-        hidden = self._forward(body, ids, positions, layout, meet)
-        return hidden[: len(wanted)] if layout.output_index is not None else hidden[wanted]
+        position_ids = [
+            position for chunk in chunks for position in chunk.sequence.position_ids(chunk.start, chunk.stop)
+        ]
+        # Padding belongs to no chunk: nothing attends to it, and its output is not used.
+        padding = [0] * (padded_rows(len(tokens), self._device) - len(tokens))
+        outputs = output_indexes(chunks)
+        padded_outputs = outputs + [0] * (padded_rows(max(1, len(outputs)), self._device) - len(outputs))
+        layout = layout_of(chunks, self._num_grouped_heads, self._device, has_kernel=self._has_kernel)
+        if len(padded_outputs) < len(tokens + padding):
+            layout = replace(layout, output_index=torch.tensor(padded_outputs, device=self._device))
+        ids, positions = (
+            torch.tensor([values + padding], device=self._device) for values in (tokens, position_ids)
+        )
+        hidden = self._forward(body, ids, positions, layout, rendezvous)
+        return hidden[: len(outputs)] if layout.output_index is not None else hidden[outputs]
 
     def _forward(
         self,
@@ -145,39 +154,39 @@ class TransformersRunner:
         tokens: torch.Tensor,
         positions: torch.Tensor,
         layout: BatchLayout,
-        meet: Rendezvous | None = None,
+        rendezvous: Rendezvous | None = None,
     ) -> torch.Tensor:
-        """tokens, positions: [1, number]; returns [number, size of the network], of what the plan wants.
+        """tokens, positions: [1, number]; returns [number, hidden size], for the output index of the layout.
 
-        `meet`: another part of the step is computed beside this one, over the same caches.
+        `rendezvous`: set if the other half of the batch is computed at the same time with the same caches.
         """
 
         def attend(layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
             self._cache.store(layer, key, value, layout)
-            if meet is not None:
-                meet()
+            if rendezvous is not None:
+                rendezvous()
             return self._cache.attend(layer, query, key, value, layout)
 
-        ours = {"notemill_attend": attend, "notemill_wanted": layout.output_index}
-        whole = body(input_ids=tokens, position_ids=positions, use_cache=False, **ours)
-        hidden: torch.Tensor = whole.last_hidden_state[0]
-        is_of_all = len(hidden) == tokens.shape[1]  # as layers that are not ours compute it
-        return hidden if layout.output_index is None or not is_of_all else hidden[layout.output_index]
+        options = {"notemill_attend": attend, "notemill_wanted": layout.output_index}
+        output = body(input_ids=tokens, position_ids=positions, use_cache=False, **options)
+        hidden: torch.Tensor = output.last_hidden_state[0]
+        has_all_tokens = len(hidden) == tokens.shape[1]  # layers that are not fused compute all tokens
+        return hidden if layout.output_index is None or not has_all_tokens else hidden[layout.output_index]
 
     def _logits(self, hidden: torch.Tensor, columns: tuple[int, ...]) -> npt.NDArray[np.float32]:
-        """The output layer, a fifth of a small network's work, for the asked columns only."""
-        found = F.linear(hidden, self._head.weight[list(columns)]) if columns else self._whole_head(hidden)
-        logits: npt.NDArray[np.float32] = found.float().cpu().numpy()
+        """The output layer, a fifth of a small network's work, for the requested columns only."""
+        output = F.linear(hidden, self._head.weight[list(columns)]) if columns else self._packed_head(hidden)
+        logits: npt.NDArray[np.float32] = output.float().cpu().numpy()
         return logits
 
     @cached_property
-    def _whole_head(self) -> PackedLinear:
-        """Made when something is first written: a copy of the embeddings on a CPU."""
+    def _packed_head(self) -> PackedLinear:
+        """Created at the first generation: on a CPU a packed copy of the embeddings."""
         return PackedLinear(self._head.weight)
 
 
 def _has_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> bool:
-    """Whether branches that write are attended by worker.engine.attention.decode_kernel."""
+    """True if `worker.engine.attention.decode_kernel` works on this device."""
     if device.type != "cuda" or find_spec("triton") is None:
         return False
     from worker.engine.attention import decode_kernel
@@ -186,14 +195,15 @@ def _has_kernel(device: torch.device, heads: int, key_heads: int, size: int) -> 
 
 
 def _register_attention() -> None:
-    """Makes ours an attention of transformers: a function, handed down as an argument, does it."""
+    """Registers our attention with transformers; it calls the function that is passed as
+    `notemill_attend`."""
 
     def attention(
         module: Any, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, _mask: None, **options: Any
     ) -> tuple[torch.Tensor, None]:
         packed = [tensor[0].transpose(0, 1).contiguous() for tensor in (query, key, value)]
-        found: torch.Tensor = options["notemill_attend"](module.layer_idx, *packed)
-        return found[None], None
+        output: torch.Tensor = options["notemill_attend"](module.layer_idx, *packed)
+        return output[None], None
 
     ALL_ATTENTION_FUNCTIONS.register(ATTENTION, attention)
     ALL_MASK_ATTENTION_FUNCTIONS.register(ATTENTION, lambda *_args, **_options: None)

