@@ -36,7 +36,7 @@ _SECONDS_FROM_CLAIM_TO_LAST_ROW = {
     "sqlite": "SELECT (julianday(MAX(finished_at)) - julianday(MIN(started_at))) * 86400 FROM jobs",
     "postgresql": "SELECT EXTRACT(EPOCH FROM MAX(finished_at) - MIN(started_at)) FROM jobs",
 }
-"""By SQL dialect. Leaves out the worker's start."""
+"""Queries by SQL dialect. They leave out the worker's start."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,7 +48,7 @@ from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
 SEQUENCES = (1, 8, 32)
 HEADLINE = 32
 PREFIX_TEXT_TOKENS = 470
-"""With the chat template a prefix has about 500 tokens."""
+"""A prefix has about 500 tokens with the chat template."""
 NOTES = 6
 NOTE_TOKENS = 900
 MIN_ROUNDS = 3
@@ -69,7 +69,7 @@ class RooflineProbes:
     prefill_int8_flops: Mapping[str, float]
     """Operations of these batches that are computed in int8, by name."""
     decode: Mapping[int, TimedProbe]
-    """By the number of decoding sequences; the work is floating-point operations."""
+    """Probes by number of decoding sequences, whose work is floating-point operations."""
     decode_bytes: Mapping[int, float]
 
 

@@ -21,7 +21,7 @@ from benchmarks.machine.token_counts import note_of_length
 from worker.engine.api import GenerateRequest, Reply, Request, ScoreRequest
 from worker.engine.prompting.tokenizer import load_chat
 from worker.engine_factory import load
-from worker.entities.window_tagging import reading_requests
+from worker.entities.window_tagging import tagging_requests
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
 from worker.weights.model_files import adapter_folder, prepared_folder
@@ -80,7 +80,7 @@ def _questions(card: Card) -> dict[str, Request]:
             text, lambda chunk: len(chat.plain(chunk)), config.window_tokens, config.summary_window_tokens
         )
         for tagging, search in zip(
-            reading_requests(note, config), search_requests(note, QUERY, config), strict=True
+            tagging_requests(note, config), search_requests(note, QUERY, config), strict=True
         ):
             number += 1
             for kind, request in (("marks", tagging), ("search", search)):

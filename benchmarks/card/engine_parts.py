@@ -26,7 +26,7 @@ from worker.engine.api import GenerateRequest, Prompt, Request, RequestError, Sc
 from worker.engine.batching.batched_engine import BatchedEngine
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.network.sentence_embeddings import SentenceEmbeddings, SentenceEmbeddingsError
-from worker.entities.window_tagging import reading_requests
+from worker.entities.window_tagging import tagging_requests
 from worker.note.parsed_note import Note
 from worker.pipeline import process
 from worker.telemetry.usage_meter import UsageMeter
@@ -164,4 +164,4 @@ def _tagging_requests(card: Card, network: BenchmarkModel, texts: Sequence[str])
     config = card.config
     sizes = config.window_tokens, config.summary_window_tokens
     parsed = [Note.of(text, network.count_tokens, *sizes) for text in texts]
-    return [request for note in parsed for request in reading_requests(note, config)]
+    return [request for note in parsed for request in tagging_requests(note, config)]

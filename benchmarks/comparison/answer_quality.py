@@ -30,8 +30,8 @@ from training.evaluation.records.evaluation_data import Record, file_of, names_h
 from training.evaluation.records.evaluation_queries import EvaluationQuery as Query
 from training.evaluation.records.evaluation_queries import queries_of
 from worker.engine.api import Engine
-from worker.entities.attribute_patterns import PATTERNED
-from worker.entities.list_grounding import place, spread
+from worker.entities.attribute_patterns import PATTERN_KINDS
+from worker.entities.list_grounding import ground, with_repeats
 from worker.weights.task_config import task_config
 
 
@@ -70,7 +70,7 @@ def generated_quality(
     labels = [label.name for label in load_labels(settings.labels_file)]
     (_, records), (other, notes) = _records(data, limit)
     names, queries = names_here(records, {}, labels), queries_of(notes, other)
-    listed = [label for label in labels if label in names.values() and label not in PATTERNED]
+    listed = [label for label in labels if label in names.values() and label not in PATTERN_KINDS]
     of_records = [
         (i, record["text"], s) for i, record in enumerate(records) for s in text_units(record["text"], unit)
     ]
@@ -100,7 +100,7 @@ def _records(data: Path, limit: int) -> list[tuple[Path, list[Record]]]:
 
 
 def _aligned(text: str, span: Span, answer: str, labels: set[str]) -> list[Marked]:
-    mentions = spread(text, span, place(text, span, parse_entities(answer)).placed)
+    mentions = with_repeats(text, span, ground(text, span, parse_entities(answer)).mentions)
     return [Marked(found.start, found.end, found.label) for found in mentions if found.label in labels]
 
 

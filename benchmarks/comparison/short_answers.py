@@ -19,7 +19,7 @@ from models.settings import Settings
 from worker.engine.api import Prompt
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
-from worker.entities.attribute_patterns import PATTERNED
+from worker.entities.attribute_patterns import PATTERN_KINDS
 from worker.entities.list_grounding import ListItem
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
@@ -37,7 +37,7 @@ def short_form_prompts(
     texts: Sequence[str], chat: Chat, settings: Settings, unit: TextUnit = "windows", query: str = QUERY
 ) -> list[BenchmarkPrompt]:
     """Entities and search of each text unit and a summary of each window, note after note."""
-    names = [label.name for label in load_labels(settings.labels_file) if label.name not in PATTERNED]
+    names = [label.name for label in load_labels(settings.labels_file) if label.name not in PATTERN_KINDS]
     prompts = []
     for index, text in enumerate(texts):
         long = settings.summary_window_tokens

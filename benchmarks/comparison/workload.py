@@ -18,9 +18,9 @@ from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.prompt_templates import prompt
-from worker.entities.entity_task import ask_entities
+from worker.entities.entity_task import extract_entities
 from worker.note.parsed_note import Note
-from worker.summary.summary_task import ask_summary
+from worker.summary.summary_task import summarize
 from worker.weights.task_config import task_config
 
 QUERY = "What is the plan and follow-up?"
@@ -94,8 +94,8 @@ def generation_prompts(texts: Sequence[str], chat: Chat, settings: Settings) -> 
         note = Note.of(
             text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
         )
-        lists = next(ask_entities(note, labels, config))
-        sections = next(ask_summary(note, settings.summary_words, config))
+        lists = next(extract_entities(note, labels, config))
+        sections = next(summarize(note, settings.summary_words, config))
         prompts += [_benchmark_prompt(index, "entities", request) for request in lists]
         prompts += [_benchmark_prompt(index, "search", request) for request in _quotations(lists)]
         prompts += [_benchmark_prompt(index, "summary", request) for request in sections]

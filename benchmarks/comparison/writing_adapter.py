@@ -35,7 +35,7 @@ from training.finetune.training_loop import TrainingRun, train
 from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.tokenizer import load_chat
-from worker.entities.attribute_patterns import PATTERNED
+from worker.entities.attribute_patterns import PATTERN_KINDS
 from worker.entities.list_grounding import ListItem
 from worker.note.sentence_splitter import sentences
 from worker.weights.model_files import prepared_folder
@@ -53,7 +53,7 @@ def main(options: argparse.Namespace) -> None:
     recipe = load_recipe(
         None, settings.weights, rows_a_step=2, shares={}, max_steps=options.steps, epochs=options.epochs
     )
-    names = [label.name for label in load_labels(settings.labels_file) if label.name not in PATTERNED]
+    names = [label.name for label in load_labels(settings.labels_file) if label.name not in PATTERN_KINDS]
     examples = corpus_examples(options.data, names, chat, recipe.window_characters)
     _report(f"{len(examples):,} examples of {sum(len(example.tokens) for example in examples):,} tokens")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -31,7 +31,7 @@ from worker.engine.network.model_runner import TransformersRunner
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import GrammarCompiler
 from worker.entities.entity_task import list_request
-from worker.entities.window_tagging import reading_requests
+from worker.entities.window_tagging import tagging_requests
 from worker.note.parsed_note import Note
 from worker.search.search_task import search_requests
 from worker.telemetry.usage_meter import UsageMeter
@@ -123,15 +123,16 @@ class BenchmarkModel:
             for text in texts
         ]
         return self._first_batch(
-            [[*reading_requests(note, config), *search_requests(note, QUERY, config)] for note in notes],
+            [[*tagging_requests(note, config), *search_requests(note, QUERY, config)] for note in notes],
             settings,
         )
 
     def generation_batch(self, texts: Sequence[str], settings: Settings) -> ForwardBatch:
         """The first batch of these notes when all three tasks generate: prefill of windows and questions."""
-        work = generation_prompts(texts, self.chat, settings)
+        prompts = generation_prompts(texts, self.chat, settings)
         calls = [
-            [one.request for one in work if one.note == note and one.request] for note in range(len(texts))
+            [prompt.request for prompt in prompts if prompt.note == note and prompt.request]
+            for note in range(len(texts))
         ]
         return self._first_batch(calls, settings)
 

@@ -175,7 +175,7 @@ class ChaosRun:
 
 
 def _note_ranges(seconds: float, groups: Sequence[str]) -> list[NoteRange]:
-    """As many notes as two workers can answer in the time, with some for the real engine."""
+    """The note ranges that two workers can answer in the time, and one for the real engine."""
     number = max(2, round(seconds * 8.4 / _RANGE_NOTES))
     note_ranges = [NoteRange("instant", i * _RANGE_NOTES, _RANGE_NOTES) for i in range(number)]
     if "real" in groups:
