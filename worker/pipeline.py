@@ -15,13 +15,13 @@ from models.jobs import Job, Work
 from models.outcomes import Failed, Finished, Outcome, Reason
 from worker.engine.api import Engine, GenerateResult, Reply, Request, RequestError, ScoreResult
 from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine, UnusableReplyError
-from worker.entities.entity_task import ask_entities
+from worker.entities.entity_task import extract_entities
 from worker.note.char_ranges import covers, union_of_ranges
 from worker.note.parsed_note import Note
 from worker.privacy.deidentified_work import deidentified, reidentified
 from worker.privacy.surrogates import Surrogates
-from worker.search.search_task import ask_search
-from worker.summary.summary_task import ask_summary
+from worker.search.search_task import search_note
+from worker.summary.summary_task import summarize
 from worker.telemetry.usage_meter import UsageMeter
 from worker.weights.task_config import TaskConfig
 
@@ -43,9 +43,9 @@ def process(
     if not config.is_deidentified:
         yield from _processed(work, engine, config, meter)
         return
-    disguise, jobs = Surrogates.of(work.text, patient_names), {job.id: job for job in work.jobs}
-    for ended in _processed(deidentified(work, disguise), engine, config, meter):
-        yield reidentified(ended, jobs, disguise)
+    surrogates, jobs = Surrogates.of(work.text, patient_names), {job.id: job for job in work.jobs}
+    for ended in _processed(deidentified(work, surrogates), engine, config, meter):
+        yield reidentified(ended, jobs, surrogates)
 
 
 def _processed(
@@ -73,11 +73,11 @@ def _conversation(job: Job, note: Note, config: TaskConfig) -> TaskCoroutine:
     parameters = job.question.parameters
     match job.question.task:
         case Task.ENTITIES:
-            return ask_entities(note, job.labels, config)
+            return extract_entities(note, job.labels, config)
         case Task.SEARCH:
-            return ask_search(note, str(parameters["query"]), config)
+            return search_note(note, str(parameters["query"]), config)
         case Task.SUMMARY:
-            return ask_summary(note, int(parameters["max_words"]), config)
+            return summarize(note, int(parameters["max_words"]), config)
 
 
 def _ended(talks: Sequence[_JobState], note: Note, meter: UsageMeter) -> list[tuple[Job, Outcome]]:

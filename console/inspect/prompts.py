@@ -25,12 +25,12 @@ from producer.submission.questions import questions_for
 from worker.engine.api import CompareRequest, Request, ScoreRequest
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.task_coroutine import TaskCoroutine
-from worker.entities.entity_task import ask_entities
+from worker.entities.entity_task import extract_entities
 from worker.note.parsed_note import Note
-from worker.privacy.deidentified_work import question_under
+from worker.privacy.deidentified_work import deidentified_question
 from worker.privacy.surrogates import Surrogates
-from worker.search.search_task import ask_search
-from worker.summary.summary_task import ask_summary
+from worker.search.search_task import search_note
+from worker.summary.summary_task import summarize
 from worker.weights.task_config import TaskConfig, task_config
 
 
@@ -52,16 +52,16 @@ def show_prompts(
     )
     labels = load_labels(labels_file or settings.labels_file)
     (text, names), config, chat = _text(reference, settings), task_config(settings), load_chat(settings)
-    disguise = Surrogates.of(text, names) if config.is_deidentified else None
+    surrogates = Surrogates.of(text, names) if config.is_deidentified else None
     note = Note.of(
-        disguise.shown if disguise else text,
+        surrogates.deidentified_text if surrogates else text,
         lambda part: len(chat.plain(part)),
         config.window_tokens,
         config.summary_window_tokens,
     )
     console = stdout()
     for question in questions:
-        question = question_under(question, disguise) if disguise else question
+        question = deidentified_question(question, surrogates) if surrogates else question
         requests = list(first_requests(question, note, labels, config))
         for number, request in enumerate(requests, start=1):
             _print(console, question, request, chat, f"{number} of {len(requests)}")
@@ -80,11 +80,11 @@ def _conversation(
 ) -> TaskCoroutine:
     match question.task:
         case Task.ENTITIES:
-            return ask_entities(note, labels, config)
+            return extract_entities(note, labels, config)
         case Task.SEARCH:
-            return ask_search(note, str(question.parameters["query"]), config)
+            return search_note(note, str(question.parameters["query"]), config)
         case Task.SUMMARY:
-            return ask_summary(note, int(question.parameters["max_words"]), config)
+            return summarize(note, int(question.parameters["max_words"]), config)
 
 
 def _print(console: Console, question: Question, request: Request, chat: Chat, number: str) -> None:

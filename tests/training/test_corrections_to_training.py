@@ -20,7 +20,7 @@ from training.finetune.curriculum import Curriculum
 from training.finetune.training_recipe import load_recipe
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.label_words import tagged_labels
-from worker.entities.bio_decoding import decide_marks
+from worker.entities.bio_decoding import decode_mentions
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -84,5 +84,6 @@ def trained_on(pieces: list[TrainingSequence], text: str, chat: Chat) -> list[tu
     # A label that nobody used is neither right nor wrong anywhere.
     scores[piece.rights[0].is_right.sum(axis=1) > 1, 1:] = -9.0
     return [
-        (window[mark.start : mark.end], mark.label) for mark in decide_marks(window, offsets, scores, labels)
+        (window[mark.start : mark.end], mark.label)
+        for mark in decode_mentions(window, offsets, scores, labels)
     ]

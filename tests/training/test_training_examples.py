@@ -23,7 +23,7 @@ from training.examples.task_examples import marks_examples, search_examples, win
 from training.finetune.document_attention import attend, seen_in
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.label_words import tagged_labels
-from worker.entities.bio_decoding import decide_marks
+from worker.entities.bio_decoding import decode_mentions
 
 LABELS = tagged_labels(["problem", "medication", "test"])
 TEXT = "He has chest pain. Aspirin was given. The chest film was clear."
@@ -51,7 +51,7 @@ def test_the_right_words_decode_to_the_annotated_mentions(chat):
     offsets = chat.plain_with_offsets(TEXT)[1]
     scores = np.where(marks.is_right, 0.0, -9.0).astype(np.float32)
     scores[:, 5:] = -9.0  # of the label that is not annotated nothing is known
-    found = decide_marks(TEXT, offsets, scores, LABELS)
+    found = decode_mentions(TEXT, offsets, scores, LABELS)
     assert [(TEXT[m.start : m.end], m.label) for m in found] == [
         ("chest pain", "problem"),
         ("Aspirin", "medication"),

@@ -12,8 +12,8 @@ from training.calibration.logistic_regression import logistic
 from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record
 from training.examples.gold_assertions import assertion_of, is_told
 from worker.engine.api import Engine
-from worker.entities.entity_task import held_by_rules
-from worker.entities.window_tagging import Mention, denied_read, reading_requests
+from worker.entities.entity_task import rule_assertions
+from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
 from worker.note.parsed_note import Note
 from worker.weights.negation_model import ASKED, NegationModel
 from worker.weights.task_config import TaskConfig
@@ -36,11 +36,11 @@ def _rows(record: Record, engine: Engine, config: TaskConfig) -> Iterator[tuple[
         return
     text = record["text"]
     note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    denied = denied_read(note, engine.answer(reading_requests(note, config)))
+    denied = negation_log_odds(note, engine.answer(tagging_requests(note, config)))
     for one in entities:
         label = KNOWN_NAMES.get(one["label"], one["label"].lower())
         if label in ASKED:
             mention = Mention(one["start"], one["end"], label, None)
-            is_ruled = Assertion.NEGATED in held_by_rules(note, mention)
+            is_ruled = Assertion.NEGATED in rule_assertions(note, mention)
             is_denied = assertion_of(one, entities) is Assertion.NEGATED
             yield float(is_ruled), denied.at(mention.end), is_denied

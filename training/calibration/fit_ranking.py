@@ -29,7 +29,7 @@ from worker.engine.api import Engine, Reply, Request
 from worker.engine_factory import load
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
-from worker.search.search_task import clues, clues_of
+from worker.search.search_task import sentence_features, sentence_signals
 from worker.weights.ranking_model import RankingModel, RankingWeights, SentenceFeatures
 from worker.weights.task_config import TaskConfig, task_config
 
@@ -47,7 +47,7 @@ _Found = TypeVar("_Found")
 class QueryFeatures:
     """The sentences of one query: their features, and which of them answer."""
 
-    clues: Floats
+    features: Floats
     """Features, shape [sentences, features]."""
     relevant: tuple[bool, ...]
     is_of_aspect: bool
@@ -71,7 +71,9 @@ def join(
     try:
         for name, some in asked.items():
             say(f"{name}: {len(some)} queries")
-            queried[name] = _queried(some, engine, _all_clues(task_config(settings)), settings.worker_threads)
+            queried[name] = _queried(
+                some, engine, _with_all_features(task_config(settings)), settings.worker_threads
+            )
         denials = fit_negation(
             [one for path in data for one in read_records(file_of(path))], engine, task_config(settings)
         )
@@ -145,7 +147,7 @@ def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> l
     return search_examples(path.parent.name, records, _WINDOW_CHARACTERS, chance)
 
 
-def _all_clues(config: TaskConfig) -> TaskConfig:
+def _with_all_features(config: TaskConfig) -> TaskConfig:
     """The configuration as served, with every feature computed."""
     return replace(config, ranking_model=RankingModel(aspect=RankingWeights()))
 
@@ -159,13 +161,13 @@ def _queried(
 
 def _one(asked: EvaluationQuery, engine: Engine, config: TaskConfig) -> QueryFeatures:
     note = Note.of(asked.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    decided, known = _heard(clues_of(note, asked.query, config), engine)
-    rows = clues(note, asked.query, decided, known)
+    decided, known = _heard(sentence_signals(note, asked.query, config), engine)
+    rows = sentence_features(note, asked.query, decided, known)
     relevant = dict(zip(((one.start, one.end) for one in asked.sentences), asked.relevant, strict=True))
     return QueryFeatures(
         np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(SentenceFeatures._fields)),
         tuple(relevant.get((span.start, span.end), False) for span, _ in rows),
-        is_of_aspect=known.evidence is not None,
+        is_of_aspect=known.intent_scores is not None,
     )
 
 
@@ -182,7 +184,7 @@ def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engi
 
 def _regression(queried: Sequence[QueryFeatures], names: Sequence[str]) -> RankingWeights:
     columns = [SentenceFeatures._fields.index(name) for name in names]
-    given = np.concatenate([one.clues[:, columns] for one in queried])
+    given = np.concatenate([one.features[:, columns] for one in queried])
     right = np.concatenate([np.array(one.relevant, dtype=np.float64) for one in queried])
     weights = logistic(given, right)
     rounded = {name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)}
@@ -191,7 +193,7 @@ def _regression(queried: Sequence[QueryFeatures], names: Sequence[str]) -> Ranki
 
 def _scores(one: QueryFeatures, found: RankingModel) -> Floats:
     weights = found.aspect if one.is_of_aspect and found.aspect is not None else found.thing
-    return sigmoid(one.clues @ np.array(weights))
+    return sigmoid(one.features @ np.array(weights))
 
 
 def _set_f1(queried: Sequence[QueryFeatures], found: RankingModel, threshold: float) -> float:

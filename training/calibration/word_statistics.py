@@ -86,7 +86,7 @@ class _Borders:
         self.behind: Counter[str] = Counter()
 
     def add(self, pieces: WordTokens, one: CandidateSpan) -> None:
-        first, last = pieces.between(one.start, one.end)
+        first, last = pieces.token_range(one.start, one.end)
         self.before.update(pieces.words[max(0, first - 1) : first])
         self.behind.update(pieces.words[last : last + 1])
         if last - first > 1:
@@ -109,7 +109,7 @@ def _counted(records: Sequence[Named], label: str) -> dict[str, tuple[int, int]]
     for _, pieces, marked in records:
         taken: set[int] = set()
         for one in marked:
-            first, last = pieces.between(one.start, one.end)
+            first, last = pieces.token_range(one.start, one.end)
             if one.label == label and last - first == 1:
                 marked_alone[pieces.words[first]] += 1
             elif one.label == label:

@@ -24,7 +24,7 @@ from training.evaluation.pipeline_runner import PipelineRunner
 from training.evaluation.records.evaluation_data import KNOWN_NAMES, DataError, Record, wants
 from training.examples.gold_assertions import assertion_of, is_told
 from worker.entities.entity_task import entities_of
-from worker.entities.window_tagging import Mention, denied_read, reading_requests
+from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
 from worker.note.parsed_note import Note
 from worker.weights.negation_model import ASKED
 
@@ -111,11 +111,11 @@ def _of_worker(text: str, asked: Sequence[_Asked], asking: PipelineRunner | None
     else:
         config = asking.config
         note = Note.of(text, asking.engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-        denied = denied_read(note, asking.engine.answer(reading_requests(note, config)))
+        denied = negation_log_odds(note, asking.engine.answer(tagging_requests(note, config)))
     mentions = [
         Mention(
             *(one.start, one.end, one.label, None),
-            denied=denied.at(one.end) if denied is not None and one.label in ASKED else None,
+            negation_log_odds=denied.at(one.end) if denied is not None and one.label in ASKED else None,
         )
         for one in asked
     ]

@@ -20,7 +20,7 @@ from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.output_formats import OutputFormatError
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.grammar import GrammarCompiler
-from worker.entities.attribute_patterns import PATTERNED
+from worker.entities.attribute_patterns import PATTERN_KINDS
 from worker.entities.entity_task import LIST_ITEMS, list_request
 from worker.note.sentence_splitter import sentences
 from worker.summary.abstractive import SECTIONS, section_request
@@ -79,7 +79,7 @@ def list_answers(
 ) -> Iterator[GenerationExample]:
     """A window and a label that the corpus annotates: its mentions in the order of the note, each once."""
     names = LABELS_OF[corpus]
-    listed = [one for one in labels if one.name in names.values() and one.name not in PATTERNED]
+    listed = [one for one in labels if one.name in names.values() and one.name not in PATTERN_KINDS]
     for record in records:
         for start, end in windows_of(record, max_characters):
             inside = [one for one in record["entities"] if start <= one["start"] and one["end"] <= end]

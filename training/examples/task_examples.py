@@ -19,7 +19,7 @@ from training.examples.gold_assertions import assertion_of, is_told
 from worker.engine.api import Choice, ScoreRequest
 from worker.engine.prompting.label_words import SEARCH_WORDS, TaggedLabel
 from worker.engine.prompting.prompt_templates import prompt
-from worker.entities.window_tagging import reading_request
+from worker.entities.window_tagging import tagging_request
 from worker.note.sentence_splitter import sentences
 from worker.weights.negation_model import ASKED
 
@@ -136,7 +136,7 @@ def _asserted(
 
 def reading(text: str, labels: Sequence[TaggedLabel]) -> ScoreRequest:
     """What the worker asks of a window for entities and summary."""
-    return reading_request(text, tuple(one.end for one in sentences(text)), labels)
+    return tagging_request(text, tuple(one.end for one in sentences(text)), labels)
 
 
 def search_examples(

@@ -99,10 +99,10 @@ def assertion(
     sentence: str, start: int, end: int, section_kind: str | None = None, label: str = "problem"
 ) -> Assertion:
     """The assertion of the mention sentence[start:end]; `section_kind` as in worker.note.section_headings."""
-    return foremost(assertions(sentence, start, end, section_kind, label))
+    return highest_priority(assertions(sentence, start, end, section_kind, label))
 
 
-def foremost(held: frozenset[Assertion]) -> Assertion:
+def highest_priority(held: frozenset[Assertion]) -> Assertion:
     """The assertion with the highest priority among several."""
     return next((one for one in _ORDER if one in held), Assertion.PRESENT)
 

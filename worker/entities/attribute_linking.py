@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from models.answers import Attribute, Entity
 from models.labels import Label
-from worker.entities.attribute_patterns import LEADS_ON, attributes
+from worker.entities.attribute_patterns import LEADING_WORDS, attributes_by_pattern
 from worker.note.parsed_note import Note
 
 _Decided = tuple[int, int, str]
 """Start, end and label of a tagged attribute."""
 
 
-def with_attributes(
+def link_attributes(
     note: Note, entities: Sequence[Entity], decided: Sequence[_Decided], labels: Sequence[Label]
 ) -> tuple[Entity, ...]:
     """The entities, each with its attributes in order; a tagged attribute without an owner is left out."""
@@ -41,7 +41,9 @@ def _by_form(note: Note, entities: Sequence[Entity], labels: Sequence[Label]) ->
     for start, indexes in by_sentence.items():
         sentence = note.sentence_at(start)
         inside = [entities[index] for index in indexes]
-        found = attributes(note.text[sentence.start : sentence.end], sentence.start, inside, labels)
+        found = attributes_by_pattern(
+            note.text[sentence.start : sentence.end], sentence.start, inside, labels
+        )
         pairs += [(indexes[place], attribute) for place, attribute in found]
     return pairs
 
@@ -57,6 +59,6 @@ def _owner(note: Note, entities: Sequence[Entity], start: int, end: int, label: 
     ]
     before = [index for index, entity in inside if entity.end <= start]
     after = [index for index, entity in inside if entity.start >= end]
-    if after and LEADS_ON.fullmatch(note.text[end : entities[after[0]].start]):
+    if after and LEADING_WORDS.fullmatch(note.text[end : entities[after[0]].start]):
         return after[0]
     return before[-1] if before else after[0] if after else None

@@ -51,7 +51,7 @@ _PATTERNS = {
         |(?<![(\[-])(?:slightly\s|mildly\s|markedly\s|strongly\s|weakly\s|within\s(?:the\s)?)?(?:positive|negative|elevated|increased|decreased|reduced|raised|low|high|abnormal|unremarkable|intact|prolonged|nonreactive|trace
             |stable|unchanged|normalized|sterile|normal(?:\s(?:limits?|ranges?))?)\b(?!-))""",
 }
-PATTERNED = frozenset(_PATTERNS)
+PATTERN_KINDS = frozenset(_PATTERNS)
 """The kinds that are known by pattern, whatever the network says."""
 _COMPILED = {
     kind: re.compile(rf"(?<![\w.*#])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE | re.VERBOSE)
@@ -65,7 +65,7 @@ _REST = 8
 """Characters of an attribute that may stand before or after a tag of a part of it."""
 _COUNT = re.compile(r"\s(?:\d+\s)?#\d{2,}\Z")
 """Number of tablets to dispense."""
-LEADS_ON = re.compile(
+LEADING_WORDS = re.compile(
     r"[\s(\[-]*(?:(?:of|the|a|an|dose|doses|bolus|infusion|injection|in|for|with)\s+)*[\s(\[-]*"
 )
 """Words between an attribute and the entity right after it that owns it."""
@@ -90,7 +90,7 @@ class LabelledSpan(Protocol):
     def label(self) -> str: ...
 
 
-def attributes(
+def attributes_by_pattern(
     sentence: str, offset: int, entities: Sequence[LabelledSpan], labels: Sequence[Label]
 ) -> tuple[tuple[int, Attribute], ...]:
     """Pairs of an index in `entities` and an attribute of that entity, in order of the note.
@@ -126,7 +126,7 @@ def is_attribute(text: str, start: int, end: int) -> bool:
     )
 
 
-def name_within(text: str, start: int, end: int) -> tuple[int, int]:
+def medication_name_within(text: str, start: int, end: int) -> tuple[int, int]:
     """Start and end of a medication's name within a tag, without routes, strengths and frequencies that the
     tag includes or cuts. "intravenous methylprednisolone" and "5% lignocaine" hold one name each, and so does
     "Tylenol p.r" in "Tylenol p.r.n."."""
@@ -178,7 +178,7 @@ def _owners(masked: str, start: int, end: int, reach: int, owned: _Owned) -> tup
     distance = len(" ".join(gap.split()))
     if (
         following is not None
-        and LEADS_ON.fullmatch(masked[end : following[1]])
+        and LEADING_WORDS.fullmatch(masked[end : following[1]])
         and (not before or gap.strip())
     ):
         return (following[0],)

@@ -32,7 +32,7 @@ class TaggedMention:
     probability: float
 
 
-def decide_marks(
+def decode_mentions(
     text: str,
     spans: Sequence[tuple[int, int]],
     log_probabilities: npt.NDArray[np.float32],
@@ -47,13 +47,13 @@ def decide_marks(
     if not len(spans):
         return []
     names = [label.name for label in labels]
-    evidence = MentionScores.of_network(text, spans, log_probabilities, names).with_names(lexicon)
-    evidence = evidence.with_same_words(_read(evidence))
+    evidence = MentionScores.from_network(text, spans, log_probabilities, names).with_lexicon(lexicon)
+    evidence = evidence.with_repeated_mentions(_read(evidence))
     marks, settled = _read(evidence), list[TaggedMention]()
     begins = [*(mark.start for mark in marks), len(text)]
     for mark, behind in zip(marks, begins[1:], strict=True):
-        found = evidence.bordered(mark, settled[-1].end if settled else 0, behind, lexicon)
-        against = evidence.against_alone(found, lexicon)
+        found = evidence.with_best_borders(mark, settled[-1].end if settled else 0, behind, lexicon)
+        against = evidence.single_word_log_odds(found, lexicon)
         if max(evidence.log_odds(mark), evidence.log_odds(found)) + against > 0:
             settled.append(TaggedMention(*found, _probability(evidence, found, against)))
     return settled
@@ -73,7 +73,7 @@ def _read(evidence: MentionScores) -> list[CandidateSpan]:
         while stop < len(path) and path[stop] == 2 * label + 2:
             stop += 1
         start, end = _whole_words(evidence.text, evidence.starts[place], evidence.ends[stop - 1])
-        if evidence.is_read(start, end) and (not marks or start >= marks[-1].end):
+        if evidence.has_tokens(start, end) and (not marks or start >= marks[-1].end):
             marks.append(CandidateSpan(start, end, labels[label]))
         place = stop
     return _joined(evidence.text, marks)

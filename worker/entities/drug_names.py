@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from worker.note.word_boundaries import is_hyphened
+from worker.note.word_boundaries import is_hyphenated
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z-]{2,40}[A-Za-z]")
 _BEFORE_A_DOSE = re.compile(
@@ -21,7 +21,7 @@ _BEFORE_A_DOSE = re.compile(
 )
 
 
-def medications_in(text: str) -> Iterator[str]:
+def drug_names_in(text: str) -> Iterator[str]:
     """The names in lower case, in the order of the text, with repeats."""
     dosed = {match.start(1) for match in _BEFORE_A_DOSE.finditer(text)}
     for match in _WORD.finditer(text):
@@ -30,10 +30,10 @@ def medications_in(text: str) -> Iterator[str]:
             yield word
 
 
-def names_in(text: str) -> Iterator[tuple[int, int]]:
+def drug_name_spans(text: str) -> Iterator[tuple[int, int]]:
     """Spans [start, end) of drug names in order, without those that only a dose indicates."""
     for match in _WORD.finditer(text):
-        if is_medication(match.group().lower()) and not is_hyphened(text, *match.span()):
+        if is_medication(match.group().lower()) and not is_hyphenated(text, *match.span()):
             yield match.span()
 
 

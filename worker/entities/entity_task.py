@@ -15,11 +15,11 @@ from worker.engine.api import GenerateRequest, GenerateResult, Reply
 from worker.engine.output_formats import EntityList
 from worker.engine.prompting.prompt_templates import prompt
 from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine, UnusableReplyError
-from worker.entities.assertion_rules import assertions, foremost
-from worker.entities.attribute_linking import with_attributes
-from worker.entities.attribute_patterns import PATTERNED
-from worker.entities.list_grounding import ListItem, place, spread
-from worker.entities.window_tagging import Mention, mentions_read, reading_requests
+from worker.entities.assertion_rules import assertions, highest_priority
+from worker.entities.attribute_linking import link_attributes
+from worker.entities.attribute_patterns import PATTERN_KINDS
+from worker.entities.list_grounding import ListItem, ground, with_repeats
+from worker.entities.window_tagging import Mention, tagged_mentions, tagging_requests
 from worker.note.parsed_note import Note
 from worker.weights.negation_model import NegationModel
 from worker.weights.task_config import TaskConfig
@@ -30,17 +30,17 @@ LIST_TOKENS = 24 * LIST_ITEMS
 """Token limit for that many of the longest spans, so that a list is never cut."""
 
 
-def ask_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> TaskCoroutine:
+def extract_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> TaskCoroutine:
     """Every mention in the order of the note."""
     if config.are_tagged(labels):
-        replies = yield reading_requests(note, config)
-        mentions = mentions_read(note, replies, config)
+        replies = yield tagging_requests(note, config)
+        mentions = tagged_mentions(note, replies, config)
     else:
-        listed = [label for label in labels if label.name not in PATTERNED]
+        listed = [label for label in labels if label.name not in PATTERN_KINDS]
         replies = yield _list_requests(note, listed)
         mentions = _listed(note, replies, listed)
     answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, config.negation_model))
-    return TaskAnswer(answer, note.windows_read)
+    return TaskAnswer(answer, note.window_ranges)
 
 
 def entities_of(
@@ -51,10 +51,10 @@ def entities_of(
     ordered = sorted(mentions, key=lambda one: (one.start, one.end))
     entities = [_entity(note, mention, denials) for mention in ordered if mention.label in owners]
     decided = [mention for mention in ordered if mention.label not in owners]
-    return with_attributes(note, entities, [(one.start, one.end, one.label) for one in decided], labels)
+    return link_attributes(note, entities, [(one.start, one.end, one.label) for one in decided], labels)
 
 
-def held_by_rules(note: Note, mention: Mention) -> frozenset[Assertion]:
+def rule_assertions(note: Note, mention: Mention) -> frozenset[Assertion]:
     """Every assertion that the rules find for a mention."""
     sentence = note.sentence_at(mention.start)
     return assertions(
@@ -67,15 +67,15 @@ def held_by_rules(note: Note, mention: Mention) -> frozenset[Assertion]:
 
 
 def _entity(note: Note, mention: Mention, denials: NegationModel | None) -> Entity:
-    held = held_by_rules(note, mention)
-    if denials is not None and mention.denied is not None:
-        held = denials.corrected(held, mention.denied)
+    held = rule_assertions(note, mention)
+    if denials is not None and mention.negation_log_odds is not None:
+        held = denials.corrected(held, mention.negation_log_odds)
     return Entity(
         start=mention.start,
         end=mention.end,
         text=note.text[mention.start : mention.end],
         label=mention.label,
-        assertion=foremost(held),
+        assertion=highest_priority(held),
         probability=mention.probability,
     )
 
@@ -113,9 +113,11 @@ def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> li
             assert isinstance(reply, GenerateResult)
             items += [ListItem(label.name, surface) for surface in _surfaces(reply)]
         core = Span(start=window.core_start, end=window.core_end)
-        placed = place(note.text, Span(start=window.start, end=window.end), items).placed
+        placed = ground(note.text, Span(start=window.start, end=window.end), items).mentions
         own = [one for one in placed if one.start >= window.core_start]
-        mentions += [Mention(one.start, one.end, one.label, None) for one in spread(note.text, core, own)]
+        mentions += [
+            Mention(one.start, one.end, one.label, None) for one in with_repeats(note.text, core, own)
+        ]
     return mentions
 
 

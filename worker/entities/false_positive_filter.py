@@ -11,7 +11,7 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-from worker.entities.attribute_patterns import is_attribute, name_within
+from worker.entities.attribute_patterns import is_attribute, medication_name_within
 from worker.note.parsed_note import Note
 from worker.note.section_headings import kind_of_title
 
@@ -54,19 +54,19 @@ _MEASURED_BEFORE = re.compile(
 )
 
 
-def name_of(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
+def name_span(note: Note, start: int, end: int, label: str) -> tuple[int, int]:
     """The name within the tag [start, end): "Tylenol" in "Tylenol p.r", "mass" in "mass of"."""
     if label == "medication":
-        start, end = name_within(note.text, start, end)
+        start, end = medication_name_within(note.text, start, end)
     if open_end := _OPEN_END.search(note.text, start, end):
         end = open_end.start()
     return start, end
 
 
-def relabelled(note: Note, start: int, end: int, label: str) -> str | None:
+def corrected_label(note: Note, start: int, end: int, label: str) -> str | None:
     """The label of a tagged mention after relabelling; None where it is a false positive."""
     text = " ".join(note.text[start:end].lower().split())
-    if not text or note.is_index_term(start) or _is_heading(note, start, end, label):
+    if not text or note.is_boilerplate(start) or _is_heading(note, start, end, label):
         return None
     if label != "value" and _words("adjectives").issuperset(text.split()):
         return None

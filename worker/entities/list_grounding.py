@@ -15,9 +15,9 @@ from itertools import pairwise
 
 from models.answers import Span
 from worker.note.char_ranges import covers, union_of_ranges
-from worker.note.word_boundaries import is_hyphened, is_whole
+from worker.note.word_boundaries import is_hyphenated, is_whole
 
-__all__ = ["GroundedMention", "ListItem", "Placement", "covers", "place", "spread", "union_of_ranges"]
+__all__ = ["GroundedMention", "Grounding", "ListItem", "covers", "ground", "union_of_ranges", "with_repeats"]
 
 _EXACT, _HYPHENED, _LOOSE = 1.0, 0.9, 0.8
 """Score of a position in the alignment; two loose ones outweigh an exact one."""
@@ -44,11 +44,11 @@ class GroundedMention:
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """The result of `place`: disjoint, in order of the text."""
+class Grounding:
+    """The result of `ground`: disjoint, in order of the text."""
 
-    placed: tuple[GroundedMention, ...]
-    unplaced: tuple[int, ...]
+    mentions: tuple[GroundedMention, ...]
+    ungrounded: tuple[int, ...]
     """Indexes of items that do not occur in the window, or only where another item stands."""
 
 
@@ -59,7 +59,7 @@ class _Candidate:
     score: float
 
 
-def place(text: str, window: Span, items: Sequence[ListItem]) -> Placement:
+def ground(text: str, window: Span, items: Sequence[ListItem]) -> Grounding:
     """Grounds each item at the intended position in text[window.start:window.end]. Of overlapping mentions
     the longest stays; overlapping mentions of one label become one."""
     found = {surface: _occurrences(text, window, surface) for surface in {item.surface for item in items}}
@@ -69,7 +69,7 @@ def place(text: str, window: Span, items: Sequence[ListItem]) -> Placement:
     for index, item in enumerate(items):
         by_label[item.label].append(index)
     apart = {
-        index: place for group in by_label.values() for index, place in _in_order(candidates, group).items()
+        index: ground for group in by_label.values() for index, ground in _in_order(candidates, group).items()
     }
     if len(chosen) < _HAS_ONE_ORDER * len(apart):
         chosen = apart
@@ -77,10 +77,10 @@ def place(text: str, window: Span, items: Sequence[ListItem]) -> Placement:
     placed = _disjoint(
         GroundedMention(chosen[i].start, chosen[i].end, items[i].label) for i in sorted(chosen)
     )
-    return Placement(placed=placed, unplaced=tuple(i for i in range(len(items)) if i not in chosen))
+    return Grounding(mentions=placed, ungrounded=tuple(i for i in range(len(items)) if i not in chosen))
 
 
-def spread(text: str, window: Span, placed: Sequence[GroundedMention]) -> tuple[GroundedMention, ...]:
+def with_repeats(text: str, window: Span, placed: Sequence[GroundedMention]) -> tuple[GroundedMention, ...]:
     """`placed` and every further occurrence of the same surfaces in the window, under the label each has
     most often. Capitals are ignored unless the surface has a capital after its first letter ("PT", "pH");
     single characters and plain numbers stay where they were placed."""
@@ -95,7 +95,7 @@ def spread(text: str, window: Span, placed: Sequence[GroundedMention]) -> tuple[
     for folded in sorted(surfaces, key=lambda folded: (-len(folded), folded)):
         for candidate in _occurrences(text, window, surfaces[folded]):
             is_same = _folded(text[candidate.start : candidate.end]) == folded
-            if is_same and not is_hyphened(text, candidate.start, candidate.end):
+            if is_same and not is_hyphenated(text, candidate.start, candidate.end):
                 further.append(
                     GroundedMention(candidate.start, candidate.end, labels[folded].most_common(1)[0][0])
                 )
@@ -115,7 +115,7 @@ def _occurrences(text: str, window: Span, surface: str) -> list[_Candidate]:
         if not is_whole(text, start, end):
             continue
         loose = match.group() != surface
-        score = _LOOSE if loose else _HYPHENED if is_hyphened(text, start, end) else _EXACT
+        score = _LOOSE if loose else _HYPHENED if is_hyphenated(text, start, end) else _EXACT
         found.append(_Candidate(start, end, score))
     return found
 

@@ -42,7 +42,7 @@ class MentionScores:
     """Log-probabilities."""
 
     @staticmethod
-    def of_network(
+    def from_network(
         text: str,
         spans: Sequence[tuple[int, int]],
         log_probabilities: npt.NDArray[np.float32],
@@ -62,7 +62,7 @@ class MentionScores:
         """[first, last) of the tokens that overlap these characters."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
-    def is_read(self, start: int, end: int) -> bool:
+    def has_tokens(self, start: int, end: int) -> bool:
         """True where a token overlaps these characters."""
         first, last = self.tokens(start, end)
         return first < last
@@ -83,7 +83,7 @@ class MentionScores:
         sums = np.vstack([np.zeros((1, inside.shape[1])), inside.cumsum(axis=0)])
         return {label: sums[:, number] for label, number in self.numbers.items()}
 
-    def with_names(self, lexicon: Lexicon) -> MentionScores:
+    def with_lexicon(self, lexicon: Lexicon) -> MentionScores:
         """Adds a known name's log-odds to its start, to continuing to its end, and against continuing after
         it."""
         scores = self.scores.copy()
@@ -96,7 +96,7 @@ class MentionScores:
                 scores[last : last + 1, begin + 1] -= one.log_odds
         return self._with(scores)
 
-    def with_same_words(self, marked: Sequence[CandidateSpan]) -> MentionScores:
+    def with_repeated_mentions(self, marked: Sequence[CandidateSpan]) -> MentionScores:
         """Adds the co-mention consistency: what is `marked` in one position supports the same words
         elsewhere, and they oppose it. Each position's log-odds go half the way to the mean of all positions
         (`worker/entities/repeated_mentions.py`)."""
@@ -110,11 +110,11 @@ class MentionScores:
                     scores[first, 2 * self.numbers[place.label] + 1] += (mean - own) / 2
         return self._with(scores)
 
-    def bordered(self, mark: CandidateSpan, low: int, high: int, lexicon: Lexicon) -> CandidateSpan:
+    def with_best_borders(self, mark: CandidateSpan, low: int, high: int, lexicon: Lexicon) -> CandidateSpan:
         """The likeliest span within [low, high) among a mention and those with one word more or less at
         either end."""
         pieces, label = self.pieces, mark.label
-        first, last = pieces.between(mark.start, mark.end)
+        first, last = pieces.token_range(mark.start, mark.end)
         last -= 1
         if (pieces.starts[first], pieces.ends[last]) != (mark.start, mark.end):
             return mark
@@ -131,9 +131,9 @@ class MentionScores:
                     best, chosen = odds, other
         return chosen
 
-    def against_alone(self, mark: CandidateSpan, lexicon: Lexicon) -> float:
+    def single_word_log_odds(self, mark: CandidateSpan, lexicon: Lexicon) -> float:
         """The lexicon's evidence against a single word being a whole mention; 0 for several words."""
-        words = self.pieces.read(mark.start, mark.end)
+        words = self.pieces.words_in(mark.start, mark.end)
         return lexicon.alone(mark.label, words[0]) if len(words) == 1 else 0.0
 
     def _near(self, place: int) -> list[int]:

@@ -9,7 +9,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from worker.note.abbreviations import abbreviations
+from worker.note.abbreviations import abbreviation_expansions
 from worker.note.word_tokens import CandidateSpan, Words, WordTokens
 
 _LEAST_PLURAL = 5
@@ -30,7 +30,7 @@ def repeated_mentions(
             senses[words].append(sense)
     places: dict[_Sense, list[CandidateSpan]] = defaultdict(list)
     for start, end in _free_places(pieces, senses, marked):
-        for sense in senses[pieces.read(start, end)]:
+        for sense in senses[pieces.words_in(start, end)]:
             places[sense].append(CandidateSpan(start, end, sense[1]))
     return [some for some in places.values() if len(some) > 1]
 
@@ -40,11 +40,12 @@ def _wordings(
 ) -> Mapping[_Sense, Collection[Words]]:
     """By what is marked, every way in which the note may say it."""
     explained = {
-        WordTokens.of(short).words: WordTokens.of(long).words for short, long in abbreviations(text).items()
+        WordTokens.of(short).words: WordTokens.of(long).words
+        for short, long in abbreviation_expansions(text).items()
     }
     wordings: dict[_Sense, set[Words]] = defaultdict(set)
     for start, end, label in marked:
-        words = pieces.read(start, end)
+        words = pieces.words_in(start, end)
         singular = _singular(explained.get(words, words))
         wordings[singular, label] |= {words, singular, (*singular[:-1], singular[-1] + "s")}
     for (singular, _), some in wordings.items():

@@ -22,9 +22,9 @@ from worker.engine.prompting.label_words import (
     tagged_labels,
 )
 from worker.engine.prompting.prompt_templates import prompt
-from worker.entities.bio_decoding import decide_marks
-from worker.entities.drug_names import names_in
-from worker.entities.false_positive_filter import name_of, relabelled
+from worker.entities.bio_decoding import decode_mentions
+from worker.entities.drug_names import drug_name_spans
+from worker.entities.false_positive_filter import corrected_label, name_span
 from worker.note.parsed_note import Note
 from worker.note.windows import NoteWindow
 from worker.weights.negation_model import ASKED
@@ -43,23 +43,23 @@ class Mention:
     label: str
     probability: float | None
     """None where it was not marked but known: a list's item, a medication by its name."""
-    denied: float | None = None
+    negation_log_odds: float | None = None
     """Log odds that it is, as the network has it; none where it was not asked."""
 
 
-def reading_requests(note: Note, config: TaskConfig) -> list[ScoreRequest]:
+def tagging_requests(note: Note, config: TaskConfig) -> list[ScoreRequest]:
     """One a window."""
     labels = tagged_labels(config.tagged_labels)
     uses_adapter = Task.ENTITIES in config.adapted_tasks
     return [
-        reading_request(
+        tagging_request(
             note.text[window.start : window.end], sentence_ends(window), labels, uses_adapter=uses_adapter
         )
         for window in note.windows
     ]
 
 
-def reading_request(
+def tagging_request(
     text: str, ends: tuple[int, ...], labels: Sequence[TaggedLabel], *, uses_adapter: bool = False
 ) -> ScoreRequest:
     """After each token what begins, goes on, or nothing, and whether what ends there is so; after each
@@ -73,9 +73,9 @@ def reading_request(
     )
 
 
-def mentions_read(note: Note, replies: Sequence[Reply], config: TaskConfig) -> list[Mention]:
+def tagged_mentions(note: Note, replies: Sequence[Reply], config: TaskConfig) -> list[Mention]:
     """The marks of the whole note, with what the network says of each."""
-    return note.once(_mentions, config, *replies)
+    return note.cached(_mentions, config, *replies)
 
 
 def _mentions(note: Note, config: TaskConfig, *replies: Reply) -> list[Mention]:
@@ -83,11 +83,11 @@ def _mentions(note: Note, config: TaskConfig, *replies: Reply) -> list[Mention]:
     spans, scores = _tokens_read(note, replies, choice=0)
     if not spans:
         return []
-    denied = denied_read(note, replies) if config.negation_model is not None else None
+    denied = negation_log_odds(note, replies) if config.negation_model is not None else None
     mentions = []
-    for mark in decide_marks(note.text, spans, scores, labels, config.lexicon):
-        start, end = name_of(note, mark.start, mark.end, mark.label)
-        label = relabelled(note, start, end, mark.label)
+    for mark in decode_mentions(note.text, spans, scores, labels, config.lexicon):
+        start, end = name_span(note, mark.start, mark.end, mark.label)
+        label = corrected_label(note, start, end, mark.label)
         if label is not None and label in config.tagged_labels:
             said = denied.at(end) if denied is not None and label in ASKED else None
             mentions.append(Mention(start, end, label, mark.probability, said))
@@ -99,14 +99,14 @@ def _known_medications(note: Note, mentions: Sequence[Mention], config: TaskConf
     or somebody was allergic to them."""
     if "medication" in config.tagged_labels:
         taken = [(one.start, one.end) for one in mentions]
-        for start, end in names_in(note.text):
+        for start, end in drug_name_spans(note.text):
             is_free = all(end <= first or last <= start for first, last in taken)
-            if is_free and relabelled(note, start, end, "medication") == "medication":
+            if is_free and corrected_label(note, start, end, "medication") == "medication":
                 yield Mention(start, end, "medication", None)
 
 
 @dataclass(frozen=True, slots=True)
-class Denied:
+class NegationLogOdds:
     """How far the network takes for denied what ends where."""
 
     ends: tuple[int, ...]
@@ -119,11 +119,11 @@ class Denied:
         return float(self.log_odds[min(bisect_left(self.ends, end), len(self.ends) - 1)])
 
 
-def denied_read(note: Note, replies: Sequence[Reply]) -> Denied:
+def negation_log_odds(note: Note, replies: Sequence[Reply]) -> NegationLogOdds:
     """Of a note with one token at least."""
     spans, scores = _tokens_read(note, replies, choice=2)
     said = scores[:, list(ASSERTION_WORDS.values()).index(Assertion.NEGATED)].clip(*_LOG_PROBABILITIES)
-    return Denied(tuple(end for _, end in spans), said - np.log1p(-np.exp(said)))
+    return NegationLogOdds(tuple(end for _, end in spans), said - np.log1p(-np.exp(said)))
 
 
 def _tokens_read(
@@ -142,7 +142,7 @@ def _tokens_read(
     return spans, np.concatenate(rows) if rows else np.zeros((0, 0), dtype=np.float32)
 
 
-def kinds_read(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:
+def sentence_kinds(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:
     """Each sentence of the note in order, with the probability of each kind."""
     return [
         (sentence, dict(zip(SENTENCE_KINDS, map(float, row), strict=True)))
@@ -167,6 +167,6 @@ def sentence_probabilities(
         found += [
             (sentence, row)
             for sentence, row in zip(window.sentences, rows, strict=True)
-            if sentence.start >= window.core_start and not note.is_index_term(sentence.start)
+            if sentence.start >= window.core_start and not note.is_boilerplate(sentence.start)
         ]
     return found

@@ -15,7 +15,7 @@ _WORD = re.compile(r"\S+")
 _SHORT = re.compile(r"[A-Za-z0-9][A-Za-z0-9/.+-]{0,9}")
 
 
-def abbreviations(text: str) -> dict[str, str]:
+def abbreviation_expansions(text: str) -> dict[str, str]:
     """Short forms and their expansions, both in lower case, as first explained."""
     found: dict[str, str] = {}
     for match in _BRACKETED.finditer(text):
@@ -36,7 +36,7 @@ def abbreviations(text: str) -> dict[str, str]:
     return found
 
 
-def wordings(query: str, explained: Mapping[str, str]) -> list[str]:
+def query_variants(query: str, explained: Mapping[str, str]) -> list[str]:
     """The query, and its wordings with short forms expanded, or long ones shortened."""
     small = " ".join(query.lower().split())
     return list(dict.fromkeys([small, *_other_wordings(small, explained)]))

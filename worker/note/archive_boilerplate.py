@@ -21,7 +21,7 @@ _LONGEST_TERM = 8
 """Most words of a term."""
 
 
-def index_terms_start(text: str) -> int:
+def boilerplate_start(text: str) -> int:
     """The offset at which the boilerplate begins; the end of the text without any."""
     disclaimer = _DISCLAIMER.search(text)
     end = disclaimer.start() if disclaimer else len(text)

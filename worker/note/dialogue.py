@@ -43,7 +43,7 @@ class DialogueStatement:
     sources: tuple[Span, ...]
 
 
-def exchanges(note: Note) -> list[DialogueStatement]:
+def dialogue_statements(note: Note) -> list[DialogueStatement]:
     """The statements in order; empty where the note is no dialogue."""
     lines = list(_lines(note))
     if len({who for who, _, _ in lines if who}) < _LEAST_TURNS:
@@ -51,7 +51,7 @@ def exchanges(note: Note) -> list[DialogueStatement]:
     return list(_told(lines))
 
 
-def is_asked(note: Note, offset: int) -> bool:
+def is_in_question(note: Note, offset: int) -> bool:
     """True where a character lies in a question."""
     sentence = note.sentence_at(offset)
     return note.text[sentence.start : sentence.end].rstrip().endswith("?")

@@ -71,7 +71,7 @@ def units_by_number(text: str) -> Mapping[str, frozenset[str]]:
     return {value: frozenset(some) for value, some in units.items()}
 
 
-def is_among(number: Number, units: Mapping[str, frozenset[str]]) -> bool:
+def has_number(number: Number, units: Mapping[str, frozenset[str]]) -> bool:
     """True where a text with these numbers has this one: with the same unit, or where either has none."""
     bare = number.value.lstrip("abcdefghijklmnopqrstuvwxyz")
     known = units.get(number.value) or (units.get(bare) if number.value[:1] in ("x", "q") else None)

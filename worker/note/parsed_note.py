@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from models.answers import Span
-from worker.note.section_headings import INDEX_TERMS, NoteSection, sections
+from worker.note.section_headings import BOILERPLATE, NoteSection, sections
 from worker.note.sentence_splitter import sentences
 from worker.note.windows import NoteWindow, windows
 
@@ -56,16 +56,16 @@ class Note:
         )
 
     @property
-    def windows_read(self) -> tuple[Span, ...]:
+    def window_ranges(self) -> tuple[Span, ...]:
         """The ranges that the windows for tagging and search cover, without white space between them."""
         return tuple(Span(start=window.start, end=window.end) for window in self.windows)
 
     @property
-    def long_windows_read(self) -> tuple[Span, ...]:
+    def long_window_ranges(self) -> tuple[Span, ...]:
         """The ranges that the windows for abstractive summaries cover."""
         return tuple(Span(start=window.start, end=window.end) for window in self.long_windows)
 
-    def once(self, make: Callable[..., _Made], *of: Any) -> _Made:
+    def cached(self, make: Callable[..., _Made], *of: Any) -> _Made:
         """`make(note, *of)`, computed once for the same function and objects and shared by all tasks."""
         key = (make, *map(id, of))
         if key not in self._made:
@@ -88,6 +88,6 @@ class Note:
         place = bisect_right(self.sections, offset, key=lambda one: one.start)
         return self.sections[max(0, place - 1)]
 
-    def is_index_term(self, offset: int) -> bool:
+    def is_boilerplate(self, offset: int) -> bool:
         """True where a character belongs to archive boilerplate after the text."""
-        return self.section_at(offset).kind == INDEX_TERMS
+        return self.section_at(offset).kind == BOILERPLATE

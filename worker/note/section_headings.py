@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from worker.note.archive_boilerplate import index_terms_start
+from worker.note.archive_boilerplate import boilerplate_start
 from worker.note.stemming import content_stems
 
 OTHER = "other"
 """The kind of unknown headings, and of the text before the first one."""
-INDEX_TERMS = "index_terms"
+BOILERPLATE = "index_terms"
 """The kind of archive boilerplate after the text; it has no heading and describes no patient."""
 
 
@@ -50,12 +50,12 @@ _MODIFIER = re.compile(r"^(?:the|patient's|current|brief|pertinent|relevant|\d+\
 
 def sections(text: str) -> tuple[NoteSection, ...]:
     """The sections in order, without gaps from 0 to the end of the text."""
-    behind = index_terms_start(text)
+    behind = boilerplate_start(text)
     found = [one for one in _headings(text) if one[1] < behind]
     if not found or found[0][1] > 0:
         found.insert(0, ("", 0, 0, OTHER))
     if 0 < behind < len(text):
-        found.append(("", behind, behind, INDEX_TERMS))
+        found.append(("", behind, behind, BOILERPLATE))
     ends = [start for _, start, _, _ in found[1:]] + [len(text)]
     return tuple(
         NoteSection(title=title, kind=kind, start=start, body_start=body_start, end=end)
@@ -82,7 +82,7 @@ def kind_of_title(title: str) -> str | None:
 
 
 @lru_cache(maxsize=1_024)
-def kinds_named(query: str) -> frozenset[str]:
+def section_kinds_in_query(query: str) -> frozenset[str]:
     """The kinds of sections named in a query, by the longest name: "discharge medications?"."""
     asked = frozenset(content_stems(query))
     lengths: dict[str, int] = {}

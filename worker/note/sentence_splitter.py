@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 
 from models.answers import Span
-from worker.note.archive_boilerplate import index_terms_start
+from worker.note.archive_boilerplate import boilerplate_start
 from worker.note.word_boundaries import word_set
 
 MAX_SENTENCE_CHARACTERS = 1_000
@@ -79,7 +79,7 @@ def sentences(text: str, max_characters: int = MAX_SENTENCE_CHARACTERS) -> tuple
     """The sentences in order: disjoint, without white space at either end, none longer than `max_characters`;
     together they hold every character that is not white space. Archive boilerplate is a sentence of its own.
     """
-    behind = index_terms_start(text)
+    behind = boilerplate_start(text)
     starts = [0, *(start for start in _starts(text) if start < behind), behind, len(text)]
     found = []
     for start, end in pairwise(starts):

@@ -48,7 +48,7 @@ def is_boundary(text: str, offset: int) -> bool:
     return not (_joins_digits(text, offset) or _joins_digits(text, offset - 1))
 
 
-def is_hyphened(text: str, start: int, end: int) -> bool:
+def is_hyphenated(text: str, start: int, end: int) -> bool:
     """True where a hyphen ties text[start:end] to a word beside it: "C5" in "C5-C6", "ray" in "x-ray"."""
     before = start >= 2 and text[start - 1] in "-‐‑" and _is_word(text[start - 2])
     after = end + 1 < len(text) and text[end] in "-‐‑" and _is_word(text[end + 1])

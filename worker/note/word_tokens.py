@@ -38,11 +38,11 @@ class WordTokens:
             tuple(one.end() for one in found),
         )
 
-    def between(self, start: int, end: int) -> tuple[int, int]:
+    def token_range(self, start: int, end: int) -> tuple[int, int]:
         """[first, last) of the tokens that overlap these characters."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
-    def read(self, start: int, end: int) -> Words:
+    def words_in(self, start: int, end: int) -> Words:
         """The words that overlap these characters."""
-        first, last = self.between(start, end)
+        first, last = self.token_range(start, end)
         return self.words[first:last]

@@ -27,55 +27,56 @@ from worker.summary.summary_task import summary_of
 _Quote = TypeVar("_Quote", Entity, Attribute, Passage)
 
 
-def deidentified(work: Work, disguise: Surrogates) -> Work:
+def deidentified(work: Work, surrogates: Surrogates) -> Work:
     """The work that the network may see: the note and questions with surrogates."""
     jobs = tuple(
-        job.model_copy(update={"question": question_under(job.question, disguise)}) for job in work.jobs
+        job.model_copy(update={"question": deidentified_question(job.question, surrogates)})
+        for job in work.jobs
     )
-    return work.model_copy(update={"text": disguise.shown, "jobs": jobs})
+    return work.model_copy(update={"text": surrogates.deidentified_text, "jobs": jobs})
 
 
 def reidentified(
-    ended: Iterable[tuple[Job, Outcome]], jobs: Mapping[int, Job], disguise: Surrogates
+    ended: Iterable[tuple[Job, Outcome]], jobs: Mapping[int, Job], surrogates: Surrogates
 ) -> list[tuple[Job, Outcome]]:
     """The outcomes of de-identified work mapped back to the original note."""
-    return [(jobs[job.id], _revealed(outcome, disguise)) for job, outcome in ended]
+    return [(jobs[job.id], _revealed(outcome, surrogates)) for job, outcome in ended]
 
 
-def question_under(question: Question, disguise: Surrogates) -> Question:
+def deidentified_question(question: Question, surrogates: Surrogates) -> Question:
     """The question with surrogates."""
     if question.task is not Task.SEARCH:
         return question
-    query = disguise.worded(str(question.parameters["query"]))
+    query = surrogates.deidentified_query(str(question.parameters["query"]))
     return question.model_copy(update={"parameters": {**question.parameters, "query": query}})
 
 
-def _revealed(outcome: Outcome, disguise: Surrogates) -> Outcome:
+def _revealed(outcome: Outcome, surrogates: Surrogates) -> Outcome:
     if isinstance(outcome, Failed):
         return outcome
-    answer = _answer(outcome.answer, disguise)
+    answer = _answer(outcome.answer, surrogates)
     if answer is None:
         words = "what was written cannot be traced back to the note's own names and dates"
         return Failed(reason=Reason.UNPARSABLE, detail=words, duration_seconds=outcome.duration_seconds)
     return Finished.model_validate({**dict(outcome), "answer": answer})
 
 
-def _answer(answer: Answer, disguise: Surrogates) -> Answer | None:
+def _answer(answer: Answer, surrogates: Surrogates) -> Answer | None:
     match answer:
         case EntitiesAnswer(entities=entities):
-            return EntitiesAnswer(entities=tuple(_entity(one, disguise.text) for one in entities))
+            return EntitiesAnswer(entities=tuple(_entity(one, surrogates.text) for one in entities))
         case SearchAnswer(passages=passages):
-            return SearchAnswer(passages=tuple(_quoting(one, disguise.text) for one in passages))
+            return SearchAnswer(passages=tuple(_quoting(one, surrogates.text) for one in passages))
         case SummaryAnswer(summary=summary):
-            told = list(_told(summary.sentences, disguise))
+            told = list(_told(summary.sentences, surrogates))
             # The first is the title, which a summary cannot be without.
             is_whole = bool(told) and told[0].section == summary.sentences[0].section
             return SummaryAnswer(summary=summary_of(told)) if is_whole else None
 
 
-def _told(sentences: Iterable[SummarySentence], disguise: Surrogates) -> Iterator[SummarySentence]:
+def _told(sentences: Iterable[SummarySentence], surrogates: Surrogates) -> Iterator[SummarySentence]:
     for sentence in sentences:
-        if (text := disguise.told(sentence.text)) is not None:
+        if (text := surrogates.reidentified(sentence.text)) is not None:
             yield sentence.model_copy(update={"text": text})
 
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from worker.privacy.identifier_patterns import NOT_NAMES, RULES, UPPER, Kind
+from worker.privacy.identifier_patterns import NOT_NAMES, RULES, UPPER, IdentifierKind
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -18,7 +18,7 @@ class DetectedIdentifier:
 
     start: int
     end: int
-    kind: Kind
+    kind: IdentifierKind
 
 
 _COMPILED = [(kind, re.compile(pattern, re.MULTILINE)) for kind, pattern in RULES]
@@ -43,14 +43,14 @@ def identifiers_in(text: str, known: Iterable[str] = ()) -> list[DetectedIdentif
     lower = frozenset(re.findall(r"\b[^\W\d_A-Z][^\W\d_]+", text))
     for kind, pattern in _COMPILED:
         for match in pattern.finditer(text):
-            group = match.lastindex if kind is not Kind.DATE else 1
+            group = match.lastindex if kind is not IdentifierKind.DATE else 1
             start, end = match.span(group or 1)
             take(
                 _words(text, start, end, lower)
-                if kind is Kind.WORD
+                if kind is IdentifierKind.WORD
                 else [DetectedIdentifier(start, end, kind)]
             )
-    names = {text[one.start : one.end].casefold() for one in taken if one.kind is Kind.WORD}
+    names = {text[one.start : one.end].casefold() for one in taken if one.kind is IdentifierKind.WORD}
     take(_again(text, {name for name in names if len(name) >= _KNOWN_LEAST}))
     return sorted(taken)
 
@@ -60,14 +60,14 @@ def _words(text: str, start: int, end: int, lower: frozenset[str]) -> Iterator[D
     for match in _PIECE.finditer(text, start, end):
         word = match.group()
         if word.casefold() not in NOT_NAMES and word[0].isupper() and word.casefold() not in lower:
-            yield DetectedIdentifier(match.start(), match.end(), Kind.WORD)
+            yield DetectedIdentifier(match.start(), match.end(), IdentifierKind.WORD)
 
 
 def _again(text: str, names: set[str]) -> Iterator[DetectedIdentifier]:
     for match in _PIECE.finditer(text):
         bare = match.group().removesuffix("'s").removesuffix("’s")
         if bare.casefold() in names and bare[0].isupper():
-            yield DetectedIdentifier(match.start(), match.start() + len(bare), Kind.WORD)
+            yield DetectedIdentifier(match.start(), match.start() + len(bare), IdentifierKind.WORD)
 
 
 def _of_known(text: str, known: Iterable[str]) -> Iterator[DetectedIdentifier]:
@@ -75,6 +75,6 @@ def _of_known(text: str, known: Iterable[str]) -> Iterator[DetectedIdentifier]:
         least = _KNOWN_LEAST_DIGITS if value.isdecimal() else _KNOWN_LEAST
         if len(value) < least or value.casefold() in NOT_NAMES:
             continue
-        kind = Kind.WORD if value.isalpha() else Kind.NUMBER
+        kind = IdentifierKind.WORD if value.isalpha() else IdentifierKind.NUMBER
         for match in re.finditer(rf"(?<!\w){re.escape(value)}(?!\w)", text, re.IGNORECASE):
             yield DetectedIdentifier(match.start(), match.end(), kind)

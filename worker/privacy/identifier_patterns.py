@@ -10,7 +10,7 @@ from enum import StrEnum
 from worker.note.word_boundaries import word_set
 
 
-class Kind(StrEnum):
+class IdentifierKind(StrEnum):
     """The kind of an identifier, which decides how it is replaced."""
 
     WORD = "word"
@@ -62,66 +62,75 @@ _RECORDS = (
 )
 _TELEPHONES = r"tel(?:ephone)?|phone|ph|fax|pager|cell|mobile|call(?:ed)?(?: at)?|contact|home|work"
 
-RULES: tuple[tuple[Kind, str], ...] = (
-    (Kind.NUMBER, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)"),
-    (Kind.NUMBER, r"((?:https?://|www\.)[^\s<>\"]+\w)"),
-    (Kind.NUMBER, r"\b(\d{1,3}(?:\.\d{1,3}){3})\b"),
-    (Kind.DATE, r"\b(\d{4}-\d{1,2}-\d{1,2})(?!\d)"),
-    (Kind.DATE, r"(?<![\d/.-])(\d{1,2}([/.-])\d{1,2}\2(?:\d{4}|\d{2}))(?![\d/-])"),
-    (Kind.DATE, rf"\b({_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?[ ]\d{{4}}\b)?)"),
-    (Kind.DATE, rf"\b(\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of[ ])?{_MONTH}(?:[ ,-]{{1,2}}\d{{2,4}}\b)?)"),
-    (Kind.DATE, rf"\b({_MONTH},?(?:[ ]of)?[ ](?:19|20)\d\d)\b"),
+RULES: tuple[tuple[IdentifierKind, str], ...] = (
+    (IdentifierKind.NUMBER, r"([\w.+-]+@[\w-]+(?:\.[\w-]+)+)"),
+    (IdentifierKind.NUMBER, r"((?:https?://|www\.)[^\s<>\"]+\w)"),
+    (IdentifierKind.NUMBER, r"\b(\d{1,3}(?:\.\d{1,3}){3})\b"),
+    (IdentifierKind.DATE, r"\b(\d{4}-\d{1,2}-\d{1,2})(?!\d)"),
+    (IdentifierKind.DATE, r"(?<![\d/.-])(\d{1,2}([/.-])\d{1,2}\2(?:\d{4}|\d{2}))(?![\d/-])"),
+    (IdentifierKind.DATE, rf"\b({_MONTH}[ ]\d{{1,2}}(?:st|nd|rd|th)?\b(?:,?[ ]\d{{4}}\b)?)"),
     (
-        Kind.DATE,
+        IdentifierKind.DATE,
+        rf"\b(\d{{1,2}}(?:st|nd|rd|th)?[ -](?:of[ ])?{_MONTH}(?:[ ,-]{{1,2}}\d{{2,4}}\b)?)",
+    ),
+    (IdentifierKind.DATE, rf"\b({_MONTH},?(?:[ ]of)?[ ](?:19|20)\d\d)\b"),
+    (
+        IdentifierKind.DATE,
         r"(?i:\b(?:on|since|dated|until|through|from|by|of|admitted|discharged|seen)[ ])"
         r"(\d{1,2}/\d{1,2})\b(?!/)",
     ),
-    (Kind.DATE, r"\b(\d{1,2}/(?:19|20)\d\d)\b"),
-    (Kind.NUMBER, r"(?<![\d.])(\d{3}-\d{2}-\d{4})\b"),
+    (IdentifierKind.DATE, r"\b(\d{1,2}/(?:19|20)\d\d)\b"),
+    (IdentifierKind.NUMBER, r"(?<![\d.])(\d{3}-\d{2}-\d{4})\b"),
     (
-        Kind.NUMBER,
+        IdentifierKind.NUMBER,
         r"(?<![\d.])((?:\+?\d{1,3}[ .-]?)?\(?\d{3}\)?[ .-]{1,2}\d{3}[ .-]\d{4}"
         r"(?:[ ]?(?:x|ext\.?)[ ]?\d+)?)\b",
     ),
-    (Kind.NUMBER, rf"(?i:\b(?:{_TELEPHONES})[ ]?[:#.]?[ ]*)(\+?\(?\d[\d ().-]{{5,}}\d)"),
+    (IdentifierKind.NUMBER, rf"(?i:\b(?:{_TELEPHONES})[ ]?[:#.]?[ ]*)(\+?\(?\d[\d ().-]{{5,}}\d)"),
     (
-        Kind.NUMBER,
+        IdentifierKind.NUMBER,
         rf"(?i:\b(?:{_RECORDS})[ ]?(?:number|num|no\.?|id|#)?[ ]?[:#=.]?[ ]*)"
         r"(?=[\w-]*\d)([A-Z]{0,4}-?\d[\dA-Z-]*)\b",
     ),
-    (Kind.NUMBER, r"(?<![\d.,])(\d{7,})(?![\d.,]*\d)"),
-    (Kind.NUMBER, r"\b(9\d|1[0-2]\d)(?=[ -]?(?:years?|yrs?|y)[ ./-]?(?:old|o)\b)"),
-    (Kind.NUMBER, r"(?i:\baged?[ :]{1,2})(9\d|1[0-2]\d)\b"),
-    (Kind.NUMBER, rf"\b(\d{{1,6}})(?=[ ](?:[NSEW]\.?[ ])?(?:{_WORD}\.?[ ]){{1,3}}(?:{_STREETS})\b)"),
-    (Kind.WORD, rf"\b\d{{1,6}}[ ](?:[NSEW]\.?[ ])?((?:{_WORD}\.?[ ]){{1,3}})(?:{_STREETS})\b"),
-    (Kind.NUMBER, rf"(?:\b(?:{_STREETS})\b\.?,?[ ]*)(?i:(?:apt|suite|ste|unit|#)\.?[ ]*#?)(\w{{1,5}})\b"),
-    (Kind.NUMBER, r"(?i:\bp\.?o\.? box[ ]*)(\d+)"),
-    (Kind.NUMBER, rf"\b(?:{_STATES})[ ,]+(\d{{5}}(?:-\d{{4}})?)\b"),
-    (Kind.NUMBER, r"(?i:\bzip(?: code)?[ :]*)(\d{5}(?:-\d{4})?)\b"),
-    (Kind.WORD, rf"\b({_WORD}(?:[ ]{_WORD}){{0,2}}),[ ](?:{_STATES})\b"),
-    (Kind.WORD, rf"((?:{_WORD}\.?[ ]){{1,4}})(?:{_PLACES})\b"),
-    (Kind.WORD, rf"\b(?:Mrs?|Ms|Mx|Drs?|Prof)\.?[ ]+{_PARTICLES}({_PERSON})"),
-    (Kind.WORD, rf"\b(?:MRS?\.|MS\.|DR\.?|Miss|Doctor|Professor|Nurse|Rev\.)[ ]+({_PERSON})"),
-    (Kind.WORD, rf"\b({_PERSON}),?[ ](?:M\.?D|Ph\.?D|MBBS|FACS|CRNA|APRN|PharmD|LCSW|D\.?P\.?M)\b"),
-    (Kind.WORD, rf"\b({_PERSON}),[ ](?:R\.?N|N\.?P|D\.?O|P\.?A(?:-C)?|DPT|LPN|RD|MSW|OTR)\b"),
-    (Kind.WORD, rf"(?im:(?:^|[\t ;|(])(?:{_ROLES})[ ]*[:=][ \t]*)(?:Dr\.?[ ])?({_LISTED})"),
-    (Kind.WORD, rf"(?i:\b(?:by|with|from|to|per|cc)[ ]+dr\.?[ ]+)({_PERSON})"),
+    (IdentifierKind.NUMBER, r"(?<![\d.,])(\d{7,})(?![\d.,]*\d)"),
+    (IdentifierKind.NUMBER, r"\b(9\d|1[0-2]\d)(?=[ -]?(?:years?|yrs?|y)[ ./-]?(?:old|o)\b)"),
+    (IdentifierKind.NUMBER, r"(?i:\baged?[ :]{1,2})(9\d|1[0-2]\d)\b"),
     (
-        Kind.WORD,
+        IdentifierKind.NUMBER,
+        rf"\b(\d{{1,6}})(?=[ ](?:[NSEW]\.?[ ])?(?:{_WORD}\.?[ ]){{1,3}}(?:{_STREETS})\b)",
+    ),
+    (IdentifierKind.WORD, rf"\b\d{{1,6}}[ ](?:[NSEW]\.?[ ])?((?:{_WORD}\.?[ ]){{1,3}})(?:{_STREETS})\b"),
+    (
+        IdentifierKind.NUMBER,
+        rf"(?:\b(?:{_STREETS})\b\.?,?[ ]*)(?i:(?:apt|suite|ste|unit|#)\.?[ ]*#?)(\w{{1,5}})\b",
+    ),
+    (IdentifierKind.NUMBER, r"(?i:\bp\.?o\.? box[ ]*)(\d+)"),
+    (IdentifierKind.NUMBER, rf"\b(?:{_STATES})[ ,]+(\d{{5}}(?:-\d{{4}})?)\b"),
+    (IdentifierKind.NUMBER, r"(?i:\bzip(?: code)?[ :]*)(\d{5}(?:-\d{4})?)\b"),
+    (IdentifierKind.WORD, rf"\b({_WORD}(?:[ ]{_WORD}){{0,2}}),[ ](?:{_STATES})\b"),
+    (IdentifierKind.WORD, rf"((?:{_WORD}\.?[ ]){{1,4}})(?:{_PLACES})\b"),
+    (IdentifierKind.WORD, rf"\b(?:Mrs?|Ms|Mx|Drs?|Prof)\.?[ ]+{_PARTICLES}({_PERSON})"),
+    (IdentifierKind.WORD, rf"\b(?:MRS?\.|MS\.|DR\.?|Miss|Doctor|Professor|Nurse|Rev\.)[ ]+({_PERSON})"),
+    (IdentifierKind.WORD, rf"\b({_PERSON}),?[ ](?:M\.?D|Ph\.?D|MBBS|FACS|CRNA|APRN|PharmD|LCSW|D\.?P\.?M)\b"),
+    (IdentifierKind.WORD, rf"\b({_PERSON}),[ ](?:R\.?N|N\.?P|D\.?O|P\.?A(?:-C)?|DPT|LPN|RD|MSW|OTR)\b"),
+    (IdentifierKind.WORD, rf"(?im:(?:^|[\t ;|(])(?:{_ROLES})[ ]*[:=][ \t]*)(?:Dr\.?[ ])?({_LISTED})"),
+    (IdentifierKind.WORD, rf"(?i:\b(?:by|with|from|to|per|cc)[ ]+dr\.?[ ]+)({_PERSON})"),
+    (
+        IdentifierKind.WORD,
         r"(?i:\b(?:dictated|signed|reviewed|seen|performed|examined|accompanied|reported|interpreted)"
         r" by[: ]+)"
         rf"({_PERSON})",
     ),
-    (Kind.WORD, rf"(?i:\b(?:{_RELATIVES}),?[ ]+(?:is[ ]|named[ ]|called[ ]|\()?)({_PROPER})"),
+    (IdentifierKind.WORD, rf"(?i:\b(?:{_RELATIVES}),?[ ]+(?:is[ ]|named[ ]|called[ ]|\()?)({_PROPER})"),
     (
-        Kind.WORD,
+        IdentifierKind.WORD,
         r"(?i:\b(?:sp(?:oke|eak)|talked|discussed|met|called|paged?|contacted|informed|notified|per)[ ]+"
         rf"(?:with[ ]+|to[ ]+|by[ ]+)?(?:dr\.?[ ]+)?)({_PROPER})",
     ),
-    (Kind.WORD, rf"(?i:\b(?:named|called|goes by|known as|nickname)[ ]+)({_PROPER})"),
-    (Kind.WORD, rf"(?:^|[.:]\s+|\n[ ]*)({_PROPER}),?[ ]+(?:(?:is|was)[ ])?(?:an?|the)[ ]+\d"),
+    (IdentifierKind.WORD, rf"(?i:\b(?:named|called|goes by|known as|nickname)[ ]+)({_PROPER})"),
+    (IdentifierKind.WORD, rf"(?:^|[.:]\s+|\n[ ]*)({_PROPER}),?[ ]+(?:(?:is|was)[ ])?(?:an?|the)[ ]+\d"),
     (
-        Kind.WORD,
+        IdentifierKind.WORD,
         r"(?i:\b(?:lives|living|resides|residing|born|moved|grew up|works|worked|employed|travel+ed|native)"
         rf"[ ]+(?:in|at|to|from|near|of|for)[ ]+)({_PERSON})",
     ),

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from worker.privacy.identifier_detection import DetectedIdentifier, identifiers_in
-from worker.privacy.identifier_patterns import Kind
+from worker.privacy.identifier_patterns import IdentifierKind
 
 _VOWELS, _CONSONANTS = "aeiou", "bdfgjklmnprstvz"
 _TRIES = 40
@@ -28,7 +28,7 @@ class Surrogates:
     """The surrogates of one note."""
 
     text: str
-    shown: str
+    deidentified_text: str
     """The text with surrogates, as long as the original."""
     _surrogates: dict[str, str] = field(default_factory=dict)
     """Surrogates by what they replace: words without case, numbers as they are."""
@@ -41,20 +41,20 @@ class Surrogates:
     def of(cls, text: str, known: Iterable[str] = ()) -> Surrogates:
         """The surrogates of a text. `known`: metadata values that name the patient."""
         made = cls(text, text)
-        made.shown = made._replaced(text, identifiers_in(text, known))
+        made.deidentified_text = made._replaced(text, identifiers_in(text, known))
         return made
 
-    def worded(self, query: str) -> str:
+    def deidentified_query(self, query: str) -> str:
         """A question with the note's surrogates for its names, and others for other names."""
         names = [
-            DetectedIdentifier(match.start(), match.end(), Kind.WORD)
+            DetectedIdentifier(match.start(), match.end(), IdentifierKind.WORD)
             for match in _RUN.finditer(query)
             if _without_case(match.group()) in self._surrogates
         ]
         own = [one for one in identifiers_in(query) if not any(_overlap(one, name) for name in names)]
         return self._replaced(query, sorted([*names, *own]))
 
-    def told(self, written: str) -> str | None:
+    def reidentified(self, written: str) -> str | None:
         """Generated text on the shown text, mapped back to the original; None where that is ambiguous. A part
         of the shown text is that part of the original, unless different parts are shown alike. Elsewhere
         whole surrogates are replaced; where a part of one remains, changed or ambiguous, there is no mapping.
@@ -76,10 +76,10 @@ class Surrogates:
     def _truths(self, written: str) -> set[str]:
         """What stands in the original wherever the shown text has this."""
         found: set[str] = set()
-        place = self.shown.find(written)
+        place = self.deidentified_text.find(written)
         while place >= 0 and written:
             found.add(self.text[place : place + len(written)])
-            place = self.shown.find(written, place + 1)
+            place = self.deidentified_text.find(written, place + 1)
         return found
 
     def _has_parts(self, left: str) -> bool:
@@ -99,14 +99,14 @@ class Surrogates:
             end = one.end
         return "".join([*pieces, text[end:]])
 
-    def _surrogate(self, original: str, kind: Kind) -> str:
-        key = _without_case(original) if kind is Kind.WORD else original
+    def _surrogate(self, original: str, kind: IdentifierKind) -> str:
+        key = _without_case(original) if kind is IdentifierKind.WORD else original
         if key not in self._surrogates:
-            made = self._word(key) if kind is Kind.WORD else self._number(original, kind)
+            made = self._word(key) if kind is IdentifierKind.WORD else self._number(original, kind)
             self._surrogates[key] = made
             self._parts.update(_new_runs(original, made))
         surrogate = self._surrogates[key]
-        if kind is Kind.WORD:
+        if kind is IdentifierKind.WORD:
             surrogate = _as_written(surrogate, original)
         self._originals.setdefault(surrogate.casefold(), set()).add(original)
         return surrogate
@@ -122,11 +122,13 @@ class Surrogates:
                 return word
         return "x" * len(key)
 
-    def _number(self, original: str, kind: Kind) -> str:
+    def _number(self, original: str, kind: IdentifierKind) -> str:
         """Zeros, the last of them counted, and letters crossed out; the year of a date stays."""
         kept = {place for year in _YEAR.finditer(original) for place in range(*year.span())}
         digits = [
-            n for n, one in enumerate(original) if one.isdigit() and not (kind is Kind.DATE and n in kept)
+            n
+            for n, one in enumerate(original)
+            if one.isdigit() and not (kind is IdentifierKind.DATE and n in kept)
         ]
         made = list(original)
         for place in range(len(made)):

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from pathlib import Path
 
-from worker.note.abbreviations import wordings
+from worker.note.abbreviations import query_variants
 from worker.note.stemming import content_stems
 
 _SAME_BEGINNING, _SAME_PART, _SYNONYM = 0.7, 0.6, 0.6
@@ -26,12 +26,12 @@ _ENDING = 7
 _SHORT_FORM = re.compile(r"[a-z][a-z0-9-]{1,6}")
 
 
-def shares_of_words(
+def lexical_similarities(
     query: str, found: Sequence[Sequence[str]], note: str, explained: Mapping[str, str]
 ) -> list[float]:
     """For each sentence of the note the share of the query that it has, 0 to 1; with several wordings the
     best. `found`: the content stems of each sentence; `explained`: the note's abbreviations."""
-    task_config = [*wordings(query, explained), *_by_initials(query, note)]
+    task_config = [*query_variants(query, explained), *_by_initials(query, note)]
     shares = [_shares(content_stems(way), found) for way in task_config]
     return [max(some) for some in zip(*shares, strict=True)]
 

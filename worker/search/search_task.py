@@ -17,17 +17,17 @@ from worker.engine.prompting.label_words import SEARCH_WORDS
 from worker.engine.prompting.prompt_templates import prompt
 from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine
 from worker.entities.window_tagging import (
-    kinds_read,
-    mentions_read,
-    reading_requests,
     sentence_ends,
+    sentence_kinds,
     sentence_probabilities,
+    tagged_mentions,
+    tagging_requests,
 )
-from worker.note.abbreviations import abbreviations
+from worker.note.abbreviations import abbreviation_expansions
 from worker.note.parsed_note import Note
-from worker.note.section_headings import kinds_named
+from worker.note.section_headings import section_kinds_in_query
 from worker.note.stemming import content_stems
-from worker.search.lexical_similarity import shares_of_words
+from worker.search.lexical_similarity import lexical_similarities
 from worker.search.query_intents import evidence, intent_labels, intent_wordings
 from worker.weights.ranking_model import RankingWeights, SentenceFeatures
 from worker.weights.task_config import TaskConfig
@@ -37,36 +37,36 @@ _NAMED_SHARE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class SentenceSignals:
     """What is known of a note's sentences besides the decisions, by each sentence's start."""
 
     similarities: Mapping[int, float] = field(default_factory=dict)
     """To the query in meaning, -1 to 1."""
-    evidence: Mapping[int, float] | None = None
+    intent_scores: Mapping[int, float] | None = None
     """How probably it tells of the aspect that is asked for; none where none is."""
 
 
-def ask_search(note: Note, query: str, config: TaskConfig) -> TaskCoroutine:
+def search_note(note: Note, query: str, config: TaskConfig) -> TaskCoroutine:
     """The answering sentences, most probable first; empty where none answers."""
-    decided, known = yield from clues_of(note, query, config)
-    scored = joined_scores(note, query, decided, config, known)
+    decided, known = yield from sentence_signals(note, query, config)
+    scored = fused_scores(note, query, decided, config, known)
     chosen = [(span, score) for span, score in scored if score >= config.ranking_model.threshold]
     chosen.sort(key=lambda one: (-one[1], one[0].start))
     passages = tuple(
         Passage(start=span.start, end=span.end, text=note.text[span.start : span.end], score=score)
         for span, score in chosen
     )
-    return TaskAnswer(SearchAnswer(passages=passages), note.windows_read)
+    return TaskAnswer(SearchAnswer(passages=passages), note.window_ranges)
 
 
-def clues_of(
+def sentence_signals(
     note: Note, query: str, config: TaskConfig
-) -> Generator[Sequence[Request], list[Reply], tuple[list[tuple[Span, float]], Known]]:
+) -> Generator[Sequence[Request], list[Reply], tuple[list[tuple[Span, float]], SentenceSignals]]:
     """Asks; each sentence with its decision's probability, and what else is known of it."""
     decides = search_requests(note, query, config)
     if not config.ranking_model.compares_texts:
         replies = yield decides
-        return sentence_scores(note, replies), Known()
+        return decision_scores(note, replies), SentenceSignals()
     texts = tuple(note.text[one.start : one.end] for one in note.sentences)
     *replies, near, asked = yield [
         *decides,
@@ -78,36 +78,39 @@ def clues_of(
     similarities = {one.start: value for one, value in zip(note.sentences, near.similarities, strict=True)}
     wanted = intent_labels(query, asked.similarities, config.ranking_model.least_nearness)
     if not wanted or not config.tagged_labels or config.ranking_model.aspect is None:
-        return sentence_scores(note, replies), Known(similarities)
+        return decision_scores(note, replies), SentenceSignals(similarities)
     # Entities and summary ask the same of a note: where they are asked too, this has been answered.
-    read = yield reading_requests(note, config)
-    told = evidence(note, wanted, mentions_read(note, read, config), kinds_read(note, read))
-    return sentence_scores(note, replies), Known(similarities, told)
+    read = yield tagging_requests(note, config)
+    told = evidence(note, wanted, tagged_mentions(note, read, config), sentence_kinds(note, read))
+    return decision_scores(note, replies), SentenceSignals(similarities, told)
 
 
-def joined_scores(
+def fused_scores(
     note: Note,
     query: str,
     decided: Sequence[tuple[Span, float]],
     config: TaskConfig,
-    known: Known | None = None,
+    known: SentenceSignals | None = None,
 ) -> list[tuple[Span, float]]:
     """Each sentence with its fused probability of answering."""
-    known = known or Known()
+    known = known or SentenceSignals()
     join = config.ranking_model
-    weights = join.thing if known.evidence is None or join.aspect is None else join.aspect
-    return [(span, _probability(clues, weights)) for span, clues in clues(note, query, decided, known)]
+    weights = join.thing if known.intent_scores is None or join.aspect is None else join.aspect
+    return [
+        (span, _probability(sentence_features, weights))
+        for span, sentence_features in sentence_features(note, query, decided, known)
+    ]
 
 
-def clues(
-    note: Note, query: str, decided: Sequence[tuple[Span, float]], known: Known
+def sentence_features(
+    note: Note, query: str, decided: Sequence[tuple[Span, float]], known: SentenceSignals
 ) -> list[tuple[Span, SentenceFeatures]]:
     """What a join weighs, sentence by sentence."""
-    stems, explained = note.once(_stems), note.once(_explained)
+    stems, explained = note.cached(_stems), note.cached(_explained)
     found = [stems(span.start, span.end) for span, _ in decided]
-    shares = shares_of_words(query, found, note.text, explained)
+    shares = lexical_similarities(query, found, note.text, explained)
     is_wordless = max(shares, default=0.0) < _NAMED_SHARE
-    named, told = kinds_named(query), known.evidence or {}
+    named, told = section_kinds_in_query(query), known.intent_scores or {}
     is_there = any(section.kind in named for section in note.sections)
     return [
         (
@@ -134,7 +137,7 @@ def _stems(note: Note) -> Callable[[int, int], list[str]]:
 
 
 def _explained(note: Note) -> dict[str, str]:
-    return abbreviations(note.text)
+    return abbreviation_expansions(note.text)
 
 
 def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreRequest]:
@@ -150,7 +153,7 @@ def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreReq
     ]
 
 
-def sentence_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
+def decision_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
     """Each sentence of the note, in order, with its probability of answering."""
     rows = sentence_probabilities(note, replies)
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]

@@ -15,7 +15,7 @@ from worker.engine.prompting.prompt_templates import prompt
 from worker.engine.task_coroutine import UnusableReplyError
 from worker.note.parsed_note import Note
 from worker.note.sentence_splitter import sentences
-from worker.summary.faithfulness import NoteEvidence, check_against, evidence_of
+from worker.summary.faithfulness import NoteIndex, check_sentence, index_note
 
 SECTIONS = {
     "Problems": "What are the patient's problems and diagnoses?",
@@ -33,7 +33,7 @@ _TITLE_CHARACTERS = 90
 _Writing = Generator[Sequence[Request], list[Reply], list[str]]
 
 
-def write(
+def abstractive_summary(
     note: Note, max_words: int, *, uses_adapter: bool
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
     """The title and the sections' sentences; a section of which the note says nothing is left out.
@@ -54,7 +54,7 @@ def write(
         if answer != "None."
         for span in sentences(answer)
     ]
-    evidence = evidence_of(note.text, note.sentences)
+    evidence = index_note(note.text, note.sentences)
     return [_checked(evidence, section, text) for section, text in told]
 
 
@@ -113,6 +113,6 @@ def _joined(texts: Sequence[str], longest: int) -> list[str]:
     return joined
 
 
-def _checked(evidence: NoteEvidence, section: str, text: str) -> SummarySentence:
-    checked = check_against(evidence, text)
+def _checked(evidence: NoteIndex, section: str, text: str) -> SummarySentence:
+    checked = check_sentence(evidence, text)
     return SummarySentence(section=section, text=text, sources=checked.sources, flags=checked.flags)

@@ -13,19 +13,26 @@ from models.answers import Assertion, Entity, Span, SummarySentence
 from models.labels import Label
 from worker.engine.api import Reply, Request
 from worker.entities.entity_task import entities_of
-from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
-from worker.note.dialogue import DialogueStatement, exchanges, is_asked
+from worker.entities.window_tagging import sentence_kinds, tagged_mentions, tagging_requests
+from worker.note.dialogue import DialogueStatement, dialogue_statements, is_in_question
 from worker.note.parsed_note import Note
-from worker.search.search_task import joined_scores
-from worker.summary.mention_lists import foremost, is_told, listed, medications, num_words, within
+from worker.search.search_task import fused_scores
+from worker.summary.mention_lists import (
+    count_words,
+    fitting,
+    is_in_topic_section,
+    main_mention,
+    medication_list,
+    mention_list,
+)
 from worker.summary.stated_diagnoses import (
     TITLE_WORDS,
-    Piece,
-    named_procedure,
+    SourcedPhrase,
     one_line,
-    stated,
+    stated_diagnoses,
+    stated_normal_findings,
     stated_problems,
-    stated_well,
+    stated_procedure,
 )
 from worker.weights.task_config import TaskConfig
 
@@ -67,33 +74,37 @@ _ENDS = (".", "!", "?", '"')
 _PLANNING = frozenset({"plan", "instructions"})
 
 
-def choose(
+def extractive_summary(
     note: Note, max_words: int, config: TaskConfig
 ) -> Generator[Sequence[Request], list[Reply], list[SummarySentence]]:
     """The title and the sections' sentences; a section without content is left out."""
-    replies = yield reading_requests(note, config)
-    kinds = kinds_read(note, replies)
+    replies = yield tagging_requests(note, config)
+    kinds = sentence_kinds(note, replies)
     labels = tuple(
         Label(name=name, definition=name, attribute_of=_owner(name)) for name in config.tagged_labels
     )
-    entities = entities_of(note, mentions_read(note, replies, config), labels, config.negation_model)
-    if said := exchanges(note):
+    entities = entities_of(note, tagged_mentions(note, replies, config), labels, config.negation_model)
+    if said := dialogue_statements(note):
         return _conversation(note, entities, said, max_words)
     words = {name: round(share * max_words) for name, share in _SHARES.items()}
     chosen = {
         "Problems": _problems(note, entities, words["Problems"]),
-        "Findings": listed(note, entities, "test", words["Findings"]),
-        "Medications": medications(note, entities, words["Medications"]),
+        "Findings": mention_list(note, entities, "test", words["Findings"]),
+        "Medications": medication_list(note, entities, words["Medications"]),
     }
     planned = _planned(note, [(sentence, of["plan"]) for sentence, of in kinds], config)
     plan = _sentences(note, planned, words["Follow-up"], taken=())
     title = _title(note, entities)
-    used = sum(num_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
+    used = sum(count_words(piece) for pieces in (*chosen.values(), plan, title) for piece in pieces)
     told = _sentences(
         note,
         _happened(note, [(sentence, of["course"]) for sentence, of in kinds]),
         max_words - used,
-        taken=[piece.source for pieces in (plan, title, stated(note, _denied(entities))) for piece in pieces],
+        taken=[
+            piece.source
+            for pieces in (plan, title, stated_diagnoses(note, _denied(entities)))
+            for piece in pieces
+        ],
     )
     return [
         SummarySentence(
@@ -111,9 +122,9 @@ def _conversation(
     note: Note, entities: Sequence[Entity], said: Sequence[DialogueStatement], max_words: int
 ) -> list[SummarySentence]:
     """Questions with their answers, and statements, as many as fit. Lists would include what was denied."""
-    affirmed = [one for one in entities if not is_asked(note, one.start)]
-    title = foremost(note, affirmed, "problem", 6)
-    left, told = max_words - sum(num_words(piece) for piece in title), []
+    affirmed = [one for one in entities if not is_in_question(note, one.start)]
+    title = main_mention(note, affirmed, "problem", 6)
+    left, told = max_words - sum(count_words(piece) for piece in title), []
     for one in said:
         if len(one.text.split()) <= left:
             left -= len(one.text.split())
@@ -122,31 +133,31 @@ def _conversation(
     return [SummarySentence(section="", text=heading, sources=_sources(title)), *told]
 
 
-def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[Piece]:
+def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[SourcedPhrase]:
     """The note's list of diagnoses, and beyond it the most important mentions."""
     told = [
         piece
-        for _, piece in within(
+        for _, piece in fitting(
             ((piece.source, piece) for piece in stated_problems(note, _denied(entities))), max_words
         )
     ]
     whole = " ".join(piece.text for piece in told).lower()
-    left = max_words - sum(map(num_words, told))
-    others = [one for one in listed(note, entities, "problem", left) if one.text.lower() not in whole]
+    left = max_words - sum(map(count_words, told))
+    others = [one for one in mention_list(note, entities, "problem", left) if one.text.lower() not in whole]
     return [*told, *others[: max(0, _MOST_PROBLEMS - len(told))]]
 
 
 def _sentences(
     note: Note, scored: Sequence[tuple[Span, float]], max_words: int, taken: Sequence[Span]
-) -> list[Piece]:
+) -> list[SourcedPhrase]:
     """The sentences that answer best and fit, in the note's order, without preceding headings."""
-    free: dict[str, tuple[Span, Piece]] = {}
+    free: dict[str, tuple[Span, SourcedPhrase]] = {}
     for span, _ in sorted(scored, key=lambda one: -one[1]):
         if span not in taken:
-            free.setdefault(body := _body(note, span), (span, Piece(body, span)))
+            free.setdefault(body := _body(note, span), (span, SourcedPhrase(body, span)))
     long_enough = [one for one in free.values() if _is_sentence(one[1].text)]
     whole = [one for one in long_enough if one[1].text.endswith(_ENDS)]
-    kept = within(whole or long_enough, max_words)
+    kept = fitting(whole or long_enough, max_words)
     return [piece for _, piece in sorted(kept, key=lambda one: one[0].start)]
 
 
@@ -180,7 +191,7 @@ def _planned(
     note: Note, decided: Sequence[tuple[Span, float]], config: TaskConfig
 ) -> list[tuple[Span, float]]:
     """Sentences of a plan section; without one, those with follow-up words."""
-    scored = joined_scores(note, _FOLLOW_UP_WORDS, decided, config)
+    scored = fused_scores(note, _FOLLOW_UP_WORDS, decided, config)
     of_plan = [one for one in scored if note.section_at(one[0].start).kind in _PLANNING]
     return of_plan or [one for one in scored if _FOLLOWING_UP.search(_body(note, one[0]))]
 
@@ -189,22 +200,24 @@ def _denied(entities: Sequence[Entity]) -> list[Entity]:
     return [one for one in entities if one.assertion is Assertion.NEGATED]
 
 
-def _title(note: Note, entities: Sequence[Entity]) -> list[Piece]:
+def _title(note: Note, entities: Sequence[Entity]) -> list[SourcedPhrase]:
     """The stated diagnosis, otherwise the foremost problem, and the procedure; otherwise the first words."""
-    done = [one for one in entities if is_told(note, one)]
+    done = [one for one in entities if is_in_topic_section(note, one)]
     denied = _denied(entities)
     found = (
-        stated_problems(note, denied) or stated_well(note, denied) or foremost(note, entities, "problem", 6)
+        stated_problems(note, denied)
+        or stated_normal_findings(note, denied)
+        or main_mention(note, entities, "problem", 6)
     )
     title = [
         *found[:1],
-        *(named_procedure(note) or foremost(note, done, "procedure", 8)),
+        *(stated_procedure(note) or main_mention(note, done, "procedure", 8)),
     ]
     if title:
         return title
     first = _first_said(note)
     words = (_body(note, first) or note.text[first.start : first.end]).split()
-    return [Piece(" ".join(words[:TITLE_WORDS]), first)]
+    return [SourcedPhrase(" ".join(words[:TITLE_WORDS]), first)]
 
 
 def _first_said(note: Note) -> Span:
@@ -215,18 +228,18 @@ def _first_said(note: Note) -> Span:
     return note.sentences[0]
 
 
-def _one_sentence(section: str, pieces: Sequence[Piece]) -> list[SummarySentence]:
+def _one_sentence(section: str, pieces: Sequence[SourcedPhrase]) -> list[SummarySentence]:
     if not pieces:
         return []
     text = _capitalised("; ".join(piece.text for piece in pieces)).removesuffix(".") + "."  # "2.5 mg q.d."
     return [SummarySentence(section=section, text=text, sources=_sources(pieces))]
 
 
-def _each(section: str, pieces: Sequence[Piece]) -> list[SummarySentence]:
+def _each(section: str, pieces: Sequence[SourcedPhrase]) -> list[SummarySentence]:
     return [SummarySentence(section=section, text=piece.text, sources=(piece.source,)) for piece in pieces]
 
 
-def _sources(pieces: Iterable[Piece]) -> tuple[Span, ...]:
+def _sources(pieces: Iterable[SourcedPhrase]) -> tuple[Span, ...]:
     return tuple(dict.fromkeys(piece.source for piece in pieces))
 
 

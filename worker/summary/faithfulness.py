@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from models.answers import Assertion, Flag, Span
 from worker.entities.assertion_rules import assertions
-from worker.entities.drug_names import drug_names_of, medications_in
-from worker.note.number_normalization import is_among, numbers_in, units_by_number
+from worker.entities.drug_names import drug_names_in, drug_names_of
+from worker.note.number_normalization import has_number, numbers_in, units_by_number
 from worker.note.stemming import content_stems
 
 MAX_SOURCES = 3
@@ -34,7 +34,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?|[A-Za-z]{0,3}\d+(?:[.,]\d+)*|
 
 
 @dataclass(frozen=True, slots=True)
-class NoteEvidence:
+class NoteIndex:
     """A note made ready for many checks."""
 
     note: str
@@ -48,7 +48,7 @@ class NoteEvidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class FaithfulnessResult:
     """The sources, the one that gives most first, and the flags. No flag: supported."""
 
     sources: tuple[Span, ...]
@@ -62,15 +62,15 @@ def check(
 
     `medications`: names that the note is known to mention, as its entities say.
     """
-    checked = check_against(evidence_of(note, note_sentences), sentence, medications)
+    checked = check_sentence(index_note(note, note_sentences), sentence, medications)
     return checked.sources, checked.flags
 
 
-def evidence_of(note: str, note_sentences: Sequence[Span]) -> NoteEvidence:
-    """Reads a note once, for `check_against`."""
+def index_note(note: str, note_sentences: Sequence[Span]) -> NoteIndex:
+    """Reads a note once, for `check_sentence`."""
     stems = tuple(frozenset(content_stems(note[span.start : span.end])) for span in note_sentences)
     counts = Counter(stem for some in stems for stem in some)
-    return NoteEvidence(
+    return NoteIndex(
         note=note,
         sentences=tuple(note_sentences),
         stems=stems,
@@ -80,15 +80,17 @@ def evidence_of(note: str, note_sentences: Sequence[Span]) -> NoteEvidence:
     )
 
 
-def check_against(evidence: NoteEvidence, sentence: str, medications: Collection[str] = ()) -> Checked:
+def check_sentence(
+    evidence: NoteIndex, sentence: str, medications: Collection[str] = ()
+) -> FaithfulnessResult:
     """Like `check`, for one of several sentences of a summary."""
     chosen, share = _sources(evidence, sentence)
     sources = tuple(evidence.sentences[index] for index in chosen)
     flags = []
     numbers = numbers_in(_LIST_MARKER.sub("", sentence))
-    if not all(is_among(number, evidence.units) for number in numbers):
+    if not all(has_number(number, evidence.units) for number in numbers):
         flags.append(Flag.NUMBER_NOT_IN_NOTE)
-    if not all(_is_mentioned(name, evidence, medications) for name in medications_in(sentence)):
+    if not all(_is_mentioned(name, evidence, medications) for name in drug_names_in(sentence)):
         flags.append(Flag.MEDICATION_NOT_IN_NOTE)
     near = [
         evidence.sentences[index] for index in chosen if _share_of(evidence, sentence, index) >= _LEAST_NEAR
@@ -97,10 +99,10 @@ def check_against(evidence: NoteEvidence, sentence: str, medications: Collection
         flags.append(Flag.NEGATION_DIFFERS)
     if share < LEAST_SHARE:
         flags.append(Flag.UNSUPPORTED)
-    return Checked(sources, tuple(flags))
+    return FaithfulnessResult(sources, tuple(flags))
 
 
-def _sources(evidence: NoteEvidence, sentence: str) -> tuple[list[int], float]:
+def _sources(evidence: NoteIndex, sentence: str) -> tuple[list[int], float]:
     """Indexes of the note sentences that together hold most of the sentence's weight, and that part."""
     unseen = math.log(1 + len(evidence.sentences))
     missing = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
@@ -119,7 +121,7 @@ def _sources(evidence: NoteEvidence, sentence: str) -> tuple[list[int], float]:
     return chosen, 1 - math.fsum(missing.values()) / total if total else 1.0
 
 
-def _share_of(evidence: NoteEvidence, sentence: str, index: int) -> float:
+def _share_of(evidence: NoteIndex, sentence: str, index: int) -> float:
     unseen = math.log(1 + len(evidence.sentences))
     weights = {stem: evidence.weights.get(stem, unseen) for stem in content_stems(sentence)}
     return math.fsum(weights[stem] for stem in evidence.stems[index] & weights.keys()) / (
@@ -127,7 +129,7 @@ def _share_of(evidence: NoteEvidence, sentence: str, index: int) -> float:
     )
 
 
-def _is_mentioned(name: str, evidence: NoteEvidence, medications: Collection[str]) -> bool:
+def _is_mentioned(name: str, evidence: NoteIndex, medications: Collection[str]) -> bool:
     known = {word for medication in medications for word in medication.lower().split()}
     return any(one in evidence.words or one in known for one in drug_names_of(name))
 

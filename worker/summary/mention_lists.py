@@ -14,7 +14,7 @@ from typing import TypeVar
 from models.answers import Assertion, Entity, Span
 from worker.note.parsed_note import Note
 from worker.note.word_boundaries import word_set
-from worker.summary.stated_diagnoses import Piece, in_full, is_short, one_line
+from worker.summary.stated_diagnoses import SourcedPhrase, fullest_names, is_short, one_line
 
 _TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that say what the note is about."""
@@ -70,17 +70,17 @@ class _Named:
     """On one line."""
 
 
-def foremost(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
+def main_mention(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[SourcedPhrase]:
     """The mention that stands for the note, if there is any of this label."""
     groups = _groups(note, entities, label)
     fitting = [group for group in _fullest(groups) if len(group[0].name.split()) <= max_words]
     if not fitting:
         return []
     first = max(fitting, key=lambda group: _weight(note, group))[0]
-    return [Piece(first.name, note.sentence_at(first.start))]
+    return [SourcedPhrase(first.name, note.sentence_at(first.start))]
 
 
-def listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[Piece]:
+def mention_list(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[SourcedPhrase]:
     """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
     groups = _fullest(_groups(note, entities, label))
     ranked = sorted(groups, key=lambda group: -_weight(note, group))
@@ -91,10 +91,10 @@ def listed(note: Note, entities: Sequence[Entity], label: str, max_words: int) -
     if label == "test":  # without its result, which stands too far from it, it tells nothing
         names = {group[0].name.lower() for group in ranked}
         pieces = [one for one in pieces if one[1].text.lower() not in names]
-    return [piece for _, piece in sorted(within(pieces, max_words), key=lambda one: one[0])]
+    return [piece for _, piece in sorted(fitting(pieces, max_words), key=lambda one: one[0])]
 
 
-def medications(note: Note, entities: Sequence[Entity], max_words: int) -> list[Piece]:
+def medication_list(note: Note, entities: Sequence[Entity], max_words: int) -> list[SourcedPhrase]:
     """Those of the list of medications, where there is one, as a whole if it fits with doses alone."""
     taken = [
         one
@@ -104,31 +104,33 @@ def medications(note: Note, entities: Sequence[Entity], max_words: int) -> list[
     stated = [one for one in taken if note.section_at(one.start).kind == "medications"]
     discharged = [one for one in stated if _LEAVING.search(note.section_at(one.start).title)]
     if len(groups := _groups(note, discharged or stated, "medication")) < _LEAST_LIST:
-        return listed(note, taken, "medication", max_words)
+        return mention_list(note, taken, "medication", max_words)
     for attributes in (_EVERY_ATTRIBUTE, _DOSE_ALONE):
         pieces = [_piece(note, group[0], attributes) for group in groups]
-        if sum(map(num_words, pieces)) <= max_words:
+        if sum(map(count_words, pieces)) <= max_words:
             break
-    return [piece for _, piece in within(((piece.source, piece) for piece in pieces), max_words)]
+    return [piece for _, piece in fitting(((piece.source, piece) for piece in pieces), max_words)]
 
 
-def is_told(note: Note, entity: Entity) -> bool:
+def is_in_topic_section(note: Note, entity: Entity) -> bool:
     """Whether it stands in a short section that says what the note is about."""
     section = note.section_at(entity.start)
     return section.kind in _TELLING and is_short(section)
 
 
-def within(ranked: Iterable[tuple[_Place, Piece]], max_words: int) -> list[tuple[_Place, Piece]]:
+def fitting(
+    ranked: Iterable[tuple[_Place, SourcedPhrase]], max_words: int
+) -> list[tuple[_Place, SourcedPhrase]]:
     """The first that fit, one after the other."""
     kept, left = [], max_words
     for one in ranked:
-        if num_words(one[1]) <= left:
+        if count_words(one[1]) <= left:
             kept.append(one)
-            left -= num_words(one[1])
+            left -= count_words(one[1])
     return kept
 
 
-def num_words(piece: Piece) -> int:
+def count_words(piece: SourcedPhrase) -> int:
     return len(piece.text.split())
 
 
@@ -186,7 +188,7 @@ def _with_place(note: Note, entity: Entity, anatomy: Sequence[Entity]) -> _Named
 
 
 def _fullest(groups: Sequence[list[_Named]]) -> list[list[_Named]]:
-    kept = in_full([group[0].name for group in groups])
+    kept = fullest_names([group[0].name for group in groups])
     return [group for group in groups if group[0].name in kept]
 
 
@@ -198,12 +200,12 @@ def _weight(note: Note, group: Sequence[_Named]) -> float:
 
 
 def _weight_of_one(note: Note, entity: Entity) -> float:
-    telling = _IN_A_DIAGNOSIS if is_told(note, entity) else 1.0
+    telling = _IN_A_DIAGNOSIS if is_in_topic_section(note, entity) else 1.0
     doubt = _OF_A_DOUBT if entity.assertion is Assertion.POSSIBLE else 1.0
     return (entity.probability or 0.5) * telling * doubt
 
 
-def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> Piece:
+def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> SourcedPhrase:
     """The name with what is stated of it near by in the same sentence: "normal MRI", "aspirin 81 mg"."""
     sentence = note.sentence_at(named.start)
     near = range(max(sentence.start, named.start - _NEAR), min(sentence.end, named.end + _NEAR) + 1)
@@ -223,4 +225,4 @@ def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRI
         end = max(end, one.end)
     text = one_line(note.text[start:end])
     is_open = text.count("(") > text.count(")")
-    return Piece(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)
+    return SourcedPhrase(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)

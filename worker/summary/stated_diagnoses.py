@@ -44,14 +44,14 @@ _LONGEST_TELLING = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class SourcedPhrase:
     """Some of the note's own words, and the sentence they stand in."""
 
     text: str
     source: Span
 
 
-def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
+def stated_diagnoses(note: Note, denied: Collection[Entity]) -> list[SourcedPhrase]:
     """The note's own list of what is the matter: its diagnoses, else its impression, else its assessment.
 
     What was thought before is left out where what was found is stated, too. `denied`: negated
@@ -62,22 +62,22 @@ def stated(note: Note, denied: Collection[Entity]) -> list[Piece]:
         found = [one for one in found if not _EARLIER.search(one.title)] or found
         said = {piece.text.lower(): piece for section in found for piece in _said(note, section, denied)}
         if said:
-            names = in_full([piece.text for piece in said.values()])
+            names = fullest_names([piece.text for piece in said.values()])
             return [piece for piece in said.values() if piece.text in names]
     return []
 
 
-def stated_problems(note: Note, denied: Collection[Entity]) -> list[Piece]:
+def stated_problems(note: Note, denied: Collection[Entity]) -> list[SourcedPhrase]:
     """Of what is stated all that is a problem: of "Normal appendix" and "Small hernia" the second."""
-    return [piece for piece in stated(note, denied) if not _NO_PROBLEM.match(piece.text)]
+    return [piece for piece in stated_diagnoses(note, denied) if not _NO_PROBLEM.match(piece.text)]
 
 
-def stated_well(note: Note, denied: Collection[Entity]) -> list[Piece]:
+def stated_normal_findings(note: Note, denied: Collection[Entity]) -> list[SourcedPhrase]:
     """Of what is stated what was found to be well, or done."""
-    return [piece for piece in stated(note, denied) if _FOUND_WELL.match(piece.text)]
+    return [piece for piece in stated_diagnoses(note, denied) if _FOUND_WELL.match(piece.text)]
 
 
-def in_full(names: Sequence[str]) -> frozenset[str]:
+def fullest_names(names: Sequence[str]) -> frozenset[str]:
     """Those that are no part of another: "pain" is told by "foot pain"."""
     lower = {name: f" {name.lower()} " for name in names}
     return frozenset(
@@ -87,7 +87,7 @@ def in_full(names: Sequence[str]) -> frozenset[str]:
     )
 
 
-def _said(note: Note, section: NoteSection, denied: Collection[Entity]) -> list[Piece]:
+def _said(note: Note, section: NoteSection, denied: Collection[Entity]) -> list[SourcedPhrase]:
     """Each sentence of a section, up to its first comma where it is longer than a title; longer ones not.
 
     Of a long section only what is numbered: the rest goes into detail.
@@ -106,11 +106,11 @@ def _said(note: Note, section: NoteSection, denied: Collection[Entity]) -> list[
             text = text.strip(" ,.")
             is_said = _HAS_WORD.search(text) and not _NOTHING.match(text)
             if is_item and is_said and len(text.split()) <= TITLE_WORDS:
-                pieces.append(Piece(text, sentence))
+                pieces.append(SourcedPhrase(text, sentence))
     return pieces
 
 
-def named_procedure(note: Note) -> list[Piece]:
+def stated_procedure(note: Note) -> list[SourcedPhrase]:
     """What the first short section that names a procedure says first."""
     for section in note.sections:
         is_naming = section.kind == "procedure" and _OF_A_PROCEDURE.search(section.title)

@@ -10,19 +10,21 @@ from collections.abc import Iterable, Sequence
 from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
 from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine
 from worker.note.parsed_note import Note
-from worker.summary.abstractive import write
-from worker.summary.extractive import choose
+from worker.summary.abstractive import abstractive_summary
+from worker.summary.extractive import extractive_summary
 from worker.weights.task_config import TaskConfig
 
 
-def ask_summary(note: Note, max_words: int, config: TaskConfig) -> TaskCoroutine:
+def summarize(note: Note, max_words: int, config: TaskConfig) -> TaskCoroutine:
     """A summary of about `max_words` words at most."""
     if config.is_summary_extractive:
-        sentences = yield from choose(note, max_words, config)
-        ranges_read = note.windows_read
+        sentences = yield from extractive_summary(note, max_words, config)
+        ranges_read = note.window_ranges
     else:
-        sentences = yield from write(note, max_words, uses_adapter=Task.SUMMARY in config.adapted_tasks)
-        ranges_read = note.long_windows_read
+        sentences = yield from abstractive_summary(
+            note, max_words, uses_adapter=Task.SUMMARY in config.adapted_tasks
+        )
+        ranges_read = note.long_window_ranges
     return TaskAnswer(SummaryAnswer(summary=summary_of(sentences)), ranges_read)
 
 

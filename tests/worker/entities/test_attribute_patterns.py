@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from models.answers import Span
 from models.labels import Label, load_labels
-from worker.entities.attribute_patterns import attributes, name_within
-from worker.entities.list_grounding import ListItem, place
+from worker.entities.attribute_patterns import attributes_by_pattern, medication_name_within
+from worker.entities.list_grounding import ListItem, ground
 
 NAMES = {"m": "medication", "t": "test"}
 
@@ -18,8 +18,8 @@ def linked(
     sentence: str, *names: str, labels: tuple[Label, ...] = load_labels()
 ) -> list[tuple[str, str, str]]:
     items = [ListItem(NAMES[name[0]], name[2:]) for name in names]
-    placed = place(sentence, Span(start=0, end=len(sentence)), items).placed
-    found = attributes(sentence, 0, placed, labels)
+    placed = ground(sentence, Span(start=0, end=len(sentence)), items).mentions
+    found = attributes_by_pattern(sentence, 0, placed, labels)
     return [(sentence[placed[index].start : placed[index].end], a.kind, a.text) for index, a in found]
 
 
@@ -93,8 +93,8 @@ def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -
     items = [ListItem("medication", "aspirin") for word in words if word == "aspirin"] + [
         ListItem("test", "K")
     ]
-    placed = place(note, Span(start=0, end=len(note)), items).placed
-    for index, attribute in attributes(note[8:], 8, placed, load_labels()):
+    placed = ground(note, Span(start=0, end=len(note)), items).mentions
+    for index, attribute in attributes_by_pattern(note[8:], 8, placed, load_labels()):
         assert note[attribute.start : attribute.end] == attribute.text
         assert all(attribute.end <= p.start or p.end <= attribute.start for p in placed)
         assert 0 <= index < len(placed)
@@ -117,10 +117,10 @@ def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -
     ],
 )
 def test_a_medication_is_named_without_what_is_said_of_it(mention, name):
-    start, end = name_within(mention, 0, len(mention))
+    start, end = medication_name_within(mention, 0, len(mention))
     assert mention[start:end] == name
 
 
 def test_a_mark_that_stops_in_an_abbreviation_ends_before_it():
     text = "Tylenol p.r.n. pain"
-    assert name_within(text, 0, len("Tylenol p.r")) == (0, len("Tylenol"))
+    assert medication_name_within(text, 0, len("Tylenol p.r")) == (0, len("Tylenol"))

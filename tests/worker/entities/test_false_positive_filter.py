@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from worker.entities.false_positive_filter import name_of, relabelled
+from worker.entities.false_positive_filter import corrected_label, name_span
 from worker.note.parsed_note import Note
 
 
 def meant(text: str, words: str, label: str) -> str | None:
     note = Note.of(text, lambda piece: len(piece.split()), 400, 400)
     start = text.index(words)
-    return relabelled(note, start, start + len(words), label)
+    return corrected_label(note, start, start + len(words), label)
 
 
 @pytest.mark.parametrize(
@@ -86,5 +86,5 @@ def test_what_is_marked_a_medication(text: str, words: str, label: str | None) -
 def test_a_name_ends_before_what_is_no_part_of_it(text: str, marked: str, label: str, name: str) -> None:
     note = Note.of(text, len, 400, 400)
     start = text.index(marked)
-    first, last = name_of(note, start, start + len(marked), label)
+    first, last = name_span(note, start, start + len(marked), label)
     assert text[first:last] == name

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.engine.prompting.label_words import tag_words, tagged_labels
-from worker.entities.bio_decoding import decide_marks
+from worker.entities.bio_decoding import decode_mentions
 
 LABELS = tagged_labels(["problem", "medication"])
 TEXT = "severe chest pain and aspirin"
@@ -27,7 +27,7 @@ def scores(*words: str) -> np.ndarray:
 
 
 def test_start_and_inside_become_one_span():
-    marks = decide_marks(TEXT, TOKENS, scores("-", "P", "p", "-", "M", "m"), LABELS)
+    marks = decode_mentions(TEXT, TOKENS, scores("-", "P", "p", "-", "M", "m"), LABELS)
     assert [(TEXT[m.start : m.end], m.label) for m in marks] == [
         ("chest pain", "problem"),
         ("aspirin", "medication"),
@@ -38,18 +38,18 @@ def test_start_and_inside_become_one_span():
 def test_an_inside_without_its_start_is_not_taken_as_it_stands():
     found = scores("-", "-", "p", "-", "-", "-")
     found[1, 1] = -0.5  # a start just before is likelier than no entity at all
-    assert [TEXT[m.start : m.end] for m in decide_marks(TEXT, TOKENS, found, LABELS)] == ["chest pain"]
+    assert [TEXT[m.start : m.end] for m in decode_mentions(TEXT, TOKENS, found, LABELS)] == ["chest pain"]
 
 
 def test_neighbours_of_one_label_are_one_mention_and_of_two_labels_two():
-    same = decide_marks(TEXT, TOKENS, scores("-", "P", "P", "-", "-", "-"), LABELS)
-    other = decide_marks(TEXT, TOKENS, scores("-", "P", "M", "-", "-", "-"), LABELS)
+    same = decode_mentions(TEXT, TOKENS, scores("-", "P", "P", "-", "-", "-"), LABELS)
+    other = decode_mentions(TEXT, TOKENS, scores("-", "P", "M", "-", "-", "-"), LABELS)
     assert [TEXT[m.start : m.end] for m in same] == ["chest pain"]
     assert [TEXT[m.start : m.end] for m in other] == ["chest", "pain"]
 
 
 def test_what_a_comma_parts_stays_two_mentions():
-    marks = decide_marks("pain, fever", [(0, 4), (4, 5), (6, 11)], scores("P", "-", "P"), LABELS)
+    marks = decode_mentions("pain, fever", [(0, 4), (4, 5), (6, 11)], scores("P", "-", "P"), LABELS)
     assert len(marks) == 2
 
 
@@ -57,17 +57,17 @@ def test_what_a_comma_parts_stays_two_mentions():
 def test_a_mark_that_cuts_a_word_takes_the_whole_word_if_that_is_likelier_than_nothing(goes_on, marked):
     found = scores("-", "-", "-", "-", "M", "-")
     found[5, 4] = goes_on
-    assert [TEXT[m.start : m.end] for m in decide_marks(TEXT, TOKENS, found, LABELS)] == marked
+    assert [TEXT[m.start : m.end] for m in decode_mentions(TEXT, TOKENS, found, LABELS)] == marked
 
 
 def test_what_an_engine_rules_out_is_ruled_out_and_the_rest_has_a_probability():
     never = np.full((6, 5), -np.inf, dtype=np.float32)
     never[:, 0] = 0.0
     never[2] = [-np.inf, 0.0, -np.inf, -np.inf, -np.inf]
-    [mark] = decide_marks(TEXT, TOKENS, never, LABELS)
+    [mark] = decode_mentions(TEXT, TOKENS, never, LABELS)
     assert (TEXT[mark.start : mark.end], mark.probability) == ("pain", pytest.approx(1.0))
     never[2] = -np.inf
-    assert all(0 <= one.probability <= 1 for one in decide_marks(TEXT, TOKENS, never, LABELS))
+    assert all(0 <= one.probability <= 1 for one in decode_mentions(TEXT, TOKENS, never, LABELS))
 
 
 def test_letters_are_the_first_free_ones_of_the_names():
@@ -91,7 +91,7 @@ def test_whatever_the_scores_spans_are_true_ordered_and_disjoint(text, chance):
     tokens = list(pairwise(cuts))
     found = np.log(np.random.default_rng(chance.randrange(9_999)).dirichlet([0.3] * 5, len(tokens)) + 1e-9)
     end = 0
-    for mark in decide_marks(text, tokens, found.astype(np.float32), LABELS):
+    for mark in decode_mentions(text, tokens, found.astype(np.float32), LABELS):
         assert end <= mark.start < mark.end <= len(text)
         assert text[mark.start : mark.end].strip() == text[mark.start : mark.end]
         end = mark.end

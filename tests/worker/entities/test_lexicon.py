@@ -17,7 +17,7 @@ from models.errors import UsageError
 from models.security.training_provenance import read_trained_on
 from training.calibration.lexicon_builder import add_lexicon, learn, merged
 from worker.engine.prompting.label_words import tagged_labels
-from worker.entities.bio_decoding import decide_marks
+from worker.entities.bio_decoding import decode_mentions
 from worker.note.word_tokens import WordTokens
 from worker.weights.lexicon import FILE, Lexicon, LexiconMatch, WordOdds, key_of
 
@@ -84,8 +84,8 @@ def test_a_known_name_is_marked_from_its_start_to_its_end_where_the_network_doub
     labels = tagged_labels(LABELS)
     doubting = np.log(np.array([[0.96, 0.01, 0.01, 0.01, 0.01]] + [[0.6, 0.3, 0.08, 0.01, 0.01]] * 3))
     doubting = doubting.astype(np.float32)
-    assert decide_marks(text, spans, doubting, labels) == []
-    [mark] = decide_marks(text, spans, doubting, labels, lexicon(acute_gout=2.5))
+    assert decode_mentions(text, spans, doubting, labels) == []
+    [mark] = decode_mentions(text, spans, doubting, labels, lexicon(acute_gout=2.5))
     assert (text[mark.start : mark.end], mark.label) == ("acute gout", "problem")
     assert 0.6 < mark.probability < 1.0
 
@@ -93,7 +93,7 @@ def test_a_known_name_is_marked_from_its_start_to_its_end_where_the_network_doub
 def test_one_that_the_network_is_sure_of_otherwise_stays_what_it_is() -> None:
     labels = tagged_labels(LABELS)
     sure = np.log(np.array([[0.002, 0.002, 0.002, 0.992, 0.002]], dtype=np.float32))
-    [mark] = decide_marks("lead", [(0, 4)], sure, labels, lexicon(lead=2.0))
+    [mark] = decode_mentions("lead", [(0, 4)], sure, labels, lexicon(lead=2.0))
     assert mark.label == "medication"
 
 
@@ -110,7 +110,7 @@ def likely(*words: str) -> np.ndarray:
 def marks(text: str, lexicon: Lexicon, *words: str) -> list[str]:
     """What is marked of a text whose tokens are its words."""
     spans = [(found.start(), found.end()) for found in re.finditer(r"\S+", text)]
-    found = decide_marks(text, spans, likely(*words), tagged_labels(LABELS), lexicon)
+    found = decode_mentions(text, spans, likely(*words), tagged_labels(LABELS), lexicon)
     return [text[one.start : one.end] for one in found]
 
 
@@ -149,7 +149,7 @@ def test_of_two_lexicons_the_kinder_judges_a_word_alone(before: float, learnt: f
 
 def test_what_is_marked_in_most_places_of_a_note_is_marked_in_all() -> None:
     text = "gout and gout and gout and gouts"
-    found = decide_marks(
+    found = decode_mentions(
         text,
         [(found.start(), found.end()) for found in re.finditer(r"\S+", text)],
         np.vstack([likely("P", "-", "P", "-", "P", "-"), np.log([[0.5, 0.4, 0.05, 0.02, 0.03]])]).astype(

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.entities.list_grounding import GroundedMention, ListItem, place, spread
+from worker.entities.list_grounding import GroundedMention, ListItem, ground, with_repeats
 from worker.note.word_boundaries import is_whole
 
 WORDS = [
@@ -35,14 +35,14 @@ LISTS = st.lists(
 
 
 def placed(text: str, *items: tuple[str, str]) -> list[tuple[int, str, str]]:
-    found = place(text, Span(start=0, end=len(text)), [ListItem(*item) for item in items])
-    return [(mention.start, text[mention.start : mention.end], mention.label) for mention in found.placed]
+    found = ground(text, Span(start=0, end=len(text)), [ListItem(*item) for item in items])
+    return [(mention.start, text[mention.start : mention.end], mention.label) for mention in found.mentions]
 
 
 @given(NOTES.filter(bool), LISTS)
 def test_what_is_placed_is_the_written_surface_at_word_boundaries(text: str, items: list[ListItem]) -> None:
     written = {"".join(item.surface.lower().split()) for item in items}
-    for mention in place(text, Span(start=0, end=len(text)), items).placed:
+    for mention in ground(text, Span(start=0, end=len(text)), items).mentions:
         assert is_whole(text, mention.start, mention.end)
         assert any(
             surface in "".join(text[mention.start : mention.end].lower().split()) for surface in written
@@ -52,7 +52,7 @@ def test_what_is_placed_is_the_written_surface_at_word_boundaries(text: str, ite
 @given(NOTES.filter(bool), LISTS)
 def test_places_are_disjoint_in_order_and_inside_the_window(text: str, items: list[ListItem]) -> None:
     window = Span(start=0, end=max(1, len(text) * 2 // 3))
-    found = place(text, window, items).placed
+    found = ground(text, window, items).mentions
     assert all(before.end <= after.start for before, after in pairwise(found))
     assert all(mention.end <= window.end for mention in found)
 
@@ -86,8 +86,8 @@ def test_of_equal_places_the_earliest_is_taken() -> None:
     ],
 )
 def test_nothing_is_placed_inside_another_word_or_number(text: str, surface: str) -> None:
-    found = place(text, Span(start=0, end=len(text)), [ListItem("problem", surface)])
-    assert (found.placed, found.unplaced) == ((), (0,))
+    found = ground(text, Span(start=0, end=len(text)), [ListItem("problem", surface)])
+    assert (found.mentions, found.ungrounded) == ((), (0,))
 
 
 @pytest.mark.parametrize(
@@ -129,13 +129,13 @@ def test_of_overlapping_mentions_the_longest_stays_and_one_label_merges() -> Non
 
 
 def test_an_item_written_more_often_than_it_occurs_is_reported() -> None:
-    found = place("pain", Span(start=0, end=4), [ListItem("problem", "pain"), ListItem("problem", "pain")])
-    assert (len(found.placed), found.unplaced) == (1, (1,))
+    found = ground("pain", Span(start=0, end=4), [ListItem("problem", "pain"), ListItem("problem", "pain")])
+    assert (len(found.mentions), found.ungrounded) == (1, (1,))
 
 
 def test_spread_finds_the_occurrences_that_the_list_left_out() -> None:
     text = "Fever and PT today. The pt had fever, feverish. FEVER none."
-    found = spread(
+    found = with_repeats(
         text,
         Span(start=0, end=len(text)),
         [GroundedMention(0, 5, "problem"), GroundedMention(10, 12, "test")],
@@ -151,8 +151,8 @@ def test_spread_finds_the_occurrences_that_the_list_left_out() -> None:
 @given(NOTES.filter(bool), LISTS)
 def test_spread_keeps_what_was_placed_and_stays_disjoint(text: str, items: list[ListItem]) -> None:
     window = Span(start=0, end=len(text))
-    first = place(text, window, items).placed
-    found = spread(text, window, first)
+    first = ground(text, window, items).mentions
+    found = with_repeats(text, window, first)
     assert set(first) <= set(found)
     assert all(before.end <= after.start for before, after in pairwise(found))
     assert all(is_whole(text, mention.start, mention.end) for mention in found)

@@ -18,7 +18,7 @@ from training.evaluation.pipeline_runner import PipelineRunner
 from worker.engine.api import Reply, ScoreRequest, ScoreResult, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS
 from worker.entities.entity_task import entities_of
-from worker.entities.window_tagging import Mention, denied_read, mentions_read, reading_requests
+from worker.entities.window_tagging import Mention, negation_log_odds, tagged_mentions, tagging_requests
 from worker.note.parsed_note import Note
 from worker.weights.negation_model import ASKED, NegationModel
 
@@ -82,7 +82,7 @@ def test_a_mention_is_denied_where_the_network_is_sure_and_is_asked(join, said):
     config = replace(CONFIG, tagged_labels=("problem", "anatomy"), negation_model=join)
     engine = Believer("gout", ["gout"])
     note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    mentions = mentions_read(note, engine.answer(reading_requests(note, config)), config)
+    mentions = tagged_mentions(note, engine.answer(tagging_requests(note, config)), config)
     [entity] = entities_of(note, mentions, load_labels(None), config.negation_model)
     assert (entity.text, entity.assertion) == ("gout", said)
 
@@ -93,7 +93,7 @@ def test_of_windows_that_overlap_the_one_counts_whose_own_part_it_is():
     engine = Believer("cough")
     note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
     assert len(note.windows) > 1
-    denied = denied_read(note, engine.answer(reading_requests(note, config)))
+    denied = negation_log_odds(note, engine.answer(tagging_requests(note, config)))
     assert list(denied.ends) == sorted(set(denied.ends))
     sure = [
         word for word in ("gout", "fever", "cough", "chills") if denied.at(text.index(word) + len(word)) > 0
@@ -140,4 +140,4 @@ def test_given_spans_are_judged_with_the_network(denied, right):
 def test_what_is_asked_of_has_no_place_or_dose_in_it():
     assert {"problem", "medication"} < ASKED
     assert not ASKED & {"anatomy", "dosage", "value"}
-    assert Mention(0, 1, "problem", None).denied is None
+    assert Mention(0, 1, "problem", None).negation_log_odds is None

@@ -10,7 +10,7 @@ from task_configs import CONFIG
 
 from worker.engine.api import ScoreRequest, ScoreResult, Scores
 from worker.engine.prompting.label_words import ASSERTION_WORDS, SENTENCE_KINDS, tag_words, tagged_labels
-from worker.entities.window_tagging import kinds_read, mentions_read, reading_requests
+from worker.entities.window_tagging import sentence_kinds, tagged_mentions, tagging_requests
 from worker.note.parsed_note import Note
 
 TEXT = "NECK: Supple.\nPSYCHIATRIC: Calm.\nDIAGNOSIS: Gout of the toe.\nPLAN: Rest. Come back in two weeks."
@@ -43,7 +43,7 @@ def note() -> Note:
 
 
 def test_a_window_is_asked_once_for_its_marks_and_for_its_sentences(note: Note) -> None:
-    requests = reading_requests(note, CONFIG)
+    requests = tagging_requests(note, CONFIG)
     assert len(requests) == len(note.windows)
     for request in requests:
         marks, kinds, assertions = request.choices
@@ -61,14 +61,14 @@ def test_the_name_of_a_section_is_no_mention_and_a_part_of_the_body_is(note: Not
         "Gout": "problem",
         "toe": "anatomy",
     }
-    replies = [answered(request, marked) for request in reading_requests(note, CONFIG)]
-    found = [(TEXT[one.start : one.end], one.label) for one in mentions_read(note, replies, CONFIG)]
+    replies = [answered(request, marked) for request in tagging_requests(note, CONFIG)]
+    found = [(TEXT[one.start : one.end], one.label) for one in tagged_mentions(note, replies, CONFIG)]
     assert found == [("NECK", "anatomy"), ("Gout", "problem"), ("toe", "anatomy")]
 
 
 def test_each_sentence_is_told_once_with_its_kinds(note: Note) -> None:
-    replies = [answered(request, {}) for request in reading_requests(note, CONFIG)]
-    kinds = kinds_read(note, replies)
+    replies = [answered(request, {}) for request in tagging_requests(note, CONFIG)]
+    kinds = sentence_kinds(note, replies)
     assert [sentence for sentence, _ in kinds] == list(note.sentences)
     best = {TEXT[s.start : s.end]: max(of, key=of.__getitem__) for s, of in kinds}
     assert best["Come back in two weeks."] == "plan"
@@ -79,18 +79,18 @@ def test_an_adjective_alone_is_no_mention() -> None:
     text = "There is severe soft swelling. Severe gout was mild."
     note = Note.of(text, lambda piece: len(piece.split()), CONFIG.window_tokens, CONFIG.summary_window_tokens)
     marked = {"severe": "problem", "soft": "problem", "gout": "problem", "mild": "anatomy"}
-    replies = [answered(request, marked) for request in reading_requests(note, CONFIG)]
-    assert [text[one.start : one.end] for one in mentions_read(note, replies, CONFIG)] == ["gout"]
+    replies = [answered(request, marked) for request in tagging_requests(note, CONFIG)]
+    assert [text[one.start : one.end] for one in tagged_mentions(note, replies, CONFIG)] == ["gout"]
 
 
 def test_the_same_replies_are_settled_once_and_others_anew(note: Note) -> None:
     first, second = (
-        [answered(request, marked) for request in reading_requests(note, CONFIG)]
+        [answered(request, marked) for request in tagging_requests(note, CONFIG)]
         for marked in ({"Gout": "problem"}, {"toe": "anatomy"})
     )
-    mentions = mentions_read(note, first, CONFIG)
-    assert mentions_read(note, list(first), CONFIG) is mentions
-    assert [one.label for one in mentions_read(note, second, CONFIG)] == ["anatomy"]
+    mentions = tagged_mentions(note, first, CONFIG)
+    assert tagged_mentions(note, list(first), CONFIG) is mentions
+    assert [one.label for one in tagged_mentions(note, second, CONFIG)] == ["anatomy"]
 
 
 def test_how_often_a_medication_is_taken_is_no_medication() -> None:
@@ -98,5 +98,5 @@ def test_how_often_a_medication_is_taken_is_no_medication() -> None:
     config = replace(CONFIG, tagged_labels=("problem", "medication"))
     note = Note.of(text, lambda piece: len(piece.split()), CONFIG.window_tokens, CONFIG.summary_window_tokens)
     marked = dict.fromkeys(("Humulin", "qAM"), "anatomy")  # the second label
-    replies = [answered(request, marked) for request in reading_requests(note, config)]
-    assert [text[one.start : one.end] for one in mentions_read(note, replies, config)] == ["Humulin"]
+    replies = [answered(request, marked) for request in tagging_requests(note, config)]
+    assert [text[one.start : one.end] for one in tagged_mentions(note, replies, config)] == ["Humulin"]

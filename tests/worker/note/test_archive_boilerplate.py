@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.answers import Span
-from worker.note.archive_boilerplate import index_terms_start
+from worker.note.archive_boilerplate import boilerplate_start
 from worker.note.parsed_note import Note
-from worker.note.section_headings import INDEX_TERMS, sections
+from worker.note.section_headings import BOILERPLATE, sections
 from worker.note.sentence_splitter import sentences
 
 TERMS = "surgery, hernia, inguinal hernias, testicle, sac,"
@@ -32,7 +32,7 @@ TERMS = "surgery, hernia, inguinal hernias, testicle, sac,"
 )
 def test_index_terms_begin_behind_the_last_sentence(told: str, behind: str) -> None:
     text = f"FINDINGS:  A hernia.\n\n{told}{behind}"
-    assert text[index_terms_start(text) :].lstrip(",") == behind
+    assert text[boilerplate_start(text) :].lstrip(",") == behind
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_index_terms_begin_behind_the_last_sentence(told: str, behind: str) -> N
     ],
 )
 def test_what_a_note_says_is_no_index(text: str) -> None:
-    assert index_terms_start(text) == len(text)
+    assert boilerplate_start(text) == len(text)
 
 
 def test_they_are_a_section_and_a_sentence_of_their_own() -> None:
     text = f"PLAN:  He left in good condition.{TERMS}"
     start = len(text) - len(TERMS)
-    assert [(one.kind, one.start) for one in sections(text)] == [("plan", 0), (INDEX_TERMS, start)]
+    assert [(one.kind, one.start) for one in sections(text)] == [("plan", 0), (BOILERPLATE, start)]
     assert sentences(text)[-1] == Span(start=start, end=len(text))
     note = Note.of(text, len, 400, 400)
-    assert [note.is_index_term(place) for place in (0, start - 1, start)] == [False, False, True]
+    assert [note.is_boilerplate(place) for place in (0, start - 1, start)] == [False, False, True]
 
 
 @given(st.lists(st.sampled_from(["A b.", "c, d,", " e", "\n", ".,", "nan", "NOTE", ":", "中"]), max_size=30))
@@ -67,4 +67,4 @@ def test_sections_still_cover_any_text(pieces: list[str]) -> None:
     assert [one.start for one in found] == [0, *(one.end for one in found[:-1])]
     assert found[-1].end == len(text)
     assert all(one.start <= one.body_start <= len(text) for one in found)
-    assert 0 <= index_terms_start(text) <= len(text)
+    assert 0 <= boilerplate_start(text) <= len(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.note.dialogue import exchanges, is_asked
+from worker.note.dialogue import dialogue_statements, is_in_question
 from worker.note.parsed_note import Note
 
 TALK = (
@@ -16,7 +16,7 @@ def note(text: str) -> Note:
 
 
 def test_a_question_is_told_with_its_short_answer_and_never_alone():
-    told = [one.text for one in exchanges(note(TALK))]
+    told = [one.text for one in dialogue_statements(note(TALK))]
     assert told == [
         "I have a headache since Monday.",
         "Any fever? No.",
@@ -25,19 +25,19 @@ def test_a_question_is_told_with_its_short_answer_and_never_alone():
 
 
 def test_sources_are_the_sentences_of_question_and_answer():
-    [_, asked, _] = exchanges(note(TALK))
+    [_, asked, _] = dialogue_statements(note(TALK))
     assert [TALK[one.start : one.end] for one in asked.sources] == ["Doctor: Any fever?", "Patient: No."]
 
 
 def test_speakers_in_brackets_are_speakers_too():
-    told = exchanges(note("[doctor] any cough ?\n[patient] no , not at all .\n"))
+    told = dialogue_statements(note("[doctor] any cough ?\n[patient] no , not at all .\n"))
     assert [one.text for one in told] == ["any cough ? no , not at all ."]
 
 
 def test_a_note_with_one_speaker_or_none_is_no_conversation():
-    assert exchanges(note("Patient: a man of 50 with fever.\nHe was given fluids.")) == []
+    assert dialogue_statements(note("Patient: a man of 50 with fever.\nHe was given fluids.")) == []
 
 
 def test_what_is_asked_is_known_by_its_sentence():
-    assert is_asked(note(TALK), TALK.index("fever"))
-    assert not is_asked(note(TALK), TALK.index("headache"))
+    assert is_in_question(note(TALK), TALK.index("fever"))
+    assert not is_in_question(note(TALK), TALK.index("headache"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from worker.note.number_normalization import Number, is_among, numbers_in, units_by_number
+from worker.note.number_normalization import Number, has_number, numbers_in, units_by_number
 
 
 @pytest.mark.parametrize(
@@ -32,11 +32,11 @@ def test_words_that_are_no_numbers_are_none() -> None:
 
 def test_a_unit_must_agree_where_both_have_one() -> None:
     units = units_by_number("81 mg, pulse 72")
-    assert is_among(Number("81", "mg"), units)
-    assert is_among(Number("72", "minute"), units)
-    assert not is_among(Number("81", "ml"), units)
-    assert not is_among(Number("82", ""), units)
+    assert has_number(Number("81", "mg"), units)
+    assert has_number(Number("72", "minute"), units)
+    assert not has_number(Number("81", "ml"), units)
+    assert not has_number(Number("82", ""), units)
 
 
 def test_a_short_year_of_a_date_is_a_long_one_too() -> None:
-    assert is_among(Number("2006", ""), units_by_number("on 12/05/06"))
+    assert has_number(Number("2006", ""), units_by_number("on 12/05/06"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.note.section_headings import kind_of_title, kinds_named, sections
+from worker.note.section_headings import kind_of_title, section_kinds_in_query, sections
 
 
 @pytest.mark.parametrize(
@@ -68,10 +68,10 @@ def test_sections_follow_each_other_from_the_first_character_to_the_last(text: s
 
 
 def test_a_query_names_the_section_that_it_asks_for():
-    assert kinds_named("What medications was the patient sent home on?") == {"medications"}
-    assert kinds_named("What is the patient's past medical history?") == {"past_history"}
-    assert kinds_named("Is there a family history?") == {"family_history"}
-    assert kinds_named("chest pain") == frozenset()
+    assert section_kinds_in_query("What medications was the patient sent home on?") == {"medications"}
+    assert section_kinds_in_query("What is the patient's past medical history?") == {"past_history"}
+    assert section_kinds_in_query("Is there a family history?") == {"family_history"}
+    assert section_kinds_in_query("chest pain") == frozenset()
 
 
 def test_a_heading_after_an_empty_line_is_one_whatever_the_line_before_ends_with() -> None:

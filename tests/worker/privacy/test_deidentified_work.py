@@ -107,11 +107,11 @@ def test_the_share_that_is_found_is_what_the_documentation_says(
 @example(text="Dr. İstanbul MRN İ12345, Dr. STRASSE, Dr. Straße")
 @example(text=f"{NOTE}Mr. Xis 95 yo Dr. Ng")
 def test_a_disguise_is_as_long_as_the_note_and_tells_the_truth_of_every_piece(text: str) -> None:
-    disguise = Surrogates.of(text)
-    assert len(disguise.shown) == len(text)
+    surrogates = Surrogates.of(text)
+    assert len(surrogates.deidentified_text) == len(text)
     for start in range(0, len(text), 7):
-        piece = disguise.shown[start : start + 20]
-        told = disguise.told(piece)
+        piece = surrogates.deidentified_text[start : start + 20]
+        told = surrogates.reidentified(piece)
         assert told is None or told in text or piece == ""
 
 
@@ -149,7 +149,7 @@ def test_answers_hold_for_the_true_note(seed: int) -> None:
 
 def surrogates_in(outcome: Finished) -> set[str]:
     """Words of the disguise that are not the note's."""
-    words = set(re.findall(r"\w+", Surrogates.of(NOTE).shown)) - set(re.findall(r"\w+", NOTE))
+    words = set(re.findall(r"\w+", Surrogates.of(NOTE).deidentified_text)) - set(re.findall(r"\w+", NOTE))
     told = outcome.answer.summary.text if isinstance(outcome.answer, SummaryAnswer) else ""
     return words & set(re.findall(r"\w+", told))
 
@@ -215,10 +215,10 @@ def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
 
 
 def test_two_that_have_one_surrogate_are_not_mixed_up() -> None:
-    disguise = Surrogates.of("Mr. Bo and Mr. Al came. Mr. Bo left.")
-    assert disguise.shown == "Mr. Xx and Mr. Xx came. Mr. Xx left."
-    assert disguise.told("Mr. Xx left.") == "Mr. Bo left."
-    assert disguise.told("Xx is ill.") is None
+    surrogates = Surrogates.of("Mr. Bo and Mr. Al came. Mr. Bo left.")
+    assert surrogates.deidentified_text == "Mr. Xx and Mr. Xx came. Mr. Xx left."
+    assert surrogates.reidentified("Mr. Xx left.") == "Mr. Bo left."
+    assert surrogates.reidentified("Xx is ill.") is None
 
 
 def test_without_the_setting_the_recipe_is_the_one_it_was(tokenizer_folder: Path) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from worker.note.abbreviations import abbreviations, wordings
+from worker.note.abbreviations import abbreviation_expansions, query_variants
 from worker.note.stemming import content_stems
-from worker.search.lexical_similarity import shares_of_words
+from worker.search.lexical_similarity import lexical_similarities
 
 NOTE = "Ataxia telangiectasia (A-T) is rare. The A-T gene. Others have Emery-Dreifuss muscular dystrophy."
 
@@ -20,13 +20,13 @@ NOTE = "Ataxia telangiectasia (A-T) is rare. The A-T gene. Others have Emery-Dre
     ],
 )
 def test_an_abbreviation_stands_for_the_words_that_have_its_letters(text, found):
-    assert abbreviations(text) == found
+    assert abbreviation_expansions(text) == found
 
 
 def test_a_query_is_worded_with_and_without_abbreviations():
     explained = {"a-t": "ataxia telangiectasia"}
-    assert wordings("A-T gene", explained) == ["a-t gene", "ataxia telangiectasia gene"]
-    assert wordings("ataxia telangiectasia", explained) == ["ataxia telangiectasia", "a-t"]
+    assert query_variants("A-T gene", explained) == ["a-t gene", "ataxia telangiectasia gene"]
+    assert query_variants("ataxia telangiectasia", explained) == ["ataxia telangiectasia", "a-t"]
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,6 @@ def test_a_query_without_content_words_has_nothing_in_common():
 
 
 def _shares(query, sentences, note):
-    return shares_of_words(query, [content_stems(one) for one in sentences], note, abbreviations(note))
+    return lexical_similarities(
+        query, [content_stems(one) for one in sentences], note, abbreviation_expansions(note)
+    )

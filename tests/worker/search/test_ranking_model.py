@@ -17,10 +17,10 @@ COLUMN = {name: place for place, name in enumerate(SentenceFeatures._fields)}
 
 def queried(chance: np.random.Generator, telling: str, *, is_of_aspect: bool) -> QueryFeatures:
     """Twenty sentences of which those answer that the telling clue says, nearly always."""
-    clues = chance.normal(size=(20, len(COLUMN)))
-    clues[:, COLUMN["bias"]] = 1.0
-    relevant = clues[:, COLUMN[telling]] + chance.normal(scale=0.3, size=20) > 0.8
-    return QueryFeatures(clues, tuple(map(bool, relevant)), is_of_aspect)
+    features = chance.normal(size=(20, len(COLUMN)))
+    features[:, COLUMN["bias"]] = 1.0
+    relevant = features[:, COLUMN[telling]] + chance.normal(scale=0.3, size=20) > 0.8
+    return QueryFeatures(features, tuple(map(bool, relevant)), is_of_aspect)
 
 
 @pytest.fixture

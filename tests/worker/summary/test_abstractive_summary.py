@@ -18,7 +18,7 @@ from training.finetune.training_recipe import load_recipe
 from worker.engine.api import GenerateRequest
 from worker.engine.prompting.chat_template import Chat
 from worker.note.parsed_note import Note
-from worker.summary.summary_task import ask_summary
+from worker.summary.summary_task import summarize
 from worker.weights.task_config import task_config
 
 LONG = "He takes aspirin every day. He has no fever. " * 30
@@ -57,7 +57,7 @@ def test_what_was_learnt_says_what_is_asked(weights: Path, records: list[dict], 
     assert Curriculum(records, load_labels(None), chat, recipe).tasks == tasks
 
 
-@pytest.mark.parametrize(("tasks", "is_adapted"), [(["summary"], True), (["search"], False)])
+@pytest.mark.parametrize(("tasks", "uses_adapter"), [(["summary"], True), (["search"], False)])
 def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
     tmp_path: Path, tasks: list[str], uses_adapter: bool
 ) -> None:
@@ -69,7 +69,7 @@ def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
         note = Note.of(
             text, lambda part: len(part.split()), config.window_tokens, config.summary_window_tokens
         )
-        requests = next(ask_summary(note, 120, config))
+        requests = next(summarize(note, 120, config))
         assert requests
         assert all(
             isinstance(one, GenerateRequest) and one.prompt.uses_adapter is uses_adapter for one in requests

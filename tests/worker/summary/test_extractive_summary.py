@@ -6,8 +6,9 @@ import pytest
 
 from models.answers import Assertion, Attribute, Entity, Span
 from worker.note.parsed_note import Note
-from worker.summary.extractive import _FOLLOWING_UP, Piece, _one_sentence, _problems, _sentences, _title
-from worker.summary.mention_lists import listed, medications
+from worker.summary.extractive import _FOLLOWING_UP, _one_sentence, _problems, _sentences, _title
+from worker.summary.mention_lists import medication_list, mention_list
+from worker.summary.stated_diagnoses import SourcedPhrase
 
 
 def note_of(text: str) -> Note:
@@ -65,7 +66,7 @@ def test_a_finding_is_told_with_the_value_on_either_side_of_it() -> None:
         entity(text, test, "test").model_copy(update={"attributes": (attribute(text, "value", value),)})
         for test, value in values.items()
     ]
-    told = [one.text for one in listed(note_of(text), mentions, "test", 20)]
+    told = [one.text for one in mention_list(note_of(text), mentions, "test", 20)]
     assert told == ["normal MRI", "Hematocrit was 31"]
 
 
@@ -74,7 +75,7 @@ def test_a_test_far_from_its_result_is_no_finding() -> None:
     mention = entity(text, "examination", "test").model_copy(
         update={"attributes": (attribute(text, "value", "unremarkable"),)}
     )
-    assert listed(note_of(text), [mention], "test", 20) == []
+    assert mention_list(note_of(text), [mention], "test", 20) == []
 
 
 def test_the_title_has_the_fuller_of_two_names() -> None:
@@ -128,7 +129,7 @@ def test_medications_are_those_of_the_list_with_their_doses_and_none_that_was_st
         medication("Insulin glargine", "8 units"),
         medication("losartan", "50 mg"),
     ]
-    assert [one.text for one in medications(note_of(DISCHARGED), mentions, 40)] == [
+    assert [one.text for one in medication_list(note_of(DISCHARGED), mentions, 40)] == [
         "Apixaban 5 mg",
         "Insulin glargine",
     ]
@@ -161,7 +162,7 @@ def test_what_is_said_far_behind_a_medication_is_not_told_with_it() -> None:
         for kind, words in (("dosage", "0.05 mg"), ("frequency", "BID"), ("route", "IV"))
     ]
     mention = entity(text, "fludrocortisone", "medication").model_copy(update={"attributes": tuple(said)})
-    [told] = medications(note_of(text), [mention], 20)
+    [told] = medication_list(note_of(text), [mention], 20)
     assert told.text == "fludrocortisone 0.05 mg BID"
 
 
@@ -171,7 +172,7 @@ def test_a_problem_is_told_with_its_place() -> None:
         *(entity(text, words, "problem") for words in ("pain", "weakness", "dilated")),
         *(entity(text, words, "anatomy") for words in ("knee", "arm", "ducts")),
     ]
-    told = [one.text for one in listed(note_of(text), mentions, "problem", 20)]
+    told = [one.text for one in mention_list(note_of(text), mentions, "problem", 20)]
     assert told == ["acute left knee pain", "weakness in the right arm"]
 
 
@@ -181,7 +182,7 @@ def test_what_is_denied_in_the_end_is_not_told() -> None:
         update={"text": "glaucoma", "end": len(text) - 1, "assertion": Assertion.NEGATED}
     )
     mentions = [entity(text, "glaucoma", "problem"), entity(text, "gout", "problem"), denied]
-    assert [one.text for one in listed(note_of(text), mentions, "problem", 20)] == ["gout"]
+    assert [one.text for one in mention_list(note_of(text), mentions, "problem", 20)] == ["gout"]
 
 
 def test_following_an_irrigation_is_no_follow_up() -> None:
@@ -190,5 +191,5 @@ def test_following_an_irrigation_is_no_follow_up() -> None:
 
 
 def test_a_list_that_ends_in_an_abbreviation_ends_in_one_period() -> None:
-    piece = Piece("warfarin 2.5 mg q.d.", Span(start=0, end=20))
+    piece = SourcedPhrase("warfarin 2.5 mg q.d.", Span(start=0, end=20))
     assert [one.text for one in _one_sentence("Medications", [piece])] == ["Warfarin 2.5 mg q.d."]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from models.answers import Assertion, Entity
 from training.evaluation.metrics.counts import Counts
-from worker.entities.drug_names import drug_names_of, medications_in
-from worker.note.number_normalization import is_among, numbers_in, units_by_number
+from worker.entities.drug_names import drug_names_in, drug_names_of
+from worker.note.number_normalization import has_number, numbers_in, units_by_number
 from worker.note.stemming import content_stems
 
 _TELLING = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
@@ -35,8 +35,8 @@ class Faithfulness:
 def judge(note: str, summary: str, entities: Sequence[Entity], found: Sequence[Entity]) -> Faithfulness:
     """Counts of one summary. `entities`: of the note; `found`: entities of the summary read as a note."""
     units, words, small = units_by_number(note), _words(note), " ".join(note.lower().split())
-    numbers = [(one.value, is_among(one, units)) for one in numbers_in(summary)]
-    drugs = [(name, bool(drug_names_of(name) & words)) for name in medications_in(summary)]
+    numbers = [(one.value, has_number(one, units)) for one in numbers_in(summary)]
+    drugs = [(name, bool(drug_names_of(name) & words)) for name in drug_names_in(summary)]
     stems = frozenset(content_stems(note))
     problems = [(one.text, _is_named(one.text, small, stems)) for one in found if one.label == "problem"]
     told, said = " ".join(summary.lower().split()), frozenset(content_stems(summary))
