@@ -10,7 +10,7 @@ from console.terminal.terminal import stdout
 from models.errors import UsageError
 from models.security.training_provenance import record_trained_folder
 from models.settings import load_settings
-from worker.weights.lexicon import FILE
+from worker.weights.lexicon import LEXICON_FILE
 
 
 def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json: bool) -> int:
@@ -30,5 +30,5 @@ def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json
         return 0
     told = ", ".join(f"{label} {count:,}" for label, count in counts.items()) or "none"
     stdout().print(f"names known: {told}", soft_wrap=True)
-    stdout().print(f"written to {adapter / FILE}", soft_wrap=True)
+    stdout().print(f"written to {adapter / LEXICON_FILE}", soft_wrap=True)
     return 0

@@ -15,7 +15,7 @@ from worker.engine.api import Engine
 from worker.entities.entity_task import rule_assertions
 from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
 from worker.note.parsed_note import Note
-from worker.weights.negation_model import ASKED, NegationModel
+from worker.weights.negation_model import NEGATABLE_LABELS, NegationModel
 from worker.weights.task_config import TaskConfig
 
 
@@ -39,7 +39,7 @@ def _rows(record: Record, engine: Engine, config: TaskConfig) -> Iterator[tuple[
     denied = negation_log_odds(note, engine.answer(tagging_requests(note, config)))
     for one in entities:
         label = KNOWN_NAMES.get(one["label"], one["label"].lower())
-        if label in ASKED:
+        if label in NEGATABLE_LABELS:
             mention = Mention(one["start"], one["end"], label, None)
             is_ruled = Assertion.NEGATED in rule_assertions(note, mention)
             is_denied = assertion_of(one, entities) is Assertion.NEGATED

@@ -19,7 +19,7 @@ from training.calibration.word_statistics import Named, ending_odds, word_odds
 from training.data.provenance_digests import digests_of
 from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record, read_records
 from worker.note.word_tokens import CandidateSpan, WordTokens
-from worker.weights.lexicon import FILE, Lexicon, key_of
+from worker.weights.lexicon import LEXICON_FILE, Lexicon, key_of
 
 _LEAST_SHARE = 0.5
 """Least share of a name's occurrences that are mentions, with half a mention and one occurrence added."""
@@ -70,7 +70,7 @@ def add_lexicon(
     if not learnt.names:
         raise UsageError(f"no names to learn: {adapter} marks {', '.join(marked) or 'nothing'}")
     stored = merged(before, learnt).stored()
-    (adapter / FILE).write_text(json.dumps(stored, separators=(",", ":")) + "\n", "utf-8")
+    (adapter / LEXICON_FILE).write_text(json.dumps(stored, separators=(",", ":")) + "\n", "utf-8")
     digests = digests_of(record for corpus in corpora for record in corpus)
     write_trained_on(adapter, read_trained_on(adapter) | digests)
     return {label: len(names) for label, names in stored["names"].items()}
@@ -165,7 +165,7 @@ def _seen(named: Iterable[Sequence[Named]], every: Lexicon) -> _Counts:
     for records in named:
         annotated = {one.label for _, _, marked in records for one in marked}
         for text, pieces, _ in records:
-            for one in every.found(pieces):
+            for one in every.matches(pieces):
                 counts[key_of(text[one.start : one.end])[0]].update(annotated)
     return counts
 

@@ -26,7 +26,7 @@ from training.examples.gold_assertions import assertion_of, is_told
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
 from worker.note.parsed_note import Note
-from worker.weights.negation_model import ASKED
+from worker.weights.negation_model import NEGATABLE_LABELS
 
 _FACETS = {
     "negation": Assertion.NEGATED,
@@ -86,7 +86,7 @@ def _asked(record: Record) -> Iterable[_Asked]:
     is_polar = is_told(entities)
     for one in entities:
         label = KNOWN_NAMES.get(one["label"], one["label"].lower())
-        if "assertion" in one or (is_polar and label in ASKED):
+        if "assertion" in one or (is_polar and label in NEGATABLE_LABELS):
             yield _Asked(one["start"], one["end"], assertion_of(one, entities), label)
 
 
@@ -115,7 +115,9 @@ def _of_worker(text: str, asked: Sequence[_Asked], asking: PipelineRunner | None
     mentions = [
         Mention(
             *(one.start, one.end, one.label, None),
-            negation_log_odds=denied.at(one.end) if denied is not None and one.label in ASKED else None,
+            negation_log_odds=denied.at(one.end)
+            if denied is not None and one.label in NEGATABLE_LABELS
+            else None,
         )
         for one in asked
     ]

@@ -21,7 +21,7 @@ from worker.engine.prompting.label_words import SEARCH_WORDS, TaggedLabel
 from worker.engine.prompting.prompt_templates import prompt
 from worker.entities.window_tagging import tagging_request
 from worker.note.sentence_splitter import sentences
-from worker.weights.negation_model import ASKED
+from worker.weights.negation_model import NEGATABLE_LABELS
 
 LABELS_OF = {
     "maccrobat": {
@@ -130,7 +130,7 @@ def _asserted(
     return {
         (one["start"], one["end"]): assertion_of(one, entities)
         for one in entities
-        if names.get(one["label"]) in ASKED
+        if names.get(one["label"]) in NEGATABLE_LABELS
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.finetune.training_loop import TrainingProgress
 from training.finetune.training_recipe import TrainingRecipe
-from worker.weights.lexicon import FILE as LEXICON
+from worker.weights.lexicon import LEXICON_FILE as LEXICON
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:

@@ -69,7 +69,7 @@ def rule_assertions(note: Note, mention: Mention) -> frozenset[Assertion]:
 def _entity(note: Note, mention: Mention, denials: NegationModel | None) -> Entity:
     held = rule_assertions(note, mention)
     if denials is not None and mention.negation_log_odds is not None:
-        held = denials.corrected(held, mention.negation_log_odds)
+        held = denials.apply(held, mention.negation_log_odds)
     return Entity(
         start=mention.start,
         end=mention.end,

@@ -87,7 +87,7 @@ class MentionScores:
         """Adds a known name's log-odds to its start, to continuing to its end, and against continuing after
         it."""
         scores = self.scores.copy()
-        for one in lexicon.found(self.pieces):
+        for one in lexicon.matches(self.pieces):
             first, last = self.tokens(one.start, one.end)
             if one.label in self.numbers and first < last:
                 begin = 2 * self.numbers[one.label] + 1
@@ -118,8 +118,8 @@ class MentionScores:
         last -= 1
         if (pieces.starts[first], pieces.ends[last]) != (mark.start, mark.end):
             return mark
-        begins = {place: lexicon.of_word(label, pieces.words[place]).first for place in self._near(first)}
-        stops = {place: lexicon.of_word(label, pieces.words[place]).last for place in self._near(last)}
+        begins = {place: lexicon.word_odds(label, pieces.words[place]).first for place in self._near(first)}
+        stops = {place: lexicon.word_odds(label, pieces.words[place]).last for place in self._near(last)}
         best, chosen = self.log_odds(mark), mark
         for begin, stop in product(begins, stops):
             other = CandidateSpan(pieces.starts[begin], pieces.ends[stop], label)
@@ -134,7 +134,7 @@ class MentionScores:
     def single_word_log_odds(self, mark: CandidateSpan, lexicon: Lexicon) -> float:
         """The lexicon's evidence against a single word being a whole mention; 0 for several words."""
         words = self.pieces.words_in(mark.start, mark.end)
-        return lexicon.alone(mark.label, words[0]) if len(words) == 1 else 0.0
+        return lexicon.single_word_log_odds(mark.label, words[0]) if len(words) == 1 else 0.0
 
     def _near(self, place: int) -> list[int]:
         """A piece of a text, and its neighbours that are words and no signs."""

@@ -27,7 +27,7 @@ from worker.entities.drug_names import drug_name_spans
 from worker.entities.false_positive_filter import corrected_label, name_span
 from worker.note.parsed_note import Note
 from worker.note.windows import NoteWindow
-from worker.weights.negation_model import ASKED
+from worker.weights.negation_model import NEGATABLE_LABELS
 from worker.weights.task_config import TaskConfig
 
 _LOG_PROBABILITIES = (-14.0, -1e-6)
@@ -89,7 +89,7 @@ def _mentions(note: Note, config: TaskConfig, *replies: Reply) -> list[Mention]:
         start, end = name_span(note, mark.start, mark.end, mark.label)
         label = corrected_label(note, start, end, mark.label)
         if label is not None and label in config.tagged_labels:
-            said = denied.at(end) if denied is not None and label in ASKED else None
+            said = denied.at(end) if denied is not None and label in NEGATABLE_LABELS else None
             mentions.append(Mention(start, end, label, mark.probability, said))
     return [*mentions, *_known_medications(note, mentions, config)]
 

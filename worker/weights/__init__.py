@@ -1,4 +1,4 @@
 """Weights by name, and the models stored beside an adapter: lexicon, negation, ranking, task configuration.
 
-`training.calibration` fits those models; nothing here imports torch at import time.
+`training.calibration` fits these models. Does not import torch at module level.
 """

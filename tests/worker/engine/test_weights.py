@@ -61,7 +61,7 @@ def test_hub_weights_are_fetched_once_and_at_a_pinned_revision(folder, monkeypat
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     settings = Settings(weights="mistral-7b")
     assert prepare(settings) == prepare(settings) == prepared_folder(settings)
-    assert asked == [weights.HUB["mistral-7b"]]
+    assert asked == [weights.HUB_MODELS["mistral-7b"]]
     assert len(asked[0][1]) == 40
 
 

@@ -19,7 +19,7 @@ from training.calibration.lexicon_builder import add_lexicon, learn, merged
 from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decode_mentions
 from worker.note.word_tokens import WordTokens
-from worker.weights.lexicon import FILE, Lexicon, LexiconMatch, WordOdds, key_of
+from worker.weights.lexicon import LEXICON_FILE, Lexicon, LexiconMatch, WordOdds, key_of
 
 if TYPE_CHECKING:
     from commands import Notemill
@@ -45,13 +45,13 @@ def lexicon(**odds: float) -> Lexicon:
 
 
 def test_a_name_is_found_in_any_case_and_spacing_and_as_whole_words() -> None:
-    found = lexicon(acute_gout=1.0).found(WordTokens.of("Acute\ngout, acute gouty pain"))
+    found = lexicon(acute_gout=1.0).matches(WordTokens.of("Acute\ngout, acute gouty pain"))
     assert found == [LexiconMatch(0, 10, "problem", 1.0)]
 
 
 def test_of_names_that_begin_alike_the_longest_counts() -> None:
     text = "acute kidney injury"
-    found = lexicon(acute=1.0, acute_kidney_injury=2.0, injury=3.0).found(WordTokens.of(text))
+    found = lexicon(acute=1.0, acute_kidney_injury=2.0, injury=3.0).matches(WordTokens.of(text))
     assert [text[one.start : one.end] for one in found] == [text]
 
 
@@ -59,7 +59,7 @@ def test_of_names_that_begin_alike_the_longest_counts() -> None:
 def test_what_is_found_is_the_name_and_nothing_overlaps(text: str, names: list[str]) -> None:
     keys = {key_of(name): name for name in names}
     known = Lexicon({key: ("problem", 1.0) for key, _ in keys}, max((n for _, n in keys), default=0))
-    found = known.found(WordTokens.of(text))
+    found = known.matches(WordTokens.of(text))
     assert all(key_of(text[one.start : one.end])[0] in known.names for one in found)
     assert all(one.end <= other.start for one, other in pairwise(found))
 
@@ -68,13 +68,13 @@ def test_a_word_that_is_seldom_marked_is_no_name() -> None:
     unmarked = {"id": "m", "text": "The gout, gout, gout of it.", "entities": []}
     seldom = record("A gout.", problem="gout")
     learnt = learn([[seldom, unmarked, unmarked]], LABELS)
-    assert learnt.found(WordTokens.of("gout")) == []
-    assert learn([[seldom]], LABELS).found(WordTokens.of("gout")) != []
+    assert learnt.matches(WordTokens.of("gout")) == []
+    assert learn([[seldom]], LABELS).matches(WordTokens.of("gout")) != []
 
 
 def test_text_in_which_a_label_is_never_used_says_nothing_against_it() -> None:
     unused = [record("colchicine, colchicine, colchicine for pain", problem="pain")]
-    [known] = learn([[GOUT], unused], LABELS).found(WordTokens.of("colchicine"))
+    [known] = learn([[GOUT], unused], LABELS).matches(WordTokens.of("colchicine"))
     assert known.label == "medication"
     assert known.log_odds == pytest.approx(np.log(0.6 / 0.4), abs=0.01)
 
@@ -129,8 +129,12 @@ def test_a_word_that_no_note_had_is_judged_by_how_it_ends() -> None:
     verbs = ("washed", "pushed", "rushed", "fished", "crushed")
     learnt = learn([[record(f"He {verb} for gout.", problem="gout") for verb in verbs]], ("problem",))
     assert learnt.endings["problem"].keys() == {"hed", "shed"}
-    assert learnt.alone("problem", "dashed") == learnt.endings["problem"]["shed"] < 0.0
-    assert learnt.alone("problem", "arthritis") == learnt.alone("problem", "gout") == 0.0
+    assert learnt.single_word_log_odds("problem", "dashed") == learnt.endings["problem"]["shed"] < 0.0
+    assert (
+        learnt.single_word_log_odds("problem", "arthritis")
+        == learnt.single_word_log_odds("problem", "gout")
+        == 0.0
+    )
     assert marks("he dashed", Lexicon(), "-", "P") == ["dashed"]
     assert marks("he dashed", Lexicon(endings={"problem": {"hed": -3.0}}), "-", "P") == []
     assert Lexicon.read(None).endings == {}
@@ -163,27 +167,27 @@ def test_what_is_marked_in_most_places_of_a_note_is_marked_in_all() -> None:
 def test_a_word_is_judged_by_the_corpus_that_is_kindest_to_it_and_only_if_three_notes_have_it() -> None:
     never = [record(f"The cause was gout {n}.", problem="gout") for n in range(3)]
     always = [record("The cause.", problem="cause")] * 3
-    [harsh] = [learn([never], LABELS).of_word("problem", "cause")]
+    [harsh] = [learn([never], LABELS).word_odds("problem", "cause")]
     assert harsh.alone == pytest.approx(np.log(0.5 / 4), abs=0.1)
-    assert learn([never, always], LABELS).of_word("problem", "cause").alone == 0.0
-    assert learn([never[:2]], LABELS).of_word("problem", "cause") == WordOdds()
+    assert learn([never, always], LABELS).word_odds("problem", "cause").alone == 0.0
+    assert learn([never[:2]], LABELS).word_odds("problem", "cause") == WordOdds()
 
 
 def test_words_at_borders_are_counted_inside_and_outside() -> None:
     inside = [record("He has acute gout now.", problem="acute gout")] * 3
     outside = [record("He has severe gout now.", problem="gout")] * 3
     learnt = learn([inside + outside], LABELS)
-    assert learnt.of_word("problem", "acute").first == pytest.approx(np.log(3.5 / 0.5), abs=0.1)
-    assert learnt.of_word("problem", "severe").first == pytest.approx(np.log(0.5 / 3.5), abs=0.1)
-    assert learnt.of_word("problem", "gout").last == pytest.approx(np.log(3.5 / 0.5), abs=0.1)
+    assert learnt.word_odds("problem", "acute").first == pytest.approx(np.log(3.5 / 0.5), abs=0.1)
+    assert learnt.word_odds("problem", "severe").first == pytest.approx(np.log(0.5 / 3.5), abs=0.1)
+    assert learnt.word_odds("problem", "gout").last == pytest.approx(np.log(3.5 / 0.5), abs=0.1)
 
 
 def test_a_listed_name_that_no_note_has_is_as_likely_as_the_listed_ones_that_they_have() -> None:
     lists = {"problem": ["gout", "rare disease", "x", "12"], "medication": ["colchicine"]}
     learnt = learn([[GOUT, record("Has gout.", problem="gout")]], LABELS, lists)
-    [known] = learnt.found(WordTokens.of("a Rare disease"))
+    [known] = learnt.matches(WordTokens.of("a Rare disease"))
     assert known.log_odds == pytest.approx(np.log(0.75 / 0.25), abs=0.01)
-    assert learnt.found(WordTokens.of("x 12")) == []
+    assert learnt.matches(WordTokens.of("x 12")) == []
 
 
 def test_what_is_stored_is_read_back(adapter: Path, tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_names_come_beside_those_that_are_there_and_a_purge_finds_the_folder(
     add_lexicon(adapter, [data_file(tmp_path, "first", GOUT)])
     counts = add_lexicon(adapter, [data_file(tmp_path, "second", record("Has asthma.", problem="asthma"))])
     assert counts == {"medication": 1, "problem": 2}
-    assert [one.label for one in Lexicon.read(adapter).found(WordTokens.of("asthma, colchicine"))] == [
+    assert [one.label for one in Lexicon.read(adapter).matches(WordTokens.of("asthma, colchicine"))] == [
         "problem",
         "medication",
     ]
@@ -230,7 +234,7 @@ def test_of_a_prepared_folder_each_corpus_counts_for_its_own_labels(adapter: Pat
 
 def test_no_name_can_be_read_in_the_file(adapter: Path, tmp_path: Path) -> None:
     add_lexicon(adapter, [data_file(tmp_path, "first", GOUT)])
-    written = (adapter / FILE).read_text()
+    written = (adapter / LEXICON_FILE).read_text()
     assert "gout" not in written
     assert "colchicine" not in written
 

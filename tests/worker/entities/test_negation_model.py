@@ -20,7 +20,7 @@ from worker.engine.prompting.label_words import ASSERTION_WORDS
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, negation_log_odds, tagged_mentions, tagging_requests
 from worker.note.parsed_note import Note
-from worker.weights.negation_model import ASKED, NegationModel
+from worker.weights.negation_model import NEGATABLE_LABELS, NegationModel
 
 JOIN = NegationModel(bias=-3.0, rules=5.0, network=1.0)
 NEGATED, PRESENT = Assertion.NEGATED, Assertion.PRESENT
@@ -66,7 +66,7 @@ class Believer:
     ],
 )
 def test_rules_and_network_add_up(held, log_odds, expected):
-    assert JOIN.corrected(held, log_odds) == expected
+    assert JOIN.apply(held, log_odds) == expected
 
 
 def test_weights_of_other_names_are_no_weights():
@@ -123,8 +123,8 @@ def test_what_the_network_knows_better_is_learnt_and_without_polarity_there_is_n
     join = fit_negation(RECORDS, Believer("gout"), CONFIG)
     assert join is not None
     assert join.network > 0
-    assert NEGATED in join.corrected(frozenset({NEGATED}), 8.9)
-    assert NEGATED not in join.corrected(frozenset({NEGATED}), -8.9)
+    assert NEGATED in join.apply(frozenset({NEGATED}), 8.9)
+    assert NEGATED not in join.apply(frozenset({NEGATED}), -8.9)
     assert fit_negation([{"text": "He had gout.", "entities": []}], Believer("gout"), CONFIG) is None
 
 
@@ -138,6 +138,6 @@ def test_given_spans_are_judged_with_the_network(denied, right):
 
 
 def test_what_is_asked_of_has_no_place_or_dose_in_it():
-    assert {"problem", "medication"} < ASKED
-    assert not ASKED & {"anatomy", "dosage", "value"}
+    assert {"problem", "medication"} < NEGATABLE_LABELS
+    assert not NEGATABLE_LABELS & {"anatomy", "dosage", "value"}
     assert Mention(0, 1, "problem", None).negation_log_odds is None

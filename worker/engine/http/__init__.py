@@ -1,4 +1,4 @@
-"""The engine for an OpenAI-compatible server, such as vLLM or llama.cpp.
+"""The HTTP engine: answers requests through an OpenAI-compatible server such as vLLM or llama.cpp.
 
 Sends the same prompts as the local engine, as tokens.
 """

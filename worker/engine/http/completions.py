@@ -1,7 +1,7 @@
-"""The bodies of `/v1/completions` as vLLM and llama.cpp's server read and write them.
+"""Request and response bodies of `/v1/completions`, for vLLM and for llama.cpp's server.
 
-Prompts are token ids, so that what imitates a control token in a note stays plain text. What only one
-of the two knows, the other leaves unread. Pure: knows no connection.
+Prompts are token ids, so that text which imitates a control token stays plain text. Each server ignores the
+fields that only the other knows. Does not import an HTTP client.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from models.errors import NotemillError
 from worker.engine.output_formats import OutputFormat
 
 GrammarFormat = Literal["lark", "json_schema"]
-TOP_WORDS = 20
-"""vLLM's `--max-logprobs` as it is if nobody sets it; it refuses more."""
-_BIAS = 100
-"""Lifts the label words over all others and leaves their probabilities to one another as they are."""
+MAX_LOGPROBS = 20
+"""Default of vLLM's `--max-logprobs`; it rejects larger requests."""
+_LOGIT_BIAS = 100
+"""Lifts the label words above all other tokens without changing their relative probabilities."""
 
 
 class MalformedAnswerError(NotemillError):
-    """A server's answer is not what the API says. Its text holds none of the answer."""
+    """A server's response does not follow the API. The message quotes nothing of the response."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """What a server wrote."""
+    """A completion of a server."""
 
     text: str
     is_complete: bool
@@ -43,7 +43,7 @@ def generation_body(
     output_format: OutputFormat | None,
     grammar: GrammarFormat,
 ) -> dict[str, Any]:
-    """The body that asks for a greedy answer in the form."""
+    """The request body for a greedy completion in the output format."""
     body = {
         "prompt": list(tokens),
         "max_tokens": max_tokens,
@@ -54,7 +54,7 @@ def generation_body(
     if output_format is None:
         return body
     if grammar == "lark":
-        # vLLM's guidance backend tells Lark by itself; llama.cpp, built with llguidance, by its first line.
+        # vLLM's guidance backend detects Lark by itself; llama.cpp with llguidance needs this first line.
         lark = output_format.lark()
         return body | {"structured_outputs": {"grammar": lark}, "grammar": f"%llguidance {{}}\n{lark}"}
     schema = output_format.json_schema()
@@ -63,20 +63,20 @@ def generation_body(
 
 
 def scoring_body(tokens: Sequence[int], words: Sequence[int]) -> dict[str, Any]:
-    """The body that asks for the probabilities of the words, by their first tokens, as what comes next.
+    """The request body for the probabilities of `words`, given as their first tokens, as the next token.
 
-    vLLM gives those of `logprob_token_ids`. llama.cpp has no such field: there the words are lifted over
-    all others, and their probabilities after that are asked for, which are the same to one another.
+    vLLM returns those of `logprob_token_ids`. llama.cpp has no such field: a bias lifts the words above all
+    other tokens there, and the returned probabilities after sampling have the same ratios.
     """
     distinct = list(dict.fromkeys(words))
     return {
         "prompt": list(tokens),
         "max_tokens": 1,
         "temperature": 1,
-        "logprobs": TOP_WORDS,
+        "logprobs": MAX_LOGPROBS,
         "logprob_token_ids": distinct,
         "return_tokens_as_token_ids": True,
-        "logit_bias": {str(word): _BIAS for word in distinct},
+        "logit_bias": {str(word): _LOGIT_BIAS for word in distinct},
         "post_sampling_probs": True,
         "samplers": ["top_k"],
         "top_k": len(distinct),
@@ -85,51 +85,56 @@ def scoring_body(tokens: Sequence[int], words: Sequence[int]) -> dict[str, Any]:
 
 
 def parse_completion(answer: Any) -> Completion:
-    """Raises GarbledError."""
+    """The completion in a response. Raises MalformedAnswerError."""
     try:
         choice, usage = answer["choices"][0], answer["usage"]
         return Completion(
-            text=_of_type(str, choice["text"]),
+            text=_checked_type(str, choice["text"]),
             is_complete=choice["finish_reason"] == "stop",
-            prompt_tokens=_of_type(int, usage["prompt_tokens"]),
-            completion_tokens=_of_type(int, usage["completion_tokens"]),
+            prompt_tokens=_checked_type(int, usage["prompt_tokens"]),
+            completion_tokens=_checked_type(int, usage["completion_tokens"]),
         )
     except (LookupError, TypeError):
         raise MalformedAnswerError("the server's answer has no text") from None
 
 
 def parse_log_probabilities(answer: Any, words: Sequence[int]) -> list[float]:
-    """Log-probabilities of the words, normalised over them. Raises GarbledError.
+    """Log-probabilities of the words, normalised over them. Raises MalformedAnswerError.
 
-    A word that the server does not tell, of a server that knows neither field of `scoring_body`, is given the
-    most that it can have: no more than the least that is told, nor than what all that are told leave over.
+    A server that supports neither field of `scoring_body` may omit a word. Such a word gets its upper bound:
+    the smallest returned probability, or the probability that all returned tokens leave over if that is
+    smaller.
     """
     try:
-        told = _told(answer["choices"][0]["logprobs"])
-        if not all(map(math.isfinite, told.values())):
+        known = _token_logprobs(answer["choices"][0]["logprobs"])
+        if not all(map(math.isfinite, known.values())):
             raise ValueError
-        left = max(1 - math.fsum(map(math.exp, told.values())), 1e-9)
-        bound = min(math.log(left), min(told.values()))
+        remaining = max(1 - math.fsum(map(math.exp, known.values())), 1e-9)
+        bound = min(math.log(remaining), min(known.values()))
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
         raise MalformedAnswerError("the server's answer has no log-probabilities") from None
-    scores = [told.get(word, bound) for word in words]
+    scores = [known.get(word, bound) for word in words]
     highest = max(scores)
     total = highest + math.log(math.fsum(math.exp(score - highest) for score in scores))
     return [score - total for score in scores]
 
 
-def _told(logprobs: Mapping[str, Any]) -> dict[int, float]:
-    """Token ids and log-probabilities of the one token's alternatives, in either server's form."""
+def _token_logprobs(logprobs: Mapping[str, Any]) -> dict[int, float]:
+    """Log-probabilities by token id of the alternatives for the generated token, in either server's
+    format."""
     if "content" in logprobs:
         first = logprobs["content"][0]
         if "top_probs" in first:
-            return {one["id"]: math.log(max(one["prob"], 1e-30)) for one in first["top_probs"]}
-        return {one["id"]: float(one["logprob"]) for one in first["top_logprobs"]}
+            return {
+                alternative["id"]: math.log(max(alternative["prob"], 1e-30))
+                for alternative in first["top_probs"]
+            }
+        return {alternative["id"]: float(alternative["logprob"]) for alternative in first["top_logprobs"]}
     top = logprobs["top_logprobs"][0]
     return {int(name.removeprefix("token_id:")): float(value) for name, value in top.items()}
 
 
-def _of_type(kind: type, value: Any) -> Any:
-    if not isinstance(value, kind):
+def _checked_type(expected_type: type, value: Any) -> Any:
+    if not isinstance(value, expected_type):
         raise TypeError
     return value

@@ -1,8 +1,8 @@
-"""The engine for those who outgrow one machine: the same prompts, as tokens, to a server over HTTP.
+"""Engine over an OpenAI-compatible server, such as vLLM or llama.cpp's: sends the same prompts as tokens over
+HTTP.
 
-It speaks the OpenAI-compatible API of vLLM and llama.cpp's server. The tokenizer is here, the network is
-there; no torch. A choice is one token asked for at each place, in order, so that the server's prefix
-cache serves all but the new tokens.
+The tokenizer runs here, the network on the server; does not import torch. A choice is one request for a token
+at each position, in order, so that the server's prefix cache holds all but the new tokens.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ _CLOSED = RequestError("crashed", "the engine was closed")
 
 @dataclass(order=True, slots=True)
 class _QueuedRequest:
-    """A request on its way; the least is next."""
+    """A request in the queue, ordered by rank."""
 
     rank: tuple[int, int]
-    """0 for urgent ones, 1 for others; then the order in which they came."""
+    """0 for urgent requests, 1 for others, 2 for the end; then the order of arrival."""
     request: Request | None = field(compare=False)
-    """None ends a thread."""
+    """None ends the thread that takes it."""
     deadline: float = field(compare=False, default=0.0)
     reply: Future[Reply] = field(compare=False, default_factory=Future)
 
@@ -75,12 +75,12 @@ class HttpEngine:
         patience_seconds: float,
         meter: UsageMeter | None = None,
     ) -> None:
-        """`patience_seconds`: after that nobody waits for an answer any more."""
+        """`patience_seconds`: time after which nobody waits for a reply any more."""
         self._server, self._chat, self._grammar = server, chat, grammar
         self._context_tokens = context_tokens
         self._patience_seconds = patience_seconds
         self._meter = meter or UsageMeter()
-        self._numbers = count()
+        self._counter = count()
         self._queue: PriorityQueue[_QueuedRequest] = PriorityQueue()
         self._is_closed = False
         self._threads = [
@@ -98,98 +98,99 @@ class HttpEngine:
         return len(self._chat.plain(text))
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        """Replies in the order of the requests; blocks until the last of them is there."""
+        """Replies in the order of the requests; blocks until all are there."""
         if self._is_closed:
             raise RuntimeError("the engine is closed")
         deadline = time.monotonic() + self._patience_seconds
-        asked = [
-            _QueuedRequest((1 - is_urgent, next(self._numbers)), request, deadline) for request in requests
+        queued = [
+            _QueuedRequest((1 - is_urgent, next(self._counter)), request, deadline) for request in requests
         ]
-        for one in asked:
-            self._queue.put(one)
-        self._meter.add(requests=len(asked))
+        for item in queued:
+            self._queue.put(item)
+        self._meter.add(requests=len(queued))
         with self._meter.timing("wait"):
-            return [one.reply.result() for one in asked]
+            return [item.reply.result() for item in queued]
 
     def close(self) -> None:
-        """What is unanswered is refused."""
+        """Stops the threads; open requests get a RequestError."""
         self._is_closed = True
         self._server.close()
         for _ in self._threads:
-            self._queue.put(_QueuedRequest((2, next(self._numbers)), None))
+            self._queue.put(_QueuedRequest((2, next(self._counter)), None))
 
     def _serve(self) -> None:
-        while (asked := self._queue.get()).request is not None:
+        while (queued := self._queue.get()).request is not None:
             try:
-                reply = _CLOSED if self._is_closed else self._reply(asked.request, asked.deadline)
-            except Exception as error:  # noqa: BLE001  one bad request must not end the thread others wait for
+                reply = _CLOSED if self._is_closed else self._reply(queued.request, queued.deadline)
+            except Exception as error:  # noqa: BLE001  a failed request must not end the thread
                 reply = _CLOSED if self._is_closed else RequestError("crashed", type(error).__name__)
-            asked.reply.set_result(reply)
+            queued.reply.set_result(reply)
 
     def _reply(self, request: Request, deadline: float) -> Reply:
         if time.monotonic() > deadline:
-            return RequestError("timed_out", "it waited too long for its turn")
+            return RequestError("timed_out", "the request waited too long in the queue")
         try:
             if isinstance(request, ScoreRequest):
-                return self._decide(request, deadline)
-            if isinstance(
-                request, CompareRequest
-            ):  # asked only with an adapter, which this engine has none of
+                return self._score(request, deadline)
+            if isinstance(request, CompareRequest):
+                # Tasks compare only with an adapter, which this engine does not have.
                 return RequestError("crashed", "this engine does not compare")
-            return self._write(request, deadline)
+            return self._generate(request, deadline)
         except MalformedAnswerError as error:
             return RequestError("unparsable", str(error))
 
-    def _decide(self, request: ScoreRequest, deadline: float) -> ScoreResult | RequestError:
+    def _score(self, request: ScoreRequest, deadline: float) -> ScoreResult | RequestError:
         prompt = self._chat.encode(request.prompt).tokens
-        copied, offsets = self._chat.plain_with_offsets(request.copy)
-        if refusal := self._too_long(len(prompt) + len(copied) + 1):
-            return refusal
+        copy_tokens, offsets = self._chat.plain_with_offsets(request.copy)
+        if error := self._too_long(len(prompt) + len(copy_tokens) + 1):
+            return error
         scores = []
         for choice in request.choices:
-            places = token_positions(choice, offsets)
+            positions = token_positions(choice, offsets)
             words = [self._chat.plain(word)[0] for word in choice.words]
-            found = np.zeros((len(places), len(words)), np.float32)
-            for row, place in enumerate(places):
-                body = scoring_body(prompt + copied[: place + 1], words)
+            log_probabilities = np.zeros((len(positions), len(words)), np.float32)
+            for row, position in enumerate(positions):
+                body = scoring_body(prompt + copy_tokens[: position + 1], words)
                 answer = self._server.complete(body, deadline=deadline)
                 if isinstance(answer, RequestError):
                     return answer
-                found[row] = parse_log_probabilities(answer, words)
-            scores.append(Scores(tuple(offsets[place] for place in places), found))
-        return ScoreResult(tuple(scores), len(prompt) + len(copied))
+                log_probabilities[row] = parse_log_probabilities(answer, words)
+            scores.append(Scores(tuple(offsets[position] for position in positions), log_probabilities))
+        return ScoreResult(tuple(scores), len(prompt) + len(copy_tokens))
 
-    def _write(self, request: GenerateRequest, deadline: float) -> GenerateResult | RequestError:
+    def _generate(self, request: GenerateRequest, deadline: float) -> GenerateResult | RequestError:
         tokens = self._chat.encode(request.prompt).tokens
-        room = _room(request, self._grammar)
-        if refusal := self._too_long(len(tokens) + room):
-            return refusal
+        token_limit = _token_limit(request, self._grammar)
+        if error := self._too_long(len(tokens) + token_limit):
+            return error
         body = generation_body(
             tokens,
-            max_tokens=room,
+            max_tokens=token_limit,
             end_token=self._chat.tokenizer.eos_token_id,
             output_format=request.output_format,
             grammar=self._grammar,
         )
         answer = self._server.complete(body, deadline=deadline)
-        return (
-            answer
-            if isinstance(answer, RequestError)
-            else self._formed(request.output_format, parse_completion(answer))
-        )
+        if isinstance(answer, RequestError):
+            return answer
+        return self._format_checked(request.output_format, parse_completion(answer))
 
-    def _formed(self, output_format: OutputFormat | None, found: Completion) -> GenerateResult | RequestError:
-        """The text as the grammar would have it: a server that cannot read a grammar may write freely."""
-        text = found.text
+    def _format_checked(
+        self, output_format: OutputFormat | None, completion: Completion
+    ) -> GenerateResult | RequestError:
+        """The completion after a check of its format: a server without grammars may generate any text."""
+        text = completion.text
         if output_format is not None:
             try:
                 if self._grammar == "json_schema":
                     text = output_format.from_json(text)
                 output_format.check(text)
             except OutputFormatError as error:
-                cut = "" if found.is_complete else f", cut after {found.completion_tokens} tokens"
+                cut = "" if completion.is_complete else f", cut after {completion.completion_tokens} tokens"
                 return RequestError("unparsable", f"{error}{cut}")
-        return GenerateResult(text, found.is_complete, found.prompt_tokens, found.completion_tokens)
+        return GenerateResult(
+            text, completion.is_complete, completion.prompt_tokens, completion.completion_tokens
+        )
 
     def _too_long(self, tokens: int) -> RequestError | None:
         if tokens <= self._context_tokens:
@@ -198,13 +199,13 @@ class HttpEngine:
 
 
 def load(settings: Settings, meter: UsageMeter | None = None) -> HttpEngine:
-    """The engine that the settings name. Raises NotemillError where the server cannot be used so."""
+    """Loads the engine of the settings. Raises NotemillError if the server cannot be used with them."""
     chat, server = load_chat(settings), ServerClient(settings)
     served = server.served()
     return HttpEngine(
         server,
         chat,
-        context_tokens=served.context_tokens or _trained_tokens(settings),
+        context_tokens=served.context_tokens or _config_context_tokens(settings),
         grammar=settings.http_grammar,
         concurrency=settings.http_concurrency,
         patience_seconds=settings.time_limit_seconds,
@@ -212,13 +213,13 @@ def load(settings: Settings, meter: UsageMeter | None = None) -> HttpEngine:
     )
 
 
-def _trained_tokens(settings: Settings) -> int:
-    """The context of the weights by their own configuration, for a server that does not say its own."""
+def _config_context_tokens(settings: Settings) -> int:
+    """Context length by the configuration of the weights, for a server that does not report it."""
     config = json.loads((prepared_folder(settings) / "config.json").read_text("utf-8"))
     return int(config.get("max_position_embeddings", 4_096))
 
 
-def _room(request: GenerateRequest, grammar: GrammarFormat) -> int:
-    """JSON's quotes, commas and escapes are tokens too."""
+def _token_limit(request: GenerateRequest, grammar: GrammarFormat) -> int:
+    """Tokens to generate: quotes, commas and escapes of JSON need more."""
     is_json = grammar == "json_schema" and request.output_format is not None
     return request.max_tokens * 5 // 4 + 32 if is_json else request.max_tokens
