@@ -11,7 +11,7 @@ _NOT_WHITE = re.compile(r"\S")
 
 
 def union_of_ranges(ranges: Iterable[Span]) -> tuple[Span, ...]:
-    """The same characters as disjoint ranges in order; ranges that touch become one."""
+    """The same characters as disjoint ranges in order; ranges that touch are merged."""
     united: list[Span] = []
     for span in sorted(ranges, key=lambda span: (span.start, span.end)):
         if united and span.start <= united[-1].end:
@@ -23,7 +23,7 @@ def union_of_ranges(ranges: Iterable[Span]) -> tuple[Span, ...]:
 
 
 def covers(text: str, ranges: Sequence[Span]) -> bool:
-    """True where every character of the text but white space lies in one of the ranges."""
+    """True if every character of the text except white space lies in one of the ranges."""
     position = 0
     for span in union_of_ranges(ranges):
         if _NOT_WHITE.search(text, position, span.start):

@@ -1,4 +1,4 @@
-"""Number normalization, each with its unit: 1,200 = 1200, 2.0 = 2, two = 2, 05 = 5."""
+"""Number normalization: 1,200 = 1200, 2.0 = 2, two = 2, 05 = 5; each number with its unit."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class Number:
     value: str
     """Canonical digits, with letters tied to them: '1200', '0.5', 'c5'."""
     unit: str
-    """A short unit name, '' without one."""
+    """A short unit name; '' without a unit."""
 
 
 def numbers_in(text: str) -> Iterator[Number]:
-    """Every number of the text, number words included, except 'one', which is seldom a number."""
+    """Yields every number of the text, number words included, except 'one', which is seldom a number."""
     for match in _NUMBER.finditer(text):
         if match["digits"]:
             value = (match["prefix"] or "").lower() + _canonical(match["digits"])
         else:
-            number = _of_words(match["word"].lower())
+            number = _value_of_words(match["word"].lower())
             if number is None:
                 continue
             value = str(number)
@@ -61,21 +61,26 @@ def numbers_in(text: str) -> Iterator[Number]:
 
 
 def units_by_number(text: str) -> Mapping[str, frozenset[str]]:
-    """By value the units that it has in the text; two-digit years count as four-digit ones too."""
+    """Maps each value to its units in the text; two-digit years of dates also count as four-digit years."""
     units: dict[str, set[str]] = defaultdict(set)
     for number in numbers_in(text):
         units[number.value].add(number.unit)
     for year in _SHORT_YEAR.findall(text):
         units[f"19{year}"].add("")
         units[f"20{year}"].add("")
-    return {value: frozenset(some) for value, some in units.items()}
+    return {value: frozenset(value_units) for value, value_units in units.items()}
 
 
 def has_number(number: Number, units: Mapping[str, frozenset[str]]) -> bool:
-    """True where a text with these numbers has this one: with the same unit, or where either has none."""
-    bare = number.value.lstrip("abcdefghijklmnopqrstuvwxyz")
-    known = units.get(number.value) or (units.get(bare) if number.value[:1] in ("x", "q") else None)
-    return known is not None and (not number.unit or number.unit in known or "" in known)
+    """True if the text contains the number with the same unit, or if either of the two has no unit.
+
+    `units` is the result of `units_by_number`.
+    """
+    bare_value = number.value.lstrip("abcdefghijklmnopqrstuvwxyz")
+    note_units = units.get(number.value) or (
+        units.get(bare_value) if number.value[:1] in ("x", "q") else None
+    )
+    return note_units is not None and (not number.unit or number.unit in note_units or "" in note_units)
 
 
 def _canonical(digits: str) -> str:
@@ -85,7 +90,7 @@ def _canonical(digits: str) -> str:
     return f"{whole}.{fraction}" if fraction else whole
 
 
-def _of_words(words: str) -> int | None:
+def _value_of_words(words: str) -> int | None:
     if words == "one":
         return None
     parts = words.replace("-", " ").split()

@@ -13,15 +13,15 @@ from worker.note.section_headings import BOILERPLATE, NoteSection, sections
 from worker.note.sentence_splitter import sentences
 from worker.note.windows import NoteWindow, windows
 
-_Made = TypeVar("_Made")
+_Result = TypeVar("_Result")
 
 OVERLAP_SENTENCES = 1
-"""Sentences before a window's own that are read with it."""
+"""Number of preceding sentences that a window contains as context."""
 
 
 @dataclass(frozen=True)
 class Note:
-    """A parsed note; offsets are into `text`, the document's text."""
+    """A parsed note; offsets are in characters of `text`, the text of the document."""
 
     text: str
     sentences: tuple[Span, ...]
@@ -32,20 +32,20 @@ class Note:
 
     @staticmethod
     def of(text: str, count_tokens: Callable[[str], int], window_tokens: int, long_tokens: int) -> Note:
-        """Parses a text. Window sizes are in tokens."""
+        """Parses a text. Window sizes are in tokens; `long_tokens` is that of abstractive summaries."""
         return Note(text, sentences(text), sections(text), count_tokens, window_tokens, long_tokens)
 
     @cached_property
     def windows(self) -> tuple[NoteWindow, ...]:
-        """Windows for tagging and search; each non-white character is in one window's core."""
-        return self._cut(self._window_tokens)
+        """Windows for tagging and search; each character except white space is in the core of one window."""
+        return self._windows_of(self._window_tokens)
 
     @cached_property
     def long_windows(self) -> tuple[NoteWindow, ...]:
-        """Windows for abstractive summaries; computed only where one is requested."""
-        return self._cut(self._long_tokens)
+        """Windows for abstractive summaries; computed only if one is requested."""
+        return self._windows_of(self._long_tokens)
 
-    def _cut(self, max_tokens: int) -> tuple[NoteWindow, ...]:
+    def _windows_of(self, max_tokens: int) -> tuple[NoteWindow, ...]:
         return windows(
             self.text,
             self.sentences,
@@ -57,37 +57,37 @@ class Note:
 
     @property
     def window_ranges(self) -> tuple[Span, ...]:
-        """The ranges that the windows for tagging and search cover, without white space between them."""
+        """The character ranges of the windows for tagging and search."""
         return tuple(Span(start=window.start, end=window.end) for window in self.windows)
 
     @property
     def long_window_ranges(self) -> tuple[Span, ...]:
-        """The ranges that the windows for abstractive summaries cover."""
+        """The character ranges of the windows for abstractive summaries."""
         return tuple(Span(start=window.start, end=window.end) for window in self.long_windows)
 
-    def cached(self, make: Callable[..., _Made], *of: Any) -> _Made:
-        """`make(note, *of)`, computed once for the same function and objects and shared by all tasks."""
-        key = (make, *map(id, of))
-        if key not in self._made:
-            # Kept with the objects: an id is theirs only as long as they live.
-            self._made[key] = (of, make(self, *of))
-        made: _Made = self._made[key][1]
-        return made
+    def cached(self, compute: Callable[..., _Result], *arguments: Any) -> _Result:
+        """`compute(note, *arguments)`, computed once per function and argument objects, for all tasks."""
+        key = (compute, *map(id, arguments))
+        if key not in self._cache:
+            # The arguments are stored too: an id is unique only while its object exists.
+            self._cache[key] = (arguments, compute(self, *arguments))
+        result: _Result = self._cache[key][1]
+        return result
 
     @cached_property
-    def _made(self) -> dict[tuple[object, ...], tuple[tuple[Any, ...], Any]]:
+    def _cache(self) -> dict[tuple[object, ...], tuple[tuple[Any, ...], Any]]:
         return {}
 
     def sentence_at(self, offset: int) -> Span:
-        """The sentence that contains a character of the text, or the one before it."""
-        place = bisect_right(self.sentences, offset, key=lambda one: one.start)
-        return self.sentences[max(0, place - 1)]
+        """The sentence that contains the character at `offset`, otherwise the sentence before it."""
+        index = bisect_right(self.sentences, offset, key=lambda sentence: sentence.start)
+        return self.sentences[max(0, index - 1)]
 
     def section_at(self, offset: int) -> NoteSection:
-        """The section that contains a character of the text."""
-        place = bisect_right(self.sections, offset, key=lambda one: one.start)
-        return self.sections[max(0, place - 1)]
+        """The section that contains the character at `offset`."""
+        index = bisect_right(self.sections, offset, key=lambda section: section.start)
+        return self.sections[max(0, index - 1)]
 
     def is_boilerplate(self, offset: int) -> bool:
-        """True where a character belongs to archive boilerplate after the text."""
+        """True if the character at `offset` belongs to archive boilerplate after the note."""
         return self.section_at(offset).kind == BOILERPLATE

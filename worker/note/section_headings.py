@@ -1,7 +1,7 @@
-"""Section headings of a note, with offsets and the kind of known names.
+"""Section headings of a note, with their offsets and, where the name is known, the kind of the section.
 
-Recognises forms ("PAST HISTORY:", "Family History" on a line of its own) and the names in
-section_headings.toml. A heading inside a section ("NECK:", "Mother:") keeps the kind of its section.
+Recognises headings by form ("PAST HISTORY:", "Family History" on its own line) and by the names in
+section_headings.toml. A heading inside a section ("NECK:", "Mother:") inherits the kind of that section.
 """
 
 from __future__ import annotations
@@ -17,14 +17,17 @@ from worker.note.archive_boilerplate import boilerplate_start
 from worker.note.stemming import content_stems
 
 OTHER = "other"
-"""The kind of unknown headings, and of the text before the first one."""
+"""The kind of sections with an unknown heading, and of the text before the first heading."""
 BOILERPLATE = "index_terms"
-"""The kind of archive boilerplate after the text; it has no heading and describes no patient."""
+"""The kind of archive boilerplate after the note, which has no heading and does not describe the patient."""
 
 
 @dataclass(frozen=True, slots=True)
 class NoteSection:
-    """A section up to the next heading. Sections cover the whole text; the first may have no heading."""
+    """A section up to the next heading; offsets are in characters.
+
+    Sections cover the whole text; the first may have no heading.
+    """
 
     title: str
     """The heading as written, without its colon; '' before the first heading."""
@@ -32,11 +35,12 @@ class NoteSection:
     """A key of section_headings.toml, 'other' or 'index_terms'."""
     start: int
     body_start: int
+    """The offset after the heading."""
     end: int
 
 
 _TITLE = r"[A-Z][A-Za-z0-9 /&,'().-]{1,58}?"
-# A heading begins a line, or follows a sentence or the comma that mtsamples writes for a line break.
+# A heading begins a line, or follows a sentence or a comma, which MTSamples writes for a line break.
 _HEADING = re.compile(
     rf"""
     (?:^|(?<=[\n\r])|(?<=[.;:!?)]\ )|(?<=[.;:]\ \ )|(?<=[.,]))
@@ -49,22 +53,22 @@ _MODIFIER = re.compile(r"^(?:the|patient's|current|brief|pertinent|relevant|\d+\
 
 
 def sections(text: str) -> tuple[NoteSection, ...]:
-    """The sections in order, without gaps from 0 to the end of the text."""
-    behind = boilerplate_start(text)
-    found = [one for one in _headings(text) if one[1] < behind]
-    if not found or found[0][1] > 0:
-        found.insert(0, ("", 0, 0, OTHER))
-    if 0 < behind < len(text):
-        found.append(("", behind, behind, BOILERPLATE))
-    ends = [start for _, start, _, _ in found[1:]] + [len(text)]
+    """The sections in order, without gaps, from offset 0 to the end of the text."""
+    boilerplate = boilerplate_start(text)
+    headings = [heading for heading in _headings(text) if heading[1] < boilerplate]
+    if not headings or headings[0][1] > 0:
+        headings.insert(0, ("", 0, 0, OTHER))
+    if 0 < boilerplate < len(text):
+        headings.append(("", boilerplate, boilerplate, BOILERPLATE))
+    ends = [start for _, start, _, _ in headings[1:]] + [len(text)]
     return tuple(
         NoteSection(title=title, kind=kind, start=start, body_start=body_start, end=end)
-        for (title, start, body_start, kind), end in zip(found, ends, strict=True)
+        for (title, start, body_start, kind), end in zip(headings, ends, strict=True)
     )
 
 
 def kind_of_title(title: str) -> str | None:
-    """The kind of a heading; 'inherited' for one inside a section; None for an unknown one."""
+    """The kind of a heading; 'inherited' for a heading inside a section; None for an unknown heading."""
     name = _MODIFIER.sub("", " ".join(title.lower().split())).strip(" .-*")
     kinds = _kinds()
     if name in kinds:
@@ -83,17 +87,18 @@ def kind_of_title(title: str) -> str | None:
 
 @lru_cache(maxsize=1_024)
 def section_kinds_in_query(query: str) -> frozenset[str]:
-    """The kinds of sections named in a query, by the longest name: "discharge medications?"."""
-    asked = frozenset(content_stems(query))
+    """The kinds of sections that a query names; the longest name wins: "discharge medications?"."""
+    query_stems = frozenset(content_stems(query))
     lengths: dict[str, int] = {}
     for stems, kind in _kinds_by_stems().items():
-        if stems <= asked:
+        if stems <= query_stems:
             lengths[kind] = max(len(stems), lengths.get(kind, 0))
     longest = max(lengths.values(), default=0)
     return frozenset(kind for kind, length in lengths.items() if length == longest)
 
 
 def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
+    """Title, start, start of the body and kind of each heading."""
     kind = OTHER
     for match in _HEADING.finditer(text):
         title = match.group("title").rstrip(" ,")
@@ -137,6 +142,8 @@ def _kinds() -> dict[str, str]:
 
 @cache
 def _kinds_by_stems() -> dict[frozenset[str], str]:
-    named = {frozenset(content_stems(name)): kind for name, kind in _kinds().items() if kind != "inherited"}
-    named.pop(frozenset(), None)
-    return named
+    kinds_by_stems = {
+        frozenset(content_stems(name)): kind for name, kind in _kinds().items() if kind != "inherited"
+    }
+    kinds_by_stems.pop(frozenset(), None)
+    return kinds_by_stems

@@ -1,7 +1,7 @@
-"""Sentence splitter for clinical notes, with true offsets.
+"""Sentence splitter for clinical notes; sentences are character ranges of the text.
 
-Every character that is not white space lies in exactly one sentence. Handles abbreviations, lists and line
-breaks of notes by rule. One pass with bounded look-around: linear time.
+Every character except white space lies in exactly one sentence. Rules handle abbreviations, lists and line
+breaks. One pass with bounded context: linear time.
 """
 
 from __future__ import annotations
@@ -15,16 +15,14 @@ from worker.note.archive_boilerplate import boilerplate_start
 from worker.note.word_boundaries import word_set
 
 MAX_SENTENCE_CHARACTERS = 1_000
-"""Longest sentence; a longer run is cut. The longest sentence of 261 mtsamples notes has 778 characters."""
-
-_LOOK = 80
-"""How far a decision looks to either side, in characters."""
-
-_MARK = re.compile(
+"""Maximum length of a sentence; longer runs are cut. The longest of 261 MTSamples notes is 778 characters."""
+_CONTEXT_CHARACTERS = 80
+"""Context on either side of a candidate that decides whether a sentence ends there."""
+_CANDIDATE = re.compile(
     r"""
     (?P<cjk>[。！？｡．]+[”’」』）》"')\]]*)
     | (?P<stop>[.!?…]+["'”’)\]]*,?)              # followed by white space or a glued word
-    | (?P<join>,(?=[A-Z0-9]))                    # mtsamples writes a line break as a comma
+    | (?P<join>,(?=[A-Z0-9]))                    # MTSamples writes a line break as a comma
     | (?P<colon>:(?=\s{0,3}1[.)]\s))             # "DIAGNOSES: 1.  Fibroids"
     | (?P<space>\s+)
     """,
@@ -46,7 +44,7 @@ _NEVER_LAST = word_set(
     dr mr mrs ms prof vs i.e e.g cf approx fig figs st mt sr jr re rev gen sgt lt col ca resp
     """
 )
-"""Abbreviations that with a full stop always belong to the next word."""
+"""Abbreviations whose full stop never ends a sentence."""
 _SELDOM_LAST = word_set(
     """
     p.o b.i.d t.i.d q.i.d q.d q.h.s q.o.d q.a.m q.p.m p.r.n h.s a.c p.c n.p.o s.c s.q i.m i.v i.d
@@ -56,14 +54,14 @@ _SELDOM_LAST = word_set(
     jun jul aug sept oct nov
     """
 )
-"""Abbreviations that may end a sentence, but not before a lower-case letter or a figure."""
-_STARTERS = word_set(
+"""Abbreviations whose full stop may end a sentence, but not before a lower-case letter or a digit."""
+_SENTENCE_STARTERS = word_set(
     """
     the he she it this these those there they we i patient her his their a an in on at no after upon
     under both all then once next following please if when as for with will was is
     """
 )
-_NAMES_A_NUMBER = word_set(
+_WORDS_BEFORE_NUMBERS = word_set(
     """
     type stage grade class level phase score was is of to than at and or x times number no
     """
@@ -76,67 +74,66 @@ _GLUED_SUFFIXES = word_set(
 
 
 def sentences(text: str, max_characters: int = MAX_SENTENCE_CHARACTERS) -> tuple[Span, ...]:
-    """The sentences in order: disjoint, without white space at either end, none longer than `max_characters`;
-    together they hold every character that is not white space. Archive boilerplate is a sentence of its own.
+    """The sentences in order: disjoint, trimmed, and not longer than `max_characters`.
+
+    Together they contain every character except white space. Archive boilerplate is a separate sentence.
     """
-    behind = boilerplate_start(text)
-    starts = [0, *(start for start in _starts(text) if start < behind), behind, len(text)]
-    found = []
-    for start, end in pairwise(starts):
-        for piece in _short_enough(text, *_trimmed(text, start, end), max_characters):
-            found.append(piece)
-    return tuple(found)
+    boilerplate = boilerplate_start(text)
+    starts = [0, *(start for start in _sentence_starts(text) if start < boilerplate), boilerplate, len(text)]
+    return tuple(
+        span
+        for start, end in pairwise(starts)
+        for span in _cut_to_length(text, *_trimmed(text, start, end), max_characters)
+    )
 
 
-def _starts(text: str) -> Iterator[int]:
-    """Offsets at which a new sentence begins; white space may stand there."""
+def _sentence_starts(text: str) -> Iterator[int]:
+    """Yields the offsets at which a new sentence begins; white space may follow them."""
     wrap_width = _wrap_width(text)
-    item = 0
-    begun = 0
-    for mark in _MARK.finditer(text):
-        before, after = (
-            text[max(begun, mark.start() - _LOOK) : mark.start()],
-            text[mark.end() : mark.end() + _LOOK],
-        )
-        kind = mark.lastgroup
-        ends = (
+    item_number = 0
+    sentence_start = 0
+    for candidate in _CANDIDATE.finditer(text):
+        before = text[max(sentence_start, candidate.start() - _CONTEXT_CHARACTERS) : candidate.start()]
+        after = text[candidate.end() : candidate.end() + _CONTEXT_CHARACTERS]
+        kind = candidate.lastgroup
+        is_end = (
             kind == "cjk"
-            or (kind == "stop" and _stop_ends(mark.group(), before, after))
-            or (kind == "join" and _join_ends(before, after))
+            or (kind == "stop" and _ends_at_stop(candidate.group(), before, after))
+            or (kind == "join" and _ends_at_comma(before, after))
             or (kind == "colon" and len(before) > 2)
-            or (kind == "space" and _space_ends(text, mark, begun, wrap_width))
+            or (kind == "space" and _ends_at_space(text, candidate, sentence_start, wrap_width))
         )
         if kind == "space" and (number := _INLINE_NUMBER.match(after)):
-            is_next = int(number.group(1)) == item + 1 and (
-                item > 0 or mark.start() == begun or before[-1:] == ":"
+            is_next = int(number.group(1)) == item_number + 1 and (
+                item_number > 0 or candidate.start() == sentence_start or before[-1:] == ":"
             )
-            is_named = item > 0 and _last_token(before).lower() in _NAMES_A_NUMBER
+            is_named = item_number > 0 and _last_token(before).lower() in _WORDS_BEFORE_NUMBERS
             if is_next and not is_named:
-                ends, item = True, item + 1
-        if kind == "space" and "\n\n" in mark.group():
-            item = 1 if after.startswith(("1.", "1)")) else 0
-        if ends:
-            begun = mark.end()
-            yield begun
+                is_end, item_number = True, item_number + 1
+        if kind == "space" and "\n\n" in candidate.group():
+            item_number = 1 if after.startswith(("1.", "1)")) else 0
+        if is_end:
+            sentence_start = candidate.end()
+            yield sentence_start
 
 
-def _stop_ends(stop: str, before: str, after: str) -> bool:
+def _ends_at_stop(stop: str, before: str, after: str) -> bool:
     token = _last_token(before)
     if not after:
         return True
     if stop[-1] == ",":
         return not after[0].isspace() and not after[0].islower()  # "Fibroid uterus.,2.  Anemia"
     if not after[0].isspace():
-        return _glued_stop_ends(token, after)
+        return _ends_at_glued_stop(token, after)
     if stop[0] in "!?":
-        return bool(before) and not before[-1].isspace()  # "? pneumonia" begins one
+        return bool(before) and not before[-1].isspace()  # "? pneumonia" begins a sentence
     following = after.lstrip()
     if not following:
         return True
     if token.isdigit() and len(token) <= 2 and not before[: -len(token)].strip(" \t\r\n,-*•"):
-        return False  # "1." opens an item of a list
+        return False  # "1." begins a list item
     if len(token) == 1 and token.isalpha() and before.strip() == token and stop == ".":
-        return False  # "A." opens an item of a list, or a name
+        return False  # "A." begins a list item or a name
     bare = token.lower().strip(".")
     if bare in _NEVER_LAST or (bare in ("no", "nos", "q") and following[0].isdigit()):
         return False
@@ -150,17 +147,10 @@ def _stop_ends(stop: str, before: str, after: str) -> bool:
     return not _is_initial(token, before, following)
 
 
-def _glued_stop_ends(token: str, after: str) -> bool:
-    """Full stops without white space after them: "done.The" or "abnormalities.general"."""
+def _ends_at_glued_stop(token: str, after: str) -> bool:
+    """True if a full stop without white space after it ends a sentence: "done.The"."""
     word = re.match(r"[A-Za-z]+", after)
-    if (
-        word is None
-        or len(token) < 3
-        or not token[-2:].isalpha()
-        or "." in token
-        or "/" in token
-        or "@" in token
-    ):
+    if word is None or len(token) < 3 or not token[-2:].isalpha() or any(sign in token for sign in "./@"):
         return False
     rest = after[word.end() : word.end() + 1]
     if word.group().lower() in _GLUED_SUFFIXES or rest in (".", "@", "/") or not token.isalpha():
@@ -170,23 +160,23 @@ def _glued_stop_ends(token: str, after: str) -> bool:
     return len(token) > 3 and len(word.group()) > 3
 
 
-def _join_ends(before: str, after: str) -> bool:
-    """Commas glued to the next word: a list item or a heading of its own line, once."""
+def _ends_at_comma(before: str, after: str) -> bool:
+    """True if a comma without white space after it stands for a line break before a list item or heading."""
     if not before or before[-1].isspace() or before[-1].isdigit():
         return False
     return bool(_NUMBERED.match(after) or _HEADING.match(after))
 
 
-def _space_ends(text: str, mark: re.Match[str], begun: int, wrap_width: int) -> bool:
-    after = text[mark.end() : mark.end() + _LOOK]
-    if not after or mark.start() <= begun:
+def _ends_at_space(text: str, candidate: re.Match[str], sentence_start: int, wrap_width: int) -> bool:
+    after = text[candidate.end() : candidate.end() + _CONTEXT_CHARACTERS]
+    if not after or candidate.start() <= sentence_start:
         return False
     if _BULLET.match(after):
         return True
-    line_breaks = len(_LINE_BREAK.findall(mark.group()))
+    line_breaks = len(_LINE_BREAK.findall(candidate.group()))
     if line_breaks != 1:
         return line_breaks > 1
-    line = text[max(0, mark.start() - 200) : mark.start()]
+    line = text[max(0, candidate.start() - 200) : candidate.start()]
     line = line[max(line.rfind("\n"), line.rfind("\r")) + 1 :]
     if (
         _LIST_MARKER.match(after)
@@ -200,12 +190,12 @@ def _space_ends(text: str, mark: re.Match[str], begun: int, wrap_width: int) -> 
         return True
     first_word = after.split(None, 1)[0]
     if len(line) + 1 + len(first_word) > wrap_width > 0:
-        return False  # the next word did not fit: a hard wrap
+        return False  # the next word did not fit on the line: a hard wrap
     return line[-1] not in ",;" and not (after[0].islower() and len(line) >= 40)
 
 
 def _wrap_width(text: str) -> int:
-    """The column at which the note's lines are wrapped; 0 where they are not."""
+    """The column at which the lines of the note are wrapped; 0 if they are not wrapped."""
     lengths = [len(line) for line in text.splitlines()]
     widest = max((length for length in lengths if length <= 140), default=0)
     if widest < 50 or any(length > 140 for length in lengths):
@@ -221,7 +211,7 @@ def _is_initial(token: str, before: str, following: str) -> bool:
     is_name = previous is not None and (
         previous.group(1)[0].isupper() or previous.group(1).lower().strip(".") in _NEVER_LAST
     )
-    return is_name and next_word is not None and next_word.group().lower() not in _STARTERS
+    return is_name and next_word is not None and next_word.group().lower() not in _SENTENCE_STARTERS
 
 
 def _is_dosing(bare: str) -> bool:
@@ -230,8 +220,8 @@ def _is_dosing(bare: str) -> bool:
 
 
 def _last_token(before: str) -> str:
-    found = _LAST_TOKEN.search(before[-40:])
-    return found.group() if found else ""
+    match = _LAST_TOKEN.search(before[-40:])
+    return match.group() if match else ""
 
 
 def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
@@ -240,9 +230,8 @@ def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
     return start, start + len(stripped.rstrip())
 
 
-def _short_enough(text: str, start: int, end: int, max_characters: int) -> Iterator[Span]:
-    """[start, end) in parts that are short enough, cut after a clause, otherwise a word, otherwise a
-    character."""
+def _cut_to_length(text: str, start: int, end: int, max_characters: int) -> Iterator[Span]:
+    """Cuts [start, end) into parts of at most `max_characters`, after clauses or words where possible."""
     while end - start > max_characters:
         head = text[start : start + max_characters + 1]
         cut = max(head.rfind("; "), head.rfind(", ")) + 1

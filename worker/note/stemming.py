@@ -1,4 +1,4 @@
-"""Stems of content words, for comparing texts on the same matter."""
+"""Stems of content words, by which texts are compared. Drops stop words and common English suffixes."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ _SUFFIXES = ("ations", "ation", "ingly", "edly", "ing", "ies", "ied", "ed", "es"
 
 
 def content_stems(text: str) -> list[str]:
-    """Stems of content words, numbers as they stand, Han and kana one by one; each once."""
-    found: dict[str, None] = {}
+    """The stems of content words without repeats; numbers unchanged, Han and kana as pairs of characters."""
+    stems: dict[str, None] = {}
     for match in _WORD.finditer(text.lower()):
         word = match.group().replace("’", "'").removesuffix("'s")
         if _HAN.search(word):
-            found.update(dict.fromkeys(word[i : i + 2] for i in range(max(1, len(word) - 1))))
+            stems.update(dict.fromkeys(word[i : i + 2] for i in range(max(1, len(word) - 1))))
         elif word.isdigit():
-            found[word] = None
+            stems[word] = None
         elif word not in _STOP and len(word) > 1:
-            found[_stem(word)] = None
-    return list(found)
+            stems[_stem(word)] = None
+    return list(stems)
 
 
 @lru_cache(maxsize=16_384)

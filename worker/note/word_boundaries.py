@@ -1,4 +1,4 @@
-"""Word boundaries in any script: the rule behind "never inside another word"."""
+"""Word boundaries in any script; mentions and spans begin and end at word boundaries."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import unicodedata
 
 
 def word_set(words: str) -> frozenset[str]:
-    """The words of a text separated by white space; used to write word lists in code."""
+    """The words of a string separated by white space; used for word lists in code."""
     return frozenset(words.split())
 
 
@@ -17,7 +17,7 @@ _BOUND_PREFIXES = word_set(
     extra infra supra trans
     """
 )
-"""Prefixes that belong to the word after a hyphen: "tender" is not a word of "non-tender"."""
+"""Prefixes that form one word with the word after a hyphen: "tender" is not a word of "non-tender"."""
 _WITHOUT_SPACES = (
     (0x0E00, 0x0EFF),
     (0x1000, 0x109F),
@@ -32,12 +32,12 @@ _WITHOUT_SPACES = (
 
 
 def is_whole(text: str, start: int, end: int) -> bool:
-    """True where text[start:end] begins and ends at boundaries and is no part of a number or compound."""
+    """True if text[start:end] begins and ends at word boundaries and is not part of a number or compound."""
     return is_boundary(text, start) and is_boundary(text, end) and not _is_bound(text, start)
 
 
 def is_boundary(text: str, offset: int) -> bool:
-    """True where no word and no number continues from text[offset - 1] to text[offset]."""
+    """True if no word and no number continues from text[offset - 1] to text[offset]."""
     if offset <= 0 or offset >= len(text):
         return True
     left, right = text[offset - 1], text[offset]
@@ -49,13 +49,14 @@ def is_boundary(text: str, offset: int) -> bool:
 
 
 def is_hyphenated(text: str, start: int, end: int) -> bool:
-    """True where a hyphen ties text[start:end] to a word beside it: "C5" in "C5-C6", "ray" in "x-ray"."""
+    """True if a hyphen connects text[start:end] with a word: "C5" in "C5-C6", "ray" in "x-ray"."""
     before = start >= 2 and text[start - 1] in "-‐‑" and _is_word(text[start - 2])
     after = end + 1 < len(text) and text[end] in "-‐‑" and _is_word(text[end + 1])
     return before or after
 
 
 def _is_bound(text: str, start: int) -> bool:
+    """True if a bound prefix and a hyphen precede text[start]."""
     if start < 2 or text[start - 1] not in "-‐‑":
         return False
     first = start - 1
@@ -66,7 +67,7 @@ def _is_bound(text: str, start: int) -> bool:
 
 
 def _joins_digits(text: str, offset: int) -> bool:
-    """True where text[offset] is a point, comma or colon inside a number: 4.5, 1,200, 10:30."""
+    """True if text[offset] is a point, comma or colon inside a number: 4.5, 1,200, 10:30."""
     if text[offset] not in ".,:" or offset == 0 or offset + 1 >= len(text):
         return False
     return text[offset - 1].isdigit() and text[offset + 1].isdigit()
@@ -77,6 +78,7 @@ def _is_word(character: str) -> bool:
 
 
 def _is_mark(character: str) -> bool:
+    """True for a combining mark (Unicode category M)."""
     return character > "\u02ff" and unicodedata.category(character)[0] == "M"
 
 

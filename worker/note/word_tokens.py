@@ -1,4 +1,4 @@
-"""Word tokens of a text for comparing names: case and white space do not count."""
+"""Word tokens of a text, by which names are compared regardless of case and white space."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple
 
-_PIECE = re.compile(r"\w+|[^\w\s]")
+_TOKEN = re.compile(r"\w+|[^\w\s]")
 Words = tuple[str, ...]
 """Words in lower case."""
 
 
 class CandidateSpan(NamedTuple):
-    """Characters [start, end) of a text that may be a mention of a label."""
+    """A span [start, end) of a text that may be a mention with a label."""
 
     start: int
     end: int
@@ -22,7 +22,7 @@ class CandidateSpan(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class WordTokens:
-    """Word tokens from left to right, with their characters."""
+    """The word tokens of a text from left to right, with their character ranges."""
 
     words: Words
     starts: tuple[int, ...]
@@ -30,19 +30,19 @@ class WordTokens:
 
     @staticmethod
     def of(text: str) -> WordTokens:
-        """Tokenizes a text; every character but white space is in one token."""
-        found = list(_PIECE.finditer(text))
+        """Tokenizes a text; every character except white space is in one token."""
+        matches = list(_TOKEN.finditer(text))
         return WordTokens(
-            tuple(one.group().lower() for one in found),
-            tuple(one.start() for one in found),
-            tuple(one.end() for one in found),
+            tuple(match.group().lower() for match in matches),
+            tuple(match.start() for match in matches),
+            tuple(match.end() for match in matches),
         )
 
     def token_range(self, start: int, end: int) -> tuple[int, int]:
-        """[first, last) of the tokens that overlap these characters."""
+        """The range [first, last) of the tokens that overlap the characters [start, end)."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
     def words_in(self, start: int, end: int) -> Words:
-        """The words that overlap these characters."""
+        """The words that overlap the characters [start, end)."""
         first, last = self.token_range(start, end)
         return self.words[first:last]
