@@ -35,7 +35,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="threads are counted 
 
 def counted(script: str) -> None:
     subprocess.run(
-        [sys.executable, "-c", COUNTING + script], cwd=Path(__file__).parents[3], check=True, timeout=300
+        [sys.executable, "-c", COUNTING + script], cwd=Path(__file__).parents[4], check=True, timeout=300
     )
 
 

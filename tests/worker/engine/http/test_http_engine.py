@@ -259,7 +259,7 @@ def test_what_is_wrong_with_the_server_is_said_at_the_start_with_what_to_type(
 
 def test_a_url_without_its_end_is_told_from_a_server_that_is_away(server, tokenizer_folder):
     url = server.url.removesuffix("/v1") + "/v2"
-    with pytest.raises(ServerError, match="as a rule it ends with /v1"):
+    with pytest.raises(ServerError, match="usually ends with /v1"):
         load(http_settings(server, tokenizer_folder, http_url=url))
 
 
