@@ -1,4 +1,4 @@
-"""Named entity extraction: from label-word probabilities to mentions with assertion and attributes.
+"""Named entity extraction: from label-word probabilities to mentions with assertion status and attributes.
 
-Holds BIO decoding, mention scores, the false-positive filter, and rules for assertion and attributes.
+Contains BIO decoding, mention scores, the false-positive filter, and the rules for assertions and attributes.
 """

@@ -1,6 +1,6 @@
-"""Attribute patterns: doses, frequencies and routes beside a medication, and values beside a test.
+"""Attribute patterns: dosage, frequency and route of a medication, and the value of a test.
 
-Looks at one sentence. Knows four kinds by pattern, and returns those that the labels declare.
+Searches one sentence at a time, and returns only the kinds that the labels declare.
 """
 
 from __future__ import annotations
@@ -52,35 +52,35 @@ _PATTERNS = {
             |stable|unchanged|normalized|sterile|normal(?:\s(?:limits?|ranges?))?)\b(?!-))""",
 }
 PATTERN_KINDS = frozenset(_PATTERNS)
-"""The kinds that are known by pattern, whatever the network says."""
+"""The kinds of attributes that are found by pattern."""
 _COMPILED = {
     kind: re.compile(rf"(?<![\w.*#])(?:{pattern})(?![A-Za-z0-9])", re.IGNORECASE | re.VERBOSE)
     for kind, pattern in _PATTERNS.items()
 }
-_BEFORE_A_NAME = re.compile(
+_BEFORE_NAME = re.compile(
     rf"(?:{_PATTERNS['route']}|{_PATTERNS['dosage']})[\s-]+(?:of\s+)?(?!contracepti)",
     re.IGNORECASE | re.VERBOSE,
 )
-_REST = 8
-"""Characters of an attribute that may stand before or after a tag of a part of it."""
-_COUNT = re.compile(r"\s(?:\d+\s)?#\d{2,}\Z")
-"""Number of tablets to dispense."""
+_MAX_OVERHANG = 8
+"""Maximum characters of an attribute before or after the tagged part of it."""
+_DISPENSED_COUNT = re.compile(r"\s(?:\d+\s)?#\d{2,}\Z")
+"""The number of tablets to dispense."""
 LEADING_WORDS = re.compile(
     r"[\s(\[-]*(?:(?:of|the|a|an|dose|doses|bolus|infusion|injection|in|for|with)\s+)*[\s(\[-]*"
 )
-"""Words between an attribute and the entity right after it that owns it."""
-_IS_PLURAL = re.compile(r"\s*(?:were|are|all|both)\b")
-_IS_LISTED = re.compile(r"\s*(?:,|and|or|,\s*and|/|&)\s*")
-_REACH = {"dosage": 60, "frequency": 80, "route": 80, "value": 45}
-"""Longest distance from an entity to its attribute in characters, other attributes not counted."""
-_SEVERED = re.compile(
+"""Words between an attribute and the entity right after it to which it belongs."""
+_PLURAL_VERB = re.compile(r"\s*(?:were|are|all|both)\b")
+_LIST_SEPARATOR = re.compile(r"\s*(?:,|and|or|,\s*and|/|&)\s*")
+_MAX_DISTANCE = {"dosage": 60, "frequency": 80, "route": 80, "value": 45}
+"""Maximum characters between an entity and its attribute; other attributes are not counted."""
+_SEPARATOR = re.compile(
     r"[;]|\b(?:fig(?:ure|\.)?|table)\s?$|\b(?:normal|reference|range|ref)\b|\bN\s?[<>]?$|\.\s|\b(?:but|who|which|he|she|patient|underwent|started|ago|old|years?)\b",
     re.IGNORECASE,
 )
 
 
 class LabelledSpan(Protocol):
-    """A labelled span of the note: models.answers.Entity, or a grounded mention."""
+    """A span of the note with a label: an `Entity` or a `GroundedMention`."""
 
     @property
     def start(self) -> int: ...
@@ -93,10 +93,10 @@ class LabelledSpan(Protocol):
 def attributes_by_pattern(
     sentence: str, offset: int, entities: Sequence[LabelledSpan], labels: Sequence[Label]
 ) -> tuple[tuple[int, Attribute], ...]:
-    """Pairs of an index in `entities` and an attribute of that entity, in order of the note.
+    """Pairs of an index in `entities` and an attribute of that entity, in the order of the note.
 
-    `sentence` begins at `offset` of the note; all other offsets are the note's. Only entities inside the
-    sentence are given attributes, and only of kinds that `labels` declares for their label.
+    `sentence` begins at `offset` of the note; all other offsets are relative to the note. Entities outside
+    the sentence get no attributes; the others get only the kinds that `labels` declares for their label.
     """
     inside = [
         (index, entity.start - offset, entity.end - offset, entity.label)
@@ -106,48 +106,51 @@ def attributes_by_pattern(
     owners = {
         label.name: label.attribute_of for label in labels if label.attribute_of and label.name in _COMPILED
     }
-    stated = sorted(_stated(sentence, owners, inside))
-    masked = _masked(sentence, stated)
-    found = []
-    for start, end, kind in stated:
+    matches = sorted(_matches(sentence, owners, inside))
+    masked = _masked(sentence, matches)
+    pairs = []
+    for start, end, kind in matches:
         owned = [(index, first, last) for index, first, last, label in inside if label == owners[kind]]
-        for index in _owners(masked, start, end, _REACH[kind], owned):
+        for index in _owners(masked, start, end, _MAX_DISTANCE[kind], owned):
             text = sentence[start:end]
-            found.append((index, Attribute(start=offset + start, end=offset + end, text=text, kind=kind)))
-    return tuple(found)
+            pairs.append((index, Attribute(start=offset + start, end=offset + end, text=text, kind=kind)))
+    return tuple(pairs)
 
 
 def is_attribute(text: str, start: int, end: int) -> bool:
-    """True where [start, end) is a dose, a frequency or a route, or within one, and nothing else: "qAM"."""
+    """True if [start, end) is a dosage, a frequency or a route, or lies within one: "qAM"."""
     return any(
         match.start() <= start and end <= match.end()
         for kind in ("dosage", "frequency", "route")
-        for match in _COMPILED[kind].finditer(text, max(0, start - _REST), end + _REST)
+        for match in _COMPILED[kind].finditer(text, max(0, start - _MAX_OVERHANG), end + _MAX_OVERHANG)
     )
 
 
 def medication_name_within(text: str, start: int, end: int) -> tuple[int, int]:
-    """Start and end of a medication's name within a tag, without routes, strengths and frequencies that the
-    tag includes or cuts. "intravenous methylprednisolone" and "5% lignocaine" hold one name each, and so does
-    "Tylenol p.r" in "Tylenol p.r.n."."""
-    while (match := _BEFORE_A_NAME.match(text, start, end)) and match.end() < end:
+    """The span of the medication name in a tagged span, without the attributes that it contains or cuts.
+
+    Removes the route from "intravenous methylprednisolone", the strength from "5% lignocaine", and the
+    frequency that the tagged span "Tylenol p.r" cuts in "Tylenol p.r.n.".
+    """
+    while (match := _BEFORE_NAME.match(text, start, end)) and match.end() < end:
         start = match.end()
     for kind in ("dosage", "frequency"):
-        for match in _COMPILED[kind].finditer(text, start, end + _REST):
+        for match in _COMPILED[kind].finditer(text, start, end + _MAX_OVERHANG):
             if start < match.start() < end <= match.end():
                 end = match.start()
-    if count := _COUNT.search(text, start, end):
+    if count := _DISPENSED_COUNT.search(text, start, end):
         end = count.start()
     return start, start + len(text[start:end].rstrip(" ,"))
 
 
-_Owned = list[tuple[int, int, int]]
+_OwnerSpans = list[tuple[int, int, int]]
+"""Index, start and end of each entity."""
 
 
-def _stated(
+def _matches(
     sentence: str, owners: Mapping[str, str | None], inside: Sequence[tuple[int, int, int, str]]
 ) -> Iterator[tuple[int, int, str]]:
-    """Spans in the form of an attribute outside the entities; of overlapping kinds the first."""
+    """Yields the spans that match a pattern outside the entities; of overlapping kinds the first wins."""
     taken = [(first, last) for _, first, last, _ in inside]
     present = {label for *_, label in inside}
     for kind in _COMPILED:
@@ -160,20 +163,24 @@ def _stated(
                 yield start, end, kind
 
 
-def _masked(sentence: str, stated: Sequence[tuple[int, int, str]]) -> str:
-    """The sentence with white space for attributes, so that they do not separate another attribute from its
-    entity."""
+def _masked(sentence: str, matches: Sequence[tuple[int, int, str]]) -> str:
+    """The sentence with its attributes blanked out, so that they do not count as distance or separator."""
     characters = list(sentence)
-    for start, end, _ in stated:
+    for start, end, _ in matches:
         characters[start:end] = " " * (end - start)
     return "".join(characters)
 
 
-def _owners(masked: str, start: int, end: int, reach: int, owned: _Owned) -> tuple[int, ...]:
-    """The entity right after the attribute ("10 mg of X", "oral X"), otherwise the nearest before it with
-    those that share its verb ("X, Y and Z were normal")."""
-    following = min((entity for entity in owned if entity[1] >= end), key=lambda e: e[1], default=None)
-    before = sorted((entity for entity in owned if entity[2] <= start), key=lambda e: e[2])
+def _owners(masked: str, start: int, end: int, max_distance: int, owned: _OwnerSpans) -> tuple[int, ...]:
+    """Indexes of the entities that own an attribute.
+
+    The entity right after it ("10 mg of X", "oral X"), otherwise the nearest before it together with those
+    that share its verb ("X, Y and Z were normal").
+    """
+    following = min(
+        (entity for entity in owned if entity[1] >= end), key=lambda entity: entity[1], default=None
+    )
+    before = sorted((entity for entity in owned if entity[2] <= start), key=lambda entity: entity[2])
     gap = masked[before[-1][2] : start] if before else ""
     distance = len(" ".join(gap.split()))
     if (
@@ -182,7 +189,7 @@ def _owners(masked: str, start: int, end: int, reach: int, owned: _Owned) -> tup
         and (not before or gap.strip())
     ):
         return (following[0],)
-    if not before or distance > reach or _SEVERED.search(gap):
+    if not before or distance > max_distance or _SEPARATOR.search(gap):
         return ()
     nearest = before.pop()
     between = masked[before[-1][2] : nearest[1]].strip() if before else ""
@@ -190,7 +197,9 @@ def _owners(masked: str, start: int, end: int, reach: int, owned: _Owned) -> tup
     if before and (is_in_brackets or (not between and masked[nearest[1]] == "(")):
         nearest = before.pop()  # "ejection fraction (EF) of 55": the name, not its abbreviation
     shared = [nearest[0]]
-    while _IS_PLURAL.match(gap) and before and _IS_LISTED.fullmatch(masked[before[-1][2] : nearest[1]]):
+    while (
+        _PLURAL_VERB.match(gap) and before and _LIST_SEPARATOR.fullmatch(masked[before[-1][2] : nearest[1]])
+    ):
         nearest = before.pop()
         shared.append(nearest[0])
     return tuple(reversed(shared))

@@ -1,6 +1,6 @@
-"""Drug names in a text: by INN stem, by a short list, or before a dose.
+"""Drug names in a text: recognised by INN stem, by a short list of names, or by a dose after the word.
 
-The lists are in drug_names.toml; a rare brand name without a dose after it is not recognised.
+The lists are in drug_names.toml. A rare brand name without a dose after it is not recognised.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BEFORE_A_DOSE = re.compile(
 
 
 def drug_names_in(text: str) -> Iterator[str]:
-    """The names in lower case, in the order of the text, with repeats."""
+    """Yields the drug names in lower case, in the order of the text, with repeats."""
     dosed = {match.start(1) for match in _BEFORE_A_DOSE.finditer(text)}
     for match in _WORD.finditer(text):
         word = match.group().lower()
@@ -31,14 +31,14 @@ def drug_names_in(text: str) -> Iterator[str]:
 
 
 def drug_name_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Spans [start, end) of drug names in order, without those that only a dose indicates."""
+    """Yields the spans [start, end) of drug names in order, except names that only a dose indicates."""
     for match in _WORD.finditer(text):
         if is_medication(match.group().lower()) and not is_hyphenated(text, *match.span()):
             yield match.span()
 
 
 def is_medication(word: str) -> bool:
-    """True where a word in lower case is a known name or has an INN stem."""
+    """True if a word in lower case is a listed drug name or has an INN stem."""
     lists = _lists()
     if word in lists["names"]:
         return True
@@ -48,8 +48,8 @@ def is_medication(word: str) -> bool:
 
 
 def drug_names_of(medication: str) -> frozenset[str]:
-    """All known names of the same substance, its own included."""
-    return _same().get(medication, frozenset([medication]))
+    """All listed names of the same substance, `medication` included."""
+    return _names_by_drug().get(medication, frozenset([medication]))
 
 
 @cache
@@ -60,5 +60,5 @@ def _lists() -> dict[str, Any]:
 
 
 @cache
-def _same() -> dict[str, frozenset[str]]:
+def _names_by_drug() -> dict[str, frozenset[str]]:
     return {name: frozenset(names) for names in _lists()["same"] for name in names}

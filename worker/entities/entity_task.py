@@ -1,7 +1,7 @@
-"""The entity task: every mention with its label, assertion and attributes, tagged or generated.
+"""The entity task: every mention with its label, assertion status and attributes.
 
-Tagging decides on a second copy of each window, for labels that the adapter was trained for. The generative
-form writes a list for each label under a grammar, for any weights and labels, and grounds it in the note.
+Tagging scores label words on a second copy of each window, for the labels that the adapter was trained for.
+The generative form writes one list per label under a grammar, for any weights and labels, and grounds it.
 """
 
 from __future__ import annotations
@@ -25,37 +25,42 @@ from worker.weights.negation_model import NegationModel
 from worker.weights.task_config import TaskConfig
 
 LIST_ITEMS = 16
-"""Most items of a generated list for one label and window."""
+"""Maximum items of a generated list, for one label and window."""
 LIST_TOKENS = 24 * LIST_ITEMS
-"""Token limit for that many of the longest spans, so that a list is never cut."""
+"""Token limit of a list: enough for the maximum number of the longest spans, so that no list is cut."""
 
 
 def extract_entities(note: Note, labels: Sequence[Label], config: TaskConfig) -> TaskCoroutine:
-    """Every mention in the order of the note."""
+    """The coroutine of the entity task; the answer has every mention in the order of the note."""
     if config.are_tagged(labels):
         replies = yield tagging_requests(note, config)
         mentions = tagged_mentions(note, replies, config)
     else:
-        listed = [label for label in labels if label.name not in PATTERN_KINDS]
-        replies = yield _list_requests(note, listed)
-        mentions = _listed(note, replies, listed)
+        generated_labels = [label for label in labels if label.name not in PATTERN_KINDS]
+        replies = yield _list_requests(note, generated_labels)
+        mentions = _grounded_mentions(note, replies, generated_labels)
     answer = EntitiesAnswer(entities=entities_of(note, mentions, labels, config.negation_model))
     return TaskAnswer(answer, note.window_ranges)
 
 
 def entities_of(
-    note: Note, mentions: Iterable[Mention], labels: Sequence[Label], denials: NegationModel | None = None
+    note: Note,
+    mentions: Iterable[Mention],
+    labels: Sequence[Label],
+    negation_model: NegationModel | None = None,
 ) -> tuple[Entity, ...]:
-    """Mentions with their assertion; attributes are attached to their entities."""
+    """The mentions as entities with their assertion status; attributes are attached to their entities."""
     owners = {label.name for label in labels if label.attribute_of is None}
-    ordered = sorted(mentions, key=lambda one: (one.start, one.end))
-    entities = [_entity(note, mention, denials) for mention in ordered if mention.label in owners]
-    decided = [mention for mention in ordered if mention.label not in owners]
-    return link_attributes(note, entities, [(one.start, one.end, one.label) for one in decided], labels)
+    ordered = sorted(mentions, key=lambda mention: (mention.start, mention.end))
+    entities = [_entity(note, mention, negation_model) for mention in ordered if mention.label in owners]
+    tagged_attributes = [mention for mention in ordered if mention.label not in owners]
+    return link_attributes(
+        note, entities, [(mention.start, mention.end, mention.label) for mention in tagged_attributes], labels
+    )
 
 
 def rule_assertions(note: Note, mention: Mention) -> frozenset[Assertion]:
-    """Every assertion that the rules find for a mention."""
+    """The assertions that the rules find for a mention; empty means present."""
     sentence = note.sentence_at(mention.start)
     return assertions(
         note.text[sentence.start : sentence.end],
@@ -66,10 +71,10 @@ def rule_assertions(note: Note, mention: Mention) -> frozenset[Assertion]:
     )
 
 
-def _entity(note: Note, mention: Mention, denials: NegationModel | None) -> Entity:
+def _entity(note: Note, mention: Mention, negation_model: NegationModel | None) -> Entity:
     held = rule_assertions(note, mention)
-    if denials is not None and mention.negation_log_odds is not None:
-        held = denials.apply(held, mention.negation_log_odds)
+    if negation_model is not None and mention.negation_log_odds is not None:
+        held = negation_model.apply(held, mention.negation_log_odds)
     return Entity(
         start=mention.start,
         end=mention.end,
@@ -89,7 +94,7 @@ def _list_requests(note: Note, labels: Sequence[Label]) -> list[GenerateRequest]
 
 
 def list_request(text: str, label: Label) -> GenerateRequest:
-    """The request for every mention of one label in a window, as in training."""
+    """The request for a list of all mentions of one label in a window; training uses the same prompt."""
     return GenerateRequest(
         prompt=prompt(
             "entities_list",
@@ -103,7 +108,8 @@ def list_request(text: str, label: Label) -> GenerateRequest:
     )
 
 
-def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> list[Mention]:
+def _grounded_mentions(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> list[Mention]:
+    """The mentions of the generated lists, each taken from the window whose core contains its start."""
     mentions = []
     for index, window in enumerate(note.windows):
         items: list[ListItem] = []
@@ -113,17 +119,18 @@ def _listed(note: Note, replies: Sequence[Reply], labels: Sequence[Label]) -> li
             assert isinstance(reply, GenerateResult)
             items += [ListItem(label.name, surface) for surface in _surfaces(reply)]
         core = Span(start=window.core_start, end=window.core_end)
-        placed = ground(note.text, Span(start=window.start, end=window.end), items).mentions
-        own = [one for one in placed if one.start >= window.core_start]
+        grounded = ground(note.text, Span(start=window.start, end=window.end), items).mentions
+        core_mentions = [mention for mention in grounded if mention.start >= window.core_start]
         mentions += [
-            Mention(one.start, one.end, one.label, None) for one in with_repeats(note.text, core, own)
+            Mention(mention.start, mention.end, mention.label, None)
+            for mention in with_repeats(note.text, core, core_mentions)
         ]
     return mentions
 
 
 def _surfaces(reply: GenerateResult) -> list[str]:
-    """The items of a list. Raises UnusableReplyError for a list that was cut."""
+    """The items of a generated list. Raises UnusableReplyError if the list was cut."""
     if not reply.is_complete:
         raise UnusableReplyError(Reason.UNPARSABLE, f"a list was cut after {reply.completion_tokens} tokens")
-    written = reply.text.strip()
-    return [] if written == "none" else [surface.strip() for surface in written.split("; ")]
+    text = reply.text.strip()
+    return [] if text == "none" else [surface.strip() for surface in text.split("; ")]

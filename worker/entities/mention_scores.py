@@ -1,8 +1,8 @@
-"""Mention scores: how the evidence for a span being a mention is combined, in log-odds.
+"""Mention scores: fuses the features that a span is a mention, as log-odds.
 
-The network's scores come first. The lexicon (`worker/weights/lexicon.py`), the consistency of equal words
-within a note, and words at a mention's border are added. Arrays are [tokens, states]: state 0 is nothing,
-2k+1 the start of label k, 2k+2 its inside. Does not import torch.
+Adds to the scores of the network: the lexicon (`worker/weights/lexicon.py`), co-mention consistency within
+the note, and the words at the border of a mention. Arrays are [tokens, states]: state 0 is outside, 2k+1 the
+start of label k, 2k+2 its inside. Does not import torch.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from worker.note.word_boundaries import is_whole
 from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import Lexicon
 
-_LEAST = -30.0
-"""Floor of log-probabilities, so that odds are finite where an engine rules words out."""
-_MOST = 12.0
-"""Bound of the log-odds of one position before they are averaged over a note."""
+_MIN_LOG_PROBABILITY = -30.0
+"""Floor of log-probabilities, so that odds are finite where an engine returns no probability for a word."""
+_MAX_LOG_ODDS = 12.0
+"""Bound of the log-odds of one occurrence before they are averaged over a note."""
 
 
 @dataclass(frozen=True)
 class MentionScores:
-    """Scores for spans of one text, against there being nothing."""
+    """Scores of the spans of one text, relative to the outside state."""
 
     text: str
-    pieces: WordTokens
+    word_tokens: WordTokens
     starts: tuple[int, ...]
     ends: tuple[int, ...]
-    """End of each token in characters; all different."""
-    numbers: Mapping[str, int]
-    """Number k of each label."""
+    """End of each model token in characters; all different."""
+    label_indexes: Mapping[str, int]
+    """The index k of each label."""
     scores: npt.NDArray[np.float32]
-    """Log-probabilities."""
+    """Log-probabilities, shape [tokens, states]."""
 
     @staticmethod
     def from_network(
@@ -48,100 +48,121 @@ class MentionScores:
         log_probabilities: npt.NDArray[np.float32],
         labels: Sequence[str],
     ) -> MentionScores:
-        """Scores of the network. `spans`: the token that each row follows. Raises ValueError where rows and
-        tokens differ in number."""
+        """The scores of the network. `spans`: the token that each row follows, in characters.
+
+        Raises ValueError if the numbers of rows and tokens differ.
+        """
         if len(spans) != len(log_probabilities):
             raise ValueError(f"{len(spans)} tokens with {len(log_probabilities)} rows of scores")
         ends = tuple(end for _, end in spans)
         starts = tuple(max(start, before) for (start, _), before in zip(spans, (0, *ends), strict=False))
-        numbers = {name: number for number, name in enumerate(labels)}
-        scores = np.clip(np.nan_to_num(log_probabilities, nan=_LEAST), _LEAST, 0.0)
-        return MentionScores(text, WordTokens.of(text), starts, ends, numbers, scores)
+        label_indexes = {name: number for number, name in enumerate(labels)}
+        scores = np.clip(
+            np.nan_to_num(log_probabilities, nan=_MIN_LOG_PROBABILITY), _MIN_LOG_PROBABILITY, 0.0
+        )
+        return MentionScores(text, WordTokens.of(text), starts, ends, label_indexes, scores)
 
     def tokens(self, start: int, end: int) -> tuple[int, int]:
-        """[first, last) of the tokens that overlap these characters."""
+        """The range [first, last) of the model tokens that overlap the characters [start, end)."""
         return bisect_right(self.ends, start), bisect_left(self.starts, end)
 
     def has_tokens(self, start: int, end: int) -> bool:
-        """True where a token overlaps these characters."""
+        """True if a model token overlaps the characters [start, end)."""
         first, last = self.tokens(start, end)
         return first < last
 
-    def log_odds(self, one: CandidateSpan) -> float:
-        """Log-odds of being a mention from end to end; minus infinity without a token."""
-        first, last = self.tokens(one.start, one.end)
+    def log_odds(self, span: CandidateSpan) -> float:
+        """Log-odds that the whole span is one mention; minus infinity without a token."""
+        first, last = self.tokens(span.start, span.end)
         if first >= last:
             return float("-inf")
-        begin = 2 * self.numbers[one.label] + 1
-        going_on = self._going_on[one.label]
-        return float(self.scores[first, begin] - self.scores[first, 0] + going_on[last] - going_on[first + 1])
+        start_state = 2 * self.label_indexes[span.label] + 1
+        continuation = self._continuation_log_odds[span.label]
+        return float(
+            self.scores[first, start_state]
+            - self.scores[first, 0]
+            + continuation[last]
+            - continuation[first + 1]
+        )
 
     @cached_property
-    def _going_on(self) -> dict[str, npt.NDArray[np.float64]]:
-        """By label, shape [tokens + 1]: cumulative log-odds of continuing from the start of the note."""
+    def _continuation_log_odds(self) -> dict[str, npt.NDArray[np.float64]]:
+        """By label, shape [tokens + 1]: log-odds of the inside state, summed from the start of the text."""
         inside = self.scores[:, 2::2].astype(np.float64) - self.scores[:, :1]
         sums = np.vstack([np.zeros((1, inside.shape[1])), inside.cumsum(axis=0)])
-        return {label: sums[:, number] for label, number in self.numbers.items()}
+        return {label: sums[:, number] for label, number in self.label_indexes.items()}
 
     def with_lexicon(self, lexicon: Lexicon) -> MentionScores:
-        """Adds a known name's log-odds to its start, to continuing to its end, and against continuing after
-        it."""
+        """Adds the log-odds of lexicon names to their start and inside states, and subtracts them after."""
         scores = self.scores.copy()
-        for one in lexicon.matches(self.pieces):
-            first, last = self.tokens(one.start, one.end)
-            if one.label in self.numbers and first < last:
-                begin = 2 * self.numbers[one.label] + 1
-                scores[first, begin] += one.log_odds
-                scores[first + 1 : last, begin + 1] += one.log_odds
-                scores[last : last + 1, begin + 1] -= one.log_odds
-        return self._with(scores)
+        for match in lexicon.matches(self.word_tokens):
+            first, last = self.tokens(match.start, match.end)
+            if match.label in self.label_indexes and first < last:
+                start_state = 2 * self.label_indexes[match.label] + 1
+                scores[first, start_state] += match.log_odds
+                scores[first + 1 : last, start_state + 1] += match.log_odds
+                scores[last : last + 1, start_state + 1] -= match.log_odds
+        return self._normalized(scores)
 
-    def with_repeated_mentions(self, marked: Sequence[CandidateSpan]) -> MentionScores:
-        """Adds the co-mention consistency: what is `marked` in one position supports the same words
-        elsewhere, and they oppose it. Each position's log-odds go half the way to the mean of all positions
-        (`worker/entities/repeated_mentions.py`)."""
+    def with_repeated_mentions(self, tagged: Sequence[CandidateSpan]) -> MentionScores:
+        """Adds co-mention consistency: occurrences of the same name in a note support or oppose each other.
+
+        Moves the log-odds of each occurrence half the way to the mean of all occurrences of the name.
+        """
         scores = self.scores.copy()
-        for places in repeated_mentions(self.text, self.pieces, marked):
-            odds = [min(_MOST, max(-_MOST, self.log_odds(place))) for place in places]
+        for occurrences in repeated_mentions(self.text, self.word_tokens, tagged):
+            odds = [min(_MAX_LOG_ODDS, max(-_MAX_LOG_ODDS, self.log_odds(span))) for span in occurrences]
             mean = sum(odds) / len(odds)
-            for place, own in zip(places, odds, strict=True):
-                first, last = self.tokens(place.start, place.end)
+            for span, own in zip(occurrences, odds, strict=True):
+                first, last = self.tokens(span.start, span.end)
                 if first < last:
-                    scores[first, 2 * self.numbers[place.label] + 1] += (mean - own) / 2
-        return self._with(scores)
+                    scores[first, 2 * self.label_indexes[span.label] + 1] += (mean - own) / 2
+        return self._normalized(scores)
 
-    def with_best_borders(self, mark: CandidateSpan, low: int, high: int, lexicon: Lexicon) -> CandidateSpan:
-        """The likeliest span within [low, high) among a mention and those with one word more or less at
-        either end."""
-        pieces, label = self.pieces, mark.label
-        first, last = pieces.token_range(mark.start, mark.end)
+    def with_best_borders(
+        self, mention: CandidateSpan, min_start: int, max_end: int, lexicon: Lexicon
+    ) -> CandidateSpan:
+        """The most probable of a mention and the spans with one word more or less at either end.
+
+        Spans outside [min_start, max_end) are not considered.
+        """
+        word_tokens, words, label = self.word_tokens, self.word_tokens.words, mention.label
+        first, last = word_tokens.token_range(mention.start, mention.end)
         last -= 1
-        if (pieces.starts[first], pieces.ends[last]) != (mark.start, mark.end):
-            return mark
-        begins = {place: lexicon.word_odds(label, pieces.words[place]).first for place in self._near(first)}
-        stops = {place: lexicon.word_odds(label, pieces.words[place]).last for place in self._near(last)}
-        best, chosen = self.log_odds(mark), mark
-        for begin, stop in product(begins, stops):
-            other = CandidateSpan(pieces.starts[begin], pieces.ends[stop], label)
-            if low <= other.start < other.end <= high and is_whole(self.text, other.start, other.end):
-                odds = self.log_odds(other)
-                odds += begins[begin] if begin < first else -begins[first] if begin > first else 0.0
-                odds += stops[stop] if stop > last else -stops[last] if stop < last else 0.0
-                if odds > best:
-                    best, chosen = odds, other
-        return chosen
+        if (word_tokens.starts[first], word_tokens.ends[last]) != (mention.start, mention.end):
+            return mention
+        firsts = {
+            index: lexicon.word_odds(label, words[index]).first for index in self._with_neighbours(first)
+        }
+        lasts = {index: lexicon.word_odds(label, words[index]).last for index in self._with_neighbours(last)}
+        best_odds, best_span = self.log_odds(mention), mention
+        for new_first, new_last in product(firsts, lasts):
+            candidate = CandidateSpan(word_tokens.starts[new_first], word_tokens.ends[new_last], label)
+            if min_start <= candidate.start < candidate.end <= max_end and is_whole(
+                self.text, candidate.start, candidate.end
+            ):
+                odds = self.log_odds(candidate)
+                odds += (
+                    firsts[new_first] if new_first < first else -firsts[first] if new_first > first else 0.0
+                )
+                odds += lasts[new_last] if new_last > last else -lasts[last] if new_last < last else 0.0
+                if odds > best_odds:
+                    best_odds, best_span = odds, candidate
+        return best_span
 
-    def single_word_log_odds(self, mark: CandidateSpan, lexicon: Lexicon) -> float:
-        """The lexicon's evidence against a single word being a whole mention; 0 for several words."""
-        words = self.pieces.words_in(mark.start, mark.end)
-        return lexicon.single_word_log_odds(mark.label, words[0]) if len(words) == 1 else 0.0
+    def single_word_log_odds(self, mention: CandidateSpan, lexicon: Lexicon) -> float:
+        """The lexicon's log-odds that a one-word mention is a mention by itself; 0 for several words."""
+        words = self.word_tokens.words_in(mention.start, mention.end)
+        return lexicon.single_word_log_odds(mention.label, words[0]) if len(words) == 1 else 0.0
 
-    def _near(self, place: int) -> list[int]:
-        """A piece of a text, and its neighbours that are words and no signs."""
-        words = self.pieces.words
-        beside = [one for one in (place - 1, place + 1) if 0 <= one < len(words) and words[one][0].isalnum()]
-        return [place, *beside]
+    def _with_neighbours(self, index: int) -> list[int]:
+        """The index of a word token, and those of its neighbours that are words rather than signs."""
+        words = self.word_tokens.words
+        beside = [i for i in (index - 1, index + 1) if 0 <= i < len(words) and words[i][0].isalnum()]
+        return [index, *beside]
 
-    def _with(self, scores: npt.NDArray[np.float32]) -> MentionScores:
+    def _normalized(self, scores: npt.NDArray[np.float32]) -> MentionScores:
         normalised = scores - np.logaddexp.reduce(scores, axis=1, keepdims=True)
-        return MentionScores(self.text, self.pieces, self.starts, self.ends, self.numbers, normalised)
+        return MentionScores(
+            self.text, self.word_tokens, self.starts, self.ends, self.label_indexes, normalised
+        )

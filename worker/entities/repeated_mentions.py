@@ -1,6 +1,6 @@
-"""Repeated mentions: where the words of a mention occur again in the same note.
+"""Repeated mentions: further occurrences of the words of a mention in the same note.
 
-Plural and singular are the same words, and so are an abbreviation and its expansion in the note.
+Singular and plural count as the same name, and so do an abbreviation and its expansion in the note.
 """
 
 from __future__ import annotations
@@ -12,69 +12,71 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from worker.note.abbreviations import abbreviation_expansions
 from worker.note.word_tokens import CandidateSpan, Words, WordTokens
 
-_LEAST_PLURAL = 5
-"""Fewest letters of a word whose final s is taken for a plural."""
-_Sense = tuple[Words, str]
-"""The expansion of a name, in the singular, with its label."""
+_MIN_PLURAL_LETTERS = 5
+"""Minimum letters of a word whose final s counts as a plural."""
+_Name = tuple[Words, str]
+"""A name, expanded and in the singular, with its label."""
 
 
 def repeated_mentions(
-    text: str, pieces: WordTokens, marked: Sequence[CandidateSpan]
+    text: str, word_tokens: WordTokens, tagged: Sequence[CandidateSpan]
 ) -> list[list[CandidateSpan]]:
-    """All positions of each name that is tagged anywhere and occurs several times, tagged there or not.
-    `marked`: in order, disjoint. A part of a longer tagged span does not count."""
-    wordings = _wordings(text, pieces, marked)
-    senses: dict[Words, list[_Sense]] = defaultdict(list)
-    for sense, some in wordings.items():
-        for words in some:
-            senses[words].append(sense)
-    places: dict[_Sense, list[CandidateSpan]] = defaultdict(list)
-    for start, end in _free_places(pieces, senses, marked):
-        for sense in senses[pieces.words_in(start, end)]:
-            places[sense].append(CandidateSpan(start, end, sense[1]))
-    return [some for some in places.values() if len(some) > 1]
+    """The occurrences of each tagged name that occurs more than once, whether they are tagged or not.
+
+    `tagged`: in order and disjoint. A part of a longer tagged span is not an occurrence.
+    """
+    names_by_words: dict[Words, list[_Name]] = defaultdict(list)
+    for name, variants in _name_variants(text, word_tokens, tagged).items():
+        for words in variants:
+            names_by_words[words].append(name)
+    occurrences: dict[_Name, list[CandidateSpan]] = defaultdict(list)
+    for start, end in _occurrences(word_tokens, names_by_words, tagged):
+        for name in names_by_words[word_tokens.words_in(start, end)]:
+            occurrences[name].append(CandidateSpan(start, end, name[1]))
+    return [spans for spans in occurrences.values() if len(spans) > 1]
 
 
-def _wordings(
-    text: str, pieces: WordTokens, marked: Sequence[CandidateSpan]
-) -> Mapping[_Sense, Collection[Words]]:
-    """By what is marked, every way in which the note may say it."""
-    explained = {
-        WordTokens.of(short).words: WordTokens.of(long).words
-        for short, long in abbreviation_expansions(text).items()
+def _name_variants(
+    text: str, word_tokens: WordTokens, tagged: Sequence[CandidateSpan]
+) -> Mapping[_Name, Collection[Words]]:
+    """By tagged name, the word sequences that stand for it in the note."""
+    expansions = {
+        WordTokens.of(short_form).words: WordTokens.of(long_form).words
+        for short_form, long_form in abbreviation_expansions(text).items()
     }
-    wordings: dict[_Sense, set[Words]] = defaultdict(set)
-    for start, end, label in marked:
-        words = pieces.words_in(start, end)
-        singular = _singular(explained.get(words, words))
-        wordings[singular, label] |= {words, singular, (*singular[:-1], singular[-1] + "s")}
-    for (singular, _), some in wordings.items():
-        for short, long in explained.items():
-            if singular == _singular(long):
-                some |= {short, long}
-    return wordings
+    variants: dict[_Name, set[Words]] = defaultdict(set)
+    for start, end, label in tagged:
+        words = word_tokens.words_in(start, end)
+        singular = _singular(expansions.get(words, words))
+        variants[singular, label] |= {words, singular, (*singular[:-1], singular[-1] + "s")}
+    for (singular, _), name_variants in variants.items():
+        for short_form, long_form in expansions.items():
+            if singular == _singular(long_form):
+                name_variants |= {short_form, long_form}
+    return variants
 
 
-def _free_places(
-    pieces: WordTokens, names: Collection[Words], marked: Sequence[CandidateSpan]
+def _occurrences(
+    word_tokens: WordTokens, names: Collection[Words], tagged: Sequence[CandidateSpan]
 ) -> Iterator[tuple[int, int]]:
+    """Yields the character ranges of names, except parts of longer tagged spans."""
     lengths: dict[str, set[int]] = defaultdict(set)
     for words in filter(None, names):
         lengths[words[0]].add(len(words))
-    starts = [one.start for one in marked]
-    for place, word in enumerate(pieces.words):
+    starts = [mention.start for mention in tagged]
+    for index, word in enumerate(word_tokens.words):
         for length in lengths.get(word, ()):
-            words = pieces.words[place : place + length]
+            words = word_tokens.words[index : index + length]
             if len(words) == length and words in names:
-                start, end = pieces.starts[place], pieces.ends[place + length - 1]
-                around = marked[max(0, bisect_right(starts, start) - 1)]
-                is_part = around.start <= start and end <= around.end
-                if not is_part or (start, end) == (around.start, around.end):
+                start, end = word_tokens.starts[index], word_tokens.ends[index + length - 1]
+                containing = tagged[max(0, bisect_right(starts, start) - 1)]
+                is_part = containing.start <= start and end <= containing.end
+                if not is_part or (start, end) == (containing.start, containing.end):
                     yield start, end
 
 
 def _singular(words: Words) -> Words:
-    """As far as a final s tells."""
+    """The words without a plural s at the end."""
     last = words[-1] if words else ""
-    is_plural = len(last) >= _LEAST_PLURAL and last.endswith("s") and not last.endswith("ss")
+    is_plural = len(last) >= _MIN_PLURAL_LETTERS and last.endswith("s") and not last.endswith("ss")
     return (*words[:-1], last[:-1]) if is_plural else words
