@@ -1,4 +1,4 @@
-"""Which engine is loaded, and how."""
+"""Engine factory: garbage collection is paused while an engine loads."""
 
 import gc
 
@@ -10,7 +10,7 @@ from worker.engine.http import http_engine
 
 
 @pytest.mark.parametrize("was_enabled", [True, False])
-def test_no_garbage_is_looked_for_while_an_engine_loads(
+def test_garbage_collection_is_paused_while_an_engine_loads(
     monkeypatch: pytest.MonkeyPatch, was_enabled: bool
 ) -> None:
     seen: list[bool] = []

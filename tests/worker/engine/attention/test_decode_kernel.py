@@ -1,5 +1,5 @@
-"""Attention of branches that write: by a kernel (Triton's interpreter, where it is) or without, and what is
-recorded for a GPU."""
+"""Attention of continuations that decode, with the Triton kernel (in its interpreter without a GPU) and
+without it, and inputs of CUDA graphs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ IS_CUDA = torch.cuda.is_available()
 
 
 def chunks(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> list[ScheduledChunk]:
-    """Branches of two beginnings in slots of their own, each with some tokens already computed or, new, all
-    but the last on the first of the beginnings, with none."""
-    chance = torch.Generator().manual_seed(seed)
+    """Continuations of two prefixes in slots of their own. Each has some computed tokens; if `are_new`, none
+    has, and all but the last follow the first prefix."""
+    generator = torch.Generator().manual_seed(seed)
     prefixes = (Prefix((7,) * 70, cache_start=0), Prefix((7,) * 131, cache_start=70))
     found = []
     for slot, width in enumerate(widths):
-        before = 0 if are_new else int(torch.randint(0, 90, (), generator=chance))
-        tokens = torch.randint(0, 60, (before + width,), generator=chance).tolist()
+        before = 0 if are_new else int(torch.randint(0, 90, (), generator=generator))
+        tokens = torch.randint(0, 60, (before + width,), generator=generator).tolist()
         of = prefixes[slot == len(widths) - 1] if are_new else prefixes[slot % 2]
         continuation = Continuation(of, tokens, (before,), reserved_tokens=128, slot=slot)
         found.append(ScheduledChunk(continuation, before, before + width))
@@ -39,25 +39,25 @@ def chunks(widths: tuple[int, ...], seed: int = 0, *, are_new: bool = False) -> 
 def filled() -> KvCache:
     one = KvCache(num_layers=2, key_heads=KEY_HEADS, size=SIZE, device=CPU, max_tokens=100_000)
     one.make_room(shared_tokens=300, num_slots=8, slot_tokens=128)
-    chance = torch.Generator().manual_seed(1)
+    generator = torch.Generator().manual_seed(1)
     for tensor in (t for layers in (one._shared, one._own) for pair in layers for t in pair):
-        tensor.copy_(torch.randn(tensor.shape, generator=chance))
+        tensor.copy_(torch.randn(tensor.shape, generator=generator))
     return one
 
 
 def plainly(
     written: list[ScheduledChunk], query: torch.Tensor, shared: torch.Tensor, own: torch.Tensor
 ) -> torch.Tensor:
-    """In 64 bits, token by token and head by head; `shared`, `own`: keys, then values."""
+    """Plain attention in fp64, token by token and head by head; `shared`, `own`: keys, then values."""
     out = torch.empty(query.shape, dtype=torch.float64)
-    packed = [(chunk, place) for chunk in written for place in range(chunk.start, chunk.stop)]
-    for row, (chunk, place) in enumerate(packed):
+    packed = [(chunk, position) for chunk in written for position in range(chunk.start, chunk.stop)]
+    for row, (chunk, position) in enumerate(packed):
         start, slot = chunk.prefix.cache_start, chunk.sequence.slot
         stop = start + len(chunk.prefix.tokens)
         for head in range(HEADS):
             by = head * KEY_HEADS // HEADS
             keys, values = (
-                torch.cat((one[by, start:stop], two[slot, by, : place + 1])).double()
+                torch.cat((one[by, start:stop], two[slot, by, : position + 1])).double()
                 for one, two in zip(shared, own, strict=True)
             )
             weights = (keys @ query[row, head].double() / SIZE**0.5).softmax(-1)
@@ -66,29 +66,29 @@ def plainly(
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton comes with torch for CUDA")
-@pytest.mark.skipif(IS_CUDA, reason="the next one runs on the card")
-def test_the_kernel_finds_what_plain_attention_finds() -> None:
+@pytest.mark.skipif(IS_CUDA, reason="the next test runs on the GPU")
+def test_the_triton_kernel_passes_the_next_test_in_the_interpreter() -> None:
     environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    test = f"{__file__}::test_each_token_attends_to_its_beginning_and_its_own"
+    test = f"{__file__}::test_the_triton_kernel_equals_plain_softmax"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "addopts=", test]
     subprocess.run(command, env=environment, check=True, timeout=300)
 
 
 @pytest.mark.skipif(not (IS_CUDA or "TRITON_INTERPRET" in os.environ), reason="run by the test above")
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2)])
-def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]) -> None:
+def test_the_triton_kernel_equals_plain_softmax(widths: tuple[int, ...]) -> None:
     from worker.engine.attention import decode_kernel
 
-    written, chance = chunks(widths), torch.Generator().manual_seed(2)
-    # Triton's interpreter multiplies bf16 as if it were whole numbers.
+    written, generator = chunks(widths), torch.Generator().manual_seed(2)
+    # Triton's interpreter multiplies bf16 as if it were integers.
     device, dtype, off = ("cuda", torch.bfloat16, 0.02) if IS_CUDA else ("cpu", torch.float32, 1e-5)
     shapes = ((sum(widths), HEADS, SIZE), (2, KEY_HEADS, 300, SIZE), (2, 8, KEY_HEADS, 128, SIZE))
-    query, shared, own = (torch.randn(shape, generator=chance).to(device, dtype) for shape in shapes)
+    query, shared, own = (torch.randn(shape, generator=generator).to(device, dtype) for shape in shapes)
     listed = layout_of(written, HEADS // KEY_HEADS, torch.device(device), has_kernel=True).kernel_rows
     assert listed is not None
-    padded = torch.cat((listed, torch.zeros_like(listed)))  # pieces without a token write nothing
+    padded_rows = torch.cat((listed, torch.zeros_like(listed)))  # rows without tokens write nothing
     out = torch.full_like(query, float("nan"))
-    decode_kernel.attend(query, (shared[0], shared[1]), (own[0], own[1]), padded, out)
+    decode_kernel.attend(query, (shared[0], shared[1]), (own[0], own[1]), padded_rows, out)
     assert decode_kernel.is_working(torch.device(device), HEADS, KEY_HEADS, SIZE)
     expected = plainly(written, query.cpu(), shared.cpu(), own.cpu())
     torch.testing.assert_close(out.double().cpu(), expected, atol=off, rtol=off)
@@ -96,13 +96,14 @@ def test_each_token_attends_to_its_beginning_and_its_own(widths: tuple[int, ...]
 
 @pytest.mark.parametrize("are_new", [False, True])
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (1, 1, 1, 1, 1, 8, 2), (2, 100), (30, 40, 3, 60, 50)])
-def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_new: bool) -> None:
-    """By the way that a CPU has always; the last are wider than what writes: new are questions."""
+def test_attention_without_the_kernel_equals_plain_softmax(widths: tuple[int, ...], are_new: bool) -> None:
+    """The implementation without the kernel. The last widths exceed those of decoding: new ones are
+    questions."""
     written = chunks(widths, are_new=are_new)
-    chance, cache = torch.Generator().manual_seed(3), filled()
+    generator, cache = torch.Generator().manual_seed(3), filled()
     cache.make_room(shared_tokens=300, num_slots=8, slot_tokens=256)
     heads = (HEADS, KEY_HEADS, KEY_HEADS)
-    query, key, value = (torch.randn(sum(widths), one, SIZE, generator=chance).bfloat16() for one in heads)
+    query, key, value = (torch.randn(sum(widths), one, SIZE, generator=generator).bfloat16() for one in heads)
     layout = layout_of(written, HEADS // KEY_HEADS, CPU)
     cache.store(0, key, value, layout)
     expected = plainly(written, query, torch.stack(cache._shared[0]), torch.stack(cache._own[0]))
@@ -111,7 +112,7 @@ def test_without_it_each_token_attends_to_the_same(widths: tuple[int, ...], are_
 
 
 @pytest.mark.parametrize("widths", [(1,), (7, 1, 3), (8, 8, 8, 8)])
-def test_what_is_recorded_stores_what_the_step_stores(widths: tuple[int, ...]) -> None:
+def test_a_recorded_batch_stores_the_same_keys_and_values(widths: tuple[int, ...]) -> None:
     written = chunks(widths)
     tokens = sum(widths)
     size = next(one for one in GRAPH_SIZES if one >= tokens)

@@ -95,7 +95,7 @@ def decide(prompt: Prompt, text: str = NOTE, *, is_question_cached: bool = False
     return ScoreRequest(prompt, text, (Choice(("P", "p", "-")),), is_question_cached)
 
 
-def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, network, chat):
+def test_scores_equal_those_of_one_plain_pass_over_the_whole_sequence(engine, network, chat):
     [decided] = engine.answer([decide(asking())])
     prompt, (copied, _) = chat.encode(asking()).tokens, chat.plain_with_offsets(NOTE)
     with torch.inference_mode():
@@ -110,9 +110,7 @@ def test_decisions_are_those_of_one_plain_pass_over_the_whole_sequence(engine, n
 
 @pytest.mark.parametrize("question", ["What?", "Where does it hurt, and since when?"])
 @pytest.mark.parametrize("document", [NOTE, NOTE * 3])
-def test_a_question_that_is_read_apart_sees_nothing_of_the_document(
-    engine, network, chat, question, document
-):
+def test_a_cached_question_does_not_attend_to_the_document(engine, network, chat, question, document):
     request = decide(asking(question, document), is_question_cached=True)
     [decided] = engine.answer([request])
     exact = reference_scores(copy.deepcopy(network).float(), request, chat)
@@ -124,7 +122,7 @@ def test_a_question_that_is_read_apart_sees_nothing_of_the_document(
     assert decided.prompt_tokens == exact.prompt_tokens == len(prompt) + len(copied)
 
 
-def test_a_question_is_read_once_for_all_documents(weights, chat):
+def test_a_cached_question_is_prefilled_once_for_all_documents(weights, chat):
     meter = UsageMeter()
     engine = load(Settings(weights=str(weights), quantization="none"), meter)
 
@@ -142,7 +140,7 @@ def test_a_question_is_read_once_for_all_documents(weights, chat):
     engine.close()
 
 
-def test_what_is_written_is_what_transformers_writes_greedily(engine, network, chat):
+def test_generated_text_equals_greedy_decoding_of_transformers(engine, network, chat):
     [written] = engine.answer([GenerateRequest(asking(), max_tokens=12)])
     prompt = torch.tensor([chat.encode(asking()).tokens])
     with torch.inference_mode():
@@ -164,19 +162,19 @@ def test_an_answer_is_the_same_alone_and_in_a_mixed_batch(engine):
             assert np.abs(alone.scores[0].log_probabilities - reply.scores[0].log_probabilities).max() < 0.2
 
 
-def test_spans_of_decisions_are_the_characters_of_the_copy(engine):
+def test_spans_of_scores_cover_the_copy(engine):
     [decided] = engine.answer([decide(asking())])
     assert "".join(NOTE[start:end] for start, end in decided.scores[0].spans) == NOTE
 
 
-def test_sentence_ends_are_decided_once_each(engine):
+def test_sentence_ends_are_scored_once_each(engine):
     ends = (NOTE.index(".") + 1, len(NOTE))
     [decided] = engine.answer([ScoreRequest(asking(), NOTE, (Choice(("yes", "no"), ends),))])
     assert decided.scores[0].log_probabilities.shape == (2, 2)
     assert [end for _, end in decided.scores[0].spans] == list(ends)
 
 
-def test_two_choices_in_one_reading_are_as_each_in_its_own(engine):
+def test_two_choices_in_one_request_equal_each_in_its_own(engine):
     marks, ends = Choice(("P", "p", "-")), Choice(("yes", "no"), (NOTE.index(".") + 1, len(NOTE)))
     [both] = engine.answer([ScoreRequest(asking(), NOTE, (marks, ends))])
     for choice, scores in zip((marks, ends), both.scores, strict=True):
@@ -186,7 +184,7 @@ def test_two_choices_in_one_reading_are_as_each_in_its_own(engine):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_written_list_holds_only_words_of_the_note(engine, seed):
+def test_a_list_holds_only_spans_of_the_note(engine, seed):
     [written] = engine.answer(
         [GenerateRequest(asking(f"List {seed}."), max_tokens=400, output_format=EntityList(NOTE, 5))]
     )
@@ -195,21 +193,21 @@ def test_a_written_list_holds_only_words_of_the_note(engine, seed):
     assert all(surface in NOTE for surface in surfaces)
 
 
-def test_prose_has_no_figure_that_the_note_does_not_have(engine):
+def test_prose_holds_only_numbers_of_the_note(engine):
     output_format = Prose(NOTE, max_sentences=2, max_characters=60, can_be_none=False)
     [written] = engine.answer([GenerateRequest(asking(), max_tokens=300, output_format=output_format)])
     assert written.is_complete
     assert set("".join(c if c.isdigit() else " " for c in written.text).split()) <= {"81"}
 
 
-def test_a_title_line_is_a_piece_of_the_note(engine):
+def test_a_title_line_is_a_span_of_the_note(engine):
     [written] = engine.answer(
         [GenerateRequest(asking(), max_tokens=90, output_format=SpanLine(NOTE, max_characters=40))]
     )
     assert written.text.strip() in NOTE
 
 
-def test_what_is_cut_by_the_limit_says_so(engine):
+def test_text_cut_by_the_token_limit_is_not_complete(engine):
     [written] = engine.answer(
         [GenerateRequest(asking(), max_tokens=3, output_format=Lark('start: "abcdefghijklmnop"'))]
     )
@@ -226,7 +224,7 @@ UNSATISFIABLE = {
 
 
 @pytest.mark.parametrize("grammar", UNSATISFIABLE.values(), ids=UNSATISFIABLE)
-def test_a_grammar_that_cannot_be_satisfied_is_refused_and_the_others_are_answered(engine, grammar):
+def test_an_unsatisfiable_grammar_fails_alone(engine, grammar):
     requests = [
         GenerateRequest(asking(), max_tokens=9),
         GenerateRequest(asking(), max_tokens=9, output_format=Lark(grammar)),
@@ -249,7 +247,7 @@ def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
 
 
 @pytest.mark.parametrize("rank", [0, 5, 5_000], ids=["likeliest", "among the next", "far behind"])
-def test_the_likeliest_that_the_grammar_allows_is_chosen_wherever_it_stands(chat, rank):
+def test_the_best_allowed_token_is_found_at_any_rank(chat, rank):
     grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
     allowed = [chat.plain(one)[0] for one in ("a", "b")]
     logits = -np.arange(len(chat.tokenizer), dtype=np.float32)
@@ -261,7 +259,7 @@ def test_the_likeliest_that_the_grammar_allows_is_chosen_wherever_it_stands(chat
     assert grammars.best_token(grammars.matcher('start: "a" | "b"'), logits) == min(allowed)
 
 
-def test_a_prompt_over_the_context_is_refused_with_the_numbers_and_the_others_are_answered(engine):
+def test_a_prompt_longer_than_the_context_fails_alone_with_the_numbers(engine):
     short, long = engine.answer(
         [GenerateRequest(asking(), max_tokens=2), GenerateRequest(asking(document=NOTE * 400), max_tokens=2)]
     )
@@ -294,7 +292,7 @@ def test_out_of_memory_halves_the_batch_and_every_request_is_still_answered(engi
     assert engine._scheduler.max_rows < 4
 
 
-def test_what_never_fits_is_refused_and_what_waits_beside_it_is_answered(weights, monkeypatch):
+def test_a_request_that_never_fits_fails_alone(weights, monkeypatch):
     engine = load(Settings(weights=str(weights), quantization="none"))
     run = engine._runner.run
 
@@ -322,7 +320,7 @@ def test_what_never_fits_is_refused_and_what_waits_beside_it_is_answered(weights
         (RuntimeError("shapes do not match"), "crashed"),
     ],
 )
-def test_what_says_that_memory_ran_out_is_taken_for_it(engine, monkeypatch, error, reason):
+def test_errors_of_lack_of_memory_are_recognised(engine, monkeypatch, error, reason):
     def fails(*_, **__):
         raise error
 
@@ -331,7 +329,7 @@ def test_what_says_that_memory_ran_out_is_taken_for_it(engine, monkeypatch, erro
     assert refusal.reason == reason
 
 
-def test_what_was_urgent_is_urgent_after_the_memory_ran_out(engine, monkeypatch):
+def test_urgent_requests_stay_urgent_after_memory_ran_out(engine, monkeypatch):
     run, failures, orders = engine._runner.run, iter([True]), []
 
     def starved(step):
@@ -350,7 +348,7 @@ def test_what_was_urgent_is_urgent_after_the_memory_ran_out(engine, monkeypatch)
     assert [order for order in orders if order[0]] == [(3, True), (3, True)]
 
 
-def test_a_step_that_breaks_refuses_its_batch_and_the_engine_goes_on(engine, monkeypatch):
+def test_a_failed_batch_fails_its_requests_and_the_engine_goes_on(engine, monkeypatch):
     def broken(step):
         raise ValueError("text of a note")
 
@@ -362,14 +360,14 @@ def test_a_step_that_breaks_refuses_its_batch_and_the_engine_goes_on(engine, mon
     assert engine.answer([GenerateRequest(asking(), max_tokens=4)])[0].completion_tokens
 
 
-def test_the_adapter_takes_part_only_where_it_is_asked_to(merged, engine):
+def test_the_adapter_is_used_only_on_request(merged, engine):
     plain, on = merged.answer([decide(asking()), decide(asking(uses_adapter=True))])
     [expected] = engine.answer([decide(asking())])
     assert np.abs(plain.scores[0].log_probabilities - expected.scores[0].log_probabilities).max() < 0.2
     assert np.abs(on.scores[0].log_probabilities - expected.scores[0].log_probabilities).max() > 0.5
 
 
-def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights, adapter, merged):
+def test_a_switched_adapter_answers_like_a_merged_one(weights, adapter, merged):
     network = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
     around = PeftModel.from_pretrained(network, adapter).eval()
     runner = TransformersRunner(
@@ -384,7 +382,7 @@ def test_an_adapter_that_is_switched_on_and_off_answers_as_a_merged_one(weights,
     switched.close()
 
 
-def test_4_bit_weights_answer_nearly_as_the_full_ones(weights, engine, home):
+def test_4_bit_weights_answer_like_full_weights_but_not_identically(weights, engine, home):
     small = load(Settings(home=home, weights=str(weights), quantization="nf4"))
     [reply] = small.answer([decide(asking())])
     [expected] = engine.answer([decide(asking())])
@@ -407,7 +405,7 @@ class Comparing:
         """There is nothing to forget."""
 
 
-def test_what_compares_works_between_steps_and_what_it_cannot_do_is_refused_alone(engine, monkeypatch):
+def test_comparisons_run_on_the_engine_thread_and_fail_alone(engine, monkeypatch):
     comparing = Comparing()
     monkeypatch.setattr(engine._comparisons, "_comparer", comparing)
     decided, compared, refused = engine.answer(

@@ -1,4 +1,4 @@
-"""Guesses that the grammar forces: a step for all of them; the spelling in tokens is the network's."""
+"""Decoding with draft tokens: forced tokens take one batch, and the network chooses the tokenization."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TEXT = "Denies fever and cough."
 
 
 class OneAnswer:
-    """A form of which an engine wants no more than its grammar."""
+    """An output format with one allowed answer."""
 
     def lark(self) -> str:
         return f'start: "{TEXT}"'
@@ -39,69 +39,71 @@ def grammars(chat):
     return GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
 
 
-def begun(chat: Chat, grammars: GrammarCompiler) -> RequestState:
+def started(chat: Chat, grammars: GrammarCompiler) -> RequestState:
     request = GenerateRequest(
         Prompt("Denies fever.", "Why?"), max_tokens=60, output_format=cast(OutputFormat, OneAnswer())
     )
-    asked = encode_request(request, chat, grammars, context_tokens=1_000, meter=UsageMeter())
-    assert isinstance(asked, RequestState)
-    asked.start(PrefixCache())
-    return asked
+    state = encode_request(request, chat, grammars, context_tokens=1_000, meter=UsageMeter())
+    assert isinstance(state, RequestState)
+    state.start(PrefixCache())
+    return state
 
 
-def step(asked: RequestState, spelling: list[int], chat: Chat, grammars: GrammarCompiler) -> dict[str, int]:
-    """One pass of a network that would spell the answer so."""
-    append_draft_tokens(asked, 0)
-    start = asked.num_generated_tokens
-    logits = np.zeros((asked.num_draft_tokens + 1, len(chat.tokenizer)), np.float32)
-    for row, token in enumerate(spelling[start : start + len(logits)]):
+def run_batch(
+    state: RequestState, tokenization: list[int], chat: Chat, grammars: GrammarCompiler
+) -> dict[str, int]:
+    """One batch with a network that prefers this tokenization of the answer."""
+    append_draft_tokens(state, 0)
+    start = state.num_generated_tokens
+    logits = np.zeros((state.num_draft_tokens + 1, len(chat.tokenizer)), np.float32)
+    for row, token in enumerate(tokenization[start : start + len(logits)]):
         logits[row, token] = 1.0
-    return accept_tokens(asked, logits, grammars)
+    return accept_tokens(state, logits, grammars)
 
 
-def written(asked: RequestState) -> list[int]:
-    assert asked.continuation is not None
-    return asked.continuation.tokens[len(asked.question_tokens) :]
+def generated(state: RequestState) -> list[int]:
+    assert state.continuation is not None
+    return state.continuation.tokens[len(state.question_tokens) :]
 
 
-def test_forced_tokens_take_one_step_for_all(chat, grammars):
-    asked, spelling, steps, forced = begun(chat, grammars), chat.plain(TEXT), 0, 0
-    while not asked.is_finished:
-        forced += step(asked, spelling, chat, grammars)["forced_tokens"]
-        steps += 1
-    assert written(asked) == spelling
-    assert steps <= -(-len(spelling) // MAX_DRAFT_TOKENS) + 1
-    assert forced >= len(spelling) - steps
+def test_forced_tokens_take_one_batch_together(chat, grammars):
+    state, tokenization, batches, forced = started(chat, grammars), chat.plain(TEXT), 0, 0
+    while not state.is_finished:
+        forced += run_batch(state, tokenization, chat, grammars)["forced_tokens"]
+        batches += 1
+    assert generated(state) == tokenization
+    assert batches <= -(-len(tokenization) // MAX_DRAFT_TOKENS) + 1
+    assert forced >= len(tokenization) - batches
 
 
-def test_the_spelling_in_tokens_is_the_networks(chat, grammars):
-    spelling = [chat.plain(letter)[0] for letter in TEXT]
-    assert chat.decode(spelling) == TEXT
-    assert spelling != chat.plain(TEXT)
-    asked = begun(chat, grammars)
-    while not asked.is_finished:
-        step(asked, spelling, chat, grammars)
-    assert written(asked) == spelling
+def test_the_network_chooses_the_tokenization(chat, grammars):
+    tokenization = [chat.plain(letter)[0] for letter in TEXT]
+    assert chat.decode(tokenization) == TEXT
+    assert tokenization != chat.plain(TEXT)
+    state = started(chat, grammars)
+    while not state.is_finished:
+        run_batch(state, tokenization, chat, grammars)
+    assert generated(state) == tokenization
 
 
 @pytest.mark.parametrize(
-    ("tail", "found"),
+    ("tail", "expected"),
     [((3, 1, 2), (3, 1, 2, 3, 1)), ((7, 7, 7), (7, 7, 7, 7, 7)), ((9, 4, 5), (6, 1, 2, 9, 4))],
 )
-def test_what_repeats_itself_is_guessed_to_go_on(chat, tail, found):
-    """A look that reaches the end of what there is begins again where it began."""
+def test_prompt_lookup_continues_repetitions(chat, tail, expected):
+    """A match that reaches the end of the tokens repeats from its start."""
     document = (4, 5, 6, 1, 2)
     request = GenerateRequest(Prompt("A note.", "Why?"), max_tokens=60)
-    asked = encode_request(
+    state = encode_request(
         request,
         chat,
         GrammarCompiler(chat.tokenizer, len(chat.tokenizer)),
         context_tokens=1_000,
         meter=UsageMeter(),
     )
-    assert isinstance(asked, RequestState)
-    asked.start(PrefixCache())
-    assert asked.continuation is not None
-    asked.continuation.tokens.extend((*document, *tail))
-    assert append_draft_tokens(asked, 5) == 5
-    assert tuple(asked.continuation.tokens[-5:]) == found
+    assert isinstance(state, RequestState)
+    state.start(PrefixCache())
+    assert state.continuation is not None
+    state.continuation.tokens.extend((*document, *tail))
+    assert append_draft_tokens(state, 5) == 5
+    assert tuple(state.continuation.tokens[-5:]) == expected

@@ -1,4 +1,4 @@
-"""What goes over the wire to a server of the OpenAI-compatible API, and what is made of its answers."""
+"""HTTP client and completions API: requests as sent, and responses as parsed."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ from worker.engine.http.http_client import ServerClient, ServerError
 from worker.engine.output_formats import EntityList
 
 NOTE = "Given aspirin 81 mg for chest pain."
-WRITTEN = {
+COMPLETION = {
     "choices": [{"text": " aspirin\n", "finish_reason": "stop"}],
     "usage": {"prompt_tokens": 9, "completion_tokens": 4},
 }
 TOO_LONG = "This model's maximum context length is 9 tokens. However, you requested 4 output tokens and TOKEN"
 
 
-class Scripted(BaseHTTPRequestHandler):
-    """Answers what the script says, one after another, and remembers what it was asked."""
+class ScriptedHandler(BaseHTTPRequestHandler):
+    """Sends the scripted responses in order and records the requests."""
 
     script: Iterator[tuple[int, str]]
-    asked: list[dict[str, Any]]
+    requests: list[dict[str, Any]]
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.asked.append({"headers": dict(self.headers), "body": json.loads(body)})
+        self.requests.append({"headers": dict(self.headers), "body": json.loads(body)})
         self.do_GET()
 
     def do_GET(self) -> None:
@@ -57,14 +57,14 @@ class Scripted(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Serves a script; returns the client, and the list of what it was asked."""
+    """Starts servers for scripts; returns a client and the list of recorded requests."""
     started = []
 
     def start(*script: tuple[int, Any], **settings: Any) -> tuple[ServerClient, list[dict[str, Any]]]:
         texts = [
             (status, answer if isinstance(answer, str) else json.dumps(answer)) for status, answer in script
         ]
-        handler = type("Handler", (Scripted,), {"script": iter(texts), "asked": []})
+        handler = type("Handler", (ScriptedHandler,), {"script": iter(texts), "requests": []})
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         url = f"http://127.0.0.1:{server.server_port}/v1"
@@ -72,7 +72,7 @@ def serve():
             Settings(engine="http", http_url=url, http_model="mistral", http_key="sesame", **settings)
         )
         started.append((server, client))
-        return client, handler.asked
+        return client, handler.requests
 
     yield start
     for server, client in started:
@@ -85,20 +85,20 @@ def complete(client: ServerClient, **body: Any) -> Any:
     return client.complete({"prompt": [1, 2], **body}, deadline=time.monotonic() + 20)
 
 
-def vllm_answer(**told: float) -> dict[str, Any]:
-    """As vLLM answers with `return_tokens_as_token_ids`."""
-    top = {name.replace("token_", "token_id:"): value for name, value in told.items()}
+def vllm_answer(**logprobs: float) -> dict[str, Any]:
+    """A response of vLLM with `return_tokens_as_token_ids`."""
+    top = {name.replace("token_", "token_id:"): value for name, value in logprobs.items()}
     return {"choices": [{"logprobs": {"tokens": [], "token_logprobs": [], "top_logprobs": [top]}}]}
 
 
-def test_a_grammar_goes_as_lark_that_the_guidance_backend_takes():
+def test_a_grammar_is_sent_as_lark_that_the_guidance_backend_accepts():
     body = generation_body([1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="lark")
     grammar = body["structured_outputs"]["grammar"]
     assert not llguidance.LLMatcher.validate_grammar(llguidance.grammar_from("grammar", grammar))
     assert body["grammar"] == "%llguidance {}\n" + grammar
 
 
-def test_a_schema_goes_in_the_words_of_either_server():
+def test_a_schema_is_sent_in_the_fields_of_both_servers():
     body = generation_body(
         [1], max_tokens=9, end_token=2, output_format=EntityList(NOTE, 3), grammar="json_schema"
     )
@@ -107,7 +107,7 @@ def test_a_schema_goes_in_the_words_of_either_server():
     assert body["temperature"] == 0
 
 
-def test_vllms_log_probabilities_of_the_words_are_normalised_over_them():
+def test_log_probabilities_of_vllm_are_normalised_over_the_words():
     body = scoring_body([1], [7, 9, 7])
     assert body["logprob_token_ids"] == [7, 9]
     scores = parse_log_probabilities(
@@ -116,7 +116,7 @@ def test_vllms_log_probabilities_of_the_words_are_normalised_over_them():
     assert [round(math.exp(score), 3) for score in scores] == [0.75, 0.25]
 
 
-def test_a_word_that_is_not_told_has_no_more_than_what_the_others_leave():
+def test_an_omitted_word_gets_at_most_the_remaining_probability():
     scores = parse_log_probabilities(vllm_answer(token_4=math.log(0.5), token_7=math.log(0.4)), [7, 9])
     assert [round(math.exp(score), 3) for score in scores] == [0.8, 0.2]
 
@@ -124,7 +124,7 @@ def test_a_word_that_is_not_told_has_no_more_than_what_the_others_leave():
 @pytest.mark.parametrize(
     "answer", [{}, [], 3, None, {"choices": []}, {"choices": [{"logprobs": None}]}, "TOKEN"]
 )
-def test_garbage_is_an_error_without_a_word_of_it(answer):
+def test_a_malformed_response_is_an_error_that_does_not_quote_it(answer):
     for read in (parse_completion, lambda one: parse_log_probabilities(one, [7, 9])):
         with pytest.raises(MalformedAnswerError) as raised:
             read(answer)
@@ -132,18 +132,18 @@ def test_garbage_is_an_error_without_a_word_of_it(answer):
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500, 502, 503, 504])
-def test_a_server_that_cannot_now_is_asked_again_until_it_can(serve, status):
-    client, asked = serve((status, "TOKEN"), (status, ""), (200, WRITTEN))
-    assert complete(client) == WRITTEN
-    assert len(asked) == 3
-    assert asked[0]["body"] == {"model": "mistral", "prompt": [1, 2]}
-    assert asked[0]["headers"]["Authorization"] == "Bearer sesame"
+def test_requests_to_an_unavailable_server_are_repeated_until_it_answers(serve, status):
+    client, requests = serve((status, "TOKEN"), (status, ""), (200, COMPLETION))
+    assert complete(client) == COMPLETION
+    assert len(requests) == 3
+    assert requests[0]["body"] == {"model": "mistral", "prompt": [1, 2]}
+    assert requests[0]["headers"]["Authorization"] == "Bearer sesame"
 
 
-def test_what_the_server_cannot_do_three_times_it_cannot_do(serve):
-    client, asked = serve(*[(500, "TOKEN")] * 4)
+def test_three_responses_of_500_fail_the_request(serve):
+    client, requests = serve(*[(500, "TOKEN")] * 4)
     assert complete(client) == RequestError("crashed", "the server answers 500")
-    assert len(asked) == 3
+    assert len(requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -155,18 +155,16 @@ def test_what_the_server_cannot_do_three_times_it_cannot_do(serve):
         (200, "TOKEN {", "unparsable"),
     ],
 )
-def test_a_request_that_is_at_fault_is_refused_and_nothing_of_it_is_told(
-    serve, caplog, status, answer, reason
-):
-    client, asked = serve((status, answer))
+def test_an_invalid_request_fails_once_and_is_not_quoted(serve, caplog, status, answer, reason):
+    client, requests = serve((status, answer))
     with caplog.at_level(logging.DEBUG, "worker"):
-        refusal = complete(client)
-    assert refusal.reason == reason
-    assert len(asked) == 1
-    assert "TOKEN" not in refusal.detail + caplog.text
+        error = complete(client)
+    assert error.reason == reason
+    assert len(requests) == 1
+    assert "TOKEN" not in error.detail + caplog.text
 
 
-def test_a_server_that_loads_is_waited_for_at_the_start(serve, monkeypatch):
+def test_the_client_waits_for_a_server_that_loads(serve, monkeypatch):
     monkeypatch.setattr("worker.engine.http.http_client._LONGEST_WAIT_SECONDS", 0.1)
     listed = {"data": [{"id": "mistral", "max_model_len": 4_096}, {"id": "other"}]}
     client, _ = serve((503, ""), (503, ""), (200, listed))
@@ -174,7 +172,7 @@ def test_a_server_that_loads_is_waited_for_at_the_start(serve, monkeypatch):
 
 
 @pytest.mark.parametrize("answer", ["TOKEN", [], {"data": 3}, {"data": [3]}, {"data": [{"id": "other"}]}])
-def test_a_list_without_the_weights_says_what_to_type(serve, answer):
+def test_a_server_without_the_model_is_an_error_that_says_what_to_type(serve, answer):
     client, _ = serve((200, answer))
     with pytest.raises(ServerError, match="NOTEMILL_HTTP_MODEL"):
         client.served()

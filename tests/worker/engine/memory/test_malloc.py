@@ -1,4 +1,4 @@
-"""What becomes of memory that was freed, in a process of its own each time."""
+"""Freed memory under the thresholds of glibc's malloc, measured in processes of their own."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from worker.engine.memory import malloc
 def resident_mib():
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 2**20
 
-def use():  # in the thread's own memory, where nothing of it stays
+def use():  # in the thread's own arena; nothing stays in use
     blocks = [b"x" * 60_000 for _ in range(500)]
     all_have_theirs.wait()
 
 {first}
-del [bytes(2**24)][:]  # a large block that is freed: glibc keeps more from now on
+del [bytes(2**24)][:]  # a large freed block raises glibc's thresholds
 before = resident_mib()
 all_have_theirs = Barrier(4)
 threads = [Thread(target=use) for _ in range(4)]
@@ -40,10 +40,10 @@ def kept_mib(first: str) -> float:
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
-def test_what_threads_freed_is_given_back() -> None:
+def test_memory_freed_by_threads_returns_to_the_system() -> None:
     assert kept_mib("malloc.return_freed_memory()") < 30
     assert kept_mib("") > 60
 
 
-def test_an_engine_on_a_cpu_keeps_what_it_freed() -> None:
+def test_an_engine_on_a_cpu_keeps_freed_memory() -> None:
     assert kept_mib("malloc.return_freed_memory(); malloc.keep_freed_memory()") > 60

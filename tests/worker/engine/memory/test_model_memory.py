@@ -1,4 +1,4 @@
-"""The memory plan: its arithmetic against weights really quantized, and what it says when it is tight."""
+"""Memory plan: its arithmetic against quantized weights, and its errors when memory is short."""
 
 from __future__ import annotations
 
@@ -69,30 +69,30 @@ def on_card(gib: float, shape: ModelShape = MISTRAL):
     )
 
 
-def test_4_bit_weights_take_what_the_arithmetic_says(weights):
+def test_4_bit_weights_take_the_computed_bytes(weights):
     assert stored_bytes(quantized(weights)) == pytest.approx(nf4_bytes(shape_of_folder(weights)), rel=0.03)
 
 
-def test_4_bit_weights_with_an_adapter_take_what_the_arithmetic_says(weights, adapter):
-    told = nf4_bytes(shape_of_folder(weights)) + AdapterSize.of_folder(adapter).total_bytes
+def test_4_bit_weights_with_an_adapter_take_the_computed_bytes(weights, adapter):
+    computed = nf4_bytes(shape_of_folder(weights)) + AdapterSize.of_folder(adapter).total_bytes
     measured = stored_bytes(
         PeftModel.from_pretrained(quantized(weights), adapter, autocast_adapter_dtype=False)
     )
-    assert measured == pytest.approx(told, rel=0.03)
+    assert measured == pytest.approx(computed, rel=0.03)
     assert measured > 1.1 * nf4_bytes(shape_of_folder(weights))
 
 
-def test_bf16_weights_take_what_the_arithmetic_says(weights):
+def test_bf16_weights_take_the_computed_bytes(weights):
     network = AutoModelForCausalLM.from_pretrained(weights, dtype=torch.bfloat16)
     assert stored_bytes(network) == pytest.approx(bf16_bytes(shape_of_folder(weights)), rel=0.01)
 
 
-def test_an_adapter_in_a_folder_is_counted_as_its_rank_says(weights, adapter):
+def test_an_adapter_in_a_folder_has_the_size_of_its_rank(weights, adapter):
     of_rank = AdapterSize.of_rank(4, shape_of_folder(weights))
     assert AdapterSize.of_folder(adapter).parameters == of_rank.parameters
 
 
-def test_a_step_holds_what_the_arithmetic_says():
+def test_a_forward_pass_holds_the_computed_bytes():
     traced = traced_step_bytes(TINY_MISTRAL, step_tokens=512)
     mask = 512 * 512
     assert traced == pytest.approx(
@@ -113,17 +113,17 @@ def test_mistral_leaves_room_for_16000_tokens_in_8_gib():
 
 
 def test_a_budget_that_is_too_small_is_an_error_with_the_numbers_and_what_to_type():
-    with pytest.raises(DoesNotFitError, match=r"the budget is 4\.00 GiB: set NOTEMILL_MEMORY_GIB=") as caught:
+    with pytest.raises(DoesNotFitError, match=r"the budget is 4\.00 GiB: set NOTEMILL_MEMORY_GIB=") as raised:
         on_card(4).checked(min_tokens=850)
     assert on_card(4).cached_tokens == 0
-    assert "weights 3.85 GiB" in str(caught.value)
+    assert "weights 3.85 GiB" in str(raised.value)
 
 
 @pytest.mark.parametrize("gib", [1, 4, 5.3])
-def test_the_budget_that_is_said_to_be_needed_is_enough_and_not_much_less_is(gib):
-    with pytest.raises(DoesNotFitError) as caught:
+def test_the_budget_in_the_error_is_enough_and_not_much_less_is(gib):
+    with pytest.raises(DoesNotFitError) as raised:
         on_card(gib).checked(min_tokens=850)
-    needed = caught.value.needed_bytes / GIB
+    needed = raised.value.needed_bytes / GIB
     assert on_card(needed + 0.001).checked(min_tokens=850)
     assert on_card(needed - 0.001).cached_tokens < 850
 
@@ -134,25 +134,27 @@ def test_a_larger_budget_never_holds_fewer_tokens():
     assert tokens[-1] > 100_000
 
 
-def test_a_context_that_is_there_already_is_not_counted_again():
+def test_an_existing_cuda_context_is_not_counted_again():
     settings = Settings(weights="mistral-7b")
     fresh = plan_by_name(settings, DeviceFacts("cuda", 8 * GIB))
-    inside = plan_by_name(settings, DeviceFacts("cuda", 8 * GIB, has_context=True))
-    assert inside.cached_tokens > fresh.cached_tokens
+    with_context = plan_by_name(settings, DeviceFacts("cuda", 8 * GIB, has_context=True))
+    assert with_context.cached_tokens > fresh.cached_tokens
 
 
-def test_a_set_budget_is_kept_to_and_never_more_than_is_free():
-    asked = Settings(weights="mistral-7b", memory_gib=8)
-    assert plan_by_name(asked, DeviceFacts("cuda", 24 * GIB)).budget_bytes == 8 * GIB
-    assert plan_by_name(asked, DeviceFacts("cuda", 6 * GIB)).budget_bytes == 6 * GIB
+def test_a_set_budget_is_kept_and_never_exceeds_free_memory():
+    settings = Settings(weights="mistral-7b", memory_gib=8)
+    assert plan_by_name(settings, DeviceFacts("cuda", 24 * GIB)).budget_bytes == 8 * GIB
+    assert plan_by_name(settings, DeviceFacts("cuda", 6 * GIB)).budget_bytes == 6 * GIB
 
 
-def test_a_cpu_gives_a_modest_share_and_holds_a_copy_for_the_adapter(weights, adapter):
+def test_a_cpu_plan_takes_a_share_and_holds_a_merged_copy(weights, adapter):
     alone = plan_memory(Settings(weights=str(weights)), DeviceFacts("cpu", 32 * GIB))
-    two = plan_memory(Settings(weights=str(weights), adapter=str(adapter)), DeviceFacts("cpu", 32 * GIB))
+    with_adapter = plan_memory(
+        Settings(weights=str(weights), adapter=str(adapter)), DeviceFacts("cpu", 32 * GIB)
+    )
     assert alone.left_bytes <= 2 * GIB
     assert alone.budget_bytes < 4 * GIB
-    assert 1.5 * alone.weights_bytes < two.weights_bytes < 2 * alone.weights_bytes
+    assert 1.5 * alone.weights_bytes < with_adapter.weights_bytes < 2 * alone.weights_bytes
     plan = plan_memory(
         Settings(weights=str(weights), adapter=str(adapter), quantization="none"),
         DeviceFacts("cpu", 32 * GIB),
@@ -160,12 +162,12 @@ def test_a_cpu_gives_a_modest_share_and_holds_a_copy_for_the_adapter(weights, ad
     assert plan.weights_bytes == 2 * alone.weights_bytes
 
 
-def test_a_config_without_its_sizes_is_refused_by_name():
+def test_a_config_without_dimensions_is_an_error_that_names_them():
     with pytest.raises(UnknownShapeError, match="hidden_size, intermediate_size"):
         ModelShape.of(MISTRAL_7B | {"hidden_size": None, "intermediate_size": None})
 
 
-def test_a_containers_limit_counts_less_what_is_taken_and_cannot_be_dropped(tmp_path):
+def test_free_memory_of_a_container_excludes_memory_that_cannot_be_reclaimed(tmp_path):
     for name, text in {"max": "1000", "current": "700", "stat": "anon 5\ninactive_file 200"}.items():
         (tmp_path / f"memory.{name}").write_text(text)
     assert _container_free_bytes(tmp_path) == 500

@@ -1,4 +1,4 @@
-"""Networks read as they were saved, beside transformers' own reading."""
+"""Checkpoints without conversion, compared with transformers' own loading."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_it_is_the_network_that_transformers_reads(folder: Path) -> None:
+def test_a_loaded_checkpoint_equals_the_one_of_transformers(folder: Path) -> None:
     found = load_checkpoint(AutoModelForCausalLM, folder, torch.bfloat16)
     expected = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
     for own, theirs in zip(found.named_buffers(), expected.named_buffers(), strict=True):
@@ -31,7 +31,7 @@ def test_it_is_the_network_that_transformers_reads(folder: Path) -> None:
     assert is_tied == expected.config.tie_word_embeddings
 
 
-def test_files_that_lack_a_weight_are_refused_by_its_name(folder: Path) -> None:
+def test_a_missing_tensor_is_an_error_with_its_name(folder: Path) -> None:
     weights = load_file(folder / "model.safetensors")
     del weights["model.layers.1.mlp.up_proj.weight"]
     save_file(weights, folder / "model.safetensors", {"format": "pt"})

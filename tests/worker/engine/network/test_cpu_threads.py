@@ -1,4 +1,4 @@
-"""Which threads have a team beside them: counted in processes of their own, as the system lists them."""
+"""Thread teams of torch, counted in processes of their own."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def product():
 def more_threads(compute):
     before = len(os.listdir("/proc/self/task"))
     assert compute() == 512
-    time.sleep(1)  # a thread's end is not waited for
+    time.sleep(1)  # nobody waits for the end of a thread
     return len(os.listdir("/proc/self/task")) - before
 """
 linux = pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
@@ -40,7 +40,7 @@ def counted(script: str) -> None:
 
 
 @linux
-def test_what_is_computed_apart_leaves_no_thread_and_what_is_not_does() -> None:
+def test_a_computation_in_its_own_thread_leaves_no_team() -> None:
     counted("assert [more_threads(lambda: run_in_own_thread(product)), more_threads(product)] == [0, 1]")
 
 
@@ -55,17 +55,17 @@ from worker.engine.network.local_engine import load
 engine = load(Settings(weights={str(weights)!r}, quantization="none"))
 [reply] = engine.answer([GenerateRequest(Prompt("A note.", "What?"), max_tokens=3)])
 assert isinstance(reply, GenerateResult)
-assert more_threads(product) == 1  # a team that would not be new if loading had made one
+assert more_threads(product) == 1  # a new team, so loading had left none
 engine.close()
 """)
 
 
-def test_an_error_apart_is_raised_here() -> None:
+def test_an_error_in_its_own_thread_is_raised_to_the_caller() -> None:
     with pytest.raises(ZeroDivisionError):
         run_in_own_thread(lambda: 1 / 0)
 
 
-def test_threads_of_one_core_leave_the_callers_cores() -> None:
+def test_a_single_core_pool_leaves_the_callers_cores() -> None:
     before = torch.get_num_threads()
     with single_core_pool(2, "one") as pool:
         assert [pool.submit(torch.get_num_threads).result() for _ in range(4)] == [1, 1, 1, 1]

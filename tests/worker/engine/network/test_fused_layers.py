@@ -1,4 +1,4 @@
-"""Layers in fewer, larger steps: only those that are made of what the steps compute."""
+"""Fused layers equal those of transformers, and only supported layers are fused."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ def network(**settings: object) -> LlamaForCausalLM:
 @pytest.mark.parametrize(
     ("settings", "is_fused"), [({}, True), ({"hidden_act": "gelu"}, False), ({"attention_bias": True}, False)]
 )
-def test_layers_of_another_make_stay_as_they_are(settings: dict[str, object], is_fused: bool) -> None:
+def test_other_layers_are_not_fused(settings: dict[str, object], is_fused: bool) -> None:
     fuse_layers(made := network(**settings))
     assert all(isinstance(layer, FusedLayer) is is_fused for layer in made.model.layers)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
 @pytest.mark.parametrize("rows", [1, 33, 700])
-def test_a_norm_is_transformers_own(rows: int, dtype: torch.dtype) -> None:
+def test_the_norm_equals_that_of_transformers(rows: int, dtype: torch.dtype) -> None:
     norm = LlamaRMSNorm(96, eps=1e-5).to(dtype)
     norm.weight.data = torch.rand(96).to(dtype) + 0.5
     given = torch.randn(1, rows, 96).to(dtype) * 3 + 0.5
@@ -44,7 +44,7 @@ def test_a_norm_is_transformers_own(rows: int, dtype: torch.dtype) -> None:
 
 
 def plainly(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
-    """Attention of tokens that are one sequence; query, key and value."""
+    """Plain attention of one sequence; packed: query, key and value."""
     heads = (one.transpose(0, 1)[None] for one in packed)
     return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
 
@@ -63,7 +63,7 @@ def hidden(
     return found
 
 
-def test_the_last_layer_is_computed_to_its_end_where_something_is_asked(
+def test_the_last_layer_is_computed_to_its_end_for_requested_tokens_only(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     torch.manual_seed(0)
@@ -87,9 +87,7 @@ def adapted_network(**settings: Any) -> tuple[LlamaForCausalLM, PeftModel]:
 
 
 @pytest.mark.parametrize(("settings", "is_ours"), [({}, True), ({"use_dora": True}, False)])
-def test_an_adapter_beside_the_weights_does_what_peft_does(
-    settings: dict[str, object], is_ours: bool
-) -> None:
+def test_an_adapter_beside_the_weights_equals_peft(settings: dict[str, object], is_ours: bool) -> None:
     made, around = adapted_network(**settings)
     tokens = torch.randint(0, 64, (1, 20))
     with torch.inference_mode():

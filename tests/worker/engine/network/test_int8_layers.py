@@ -1,4 +1,4 @@
-"""Layers in 8 bits: whole numbers are exact, what is rounded is near, and smoothing changes nothing."""
+"""Int8 layers: integer products are exact, quantization is close, SmoothQuant changes no result."""
 
 from __future__ import annotations
 
@@ -32,35 +32,33 @@ def network(*, num_layers: int = 2) -> Any:
 
 
 def with_outliers(made: Any) -> Any:
-    """Two inputs of each layer are forty times as large as the others."""
+    """Makes two inputs of each layer forty times as large as the others."""
     for layer in made.model.layers:
         layer.input_layernorm.weight.data[:2] *= 40
         layer.post_attention_layernorm.weight.data[:2] *= 40
     return made
 
 
-def far(found: torch.Tensor, expected: torch.Tensor) -> float:
+def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found.float() - expected.float()).norm() / expected.float().norm())
 
 
-@pytest.mark.parametrize(
-    ("quantization", "in_eight_bits"), [("nf4", [True, False]), ("none", [False, False])]
-)
-def test_on_a_cpu_what_has_the_adapter_is_computed_in_eight_bits(
-    tmp_path: Path, quantization: str, in_eight_bits: list[bool]
+@pytest.mark.parametrize(("quantization", "expected"), [("nf4", [True, False]), ("none", [False, False])])
+def test_a_cpu_computes_the_merged_network_in_int8(
+    tmp_path: Path, quantization: str, expected: list[bool]
 ) -> None:
     weights = write_tiny_weights(tmp_path / "weights")
     adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
     settings = Settings(home=tmp_path, weights=str(weights), adapter=str(adapter), quantization=quantization)
     networks = load_network(weights, settings, torch.device("cpu"))
     bodies = [networks.body(uses_adapter=one) for one in (True, False)]
-    assert [any(isinstance(one, Int8Linear) for one in body.modules()) for body in bodies] == in_eight_bits
+    assert [any(isinstance(one, Int8Linear) for one in body.modules()) for body in bodies] == expected
 
 
 @pytest.mark.parametrize(
     ("rounded", "dtype"), [(Int8Rows.of, torch.bfloat16), (Int8Rows.of_fp32, torch.float32)]
 )
-def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
+def test_quantized_rows_are_rounded_to_the_nearest_step(
     rounded: Callable[[torch.Tensor], Int8Rows], dtype: torch.dtype
 ) -> None:
     torch.manual_seed(0)
@@ -71,7 +69,7 @@ def test_a_row_is_rounded_to_the_nearest_of_its_own_steps(
     assert torch.equal(whole, (rows / found.scales).round().int())
 
 
-def test_a_row_of_nothing_stays_nothing() -> None:
+def test_a_row_of_zeros_stays_zero() -> None:
     product = Int8Linear(torch.randn(8, 33))
     for given in (
         Int8Rows.of(torch.zeros(3, 33, dtype=torch.bfloat16)),
@@ -80,50 +78,50 @@ def test_a_row_of_nothing_stays_nothing() -> None:
         assert product(given.values).mul_(given.scales).eq(0).all()
 
 
-@pytest.mark.parametrize("is_laid_out", [True, False])
-def test_whole_numbers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_laid_out: bool) -> None:
-    if is_laid_out and not int8_layers.has_int8_kernels():
-        pytest.skip("a processor without products of 8 bits")
-    monkeypatch.setattr(int8_layers, "has_int8_kernels", lambda: is_laid_out)
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_integers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_packed: bool) -> None:
+    if is_packed and not int8_layers.has_int8_kernels():
+        pytest.skip("a processor without int8 instructions")
+    monkeypatch.setattr(int8_layers, "has_int8_kernels", lambda: is_packed)
     torch.manual_seed(0)
     weight, values = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
-    weight[:, 0] = 127  # the largest, so that a step is 1
+    weight[:, 0] = 127  # the largest value, so that the scale is 1
     found = Int8Linear(weight.to(torch.bfloat16))(values)
     assert torch.equal(found, ((values.long() - 128) @ weight.T).float())
 
 
 @pytest.mark.parametrize("rows", [1, 33, 700])
 @pytest.mark.parametrize("is_outer", [True, False])
-def test_parts_in_eight_bits_are_near_those_in_bf16(rows: int, is_outer: bool) -> None:
+def test_int8_blocks_are_close_to_bf16_blocks(rows: int, is_outer: bool) -> None:
     torch.manual_seed(0)
     layer = network(num_layers=1).model.layers[0]
     given, attended = (torch.randn(rows, 96).to(torch.bfloat16) for _ in range(2))
     with torch.inference_mode():
         whole, eight = LayerBlocks.of(layer), int8_layers.int8_blocks(layer, is_outer=is_outer)
-        assert far(eight.projections(given), whole.projections(given)) < 0.02
-        assert far(eight.out(attended, given), whole.out(attended, given)) < 0.02
-        assert far(eight.mlp(given), whole.mlp(given)) < 0.03
+        assert relative_error(eight.projections(given), whole.projections(given)) < 0.02
+        assert relative_error(eight.out(attended, given), whole.out(attended, given)) < 0.02
+        assert relative_error(eight.mlp(given), whole.mlp(given)) < 0.03
 
 
-def test_all_but_the_outer_layers_have_five_products_in_eight_bits() -> None:
+def test_inner_layers_have_five_int8_products_and_outer_layers_four() -> None:
     made = network(num_layers=6)
     fuse_layers(made, is_int8=True)
     products = [sum(isinstance(one, Int8Linear) for one in layer.modules()) for layer in made.model.layers]
     assert products == [4, 5, 5, 5, 4, 4]
 
 
-def test_rows_in_runs_are_what_they_are_together(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_in_blocks_equal_rows_together(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)
     mlp = int8_layers.int8_blocks(network(num_layers=1).model.layers[0], is_outer=False).mlp
     given = torch.randn(700, 96).to(torch.bfloat16)
     with torch.inference_mode():
-        in_runs = mlp(given)
+        in_blocks = mlp(given)
         monkeypatch.setattr(int8_layers, "_MAX_ROWS", 10_000)
         monkeypatch.setattr(int8_layers, "_ROWS_PER_CORE", 10_000)
-        torch.testing.assert_close(in_runs, mlp(given))
+        torch.testing.assert_close(in_blocks, mlp(given))
 
 
-def test_a_smoothed_network_is_the_same_to_the_last_bit() -> None:
+def test_a_smoothed_network_computes_bit_identical_results() -> None:
     torch.manual_seed(0)
     made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
     smoothed = copy.deepcopy(made)
@@ -136,7 +134,7 @@ def test_a_smoothed_network_is_the_same_to_the_last_bit() -> None:
         assert torch.equal(smoothed(tokens).logits, made(tokens).logits)
 
 
-def test_smoothing_leaves_outliers_less_of_the_steps() -> None:
+def test_smoothing_reduces_the_share_of_outliers() -> None:
     torch.manual_seed(0)
     made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
     smoothed = copy.deepcopy(made)
@@ -148,4 +146,4 @@ def test_smoothing_leaves_outliers_less_of_the_steps() -> None:
             int8_layers.int8_blocks(one.model.layers[0], is_outer=True).projections(given)
             for one in (made, smoothed)
         )
-    assert far(after, whole) < 0.7 * far(before, whole)
+    assert relative_error(after, whole) < 0.7 * relative_error(before, whole)
