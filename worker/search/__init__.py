@@ -1,4 +1,4 @@
 """Search: the sentences of a note that answer a query, with a probability each.
 
-Holds query intents, lexical similarity and score fusion.
+Contains query intents, lexical similarity and score fusion.
 """

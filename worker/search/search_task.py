@@ -1,7 +1,7 @@
-"""The search task: the sentences of a note that answer a query, decided at each sentence's end.
+"""The search task: the sentences of a note that answer a query, each with a probability.
 
-Score fusion combines the decision with lexical similarity, sentence embeddings, the section, and for a query
-with an intent the tagged mentions and sentence kinds.
+Score fusion combines the label-word score at the end of each sentence with lexical similarity, sentence
+embeddings and the section, and for a query with an intent also tagged mentions and sentence kinds.
 """
 
 from __future__ import annotations
@@ -28,33 +28,33 @@ from worker.note.parsed_note import Note
 from worker.note.section_headings import section_kinds_in_query
 from worker.note.stemming import content_stems
 from worker.search.lexical_similarity import lexical_similarities
-from worker.search.query_intents import evidence, intent_labels, intent_wordings
+from worker.search.query_intents import intent_labels, intent_scores, intent_wordings
 from worker.weights.ranking_model import RankingWeights, SentenceFeatures
 from worker.weights.task_config import TaskConfig
 
 _NAMED_SHARE = 0.25
-"""Share of a query's words above which it uses the note's own words: "What happened?" never does."""
+"""Minimum lexical similarity of one sentence; below it, the query shares no words with the note."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentenceSignals:
-    """What is known of a note's sentences besides the decisions, by each sentence's start."""
+    """Signals for the sentences of a note besides the label-word scores, by the start of the sentence."""
 
     similarities: Mapping[int, float] = field(default_factory=dict)
-    """To the query in meaning, -1 to 1."""
+    """Cosine similarity of sentence embeddings to the query, -1 to 1."""
     intent_scores: Mapping[int, float] | None = None
-    """How probably it tells of the aspect that is asked for; none where none is."""
+    """Probability that it answers the intent of the query; None if the query has no intent."""
 
 
 def search_note(note: Note, query: str, config: TaskConfig) -> TaskCoroutine:
-    """The answering sentences, most probable first; empty where none answers."""
-    decided, known = yield from sentence_signals(note, query, config)
-    scored = fused_scores(note, query, decided, config, known)
-    chosen = [(span, score) for span, score in scored if score >= config.ranking_model.threshold]
-    chosen.sort(key=lambda one: (-one[1], one[0].start))
+    """The coroutine of the search task: the answering sentences, most probable first, or none."""
+    decisions, signals = yield from sentence_signals(note, query, config)
+    scored = fused_scores(note, query, decisions, config, signals)
+    selected = [(span, score) for span, score in scored if score >= config.ranking_model.threshold]
+    selected.sort(key=lambda sentence: (-sentence[1], sentence[0].start))
     passages = tuple(
         Passage(start=span.start, end=span.end, text=note.text[span.start : span.end], score=score)
-        for span, score in chosen
+        for span, score in selected
     )
     return TaskAnswer(SearchAnswer(passages=passages), note.window_ranges)
 
@@ -62,56 +62,63 @@ def search_note(note: Note, query: str, config: TaskConfig) -> TaskCoroutine:
 def sentence_signals(
     note: Note, query: str, config: TaskConfig
 ) -> Generator[Sequence[Request], list[Reply], tuple[list[tuple[Span, float]], SentenceSignals]]:
-    """Asks; each sentence with its decision's probability, and what else is known of it."""
-    decides = search_requests(note, query, config)
+    """Yields the requests; returns each sentence with its label-word probability, and the other signals."""
+    requests = search_requests(note, query, config)
     if not config.ranking_model.compares_texts:
-        replies = yield decides
+        replies = yield requests
         return decision_scores(note, replies), SentenceSignals()
-    texts = tuple(note.text[one.start : one.end] for one in note.sentences)
-    *replies, near, asked = yield [
-        *decides,
+    texts = tuple(note.text[sentence.start : sentence.end] for sentence in note.sentences)
+    *replies, compared, compared_intents = yield [
+        *requests,
         CompareRequest(query, texts),
         CompareRequest(query, intent_wordings()),
     ]
-    assert isinstance(near, CompareResult)
-    assert isinstance(asked, CompareResult)
-    similarities = {one.start: value for one, value in zip(note.sentences, near.similarities, strict=True)}
-    wanted = intent_labels(query, asked.similarities, config.ranking_model.least_nearness)
-    if not wanted or not config.tagged_labels or config.ranking_model.aspect is None:
+    assert isinstance(compared, CompareResult)
+    assert isinstance(compared_intents, CompareResult)
+    similarities = {
+        sentence.start: value for sentence, value in zip(note.sentences, compared.similarities, strict=True)
+    }
+    labels = intent_labels(query, compared_intents.similarities, config.ranking_model.least_nearness)
+    if not labels or not config.tagged_labels or config.ranking_model.aspect is None:
         return decision_scores(note, replies), SentenceSignals(similarities)
-    # Entities and summary ask the same of a note: where they are asked too, this has been answered.
-    read = yield tagging_requests(note, config)
-    told = evidence(note, wanted, tagged_mentions(note, read, config), sentence_kinds(note, read))
-    return decision_scores(note, replies), SentenceSignals(similarities, told)
+    # The entity task and the extractive summary send the same requests, which the pipeline answers once.
+    tagging_replies = yield tagging_requests(note, config)
+    scores_of_intent = intent_scores(
+        note, labels, tagged_mentions(note, tagging_replies, config), sentence_kinds(note, tagging_replies)
+    )
+    return decision_scores(note, replies), SentenceSignals(similarities, scores_of_intent)
 
 
 def fused_scores(
     note: Note,
     query: str,
-    decided: Sequence[tuple[Span, float]],
+    decisions: Sequence[tuple[Span, float]],
     config: TaskConfig,
-    known: SentenceSignals | None = None,
+    signals: SentenceSignals | None = None,
 ) -> list[tuple[Span, float]]:
-    """Each sentence with its fused probability of answering."""
-    known = known or SentenceSignals()
-    join = config.ranking_model
-    weights = join.thing if known.intent_scores is None or join.aspect is None else join.aspect
+    """Each sentence with the fused probability that it answers the query.
+
+    `decisions`: each sentence with its label-word probability.
+    """
+    signals = signals or SentenceSignals()
+    model = config.ranking_model
+    weights = model.thing if signals.intent_scores is None or model.aspect is None else model.aspect
     return [
-        (span, _probability(sentence_features, weights))
-        for span, sentence_features in sentence_features(note, query, decided, known)
+        (span, _probability(features, weights))
+        for span, features in sentence_features(note, query, decisions, signals)
     ]
 
 
 def sentence_features(
-    note: Note, query: str, decided: Sequence[tuple[Span, float]], known: SentenceSignals
+    note: Note, query: str, decisions: Sequence[tuple[Span, float]], signals: SentenceSignals
 ) -> list[tuple[Span, SentenceFeatures]]:
-    """What a join weighs, sentence by sentence."""
-    stems, explained = note.cached(_stems), note.cached(_explained)
-    found = [stems(span.start, span.end) for span, _ in decided]
-    shares = lexical_similarities(query, found, note.text, explained)
-    is_wordless = max(shares, default=0.0) < _NAMED_SHARE
-    named, told = section_kinds_in_query(query), known.intent_scores or {}
-    is_there = any(section.kind in named for section in note.sections)
+    """The features of each sentence for the ranking model."""
+    stems, expansions = note.cached(_stems), note.cached(_expansions)
+    sentence_stems = [stems(span.start, span.end) for span, _ in decisions]
+    similarities = lexical_similarities(query, sentence_stems, note.text, expansions)
+    is_wordless = max(similarities, default=0.0) < _NAMED_SHARE
+    named_kinds, scores_of_intent = section_kinds_in_query(query), signals.intent_scores or {}
+    has_section = any(section.kind in named_kinds for section in note.sections)
     return [
         (
             span,
@@ -119,29 +126,29 @@ def sentence_features(
                 bias=1.0,
                 wordless=float(is_wordless),
                 decision=_log_odds(score),
-                words=share,
-                meaning=known.similarities.get(span.start, 0.0),
-                section=float(is_in),
-                elsewhere=float(is_there and not is_in),
-                evidence=told.get(span.start, 0.0),
+                words=similarity,
+                meaning=signals.similarities.get(span.start, 0.0),
+                section=float(is_in_section),
+                elsewhere=float(has_section and not is_in_section),
+                evidence=scores_of_intent.get(span.start, 0.0),
             ),
         )
-        for (span, score), share in zip(decided, shares, strict=True)
-        for is_in in (note.section_at(span.start).kind in named,)
+        for (span, score), similarity in zip(decisions, similarities, strict=True)
+        for is_in_section in (note.section_at(span.start).kind in named_kinds,)
     ]
 
 
 def _stems(note: Note) -> Callable[[int, int], list[str]]:
-    """The stems of the sentence from start to end, computed once for all queries."""
+    """A function that returns the stems of text[start:end]; each is computed once for all queries."""
     return cache(lambda start, end: content_stems(note.text[start:end]))
 
 
-def _explained(note: Note) -> dict[str, str]:
+def _expansions(note: Note) -> dict[str, str]:
     return abbreviation_expansions(note.text)
 
 
 def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreRequest]:
-    """One request for each window: after each of its sentences, does it answer?"""
+    """The request of each window: score at the end of each sentence whether it answers the query."""
     return [
         ScoreRequest(
             prompt=prompt("search", text, query=query, uses_adapter=Task.SEARCH in config.adapted_tasks),
@@ -154,16 +161,16 @@ def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreReq
 
 
 def decision_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
-    """Each sentence of the note, in order, with its probability of answering."""
+    """Each sentence of the note in order, with the label-word probability that it answers the query."""
     rows = sentence_probabilities(note, replies)
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]
 
 
-def _probability(found: SentenceFeatures, weights: RankingWeights) -> float:
-    log_odds = sum(weight * clue for weight, clue in zip(weights, found, strict=True))
+def _probability(features: SentenceFeatures, weights: RankingWeights) -> float:
+    log_odds = sum(weight * feature for weight, feature in zip(weights, features, strict=True))
     return 1 / (1 + math.exp(-log_odds))
 
 
 def _log_odds(probability: float) -> float:
-    certain = min(max(probability, 1e-6), 1 - 1e-6)
-    return math.log(certain / (1 - certain))
+    clipped = min(max(probability, 1e-6), 1 - 1e-6)
+    return math.log(clipped / (1 - clipped))

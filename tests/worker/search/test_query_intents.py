@@ -8,7 +8,7 @@ from models.answers import Span
 from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 from worker.entities.window_tagging import Mention
 from worker.note.parsed_note import Note
-from worker.search.query_intents import evidence, intent_labels, intent_wordings
+from worker.search.query_intents import intent_labels, intent_scores, intent_wordings
 from worker.weights.ranking_model import RankingModel, RankingWeights
 
 TEXT = "She takes aspirin daily. The x-ray was clear. Come back in two weeks."
@@ -53,8 +53,8 @@ def test_a_sentence_tells_by_what_is_marked_in_it_and_by_its_kind() -> None:
     kinds = [(Span(start=one.start, end=one.end), plan if "weeks" in TEXT[one.start : one.end] else {})
              for one in note.sentences]  # fmt: skip
     [first, second, third] = [one.start for one in note.sentences]
-    assert evidence(note, frozenset({"medication"}), mentions, kinds)[first] == 0.8
-    told = evidence(note, frozenset({"plan"}), mentions, kinds)
+    assert intent_scores(note, frozenset({"medication"}), mentions, kinds)[first] == 0.8
+    told = intent_scores(note, frozenset({"plan"}), mentions, kinds)
     assert (told[first], told[second], told[third]) == (0.0, 0.0, 0.9)
 
 
