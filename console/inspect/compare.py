@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from console.inspect.answer_diff import Change, counted, entity_changes, passage_changes
 from console.inspect.trial_run import TrialResult, try_out
 from console.terminal.opened_database import Database, database
 from console.terminal.progress_bar import ProgressOutput, voice
@@ -26,6 +27,19 @@ from models.settings import Settings, load_settings
 
 _NOW = "now"
 _SHOWN = 30
+
+Kind = Literal["kept", "gained", "lost", "relabelled", "asserted otherwise"]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One mention or passage, and how it changed."""
+
+    kind: Kind
+    text: str
+    before: str = ""
+    after: str = ""
+    """The label or assertion afterwards, where it differs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,3 +172,37 @@ def _table(*titles: str) -> Table:
     for title in titles:
         table.add_column(title, overflow="fold")
     return table
+
+
+def entity_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
+    """Changes by characters: a changed label, otherwise a changed assertion."""
+    old, new = _by_place(before), _by_place(after)
+    for place in sorted(old.keys() | new.keys()):
+        earlier, later = old.get(place), new.get(place)
+        if earlier is None or later is None:
+            entity = later or earlier or {}
+            yield Change("lost" if later is None else "gained", entity["text"], after=entity["label"])
+        elif earlier["label"] != later["label"]:
+            yield Change("relabelled", earlier["text"], earlier["label"], later["label"])
+        elif earlier["assertion"] != later["assertion"]:
+            yield Change("asserted otherwise", earlier["text"], earlier["assertion"], later["assertion"])
+        else:
+            yield Change("kept", earlier["text"])
+
+
+def passage_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
+    """Changes by characters; the score may differ."""
+    old, new = _by_place(before), _by_place(after)
+    for place in sorted(old.keys() | new.keys()):
+        kind: Kind = "kept" if place in old and place in new else "gained" if place in new else "lost"
+        yield Change(kind, (new.get(place) or old[place])["text"])
+
+
+def counted(changes: Iterable[Change]) -> dict[str, int]:
+    """Counts by kind of change, in a fixed order."""
+    counts = Counter(change.kind for change in changes)
+    return {kind: counts[kind] for kind in get_args(Kind)}
+
+
+def _by_place(items: Iterable[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
+    return {(item["start"], item["end"]): item for item in items}

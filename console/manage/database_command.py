@@ -1,12 +1,16 @@
-"""The verbs `notemill db upgrade`, `db check` and `db roles`."""
+"""The verbs `notemill db upgrade`, `db check`, `db roles` and `db rekey`."""
 
 from __future__ import annotations
 
 from console.manage.recipe_command import offer_adoptions
+from console.terminal.exit_status import PROBLEM
 from console.terminal.opened_database import database, shown
-from console.terminal.terminal import stdout
+from console.terminal.progress_bar import voice
+from console.terminal.terminal import count_of, stdout
 from models.migrations import database_roles, schema_version
+from models.security.key_rotation import rekey as encrypt_under_new_key
 from models.security.open_database import open_database
+from models.security.secure_overwrite import overwrite
 from models.settings import load_settings
 
 
@@ -39,3 +43,28 @@ def make_roles() -> int:
     for role in database_roles.create(engine):
         stdout().print(role, soft_wrap=True)
     return 0
+
+
+def rekey() -> int:
+    """Encrypts all text under a new data key. Exit status 1 where old bytes may remain in the file. Raises
+    UsageError without a key."""
+    settings = load_settings()
+    speaking = voice(is_quiet=False)
+    with database(settings) as opened:
+        try:
+            result = encrypt_under_new_key(
+                opened.engine,
+                actor=settings.actor,
+                on_rows=lambda rows: speaking.show(0, 0, f"{count_of(rows, 'row')} encrypted"),
+            )
+        finally:
+            speaking.close()
+        written = overwrite(opened.engine, is_rewriting=False)
+    new = count_of(result.rewrapped_keys, "data key")
+    stdout().print(
+        f"{count_of(result.rows, 'row')} encrypted under data key {result.key};"
+        f" {new} under the new master key. The database: {written.words}.",
+        soft_wrap=True,
+    )
+    is_sqlite = not settings.effective_database_url.startswith("postgres")
+    return PROBLEM if is_sqlite and not written.is_complete else 0

@@ -9,14 +9,13 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from console.manage.purge_journal import PurgeJournal
 from console.manage.queue_withdrawal import withdraw
-from console.manage.rejected_records import forget_refused
 from console.processes.embedded_redis import embedded_url, make_home
 from console.terminal.exit_status import PROBLEM
 from console.terminal.opened_database import database
@@ -156,3 +155,30 @@ def _say(facts: dict[str, Any], path: Path) -> None:
     for folder in facts["prepared_folders_that_hold_them"]:
         console.print(f"Prepared to train on, with its text in it: {folder}; remove it.", soft_wrap=True)
     console.print(f"Receipt: {path}", soft_wrap=True)
+
+
+def forget_refused(
+    folder: Path, external_ids: Collection[str], runs: Collection[int], before: datetime | None
+) -> int:
+    """Removes lines of these ids, the lists of these runs and those last written before the moment; returns
+    the number of lines. Lists written elsewhere with --rejects are not known here."""
+    removed = 0
+    for path in sorted(folder.glob("run-*.rejects.jsonl*")):
+        lines = path.read_text("utf-8", "replace").splitlines(keepends=True)
+        is_of_run = path.name.split("-")[1].partition(".")[0] in {str(run) for run in runs}
+        is_old = before is not None and path.stat().st_mtime < before.timestamp()
+        kept = [] if is_of_run or is_old else [line for line in lines if _id_of(line) not in external_ids]
+        removed += len(lines) - len(kept)
+        if not kept:
+            path.unlink()
+        elif len(kept) < len(lines):
+            with whole_file(path) as file:
+                file.write("".join(kept).encode("utf-8"))
+    return removed
+
+
+def _id_of(line: str) -> str | None:
+    try:
+        return str(json.loads(line)["external_id"])
+    except (ValueError, LookupError, TypeError):
+        return None

@@ -1,13 +1,14 @@
-"""The batch window of a nightly run: publishes documents in order, follows the jobs, and stops in time."""
+"""The batch window of a nightly run: publishes documents in order, follows the jobs, and stops at the end
+time."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from console.nightly.note_order import ordered
 from console.nightly.plan_file import NightlyPlan
 from console.processes.embedded_redis import start_redis, with_redis
 from console.processes.local_services import LocalServices
@@ -100,3 +101,36 @@ class BatchWindow:
         if is_waiting:
             time.sleep(max(_SECONDS_BETWEEN_LOOKS, (time.monotonic() - asked_at) / _LOOKING_SHARE))
         return progress
+
+
+def ordered(owed: Iterable[OwedDocument], first: Sequence[Mapping[str, Any]], order: str) -> list[int]:
+    """Document ids in order: those of the first rule, of the second, …, then all others; each group by date,
+    or as read. A note without a date comes after those with one."""
+    ranked = sorted(owed, key=lambda document: _rank(document.metadata, first))
+    if order == "as read":
+        return [document.document_id for document in ranked]
+    is_newest = order == "newest"
+    by_date = sorted(ranked, key=lambda document: _date(document), reverse=is_newest)
+    dated = [document for document in by_date if _date(document)] + [
+        document for document in by_date if not _date(document)
+    ]
+    return [
+        document.document_id
+        for document in sorted(dated, key=lambda document: _rank(document.metadata, first))
+    ]
+
+
+def _rank(metadata: Mapping[str, Any], first: Sequence[Mapping[str, Any]]) -> int:
+    for rank, rule in enumerate(first):
+        if all(_is_met(metadata.get(name), wanted) for name, wanted in rule.items()):
+            return rank
+    return len(first)
+
+
+def _is_met(value: Any, wanted: Any) -> bool:
+    listed = wanted if isinstance(wanted, list) else [wanted]
+    return str(value) in map(str, listed)
+
+
+def _date(owed: OwedDocument) -> str:
+    return str(owed.metadata.get("date") or "")

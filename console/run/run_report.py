@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from rich.table import Table
 from rich.text import Text
 
 from console.run.run_samples import NoteSample, samples
-from console.run.suggested_commands import next_commands
 from console.run.time_breakdown import time_breakdown, time_breakdown_object
 from console.terminal.opened_database import Database
-from console.terminal.terminal import count_of, human_duration, shortened, stdout
+from console.terminal.terminal import count_of, human_duration, shortened, stdout, typed
 from models.answers import Task
 from models.jobs import JobStatus
 from models.progress import RunProgress
@@ -188,3 +188,33 @@ def _sample_cells(sample: NoteSample, report: RunReport) -> list[Text]:
         else:
             cells.append(Text(str(sample.passages or 0)))
     return cells
+
+
+_BY_LABEL = (
+    "SELECT label, assertion, COUNT(*) AS mentions FROM v_entities WHERE is_newest"
+    " GROUP BY label, assertion ORDER BY mentions DESC"
+)
+_TITLES = "SELECT external_id, title, flagged_sentences FROM v_summaries WHERE is_newest"
+_PASSAGES = "SELECT external_id, query, score, text FROM v_passages WHERE is_newest ORDER BY score DESC"
+
+
+def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[NoteSample]) -> list[str]:
+    """Commands that show the results of this run."""
+    run = str(progress.run_id)
+    commands = [typed("show", reference_of(samples[0]))] if samples else []
+    commands.append(typed("results", "--run", run, "--format", "jsonl", "--output", f"run-{run}.jsonl"))
+    if found.entities:
+        commands.append(typed("sql", _BY_LABEL))
+    elif found.summaries:
+        commands.append(typed("sql", _TITLES))
+    elif found.passages:
+        commands.append(typed("sql", _PASSAGES))
+    if progress.failed:
+        commands.append(typed("retry", "--run", run))
+    return commands
+
+
+def reference_of(sample: NoteSample) -> str:
+    """A note's name on a command line; its number where its id could be taken for something else."""
+    is_plain = sample.external_id.isprintable() and not sample.external_id.startswith(("-", "#"))
+    return sample.external_id if is_plain else f"#{sample.document_id}"

@@ -152,6 +152,8 @@ def prompts(
 @look_verb(epilog="Example: `notemill labels > my-labels.toml`")
 def labels(file: options.LabelsFile = None) -> int:
     """Print the entity labels in the form of a labels file."""
-    from console.inspect.labels_command import show_labels
+    from models.labels import as_toml, load_labels
+    from models.settings import load_settings
 
-    return show_labels(file)
+    print(as_toml(load_labels(file or load_settings().labels_file)), end="")
+    return 0

@@ -62,7 +62,7 @@ def database_rekey() -> int:
     The master key is the first in NOTEMILL_ENCRYPTION_KEY_FILE; keep the old one behind it until this is
     through. Stopped half way, the same command goes on; workers need not stop.
     """
-    from console.manage.rekey import rekey
+    from console.manage.database_command import rekey
 
     return rekey()
 

@@ -112,7 +112,7 @@ def train_merge(
     gguf: train_options.Gguf = None,
 ) -> int:
     """Merge an adapter into its weights, for serving elsewhere."""
-    from console.train.merge_command import merge_adapter
+    from console.train.adapter_commands import merge_adapter
 
     return merge_adapter(adapter, output, weights, gguf)
 
@@ -131,7 +131,7 @@ def train_join(
     An adapter that was never joined decides searches alone. Give what asks for things (annotated concepts)
     and what asks for whole aspects (notes with headings); notes that say what is denied fit that as well.
     """
-    from console.train.ranking_command import join_search
+    from console.train.adapter_commands import join_search
 
     return join_search(adapter, data, weights, limit, as_json)
 
@@ -148,7 +148,7 @@ def train_lexicon(
     What was marked in most of its places is marked more readily from now on, and a word that hardly ever was
     is not marked alone. Names are kept as hashes.
     """
-    from console.train.lexicon_command import add_names
+    from console.train.adapter_commands import add_names
 
     return add_names(adapter, data, names or [], as_json)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from console.inspect.answer_diff import Change, counted, entity_changes
+from console.inspect.compare import Change, counted, entity_changes
 
 if TYPE_CHECKING:
     from commands import Notemill

@@ -21,9 +21,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workshop import ROOT, STAND_IN
 
+from console.nightly.batch_window import ordered
 from console.nightly.forecast import Forecast
 from console.nightly.incremental_intake import Intake
-from console.nightly.note_order import ordered
 from console.nightly.plan_file import read_plan
 from console.terminal.exit_status import run_to_exit
 from console.terminal.opened_database import Database, database
