@@ -36,7 +36,7 @@ from training.finetune.training_recipe import RecipeError, TrainingRecipe, load_
 from worker.engine.memory.memory_plan import GIB
 from worker.engine.memory.model_shape import CONFIGS, ModelShape
 from worker.engine.prompting.chat_template import Chat
-from worker.summary.abstractive import SECTIONS, section_request
+from worker.summary.abstractive import SECTION_QUESTIONS, section_request
 
 pytest_plugins = ("commands",)
 SIZES = {
@@ -211,7 +211,7 @@ def test_a_conversation_is_learnt_on_its_answers_only(weights: Path) -> None:
 
 def test_an_answer_that_its_grammar_would_not_write_is_refused(weights: Path) -> None:
     pieces = WrittenPieces(Chat(AutoTokenizer.from_pretrained(weights)))
-    request = section_request("He got aspirin 81 mg.", SECTIONS["Medications"], 2)
+    request = section_request("He got aspirin 81 mg.", SECTION_QUESTIONS["Medications"], 2)
     assert pieces.answer(GenerationExample(request, "Aspirin 81 mg was given."), "summary") is not None
     assert pieces.answer(GenerationExample(request, "Aspirin 325 mg was given."), "summary") is None
     assert pieces.refused == {"summary: not as its grammar has it": 1}

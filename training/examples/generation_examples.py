@@ -23,7 +23,7 @@ from worker.engine.prompting.grammar import GrammarCompiler
 from worker.entities.attribute_patterns import PATTERN_KINDS
 from worker.entities.entity_task import LIST_ITEMS, list_request
 from worker.note.sentence_splitter import sentences
-from worker.summary.abstractive import SECTIONS, section_request
+from worker.summary.abstractive import SECTION_QUESTIONS, section_request
 
 SECTION_OF = {
     "ASSESSMENT": "Problems",
@@ -58,7 +58,7 @@ def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> It
         section = SECTION_OF.get(row["section"])
         if section is None:
             continue
-        request = section_request(row["dialogue"], SECTIONS[section], _SENTENCES)
+        request = section_request(row["dialogue"], SECTION_QUESTIONS[section], _SENTENCES)
         text = row["section_text"].strip()
         told = [text[one.start : one.end] for one in sentences(text)][:_SENTENCES]
         if text.lower().rstrip(". ") in _NONE:

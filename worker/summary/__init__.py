@@ -1,4 +1,4 @@
-"""Summaries, extractive and abstractive, each sentence with its sources in the note.
+"""Summaries, extractive and abstractive; each sentence has its source sentences in the note.
 
-Holds sentence selection, mention lists and the faithfulness check of written text.
+Contains sentence selection, mention lists and the faithfulness check of generated text.
 """

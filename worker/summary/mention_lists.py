@@ -1,228 +1,232 @@
-"""Mentions as a summary lists them: what holds, each once, in its fullest name, with what is stated of it.
+"""Mention lists of extractive summaries: reliable mentions, each once, with its fullest name and attributes.
 
-Names are the note's own characters: "pain" is told as "right upper quadrant pain" where that is written.
+Names are characters of the note: "pain" is listed as "right upper quadrant pain" where the note writes that.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
-from models.answers import Assertion, Entity, Span
+from models.answers import Assertion, Entity
 from worker.note.parsed_note import Note
 from worker.note.word_boundaries import word_set
-from worker.summary.stated_diagnoses import SourcedPhrase, fullest_names, is_short, one_line
+from worker.summary.sourced_phrases import SourcedPhrase, count_words, one_line, within_word_limit
+from worker.summary.stated_diagnoses import fullest_names, is_short
 
-_TELLING = frozenset({"diagnoses", "impression", "assessment", "procedure"})
-"""Kinds of sections that say what the note is about."""
+_TOPIC_SECTIONS = frozenset({"diagnoses", "impression", "assessment", "procedure"})
+"""Kinds of sections that state the topic of the note."""
 _NOT_TAKEN = frozenset({"allergies", "discontinued", "family_history"})
-_LEAVING = re.compile(r"\bdischarge|\btransfer", re.IGNORECASE)
-_LEAST_LIST = 2
-"""Medications that are a list."""
-_EVERY_ATTRIBUTE = frozenset({"dosage", "frequency", "route", "value"})
-_DOSE_ALONE = frozenset({"dosage"})
-_NEAR = 60
-"""Characters between a mention and what is said of it that are still told in one piece."""
-_MOST_BETWEEN = 4
-"""Words between two things that are told in one piece: "heart rate in the 100s"; more is another matter."""
-_LINKS = word_set("are at been from in is measured of on only remained remains the to today was were")
-"""Words between a test and its result: "had a 0.9 cm cyst" is none of an ultrasound."""
-_LEAST_MENTION, _LEAST_IN_FULL = 0.5, 0.25
-"""A doubtful mention is a row among the entities, but nothing to tell a reader first. A name of several words
-is as probable as its least word, and in the note's own list of medications hardly any is doubtful."""
-_HOLDS = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
-_UNNAMED = word_set(
+_DISCHARGE_HEADING = re.compile(r"\bdischarge|\btransfer", re.IGNORECASE)
+_MIN_LIST_ITEMS = 2
+"""Minimum medications of a section that count as a medication list."""
+_ALL_ATTRIBUTES = frozenset({"dosage", "frequency", "route", "value"})
+_DOSAGE_ONLY = frozenset({"dosage"})
+_MAX_DISTANCE = 60
+"""Maximum characters between a mention and an attribute that is listed with it."""
+_MAX_WORDS_BETWEEN = 4
+"""Maximum words between a mention and an attribute that is listed with it: "heart rate in the 100s"."""
+_LINK_WORDS = word_set("are at been from in is measured of on only remained remains the to today was were")
+"""Words allowed between a test and its value: in "ultrasound had a 0.9 cm cyst" the size is not its value."""
+_MIN_PROBABILITY, _MIN_PROBABILITY_IN_FULL = 0.5, 0.25
+"""Minimum probability of a listed mention, and of one with several words or in the medication list.
+
+The probability of several words is that of the least probable word, and medication lists are reliable.
+"""
+_ASSERTED = frozenset({Assertion.PRESENT, Assertion.POSSIBLE})
+_DESCRIPTIONS = word_set(
     """
     dilated distended edematous enlarged hypertrophic inflammatory medication medications narrowed osteophytic
     ruptured thickened
     """
 )
-"""Words that say how something was found, and not what; alone they name no problem and no medication."""
-_GENERAL = word_set("lesion lesions mass masses pain symptoms tumor tumors")
-_OF_A_GENERAL = 0.4
-"""Weight of a general word beside a specific one: "tumor" beside "carcinoma"."""
-_IN_A_DIAGNOSIS, _OF_A_DOUBT = 3.0, 0.5
-"""Weights of a mention in a diagnosis, and of a possible one, beside a mention in passing."""
-_SIDES = word_set("acute bilateral chronic left lower right severe upper")
-_IN_A_PLACE = re.compile(
+"""Words that describe a finding without naming it; alone they are neither a problem nor a medication."""
+_GENERAL_WORDS = word_set("lesion lesions mass masses pain symptoms tumor tumors")
+_GENERAL_WEIGHT = 0.4
+"""Weight of a general word relative to a specific one: "tumor" relative to "carcinoma"."""
+_DIAGNOSIS_WEIGHT, _POSSIBLE_WEIGHT = 3.0, 0.5
+"""Weights of a mention in a topic section, and of a possible one, relative to other mentions."""
+_SIDE_WORDS = word_set("acute bilateral chronic left lower right severe upper")
+_LOCATION_AFTER = re.compile(
     r"\s(?:in|of|at|to)\s(?:(?:the|his|her|both)\s)?(?:(?:left|right|bilateral|upper|lower)\s)*",
     re.IGNORECASE,
 )
 _ARTICLES = word_set("a an her his the")
-_LEAST_PLURAL = 4
-"""Letters; a shorter word that ends in s is no plural: "gas"."""
-_LONGEST_NAME = 8
-"""Words."""
-_Place = TypeVar("_Place", int, Span)
+_MIN_PLURAL_LETTERS = 4
+"""Maximum letters of a word that ends in s and is not a plural: "gas"."""
+_MAX_NAME_WORDS = 8
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
-    """A mention and its name in the note, [start, end): the mention with its place."""
+class _NamedMention:
+    """A mention and its name in the note, [start, end): the mention with its body part and side."""
 
     entity: Entity
     start: int
     end: int
     name: str
-    """On one line."""
+    """The name on one line."""
 
 
 def main_mention(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[SourcedPhrase]:
-    """The mention that stands for the note, if there is any of this label."""
+    """The most important mention with this label and at most `max_words`; empty if there is none."""
     groups = _groups(note, entities, label)
-    fitting = [group for group in _fullest(groups) if len(group[0].name.split()) <= max_words]
-    if not fitting:
+    short_groups = [group for group in _fullest_groups(groups) if len(group[0].name.split()) <= max_words]
+    if not short_groups:
         return []
-    first = max(fitting, key=lambda group: _weight(note, group))[0]
+    first = max(short_groups, key=lambda group: _weight(note, group))[0]
     return [SourcedPhrase(first.name, note.sentence_at(first.start))]
 
 
 def mention_list(note: Note, entities: Sequence[Entity], label: str, max_words: int) -> list[SourcedPhrase]:
-    """The label's mentions that hold, most often and most surely named first chosen, in the note's order."""
-    groups = _fullest(_groups(note, entities, label))
+    """The most important mentions with this label that fit into `max_words`, in the order of the note."""
+    groups = _fullest_groups(_groups(note, entities, label))
     ranked = sorted(groups, key=lambda group: -_weight(note, group))
-    pieces = [
-        (group[0].start, _piece(note, max(group, key=lambda one: len(one.entity.attributes))))
+    phrases = [
+        (group[0].start, _phrase(note, max(group, key=lambda mention: len(mention.entity.attributes))))
         for group in ranked
     ]
-    if label == "test":  # without its result, which stands too far from it, it tells nothing
+    if label == "test":  # a test whose value is too far away to be listed says nothing
         names = {group[0].name.lower() for group in ranked}
-        pieces = [one for one in pieces if one[1].text.lower() not in names]
-    return [piece for _, piece in sorted(fitting(pieces, max_words), key=lambda one: one[0])]
+        phrases = [(start, phrase) for start, phrase in phrases if phrase.text.lower() not in names]
+    return [phrase for _, phrase in sorted(within_word_limit(phrases, max_words), key=lambda pair: pair[0])]
 
 
 def medication_list(note: Note, entities: Sequence[Entity], max_words: int) -> list[SourcedPhrase]:
-    """Those of the list of medications, where there is one, as a whole if it fits with doses alone."""
-    taken = [
-        one
-        for one in entities
-        if one.label == "medication" and note.section_at(one.start).kind not in _NOT_TAKEN
+    """The medication list of the note, otherwise its most important medications, in at most `max_words`.
+
+    Attributes other than the dosage are dropped if the list does not fit with them.
+    """
+    candidates = [
+        entity
+        for entity in entities
+        if entity.label == "medication" and note.section_at(entity.start).kind not in _NOT_TAKEN
     ]
-    stated = [one for one in taken if note.section_at(one.start).kind == "medications"]
-    discharged = [one for one in stated if _LEAVING.search(note.section_at(one.start).title)]
-    if len(groups := _groups(note, discharged or stated, "medication")) < _LEAST_LIST:
-        return mention_list(note, taken, "medication", max_words)
-    for attributes in (_EVERY_ATTRIBUTE, _DOSE_ALONE):
-        pieces = [_piece(note, group[0], attributes) for group in groups]
-        if sum(map(count_words, pieces)) <= max_words:
+    in_list = [entity for entity in candidates if note.section_at(entity.start).kind == "medications"]
+    at_discharge = [
+        entity for entity in in_list if _DISCHARGE_HEADING.search(note.section_at(entity.start).title)
+    ]
+    if len(groups := _groups(note, at_discharge or in_list, "medication")) < _MIN_LIST_ITEMS:
+        return mention_list(note, candidates, "medication", max_words)
+    for attributes in (_ALL_ATTRIBUTES, _DOSAGE_ONLY):
+        phrases = [_phrase(note, group[0], attributes) for group in groups]
+        if sum(map(count_words, phrases)) <= max_words:
             break
-    return [piece for _, piece in fitting(((piece.source, piece) for piece in pieces), max_words)]
+    return [
+        phrase for _, phrase in within_word_limit(((phrase.source, phrase) for phrase in phrases), max_words)
+    ]
 
 
 def is_in_topic_section(note: Note, entity: Entity) -> bool:
-    """Whether it stands in a short section that says what the note is about."""
+    """True if the entity is in a short section that states the topic of the note."""
     section = note.section_at(entity.start)
-    return section.kind in _TELLING and is_short(section)
+    return section.kind in _TOPIC_SECTIONS and is_short(section)
 
 
-def fitting(
-    ranked: Iterable[tuple[_Place, SourcedPhrase]], max_words: int
-) -> list[tuple[_Place, SourcedPhrase]]:
-    """The first that fit, one after the other."""
-    kept, left = [], max_words
-    for one in ranked:
-        if count_words(one[1]) <= left:
-            kept.append(one)
-            left -= count_words(one[1])
-    return kept
-
-
-def count_words(piece: SourcedPhrase) -> int:
-    return len(piece.text.split())
-
-
-def _groups(note: Note, entities: Sequence[Entity], label: str) -> list[list[_Named]]:
-    """Mentions of the same name that hold, in the order of their first; none that is denied in the end."""
-    anatomy = [one for one in entities if one.label == "anatomy"] if label == "problem" else []
-    said: dict[str, list[_Named]] = {}
+def _groups(note: Note, entities: Sequence[Entity], label: str) -> list[list[_NamedMention]]:
+    """Reliable mentions grouped by name, in the order of the note, without groups that the note refutes."""
+    anatomy = [entity for entity in entities if entity.label == "anatomy"] if label == "problem" else []
+    by_name: dict[str, list[_NamedMention]] = {}
     for entity in entities:
-        if entity.label == label and entity.text.lower() not in _UNNAMED:
-            named = _with_place(note, entity, anatomy)
-            said.setdefault(_key(named.name), []).append(named)
-    groups = [[one for one in some if _holds(note, one.entity)] for some in said.values() if _lasts(some)]
+        if entity.label == label and entity.text.lower() not in _DESCRIPTIONS:
+            mention = _with_location(note, entity, anatomy)
+            by_name.setdefault(_key(mention.name), []).append(mention)
+    groups = [
+        [mention for mention in group if _is_reliable(note, mention.entity)]
+        for group in by_name.values()
+        if not _is_refuted(group)
+    ]
     return [group for group in groups if group]
 
 
-def _lasts(said: Sequence[_Named]) -> bool:
-    """Whether it is not denied by its last mention, and by at least every second: "referred for glaucoma",
-    and "does not have glaucoma"."""
-    denied = [one.entity.assertion is Assertion.NEGATED for one in said]
-    return not denied[-1] or 2 * sum(denied) < len(denied)
+def _is_refuted(group: Sequence[_NamedMention]) -> bool:
+    """True if the last mention and at least half of all mentions are negated: "referred for glaucoma", and
+    later "does not have glaucoma"."""
+    negated = [mention.entity.assertion is Assertion.NEGATED for mention in group]
+    return negated[-1] and 2 * sum(negated) >= len(negated)
 
 
-def _holds(note: Note, entity: Entity) -> bool:
-    """Whether it is sure and said to be so; a test is told with its result only."""
+def _is_reliable(note: Note, entity: Entity) -> bool:
+    """True if the mention is probable and asserted; a test also needs a value."""
     is_listed = note.section_at(entity.start).kind == "medications"
     is_in_full = len(entity.text.split()) > 1 or (is_listed and entity.label == "medication")
-    least = _LEAST_IN_FULL if is_in_full else _LEAST_MENTION
-    is_sure = entity.probability is None or entity.probability >= least
-    return is_sure and entity.assertion in _HOLDS and (entity.label != "test" or bool(entity.attributes))
+    min_probability = _MIN_PROBABILITY_IN_FULL if is_in_full else _MIN_PROBABILITY
+    is_probable = entity.probability is None or entity.probability >= min_probability
+    return (
+        is_probable and entity.assertion in _ASSERTED and (entity.label != "test" or bool(entity.attributes))
+    )
 
 
 def _key(name: str) -> str:
-    """The same for "tear of the meniscus" and "tears of meniscus"."""
+    """The key of a name, equal for "tear of the meniscus" and "tears of meniscus"."""
     words = [word for word in name.lower().split() if word not in _ARTICLES]
-    return " ".join(word.removesuffix("s") if len(word) > _LEAST_PLURAL else word for word in words)
+    return " ".join(word.removesuffix("s") if len(word) > _MIN_PLURAL_LETTERS else word for word in words)
 
 
-def _with_place(note: Note, entity: Entity, anatomy: Sequence[Entity]) -> _Named:
-    """The mention with the part of the body before it, its side, or the part that it is said to be in."""
+def _with_location(note: Note, entity: Entity, anatomy: Sequence[Entity]) -> _NamedMention:
+    """Extends a mention by the body part before or after it and by its side: "pain in the right arm"."""
     start, end = entity.start, entity.end
-    for place in reversed(anatomy):
-        if place.end < start and not note.text[place.end : start].strip():
-            start = place.start
-    if behind := _IN_A_PLACE.match(note.text, end):
-        end = next((place.end for place in anatomy if place.start == behind.end()), end)
+    for part in reversed(anatomy):
+        if part.end < start and not note.text[part.end : start].strip():
+            start = part.start
+    if location := _LOCATION_AFTER.match(note.text, end):
+        end = next((part.end for part in anatomy if part.start == location.end()), end)
     sentence = note.sentence_at(entity.start)
     before = note.text[sentence.start : start]
-    while (words := before.split()) and words[-1].lower() in _SIDES:
+    while (words := before.split()) and words[-1].lower() in _SIDE_WORDS:
         before = before[: before.rindex(words[-1])]
         start = sentence.start + len(before)
     name = one_line(note.text[start:end])
-    if len(name.split()) > _LONGEST_NAME or start < sentence.start or end > sentence.end:
+    if len(name.split()) > _MAX_NAME_WORDS or start < sentence.start or end > sentence.end:
         start, end, name = entity.start, entity.end, one_line(entity.text)
-    return _Named(entity, start, end, name)
+    return _NamedMention(entity, start, end, name)
 
 
-def _fullest(groups: Sequence[list[_Named]]) -> list[list[_Named]]:
+def _fullest_groups(groups: Sequence[list[_NamedMention]]) -> list[list[_NamedMention]]:
+    """The groups whose name is not contained in the name of another group."""
     kept = fullest_names([group[0].name for group in groups])
     return [group for group in groups if group[0].name in kept]
 
 
-def _weight(note: Note, group: Sequence[_Named]) -> float:
-    """How characteristic a mention is: more if named often, in a diagnosis, in full words."""
-    told = sum(_weight_of_one(note, one.entity) for one in group)
-    said = group[0].entity.text
-    return told * math.sqrt(len(said.split())) * (_OF_A_GENERAL if said.lower() in _GENERAL else 1.0)
+def _weight(note: Note, group: Sequence[_NamedMention]) -> float:
+    """The importance of a group: grows with its mentions, their sections and the words of the name."""
+    total = sum(_mention_weight(note, mention.entity) for mention in group)
+    name = group[0].entity.text
+    return total * math.sqrt(len(name.split())) * (_GENERAL_WEIGHT if name.lower() in _GENERAL_WORDS else 1.0)
 
 
-def _weight_of_one(note: Note, entity: Entity) -> float:
-    telling = _IN_A_DIAGNOSIS if is_in_topic_section(note, entity) else 1.0
-    doubt = _OF_A_DOUBT if entity.assertion is Assertion.POSSIBLE else 1.0
-    return (entity.probability or 0.5) * telling * doubt
+def _mention_weight(note: Note, entity: Entity) -> float:
+    section_weight = _DIAGNOSIS_WEIGHT if is_in_topic_section(note, entity) else 1.0
+    assertion_weight = _POSSIBLE_WEIGHT if entity.assertion is Assertion.POSSIBLE else 1.0
+    return (entity.probability or 0.5) * section_weight * assertion_weight
 
 
-def _piece(note: Note, named: _Named, attributes: Collection[str] = _EVERY_ATTRIBUTE) -> SourcedPhrase:
-    """The name with what is stated of it near by in the same sentence: "normal MRI", "aspirin 81 mg"."""
-    sentence = note.sentence_at(named.start)
-    near = range(max(sentence.start, named.start - _NEAR), min(sentence.end, named.end + _NEAR) + 1)
-    said = [
-        one
-        for one in named.entity.attributes
-        if one.kind in attributes and one.start in near and one.end in near
+def _phrase(
+    note: Note, mention: _NamedMention, attributes: Collection[str] = _ALL_ATTRIBUTES
+) -> SourcedPhrase:
+    """The name with its attributes nearby in the same sentence: "normal MRI", "aspirin 81 mg"."""
+    sentence = note.sentence_at(mention.start)
+    near = range(
+        max(sentence.start, mention.start - _MAX_DISTANCE), min(sentence.end, mention.end + _MAX_DISTANCE) + 1
+    )
+    listed = [
+        attribute
+        for attribute in mention.entity.attributes
+        if attribute.kind in attributes and attribute.start in near and attribute.end in near
     ]
-    start, end = named.start, named.end
-    for one in said:
-        if one.kind == "value" and one.end < start and not note.text[one.end : start].strip():
-            start = one.start
-    for one in sorted(said, key=lambda one: one.start):
-        between = note.text[end : one.start].lower().strip(" :,=()-").split()
-        if len(between) > _MOST_BETWEEN or (one.kind == "value" and not _LINKS.issuperset(between)):
+    start, end = mention.start, mention.end
+    for attribute in listed:
+        is_value = attribute.kind == "value"
+        if is_value and attribute.end < start and not note.text[attribute.end : start].strip():
+            start = attribute.start
+    for attribute in sorted(listed, key=lambda attribute: attribute.start):
+        between = note.text[end : attribute.start].lower().strip(" :,=()-").split()
+        is_unrelated = attribute.kind == "value" and not _LINK_WORDS.issuperset(between)
+        if len(between) > _MAX_WORDS_BETWEEN or is_unrelated:
             break
-        end = max(end, one.end)
+        end = max(end, attribute.end)
     text = one_line(note.text[start:end])
     is_open = text.count("(") > text.count(")")
     return SourcedPhrase(text[: text.rfind("(")].rstrip(" ,") if is_open else text, sentence)

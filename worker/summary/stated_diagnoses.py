@@ -1,128 +1,121 @@
-"""Stated diagnoses and procedures: what the note's own headings list.
+"""Stated diagnoses and procedures: the items that a note lists under headings such as DIAGNOSES.
 
-In the note's words; a longer item is cut at its first comma, and left out where that could change its
-meaning.
+Items are in the words of the note. A long item is cut at its first comma, and left out if the cut could
+change its meaning.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
-from models.answers import Entity, Span
+from models.answers import Entity
 from worker.note.parsed_note import Note
 from worker.note.section_headings import NoteSection
+from worker.summary.sourced_phrases import LIST_NUMBER, SourcedPhrase, one_line
 
-TITLE_WORDS = 14
-_DIAGNOSES = ("diagnoses", "impression", "assessment")
-_EARLIER = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
+MAX_TITLE_WORDS = 14
+_DIAGNOSIS_SECTIONS = ("diagnoses", "impression", "assessment")
+_ADMISSION_DIAGNOSIS = re.compile(r"\bpre-?\s?(?:op|procedure)|\badmi", re.IGNORECASE)
 _HAS_WORD = re.compile(r"[^\W\d]{3}")
-_NOTHING = re.compile(r"(?:as above|none|nil|n/a|not applicable|same|see above|unknown)\b", re.IGNORECASE)
-_FOUND_WELL = re.compile(
+_PLACEHOLDER = re.compile(r"(?:as above|none|nil|n/a|not applicable|same|see above|unknown)\b", re.IGNORECASE)
+_NORMAL_FINDING = re.compile(
     r"(?:essentially |grossly |otherwise )?"
     r"(?:improved|negative|no|normal|status post|successful(?:ly)?|unremarkable)\b",
     re.IGNORECASE,
 )
-_NO_PROBLEM = re.compile(
-    _FOUND_WELL.pattern
+_NOT_A_PROBLEM = re.compile(
+    _NORMAL_FINDING.pattern
     + r"|(?:clinical correlation|discuss|follow|he|however|i|if|it|please|recommend|she|the patient"
     + r"|the report|there (?:is|are|was|were) no|this|we)\b"
     + r"|.*\b(?:(?:is|are) (?:advised|necessary|needed|recommended|required)|must be)\b",
     re.IGNORECASE,
 )
-"""How what is no problem begins, in a note's own list of what it found: "Normal appendix"."""
+"""Starts of items in a list of diagnoses that are not problems: "Normal appendix"."""
 _CLAUSE_END = re.compile(r"[,;]\s|\s\(|\s-\s")
-_LIST_NUMBER = re.compile(r"^\d{1,2}[.)](?:\s+|(?=[A-Z]))")
-_OF_A_PROCEDURE = re.compile(
+_PROCEDURE_HEADING = re.compile(
     r"^(?!.*\b(?:codes?|indications?|details?|description)\b).*\b(?:procedures?|operations?|surgery)\b",
     re.IGNORECASE,
 )
-"""Headings over the name of what was done; "ANESTHESIA" and "INDICATIONS FOR SURGERY" are of its kind too."""
-_LONGEST_TELLING = 400
-"""Characters of such a section: the details of a procedure say what was done, not what the note is about."""
+"""Headings over the name of a procedure; the section kind also includes headings such as "ANESTHESIA"."""
+_MAX_TOPIC_CHARACTERS = 400
+"""Maximum characters of a section that states the topic of the note; a longer one gives details."""
 
 
-@dataclass(frozen=True, slots=True)
-class SourcedPhrase:
-    """Some of the note's own words, and the sentence they stand in."""
+def stated_diagnoses(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
+    """The items under the diagnoses of the note, else under its impression, else under its assessment.
 
-    text: str
-    source: Span
-
-
-def stated_diagnoses(note: Note, denied: Collection[Entity]) -> list[SourcedPhrase]:
-    """The note's own list of what is the matter: its diagnoses, else its impression, else its assessment.
-
-    What was thought before is left out where what was found is stated, too. `denied`: negated
-    mentions; before the comma they keep an item from being cut, since what denies them may stand behind it.
+    Preoperative and admission diagnoses are left out if others are stated. `negated`: the negated mentions;
+    an item is not cut after one of them, because the words that negate it may follow the comma.
     """
-    for kind in _DIAGNOSES:
-        found = [one for one in note.sections if one.kind == kind]
-        found = [one for one in found if not _EARLIER.search(one.title)] or found
-        said = {piece.text.lower(): piece for section in found for piece in _said(note, section, denied)}
-        if said:
-            names = fullest_names([piece.text for piece in said.values()])
-            return [piece for piece in said.values() if piece.text in names]
+    for kind in _DIAGNOSIS_SECTIONS:
+        sections = [section for section in note.sections if section.kind == kind]
+        sections = [
+            section for section in sections if not _ADMISSION_DIAGNOSIS.search(section.title)
+        ] or sections
+        items = {
+            phrase.text.lower(): phrase
+            for section in sections
+            for phrase in _section_items(note, section, negated)
+        }
+        if items:
+            names = fullest_names([phrase.text for phrase in items.values()])
+            return [phrase for phrase in items.values() if phrase.text in names]
     return []
 
 
-def stated_problems(note: Note, denied: Collection[Entity]) -> list[SourcedPhrase]:
-    """Of what is stated all that is a problem: of "Normal appendix" and "Small hernia" the second."""
-    return [piece for piece in stated_diagnoses(note, denied) if not _NO_PROBLEM.match(piece.text)]
+def stated_problems(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
+    """The stated diagnoses that are problems: "Small hernia", but not "Normal appendix"."""
+    return [phrase for phrase in stated_diagnoses(note, negated) if not _NOT_A_PROBLEM.match(phrase.text)]
 
 
-def stated_normal_findings(note: Note, denied: Collection[Entity]) -> list[SourcedPhrase]:
-    """Of what is stated what was found to be well, or done."""
-    return [piece for piece in stated_diagnoses(note, denied) if _FOUND_WELL.match(piece.text)]
+def stated_normal_findings(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
+    """The stated diagnoses that are normal findings or results: "Normal appendix", "status post repair"."""
+    return [phrase for phrase in stated_diagnoses(note, negated) if _NORMAL_FINDING.match(phrase.text)]
 
 
 def fullest_names(names: Sequence[str]) -> frozenset[str]:
-    """Those that are no part of another: "pain" is told by "foot pain"."""
-    lower = {name: f" {name.lower()} " for name in names}
+    """The names that are not contained in another one, as "pain" is in "foot pain"."""
+    padded = {name: f" {name.lower()} " for name in names}
     return frozenset(
         name
-        for name, own in lower.items()
-        if not any(own in other and own != other for other in lower.values())
+        for name, padded_name in padded.items()
+        if not any(padded_name in other and padded_name != other for other in padded.values())
     )
 
 
-def _said(note: Note, section: NoteSection, denied: Collection[Entity]) -> list[SourcedPhrase]:
-    """Each sentence of a section, up to its first comma where it is longer than a title; longer ones not.
+def _section_items(note: Note, section: NoteSection, negated: Collection[Entity]) -> list[SourcedPhrase]:
+    """The sentences of a section as items; an item longer than a title is cut at its first clause or dropped.
 
-    Of a long section only what is numbered: the rest goes into detail.
+    A long section gives only its numbered items, because the rest is detail.
     """
-    pieces, is_whole = [], is_short(section)
+    phrases, is_short_section = [], is_short(section)
     for sentence in note.sentences:
         start = max(sentence.start, section.body_start)
         if start < section.end and sentence.end > section.body_start and sentence.start < section.end:
             text = note.text[start : min(sentence.end, section.end)].lstrip(" :,")
-            is_item = is_whole or _LIST_NUMBER.match(text)
+            is_item = is_short_section or LIST_NUMBER.match(text)
             text = one_line(text).partition(".,")[0]
-            if len(text.split()) > TITLE_WORDS:
+            if len(text.split()) > MAX_TITLE_WORDS:
                 kept = _CLAUSE_END.split(text, maxsplit=1)[0]
-                inside = [one for one in denied if sentence.start <= one.start < sentence.end]
-                text = text if any(one_line(one.text) in kept for one in inside) else kept
+                inside = [mention for mention in negated if sentence.start <= mention.start < sentence.end]
+                text = text if any(one_line(mention.text) in kept for mention in inside) else kept
             text = text.strip(" ,.")
-            is_said = _HAS_WORD.search(text) and not _NOTHING.match(text)
-            if is_item and is_said and len(text.split()) <= TITLE_WORDS:
-                pieces.append(SourcedPhrase(text, sentence))
-    return pieces
+            has_content = _HAS_WORD.search(text) and not _PLACEHOLDER.match(text)
+            if is_item and has_content and len(text.split()) <= MAX_TITLE_WORDS:
+                phrases.append(SourcedPhrase(text, sentence))
+    return phrases
 
 
 def stated_procedure(note: Note) -> list[SourcedPhrase]:
-    """What the first short section that names a procedure says first."""
+    """The first item of the first short section whose heading names a procedure; empty without one."""
     for section in note.sections:
-        is_naming = section.kind == "procedure" and _OF_A_PROCEDURE.search(section.title)
-        if is_naming and is_short(section) and (said := _said(note, section, ())):
-            return said[:1]
+        names_procedure = section.kind == "procedure" and _PROCEDURE_HEADING.search(section.title)
+        if names_procedure and is_short(section) and (items := _section_items(note, section, ())):
+            return items[:1]
     return []
 
 
 def is_short(section: NoteSection) -> bool:
-    return section.end - section.body_start <= _LONGEST_TELLING
-
-
-def one_line(text: str) -> str:
-    """The words of a piece on one line, without a list's number before them or its comma behind."""
-    return _LIST_NUMBER.sub("", " ".join(text.split())).rstrip(" ,")
+    """True if a section is short enough to state the topic of the note."""
+    return section.end - section.body_start <= _MAX_TOPIC_CHARACTERS

@@ -1,11 +1,11 @@
-"""Summary: a title line, then short sections, each sentence tied to the note sentences it rests on.
+"""The summary task: a title, then short sections; each sentence has its source sentences in the note.
 
-Two forms: `chosen` takes the note's own words by decisions, `written` writes under a grammar.
+Two forms: extractive (setting `chosen`) selects text of the note, abstractive (`written`) generates text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from models.answers import Section, Summary, SummaryAnswer, SummarySentence, Task
 from worker.engine.task_coroutine import TaskAnswer, TaskCoroutine
@@ -16,7 +16,7 @@ from worker.weights.task_config import TaskConfig
 
 
 def summarize(note: Note, max_words: int, config: TaskConfig) -> TaskCoroutine:
-    """A summary of about `max_words` words at most."""
+    """The coroutine of the summary task: a summary of at most about `max_words` words."""
     if config.is_summary_extractive:
         sentences = yield from extractive_summary(note, max_words, config)
         ranges_read = note.window_ranges
@@ -29,15 +29,12 @@ def summarize(note: Note, max_words: int, config: TaskConfig) -> TaskCoroutine:
 
 
 def summary_of(sentences: Sequence[SummarySentence]) -> Summary:
-    """The first sentence is the title; the others stand in the order of their sections."""
+    """The summary of its sentences: the first is the title, the others are grouped by their sections."""
     title, rest = sentences[0], sentences[1:]
     names = list(dict.fromkeys(sentence.section for sentence in rest))
     sections = tuple(
-        Section(title=name, text=_joined(one.text for one in rest if one.section == name)) for name in names
+        Section(title=name, text=" ".join(sentence.text for sentence in rest if sentence.section == name))
+        for name in names
     )
     lines = [title.text, *(f"{section.title}: {section.text}" for section in sections)]
     return Summary(title=title.text, text="\n".join(lines), sections=sections, sentences=tuple(sentences))
-
-
-def _joined(texts: Iterable[str]) -> str:
-    return " ".join(texts)

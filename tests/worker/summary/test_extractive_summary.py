@@ -6,9 +6,10 @@ import pytest
 
 from models.answers import Assertion, Attribute, Entity, Span
 from worker.note.parsed_note import Note
-from worker.summary.extractive import _FOLLOWING_UP, _one_sentence, _problems, _sentences, _title
+from worker.summary.extractive import _one_sentence, _problems, _title
 from worker.summary.mention_lists import medication_list, mention_list
-from worker.summary.stated_diagnoses import SourcedPhrase
+from worker.summary.sentence_selection import _FOLLOW_UP_PHRASE, select_sentences
+from worker.summary.sourced_phrases import SourcedPhrase
 
 
 def note_of(text: str) -> Note:
@@ -138,7 +139,7 @@ def test_medications_are_those_of_the_list_with_their_doses_and_none_that_was_st
 def test_who_where_and_when_is_no_sentence_of_a_summary() -> None:
     note = note_of(DISCHARGED)
     scored = [(Span(start=one.start, end=one.end), 0.5) for one in note.sentences]
-    told = [one.text for one in _sentences(note, scored, 400, taken=())]
+    told = [one.text for one in select_sentences(note, scored, 400, excluded=())]
     assert "She was given furosemide." in told
     assert not any("Jane Roe" in one or "DISCHARGE SUMMARY" in one for one in told)
 
@@ -186,8 +187,8 @@ def test_what_is_denied_in_the_end_is_not_told() -> None:
 
 
 def test_following_an_irrigation_is_no_follow_up() -> None:
-    assert not _FOLLOWING_UP.search("Following an irrigation, the testicle was returned to the scrotum.")
-    assert _FOLLOWING_UP.search("He will return in two weeks for removal of the sutures.")
+    assert not _FOLLOW_UP_PHRASE.search("Following an irrigation, the testicle was returned to the scrotum.")
+    assert _FOLLOW_UP_PHRASE.search("He will return in two weeks for removal of the sutures.")
 
 
 def test_a_list_that_ends_in_an_abbreviation_ends_in_one_period() -> None:
