@@ -1,6 +1,6 @@
-"""A llama.cpp server in a process of its own, for tests: `python llama_server.py PORT [KEY]`.
+"""Runs a llama.cpp server for tests: `python llama_server.py PORT [KEY]`.
 
-It serves the GGUF file of the embedded weights until it is killed.
+Serves the GGUF file of the embedded weights until it is killed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def main(port: int, *keys: str) -> None:
     params.n_parallel = 4
     params.n_ctx = 8_192
     params.kv_unified = True
-    # Two threads wait for one another in a loop: on a busy machine a token took 1.5 s instead of 10 ms.
+    # Two threads busy-wait for each other: on a busy machine a token took 1.5 s instead of 10 ms.
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
     params.warmup = params.ui = False
     server = xllamacpp.Server(params)

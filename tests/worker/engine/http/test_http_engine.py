@@ -1,4 +1,4 @@
-"""The engine over HTTP on a real server: true answers, and nothing lost when the server goes away."""
+"""The HTTP engine on a real server: answers, order of requests, and a server that stops and restarts."""
 
 from __future__ import annotations
 
@@ -11,22 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from making import documents
-from servers import KEY, http_settings
+from servers import http_settings
 from workshop import until
 
-from console.manage.config import shown
-from console.manage.service_checks import check_engine
-from models.answers import Task
-from models.jobs import Question, recipe_for
-from models.labels import load_labels
-from models.store.store import Store
 from worker.engine.api import Choice, GenerateRequest, GenerateResult, Prompt, RequestError, ScoreRequest
 from worker.engine.http.completions import scoring_body
-from worker.engine.http.http_client import ServerClient, ServerError
+from worker.engine.http.http_client import ServerClient
 from worker.engine.http.http_engine import HttpEngine, load
 from worker.engine.output_formats import EntityList, Prose, SpanLine
-from worker.recipe import serving
 
 pytest_plugins = ("redis_server", "workshop", "servers")
 
@@ -35,7 +27,7 @@ NOTE = "The patient was given aspirin 81 mg for chest pain. Denies fever or coug
 
 @dataclass(frozen=True)
 class Unsatisfiable:
-    """A form that no text has; only an end could follow the x."""
+    """An output format that no text has: only the end could follow the x."""
 
     def lark(self) -> str:
         return 'start: "x" A\nA: /a+/ & /b+/'
@@ -77,7 +69,7 @@ def listing(number: int = 0) -> GenerateRequest:
 
 
 def naming(word: str) -> GenerateRequest:
-    """A request with one answer that can be written, unlike those of the others."""
+    """A request with exactly one possible answer."""
     return GenerateRequest(asking(), max_tokens=12, output_format=SpanLine(word, max_characters=40))
 
 
@@ -124,7 +116,7 @@ def test_scores_equal_the_probabilities_without_the_bias(lark_engine, server, to
     [decided] = lark_engine.answer([request])
     assert np.allclose(np.exp(decided.scores[0].log_probabilities).sum(axis=1), 1, atol=1e-4)
     assert [end for _, end in decided.scores[0].spans] == list(request.choices[0].ends)
-    # All words of the vocabulary without the bias: slow, and the truth.
+    # The whole vocabulary without the bias: slow but exact.
     chat = lark_engine._chat
     words = [chat.plain(word)[0] for word in request.choices[0].words]
     tokens = chat.encode(request.prompt).tokens + chat.plain(request.copy)
@@ -139,11 +131,11 @@ def test_scores_equal_the_probabilities_without_the_bias(lark_engine, server, to
 
 def test_the_server_prefills_a_copy_once_and_not_again_at_each_position(lark_engine, server):
     long = " ".join(f"On day {number} there was no fever." for number in range(12))
-    begun = server.prompt_tokens_read
+    begun = server.prefilled_prompt_tokens
     [decided] = lark_engine.answer([deciding_ends(long)])
-    until(lambda: server.prompt_tokens_read > begun)
+    until(lambda: server.prefilled_prompt_tokens > begun)
     assert len(decided.scores[0].spans) == 12
-    assert server.prompt_tokens_read - begun < 1.3 * decided.prompt_tokens
+    assert server.prefilled_prompt_tokens - begun < 1.3 * decided.prompt_tokens
 
 
 def test_prompts_are_token_ids_so_that_control_tokens_in_a_note_are_plain_text(lark_engine):
@@ -236,66 +228,3 @@ def test_a_request_times_out_after_the_patience(server, tokenizer_folder, lark_e
     )
     assert [reply.reason for reply in engine.answer([listing(), listing()])] == ["timed_out"] * 2
     engine.close()
-
-
-@pytest.mark.parametrize(
-    ("wrong", "told"),
-    [
-        ({"http_key": "false"}, "NOTEMILL_HTTP_KEY"),
-        ({"http_model": "mistral"}, "NOTEMILL_HTTP_MODEL to one of: smollm2"),
-        ({"http_url": "http://127.0.0.1:9/v1"}, "start it, or set NOTEMILL_HTTP_URL"),
-        ({"http_url": "http://no.such.host.invalid/v1", "http_may_leave_machine": True}, "NOTEMILL_HTTP_URL"),
-    ],
-)
-def test_a_wrong_setting_is_an_error_at_the_start_that_says_what_to_type(
-    server, tokenizer_folder, wrong, told
-):
-    with pytest.raises(ServerError, match=told) as raised:
-        load(http_settings(server, tokenizer_folder, **wrong))
-    assert "false" not in str(raised.value)
-
-
-def test_a_wrong_path_is_distinguished_from_an_unreachable_server(server, tokenizer_folder):
-    url = server.url.removesuffix("/v1") + "/v2"
-    with pytest.raises(ServerError, match="usually ends with /v1"):
-        load(http_settings(server, tokenizer_folder, http_url=url))
-
-
-def test_the_doctor_checks_the_server(server, tokenizer_folder):
-    check = check_engine(http_settings(server, tokenizer_folder))
-    assert check.is_ok
-    assert "serves smollm2, 8,192 tokens long" in check.found
-    with pytest.raises(ServerError):
-        check_engine(http_settings(server, tokenizer_folder, http_model="another"))
-
-
-def test_the_key_is_never_shown(server, tokenizer_folder):
-    settings = http_settings(server, tokenizer_folder)
-    assert shown(settings, "http_key") == "***"
-    assert KEY not in repr(settings)
-
-
-def test_a_worker_writes_answers_of_a_remote_model_as_rows(workshop, server, tokenizer_folder):
-    settings = http_settings(
-        server, tokenizer_folder, adapter="none", home=workshop.folder, http_grammar="lark"
-    )
-    labels = tuple(label for label in load_labels() if label.name == "medication")
-    questions = [
-        Question(task=Task.ENTITIES),
-        Question(task=Task.SEARCH, parameters={"query": "Is there fever?"}),
-        Question(task=Task.SUMMARY, parameters={"max_words": 30}),
-    ]
-    recipes = {task: recipe_for(task, serving(settings), labels) for task in Task}
-    store = Store(workshop.database)
-    run_id = store.open_run(questions=questions, recipes=list(recipes.values()), sources=[])
-    registered = store.register(run_id, documents(NOTE), questions, recipes)
-    changes = settings.model_dump(include={"engine", "http_url", "http_key", "http_model", "weights"})
-    worker = workshop.start(is_stand_in=False, **changes)
-    worker.says("the http engine is ready")
-    workshop.send(document_id=registered.owed_document_ids[0])
-    workshop.until_all("finished")
-    texts = workshop.column("SELECT text FROM v_entities UNION ALL SELECT text FROM v_passages")
-    assert all(text in NOTE for text in texts)
-    assert workshop.column("SELECT title FROM v_summaries")[0] in NOTE
-    assert "aspirin" not in worker.log
-    assert KEY not in worker.log
