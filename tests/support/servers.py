@@ -1,4 +1,4 @@
-"""Fixtures: a real llama.cpp server that tests can kill and restart, and the tokenizer of the embedded weights.
+"""Fixtures: a real llama.cpp server that tests can kill and restart, and the embedded tokenizer.
 
 In a test module: `pytest_plugins = ("servers",)`. The server starts once a session.
 """
