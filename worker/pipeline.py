@@ -1,7 +1,7 @@
 """The pipeline of one document: from claimed work to outcomes.
 
-A task is a coroutine: a generator that yields requests, receives their replies, and returns its answer. So
-tasks do not import an engine, and all questions on a note reach it together, round by round.
+A task is a coroutine: a generator that yields requests, receives their replies, and returns its answer. Tasks
+therefore do not import an engine, and the requests of all tasks on a note reach it together, in rounds.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ def process(
     meter: UsageMeter | None = None,
     patient_names: Iterable[str] = (),
 ) -> Iterator[list[tuple[Job, Outcome]]]:
-    """The outcomes of jobs as soon as they are known, those of one round together.
+    """Yields the outcomes of the jobs as soon as they are known, those of one round together.
 
-    `patient_names`: the patient's names in the note's metadata, used where the note is de-identified.
-    Expected failures are Failed; unexpected errors raise.
+    `patient_names`: the names of the patient in the metadata of the note, used if the note is de-identified.
+    Expected failures are `Failed` outcomes; unexpected errors are raised.
     """
     meter = meter or UsageMeter()
     if not config.is_deidentified:
         yield from _processed(work, engine, config, meter)
         return
     surrogates, jobs = Surrogates.of(work.text, patient_names), {job.id: job for job in work.jobs}
-    for ended in _processed(deidentified(work, surrogates), engine, config, meter):
-        yield reidentified(ended, jobs, surrogates)
+    for outcomes in _processed(deidentified(work, surrogates), engine, config, meter):
+        yield reidentified(outcomes, jobs, surrogates)
 
 
 def _processed(
@@ -53,23 +53,24 @@ def _processed(
 ) -> Iterator[list[tuple[Job, Outcome]]]:
     with meter.timing("read"):
         note = Note.of(work.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    talks = [_JobState(job, _conversation(job, note, config)) for job in work.jobs]
-    if ended := _ended(talks, note, meter):
-        yield ended
+    states = [_JobState(job, _task_coroutine(job, note, config)) for job in work.jobs]
+    if outcomes := _new_outcomes(states, note, meter):
+        yield outcomes
     replies: dict[Request, Reply] = {}
-    while talks := [talk for talk in talks if talk.outcome is None]:
-        # Two tasks may ask the same, as a chosen summary does of what entities ask: it is answered once.
-        asked = [one for one in dict.fromkeys(r for t in talks for r in t.requests) if one not in replies]
-        answers = engine.answer(asked, is_urgent=work.is_urgent) if asked else []
-        replies |= zip(asked, answers, strict=True)
+    while states := [state for state in states if state.outcome is None]:
+        # Equal requests of several tasks, such as those for entities and extractive summaries, are sent once.
+        requests = dict.fromkeys(request for state in states for request in state.requests)
+        new_requests = [request for request in requests if request not in replies]
+        new_replies = engine.answer(new_requests, is_urgent=work.is_urgent) if new_requests else []
+        replies |= zip(new_requests, new_replies, strict=True)
         with meter.timing("ground"):
-            for talk in talks:
-                talk.hear([replies[request] for request in talk.requests], note)
-        if ended := _ended(talks, note, meter):
-            yield ended
+            for state in states:
+                state.advance([replies[request] for request in state.requests], note)
+        if outcomes := _new_outcomes(states, note, meter):
+            yield outcomes
 
 
-def _conversation(job: Job, note: Note, config: TaskConfig) -> TaskCoroutine:
+def _task_coroutine(job: Job, note: Note, config: TaskConfig) -> TaskCoroutine:
     parameters = job.question.parameters
     match job.question.task:
         case Task.ENTITIES:
@@ -80,56 +81,57 @@ def _conversation(job: Job, note: Note, config: TaskConfig) -> TaskCoroutine:
             return summarize(note, int(parameters["max_words"]), config)
 
 
-def _ended(talks: Sequence[_JobState], note: Note, meter: UsageMeter) -> list[tuple[Job, Outcome]]:
-    """Starts new coroutines, and returns the outcomes that are new."""
-    for talk in talks:
-        if not talk.has_begun:
+def _new_outcomes(states: Sequence[_JobState], note: Note, meter: UsageMeter) -> list[tuple[Job, Outcome]]:
+    """Starts coroutines that have not started, and returns the outcomes that are known by now."""
+    for state in states:
+        if not state.has_started:
             with meter.timing("read"):
-                talk.hear(None, note)
-    return [(talk.job, talk.outcome) for talk in talks if talk.outcome is not None]
+                state.advance(None, note)
+    return [(state.job, state.outcome) for state in states if state.outcome is not None]
 
 
 @dataclass(slots=True)
 class _JobState:
-    """One job's conversation and what it has cost so far."""
+    """The coroutine of a job, its open requests, and its tokens so far."""
 
     job: Job
-    conversation: TaskCoroutine
+    coroutine: TaskCoroutine
     requests: Sequence[Request] = ()
     outcome: Outcome | None = None
-    has_begun: bool = False
-    began: float = 0.0
+    has_started: bool = False
+    started_at: float = 0.0
+    """Seconds of the monotonic clock."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
-    def hear(self, replies: list[Reply] | None, note: Note) -> None:
-        """Goes on to the next requests or to the outcome; None begins."""
+    def advance(self, replies: list[Reply] | None, note: Note) -> None:
+        """Advances the coroutine to its next requests or to its outcome; None as `replies` starts it."""
         if replies is None:
-            self.has_begun, self.began = True, time.monotonic()
+            self.has_started, self.started_at = True, time.monotonic()
         for reply in replies or ():
             if isinstance(reply, ScoreResult | GenerateResult):
                 self.prompt_tokens += reply.prompt_tokens
             if isinstance(reply, GenerateResult):
                 self.completion_tokens += reply.completion_tokens
         try:
-            refused = next((reply for reply in replies or () if isinstance(reply, RequestError)), None)
-            if refused is not None:
-                raise UnusableReplyError(Reason(refused.reason), refused.detail)
-            self.requests = next(self.conversation) if replies is None else self.conversation.send(replies)
+            error = next((reply for reply in replies or () if isinstance(reply, RequestError)), None)
+            if error is not None:
+                raise UnusableReplyError(Reason(error.reason), error.detail)
+            self.requests = next(self.coroutine) if replies is None else self.coroutine.send(replies)
         except StopIteration as stop:
-            self.outcome = self._concluded(stop.value, note)
+            self.outcome = self._outcome_of(stop.value, note)
         except UnusableReplyError as failure:
             self.outcome = Failed(
                 reason=failure.reason, detail=failure.detail[:300], duration_seconds=self._seconds
             )
 
-    def _concluded(self, answered: TaskAnswer, note: Note) -> Outcome:
-        """Finished only where the whole note was read."""
-        ranges_read = union_of_ranges(answered.ranges_read)
+    def _outcome_of(self, task_answer: TaskAnswer, note: Note) -> Outcome:
+        """Finished if the prompts contained the whole note, otherwise failed."""
+        ranges_read = union_of_ranges(task_answer.ranges_read)
         if not covers(note.text, ranges_read):
             return Failed(reason=Reason.NOT_ALL_READ, duration_seconds=self._seconds)
         return Finished(
-            answer=answered.answer,
+            answer=task_answer.answer,
             ranges_read=ranges_read,
             duration_seconds=self._seconds,
             prompt_tokens=self.prompt_tokens,
@@ -138,4 +140,4 @@ class _JobState:
 
     @property
     def _seconds(self) -> float:
-        return time.monotonic() - self.began
+        return time.monotonic() - self.started_at

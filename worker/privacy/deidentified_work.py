@@ -1,6 +1,6 @@
-"""De-identified work: the network reads surrogates, the stored answers are the note's own words.
+"""De-identified work: the network reads surrogates, and stored answers contain the words of the note.
 
-Spans are the same in both texts. Generated text that cannot be mapped back is left out.
+Character offsets are the same in both texts. Generated text that cannot be mapped back is left out.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _Quote = TypeVar("_Quote", Entity, Attribute, Passage)
 
 
 def deidentified(work: Work, surrogates: Surrogates) -> Work:
-    """The work that the network may see: the note and questions with surrogates."""
+    """The work that is sent to the network: the note and the questions with surrogates."""
     jobs = tuple(
         job.model_copy(update={"question": deidentified_question(job.question, surrogates)})
         for job in work.jobs
@@ -37,53 +37,58 @@ def deidentified(work: Work, surrogates: Surrogates) -> Work:
 
 
 def reidentified(
-    ended: Iterable[tuple[Job, Outcome]], jobs: Mapping[int, Job], surrogates: Surrogates
+    batch: Iterable[tuple[Job, Outcome]], jobs: Mapping[int, Job], surrogates: Surrogates
 ) -> list[tuple[Job, Outcome]]:
-    """The outcomes of de-identified work mapped back to the original note."""
-    return [(jobs[job.id], _revealed(outcome, surrogates)) for job, outcome in ended]
+    """The outcomes of de-identified work, mapped back to the original jobs and the original note."""
+    return [(jobs[job.id], _reidentified_outcome(outcome, surrogates)) for job, outcome in batch]
 
 
 def deidentified_question(question: Question, surrogates: Surrogates) -> Question:
-    """The question with surrogates."""
+    """The question with surrogates in its query, if it has one."""
     if question.task is not Task.SEARCH:
         return question
     query = surrogates.deidentified_query(str(question.parameters["query"]))
     return question.model_copy(update={"parameters": {**question.parameters, "query": query}})
 
 
-def _revealed(outcome: Outcome, surrogates: Surrogates) -> Outcome:
+def _reidentified_outcome(outcome: Outcome, surrogates: Surrogates) -> Outcome:
     if isinstance(outcome, Failed):
         return outcome
-    answer = _answer(outcome.answer, surrogates)
+    answer = _reidentified_answer(outcome.answer, surrogates)
     if answer is None:
-        words = "what was written cannot be traced back to the note's own names and dates"
-        return Failed(reason=Reason.UNPARSABLE, detail=words, duration_seconds=outcome.duration_seconds)
+        detail = "the generated text cannot be mapped back to the names and dates of the note"
+        return Failed(reason=Reason.UNPARSABLE, detail=detail, duration_seconds=outcome.duration_seconds)
     return Finished.model_validate({**dict(outcome), "answer": answer})
 
 
-def _answer(answer: Answer, surrogates: Surrogates) -> Answer | None:
+def _reidentified_answer(answer: Answer, surrogates: Surrogates) -> Answer | None:
     match answer:
         case EntitiesAnswer(entities=entities):
-            return EntitiesAnswer(entities=tuple(_entity(one, surrogates.text) for one in entities))
+            return EntitiesAnswer(
+                entities=tuple(_quoted_entity(entity, surrogates.text) for entity in entities)
+            )
         case SearchAnswer(passages=passages):
-            return SearchAnswer(passages=tuple(_quoting(one, surrogates.text) for one in passages))
+            return SearchAnswer(passages=tuple(_quoted(passage, surrogates.text) for passage in passages))
         case SummaryAnswer(summary=summary):
-            told = list(_told(summary.sentences, surrogates))
-            # The first is the title, which a summary cannot be without.
-            is_whole = bool(told) and told[0].section == summary.sentences[0].section
-            return SummaryAnswer(summary=summary_of(told)) if is_whole else None
+            kept = list(_reidentified_sentences(summary.sentences, surrogates))
+            # The first sentence is the title; a summary cannot be without it.
+            has_title = bool(kept) and kept[0].section == summary.sentences[0].section
+            return SummaryAnswer(summary=summary_of(kept)) if has_title else None
 
 
-def _told(sentences: Iterable[SummarySentence], surrogates: Surrogates) -> Iterator[SummarySentence]:
+def _reidentified_sentences(
+    sentences: Iterable[SummarySentence], surrogates: Surrogates
+) -> Iterator[SummarySentence]:
     for sentence in sentences:
         if (text := surrogates.reidentified(sentence.text)) is not None:
             yield sentence.model_copy(update={"text": text})
 
 
-def _entity(entity: Entity, text: str) -> Entity:
-    attributes = tuple(_quoting(one, text) for one in entity.attributes)
-    return _quoting(entity, text).model_copy(update={"attributes": attributes})
+def _quoted_entity(entity: Entity, text: str) -> Entity:
+    attributes = tuple(_quoted(attribute, text) for attribute in entity.attributes)
+    return _quoted(entity, text).model_copy(update={"attributes": attributes})
 
 
-def _quoting(quote: _Quote, text: str) -> _Quote:
+def _quoted(quote: _Quote, text: str) -> _Quote:
+    """The span of an answer with its text from the original note."""
     return quote.model_copy(update={"text": text[quote.start : quote.end]})

@@ -1,6 +1,6 @@
-"""Patterns of identifiers (PHI); `worker.privacy.identifier_detection` applies them.
+"""Patterns of identifiers (PHI), which `worker.privacy.identifier_detection` applies.
 
-The first group of each is the identifier; the rest is the context that indicates it.
+The first group of a pattern is the identifier; the rest is the context that indicates it.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from worker.note.word_boundaries import word_set
 
 
 class IdentifierKind(StrEnum):
-    """The kind of an identifier, which decides how it is replaced."""
+    """The kind of an identifier, which determines its surrogate."""
 
     WORD = "word"
     """A word of the name of a person, a place or an institution."""
     DATE = "date"
-    """A date; its year may stay."""
+    """A date, of which the year is kept."""
     NUMBER = "number"
     """A telephone, record, account or house number, the age of a very old person, or an internet address."""
 
@@ -26,7 +26,7 @@ _WORD = rf"[{UPPER}](?:[\w'’]*\w)?(?:-[{UPPER}]\w+)*"
 _PARTICLES = r"(?:(?:de|del|della|la|van|von|der|den|bin|ibn|al|da|dos|du|ten|ter)[ ]+){0,2}"
 _PERSON = rf"{_WORD}\.?(?:[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
 _LISTED = rf"{_WORD}\.?(?:,?[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
-"""A name that also occurs with the family name first, before a comma."""
+"""A name that may also have the family name first, before a comma."""
 _PROPER = rf"[{UPPER}][\w'’-]*[a-z](?:[ ][{UPPER}][\w'’-]*[a-z])?"
 _MONTH = (
     r"(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
