@@ -1,7 +1,7 @@
 """Access control of the browser application: a token, one origin, nothing loaded from outside, no caching.
 
 An ASGI middleware around the whole application. It also handles unexpected errors: an exception's text could
-quote a note, so only its type and place are logged.
+quote a note, so only its type and its source lines are logged.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_PARAMETER = "token"
+_URL_PARAMETER = "token"
 _COOKIE_SECONDS = 12 * 3600
 _log = logging.getLogger("notemill.pages")
 
@@ -63,42 +63,42 @@ class AccessControl:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        has_begun = False
+        has_started = False
 
-        async def send_guarded(message: Message) -> None:
-            nonlocal has_begun
+        async def send_with_headers(message: Message) -> None:
+            nonlocal has_started
             if message["type"] == "http.response.start":
-                has_begun = True
+                has_started = True
                 MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         try:
             answer = self._refusal(Request(scope)) or self._app
-            await answer(scope, receive, send_guarded)
+            await answer(scope, receive, send_with_headers)
         except Exception as error:  # noqa: BLE001  its text could quote a note
-            if has_begun:
-                raise ConnectionError("a page broke off") from None
-            await _told(error)(scope, receive, send_guarded)
+            if has_started:
+                raise ConnectionError("the response was cut off") from None
+            await _error_page(error)(scope, receive, send_with_headers)
 
     def _refusal(self, request: Request) -> Response | None:
         """The refusal; None where the request may pass."""
         if request.url.path.startswith("/static/"):
-            return None  # the style sheet of the page that says: not without the token
-        given = request.query_params.get(_PARAMETER)
+            return None  # the style sheet of the page that asks for the token
+        given = request.query_params.get(_URL_PARAMETER)
         if given is not None and request.method == "GET" and self._is_token(given):
-            return self._let_in(request)
+            return self._admit(request)
         if not self._is_token(request.cookies.get(self._cookie, "")):
             return html("refused", status=401)
-        if request.method not in ("GET", "HEAD") and not _is_from_here(request):
-            return html("problem", status=403, title="Not from here", detail="Another page sent this.")
+        if request.method not in ("GET", "HEAD") and not _is_same_origin(request):
+            return html("problem", status=403, title="Request refused", detail="Another site sent this form.")
         return None
 
     def _is_token(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
 
-    def _let_in(self, request: Request) -> Response:
-        """Redirects to the same address without the token, so that it stays in no history."""
-        others = [(name, value) for name, value in parse_qsl(request.url.query) if name != _PARAMETER]
+    def _admit(self, request: Request) -> Response:
+        """Redirects to the same address without the token, which keeps it out of the history."""
+        others = [(name, value) for name, value in parse_qsl(request.url.query) if name != _URL_PARAMETER]
         target = request.url.path + (f"?{urlencode(others)}" if others else "")
         # Not `//elsewhere`: a browser would take that for another host.
         response = RedirectResponse("/" + target.lstrip("/"), status_code=303)
@@ -113,20 +113,22 @@ class AccessControl:
         return response
 
 
-def _is_from_here(request: Request) -> bool:
-    """True where the form came from this origin; current browsers always say so."""
+def _is_same_origin(request: Request) -> bool:
+    """True where the form came from this origin; current browsers always send one of these headers."""
     origin = request.headers.get("origin")
     if origin is not None:
         return urlsplit(origin).netloc == request.headers.get("host")
     return request.headers.get("sec-fetch-site") == "same-origin"
 
 
-def _told(error: Exception) -> Response:
+def _error_page(error: Exception) -> Response:
     if isinstance(error, NotemillError):
         status = 503 if isinstance(error, DatabaseUnavailableError) else 400
-        return html("problem", status=status, title="That cannot be shown", detail=str(error))
+        return html("problem", status=status, title="This page cannot be shown", detail=str(error))
     frames = traceback.extract_tb(error.__traceback__)
-    place = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[:-4:-1])
-    _log.error("a surprise, %s at %s", type(error).__name__, place)
-    detail = f"{type(error).__name__}; the place is in the terminal of notemill view. Please report it."
-    return html("problem", status=500, title="A surprise", detail=detail)
+    location = " < ".join(f"{Path(frame.filename).name}:{frame.lineno}" for frame in frames[:-4:-1])
+    _log.error("unexpected error, %s at %s", type(error).__name__, location)
+    detail = (
+        f"{type(error).__name__}; the terminal of notemill view shows where it occurred. Please report it."
+    )
+    return html("problem", status=500, title="Unexpected error", detail=detail)

@@ -21,16 +21,16 @@ class AppState:
 
     store: Store
     queries: Queries
-    browsing: BrowserQueries
-    following: ProgressCache
+    browser_queries: BrowserQueries
+    progress_cache: ProgressCache
     corrected_by: str
     """The name recorded with corrections."""
 
 
 def app_state_of(request: Request) -> AppState:
     """The application state of a request."""
-    shelf: AppState = request.app.state.shelf
-    return shelf
+    app_state: AppState = request.app.state.app_state
+    return app_state
 
 
 def html(template: str, *, status: int = 200, **values: Any) -> HTMLResponse:

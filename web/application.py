@@ -26,7 +26,7 @@ from web.search_routes import searches
 def application(
     store: Store,
     queries: Queries,
-    browsing: BrowserQueries,
+    browser_queries: BrowserQueries,
     *,
     token: str,
     cookie: str,
@@ -35,7 +35,7 @@ def application(
 ) -> Starlette:
     """An ASGI application over one database. `token`: admits a browser; see web.access_control."""
     guard = Middleware(AccessControl, token=token, cookie=cookie, is_secure=is_secure)
-    made = Starlette(
+    starlette = Starlette(
         routes=[
             Route("/", lambda _: RedirectResponse("/documents")),
             Route("/documents", documents),
@@ -50,12 +50,16 @@ def application(
         middleware=[guard],
         exception_handlers={HTTPException: _http_problem},
     )
-    made.state.shelf = AppState(store, queries, browsing, ProgressCache(), corrected_by)
-    return made
+    starlette.state.app_state = AppState(store, queries, browser_queries, ProgressCache(), corrected_by)
+    return starlette
 
 
 def _http_problem(_request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
-    titles = {404: "Not here", 405: "Not that way"}
-    detail = "There is no such page or document." if status == 404 else "The pages cannot do that."
-    return html("problem", status=status, title=titles.get(status, "That cannot be shown"), detail=detail)
+    titles = {404: "Not found", 405: "Method not allowed"}
+    detail = (
+        "There is no such page or document." if status == 404 else "This page does not support that request."
+    )
+    return html(
+        "problem", status=status, title=titles.get(status, "This page cannot be shown"), detail=detail
+    )

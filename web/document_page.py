@@ -11,7 +11,7 @@ from models.answers import Assertion
 from models.corrections import Correction, MentionKey, Verdict, with_verdicts
 from models.documents import StoredDocument
 from web.html_rendering import shown
-from web.text_segments import HighlightTarget, TextSegment, pieces
+from web.text_segments import HighlightTarget, TextSegment, segments_of
 
 _USUAL_LABELS = ("problem", "medication", "test", "procedure", "anatomy")
 _AFTER = {
@@ -32,8 +32,8 @@ LABEL_STYLES = 8
 
 
 @dataclass(frozen=True, slots=True)
-class PageMark:
-    """A stretch of the note that is underlined: a mention, or an attribute of one."""
+class AnnotatedSpan:
+    """A span of the note that is underlined: a mention, or an attribute of one."""
 
     start: int
     end: int
@@ -44,18 +44,18 @@ class PageMark:
     attributes: tuple[tuple[str, str], ...] = ()
     """Kind and text of each."""
     verdict: str = ""
-    """Empty: nobody has looked."""
+    """Empty where nobody has reviewed it."""
     found: MentionKey | None = None
-    """What a correction of it is about; none: an attribute."""
+    """The mention that a correction refers to; None for an attribute."""
 
     @property
     def key(self) -> str:
-        """Names it in the page, however it is corrected."""
+        """Its id in the page; a correction does not change it."""
         return f"m{self.found.start}-{self.found.end}-{self.found.label}" if self.found else ""
 
     @property
     def words(self) -> str:
-        """What a screen reader says of it."""
+        """Its description for a screen reader."""
         parts = [" ".join(self.text.split()), self.label]
         if self.assertion is not Assertion.PRESENT:
             parts.append(self.assertion.value)
@@ -63,10 +63,12 @@ class PageMark:
 
     @property
     def more(self) -> str:
-        """What the label does not say, e.g. 'negated · 97 % sure · dosage 81 mg'."""
-        said = [] if self.assertion is Assertion.PRESENT else [self.assertion.value]
-        sure = [] if self.probability is None else [f"{self.probability * 100:.0f} % sure"]
-        return " · ".join([self.label, *said, *sure, *(f"{kind} {text}" for kind, text in self.attributes)])
+        """Details, such as 'problem · negated · 97 % sure · dosage 81 mg'."""
+        assertion = [] if self.assertion is Assertion.PRESENT else [self.assertion.value]
+        probability = [] if self.probability is None else [f"{self.probability * 100:.0f} % sure"]
+        return " · ".join(
+            [self.label, *assertion, *probability, *(f"{kind} {text}" for kind, text in self.attributes)]
+        )
 
     @property
     def after(self) -> str:
@@ -105,62 +107,62 @@ class PageSearch:
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """All that the page of one document shows."""
+    """Content of the page of one document."""
 
     document: StoredDocument
-    pieces: tuple[TextSegment, ...]
-    marks: tuple[PageMark, ...]
+    segments: tuple[TextSegment, ...]
+    spans: tuple[AnnotatedSpan, ...]
     title: str
     sections: tuple[tuple[str, tuple[PageSentence, ...]], ...]
     searches: tuple[PageSearch, ...]
     unanswered: tuple[dict[str, Any], ...]
     """Jobs that are not finished: `task`, `status`, `reason`, `detail`."""
     has_entities: bool
-    """Entities were asked for and answered, be it with none."""
+    """True where an entity job has finished, also with no entity."""
 
     @property
-    def mentions(self) -> list[PageMark]:
-        return [mark for mark in self.marks if mark.found is not None]
+    def mentions(self) -> list[AnnotatedSpan]:
+        return [span for span in self.spans if span.found is not None]
 
     @property
     def labels(self) -> dict[str, int]:
-        """How many mentions of each label, the usual labels first."""
-        counts = Counter(mark.label for mark in self.mentions)
-        return dict(sorted(counts.items(), key=lambda item: (_usual_place(item[0]), item[0])))
+        """Counts of mentions by label, the usual labels first."""
+        counts = Counter(span.label for span in self.mentions)
+        return dict(sorted(counts.items(), key=lambda item: (_label_rank(item[0]), item[0])))
 
     @property
     def assertions(self) -> dict[str, int]:
-        counts = Counter(mark.assertion.value for mark in self.mentions)
+        counts = Counter(span.assertion.value for span in self.mentions)
         return {
             assertion.value: counts[assertion.value] for assertion in Assertion if counts[assertion.value]
         }
 
     @property
     def styles(self) -> dict[str, int]:
-        """By label the number of its style, 1 to LABEL_STYLES; the usual labels always have the same."""
+        """Number of the style for each label, 1 to LABEL_STYLES; the usual labels always have the same."""
         others = [label for label in self.labels if label not in _USUAL_LABELS]
         numbered = {label: number for number, label in enumerate((*_USUAL_LABELS, *others))}
         return {label: number % LABEL_STYLES + 1 for label, number in numbered.items()}
 
     @property
     def unreviewed(self) -> int:
-        """Mentions that nobody has looked at."""
-        return sum(not mark.verdict for mark in self.mentions)
+        """Number of mentions that nobody has reviewed."""
+        return sum(not span.verdict for span in self.mentions)
 
 
-def document_page_of(
+def document_view(
     document: StoredDocument, answers: Sequence[dict[str, Any]], corrections: Sequence[Correction] = ()
 ) -> DocumentView:
     """`answers` are the newest to each question, as `models.queries.results.newest_answers` gives them."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
     text = shown(document.text)
-    marks = _marks(text, with_verdicts(entities, corrections))
-    title, sections, source_lights = _summary(answers)
-    searches, passage_lights = _searches(answers)
+    spans = _annotated_spans(text, with_verdicts(entities, corrections))
+    title, sections, source_highlights = _summary(answers)
+    searches, passage_highlights = _searches(answers)
     return DocumentView(
         document=document,
-        pieces=tuple(pieces(text, marks, [*source_lights, *passage_lights])),
-        marks=tuple(marks),
+        segments=tuple(segments_of(text, spans, [*source_highlights, *passage_highlights])),
+        spans=tuple(spans),
         title=title,
         sections=sections,
         searches=searches,
@@ -169,11 +171,11 @@ def document_page_of(
     )
 
 
-def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[PageMark]:
-    marks = []
+def _annotated_spans(text: str, entities: Sequence[dict[str, Any]]) -> list[AnnotatedSpan]:
+    spans = []
     for entity in entities:
         start, end = entity["start"], entity["end"]
-        mention = PageMark(
+        mention = AnnotatedSpan(
             start,
             end,
             entity["label"],
@@ -184,10 +186,10 @@ def _marks(text: str, entities: Sequence[dict[str, Any]]) -> list[PageMark]:
             entity["verdict"],
             entity["found"],
         )
-        marks.append(mention)
+        spans.append(mention)
         if entity["verdict"] != Verdict.REJECTED:
-            marks += [PageMark(a["start"], a["end"], a["kind"], a["text"]) for a in entity["attributes"]]
-    return sorted(marks, key=lambda mark: (mark.start, -mark.end, mark.label))
+            spans += [AnnotatedSpan(a["start"], a["end"], a["kind"], a["text"]) for a in entity["attributes"]]
+    return sorted(spans, key=lambda span: (span.start, -span.end, span.label))
 
 
 def _summary(
@@ -196,30 +198,34 @@ def _summary(
     summary = next((answer["summary"] for answer in answers if "summary" in answer), None)
     if summary is None:
         return "", (), []
-    lights = []
+    highlights = []
     sections: dict[str, list[PageSentence]] = {}
-    for place, stored in enumerate(summary["sentences"]):
-        key = f"s{place}"
-        lights += [HighlightTarget(key, source["start"], source["end"]) for source in stored["sources"]]
+    for number, stored in enumerate(summary["sentences"]):
+        key = f"s{number}"
+        highlights += [HighlightTarget(key, source["start"], source["end"]) for source in stored["sources"]]
         starts = tuple(source["start"] for source in stored["sources"])
         sentence = PageSentence(key, " ".join(stored["text"].split()), tuple(stored["flags"]), starts)
         sections.setdefault(stored["section"], []).append(sentence)
-    return summary["title"], tuple((title, tuple(sentences)) for title, sentences in sections.items()), lights
+    return (
+        summary["title"],
+        tuple((title, tuple(sentences)) for title, sentences in sections.items()),
+        highlights,
+    )
 
 
 def _searches(answers: Sequence[dict[str, Any]]) -> tuple[tuple[PageSearch, ...], list[HighlightTarget]]:
-    lights, searches = [], []
-    for number, answer in enumerate(result for result in answers if "passages" in result):
+    highlights, searches = [], []
+    for search_number, answer in enumerate(result for result in answers if "passages" in result):
         passages = []
-        for place, passage in enumerate(answer["passages"]):
-            key = f"p{number}-{place}"
-            lights.append(HighlightTarget(key, passage["start"], passage["end"]))
+        for number, passage in enumerate(answer["passages"]):
+            key = f"p{search_number}-{number}"
+            highlights.append(HighlightTarget(key, passage["start"], passage["end"]))
             passages.append(
                 PagePassage(key, passage["start"], " ".join(passage["text"].split()), passage["score"])
             )
         searches.append(PageSearch(answer["parameters"]["query"], tuple(passages)))
-    return tuple(searches), lights
+    return tuple(searches), highlights
 
 
-def _usual_place(label: str) -> int:
+def _label_rank(label: str) -> int:
     return _USUAL_LABELS.index(label) if label in _USUAL_LABELS else len(_USUAL_LABELS)

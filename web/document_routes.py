@@ -19,7 +19,7 @@ from models.queries.browser.document_list import DocumentFilter
 from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from web.app_state import AppState, app_state_of, html
-from web.document_page import DocumentView, document_page_of
+from web.document_page import DocumentView, document_view
 
 _LINES = 50
 _RUNS = 20
@@ -27,53 +27,57 @@ _RUNS = 20
 
 def documents(request: Request) -> Response:
     """A page of the list, newest first; `before` and `after` are document numbers."""
-    shelf = app_state_of(request)
+    app_state = app_state_of(request)
     given = {name: value for name, value in request.query_params.items() if value}
     before, after = _number(given.pop("before", None)), _number(given.pop("after", None))
     chosen = _filter(given)
-    page = shelf.browsing.documents(chosen, limit=_LINES, before=before, after=after)
-    asked = urlencode(given)
+    page = app_state.browser_queries.documents(chosen, limit=_LINES, before=before, after=after)
+    query = urlencode(given)
     return html(
         "documents",
         page=page,
         chosen=chosen,
-        asked=f"&{asked}" if asked else "",
+        asked=f"&{query}" if query else "",
         is_filtered=bool(given),
-        labels=shelf.browsing.labels(),
+        labels=app_state.browser_queries.labels(),
         assertions=list(Assertion),
         statuses=list(JobStatus),
         reasons=list(Reason),
-        runs=shelf.browsing.run_numbers(_RUNS),
+        runs=app_state.browser_queries.run_numbers(_RUNS),
     )
 
 
 def document(request: Request) -> Response:
     """One note with its answers."""
-    shelf = app_state_of(request)
-    document = stored(shelf, request)
-    shelf.store.note(Action.SHOW, document=document.id)
-    return html("document", newer=shelf.browsing.newer_version(document.id), **note_values(shelf, document))
+    app_state = app_state_of(request)
+    document = requested_document(app_state, request)
+    app_state.store.note(Action.SHOW, document=document.id)
+    return html(
+        "document",
+        newer=app_state.browser_queries.newer_version(document.id),
+        **note_values(app_state, document),
+    )
 
 
-def stored(shelf: AppState, request: Request) -> StoredDocument:
-    """The document that the address names. Raises HTTPException where there is none."""
-    document = shelf.browsing.document(request.path_params["document_id"])
+def requested_document(app_state: AppState, request: Request) -> StoredDocument:
+    """The document in the address. Raises HTTPException where there is none."""
+    document = app_state.browser_queries.document(request.path_params["document_id"])
     if document is None:
         raise HTTPException(404)
     return document
 
 
-def note_values(shelf: AppState, document: StoredDocument) -> dict[str, Any]:
+def note_values(app_state: AppState, document: StoredDocument) -> dict[str, Any]:
     """Template values of a note that can be corrected."""
-    reading = read(shelf, document)
-    labels = list(dict.fromkeys([*shelf.browsing.labels(), *reading.labels]))
-    return {"reading": reading, "labels": labels, "assertions": list(Assertion), "can_correct": True}
+    view = load_view(app_state, document)
+    labels = list(dict.fromkeys([*app_state.browser_queries.labels(), *view.labels]))
+    return {"view": view, "labels": labels, "assertions": list(Assertion), "can_correct": True}
 
 
-def read(shelf: AppState, document: StoredDocument) -> DocumentView:
+def load_view(app_state: AppState, document: StoredDocument) -> DocumentView:
     """The document with its newest answers and corrections."""
-    answers = newest_answers(shelf.queries.answers_of(document.id))
-    return document_page_of(document, answers, shelf.queries.corrections_of(text_sha256(document.text)))
+    answers = newest_answers(app_state.queries.answers_of(document.id))
+    return document_view(document, answers, app_state.queries.corrections_of(text_sha256(document.text)))
 
 
 def _filter(given: dict[str, Any]) -> DocumentFilter:
@@ -87,4 +91,4 @@ def _filter(given: dict[str, Any]) -> DocumentFilter:
 def _number(given: str | None) -> int | None:
     if given is None or (given.isascii() and given.isdigit() and len(given) < 18):
         return None if given is None else int(given)
-    raise UsageError("a page begins at the number of a document.")
+    raise UsageError("`before` and `after` take the number of a document.")

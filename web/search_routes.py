@@ -15,15 +15,15 @@ _LINES = 50
 
 def searches(request: Request) -> Response:
     """Every query; with `query` the sentences that answer it, newest note first."""
-    shelf = app_state_of(request)
+    app_state = app_state_of(request)
     query = request.query_params.get("query")
     if query is None:
-        return html("searches", queries=shelf.browsing.searches())
+        return html("searches", queries=app_state.browser_queries.searches())
     before = request.query_params.get("before", "")
     if not query.strip() or (before and not (before.isascii() and before.isdigit() and len(before) < 18)):
         raise HTTPException(404)
     asked = Question(task=Task.SEARCH, parameters={"query": query})
-    lines, has_more = shelf.browsing.passages(
+    lines, has_more = app_state.browser_queries.passages(
         asked.parameters_sha256, limit=_LINES, before=int(before) if before else None
     )
     return html("passages", query=query, lines=lines, has_more=has_more, is_first=not before)

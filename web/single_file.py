@@ -14,14 +14,14 @@ from web.document_page import DocumentView
 from web.html_rendering import STATIC, render
 
 
-def single_file(reading: DocumentView) -> str:
+def single_file(view: DocumentView) -> str:
     """A whole HTML document."""
     style = (STATIC / "notemill.css").read_text("utf-8")
     script = (STATIC / "theme.js").read_text("utf-8") + (STATIC / "note.js").read_text("utf-8")
     policy = f"default-src 'none'; style-src {_source(style)}; script-src {_source(script)}; base-uri 'none'"
     return render(
         "single_file",
-        reading=reading,
+        view=view,
         policy=policy,
         style=Markup(style),  # noqa: S704  our own files
         script=Markup(script),  # noqa: S704

@@ -1,4 +1,4 @@
-"""A note cut into segments, each with the mention that covers it and the sentences that rest on it.
+"""A note cut into segments, each with the mention that covers it and the highlights that include it.
 
 Pure; offsets stay those of the note. Mentions may overlap: a segment shows the shortest that covers it.
 """
@@ -45,7 +45,7 @@ class SegmentLeaf:
 class TextSegment:
     """Adjacent leaves in one mention, or in none."""
 
-    mark: int | None
+    span_index: int | None
     """Index of the mention among those given."""
     leaves: tuple[SegmentLeaf, ...]
     is_first: bool
@@ -53,40 +53,44 @@ class TextSegment:
     is_last: bool
 
 
-def pieces(text: str, marks: Sequence[TextSpan], lights: Sequence[HighlightTarget]) -> list[TextSegment]:
+def segments_of(
+    text: str, spans: Sequence[TextSpan], highlights: Sequence[HighlightTarget]
+) -> list[TextSegment]:
     """The whole note in order: the texts of all leaves together are the note."""
-    covered = _covered(text, marks, lights)
-    runs = [(mark, list(group)) for mark, group in groupby(covered, key=lambda leaf: leaf[0])]
+    covered = _covered(text, spans, highlights)
+    groups = [(index, list(group)) for index, group in groupby(covered, key=lambda leaf: leaf[0])]
     firsts: dict[int | None, int] = {}
-    lasts = {mark: place for place, (mark, _) in enumerate(runs)}
-    for place, (mark, _) in enumerate(runs):
-        firsts.setdefault(mark, place)
+    lasts = {index: number for number, (index, _) in enumerate(groups)}
+    for number, (index, _) in enumerate(groups):
+        firsts.setdefault(index, number)
     return [
-        TextSegment(mark, tuple(leaf for _, leaf in run), firsts[mark] == place, lasts[mark] == place)
-        for place, (mark, run) in enumerate(runs)
+        TextSegment(index, tuple(leaf for _, leaf in group), firsts[index] == number, lasts[index] == number)
+        for number, (index, group) in enumerate(groups)
     ]
 
 
 def _covered(
-    text: str, marks: Sequence[TextSpan], lights: Sequence[HighlightTarget]
+    text: str, spans: Sequence[TextSpan], highlights: Sequence[HighlightTarget]
 ) -> list[tuple[int | None, SegmentLeaf]]:
     """Each leaf with the shortest mention over it, by one sweep: a long note has thousands of both."""
     begins: dict[int, list[int]] = defaultdict(list)
-    kindled: dict[int, list[HighlightTarget]] = defaultdict(list)
-    for place, mark in enumerate(marks):
-        begins[mark.start].append(place)
-    for light in lights:
-        kindled[light.start].append(light)
-    cuts = {0, len(text)} | {edge for span in (*marks, *lights) for edge in (span.start, span.end)}
-    open_marks: list[int] = []
-    open_lights: list[HighlightTarget] = []
+    starting_highlights: dict[int, list[HighlightTarget]] = defaultdict(list)
+    for number, span in enumerate(spans):
+        begins[span.start].append(number)
+    for highlight in highlights:
+        starting_highlights[highlight.start].append(highlight)
+    cuts = {0, len(text)} | {edge for span in (*spans, *highlights) for edge in (span.start, span.end)}
+    open_spans: list[int] = []
+    open_highlights: list[HighlightTarget] = []
     leaves = []
     for start, end in pairwise(sorted(cuts)):
-        open_marks = [index for index in open_marks if marks[index].end > start] + begins[start]
-        open_lights = [light for light in open_lights if light.end > start] + kindled[start]
+        open_spans = [index for index in open_spans if spans[index].end > start] + begins[start]
+        open_highlights = [
+            highlight for highlight in open_highlights if highlight.end > start
+        ] + starting_highlights[start]
         shortest = min(
-            open_marks, key=lambda index: (marks[index].end - marks[index].start, index), default=None
+            open_spans, key=lambda index: (spans[index].end - spans[index].start, index), default=None
         )
-        keys = tuple(dict.fromkeys(light.key for light in open_lights))
-        leaves.append((shortest, SegmentLeaf(start, text[start:end], keys, bool(kindled[start]))))
+        keys = tuple(dict.fromkeys(highlight.key for highlight in open_highlights))
+        leaves.append((shortest, SegmentLeaf(start, text[start:end], keys, bool(starting_highlights[start]))))
     return leaves

@@ -1,4 +1,4 @@
-"""`notemill compare`: what another recipe would change on a sample of notes, and the archive's hours."""
+"""`notemill compare`: what another recipe changes on a sample of notes, and the hours for the archive."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from pydantic import ValidationError
 from rich.table import Table
 from rich.text import Text
 
-from console.inspect.trial_run import TrialResult, try_out
+from console.inspect.trial_run import TrialResult, run_trial
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import ProgressOutput, voice
-from console.terminal.terminal import count_of, harmless, shortened, stdout
+from console.terminal.progress_bar import ProgressOutput, progress_output
+from console.terminal.terminal import count_of, printable, shortened, stdout
 from models.answers import Task
 from models.documents import Document
 from models.errors import UsageError
@@ -54,17 +54,17 @@ class _Side:
 
 def compare(first: str, second: str, *, notes: int, is_quiet: bool, as_json: bool) -> int:
     """Prints the comparison. Raises UsageError for unknown recipes or no common notes."""
-    settings, speaking = load_settings(), voice(is_quiet=is_quiet or as_json)
+    settings, reporter = load_settings(), progress_output(is_quiet=is_quiet or as_json)
     with database(settings) as opened:
         sides = [_side(typed, settings, opened) for typed in (first, second)]
         stored = [side.recipe_id for side in sides if side.recipe_id]
         documents = recipe_comparison.sample_notes(opened.engine, stored, notes)
         if not documents:
-            raise UsageError("no note was answered under what is to be compared: choose other recipes.")
-        asked = _questions(opened, sides, documents, settings)
-        tried = [_answers(side, opened, documents, asked, speaking) for side in sides]
+            raise UsageError("no note has answers of these recipes: choose others.")
+        questions = _questions(opened, sides, documents, settings)
+        trials = [_answers(side, opened, documents, questions, reporter) for side in sides]
         archive = recipe_comparison.count_texts(opened.engine)
-    report = _report(sides, tried, len(documents), archive)
+    report = _report(sides, trials, len(documents), archive)
     print(json.dumps(report, ensure_ascii=False)) if as_json else _print(report)
     return 0
 
@@ -77,7 +77,7 @@ def _side(typed: str, settings: Settings, opened: Database) -> _Side:
             changed = tomllib.loads(Path(typed).read_text("utf-8"))
             return _Side(typed, settings=Settings(**{**settings.model_dump(), **changed}))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
-            raise UsageError(f"{typed} is no file of settings: {type(error).__name__}.") from None
+            raise UsageError(f"{typed} is not a file of settings: {type(error).__name__}.") from None
     recipe_id, task = recipe_comparison.recipe(opened.engine, typed)
     return _Side(typed, recipe_id, task)
 
@@ -88,9 +88,7 @@ def _questions(
     """The questions of the stored side; where both are tried, the tasks that need no words."""
     tasks = {side.task for side in sides if side.task}
     if len(tasks) > 1:
-        raise UsageError(
-            "one recipe is of entities, search or summary, the other of another: nothing to compare."
-        )
+        raise UsageError("the two recipes are of different tasks: there is nothing to compare.")
     for side in sides:
         if side.recipe_id:
             return recipe_comparison.questions(opened.engine, side.recipe_id, documents)
@@ -99,15 +97,19 @@ def _questions(
 
 
 def _answers(
-    side: _Side, opened: Database, documents: list[Document], asked: list[Question], speaking: ProgressOutput
+    side: _Side,
+    opened: Database,
+    documents: list[Document],
+    questions: list[Question],
+    reporter: ProgressOutput,
 ) -> TrialResult:
     if side.settings is not None:
-        return try_out(side.settings, documents, asked, speaking)
+        return run_trial(side.settings, documents, questions, reporter)
     return TrialResult(recipe_comparison.answers(opened.engine, side.recipe_id or "", documents), 0, 0.0)
 
 
-def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: int) -> dict[str, Any]:
-    before, after = (trial.answers for trial in tried)
+def _report(sides: list[_Side], trials: list[TrialResult], notes: int, archive: int) -> dict[str, Any]:
+    before, after = (trial.answers for trial in trials)
     entities: list[tuple[str, Change]] = []
     passages: list[tuple[str, Change]] = []
     summaries = []
@@ -125,7 +127,7 @@ def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: i
         "after": sides[1].typed,
         "notes": notes,
         "compared": len(before.keys() & after.keys()),
-        "failed": [trial.failed for trial in tried],
+        "failed": [trial.failed for trial in trials],
         "entities": counted(change for _, change in entities),
         "passages": counted(change for _, change in passages),
         "changes": [
@@ -134,15 +136,15 @@ def _report(sides: list[_Side], tried: list[TrialResult], notes: int, archive: i
         "summaries": summaries,
         "archive_notes": archive,
         "hours": [
-            round(trial.seconds / notes * archive / 3600, 3) if trial.seconds else None for trial in tried
+            round(trial.seconds / notes * archive / 3600, 3) if trial.seconds else None for trial in trials
         ],
     }
 
 
 def _print(report: dict[str, Any]) -> None:
     console = stdout()
-    both = f"{report['before']} → {report['after']}"
-    console.print(f"{both}: {count_of(report['notes'], 'note')}, {report['compared']} answers under both")
+    recipes = f"{report['before']} → {report['after']}"
+    console.print(f"{recipes}: {count_of(report['notes'], 'note')}, {report['compared']} answers under both")
     for name in ("entities", "passages"):
         if any(report[name].values()):
             words = ", ".join(f"{count:,} {kind}" for kind, count in report[name].items() if count)
@@ -157,14 +159,14 @@ def _print(report: dict[str, Any]) -> None:
             console.print(f"… and {count_of(more, 'change')} more; --json has them all.", style="dim")
     summaries = _table("note", "before", "after")
     for summary in report["summaries"]:
-        texts = (Text(harmless(summary[name])) for name in ("before", "after"))
+        texts = (Text(printable(summary[name])) for name in ("before", "after"))
         summaries.add_row(Text(shortened(summary["note"], 30)), *texts)
     if report["summaries"]:
         console.print(summaries)
     for side, hours, failed in zip(("before", "after"), report["hours"], report["failed"], strict=True):
         if hours is not None:
-            words = f"{report[side]}: {hours:,.2f} hours for {count_of(report['archive_notes'], 'note')}"
-            console.print(f"{words}, by one worker as fast as this one; {failed} failed in the sample")
+            estimate = f"{report[side]}: {hours:,.2f} hours for {count_of(report['archive_notes'], 'note')}"
+            console.print(f"{estimate}, with one worker of this speed; {failed} jobs of the sample failed")
 
 
 def _table(*titles: str) -> Table:
@@ -176,9 +178,9 @@ def _table(*titles: str) -> Table:
 
 def entity_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
     """Changes by characters: a changed label, otherwise a changed assertion."""
-    old, new = _by_place(before), _by_place(after)
-    for place in sorted(old.keys() | new.keys()):
-        earlier, later = old.get(place), new.get(place)
+    old, new = _by_span(before), _by_span(after)
+    for span in sorted(old.keys() | new.keys()):
+        earlier, later = old.get(span), new.get(span)
         if earlier is None or later is None:
             entity = later or earlier or {}
             yield Change("lost" if later is None else "gained", entity["text"], after=entity["label"])
@@ -192,10 +194,10 @@ def entity_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, A
 
 def passage_changes(before: Iterable[dict[str, Any]], after: Iterable[dict[str, Any]]) -> Iterator[Change]:
     """Changes by characters; the score may differ."""
-    old, new = _by_place(before), _by_place(after)
-    for place in sorted(old.keys() | new.keys()):
-        kind: Kind = "kept" if place in old and place in new else "gained" if place in new else "lost"
-        yield Change(kind, (new.get(place) or old[place])["text"])
+    old, new = _by_span(before), _by_span(after)
+    for span in sorted(old.keys() | new.keys()):
+        kind: Kind = "kept" if span in old and span in new else "gained" if span in new else "lost"
+        yield Change(kind, (new.get(span) or old[span])["text"])
 
 
 def counted(changes: Iterable[Change]) -> dict[str, int]:
@@ -204,5 +206,5 @@ def counted(changes: Iterable[Change]) -> dict[str, int]:
     return {kind: counts[kind] for kind in get_args(Kind)}
 
 
-def _by_place(items: Iterable[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
+def _by_span(items: Iterable[dict[str, Any]]) -> dict[tuple[int, int], dict[str, Any]]:
     return {(item["start"], item["end"]): item for item in items}

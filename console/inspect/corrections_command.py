@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from console.terminal.opened_database import database
-from console.terminal.terminal import count_of, stderr, typed
+from console.terminal.terminal import command_to_type, count_of, stderr
 from exports.atomic_files import whole_file
 from models.settings import load_settings
 
@@ -25,7 +25,9 @@ def write_corrections(output: Path | None) -> int:
             with whole_file(output) as file:
                 count = _write(notes, file)
     if not count:
-        stderr().print(f"Nothing was corrected yet. To correct, type: {typed('view')}", soft_wrap=True)
+        stderr().print(
+            f"Nothing was corrected yet. To correct, type: {command_to_type('view')}", soft_wrap=True
+        )
     elif output is not None and str(output) != "-":
         stderr().print(f"{count_of(count, 'corrected note')} in {output}", soft_wrap=True)
     return 0

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import ProgressOutput, voice
+from console.terminal.progress_bar import ProgressOutput, progress_output
 from console.terminal.terminal import count_of, human_duration, stderr
 from exports.export_formats import FORMS, ExportRequest, write
 from exports.source.vocabulary import read_vocabulary
@@ -25,14 +25,18 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
         raise UsageError(f"there is no form {form!r}. Forms: {', '.join(FORMS)}.")
     if vocabulary is not None and form not in ("omop", "fhir"):
         raise UsageError(f"--vocabulary is for omop and fhir; {form} has no place for concepts.")
-    began, speaking, concepts = time.monotonic(), voice(is_quiet=is_quiet), read_vocabulary(vocabulary)
+    began, reporter, concepts = (
+        time.monotonic(),
+        progress_output(is_quiet=is_quiet),
+        read_vocabulary(vocabulary),
+    )
     with database(load_settings()) as opened:
-        notes = _Told(opened, run, speaking)
+        notes = _Told(opened, run, reporter)
         ids = opened.queries.exported_ids(run)
         try:
             write(form, ExportRequest(notes=notes, external_ids=ids, output=output, vocabulary=concepts))
         finally:
-            speaking.close()
+            reporter.close()
         opened.store.note(Action.EXPORT, form=form, run=run, documents=notes.done)
     if not is_quiet:
         took = human_duration(time.monotonic() - began)
@@ -44,8 +48,8 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
 class _Told:
     """The notes of an export, with progress output."""
 
-    def __init__(self, opened: Database, run: int | None, speaking: ProgressOutput) -> None:
-        self._notes, self._voice = opened.queries.exported(run), speaking
+    def __init__(self, opened: Database, run: int | None, reporter: ProgressOutput) -> None:
+        self._notes, self._reporter = opened.queries.exported(run), reporter
         self._total = opened.queries.exported_count(run)
         self.done = 0
 
@@ -54,4 +58,4 @@ class _Told:
             yield note
             self.done += 1
             if self.done % _NOTES_BETWEEN_WORDS == 0:
-                self._voice.show(self.done, self._total, "notes written")
+                self._reporter.show(self.done, self._total, "notes written")

@@ -10,7 +10,7 @@ from typing import Any
 from rich.style import Style
 from rich.text import Text
 
-from console.terminal.terminal import harmless
+from console.terminal.terminal import printable
 
 _COLOURS = ("red", "green", "cyan", "yellow", "magenta", "blue", "bright_red", "bright_green", "bright_cyan")
 _PRESENT = "present"
@@ -66,7 +66,7 @@ def coloured(text: str, marks: Sequence[Highlight]) -> Text:
         for mark in marks:
             if mark.start <= start and end <= mark.end:
                 style += Style(color=colours[mark.label], bold=True) + _ASSERTED.get(mark.assertion, Style())
-        result.append(harmless(text[start:end]), style)
+        result.append(printable(text[start:end]), style)
         for mark in marks:
             if mark.end == end and mark.assertion != _PRESENT:
                 result.append(f"‹{mark.assertion}›", Style(color=colours[mark.label], dim=True))
@@ -79,7 +79,7 @@ def bracketed(text: str, marks: Sequence[Highlight]) -> Text:
     result = Text()
     for start, end in _pieces(text, marks):
         result.append("[" * sum(mark.start == start for mark in marks))
-        result.append(harmless(text[start:end]))
+        result.append(printable(text[start:end]))
         for mark in sorted((mark for mark in marks if mark.end == end), key=lambda mark: -mark.start):
             result.append(f"|{mark.words}]")
     return result

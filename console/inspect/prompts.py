@@ -11,7 +11,7 @@ from rich.text import Text
 
 from console.inspect.show import NoSuchNoteError
 from console.terminal.opened_database import database
-from console.terminal.terminal import harmless, stdout
+from console.terminal.terminal import printable, stdout
 from models.answers import Task
 from models.documents import Document
 from models.errors import UsageError
@@ -102,7 +102,7 @@ def _print(console: Console, question: Question, request: Request, chat: Chat, n
         limit = "in a form" if request.output_format else "freely"
         words += f" · writes up to {request.max_tokens:,} tokens {limit}"
     console.print(Rule(Text(words, style="bold"), align="left", style="dim"))
-    console.print(Text(harmless(chat.tokenizer.decode(encoded.tokens))), soft_wrap=True)
+    console.print(Text(printable(chat.tokenizer.decode(encoded.tokens))), soft_wrap=True)
 
 
 def _text(reference: str, settings: Settings) -> tuple[str, tuple[str, ...]]:

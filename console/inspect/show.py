@@ -13,14 +13,14 @@ from rich.text import Text
 
 from console.inspect.highlighted_text import Highlight, bracketed, coloured, colours_of, highlights_of
 from console.terminal.opened_database import database
-from console.terminal.terminal import harmless, shortened, stderr, stdout, typed
+from console.terminal.terminal import command_to_type, printable, shortened, stderr, stdout
 from exports.atomic_files import whole_file
 from models.documents import StoredDocument, text_sha256
 from models.errors import NotemillError
 from models.queries.results import newest_answers
 from models.security.audit_trail import Action
 from models.settings import load_settings
-from web.document_page import DocumentView, document_page_of
+from web.document_page import DocumentView, document_view
 from web.single_file import single_file
 
 
@@ -33,7 +33,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
     with database(load_settings()) as opened:
         document = opened.queries.document(reference)
         if document is None:
-            ids = typed("sql", "SELECT DISTINCT external_id FROM v_jobs")
+            ids = command_to_type("sql", "SELECT DISTINCT external_id FROM v_jobs")
             asked = shortened(reference, 80)
             raise NoSuchNoteError(f"no note goes by the id {asked!r}. To list the ids, type: {ids}")
         if run_id is not None:
@@ -42,7 +42,7 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
         opened.store.note(Action.SHOW, document=document.id)
         corrections = opened.queries.corrections_of(text_sha256(document.text)) if html else []
     if html is not None:
-        return _write_page(html, document_page_of(document, answers, corrections))
+        return _write_page(html, document_view(document, answers, corrections))
     console = stdout()
     is_plain = is_plain or not console.is_terminal
     for part in page(document, answers, is_plain=is_plain):
@@ -50,10 +50,10 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
     return 0
 
 
-def _write_page(path: Path, reading: DocumentView) -> int:
+def _write_page(path: Path, view: DocumentView) -> int:
     with whole_file(path) as file:
-        file.write(single_file(reading).encode())
-    stderr().print(f"The page of {shortened(reading.document.external_id, 80)} in {path}", soft_wrap=True)
+        file.write(single_file(view).encode())
+    stderr().print(f"The page of {shortened(view.document.external_id, 80)} in {path}", soft_wrap=True)
     return 0
 
 
@@ -86,7 +86,7 @@ def summary_lines(summary: dict[str, Any]) -> list[RenderableType]:
         if sentence["section"] != section:
             section = sentence["section"]
             lines.append(Text(shortened(section, 200), style="bold underline"))
-        text = Text(" ".join(harmless(sentence["text"]).split()), style="" if section else "bold")
+        text = Text(" ".join(printable(sentence["text"]).split()), style="" if section else "bold")
         for flag in sentence["flags"]:
             text.append(f"  ⚠ {flag.replace('_', ' ')}", style="yellow")
         lines.append(Text("  ").append(text) if section else text)
@@ -98,7 +98,7 @@ def passage_lines(answer: dict[str, Any]) -> list[RenderableType]:
     lines: list[RenderableType] = [_rule(f"search: {shortened(answer['parameters']['query'], 80)}")]
     for passage in answer["passages"]:
         text = Text(f"{passage['score']:.2f}  ", style="cyan")
-        text.append(" ".join(harmless(passage["text"]).split()), style="default")
+        text.append(" ".join(printable(passage["text"]).split()), style="default")
         text.append(f"  [{passage['start']}:{passage['end']}]", style="dim")
         lines.append(text)
     if not answer["passages"]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.terminal.opened_database import database
-from console.terminal.terminal import count_of, harmless, stdout
+from console.terminal.terminal import count_of, printable, stdout
 from models.documents import text_sha256
 from models.queries.readonly_sql import run_select
 from models.security.audit_trail import Action
@@ -28,7 +28,7 @@ def show_rows(statement: str, *, limit: int, as_json: bool) -> int:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     for number, name in enumerate(names):
         is_numeric = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        table.add_column(Text(harmless(name)), justify="right" if is_numeric else "left", overflow="fold")
+        table.add_column(Text(printable(name)), justify="right" if is_numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*map(_cell, row))
     console = stdout()
@@ -41,4 +41,4 @@ def show_rows(statement: str, *, limit: int, as_json: bool) -> int:
 def _cell(value: Any) -> Text:
     if isinstance(value, float):
         return Text(f"{value:.6g}")
-    return Text("–" if value is None else harmless(str(value)))
+    return Text("–" if value is None else printable(str(value)))

@@ -11,9 +11,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console.processes.embedded_redis import embedded_url, with_redis
-from console.run.time_breakdown import time_breakdown, time_breakdown_object
+from console.run.time_breakdown import time_breakdown, time_breakdown_json
 from console.terminal.opened_database import Database, database
-from console.terminal.terminal import human_duration, human_time, stdout, typed
+from console.terminal.terminal import command_to_type, human_duration, human_time, stdout
 from models.jobs import JobStatus
 from models.progress import RunProgress
 from models.settings import Settings, load_settings
@@ -38,7 +38,7 @@ def show_status(run_id: int | None, *, is_watching: bool, is_explaining: bool, a
         progress = opened.queries.run_progress(run_id)
         spent = opened.queries.run_usage(run_id) if is_explaining else None
         if as_json:
-            costs = {} if spent is None else {"spent": time_breakdown_object(spent)}
+            costs = {} if spent is None else {"spent": time_breakdown_json(spent)}
             print(json.dumps(as_object(progress) | costs))
             return 0
         console = stdout()
@@ -59,7 +59,7 @@ def _show_runs(runs: list[RunProgress], settings: Settings, *, as_json: bool) ->
         return 0
     console = stdout()
     if not runs:
-        console.print(f"No runs yet. Type: {typed('run', 'examples/notes')}", soft_wrap=True)
+        console.print(f"No runs yet. Type: {command_to_type('run', 'examples/notes')}", soft_wrap=True)
         return 0
     console.print(overview(runs))
     for hint in hints(runs, settings):
@@ -139,10 +139,12 @@ def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
 
         served = with_redis(settings, embedded_url(settings)) if settings.is_redis_embedded else settings
         if not workers_alive(served):
-            hinted.append(f"Jobs wait and no worker answers. Type: {typed('worker')}")
+            hinted.append(f"Jobs wait and no worker answers. Type: {command_to_type('worker')}")
     failed = next((run for run in runs if run.failed and run.is_done), None)
     if failed is not None:
-        hinted.append(f"To try failed jobs again, type: {typed('retry', '--run', str(failed.run_id))}")
+        hinted.append(
+            f"To try failed jobs again, type: {command_to_type('retry', '--run', str(failed.run_id))}"
+        )
     return hinted
 
 

@@ -16,6 +16,7 @@ from console.processes.local_services import LocalServices
 from console.processes.weights_preparation import ensure_serving
 from console.terminal.opened_database import Database, database
 from console.terminal.progress_bar import ProgressOutput
+from console.terminal.progress_polling import POLL_SECONDS
 from exports.scratch_folders import scratch_folder
 from models.answers import Task
 from models.documents import Document
@@ -24,8 +25,6 @@ from models.progress import RunProgress
 from models.queries import recipe_comparison
 from models.settings import Settings
 from producer import submit
-
-_SECONDS_BETWEEN_LOOKS = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +37,8 @@ class TrialResult:
     """Seconds from the first job taken to the last one ended, without the worker's start."""
 
 
-def try_out(
-    settings: Settings, documents: Sequence[Document], questions: Sequence[Question], voice: ProgressOutput
+def run_trial(
+    settings: Settings, documents: Sequence[Document], questions: Sequence[Question], reporter: ProgressOutput
 ) -> TrialResult:
     """Runs the trial. Raises NotemillError where the weights or the worker are unavailable."""
     home = settings.home_folder
@@ -47,9 +46,9 @@ def try_out(
     with scratch_folder(home, "compare-notes") as folder:
         if (home / "weights").exists():
             (folder / "weights").symlink_to(home / "weights")
-        apart = {"home": folder, "database_url": SecretStr(""), "redis_url": SecretStr("")}
-        with database(scratch := settings.model_copy(update=apart)) as opened:
-            progress, recipes = _answered(scratch, opened, documents, questions, voice)
+        overrides = {"home": folder, "database_url": SecretStr(""), "redis_url": SecretStr("")}
+        with database(trial_settings := settings.model_copy(update=overrides)) as opened:
+            progress, recipes = _answer(trial_settings, opened, documents, questions, reporter)
             answers = {
                 key: answer
                 for recipe in recipes
@@ -59,32 +58,32 @@ def try_out(
     return TrialResult(answers, progress.failed, (ended - began).total_seconds() if began and ended else 0.0)
 
 
-def _answered(
+def _answer(
     settings: Settings,
     opened: Database,
     documents: Sequence[Document],
     questions: Sequence[Question],
-    voice: ProgressOutput,
+    reporter: ProgressOutput,
 ) -> tuple[RunProgress, Sequence[str]]:
-    serving = ensure_serving(settings, opened, voice.say)
-    words = next(
+    serving = ensure_serving(settings, opened, reporter.say)
+    summary_words = next(
         (question.parameters["max_words"] for question in questions if question.task is Task.SUMMARY), None
     )
     submitted = submit(
         documents,
         tasks=[question.task for question in questions if question.task is not Task.SEARCH],
         searches=[question.parameters["query"] for question in questions if question.task is Task.SEARCH],
-        summary_words=words,
+        summary_words=summary_words,
         settings=settings,
         serving=serving,
     )
-    mill = LocalServices(settings, serving.id, voice)
+    services = LocalServices(settings, serving.id, reporter)
     try:
         while not (progress := opened.queries.run_progress(submitted.run_id)).is_done:
-            mill.keep_turning((progress.finished + progress.failed, progress.running))
-            voice.show(progress.finished + progress.failed, progress.total, "trying it out")
-            time.sleep(_SECONDS_BETWEEN_LOOKS)
+            services.ensure_running((progress.finished + progress.failed, progress.running))
+            reporter.show(progress.finished + progress.failed, progress.total, "answering the sample")
+            time.sleep(POLL_SECONDS)
     finally:
-        voice.close()
-        mill.stop(is_hurried=True)
+        reporter.close()
+        services.stop(is_hurried=True)
     return progress, recipe_comparison.recipe_ids(opened.engine)

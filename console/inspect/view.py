@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from console.terminal.opened_database import database
-from console.terminal.terminal import stdout, typed
+from console.terminal.terminal import command_to_type, stdout
 from models.errors import NotemillError, UsageError
 from models.host import is_loopback
 from models.queries.browser.browser_queries import BrowserQueries
@@ -105,7 +105,7 @@ def _listening(host: str, port: int) -> socket.socket:
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=128
         )
     except OSError as error:
-        other = typed("view", "--port", str(port + 1 if port < 65_535 else port - 1))
+        other = command_to_type("view", "--port", str(port + 1 if port < 65_535 else port - 1))
         raise ViewError(
             f"cannot listen on {host} port {port}: {error.strerror or error}. Type: {other}"
         ) from None

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from console.terminal.exit_status import PROBLEM
 from console.terminal.opened_database import database
-from console.terminal.terminal import count_of, harmless, stdout
+from console.terminal.terminal import count_of, printable, stdout
 from models.errors import UsageError
 from models.security import audit_trail
 from models.settings import load_settings
@@ -30,7 +30,7 @@ def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
     for entry in entries:
         who = f"{entry.actor} ({entry.database_user})" if entry.database_user else entry.actor
         cells = (str(entry.number), entry.at, who, entry.action, entry.subject)
-        table.add_row(*(Text(harmless(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     stdout().print(table if entries else "Nothing is written down yet.")
     return 0
 

@@ -20,7 +20,7 @@ def show_config(*, as_json: bool) -> int:
     """Prints a table, or with `as_json` one object. Passwords are in neither."""
     settings = load_settings()
     origins = where_from(settings)
-    values = {name: shown(settings, name) for name in type(settings).model_fields}
+    values = {name: displayed_value(settings, name) for name in type(settings).model_fields}
     if as_json:
         print(json.dumps({name: {"value": value, "from": origins[name]} for name, value in values.items()}))
         return 0
@@ -34,7 +34,7 @@ def show_config(*, as_json: bool) -> int:
     return 0
 
 
-def shown(settings: Settings, name: str) -> str:
+def displayed_value(settings: Settings, name: str) -> str:
     """A setting's value for people: '' where it is not set."""
     value = getattr(settings, name)
     if name in _SECRETS and value.get_secret_value():

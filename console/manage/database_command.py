@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from console.manage.recipe_command import offer_adoptions
 from console.terminal.exit_status import PROBLEM
-from console.terminal.opened_database import database, shown
-from console.terminal.progress_bar import voice
+from console.terminal.opened_database import database, url_without_password
+from console.terminal.progress_bar import progress_output
 from console.terminal.terminal import count_of, stdout
 from models.migrations import database_roles, schema_version
 from models.security.key_rotation import rekey as encrypt_under_new_key
@@ -22,7 +22,7 @@ def upgrade(*, is_adopting: bool) -> int:
     schema_version.upgrade(engine)
     database_roles.grant_anew(engine)
     words = "is up to date" if before == "current" else "is upgraded"
-    stdout().print(f"{shown(engine)} {words}.", soft_wrap=True)
+    stdout().print(f"{url_without_password(engine)} {words}.", soft_wrap=True)
     with database(settings) as opened:
         offer_adoptions(opened, settings, is_adopting=is_adopting)
     return 0
@@ -32,7 +32,9 @@ def check() -> int:
     """Raises SchemaError, saying what to type, where the tables are not current."""
     engine = open_database(load_settings())
     schema_version.check(engine)
-    stdout().print(f"{shown(engine)} has the tables and views of this notemill.", soft_wrap=True)
+    stdout().print(
+        f"{url_without_password(engine)} has the tables and views of this notemill.", soft_wrap=True
+    )
     return 0
 
 
@@ -49,16 +51,16 @@ def rekey() -> int:
     """Encrypts all text under a new data key. Exit status 1 where old bytes may remain in the file. Raises
     UsageError without a key."""
     settings = load_settings()
-    speaking = voice(is_quiet=False)
+    reporter = progress_output(is_quiet=False)
     with database(settings) as opened:
         try:
             result = encrypt_under_new_key(
                 opened.engine,
                 actor=settings.actor,
-                on_rows=lambda rows: speaking.show(0, 0, f"{count_of(rows, 'row')} encrypted"),
+                on_rows=lambda rows: reporter.show(0, 0, f"{count_of(rows, 'row')} encrypted"),
             )
         finally:
-            speaking.close()
+            reporter.close()
         written = overwrite(opened.engine, is_rewriting=False)
     new = count_of(result.rewrapped_keys, "data key")
     stdout().print(

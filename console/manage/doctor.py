@@ -11,7 +11,7 @@ from rich.text import Text
 from console.manage import machine_checks, memory_check, service_checks
 from console.manage.doctor_check import Check
 from console.terminal.exit_status import PROBLEM
-from console.terminal.terminal import harmless, stdout
+from console.terminal.terminal import printable, stdout
 from models.errors import NotemillError
 from models.settings import Settings, load_settings
 
@@ -52,7 +52,7 @@ def _line(check: Check) -> Text:
         ("ok     ", "green") if check.is_ok else ("problem", "red" if check.is_blocking else "yellow")
     )
     line = Text(mark, style=style)
-    line.append(f"  {check.name:<12} {harmless(check.found)}", style="default")
+    line.append(f"  {check.name:<12} {printable(check.found)}", style="default")
     if check.todo:
         line.append(f" → {check.todo}", style="cyan")
     return line

@@ -9,7 +9,7 @@ import sys
 
 from console.manage.doctor_check import Check
 from console.manage.nvidia_smi import nvidia_cards
-from console.processes.embedded_redis import make_home
+from console.processes.embedded_redis import make_home_folder
 from console.terminal.terminal import human_bytes
 from models.settings import Settings
 
@@ -22,7 +22,7 @@ def check_python(_settings: Settings) -> Check:
 
 
 def check_home(settings: Settings) -> Check:
-    home = make_home(settings)
+    home = make_home_folder(settings)
     mode = home.stat().st_mode & 0o777
     if not os.access(home, os.W_OK | os.X_OK):
         return Check(
@@ -36,7 +36,7 @@ def check_home(settings: Settings) -> Check:
 
 
 def check_disk(settings: Settings) -> Check:
-    free = shutil.disk_usage(make_home(settings)).free
+    free = shutil.disk_usage(make_home_folder(settings)).free
     is_ok = free >= _LEAST_DISK_BYTES
     todo = "" if is_ok else "free some space, or set NOTEMILL_HOME to a folder on another disk"
     return Check("disk", is_ok, f"{human_bytes(free)} free", todo, is_blocking=free < _LEAST_DISK_BYTES / 10)

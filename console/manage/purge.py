@@ -16,7 +16,7 @@ from typing import Any
 
 from console.manage.purge_journal import PurgeJournal
 from console.manage.queue_withdrawal import withdraw
-from console.processes.embedded_redis import embedded_url, make_home
+from console.processes.embedded_redis import embedded_url, make_home_folder
 from console.terminal.exit_status import PROBLEM
 from console.terminal.opened_database import database
 from console.terminal.terminal import count_of, stderr, stdout
@@ -42,7 +42,7 @@ def purge(
 ) -> int:
     """Exit status 1 where rows are removed and their bytes may remain. Raises UsageError."""
     settings = load_settings()
-    make_home(settings)
+    make_home_folder(settings)
     erasure = _erasure(given, settings, is_expired=is_expired, patient_columns=tuple(patient_columns))
     _ask(erasure, is_sure=is_sure)
     unfinished = PurgeJournal(settings.home_folder / "receipts", erasure)
@@ -55,7 +55,7 @@ def purge(
         exports = list(audit_trail.entries(opened.engine, last=100, action=audit_trail.Action.RESULTS))
     messages = withdraw(_redis_url(settings), frozenset(erased.document_ids))
     rejects = settings.home_folder / "rejects"
-    refused = forget_refused(rejects, erased.external_ids, erased.runs, erasure.before)
+    refused = remove_rejected_records(rejects, erased.external_ids, erased.runs, erasure.before)
     facts = _receipt(erasure, erased, written, messages, refused)
     facts |= _trained(settings, erased)
     facts["exports_that_may_hold_them"] = [f"{e.at} by {e.actor}: {e.subject}" for e in exports]
@@ -157,7 +157,7 @@ def _say(facts: dict[str, Any], path: Path) -> None:
     console.print(f"Receipt: {path}", soft_wrap=True)
 
 
-def forget_refused(
+def remove_rejected_records(
     folder: Path, external_ids: Collection[str], runs: Collection[int], before: datetime | None
 ) -> int:
     """Removes lines of these ids, the lists of these runs and those last written before the moment; returns

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from console.terminal.opened_database import Database, database
-from console.terminal.terminal import count_of, harmless, human_time, stderr, stdout, typed
+from console.terminal.terminal import command_to_type, count_of, human_time, printable, stderr, stdout
 from models.errors import UsageError
 from models.jobs import Recipe, recipe_for
 from models.labels import Label
@@ -35,7 +35,7 @@ def list_recipes(*, as_json: bool) -> int:
         print(json.dumps([_as_object(recipe, current) for recipe in recipes]))
         return 0
     if not recipes:
-        stdout().print(f"No recipes yet. Type: {typed('run', 'examples/notes')}", soft_wrap=True)
+        stdout().print(f"No recipes yet. Type: {command_to_type('run', 'examples/notes')}", soft_wrap=True)
         return 0
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("recipe", "task", "answers", "first used", "last answer", "counts as"):
@@ -71,7 +71,7 @@ def diff_recipes(first: str, second: str) -> int:
     differing = [name for name in names if old_content.get(name) != new_content.get(name)]
     for name in differing:
         cells = (name, old_content.get(name, "–"), new_content.get(name, "–"))
-        table.add_row(*(Text(harmless(cell)) for cell in cells))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     stdout().print(table if differing else "The two recipes are the same.")
     return 0
 
@@ -95,9 +95,10 @@ def adopt_recipe(old: str, new: str, *, is_undo: bool) -> int:
     ids = (old_recipe.id[:_SHOWN_DIGITS], new_recipe.id[:_SHOWN_DIGITS])
     stdout().print(f"{answers} of {ids[0]} {words} as answers of {ids[1]}.", soft_wrap=True)
     if is_changed and not is_undo:
-        undo = typed("recipe", "adopt", "--undo", *ids)
+        undo = command_to_type("recipe", "adopt", "--undo", *ids)
         stderr().print(
-            f"To see what differs first: {typed('compare', *ids)}. To take it back: {undo}", soft_wrap=True
+            f"To see what differs first: {command_to_type('compare', *ids)}. To take it back: {undo}",
+            soft_wrap=True,
         )
     return 0
 
@@ -120,7 +121,10 @@ def offer_adoptions(opened: Database, settings: Settings, *, is_adopting: bool) 
                 opened.store.adopt_recipe(old.id, new)
                 stdout().print(f"{answers} of {ids[0]} count as answers of {ids[1]} now.", soft_wrap=True)
             else:
-                single, all_ = typed("recipe", "adopt", ids[0], CURRENT), typed("db", "upgrade", "--adopt")
+                single, all_ = (
+                    command_to_type("recipe", "adopt", ids[0], CURRENT),
+                    command_to_type("db", "upgrade", "--adopt"),
+                )
                 words = f"{answers} of {ids[0]} ({old.task.value}) are what this version answers too."
                 stdout().print(f"{words} To keep them, type: {single}, or for all: {all_}", soft_wrap=True)
 
@@ -131,7 +135,7 @@ def _named(settings: Settings, opened: Database, name: str, like: StoredRecipe) 
         return opened.queries.stored_recipe(name)
     current = _current_recipes(settings, [like])
     if not current:
-        prepare = typed("weights", "prepare")
+        prepare = command_to_type("weights", "prepare")
         raise UsageError(f"the present recipe is not known, the weights are not prepared. Type: {prepare}")
     return current[0]
 

@@ -7,8 +7,8 @@ from console.manage.doctor_check import Check
 from console.processes import redis_client
 from console.processes.embedded_redis import embedded_url, server_binary, with_redis
 from console.processes.worker_ping import workers_alive
-from console.terminal.opened_database import is_embedded, shown
-from console.terminal.terminal import human_bytes, typed
+from console.terminal.opened_database import is_embedded, url_without_password
+from console.terminal.terminal import command_to_type, human_bytes
 from models.migrations import schema_version
 from models.security.open_database import open_database
 from models.settings import Settings
@@ -28,7 +28,9 @@ def check_database(settings: Settings) -> Check:
             "empty": "no tables yet; the first run makes them",
             "behind": "the next run brings it up to date",
         }
-        return Check("database", True, f"{shown(engine)}, {words.get(state, 'tables are up to date')}")
+        return Check(
+            "database", True, f"{url_without_password(engine)}, {words.get(state, 'tables are up to date')}"
+        )
     finally:
         engine.dispose()
 
@@ -89,7 +91,7 @@ def check_worker(settings: Settings) -> Check:
     names = workers_alive(served)
     if names:
         return Check("worker", True, f"{len(names)} answering: {', '.join(names)}")
-    return Check("worker", True, f"none runs now; `run` starts one, or type: {typed('worker')}")
+    return Check("worker", True, f"none runs now; `run` starts one, or type: {command_to_type('worker')}")
 
 
 def weights_bytes(settings: Settings) -> int:
@@ -98,7 +100,7 @@ def weights_bytes(settings: Settings) -> int:
 
 
 def _prepare(will_be: bool) -> str:
-    return "" if will_be else typed("weights", "prepare")
+    return "" if will_be else command_to_type("weights", "prepare")
 
 
 def _version(info: dict[str, object]) -> str:

@@ -1,5 +1,7 @@
-"""`notemill nightly`: reads what is new, answers it within a time window, and reports. The exit status LEFT
-says that notes are left; see console.terminal.exit_status."""
+"""`notemill nightly`: reads new notes, answers them within a time window, and writes a report.
+
+The exit status UNFINISHED says that notes are left; see console.terminal.exit_status.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,11 @@ from console.nightly.incremental_intake import Intake
 from console.nightly.nightly_report import NightlyReport, counts, write_report
 from console.nightly.plan_file import NightlyPlan, read_plan
 from console.processes import file_locks
-from console.processes.embedded_redis import make_home
+from console.processes.embedded_redis import make_home_folder
 from console.processes.weights_preparation import ensure_serving
-from console.terminal.exit_status import LEFT, PROBLEM, Terminated
+from console.terminal.exit_status import PROBLEM, UNFINISHED, Terminated
 from console.terminal.opened_database import Database, database
-from console.terminal.progress_bar import ProgressOutput, voice
+from console.terminal.progress_bar import ProgressOutput, progress_output
 from console.terminal.terminal import count_of, stdout
 from models.documents import Document
 from models.errors import NotemillError
@@ -36,35 +38,37 @@ from models.settings import Settings, load_settings
 from producer import Submitted, submit
 from producer.submission.questions import questions_for, recipes_for
 
-_DOCUMENTS_A_LOOK = 500
+_DOCUMENTS_PER_BATCH = 500
 
 
 def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet: bool, as_json: bool) -> int:
     """Runs one nightly run. Prints the names of the report's files, or with `as_json` the report."""
     settings = load_settings()
-    home = make_home(settings)
+    home = make_home_folder(settings)
     plan = read_plan(path or home / "nightly.toml")
     began = datetime.now().astimezone()
     deadline = plan.deadline(began, until)
-    speaking = voice(is_quiet=is_quiet or as_json)
-    with _only_one(home, plan), database(settings) as opened:
-        serving = ensure_serving(settings, opened, speaking.say)
+    reporter = progress_output(is_quiet=is_quiet or as_json)
+    with _plan_lock(home, plan), database(settings) as opened:
+        serving = ensure_serving(settings, opened, reporter.say)
         last = last_nightly_run(opened.engine, plan.name)
         intake = Intake.of(opened, plan, settings, last)
-        night = _Night(settings, opened, plan, serving, intake, last, began, deadline, speaking)
+        in_progress = _NightlyRunInProgress(
+            settings, opened, plan, serving, intake, last, began, deadline, reporter
+        )
         if is_dry_run:
-            return night.tell(night.forecast_only(), as_json=as_json)
+            return in_progress.print_forecast(in_progress.forecast(), as_json=as_json)
         try:
-            return night.work(as_json=as_json)
+            return in_progress.run(as_json=as_json)
         finally:
-            speaking.close()
+            reporter.close()
 
 
 @contextmanager
-def _only_one(home: Path, plan: NightlyPlan) -> Iterator[None]:
-    lock = file_locks.taken(home / "locks" / f"nightly-{plan.name}")
+def _plan_lock(home: Path, plan: NightlyPlan) -> Iterator[None]:
+    lock = file_locks.try_lock(home / "locks" / f"nightly-{plan.name}")
     if lock is None:
-        raise NotemillError(f"a night of the plan {plan.name} is at work already; this one leaves it alone.")
+        raise NotemillError(f"another nightly run of the plan {plan.name} is in progress.")
     try:
         yield
     finally:
@@ -72,7 +76,7 @@ def _only_one(home: Path, plan: NightlyPlan) -> Iterator[None]:
 
 
 @dataclass(slots=True)
-class _Night:
+class _NightlyRunInProgress:
     settings: Settings
     database: Database
     plan: NightlyPlan
@@ -81,44 +85,44 @@ class _Night:
     last: NightlyRun | None
     began: datetime
     deadline: datetime | None
-    voice: ProgressOutput
+    reporter: ProgressOutput
 
-    def forecast_only(self) -> Forecast:
+    def forecast(self) -> Forecast:
         """Reads what the nightly run would read, and writes nothing."""
         questions = self._questions()
         recipes = recipes_for(questions, self.serving, load_labels(self._labels or self.settings.labels_file))
         documents = characters = 0
         new = (record for record in self.intake.records() if isinstance(record, Document))
-        while some := list(islice(new, _DOCUMENTS_A_LOOK)):
-            for document in unanswered(self.database.engine, some, questions, recipes):
+        while batch := list(islice(new, _DOCUMENTS_PER_BATCH)):
+            for document in unanswered(self.database.engine, batch, questions, recipes):
                 documents, characters = documents + 1, characters + len(document.text)
         return Forecast(documents, characters, measured_rates(self.database.engine, questions))
 
-    def work(self, *, as_json: bool) -> int:
+    def run(self, *, as_json: bool) -> int:
         """Registers, prints the forecast, works, reports."""
-        submitted = self._registered()
+        submitted = self._register()
         owed = owed_documents_of_run(self.database.engine, submitted.run_id)
         rates = measured_rates(self.database.engine, self._questions(), before=submitted.run_id)
         forecast = Forecast(len(owed), sum(document.characters for document in owed), rates)
         for line in forecast.words(datetime.now().astimezone(), self.deadline):
-            self.voice.say(line)
-        shift = BatchWindow(
-            self.settings, self.database, self.serving, self.voice, submitted.run_id, self.deadline
+            self.reporter.say(line)
+        window = BatchWindow(
+            self.settings, self.database, self.serving, self.reporter, submitted.run_id, self.deadline
         )
         interrupted: BaseException | None = None
         try:
-            shift.work(owed, self.plan)
+            window.run(owed, self.plan)
         except (KeyboardInterrupt, Terminated) as stop:
             interrupted = stop
         # Workers that run all day may have begun while notes were still coming in.
         num_owed = max(len(owed), submitted.owed_documents)
-        report = self._report(submitted, num_owed, forecast, shift, is_interrupted=interrupted is not None)
+        report = self._report(submitted, num_owed, forecast, window, is_interrupted=interrupted is not None)
         status = self._conclude(report, as_json=as_json)
         if interrupted is not None:
             raise interrupted
         return status
 
-    def tell(self, forecast: Forecast, *, as_json: bool) -> int:
+    def print_forecast(self, forecast: Forecast, *, as_json: bool) -> int:
         now = datetime.now().astimezone()
         if as_json:
             print(json.dumps(forecast.as_object(now, self.deadline)))
@@ -135,7 +139,7 @@ class _Night:
     def _labels(self) -> Path | None:
         return None if self.plan.labels is None else self.plan.folder / self.plan.labels
 
-    def _registered(self) -> Submitted:
+    def _register(self) -> Submitted:
         submitted = submit(
             self.intake.records(),
             tasks=self.plan.tasks,
@@ -145,7 +149,9 @@ class _Night:
             settings=self.settings,
             serving=self.serving,
             enqueue=False,
-            on_progress=lambda done: self.voice.show(0, 0, f"{count_of(done.documents, 'note')} registered"),
+            on_progress=lambda progress: self.reporter.show(
+                0, 0, f"{count_of(progress.documents, 'note')} registered"
+            ),
         )
         self.database.store.begin_nightly_run(
             self.plan.name,
@@ -153,27 +159,33 @@ class _Night:
             watermark=self.intake.watermark,
             files=self.intake.file_states,
         )
-        self.voice.close()
-        self.voice.say(
+        self.reporter.close()
+        self.reporter.say(
             f"Run {submitted.run_id}: {count_of(self.intake.new, 'note')} read,"
-            f" {self.intake.carried_over:,} carried over, {submitted.refused:,} not taken."
+            f" {self.intake.carried_over:,} carried over, {submitted.refused:,} refused."
         )
         return submitted
 
     def _report(
-        self, submitted: Submitted, owed: int, forecast: Forecast, shift: BatchWindow, *, is_interrupted: bool
+        self,
+        submitted: Submitted,
+        owed: int,
+        forecast: Forecast,
+        window: BatchWindow,
+        *,
+        is_interrupted: bool,
     ) -> NightlyReport:
         run_id = submitted.run_id
         progress = self.database.queries.run_progress(run_id)
         left = len(owed_documents_of_run(self.database.engine, run_id, with_held=True))
-        seconds = shift.seconds
+        seconds = window.seconds
         return NightlyReport(
             plan=self.plan.name,
             run=run_id,
             began=self.began,
             ended=datetime.now().astimezone(),
             until=self.deadline,
-            is_stopped_at_deadline=shift.is_stopped_at_deadline and left > 0,
+            is_stopped_at_deadline=window.is_stopped_at_deadline and left > 0,
             is_interrupted=is_interrupted,
             notes_new=self.intake.new,
             notes_carried_over=self.intake.carried_over,
@@ -193,8 +205,8 @@ class _Night:
         reports = self.plan.reports
         folder = self.settings.home_folder / "nights" if reports is None else self.plan.folder / reports
         files = write_report(report, NightlyReport(**before) if before else None, folder.expanduser())
-        self.voice.close()
-        self.voice.say(report.outcome)
+        self.reporter.close()
+        self.reporter.say(report.outcome)
         if as_json:
             print(json.dumps({**report.model_dump(mode="json"), "reports": [str(file) for file in files]}))
         else:
@@ -202,4 +214,4 @@ class _Night:
                 print(file)
         if report.jobs_failed:
             return PROBLEM
-        return LEFT if report.notes_left else 0
+        return UNFINISHED if report.notes_left else 0

@@ -98,12 +98,12 @@ def size_after_start(log: Path) -> int:
     return 0 if size > _LONGEST_LOG_BYTES else size
 
 
-def hand_over(child: Child) -> None:
+def keep_across_exec(child: Child) -> None:
     """Lets the child survive an exec: the program that we become holds it then."""
     os.set_inheritable(child.leash_fd, True)
 
 
-def exit_words(status: int) -> str:
+def exit_status_words(status: int) -> str:
     """An exit status in words, such as 'killed by SIGKILL'."""
     number = -status if status < 0 else status - 128
     known = {number.value: number.name for number in signal.Signals}

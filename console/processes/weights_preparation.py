@@ -9,9 +9,9 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from console.processes.worker_process import environment
+from console.processes.worker_process import worker_environment
 from console.terminal.opened_database import Database
-from console.terminal.terminal import stderr, stdout, typed
+from console.terminal.terminal import command_to_type, stderr, stdout
 from models.errors import NotemillError
 from models.jobs import Serving
 from models.settings import Settings, load_settings
@@ -65,7 +65,7 @@ def _prepare_apart(settings: Settings, say: Callable[[str], None]) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env=environment(settings),
+        env=worker_environment(settings),
         text=True,
         errors="replace",
     )
@@ -79,5 +79,5 @@ def _prepare_apart(settings: Settings, say: Callable[[str], None]) -> None:
                 said = line.removeprefix("notemill: ").strip()
     if process.returncode != 0:
         raise PreparationError(
-            said or f"the weights could not be prepared; see {log}, then: {typed('doctor')}"
+            said or f"the weights could not be prepared; see {log}, then: {command_to_type('doctor')}"
         )

@@ -73,17 +73,17 @@ class WorkerProcess:
         return self._settings.stop_seconds + _GRACE_SECONDS
 
     def _start_if_needed(self, *, is_idle: bool) -> None:
-        lock = file_locks.taken(lock_path(self._settings, self._serving_id))
+        lock = file_locks.try_lock(worker_lock_path(self._settings, self._serving_id))
         if lock is None:
             return
         try:
             if self._may_be_elsewhere and not is_idle and is_worker_alive(self._settings):
                 return
-            log = log_path(self._settings)
+            log = worker_log_path(self._settings)
             self._log_start = child_process.size_after_start(log)
             self._child = child_process.start(
-                arguments(self._settings),
-                environment=environment(self._settings),
+                worker_arguments(self._settings),
+                environment=worker_environment(self._settings),
                 log=log,
                 grace_seconds=self._grace_seconds,
                 kept=(lock,),
@@ -97,7 +97,7 @@ class WorkerProcess:
         self._looked_at = 0.0
         self._deaths += 1
         if self._deaths >= _DEATHS:
-            how = child_process.exit_words(child.process.returncode)
+            how = child_process.exit_status_words(child.process.returncode)
             words = _own_words(child.log, self._log_start)
             raise WorkerError(
                 f"the worker died {_DEATHS} times without getting anywhere, last {how};"
@@ -114,25 +114,25 @@ def _own_words(log: Path, start: int) -> str:
     return said[-1].strip() if said else ""
 
 
-def arguments(settings: Settings) -> list[str]:
+def worker_arguments(settings: Settings) -> list[str]:
     """The command line of a worker process."""
     from worker.queue.worker_command import worker_command
 
     return worker_command(settings)
 
 
-def environment(settings: Settings) -> dict[str, str]:
+def worker_environment(settings: Settings) -> dict[str, str]:
     """The environment of a worker process: these settings, and the path of our packages."""
     others = as_environment(settings)
     paths = [str(_ROOT), *filter(None, others.get("PYTHONPATH", "").split(os.pathsep))]
     return others | {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths)), "PYTHONUNBUFFERED": "1"}
 
 
-def log_path(settings: Settings) -> Path:
+def worker_log_path(settings: Settings) -> Path:
     return settings.home_folder / "logs" / "worker.log"
 
 
-def lock_path(settings: Settings, serving_id: str) -> Path:
+def worker_lock_path(settings: Settings, serving_id: str) -> Path:
     """Path of the lock for a serving and a Redis server; the worker of this machine holds it."""
     redis = hashlib.sha256(settings.redis_url.get_secret_value().encode()).hexdigest()[:8]
     return settings.home_folder / "locks" / f"worker-{serving_id}-{redis}"

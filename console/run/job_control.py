@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from console.processes import redis_client
 from console.processes.embedded_redis import embedded_url
 from console.terminal.opened_database import Database, database
-from console.terminal.terminal import count_of, stdout, typed
+from console.terminal.terminal import command_to_type, count_of, stdout
 from models.errors import UsageError
 from models.outcomes import Reason
 from models.settings import Settings, load_settings
@@ -55,7 +55,7 @@ def _say_and_enqueue(
     notes = count_of(len(documents), "note")
     url = settings.redis_url.get_secret_value() or embedded_url(settings)
     if settings.is_redis_embedded and not redis_client.ping(url):
-        words = f"{notes} owed. No worker runs here now; type: {typed('worker')}"
+        words = f"{notes} owed. No worker runs here now; type: {command_to_type('worker')}"
         return console.print(words, soft_wrap=True)
     from producer.submission.redis_publisher import RedisPublisher
 

@@ -10,9 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from console.run.run_samples import NoteSample, samples
-from console.run.time_breakdown import time_breakdown, time_breakdown_object
+from console.run.time_breakdown import time_breakdown, time_breakdown_json
 from console.terminal.opened_database import Database
-from console.terminal.terminal import count_of, human_duration, shortened, stdout, typed
+from console.terminal.terminal import command_to_type, count_of, human_duration, shortened, stdout
 from models.answers import Task
 from models.jobs import JobStatus
 from models.progress import RunProgress
@@ -79,7 +79,7 @@ def report_json(report: RunReport) -> None:
         "notes_an_hour": None if report.notes_an_hour is None else round(report.notes_an_hour, 1),
     }
     if report.charged is not None:
-        value["spent"] = time_breakdown_object(report.charged)
+        value["spent"] = time_breakdown_json(report.charged)
     print(json.dumps(value))
 
 
@@ -201,16 +201,18 @@ _PASSAGES = "SELECT external_id, query, score, text FROM v_passages WHERE is_new
 def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[NoteSample]) -> list[str]:
     """Commands that show the results of this run."""
     run = str(progress.run_id)
-    commands = [typed("show", reference_of(samples[0]))] if samples else []
-    commands.append(typed("results", "--run", run, "--format", "jsonl", "--output", f"run-{run}.jsonl"))
+    commands = [command_to_type("show", reference_of(samples[0]))] if samples else []
+    commands.append(
+        command_to_type("results", "--run", run, "--format", "jsonl", "--output", f"run-{run}.jsonl")
+    )
     if found.entities:
-        commands.append(typed("sql", _BY_LABEL))
+        commands.append(command_to_type("sql", _BY_LABEL))
     elif found.summaries:
-        commands.append(typed("sql", _TITLES))
+        commands.append(command_to_type("sql", _TITLES))
     elif found.passages:
-        commands.append(typed("sql", _PASSAGES))
+        commands.append(command_to_type("sql", _PASSAGES))
     if progress.failed:
-        commands.append(typed("retry", "--run", run))
+        commands.append(command_to_type("retry", "--run", run))
     return commands
 
 

@@ -6,12 +6,12 @@ import json
 from dataclasses import asdict
 
 from console.processes import redis_client
-from console.processes.embedded_redis import embedded_url, make_home, with_redis
+from console.processes.embedded_redis import embedded_url, make_home_folder, with_redis
 from console.processes.weights_preparation import ensure_serving
 from console.run.submission_request import SubmissionRequest
 from console.terminal.opened_database import database
-from console.terminal.progress_bar import voice
-from console.terminal.terminal import count_of, typed
+from console.terminal.progress_bar import progress_output
+from console.terminal.terminal import command_to_type, count_of
 from models.settings import Settings, load_settings
 from producer import Progress, Submitted
 from worker.weights.model_files import is_prepared
@@ -20,23 +20,23 @@ from worker.weights.model_files import is_prepared
 def submit(asked: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
     """Prints the run's id to standard output and words to standard error."""
     settings = load_settings()
-    make_home(settings)
-    speaking = voice(is_quiet=is_quiet or as_json)
+    make_home_folder(settings)
+    reporter = progress_output(is_quiet=is_quiet or as_json)
 
     def on_progress(progress: Progress) -> None:
         notes = count_of(progress.documents, "note")
-        speaking.show(0, 0, f"{notes} registered, {progress.refused:,} refused")
+        reporter.show(0, 0, f"{notes} registered, {progress.refused:,} refused")
 
     reachable = _reachable(settings)
     with database(settings) as opened:
         is_question_cached = not (settings.is_redis_embedded or is_prepared(settings))
-        serving = None if is_question_cached else ensure_serving(settings, opened, speaking.say)
+        serving = None if is_question_cached else ensure_serving(settings, opened, reporter.say)
         try:
             submitted = asked.submit(reachable, serving, on_progress)
         finally:
-            speaking.close()
+            reporter.close()
     for line in _words(submitted, is_served=not reachable.is_redis_embedded):
-        speaking.say(line)
+        reporter.say(line)
     print(json.dumps(_json(submitted)) if as_json else submitted.run_id)
     return 0
 
@@ -54,10 +54,13 @@ def _words(submitted: Submitted, *, is_served: bool) -> list[str]:
         f" {count_of(submitted.new_jobs, 'new job')}, {submitted.known_jobs:,} known from before."
     ]
     if not submitted.owed_documents:
-        return [*lines, f"Nothing is left to do. Type: {typed('results', '--run', str(submitted.run_id))}"]
+        return [
+            *lines,
+            f"Nothing is left to do. Type: {command_to_type('results', '--run', str(submitted.run_id))}",
+        ]
     if not is_served:
-        lines.append(f"No Redis runs here now; the jobs wait for a worker. Type: {typed('worker')}")
-    return [*lines, f"To watch it, type: {typed('status', str(submitted.run_id), '--watch')}"]
+        lines.append(f"No Redis runs here now; the jobs wait for a worker. Type: {command_to_type('worker')}")
+    return [*lines, f"To watch it, type: {command_to_type('status', str(submitted.run_id), '--watch')}"]
 
 
 def _json(submitted: Submitted) -> dict[str, object]:

@@ -32,7 +32,7 @@ def time_breakdown(charged: RunUsage, *, is_done: bool, notes_an_hour: float | N
     )
 
 
-def time_breakdown_object(charged: RunUsage) -> dict[str, object]:
+def time_breakdown_json(charged: RunUsage) -> dict[str, object]:
     """The numbers of the table by name, seconds to the millisecond."""
     spent = charged.usage
     derived = {

@@ -16,13 +16,13 @@ from typing import Any
 
 from typer.exceptions import TyperException
 
-from console.terminal.terminal import typed
+from console.terminal.terminal import command_to_type
 from models.errors import NotemillError, UsageError
 from models.host import disable_core_dumps
 
 PROBLEM = 1
 USAGE = 2
-LEFT = 75
+UNFINISHED = 75
 """EX_TEMPFAIL of sysexits.h, which schedulers know."""
 INTERRUPTED = 128 + signal.SIGINT
 _CLOSED_PIPE = 128 + signal.SIGPIPE
@@ -30,7 +30,7 @@ MEANINGS = {
     0: "all is well",
     PROBLEM: "failed jobs, or something is out of order",
     USAGE: "the command, a setting or a plan is wrong",
-    LEFT: "of `nightly`: the time was over, the rest is left for the next night",
+    UNFINISHED: "of `nightly`: the time was over, the rest is left for the next night",
     INTERRUPTED: "stopped by Ctrl-C",
     _CLOSED_PIPE: "who read the output went away",
     128 + signal.SIGTERM: "stopped by SIGTERM",
@@ -100,7 +100,7 @@ def _sentence(message: str) -> str:
 def _help_command(error: TyperException) -> str:
     context = getattr(error, "ctx", None)
     path = getattr(context, "command_path", "notemill").split()[1:]
-    return typed(*path, "--help")
+    return command_to_type(*path, "--help")
 
 
 def _place(error: Exception) -> str:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from console.terminal.terminal import stderr, typed
+from console.terminal.terminal import command_to_type, stderr
 from models.migrations import schema_version
 from models.queries.queries import Queries
 from models.security.open_database import open_database
@@ -39,7 +39,9 @@ def database(settings: Settings) -> Iterator[Database]:
         if state == "empty" or (state == "behind" and is_embedded(settings)):
             schema_version.upgrade(engine)
             if state == "behind":
-                hint = f"To keep answers that this version gives too, type: {typed('db', 'upgrade')}"
+                hint = (
+                    f"To keep answers that this version gives too, type: {command_to_type('db', 'upgrade')}"
+                )
                 stderr().print(f"The database was upgraded. {hint}", soft_wrap=True)
         else:
             schema_version.check(engine)
@@ -53,6 +55,6 @@ def is_embedded(settings: Settings) -> bool:
     return not settings.database_url.get_secret_value()
 
 
-def shown(engine: Engine) -> str:
+def url_without_password(engine: Engine) -> str:
     """The database's URL without its password."""
     return engine.url.render_as_string(hide_password=True)

@@ -24,7 +24,7 @@ class ProgressOutput(Protocol):
     def close(self) -> None: ...
 
 
-def voice(*, is_quiet: bool) -> ProgressOutput:
+def progress_output(*, is_quiet: bool) -> ProgressOutput:
     """The progress output for standard error: a terminal, a file, or silence."""
     console = stderr()
     if is_quiet:

@@ -29,19 +29,19 @@ def stderr() -> Console:
     return _console(is_stderr=True)
 
 
-def typed(*words: str) -> str:
+def command_to_type(*words: str) -> str:
     """A notemill command as this user can type it, such as `.venv/bin/notemill show 7`."""
     return " ".join([_started_as(), *map(shlex.quote, words)])
 
 
-def harmless(text: str) -> str:
+def printable(text: str) -> str:
     """`text` with line ends as line feeds, and control characters as their visible pictures."""
     return text.replace("\r\n", "\n").replace("\r", "\n").translate(_PICTURES)
 
 
 def shortened(text: str, characters: int) -> str:
     """One harmless line of at most so many characters."""
-    line = " ".join(harmless(text).split())
+    line = " ".join(printable(text).split())
     return line if len(line) <= characters else line[: characters - 1] + "…"
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from console.terminal.terminal import count_of, harmless, stderr, stdout
+from console.terminal.terminal import count_of, printable, stderr, stdout
 from exports.atomic_files import whole_file
 from models.errors import UsageError
 from models.settings import load_settings
@@ -79,7 +79,7 @@ def _table(figures: Mapping[str, Any]) -> Table:
     """A row for each metric; a column for ours and for each baseline, intervals in brackets."""
     columns = {"notemill": figures, **figures.get("baselines", {})}
     rows = {name: dict(_rows(one)) for name, one in columns.items()}
-    caption = f"{count_of(figures['records'], 'record')} of {harmless(figures['data'])}"
+    caption = f"{count_of(figures['records'], 'record')} of {printable(figures['data'])}"
     table = Table(title=figures["task"], caption=caption, title_justify="left", caption_justify="left")
     table.add_column("measure")
     for name in columns:

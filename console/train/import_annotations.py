@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from console.terminal.terminal import count_of, stdout, typed
+from console.terminal.terminal import command_to_type, count_of, stdout
 from models.errors import UsageError
 from models.labels import load_labels
 from models.settings import load_settings
@@ -30,7 +30,9 @@ def import_notes(source: Path, output: Path, maps: Sequence[str], *, as_json: bo
     console.print(f"{count_of(len(found.notes), 'note')}: {labels or 'no mentions'}", soft_wrap=True)
     for reason, count in found.left_out.items():
         console.print(f"left out: {reason}, {count:,}", soft_wrap=True)
-    console.print(f"Next: {typed('train', 'prepare', str(output), '--output', 'prepared')}", soft_wrap=True)
+    console.print(
+        f"Next: {command_to_type('train', 'prepare', str(output), '--output', 'prepared')}", soft_wrap=True
+    )
     return 0
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from console.terminal.terminal import count_of, harmless, human_duration, stdout, typed
+from console.terminal.terminal import command_to_type, count_of, human_duration, printable, stdout
 from models.errors import UsageError
 from models.security.training_provenance import record_trained_folder
 from models.settings import load_settings
@@ -60,7 +60,8 @@ def _say(facts: Mapping[str, Any], output: Path) -> None:
         soft_wrap=True,
     )
     console.print(
-        f"Next: {typed('train', 'finetune', '--data', str(output), '--output', 'adapter')}", soft_wrap=True
+        f"Next: {command_to_type('train', 'finetune', '--data', str(output), '--output', 'adapter')}",
+        soft_wrap=True,
     )
 
 
@@ -81,15 +82,15 @@ def _show(found: Inspection) -> None:
         for title in ("origin", "conversations", "medical by words"):
             table.add_column(title, justify="left" if title == "origin" else "right")
         for origin, count in found.origins.most_common():
-            table.add_row(Text(harmless(origin)), f"{count:,}", f"{found.medical[origin] / count:.0%}")
+            table.add_row(Text(printable(origin)), f"{count:,}", f"{found.medical[origin] / count:.0%}")
         console.print(table)
         turns = ", ".join(f"{number} ({found.turns[number]:,})" for number in sorted(found.turns))
         console.print(f"turns: {turns}; with the preamble: {found.with_preamble:,}", soft_wrap=True)
     for group, texts in found.samples.items():
         for text in texts:
-            console.print(f"\n── {harmless(group)}", style="dim")
+            console.print(f"\n── {printable(group)}", style="dim")
             console.print(
-                Text(harmless(text[:_SHOWN]) + (" …" if len(text) > _SHOWN else "")), soft_wrap=True
+                Text(printable(text[:_SHOWN]) + (" …" if len(text) > _SHOWN else "")), soft_wrap=True
             )
 
 
@@ -98,5 +99,5 @@ def _counted(title: str, counts: Mapping[str, int]) -> Table:
     table.add_column(title)
     table.add_column("rows", justify="right")
     for name, count in counts.items():
-        table.add_row(Text(harmless(str(name))), f"{count:,}")
+        table.add_row(Text(printable(str(name))), f"{count:,}")
     return table

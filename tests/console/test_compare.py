@@ -47,7 +47,7 @@ def test_other_settings_are_tried_apart_and_the_archive_stays(notemill: Notemill
     assert {row["recipe"] for row in _results(notemill)} == {recipe}
     assert list(notemill.home.glob("compare-*")) == []
     assert notemill("compare", recipe[:8], "now") == 0
-    assert "by one worker as fast as this one" in notemill.out
+    assert "with one worker of this speed" in notemill.out
 
 
 @pytest.mark.parametrize("recipe", ["ffff", "%", "nowhere.toml"])

@@ -17,7 +17,7 @@ import pytest
 from workshop import ROOT, until
 
 from console.processes import child_process
-from console.processes.embedded_redis import Redis, RedisError, socket_path, start_redis
+from console.processes.embedded_redis import EmbeddedRedis, EmbeddedRedisError, socket_path, start_redis
 from console.processes.redis_client import connect, ping, server_info
 from models.settings import Settings
 
@@ -30,20 +30,20 @@ def settings() -> Iterator[Settings]:
 
 
 @pytest.fixture
-def redis(settings: Settings) -> Iterator[Redis]:
+def redis(settings: Settings) -> Iterator[EmbeddedRedis]:
     started = start_redis(settings)
     yield started
     started.stop()
 
 
 def test_the_server_is_reached_by_its_owner_through_a_socket_and_by_nobody_over_tcp(
-    redis: Redis, settings: Settings
+    redis: EmbeddedRedis, settings: Settings
 ) -> None:
     assert socket_path(settings).stat().st_mode & 0o777 == 0o600
     assert connect(redis.url).config_get("port") == {"port": "0"}
 
 
-def test_the_server_keeps_nothing_on_disk_and_drops_nothing_from_memory(redis: Redis) -> None:
+def test_the_server_keeps_nothing_on_disk_and_drops_nothing_from_memory(redis: EmbeddedRedis) -> None:
     client = connect(redis.url)
     assert client.config_get("save") == {"save": ""}
     assert client.config_get("appendonly") == {"appendonly": "no"}
@@ -51,7 +51,7 @@ def test_the_server_keeps_nothing_on_disk_and_drops_nothing_from_memory(redis: R
 
 
 def test_a_second_command_uses_the_server_that_is_there_and_leaves_it_alone(
-    redis: Redis, settings: Settings
+    redis: EmbeddedRedis, settings: Settings
 ) -> None:
     second = start_redis(settings)
     second.stop()
@@ -74,7 +74,7 @@ def test_a_stale_socket_does_not_block_the_next_start(settings: Settings) -> Non
     started.stop()
 
 
-def test_a_killed_server_is_started_again_by_its_leash(redis: Redis) -> None:
+def test_a_killed_server_is_started_again_by_its_leash(redis: EmbeddedRedis) -> None:
     time.sleep(2.1)  # what dies younger cannot start at all
     before = server_info(redis.url)
     assert before is not None
@@ -93,7 +93,7 @@ def test_a_temporary_folder_that_others_may_read_is_refused(tmp_path: Path) -> N
     settings = Settings(home=tmp_path / ("deep" * 30))
     folder = socket_path(settings).parent
     folder.chmod(0o755)
-    with pytest.raises(RedisError, match="not a private folder of yours"):
+    with pytest.raises(EmbeddedRedisError, match="not a private folder of yours"):
         socket_path(settings)
     folder.rmdir()
 
@@ -104,7 +104,7 @@ def test_a_server_that_cannot_start_is_an_error_that_names_its_log(
     (tmp_path / "redis-server").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "redis-server").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    with pytest.raises(RedisError, match=r"does not start; its log: .*redis\.log"):
+    with pytest.raises(EmbeddedRedisError, match=r"does not start; its log: .*redis\.log"):
         start_redis(settings)
 
 
@@ -165,7 +165,7 @@ def test_a_child_dies_with_its_leash(tmp_path: Path) -> None:
 def test_the_exit_status_of_a_child_is_the_leash_s_own(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     child = child_process.start(command, environment={}, log=tmp_path / "log", grace_seconds=1)
-    assert child_process.exit_words(child.process.wait(10)) == "killed by SIGKILL"
+    assert child_process.exit_status_words(child.process.wait(10)) == "killed by SIGKILL"
     child.close()
 
 

@@ -13,7 +13,7 @@ from console.inspect.highlighted_text import Highlight, bracketed, coloured, hig
 from console.manage.config import without_password
 from console.terminal.exit_status import run_to_exit
 from console.terminal.progress_bar import pace_words
-from console.terminal.terminal import harmless, human_bytes, human_duration, shortened, typed
+from console.terminal.terminal import command_to_type, human_bytes, human_duration, printable, shortened
 from console.terminal.throughput import Throughput
 
 NOTE = "He denies chest pain. Aspirin 81 mg daily."
@@ -25,16 +25,16 @@ MARKS = highlights_of([{**PAIN, "attributes": []}, {**ASPIRIN, "attributes": [DO
 
 @given(st.text())
 def test_no_control_character_but_line_feed_and_tab_reaches_the_terminal(text: str) -> None:
-    assert all(character in "\n\t" or ord(character) >= 0x20 for character in harmless(text))
-    assert not set(harmless(text)) & {chr(code) for code in (0x7F, *range(0x80, 0xA0), 0x202E, 0x2066)}
+    assert all(character in "\n\t" or ord(character) >= 0x20 for character in printable(text))
+    assert not set(printable(text)) & {chr(code) for code in (0x7F, *range(0x80, 0xA0), 0x202E, 0x2066)}
 
 
 def test_an_escape_sequence_is_shown_and_does_nothing() -> None:
-    assert harmless("\x1b[31mred\x1b[0m") == "␛[31mred␛[0m"
+    assert printable("\x1b[31mred\x1b[0m") == "␛[31mred␛[0m"
 
 
 def test_line_ends_of_every_system_are_line_feeds_on_the_terminal() -> None:
-    assert harmless("one\r\ntwo\rthree\nfour") == "one\ntwo\nthree\nfour"
+    assert printable("one\r\ntwo\rthree\nfour") == "one\ntwo\nthree\nfour"
 
 
 def test_a_shortened_text_is_one_line_of_at_most_so_many_characters() -> None:
@@ -47,7 +47,7 @@ def test_marking_changes_no_character_of_the_note(text: str, data: st.DataObject
     marks = [Highlight(start, min(start + 2, len(text)), "problem") for start in starts if start < len(text)]
     assert coloured(text, marks).plain.replace("\r", "") == coloured(text, marks).plain
     assert len(coloured(text, []).plain) <= len(text)
-    assert bracketed(text, []).plain == harmless(text)
+    assert bracketed(text, []).plain == printable(text)
 
 
 def test_plain_marks_name_label_and_assertion_behind_the_words() -> None:
@@ -114,7 +114,7 @@ def test_durations_and_sizes_are_read_by_people() -> None:
 
 def test_a_command_is_printed_as_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [".venv/bin/notemill"])
-    assert typed("show", "note 1") == ".venv/bin/notemill show 'note 1'"
+    assert command_to_type("show", "note 1") == ".venv/bin/notemill show 'note 1'"
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_mention_is_rejected_with_the_mouse_and_taken_back(page: Page, view: V
     renewed(page, "Rejected: Aspirin.")
     assert stored(view) == [("rejected", "medication", "present", "Aspirin")]
     page.click("#correction >> text=Undo")
-    renewed(page, "Taken back: Aspirin.")
+    renewed(page, "Undone: Aspirin.")
     assert stored(view) == []
 
 

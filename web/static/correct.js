@@ -1,5 +1,5 @@
-// Corrections: a mention is chosen in the note, by pointer or keyboard, and the card below it says what of it.
-// Places are characters of the note as Unicode counts them; a browser counts halves of some, so they are converted.
+// Corrections: choose a mention in the note by pointer or keyboard, then correct it in the card below.
+// Positions count Unicode code points; a browser counts UTF-16 units, so they are converted.
 (() => {
   "use strict";
   const byId = (id) => document.getElementById(id);
@@ -37,7 +37,7 @@
     });
   };
 
-  // The card takes room from the note; what it speaks of stays in sight.
+  // The card covers part of the note; the chosen mention stays visible.
   const keepInSight = (mark) => mark.scrollIntoView({ block: "nearest" });
 
   const close = () => {
@@ -58,7 +58,7 @@
     keepInSight(next);
   };
 
-  // ---- changing -------------------------------------------------------------------------------------------
+  // ---- fixing ---------------------------------------------------------------------------------------------
   const open = (isOpen) => {
     const form = card();
     form.querySelector('[data-for="fix"]').hidden = !isOpen;
@@ -83,7 +83,7 @@
     paint();
   };
 
-  // What is being changed or added is shown as the browser's own selection: the note is left as it is.
+  // The draft is shown as the browser's own selection, so that the note's elements stay as they are.
   const pointAt = (place) => {
     let left = place;
     const walker = document.createTreeWalker(byId("note"), NodeFilter.SHOW_TEXT);
@@ -130,7 +130,7 @@
     while (end > start && isSpace(end - 1)) end -= 1;
     if (end > start) add(start, end);
   };
-  // By keyboard: the next place where these words stand, from the one shown last.
+  // By keyboard: the next occurrence of these words after the one shown last.
   const find = (asked) => {
     read();
     const low = letters.map((letter) => { const lower = letter.toLowerCase(); return [...lower].length === 1 ? lower : letter; });
@@ -147,7 +147,7 @@
         return;
       }
     }
-    tell("These words do not stand in the note.");
+    tell("The note does not contain these words.");
   };
 
   // ---- sending --------------------------------------------------------------------------------------------
@@ -187,10 +187,10 @@
   const say = (verdict) => {
     if (!chosen) return;
     const { foundStart, foundEnd, foundLabel, start, end, label, assertion } = chosen.dataset;
-    const said = { accepted: "Accepted", rejected: "Rejected", withdraw: "Taken back" }[verdict];
+    const result = { accepted: "Accepted", rejected: "Rejected", withdraw: "Undone" }[verdict];
     send(
       { verdict, found_start: foundStart, found_end: foundEnd, found_label: foundLabel, start, end, label, assertion },
-      `${said}: ${words()}.`,
+      `${result}: ${words()}.`,
     );
   };
   const save = () => {
@@ -203,7 +203,7 @@
     send({ ...found, start, end, label: label.value, assertion: assertion.value }, `Saved: ${words()}.`);
   };
 
-  // ---- hands ----------------------------------------------------------------------------------------------
+  // ---- events ---------------------------------------------------------------------------------------------
   document.addEventListener("click", (event) => {
     const at = (selector) => event.target.closest?.(selector);
     const mark = at("mark.mention[data-mention]");
@@ -226,7 +226,7 @@
     else if (at("#correction [data-close]")) close();
   });
   document.addEventListener("pointerup", (event) => {
-    // Later, when a click has cleared the selection; and not for the card's own buttons, which select too.
+    // Deferred until the click has cleared the selection; not for the card's buttons, which select as well.
     if (event.target.closest?.("#note")) setTimeout(addSelected);
   });
   document.addEventListener("submit", (event) => {
@@ -238,7 +238,7 @@
       find(event.target.elements.words.value);
     }
   });
-  // Letters count only while a mention or the card has the focus, so that nothing else loses its keys.
+  // Letter keys work only while a mention or the card has the focus, so that other elements keep theirs.
   const KEYS = { a: () => say("accepted"), r: () => say("rejected"), u: () => say("withdraw"), f: () => open(true) };
   const STEPS = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
   document.addEventListener("keydown", (event) => {
@@ -259,7 +259,7 @@
   const ready = () => {
     read();
     const first = mentions()[0];
-    if (first) first.tabIndex = 0; // one stop for the Tab key; arrows go on from there
+    if (first) first.tabIndex = 0; // one stop for the Tab key; the arrow keys move between mentions
   };
   ready();
 })();

@@ -1,4 +1,4 @@
-// Asks for the part of a page that changes again and again, until the server says that it is over.
+// Reloads the changing part of a page until the server marks it as finished.
 (() => {
   "use strict";
   const SECONDS = 2;
@@ -14,7 +14,7 @@
       const response = await fetch(live.dataset.live, { credentials: "same-origin" });
       if (!response.ok || live.contains(document.activeElement)) return;
       live.innerHTML = await response.text(); // ours, escaped by the server
-      if (isOver() && told) told.textContent = "The run is done.";
+      if (isOver() && told) told.textContent = "The run is finished.";
     } catch { /* the server is away; perhaps it comes back */ }
   };
   setTimeout(look, SECONDS * 1000);

@@ -1,7 +1,7 @@
-// The note and what was found in it: sentences light up their sources, labels are shown or hidden.
+// The note and its annotations: a sentence highlights its sources; labels are shown or hidden.
 (() => {
   "use strict";
-  const WAIT_MS = 120; // the pointer only passes by
+  const WAIT_MS = 120; // ignores a pointer that only passes by
   const note = () => document.getElementById("note");
   let timer = 0;
 
@@ -13,7 +13,7 @@
     return place.top >= Math.max(box.top, 0) && place.bottom <= Math.min(box.bottom, innerHeight);
   };
 
-  // Only a note with a frame of its own is moved, never the page under somebody's eyes.
+  // Scrolls only a note with a scroll area of its own, never the page.
   const bring = (leaf) => {
     const box = note();
     if (!leaf || box.scrollHeight <= box.clientHeight + 1 || isInView(leaf)) return;
@@ -52,7 +52,7 @@
     if (sentenceOf(event)) darken();
   });
 
-  // A number behind a sentence, or a passage: to the place in the note. The lights stay on.
+  // A source number or a passage jumps to its span in the note. The highlights stay.
   const goTo = (id) => {
     const place = document.getElementById(id);
     if (!place) return;
@@ -69,7 +69,7 @@
   });
   if (location.hash.startsWith("#at-")) addEventListener("load", () => goTo(location.hash.slice(1)));
 
-  // What is shown.
+  // Filters.
   const show = () => {
     const hidden = (name) =>
       new Set([...document.querySelectorAll(`[data-show-${name}]:not(:checked)`)].map((box) => box.getAttribute(`data-show-${name}`)));

@@ -1,4 +1,4 @@
-// Light or dark: the system's choice, until somebody makes their own. Runs before the page is painted.
+// Light or dark: the system's theme until the user chooses one. Runs before the page is painted.
 (() => {
   "use strict";
   const root = document.documentElement;

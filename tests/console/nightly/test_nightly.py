@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from workshop import ROOT, STAND_IN
 
-from console.nightly.batch_window import ordered
+from console.nightly.batch_window import publishing_order
 from console.nightly.forecast import Forecast
 from console.nightly.incremental_intake import Intake
 from console.nightly.plan_file import read_plan
@@ -278,12 +278,12 @@ OWED = [
     ],
 )
 def test_notes_go_by_the_rules_and_then_by_their_date(first: list[Any], order: str, ids: list[int]) -> None:
-    assert ordered(OWED, first, order) == ids
+    assert publishing_order(OWED, first, order) == ids
 
 
 @given(st.permutations(OWED), st.sampled_from(["as read", "newest", "oldest"]))
 def test_no_note_is_lost_by_ordering(owed: list[OwedDocument], order: str) -> None:
-    assert sorted(ordered(owed, [{"type": "discharge"}], order)) == [1, 2, 3, 4]
+    assert sorted(publishing_order(owed, [{"type": "discharge"}], order)) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize(

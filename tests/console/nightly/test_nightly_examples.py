@@ -12,7 +12,7 @@ from typer.main import get_group
 from workshop import ROOT
 
 from console.nightly.plan_file import NightlyPlan, read_plan
-from console.terminal.exit_status import LEFT
+from console.terminal.exit_status import UNFINISHED
 from notemill.verbs import app
 
 EXAMPLES = ROOT / "examples" / "nightly"
@@ -30,7 +30,7 @@ def test_a_scheduler_calls_the_verb_with_options_that_it_has(name: str) -> None:
     (called,) = re.findall(r"bin/notemill nightly ([^|\"\n]+)", words)
     context = get_group(app).commands["nightly"].make_context("nightly", called.split())
     assert (context.params["plan"], context.params["until"]) == (Path("/srv/notemill/archive.toml"), "06:00")
-    assert str(LEFT) in words
+    assert str(UNFINISHED) in words
 
 
 def test_beat_starts_a_night_every_evening() -> None:
