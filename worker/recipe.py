@@ -1,8 +1,7 @@
 """The recipe: a fingerprint of everything that can change an answer, computed from files and settings.
 
-Does not import torch, so that a producer computes it too. Nobody bumps a version: the answer code is an
-ingredient through its behaviour digest (`worker/behaviour.json`), which tests recompute from recorded
-replies.
+Does not import torch, because producers compute it too. The answer code is an ingredient by its behaviour
+digest (`worker/behaviour.json`), which tests recompute from recorded replies, so it has no version number.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from worker.weights.model_files import (
 from worker.weights.task_config import TaskConfig, task_config
 
 BEHAVIOUR_FILE = Path(__file__).with_name("behaviour.json")
-"""By part of the answer code, the digest of its outputs on the probe set. Written by `scripts/behaviour`."""
+"""The behaviour digest of each part of the answer code on the probe set. Written by `scripts/behaviour`."""
 SAME_BEHAVIOUR = {
     "e8ce9c59d79e0a51": "a9f4c6f8b7cbc028",
     "48983c90ced042b8": "73dc12f8c6101225",
@@ -37,7 +36,7 @@ SAME_BEHAVIOUR = {
     "7148f9af53d266f5": "73dc12f8c6101225",
     "7ccf8da151bd5b9b": "0eddcafc362418c2",
 }
-"""By the code hash that version 0.1.0 put into recipes, the behaviour digest of the same answers."""
+"""Code hashes in the recipes of version 0.1.0, with the behaviour digest of the same answers."""
 _TEMPLATES = {
     Task.ENTITIES: ("entities_marks", "entities_list_instruction", "entities_list"),
     Task.SEARCH: ("search", "entities_marks"),
@@ -46,21 +45,21 @@ _TEMPLATES = {
 
 
 def serving(settings: Settings) -> Serving:
-    """The ingredients of a worker with these settings. Raises WeightsError where weights are not prepared."""
-    config = task_config(settings)
-    parts = _of_server(settings) if settings.engine == "http" else _of_weights(settings)
-    tasks = {task.value: _of_task(task, config, is_http=settings.engine == "http") for task in Task}
-    return Serving(ingredients=parts | {"tasks": tasks})
+    """The ingredients of a worker with these settings. Raises WeightsError if weights are not prepared."""
+    config, is_http = task_config(settings), settings.engine == "http"
+    ingredients = _server_ingredients(settings) if is_http else _weights_ingredients(settings)
+    tasks = {task.value: _task_ingredients(task, config, is_http=is_http) for task in Task}
+    return Serving(ingredients=ingredients | {"tasks": tasks})
 
 
 @cache
 def behaviour_digests() -> dict[str, str]:
-    """The committed digests: one a task, `http` for requests to a server, `deidentified` for surrogates."""
-    digests: dict[str, str] = json.loads(BEHAVIOUR_FILE.read_text("utf-8"))
-    return digests
+    """The committed digests: one per task, `http` for requests to a server, `deidentified` for surrogates."""
+    behaviour_by_part: dict[str, str] = json.loads(BEHAVIOUR_FILE.read_text("utf-8"))
+    return behaviour_by_part
 
 
-def _of_weights(settings: Settings) -> dict[str, Any]:
+def _weights_ingredients(settings: Settings) -> dict[str, Any]:
     adapter = adapter_folder(settings)
     return {
         "weights": weights_sha256(settings),
@@ -70,11 +69,11 @@ def _of_weights(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _of_server(settings: Settings) -> dict[str, Any]:
-    """Ingredients of weights on a server: the name under which it serves them.
+def _server_ingredients(settings: Settings) -> dict[str, Any]:
+    """The ingredients of weights on a server: the name under which the server serves them.
 
-    A producer cannot ask the server. A worker starts only where that name is served. The URL is no
-    ingredient, since servers move.
+    A producer cannot ask the server, and a worker starts only if the server serves that name. The URL is not
+    an ingredient, because servers move.
     """
     if not settings.http_model:
         raise WeightsError("NOTEMILL_ENGINE is http: set NOTEMILL_HTTP_MODEL to the name the server serves")
@@ -86,7 +85,7 @@ def _of_server(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _of_task(task: Task, config: TaskConfig, *, is_http: bool) -> dict[str, Any]:
+def _task_ingredients(task: Task, config: TaskConfig, *, is_http: bool) -> dict[str, Any]:
     behaviour = behaviour_digests()
     ingredients: dict[str, Any] = {
         "prompts": templates_sha256(*_TEMPLATES[task]),
@@ -97,8 +96,8 @@ def _of_task(task: Task, config: TaskConfig, *, is_http: bool) -> dict[str, Any]
     if is_http:
         ingredients["http"] = behaviour["http"]
     if task is Task.ENTITIES:
-        marked = [] if config.is_list_forced else list(config.tagged_labels)
-        ingredients["forms"] = {"marks": marked, "list": "every other set of labels"}
+        tagged_labels = [] if config.is_list_forced else list(config.tagged_labels)
+        ingredients["forms"] = {"marks": tagged_labels, "list": "every other set of labels"}
     if task is not Task.SEARCH:
         ingredients["denial_join"] = config.negation_model and config.negation_model._asdict()
     if task is not Task.ENTITIES:
@@ -113,8 +112,8 @@ def _of_task(task: Task, config: TaskConfig, *, is_http: bool) -> dict[str, Any]
 
 
 def has_same_answers(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """True where two recipes' ingredients differ only in that `old` names its code by a hash (version 0.1.0),
-    and that code is known to answer as the behaviour digest of `new` says."""
+    """True if `old` has the code hash of version 0.1.0 whose answers have the behaviour digest of `new`, and
+    all other ingredients are equal."""
     old_task, new_task = dict(old.get("task", {})), dict(new.get("task", {}))
     code, behaviour = old_task.pop("code", None), new_task.pop("behaviour", None)
     new_task.pop("http", None)
