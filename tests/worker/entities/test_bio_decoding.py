@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given, strategies
 
-from web.text_segments import HighlightTarget, TextSegment, pieces
+from web.text_segments import HighlightTarget, TextSegment, segments_of
 
 TEXT = "No fever. Aspirin 100 mg daily, no rash."
 
@@ -24,7 +24,7 @@ def lit(cut: list[TextSegment], key: str) -> str:
 def test_the_pieces_together_are_the_note(
     marks: list[HighlightTarget], lights: list[HighlightTarget]
 ) -> None:
-    leaves = [leaf for piece in pieces(TEXT, marks, lights) for leaf in piece.leaves]
+    leaves = [leaf for piece in segments_of(TEXT, marks, lights) for leaf in piece.leaves]
     assert "".join(leaf.text for leaf in leaves) == TEXT
     assert all(TEXT.startswith(leaf.text, leaf.start) for leaf in leaves)
 
@@ -33,13 +33,13 @@ def test_the_pieces_together_are_the_note(
 def test_each_light_is_on_exactly_its_characters(
     marks: list[HighlightTarget], lights: list[HighlightTarget]
 ) -> None:
-    cut = pieces(TEXT, marks, lights)
+    cut = segments_of(TEXT, marks, lights)
     assert [lit(cut, one.key) for one in lights] == [TEXT[one.start : one.end] for one in lights]
 
 
 @given(stretches())
 def test_a_mark_begins_and_ends_once(marks: list[HighlightTarget]) -> None:
-    cut = [piece for piece in pieces(TEXT, marks, []) if piece.mark is not None]
+    cut = [piece for piece in segments_of(TEXT, marks, []) if piece.mark is not None]
     shown = {piece.mark for piece in cut}
     assert sorted(piece.mark for piece in cut if piece.is_first) == sorted(shown)  # type: ignore[type-var]
     assert sorted(piece.mark for piece in cut if piece.is_last) == sorted(shown)  # type: ignore[type-var]
@@ -47,7 +47,7 @@ def test_a_mark_begins_and_ends_once(marks: list[HighlightTarget]) -> None:
 
 def test_the_shorter_of_two_marks_is_shown_where_both_are() -> None:
     outer, inner = HighlightTarget("outer", 10, 30), HighlightTarget("inner", 18, 24)
-    cut = pieces(TEXT, [outer, inner], [])
+    cut = segments_of(TEXT, [outer, inner], [])
     shown = [("".join(leaf.text for leaf in piece.leaves), piece.mark) for piece in cut]
     assert shown[1:4] == [("Aspirin ", 0), ("100 mg", 1), (" daily", 0)]
 
@@ -55,4 +55,4 @@ def test_the_shorter_of_two_marks_is_shown_where_both_are() -> None:
 def test_a_long_note_with_thousands_of_marks_keeps_each() -> None:
     text = "word " * 2_000
     marks = [HighlightTarget("", start, start + 4) for start in range(0, len(text), 5)]
-    assert len(pieces(text, marks, marks)) == 4_000
+    assert len(segments_of(text, marks, marks)) == 4_000
