@@ -80,7 +80,7 @@ def test_a_stopped_run_gives_back_what_is_in_hand_and_the_next_goes_on(
     process.send_signal(number)
     _, words = process.communicate(timeout=90)
     assert process.returncode == status
-    assert "the same command goes on from there" in words
+    assert "the same command continues from there" in words
     assert not notemill.workers()
     monkeypatch.setenv("STAND_IN_SECONDS", "0")
     assert notemill.json("run", notemill.notes, "--search", "fever")["jobs"]["finished"] == 2
