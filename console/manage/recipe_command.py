@@ -20,7 +20,7 @@ from models.labels import Label
 from models.queries.recipe_list import StoredRecipe
 from models.settings import Settings, load_settings
 
-CURRENT = "current"
+NOW = "now"
 """In place of an id: the recipe that a worker with these settings answers under."""
 _SHOWN_DIGITS = 8
 
@@ -42,7 +42,7 @@ def list_recipes(*, as_json: bool) -> int:
         table.add_column(title, justify="right" if title == "answers" else "left", overflow="fold")
     for recipe in recipes:
         last = human_time(recipe.last_finished_at) if recipe.last_finished_at else "–"
-        counts_as = [CURRENT] * (recipe.id in current) + [id_[:_SHOWN_DIGITS] for id_ in recipe.adopted_by]
+        counts_as = [NOW] * (recipe.id in current) + [id_[:_SHOWN_DIGITS] for id_ in recipe.adopted_by]
         cells = (recipe.id[:_SHOWN_DIGITS], recipe.task.value, f"{recipe.finished_jobs:,}")
         table.add_row(*cells, human_time(recipe.created_at), last, ", ".join(counts_as) or "itself only")
     stdout().print(table)
@@ -57,15 +57,15 @@ def show_recipe(prefix: str) -> int:
     return 0
 
 
-def diff_recipes(first: str, second: str) -> int:
-    """Prints the ingredients in which two recipes differ; `current` stands for the present one."""
+def diff_recipes(old: str, new: str) -> int:
+    """Prints the ingredients in which two recipes differ; `now` stands for the present one."""
     settings = load_settings()
     with database(settings) as opened:
-        old = opened.queries.stored_recipe(first)
-        new = _named(settings, opened, second, old)
-    old_content, new_content = dict(_flat(_content(old))), dict(_flat(_content(new)))
+        old_recipe = opened.queries.stored_recipe(old)
+        new_recipe = _named(settings, opened, new, old_recipe)
+    old_content, new_content = (dict(_flat(_content(recipe))) for recipe in (old_recipe, new_recipe))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for title in ("ingredient", old.id[:_SHOWN_DIGITS], new.id[:_SHOWN_DIGITS]):
+    for title in ("ingredient", old_recipe.id[:_SHOWN_DIGITS], new_recipe.id[:_SHOWN_DIGITS]):
         table.add_column(title, overflow="fold")
     names = [*old_content, *(name for name in new_content if name not in old_content)]
     differing = [name for name in names if old_content.get(name) != new_content.get(name)]
@@ -122,16 +122,16 @@ def offer_adoptions(opened: Database, settings: Settings, *, is_adopting: bool) 
                 stdout().print(f"{answers} of {ids[0]} count as answers of {ids[1]} now.", soft_wrap=True)
             else:
                 single, all_ = (
-                    command_to_type("recipe", "adopt", ids[0], CURRENT),
+                    command_to_type("recipe", "adopt", ids[0], NOW),
                     command_to_type("db", "upgrade", "--adopt"),
                 )
-                words = f"{answers} of {ids[0]} ({old.task.value}) are what this version answers too."
+                words = f"This version answers as recipe {ids[0]} did ({old.task.value}, {answers})."
                 stdout().print(f"{words} To keep them, type: {single}, or for all: {all_}", soft_wrap=True)
 
 
 def _named(settings: Settings, opened: Database, name: str, like: StoredRecipe) -> StoredRecipe | Recipe:
-    """The recipe with this id, or for `current` the present one for the task and labels of `like`."""
-    if name != CURRENT:
+    """The recipe with this id, or for `now` the present one for the task and labels of `like`."""
+    if name != NOW:
         return opened.queries.stored_recipe(name)
     current = _current_recipes(settings, [like])
     if not current:

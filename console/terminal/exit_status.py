@@ -65,9 +65,10 @@ def _run(command: Callable[..., Any], arguments: list[str] | None) -> int:
         status = command(args=arguments, prog_name="notemill", standalone_mode=False)
         sys.stdout.flush()
     except TyperException as error:
-        if not error.message:
+        message = error.format_message()
+        if not message.strip():
             return error.exit_code  # no verb was given, and the help is printed already
-        return _said(f"{_sentence(error.format_message())} Type: {_help_command(error)}", error.exit_code)
+        return _said(f"{_sentence(message)} Type: {_help_command(error)}", error.exit_code)
     except NotemillError as error:
         return _said(str(error), USAGE if isinstance(error, UsageError) else PROBLEM)
     except (KeyboardInterrupt, Terminated) as error:

@@ -235,11 +235,9 @@ RecipeBefore = Annotated[str, typer.Argument(metavar="RECIPE_A", help="A recipe'
 RecipeAfter = Annotated[str, typer.Argument(metavar="RECIPE_B", help="A recipe's id, now, or FILE.toml.")]
 SampleNotes = Annotated[int, typer.Option("--notes", metavar="N", min=1, help="How many notes to try.")]
 RecipeId = Annotated[str, typer.Argument(metavar="RECIPE", help="The beginning of a recipe's id.")]
-RecipeOrCurrent = Annotated[
-    str,
-    typer.Argument(
-        metavar="RECIPE", help="The beginning of an id, or current: what a worker answers under now."
-    ),
+OldRecipe = Annotated[str, typer.Argument(metavar="OLD", help="The beginning of a recipe's id.")]
+NewRecipe = Annotated[
+    str, typer.Argument(metavar="NEW", help="The beginning of an id, or now: the recipe of these settings.")
 ]
 UndoAdoption = Annotated[bool, typer.Option("--undo", help="Take the adoption back.")]
 Adopt = Annotated[

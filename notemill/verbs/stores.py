@@ -91,18 +91,16 @@ def recipe_show(recipe: options.RecipeId) -> int:
     return show_recipe(recipe)
 
 
-@recipe_verb("diff", epilog="Example: `notemill recipe diff 3f2a91c0 current`")
-def recipe_diff(before: options.RecipeId, after: options.RecipeOrCurrent) -> int:
+@recipe_verb("diff", epilog="Example: `notemill recipe diff 3f2a91c0 now`")
+def recipe_diff(old: options.OldRecipe, new: options.NewRecipe) -> int:
     """Print in which ingredients two recipes differ."""
     from console.manage.recipe_command import diff_recipes
 
-    return diff_recipes(before, after)
+    return diff_recipes(old, new)
 
 
-@recipe_verb("adopt", epilog="Example: `notemill recipe adopt 3f2a91c0 current`")
-def recipe_adopt(
-    old: options.RecipeId, new: options.RecipeOrCurrent, undo: options.UndoAdoption = False
-) -> int:
+@recipe_verb("adopt", epilog="Example: `notemill recipe adopt 3f2a91c0 now`")
+def recipe_adopt(old: options.OldRecipe, new: options.NewRecipe, undo: options.UndoAdoption = False) -> int:
     """Let stored answers of an old recipe count as answers of a new one.
 
     They are then not computed again. First see what differs: `notemill compare OLD NEW`. The audit trail
