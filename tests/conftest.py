@@ -94,7 +94,7 @@ def _own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _own_logging() -> Iterator[None]:
-    """What a test does to the process's loggers ends with it: other tests read their records."""
+    """Restores the process's loggers after each test: other tests read their records."""
     root, ours = logging.getLogger(), [logging.getLogger(name) for name in OURS]
     level, handlers = root.level, list(root.handlers)
     hooks = sys.excepthook, threading.excepthook, logging.raiseExceptions
@@ -178,7 +178,7 @@ def _upgrade(url: str) -> None:
 
 @pytest.fixture
 def run_at_once() -> Callable[[Callable[[int], Any], int], list[Any]]:
-    """Calls a function in so many threads at once with their numbers; returns what they returned."""
+    """Calls a function in several threads at once, each with its number; returns the results."""
 
     def run(function: Callable[[int], Any], threads: int) -> list[Any]:
         gate = Barrier(threads)

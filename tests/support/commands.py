@@ -38,7 +38,7 @@ class Notemill:
         return self.home / "notes"
 
     def write(self, **notes: str) -> None:
-        """Notes as text files; `write(one='Fever.')` has the id one.txt."""
+        """Writes notes as text files; `write(one='Fever.')` creates the note `one.txt`."""
         self.notes.mkdir(exist_ok=True)
         for name, text in notes.items():
             (self.notes / f"{name}.txt").write_text(text, "utf-8")
@@ -51,14 +51,14 @@ class Notemill:
         return status
 
     def json(self, *arguments: object) -> Any:
-        """What a verb that has to succeed prints with --json."""
+        """Runs a verb with --json and returns the parsed output; the verb must succeed."""
         assert self(*arguments, "--json") in (0, 1), self.err
         return json.loads(self.out)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
-        """Runs a verb in a process of its own, not waited for, as from a terminal.
+        """Starts a verb in its own process, as from a terminal, and does not wait for it.
 
-        A shell starts what is in the background with SIGINT ignored, and the tests may be.
+        Restores SIGINT: a shell starts background jobs, such as these tests, with SIGINT ignored.
         """
         process = subprocess.Popen(
             [sys.executable, "-m", "notemill", *map(str, arguments)],
@@ -72,26 +72,26 @@ class Notemill:
 
     @property
     def answers_asked(self) -> int:
-        """How often the stand-in for the network was asked."""
+        """The number of calls to the stand-in for the network."""
         path = self.home / "answered"
         return len(path.read_text().splitlines()) if path.exists() else 0
 
     def processes(self) -> list[int]:
-        """What still runs on behalf of this home."""
-        found = subprocess.run(["pgrep", "-f", str(self.home)], capture_output=True, text=True)
-        return [int(pid) for pid in found.stdout.split()]
+        """Ids of the processes that still run for this home."""
+        listing = subprocess.run(["pgrep", "-f", str(self.home)], capture_output=True, text=True)
+        return [int(pid) for pid in listing.stdout.split()]
 
     def workers(self) -> list[int]:
         """Celery processes with this home in their environment."""
-        found = []
+        pids = []
         for folder in Path("/proc").iterdir():
             try:
                 words = (folder / "cmdline").read_bytes().split(b"\0")
                 if b"celery" in words[:4] and os.fsencode(self.home) in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
+                    pids.append(int(folder.name))
             except OSError:
                 continue
-        return found
+        return pids
 
 
 @pytest.fixture

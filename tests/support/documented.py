@@ -1,6 +1,6 @@
 """The shell commands that README and docs show, as a reader would type them.
 
-From blocks without a language or in sh, from indented ones, and from single commands in the running text.
+Commands come from blocks without a language or in sh, from indented blocks, and from inline code.
 A command is the words between `&&`, `|`, `;` and line ends, without comments, prompts and redirections.
 """
 
@@ -34,9 +34,9 @@ class Command:
     page: str
     words: tuple[str, ...]
     settings: tuple[str, ...] = ()
-    """Names that are set before it, or exported by it."""
+    """Environment variables set in front of the command, or exported by it."""
     is_whole: bool = True
-    """To be typed as it is; a mention in running text may leave out what the command needs."""
+    """True if it can be typed as it is; inline code may leave out arguments."""
 
     @property
     def text(self) -> str:
@@ -48,7 +48,7 @@ class Command:
 
 
 def commands() -> Iterator[Command]:
-    """Of all pages, in their order."""
+    """Yields the commands of all pages, page by page."""
     for page in PAGES:
         name, text = str(page.relative_to(ROOT)), page.read_text("utf-8")
         for language, body in _BLOCK.findall(text):
@@ -72,7 +72,7 @@ def _commands_of(page: str, body: str, *, is_whole: bool) -> Iterator[Command]:
 
 
 def _lines(body: str) -> Iterator[str]:
-    """Lines as the shell takes them: continued after a backslash and inside of quotes, without comments."""
+    """Yields lines as the shell reads them: joined after a backslash and inside quotes, without comments."""
     held = ""
     for line in body.splitlines():
         held = f"{held} {line.strip()}" if held else line.strip()
@@ -92,9 +92,9 @@ def _split(page: str, words: list[str], *, is_whole: bool) -> Iterator[Command]:
             continue
         if ">" in part:
             del part[part.index(">") :]
-        settings = [one for one in part if _SETTING.match(one)]
+        settings = [word for word in part if _SETTING.match(word)]
         if part[:1] == ["export"]:
-            yield Command(page, tuple(part), tuple(one.partition("=")[0] for one in settings), is_whole)
+            yield Command(page, tuple(part), tuple(word.partition("=")[0] for word in settings), is_whole)
         elif rest := part[len(settings) :] if part[: len(settings)] == settings else part:
-            yield Command(page, tuple(rest), tuple(one.partition("=")[0] for one in settings), is_whole)
+            yield Command(page, tuple(rest), tuple(word.partition("=")[0] for word in settings), is_whole)
         part = []

@@ -110,7 +110,7 @@ def _archive_template(_sqlite_template: Path, tmp_path_factory: pytest.TempPathF
 
 
 def answer_all(store: Store, document_id: int, text: str) -> None:
-    """True answers to what is owed on a document."""
+    """Records correct answers to all jobs owed on a document."""
     whole = (Span(start=0, end=len(text)),)
     for job in making.claimed(store, document_id).jobs:
         answer = _answer(job.question.task, text)
@@ -125,9 +125,9 @@ def _answer(task: Task, text: str) -> Answer:
         return EntitiesAnswer(entities=tuple(_entities(text)))
     if task is Task.SEARCH:
         return SearchAnswer(passages=(Passage(**place, text=sentence[0], score=0.8),))
-    said = SummarySentence(section="Course", text="Was ill.", sources=(Span(**place),))
+    summary_sentence = SummarySentence(section="Course", text="Was ill.", sources=(Span(**place),))
     return SummaryAnswer(
-        summary=Summary(title="Title", text="Title\nWas ill.", sections=(), sentences=(said,))
+        summary=Summary(title="Title", text="Title\nWas ill.", sections=(), sentences=(summary_sentence,))
     )
 
 

@@ -1,7 +1,7 @@
-"""A reader of the docs: a home with answered notes, a worker, and the files that the pages speak of.
+"""A reader of the docs: a home with answered notes, a worker, and the files that the pages mention.
 
 In a test module: `pytest_plugins = ("redis_server", "reader")`, then ask for `reader`; a module shares one.
-The worker is real and has the stand-in for the network of `tests/support/stand_in`, which only decides.
+The worker is real and has the stand-in for the network of `tests/support/stand_in`, which only scores.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PLAN = 'sources = ["notes"]\ntasks = []\nsearches = ["signs of infection"]\nunt
 
 @dataclass
 class Reader:
-    """Types commands in a folder of its own; what is printed is in `out` and `err`."""
+    """Runs commands in its own folder; `out` and `err` hold their output."""
 
     folder: Path
     environment: dict[str, str]
@@ -53,16 +53,16 @@ class Reader:
     recipes: list[str] = field(default_factory=list)
 
     def __call__(self, *words: str) -> int:
-        """The exit status of `notemill WORDS`."""
+        """Runs `notemill WORDS` and returns its exit status."""
         out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
         with self.there(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
             status = run_to_exit(app, list(words))
-        self.out, self.err = (_read(written) for written in (out, err))
+        self.out, self.err = (_read(stream) for stream in (out, err))
         return status
 
     @contextlib.contextmanager
     def there(self) -> Iterator[None]:
-        """In the folder, with the home's settings."""
+        """Enters the folder with the home's settings."""
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(self.folder)
             for name, value in self.environment.items():
@@ -70,14 +70,14 @@ class Reader:
             yield
 
     def moved(self, folder: Path) -> Reader:
-        """A reader in a copy of all this, without the worker."""
+        """Copies the folder and returns a reader there, without the worker."""
         shutil.copytree(self.folder, folder, symlinks=True)
         return Reader(folder, self.environment | {"NOTEMILL_HOME": str(folder / "home")})
 
 
-def _read(written: io.TextIOWrapper) -> str:
-    written.seek(0)
-    return written.read()
+def _read(stream: io.TextIOWrapper) -> str:
+    stream.seek(0)
+    return stream.read()
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +134,7 @@ def _write_files(folder: Path) -> None:
 
 
 def _answer(made: Reader, store: Store) -> None:
-    """Run 1 is of a recipe that nobody serves any more, run 2 of the worker's, with all tasks."""
+    """Creates run 1 with a recipe that no worker serves, and run 2 with the worker's recipe and all tasks."""
     notes = [Document(external_id=name, text=text) for name, text in NOTES.items()]
     making.submit(store, notes)
     for number in range(len(NOTES)):
@@ -148,7 +148,9 @@ def _answer(made: Reader, store: Store) -> None:
 
 
 def _added(start: int, word: str) -> Correction:
-    """A person's word that a medication stands there, which the stand-in never finds."""
+    """A correction that adds a medication mention; the stand-in finds none."""
     place = {"start": start, "end": start + len(word)}
-    said = {"label": "medication", "assertion": Assertion.PRESENT, "corrected_by": "ada"}
-    return Correction(verdict=Verdict.ADDED, found=MentionKey(*place.values(), "medication"), **place, **said)
+    details = {"label": "medication", "assertion": Assertion.PRESENT, "corrected_by": "ada"}
+    return Correction(
+        verdict=Verdict.ADDED, found=MentionKey(*place.values(), "medication"), **place, **details
+    )

@@ -1,4 +1,4 @@
-"""A few answered notes for the pages' tests: one from a ward, one that attacks, one failed, one waiting."""
+"""A few notes for tests of the web pages: one from a ward, one that attacks, one failed, one waiting."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ QUESTIONS = (ENTITIES, SEARCH, SUMMARY)
 
 
 def fill(store: Store) -> None:
-    """Four notes in one run."""
+    """Stores four notes in one run."""
     metadata = {"ward": "<i>7</i>", "n": 2}
     notes = [
         Document(external_id="ward", text=WARD, source="notes/ward.txt", metadata=metadata),
@@ -61,20 +61,20 @@ def answer_to(task: Task, text: str) -> Answer:
     """Entities: pain, and in WARD fever (negated) and aspirin with its dosage."""
     pain = _entity(text, "Pain", "problem", probability=0.93)
     if task is Task.ENTITIES:
-        return EntitiesAnswer(entities=(pain, *(_of_ward(text) if text is WARD else ())))
+        return EntitiesAnswer(entities=(pain, *(_ward_entities(text) if text is WARD else ())))
     if task is Task.SEARCH:
         return SearchAnswer(passages=(Passage(start=pain.start, end=pain.end, text=pain.text, score=0.9),))
-    here = Span(start=pain.start, end=pain.end)
-    last = Span(start=len(text.rstrip()) - 4, end=len(text.rstrip()))
+    pain_span = Span(start=pain.start, end=pain.end)
+    last_span = Span(start=len(text.rstrip()) - 4, end=len(text.rstrip()))
     sentences = (
-        SummarySentence(section="", text="<b>Pain</b>", sources=(here,)),
-        SummarySentence(section="Course", text="It hurts.", sources=(here, last)),
+        SummarySentence(section="", text="<b>Pain</b>", sources=(pain_span,)),
+        SummarySentence(section="Course", text="It hurts.", sources=(pain_span, last_span)),
         SummarySentence(section="Course", text="Take 500 mg.", flags=(Flag.NUMBER_NOT_IN_NOTE,)),
     )
     return SummaryAnswer(summary=Summary(title="<b>Pain</b>", text="Pain", sections=(), sentences=sentences))
 
 
-def _of_ward(text: str) -> Sequence[Entity]:
+def _ward_entities(text: str) -> Sequence[Entity]:
     dosage = Attribute(**_place(text, "100 mg"), text="100 mg", kind="dosage")
     return (
         _entity(text, "fever", "problem", assertion=Assertion.NEGATED),

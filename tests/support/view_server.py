@@ -40,7 +40,7 @@ class View:
         return self._ask(urllib.request.Request(self.address + path), headers)
 
     def post(self, path: str, fields: dict[str, Any], **headers: str) -> tuple[int, dict[str, str], str]:
-        """As a form of the page itself sends it, unless another Origin is given."""
+        """Posts a form with the page's own Origin, unless another is given."""
         body = urllib.parse.urlencode(fields).encode()
         return self._ask(
             urllib.request.Request(self.address + path, body), {"Origin": self.address} | headers
@@ -64,7 +64,7 @@ def _titled(headers: Any) -> dict[str, str]:
 
 
 class _Staying(urllib.request.HTTPRedirectHandler):
-    """Does not follow redirects: they are what is tested."""
+    """Does not follow redirects, because the tests check them."""
 
     def redirect_request(self, *_: Any) -> None:
         return None

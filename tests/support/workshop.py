@@ -39,11 +39,11 @@ STAND_IN = ROOT / "tests" / "support" / "stand_in"
 
 
 def until(condition: Callable[[], Any], seconds: float = 60) -> Any:
-    """What the condition returned when it was true at last. Raises TimeoutError."""
+    """Waits until the condition is true and returns its result. Raises TimeoutError."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if found := condition():
-            return found
+        if result := condition():
+            return result
         time.sleep(0.03)
     raise TimeoutError(f"not within {seconds} s")
 
@@ -60,7 +60,7 @@ class Worker:
         return self.log_path.read_text()
 
     def says(self, words: str, times: int = 1) -> None:
-        """Waits until the words are in the log so often."""
+        """Waits until the words are in the log `times` times."""
         is_over = lambda: self.log.count(words) >= times or self.process.poll() is not None  # noqa: E731
         until(is_over)
         assert self.log.count(words) >= times, self.log
@@ -73,7 +73,7 @@ class Worker:
         self.process.wait()
 
     def ends(self) -> int:
-        """The exit status."""
+        """Waits for the process to exit and returns its exit status."""
         return self.process.wait(60)
 
 
@@ -178,7 +178,7 @@ class Workshop:
 
     @property
     def answers_asked(self) -> int:
-        """How often the stand-in was asked."""
+        """The number of calls to the stand-in."""
         path = self.folder / "answered"
         return len(path.read_text().splitlines()) if path.exists() else 0
 

@@ -1,4 +1,4 @@
-"""A small engine in the place of the network: it decides by lengths, and fails on a word in the note."""
+"""A stand-in engine without a network: scores follow from lengths, and some words in a note make it fail."""
 
 import os
 import signal
@@ -21,10 +21,10 @@ from worker.engine.prompting.label_words import OUTSIDE_WORD
 
 
 class StandIn:
-    """Asked about a note that holds the word, it does what a network or a bug may do:
+    """Fails as a network or a bug may, when the note holds one of these words:
 
-    KILL the process, HANG, CRASH with the note in the exception, be BROKEN as a GPU after an error,
-    or find no MEMORY.
+    KILL ends the process, HANG waits an hour, CRASH raises an exception that quotes the note, BROKEN is a GPU
+    after an error, MEMORY is a GPU without free memory.
     Each call takes `seconds` and leaves a line in the file `answered` of the folder.
     """
 
@@ -38,7 +38,7 @@ class StandIn:
         return len(text) // 4 + 1
 
     def answer(self, requests, *, is_urgent=False):
-        prompted = [one for one in requests if not isinstance(one, CompareRequest)]
+        prompted = [request for request in requests if not isinstance(request, CompareRequest)]
         text = prompted[0].prompt.document if prompted else ""
         with (self.folder / "answered").open("a") as log:
             log.write(f"{time.time()} {len(requests)}\n")
@@ -51,7 +51,7 @@ class StandIn:
         if "BROKEN" in text:
             return [RequestError("crashed", "AcceleratorError") for _ in requests]
         self.is_closed.wait(3600 if "HANG" in text else self.seconds)
-        return [_reply(one) for one in requests]
+        return [_reply(request) for request in requests]
 
     def close(self) -> None:
         self.is_closed.set()
@@ -71,7 +71,7 @@ def _decided(request: ScoreRequest) -> ScoreResult:
 def _scores(choice: Choice, copy: str) -> Scores:
     ends = choice.ends if choice.ends is not None else tuple(range(1, len(copy) + 1))
     shares = np.ones((len(ends), len(choice.words)), np.float32)
-    # Sure that nothing is marked, or the names that the adapter's lexicon knows would be.
+    # A high score for "outside": otherwise names in the adapter's lexicon would be tagged.
     shares[:, 0] = [9_000 if choice.words[0] == OUTSIDE_WORD else 2 + end % 3 for end in ends]
     return Scores(
         spans=tuple((max(0, end - 1), end) for end in ends),

@@ -1,4 +1,4 @@
-"""Put on the PYTHONPATH of a worker process, gives it the stand-in engine in the place of the network."""
+"""Replaces the network by the stand-in engine in a worker process that has this folder on its PYTHONPATH."""
 
 import os
 import sys
