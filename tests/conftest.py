@@ -27,6 +27,10 @@ from models.settings import PREFIX
 from models.store.store import Store
 from worker.telemetry.safe_logging import OURS
 
+# Two test processes share two cores, so a second thread in each would mostly wait. Tests of two threads set
+# the number themselves.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 BOTH_DATABASES = ("sqlite", "postgresql")
 _numbers = count(1)
 

@@ -213,7 +213,10 @@ def test_a_busy_worker_answers_a_ping(workshop: Workshop) -> None:
     assert workshop.stranger().control.ping(timeout=5, limit=1)
 
 
-def test_a_worker_with_real_weights_takes_over_from_a_killed_one(workshop: Workshop) -> None:
+def test_a_worker_with_real_weights_takes_over_from_a_killed_one(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")  # as outside of tests: batches are split over two cores
     workshop.weights = write_tiny_weights(workshop.folder / "tiny")
     workshop.submit(*NOTES)
     killed = workshop.start(seconds=0.5)
