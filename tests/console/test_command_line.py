@@ -1,4 +1,4 @@
-"""The command line as a person types it: help, errors, and every verb that looks at what is stored."""
+"""The command line as a person types it: help, errors, and every verb that reads stored data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ NOTE = "=Pain\x1b[2J in the arm.\r\nNo fever."
 
 @pytest.fixture
 def stored(notemill: Notemill) -> Store:
-    """Run 1 of this home: one note with three answers, under the id `a/1`, and one whose jobs failed."""
+    """A store with run 1: the note `a/1` with three answers, and a note whose jobs failed."""
     store = Store(opened())
     documents = [Document(external_id="a/1", text=NOTE), Document(external_id="b", text="Cough.")]
     _, registered = making.submit(store, documents, making.QUESTIONS)
@@ -71,7 +71,7 @@ def test_help_imports_nothing_heavy_and_shows_every_verb() -> None:
         ("db u", ["upgrade"]),
     ],
 )
-def test_the_shell_completes_verbs_options_and_forms(typed: str, offered: list[str]) -> None:
+def test_the_shell_completes_verbs_options_and_formats(typed: str, offered: list[str]) -> None:
     asked = {"COMP_WORDS": f"notemill {typed}", "COMP_CWORD": str(len(typed.split())), "PATH": ""}
     command = [sys.executable, "-m", "notemill"]
     environment = asked | {"_NOTEMILL_COMPLETE": "complete_bash"}
@@ -115,7 +115,7 @@ def test_a_wrong_command_is_one_line_and_exit_status_2(
     assert notemill.out == ""
 
 
-def test_an_unknown_setting_is_exit_status_2_and_names_the_one_meant(
+def test_an_unknown_setting_is_exit_status_2_and_suggests_the_right_name(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_LEASE_SECOND", "3")
@@ -138,19 +138,19 @@ def test_show_prints_note_summary_and_passages_harmlessly(notemill: Notemill, st
     assert "\x1b" not in notemill.out
 
 
-def test_show_says_what_has_no_answer_and_why(notemill: Notemill, stored: Store) -> None:
+def test_show_names_unanswered_tasks_and_the_reason(notemill: Notemill, stored: Store) -> None:
     assert notemill("show", "#2", "--plain") == 0
     assert "summary: failed (timed_out)" in notemill.out
 
 
-def test_results_as_json_lines_are_one_object_a_job(notemill: Notemill, stored: Store) -> None:
+def test_results_as_json_lines_have_one_object_per_job(notemill: Notemill, stored: Store) -> None:
     assert notemill("results", "--format", "jsonl", "--run", "1", "--status", "finished") == 0
-    found = [json.loads(line) for line in notemill.out.splitlines()]
-    assert [one["task"] for one in found] == ["entities", "search", "summary"]
-    assert found[0]["entities"][0]["text"] == NOTE[:9]
+    results = [json.loads(line) for line in notemill.out.splitlines()]
+    assert [result["task"] for result in results] == ["entities", "search", "summary"]
+    assert results[0]["entities"][0]["text"] == NOTE[:9]
 
 
-def test_results_as_csv_are_a_line_an_item_and_no_formulas(notemill: Notemill, stored: Store) -> None:
+def test_results_as_csv_have_one_line_per_item_and_no_formulas(notemill: Notemill, stored: Store) -> None:
     assert notemill("results", "--format", "csv") == 0
     rows = list(csv.DictReader(io.StringIO(notemill.out)))
     assert [row["item"] for row in rows] == ["entity", "passage", "sentence", "", "", ""]
@@ -170,13 +170,13 @@ def test_results_in_parquet_have_the_same_columns_whatever_was_asked(
     assert tables["summary"].to_pylist()[0]["summary"]["sections"] == [{"title": "Course", "text": "Short."}]
 
 
-def test_results_as_a_table_are_a_line_a_job(notemill: Notemill, stored: Store) -> None:
+def test_results_as_a_table_have_one_line_per_job(notemill: Notemill, stored: Store) -> None:
     assert notemill("results") == 0
     assert "1 passage for 'Is there pain?'" in notemill.out
     assert notemill.out.count("timed_out") == 3
 
 
-def test_a_file_of_results_is_for_its_owner_and_replaces_the_old_one_whole(
+def test_a_results_file_is_private_and_replaces_the_old_file_atomically(
     notemill: Notemill, stored: Store
 ) -> None:
     path = notemill.home / "out.jsonl"
@@ -187,12 +187,12 @@ def test_a_file_of_results_is_for_its_owner_and_replaces_the_old_one_whole(
     assert list(notemill.home.glob(".out.jsonl*")) == []
 
 
-def test_a_file_that_cannot_be_written_is_a_wrong_command(notemill: Notemill, stored: Store) -> None:
+def test_an_output_file_that_cannot_be_opened_is_exit_status_2(notemill: Notemill, stored: Store) -> None:
     assert notemill("results", "--output", "/nowhere/out.jsonl") == 2
     assert "cannot write /nowhere/out.jsonl: No such file or directory" in notemill.err
 
 
-def test_a_reader_that_closes_the_pipe_is_no_error(notemill: Notemill, stored: Store) -> None:
+def test_a_closed_pipe_is_no_error(notemill: Notemill, stored: Store) -> None:
     command = f"{sys.executable} -m notemill results -f jsonl | head -c 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
     assert (done.stdout, done.stderr) == ("{", "")
@@ -236,7 +236,7 @@ def test_retry_makes_failed_jobs_owed_again(notemill: Notemill, stored: Store) -
     assert "Nothing has failed so." in notemill.out
 
 
-def test_cancel_ends_what_waits(notemill: Notemill) -> None:
+def test_cancel_cancels_waiting_jobs(notemill: Notemill) -> None:
     making.submit(Store(opened()), making.documents("Pain.", "Cough."))
     assert notemill("cancel", 1) == 0
     assert "2 waiting jobs cancelled" in notemill.out
@@ -263,7 +263,7 @@ def test_sql_shows_no_more_rows_than_asked_and_says_so(notemill: Notemill, store
     assert "(2 rows; there are more, see --limit)" in notemill.out
 
 
-def test_submit_prints_the_run_alone_and_says_who_will_take_it(notemill: Notemill) -> None:
+def test_submit_prints_only_the_run_id_and_says_that_jobs_wait_for_a_worker(notemill: Notemill) -> None:
     notemill.write(one="Pain.", two="Cough.")
     assert notemill("submit", notemill.notes, "--search", "pain") == 0
     assert notemill.out == "1\n"
@@ -288,7 +288,7 @@ def test_weights_that_are_ready_are_left_as_they_are(notemill: Notemill) -> None
     assert notemill.out == f"{notemill.home / 'weights'}\n"
 
 
-def test_labels_are_a_labels_file_that_can_be_read_again(notemill: Notemill) -> None:
+def test_the_printed_labels_are_a_valid_labels_file(notemill: Notemill) -> None:
     assert notemill("labels") == 0
     printed = notemill.out
     (notemill.home / "mine.toml").write_text(printed)
@@ -309,7 +309,7 @@ def test_config_masks_secrets_and_says_where_values_come_from(
     assert "hush" not in notemill.out
 
 
-def test_the_doctor_finds_a_new_home_in_order_and_makes_no_database(notemill: Notemill) -> None:
+def test_the_doctor_reports_no_problem_for_a_new_home_and_creates_no_database(notemill: Notemill) -> None:
     assert notemill("doctor") == 0
     assert "problem" not in notemill.out
     assert not (notemill.home / "notemill.db").exists()
@@ -331,7 +331,7 @@ def test_a_database_of_a_newer_notemill_is_left_alone(notemill: Notemill, stored
         assert "made by a newer notemill" in notemill.err + notemill.out
 
 
-def test_the_database_verbs_make_the_tables_and_say_so(notemill: Notemill) -> None:
+def test_db_upgrade_creates_the_tables_and_db_check_confirms_them(notemill: Notemill) -> None:
     assert notemill("db", "check") == 1
     assert "type `notemill db upgrade`" in notemill.err
     assert notemill("db", "upgrade") == 0

@@ -1,4 +1,4 @@
-"""Before an archive is read again: what changes, told by place, and tried apart from the archive."""
+"""`notemill compare` matches mentions by position and leaves the archive unchanged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _entity(start: int, text: str, label: str = "problem", assertion: str = "pre
     return {"start": start, "end": start + len(text), "text": text, "label": label, "assertion": assertion}
 
 
-def test_what_became_of_each_mention_is_told_by_its_place() -> None:
+def test_entity_changes_match_mentions_by_position() -> None:
     before = [_entity(0, "pain"), _entity(9, "Hb"), _entity(20, "fever"), _entity(30, "cough")]
     after = [
         *(_entity(0, "pain"), _entity(9, "Hb", "test"), _entity(20, "fever", assertion="negated")),
@@ -34,7 +34,7 @@ def test_what_became_of_each_mention_is_told_by_its_place() -> None:
     assert set(counted(entity_changes(before, after)).values()) == {1}
 
 
-def test_other_settings_are_tried_apart_and_the_archive_stays(notemill: Notemill) -> None:
+def test_compare_tries_other_settings_without_changing_the_archive(notemill: Notemill) -> None:
     notemill.write(one="Fever since Monday. No cough.", two="Pain. Rash on the arm.")
     assert notemill("run", notemill.notes, "--search", "fever", "--quiet") == 0, notemill.err
     (recipe,) = {row["recipe"] for row in _results(notemill)}
@@ -51,7 +51,7 @@ def test_other_settings_are_tried_apart_and_the_archive_stays(notemill: Notemill
 
 
 @pytest.mark.parametrize("recipe", ["ffff", "%", "nowhere.toml"])
-def test_a_recipe_that_is_not_known_is_a_wrong_command(notemill: Notemill, recipe: str) -> None:
+def test_an_unknown_recipe_is_exit_status_2(notemill: Notemill, recipe: str) -> None:
     assert notemill("compare", recipe, "now") == 2
     assert recipe in notemill.err
 

@@ -1,4 +1,4 @@
-"""The embedded Redis server and the leash that everything started hangs on. Real servers, real kills."""
+"""The embedded Redis server and the supervisor of child processes. Real servers, real kills."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def redis(settings: Settings) -> Iterator[EmbeddedRedis]:
     started.stop()
 
 
-def test_the_server_is_reached_by_its_owner_through_a_socket_and_by_nobody_over_tcp(
+def test_the_server_accepts_its_owner_on_a_socket_and_nobody_over_tcp(
     redis: EmbeddedRedis, settings: Settings
 ) -> None:
     assert socket_path(settings).stat().st_mode & 0o777 == 0o600
@@ -50,7 +50,7 @@ def test_the_server_keeps_nothing_on_disk_and_drops_nothing_from_memory(redis: E
     assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
 
 
-def test_a_second_command_uses_the_server_that_is_there_and_leaves_it_alone(
+def test_a_second_command_uses_the_running_server_and_does_not_stop_it(
     redis: EmbeddedRedis, settings: Settings
 ) -> None:
     second = start_redis(settings)
@@ -74,8 +74,8 @@ def test_a_stale_socket_does_not_block_the_next_start(settings: Settings) -> Non
     started.stop()
 
 
-def test_a_killed_server_is_started_again_by_its_leash(redis: EmbeddedRedis) -> None:
-    time.sleep(2.1)  # what dies younger cannot start at all
+def test_a_killed_server_is_restarted_by_its_supervisor(redis: EmbeddedRedis) -> None:
+    time.sleep(2.1)  # a server that exits earlier counts as unable to start
     before = server_info(redis.url)
     assert before is not None
     os.kill(before["process_id"], signal.SIGKILL)
@@ -108,7 +108,7 @@ def test_a_server_that_cannot_start_is_an_error_that_names_its_log(
         start_redis(settings)
 
 
-def test_a_server_dies_with_its_owner_even_when_that_is_killed(settings: Settings) -> None:
+def test_a_server_dies_with_its_owner_even_after_sigkill(settings: Settings) -> None:
     script = "from console.processes.embedded_redis import *; from models.settings import *; import time\n"
     script += "start_redis(load_settings()); print('up', flush=True); time.sleep(60)"
     environment = {**os.environ, "NOTEMILL_HOME": str(settings.home), "PYTHONPATH": str(ROOT)}
@@ -121,7 +121,7 @@ def test_a_server_dies_with_its_owner_even_when_that_is_killed(settings: Setting
 
 
 def start(tmp_path: Path, script: str, grace_seconds: float = 5) -> child_process.Child:
-    """A Python child on a leash, after it has said that it is ready."""
+    """Starts a supervised Python child and waits until it prints `ready`."""
     log = tmp_path / "child.log"
     command = [
         sys.executable,
@@ -139,7 +139,7 @@ def is_alive(pid: int) -> bool:
     return stat.exists() and " Z " not in stat.read_text()
 
 
-def test_a_child_that_will_not_stop_is_killed_after_the_grace(tmp_path: Path) -> None:
+def test_a_child_that_ignores_sigterm_is_killed_after_the_grace_period(tmp_path: Path) -> None:
     child = start(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)", grace_seconds=0.5)
     began = time.monotonic()
     child.stop(0.5)
@@ -147,7 +147,7 @@ def test_a_child_that_will_not_stop_is_killed_after_the_grace(tmp_path: Path) ->
     assert not is_alive(int(child.log.read_text().split()[1]))
 
 
-def test_a_hurried_stop_asks_twice(tmp_path: Path) -> None:
+def test_a_hurried_stop_sends_sigterm_twice(tmp_path: Path) -> None:
     count = "asked = []\ndef ask(*_):\n    asked.append(1)\n    if len(asked) > 1: os._exit(7)\n"
     count += "signal.signal(signal.SIGTERM, ask)"
     child = start(tmp_path, count)
@@ -155,21 +155,21 @@ def test_a_hurried_stop_asks_twice(tmp_path: Path) -> None:
     assert child.process.returncode == 7
 
 
-def test_a_child_dies_with_its_leash(tmp_path: Path) -> None:
+def test_a_child_dies_with_its_supervisor(tmp_path: Path) -> None:
     child = start(tmp_path, "signal.signal(signal.SIGTERM, signal.SIG_IGN)")
     child.process.kill()
     until(lambda: not is_alive(int(child.log.read_text().split()[1])), 5)
     child.stop(1)
 
 
-def test_the_exit_status_of_a_child_is_the_leash_s_own(tmp_path: Path) -> None:
+def test_the_supervisor_exits_with_the_status_of_its_child(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"]
     child = child_process.start(command, environment={}, log=tmp_path / "log", grace_seconds=1)
     assert child_process.exit_status_words(child.process.wait(10)) == "killed by SIGKILL"
     child.close()
 
 
-def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
+def test_a_long_log_is_rotated(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"x" * 10_000_001)
     child = child_process.start(
         [sys.executable, "-c", ""], environment={}, log=tmp_path / "log", grace_seconds=1

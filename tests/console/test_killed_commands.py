@@ -1,7 +1,7 @@
 """Commands that are killed at any moment, typed again, come to the right end. Real processes, real SIGKILLs.
 
-A moment is a statement, a commit or a file that is opened, renamed or removed, counted from the start; drawn
-ever later, until the command gets to its end.
+A moment is a statement, a commit or a file that is opened, renamed or removed, counted from the start.
+Moments are drawn ever later, until the command ends by itself.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ pytest_plugins = ("commands",)
 
 
 def _run_until(moment: int, arguments: list[str]) -> NoReturn:
-    """In a process of its own, which ends itself as anybody's `kill -9` would."""
+    """Runs the command in this process and sends it SIGKILL at the given moment."""
     seen = 0
 
     def see(*_: Any, **__: Any) -> None:
@@ -59,7 +59,7 @@ def _run_until(moment: int, arguments: list[str]) -> NoReturn:
 
 
 def killed_until_it_ends(*arguments: object, growth: float = 1.7) -> int:
-    """Types the command until it is not killed any more; how often it was. It has to end well then."""
+    """Repeats the command until it exits by itself with status 0; returns the number of kills."""
     draw, latest, kills = random.Random(1), 4.0, 0
     while True:
         moment = draw.randint(1, round(latest))
@@ -83,7 +83,7 @@ def home(notemill: Notemill, store_url: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def answer(engine: Engine, count: int, prefix: str) -> int:
-    """A run of so many notes, a question of each answered."""
+    """Registers `count` notes and answers one question of each; returns the run's id."""
     store = Store(engine)
     notes = (f"{prefix} {number}. {NOTE}" for number in range(count))
     run_id, registered = submit(store, documents(*notes, prefix=prefix), QUESTIONS)
@@ -110,9 +110,13 @@ def test_a_purge_that_is_killed_at_any_moment_goes_on_and_its_receipt_names_all(
     receipt = home.home / "receipt.json"
     assert killed_until_it_ends("purge", "--run", run_id, "--yes", "--receipt", receipt) >= 3
     assert results(engine) == before
-    told = json.loads(receipt.read_text())
-    assert told["external_ids"] == sorted(f"goes-{number}" for number in range(12))
-    assert (told["rows"]["documents"], told["rows"]["jobs"], told["rows"]["texts"]) == (12, 36, 12)
+    receipt_data = json.loads(receipt.read_text())
+    assert receipt_data["external_ids"] == sorted(f"goes-{number}" for number in range(12))
+    assert (
+        receipt_data["rows"]["documents"],
+        receipt_data["rows"]["jobs"],
+        receipt_data["rows"]["texts"],
+    ) == (12, 36, 12)
     assert not rejects.exists()
     assert list((home.home / "receipts").iterdir()) == []
     assert verify(engine).broken_at is None

@@ -1,4 +1,4 @@
-"""What a killed process leaves half written has patients' words in it, and goes when the next one comes."""
+"""Unfinished files of a killed process contain note text; the next process removes them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORD = f"canary{secrets.token_hex(6)}"
 
 
 def killed_while_writing(kind: str, path: Path) -> None:
-    """A process that is killed with a word of a note on the disk, its export not finished."""
+    """Starts an export and kills it when a word of a note is on the disk."""
     code = f"""
 import sys, time
 from pathlib import Path
@@ -63,14 +63,14 @@ def test_an_export_that_was_killed_is_removed_by_the_next_one(kind: str, tmp_pat
         with whole_folder(path) as folder:
             (folder / "note.txt").write_text("new")
     assert files_with(tmp_path, WORD) == []
-    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+    assert [entry.name for entry in tmp_path.iterdir()] == [path.name]
 
 
-def test_what_another_process_writes_meanwhile_is_left_alone(tmp_path: Path) -> None:
-    with scratch_folder(tmp_path, ".out") as one:
-        (one / "note.txt").write_text(WORD)
+def test_files_that_another_process_is_writing_are_left_alone(tmp_path: Path) -> None:
+    with scratch_folder(tmp_path, ".out") as folder:
+        (folder / "note.txt").write_text(WORD)
         with scratch_folder(tmp_path, ".out"):
-            assert files_with(tmp_path, WORD) == [one / "note.txt"]
+            assert files_with(tmp_path, WORD) == [folder / "note.txt"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -80,11 +80,11 @@ def test_folders_and_links_of_somebody_else_are_left_alone(tmp_path: Path) -> No
     (tmp_path / ".out.abc").mkdir()
     (tmp_path / ".out.abc.unfinished").symlink_to(theirs)
     remove_left_behind(tmp_path, ".out")
-    assert {one.name for one in tmp_path.iterdir()} == {"theirs", ".out.abc", ".out.abc.unfinished"}
+    assert {entry.name for entry in tmp_path.iterdir()} == {"theirs", ".out.abc", ".out.abc.unfinished"}
 
 
 def damaged(notemill: Notemill) -> None:
-    """A store whose file is damaged from the page on that has the word."""
+    """Creates a store and damages the database page that holds the word."""
     engine = connect(load_settings().effective_database_url)
     submit(Store(engine), documents(f"{WORD} {NOTE}"))
     engine.dispose()
@@ -99,7 +99,7 @@ def damaged(notemill: Notemill) -> None:
 @pytest.mark.parametrize(
     "verb", [("purge", "--document", "note-0", "--yes"), ("db", "rekey"), ("show", "#1")]
 )
-def test_a_verb_that_fails_on_the_way_says_nothing_of_a_note(
+def test_a_verb_that_fails_on_a_damaged_database_prints_no_note_text(
     verb: tuple[str, ...], notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert notemill("db", "upgrade") == 0
@@ -113,7 +113,7 @@ def test_a_verb_that_fails_on_the_way_says_nothing_of_a_note(
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.05, 0.15])
-def test_an_upgrade_that_was_killed_is_made_whole_by_the_next_one(notemill: Notemill, seconds: float) -> None:
+def test_a_killed_upgrade_is_completed_by_the_next_one(notemill: Notemill, seconds: float) -> None:
     database = notemill.home / "notemill.db"
     process = notemill.start("db", "upgrade")
     until(lambda: process.poll() is not None or (database.exists() and database.stat().st_size > 0))

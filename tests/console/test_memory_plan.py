@@ -24,7 +24,7 @@ CARD = '#!/bin/sh\necho "NVIDIA GeForce RTX 3060 Ti, 7854"\n'
 
 @pytest.fixture
 def card(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that tells of one card of 8 GB."""
+    """A fake `nvidia-smi` that reports one card of 8 GB."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "nvidia-smi").write_text(CARD)
     (tmp_path / "bin" / "nvidia-smi").chmod(0o755)
@@ -38,8 +38,8 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
 
     def run(*arguments: object) -> dict[str, Any]:
         assert plan.main(plan.parser().parse_args([*map(str, arguments), "--json"])) == 0
-        found: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-        return found
+        report: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
+        return report
 
     return run
 
@@ -51,20 +51,20 @@ def test_a_plan_for_a_card_needs_neither_the_card_nor_the_weights(notemill: Note
     assert "windows of 350 tokens side by side" in notemill.out
 
 
-def test_a_card_that_is_too_small_is_exit_status_1_and_what_to_type(notemill: Notemill) -> None:
+def test_a_card_that_is_too_small_is_exit_status_1_and_says_what_to_type(notemill: Notemill) -> None:
     assert notemill("doctor", "--plan", "mistral-7b", "--gib", 4) == 1
     assert "does not fit: " in notemill.out
     assert "NOTEMILL_WEIGHTS=smollm2-135m" in notemill.out
 
 
-def test_a_plan_in_json_has_every_part(notemill: Notemill) -> None:
-    found = notemill.json("doctor", "--plan", "mistral-7b", "--gib", 8)
-    assert found["fits"]
-    assert found["cached_tokens"] >= 16_000
-    assert {"weights_bytes", "adapter_bytes", "activation_bytes", "slack_bytes"} <= set(found)
+def test_a_plan_in_json_has_every_component(notemill: Notemill) -> None:
+    report = notemill.json("doctor", "--plan", "mistral-7b", "--gib", 8)
+    assert report["fits"]
+    assert report["cached_tokens"] >= 16_000
+    assert {"weights_bytes", "adapter_bytes", "activation_bytes", "slack_bytes"} <= set(report)
 
 
-def test_the_doctor_plans_for_the_card_that_is_there(
+def test_the_doctor_plans_for_the_installed_card(
     notemill: Notemill, card: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_WEIGHTS", "mistral-7b")
@@ -73,12 +73,12 @@ def test_the_doctor_plans_for_the_card_that_is_there(
     assert "memory       GPU, mistral-7b in 7.7 GiB: weights 3.85" in notemill.out
 
 
-def test_a_size_without_weights_is_a_wrong_command(notemill: Notemill) -> None:
+def test_a_size_without_weights_is_exit_status_2(notemill: Notemill) -> None:
     assert notemill("doctor", "--gib", 8) == 2
     assert "--plan WEIGHTS" in notemill.err
 
 
-def test_the_doctor_tells_of_weights_whose_size_cannot_be_known(notemill: Notemill) -> None:
+def test_the_doctor_says_when_the_size_of_weights_is_unknown(notemill: Notemill) -> None:
     assert notemill("doctor") == 0
     assert "lacks vocab_size" in notemill.out
 
@@ -87,11 +87,11 @@ def test_the_archive_plan_counts_the_pipelines_own_requests(planned, tmp_path: P
     rates = tmp_path / "rates.json"
     rates.write_text('a table\n{"notes_per_hour": {"ours": 500, "naive": 40}, "tokens_a_note": 600}\n')
     arguments = ("--rates", rates, "--notes", 1_000, "--tokens", 300, "--sample", 1, "--eur-per-hour", 2)
-    found = planned(*arguments)
-    assert found["hours"] == pytest.approx(1.0)
-    assert found["ways"][0]["eur"] == pytest.approx(2.0)
-    assert found["read_tokens_a_note"] > 2 * 300
-    assert found["ways"][2]["hours"] == pytest.approx(found["hours_on_one_card"] / 2, rel=0.1)
+    report = planned(*arguments)
+    assert report["hours"] == pytest.approx(1.0)
+    assert report["ways"][0]["eur"] == pytest.approx(2.0)
+    assert report["read_tokens_a_note"] > 2 * 300
+    assert report["ways"][2]["hours"] == pytest.approx(report["hours_on_one_card"] / 2, rel=0.1)
 
 
 def test_rates_without_tokens_a_note_say_what_to_type(planned, tmp_path: Path) -> None:
@@ -100,11 +100,11 @@ def test_rates_without_tokens_a_note_say_what_to_type(planned, tmp_path: Path) -
         planned("--rates", tmp_path / "rates.json")
 
 
-def test_the_archive_plan_measures_where_no_rates_are_given(planned) -> None:
-    found = planned("--tokens", 60, "--sample", 1, "--notes", 10)
-    assert found["read_tokens_per_second"] > 0
-    assert found["ways"][0]["is_measured"]
-    assert not found["ways"][1]["is_measured"]
+def test_the_archive_plan_measures_rates_that_are_not_given(planned) -> None:
+    report = planned("--tokens", 60, "--sample", 1, "--notes", 10)
+    assert report["read_tokens_per_second"] > 0
+    assert report["ways"][0]["is_measured"]
+    assert not report["ways"][1]["is_measured"]
 
 
 @pytest.mark.parametrize("name", ["memory", "plan"])
@@ -119,6 +119,6 @@ def test_the_memory_benchmark_confirms_the_plan_in_json(monkeypatch, capsys) -> 
     monkeypatch.setattr(memory, "SMALL", memory.SMALL | sizes)
     monkeypatch.setattr(memory, "MISTRAL_7B", memory.SMALL)
     assert memory.main(8, 256, as_json=True) == 0
-    found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert found["kv_tokens_in_8_gib"] >= 16_000
-    assert abs(found["loaded_with_adapter_off"]) <= 0.03
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert report["kv_tokens_in_8_gib"] >= 16_000
+    assert abs(report["loaded_with_adapter_off"]) <= 0.03

@@ -1,4 +1,4 @@
-"""`notemill purge`: what is erased is nowhere any more, and the receipt says what it was."""
+"""`notemill purge` erases data everywhere, and the receipt lists what was erased."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CANARY = "canary-4f1c9e"
 
 
 def rows(engine: Engine) -> dict[str, int]:
-    """How many rows each table has, those of the trail and of recipes left out."""
+    """Row counts by table, without the audit trail and recipes."""
     tables = answer_tables.Base.metadata.sorted_tables
     others = ("audit", "recipes", "servings", "serving_bases")
     with read_transaction(engine) as connection:
@@ -41,26 +41,26 @@ def rows(engine: Engine) -> dict[str, int]:
 
 @pytest.fixture
 def sqlite_file(request: pytest.FixtureRequest) -> Path:
-    """A file with tables in it, to be copied."""
+    """An SQLite file with empty tables, to be copied."""
     return Path(request.getfixturevalue("_sqlite_template"))
 
 
-def erase(store: Store, **what: Any) -> Erased:
+def erase(store: Store, **criteria: Any) -> Erased:
     erased = Erased()
-    while (batch := store.erase(Erasure(**what), limit=2)).rows:
+    while (batch := store.erase(Erasure(**criteria), limit=2)).rows:
         erased = erased + batch
     return erased
 
 
 def answered(store: Store, *texts: str, prefix: str = "note") -> int:
-    """A run of these notes, every question answered."""
+    """Registers the notes as a run and answers every question; returns the run's id."""
     run_id, registered = submit(store, documents(*texts, prefix=prefix), QUESTIONS)
     for id_ in registered.owed_document_ids:
         work_off(store, id_)
     return run_id
 
 
-def test_of_an_erased_document_no_row_is_left(store: Store, engine: Engine) -> None:
+def test_no_row_of_an_erased_document_remains(store: Store, engine: Engine) -> None:
     answered(store, NOTE)
     erased = erase(store, document="note-0")
     assert rows(engine) == {}
@@ -76,7 +76,7 @@ def test_erasing_one_document_leaves_the_others_whole(store: Store, engine: Engi
     assert rows(engine) == alone
 
 
-def test_a_text_that_another_document_has_stays_with_it(store: Store, engine: Engine) -> None:
+def test_a_text_that_another_document_shares_is_kept(store: Store, engine: Engine) -> None:
     answered(store, NOTE)
     answered(store, NOTE, prefix="twin")
     erased = erase(store, document="note-0")
@@ -84,7 +84,7 @@ def test_a_text_that_another_document_has_stays_with_it(store: Store, engine: En
     assert rows(engine)["jobs"] == 3
 
 
-def test_a_patient_is_found_whatever_the_column_is_called(store: Store) -> None:
+def test_a_patient_is_found_under_every_usual_column_name(store: Store) -> None:
     columns, values = ("subject_id", "SUBJECT_ID", "patient", "person_id"), (1001, "1001", "Patient/1001")
     named = {f"{column}-{value}": {column: value} for column in columns for value in values}
     theirs = [Document(external_id=name, text=name, metadata=metadata) for name, metadata in named.items()]
@@ -93,14 +93,14 @@ def test_a_patient_is_found_whatever_the_column_is_called(store: Store) -> None:
     assert erase(store, patient="1001").external_ids == set(named)
 
 
-def test_a_patient_column_of_ones_own_is_looked_at_instead(store: Store) -> None:
-    one = Document(external_id="a", text="a", metadata={"fall": "7", "subject_id": "8"})
-    submit(store, [one])
+def test_configured_patient_columns_replace_the_usual_ones(store: Store) -> None:
+    document = Document(external_id="a", text="a", metadata={"fall": "7", "subject_id": "8"})
+    submit(store, [document])
     assert not erase(store, patient="8", patient_columns=("Fall",)).rows
     assert erase(store, patient="7", patient_columns=("Fall",)).external_ids == {"a"}
 
 
-def test_a_run_goes_with_what_no_other_run_asked_for(store: Store, engine: Engine) -> None:
+def test_erasing_a_run_erases_only_documents_of_no_other_run(store: Store, engine: Engine) -> None:
     first = answered(store, NOTE, "Only here.")
     submit(store, documents(NOTE), (ENTITIES,))
     erased = erase(store, run=first)
@@ -108,7 +108,7 @@ def test_a_run_goes_with_what_no_other_run_asked_for(store: Store, engine: Engin
     assert rows(engine)["documents"] == rows(engine)["jobs"] == rows(engine)["runs"] == 1
 
 
-def test_what_a_later_run_asked_for_is_not_too_old(store: Store, engine: Engine) -> None:
+def test_an_old_document_that_a_later_run_asked_for_is_not_erased(store: Store, engine: Engine) -> None:
     answered(store, NOTE, "Old.")
     with write_transaction(engine) as connection:
         for table, column in (("documents", "registered_at"), ("runs", "created_at")):
@@ -118,7 +118,7 @@ def test_what_a_later_run_asked_for_is_not_too_old(store: Store, engine: Engine)
     assert erase(store, before=datetime.now(UTC) - timedelta(days=30)).external_ids == {"note-1"}
 
 
-def test_a_worker_that_has_the_note_in_hand_stores_nothing(store: Store, engine: Engine) -> None:
+def test_a_worker_that_still_holds_an_erased_note_stores_nothing(store: Store, engine: Engine) -> None:
     from making import claimed, finished, record
 
     submit(store, documents(NOTE))
@@ -139,11 +139,11 @@ def test_the_trail_names_what_was_erased_by_id_alone(store: Store, engine: Engin
 
 
 def files_with(folder: Path, word: str) -> list[str]:
-    """The files below the folder in whose bytes the word is."""
+    """Names of the files below the folder that contain the word."""
     return [p.name for p in folder.rglob("*") if p.is_file() and word.encode() in p.read_bytes()]
 
 
-def test_no_byte_of_it_is_left_in_the_files_of_sqlite(tmp_path: Path, sqlite_file: Path) -> None:
+def test_no_byte_of_an_erased_note_remains_in_the_sqlite_files(tmp_path: Path, sqlite_file: Path) -> None:
     path = tmp_path / "notemill.db"
     path.write_bytes(sqlite_file.read_bytes())
     engine = connect(f"sqlite:///{path}")
@@ -158,7 +158,7 @@ def test_no_byte_of_it_is_left_in_the_files_of_sqlite(tmp_path: Path, sqlite_fil
     assert rows(engine)["documents"] == 1
 
 
-def test_a_reader_that_stays_is_told_of_and_not_waited_for(
+def test_an_open_reader_makes_the_overwrite_incomplete_and_is_not_waited_for(
     tmp_path: Path, sqlite_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("models.security.secure_overwrite.BUSY_TIMEOUT_SECONDS", 0.1)
@@ -175,18 +175,18 @@ def test_a_reader_that_stays_is_told_of_and_not_waited_for(
 
 
 @pytest.mark.parametrize("is_rewriting", [False, True])
-def test_postgresql_is_vacuumed_and_said_to_be_no_more_than_that(
+def test_an_overwrite_of_postgresql_is_complete_only_if_it_rewrites_the_tables(
     store: Store, engine: Engine, is_rewriting: bool
 ) -> None:
     if engine.dialect.name != "postgresql":
-        pytest.skip("of PostgreSQL")
+        pytest.skip("PostgreSQL only")
     answered(store, CANARY)
     erase(store, document="note-0")
     assert overwrite(engine, is_rewriting=is_rewriting).is_complete is is_rewriting
 
 
 def registered(notemill: Notemill, redis_url: str, **notes: str) -> list[int]:
-    """Notes in the home's database with messages that wait in Redis; returns their ids."""
+    """Stores notes in the home's database and sends their messages to Redis; returns their ids."""
     assert notemill("db", "upgrade") == 0
     store = Store(connect(load_settings().effective_database_url))
     batch = [
@@ -202,7 +202,7 @@ def registered(notemill: Notemill, redis_url: str, **notes: str) -> list[int]:
     return list(done.owed_document_ids)
 
 
-def test_purge_takes_messages_and_refused_records_along_and_writes_a_receipt(
+def test_purge_removes_messages_and_refused_records_and_writes_a_receipt(
     notemill: Notemill, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_REDIS_URL", redis_url)
@@ -213,16 +213,20 @@ def test_purge_takes_messages_and_refused_records_along_and_writes_a_receipt(
     (rejects / "run-1.rejects.jsonl").write_text("".join(lines))
     receipt = notemill.home / "receipt.json"
     assert notemill("purge", "--patient", "adam", "--yes", "--receipt", receipt) == 0, notemill.err
-    said = json.loads(receipt.read_text())
-    assert (said["documents"], said["messages_withdrawn"], said["is_overwritten"]) == ([ids[0]], 2, True)
-    assert said["lines_of_refused_records_removed"] == 1
+    receipt_data = json.loads(receipt.read_text())
+    assert (
+        receipt_data["documents"],
+        receipt_data["messages_withdrawn"],
+        receipt_data["is_overwritten"],
+    ) == ([ids[0]], 2, True)
+    assert receipt_data["lines_of_refused_records_removed"] == 1
     assert queue_length(redis_url).waiting == 2
     receipt.unlink()
     assert files_with(notemill.home, CANARY) == []
     assert files_with(notemill.home, "adam") == []
 
 
-def test_the_receipt_names_adapters_that_were_trained_on_it(notemill: Notemill) -> None:
+def test_the_receipt_names_adapters_trained_on_the_erased_note(notemill: Notemill) -> None:
     store_file = notemill.home / "receipt.json"
     assert notemill("db", "upgrade") == 0
     submit(Store(connect(load_settings().effective_database_url)), documents(NOTE))
@@ -243,12 +247,14 @@ def test_the_receipt_names_adapters_that_were_trained_on_it(notemill: Notemill) 
         (("--patient", ""), "is empty"),
     ],
 )
-def test_what_cannot_be_purged_is_said(notemill: Notemill, arguments: tuple[str, ...], words: str) -> None:
+def test_a_wrong_purge_command_says_what_is_wrong(
+    notemill: Notemill, arguments: tuple[str, ...], words: str
+) -> None:
     assert notemill("purge", *arguments, "--yes") == 2
     assert words in notemill.err
 
 
-def test_without_yes_and_without_a_person_nothing_is_erased(
+def test_without_yes_and_without_a_terminal_nothing_is_erased(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", open(os.devnull))  # noqa: SIM115, PTH123

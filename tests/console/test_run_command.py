@@ -69,7 +69,7 @@ def test_a_limit_takes_the_first_records_only(notemill: Notemill) -> None:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_stopped_run_gives_back_what_is_in_hand_and_the_next_goes_on(
+def test_a_stopped_run_releases_its_jobs_and_the_next_run_continues(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch, number: int, status: int
 ) -> None:
     notemill.write(one=NOTE, two="Pain in the left arm.")
@@ -86,7 +86,7 @@ def test_a_stopped_run_gives_back_what_is_in_hand_and_the_next_goes_on(
     assert notemill.json("run", notemill.notes, "--search", "fever")["jobs"]["finished"] == 2
 
 
-def test_a_run_that_is_killed_leaves_nothing_running_and_nothing_in_the_way(
+def test_a_killed_run_leaves_no_process_and_the_next_run_succeeds(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notemill.write(one=NOTE)
@@ -100,7 +100,7 @@ def test_a_run_that_is_killed_leaves_nothing_running_and_nothing_in_the_way(
     assert notemill.json("run", notemill.notes, "--search", "fever")["jobs"]["finished"] == 1
 
 
-def test_a_worker_killed_in_the_middle_is_started_again_and_no_answer_is_doubled(
+def test_a_killed_worker_is_restarted_and_no_answer_is_duplicated(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notemill.write(**{f"note{number}": f"Fever of {number} days." for number in range(6)})
@@ -113,7 +113,9 @@ def test_a_worker_killed_in_the_middle_is_started_again_and_no_answer_is_doubled
     assert '"finished": 6' in out
 
 
-def test_a_worker_that_cannot_start_is_given_up_with_its_own_words_and_its_log(notemill: Notemill) -> None:
+def test_a_worker_that_cannot_start_is_given_up_and_the_error_shows_its_message_and_log(
+    notemill: Notemill,
+) -> None:
     notemill.write(one=NOTE)
     (notemill.home / "cannot_load").touch()
     assert notemill("run", notemill.notes, "--search", "fever") == 1
@@ -124,7 +126,7 @@ def test_a_worker_that_cannot_start_is_given_up_with_its_own_words_and_its_log(n
     assert not notemill.workers()
 
 
-def test_two_runs_at_once_share_a_redis_and_a_worker_and_both_end_well(
+def test_two_runs_at_once_share_one_redis_and_one_worker_and_both_succeed(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notemill.write(one=NOTE, two="Pain in the left arm.")

@@ -1,4 +1,4 @@
-"""What is written on a terminal: harmless, readable, and as the user can type it. Pure functions."""
+"""Terminal output: harmless, readable, with commands as the user can type them. Pure functions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTE = "He denies chest pain. Aspirin 81 mg daily."
 PAIN = {"start": 10, "end": 20, "text": "chest pain", "label": "problem", "assertion": "negated"}
 DOSE = {"start": 30, "end": 35, "text": "81 mg", "kind": "dosage"}
 ASPIRIN = {"start": 22, "end": 29, "text": "Aspirin", "label": "medication", "assertion": "present"}
-MARKS = highlights_of([{**PAIN, "attributes": []}, {**ASPIRIN, "attributes": [DOSE]}])
+HIGHLIGHTS = highlights_of([{**PAIN, "attributes": []}, {**ASPIRIN, "attributes": [DOSE]}])
 
 
 @given(st.text())
@@ -42,36 +42,38 @@ def test_a_shortened_text_is_one_line_of_at_most_so_many_characters() -> None:
 
 
 @given(st.text(alphabet="ab\x1b\r\n é"), st.data())
-def test_marking_changes_no_character_of_the_note(text: str, data: st.DataObject) -> None:
+def test_highlighting_changes_no_character_of_the_note(text: str, data: st.DataObject) -> None:
     starts = data.draw(st.lists(st.integers(0, max(len(text) - 1, 0)), max_size=3))
-    marks = [Highlight(start, min(start + 2, len(text)), "problem") for start in starts if start < len(text)]
-    assert coloured(text, marks).plain.replace("\r", "") == coloured(text, marks).plain
+    highlights = [
+        Highlight(start, min(start + 2, len(text)), "problem") for start in starts if start < len(text)
+    ]
+    assert coloured(text, highlights).plain.replace("\r", "") == coloured(text, highlights).plain
     assert len(coloured(text, []).plain) <= len(text)
     assert bracketed(text, []).plain == printable(text)
 
 
-def test_plain_marks_name_label_and_assertion_behind_the_words() -> None:
-    text = bracketed(NOTE, MARKS).plain
+def test_bracketed_text_names_label_and_assertion_after_each_mention() -> None:
+    text = bracketed(NOTE, HIGHLIGHTS).plain
     assert text == "He denies [chest pain|problem, negated]. [Aspirin|medication] [81 mg|dosage] daily."
 
 
-def test_coloured_marks_say_an_assertion_in_words_too() -> None:
-    assert coloured(NOTE, MARKS).plain == "He denies chest pain‹negated›. Aspirin 81 mg daily."
+def test_coloured_text_also_names_the_assertion() -> None:
+    assert coloured(NOTE, HIGHLIGHTS).plain == "He denies chest pain‹negated›. Aspirin 81 mg daily."
 
 
-def test_coloured_marks_give_each_label_a_colour_of_its_own() -> None:
-    text = coloured(NOTE, MARKS)
+def test_coloured_text_gives_each_label_its_own_colour() -> None:
+    text = coloured(NOTE, HIGHLIGHTS)
     colours = {text.plain[span.start : span.end]: str(span.style) for span in text.spans}
     assert len({colours["chest pain"], colours["Aspirin"], colours["81 mg"]}) == 3
     assert "strike" in colours["chest pain"]
 
 
-def test_marks_inside_one_another_are_both_shown() -> None:
-    marks = [Highlight(0, 10, "problem"), Highlight(5, 10, "anatomy")]
-    assert bracketed("left chest", marks).plain == "[left [chest|anatomy]|problem]"
+def test_nested_highlights_are_both_shown() -> None:
+    highlights = [Highlight(0, 10, "problem"), Highlight(5, 10, "anatomy")]
+    assert bracketed("left chest", highlights).plain == "[left [chest|anatomy]|problem]"
 
 
-def test_pace_is_not_guessed_from_one_job() -> None:
+def test_pace_is_not_estimated_from_one_job() -> None:
     pace = Throughput(jobs_a_note=2)
     pace.count(0, 0)
     pace.count(10, 1)
@@ -86,7 +88,7 @@ def test_pace_counts_notes_and_time_left() -> None:
     assert pace_words(pace, 40, 1) == "600 notes an hour · 2 min left · 1 failed"
 
 
-def test_a_time_left_that_has_passed_is_not_told_again() -> None:
+def test_a_remaining_time_that_has_passed_is_not_shown_again() -> None:
     pace = Throughput(jobs_a_note=1)
     for second in range(11):
         pace.count(second, 10 * second)
@@ -106,7 +108,7 @@ def test_pace_follows_the_last_five_minutes() -> None:
     assert pace.jobs_a_second == pytest.approx(0.1, rel=0.1)
 
 
-def test_durations_and_sizes_are_read_by_people() -> None:
+def test_durations_and_sizes_are_human_readable() -> None:
     durations = [human_duration(seconds) for seconds in (0.25, 42, 185, 7800, 7200)]
     assert durations == ["250 ms", "42 s", "3 min 5 s", "2 h 10 min", "2 h"]
     assert [human_bytes(size) for size in (12, 88e6, 4.1e9)] == ["12 bytes", "88 MB", "4.1 GB"]
@@ -130,7 +132,9 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_password(url) == shown
 
 
-def test_a_surprise_is_told_by_its_place_and_never_by_its_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unexpected_error_is_reported_by_its_location_and_never_by_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def command(**_options: object) -> None:
         raise ValueError("a word of the note")
 
@@ -141,7 +145,7 @@ def test_a_surprise_is_told_by_its_place_and_never_by_its_text(capsys: pytest.Ca
     assert words.count("\n") == 1
 
 
-def test_a_terminal_that_closes_under_nohup_is_ignored_on() -> None:
+def test_under_nohup_a_closing_terminal_stays_ignored() -> None:
     seen: list[object] = []
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     run_to_exit(lambda **_options: seen.append(signal.getsignal(signal.SIGHUP)))

@@ -31,7 +31,7 @@ def real(notemill: Notemill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return notemill
 
 
-def test_a_run_tells_where_its_time_went_and_so_does_its_status(real: Notemill) -> None:
+def test_run_and_status_explain_where_the_time_went(real: Notemill) -> None:
     real.write(one="Given aspirin for chest pain. Denies fever.", two="Pain in the left arm. No cough.")
     ask = ("run", real.notes, "--search", "fever", "--task", "entities", "--explain")
     spent = real.json(*ask)["spent"]
@@ -56,7 +56,7 @@ def _is_plausible(spent: dict[str, Any]) -> None:
     assert spent["spent_at"]
 
 
-def test_figures_are_told_to_the_one_who_uses_a_worker_of_another(
+def test_a_run_that_uses_another_commands_worker_shows_its_figures(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_LEASE_SECONDS", "5")
@@ -75,7 +75,7 @@ def _wait_for(notemill: Notemill, file: str) -> None:
     until(lambda: (notemill.home / file).exists())
 
 
-def test_without_explain_nothing_is_said_of_it(notemill: Notemill) -> None:
+def test_without_explain_no_figures_are_shown(notemill: Notemill) -> None:
     notemill.write(one="Fever since Monday.")
     assert "spent" not in notemill.json("run", notemill.notes, "--search", "fever")
     assert "spent" not in notemill.json("status", "1")

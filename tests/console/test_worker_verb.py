@@ -1,4 +1,4 @@
-"""`notemill worker` and `submit` together, embedded and on a Redis and a PostgreSQL of somebody else's."""
+"""`notemill worker` and `submit` together, with the embedded and with external Redis and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 pytest_plugins = ("commands", "redis_server")
 
 
-def test_a_worker_brings_its_redis_takes_what_is_submitted_and_leaves_nothing(notemill: Notemill) -> None:
+def test_a_worker_starts_redis_answers_submitted_jobs_and_stops_redis_at_its_end(notemill: Notemill) -> None:
     notemill.write(one="Fever.", two="Cough.")
     worker = notemill.start("worker")
     until(lambda: (notemill.home / "loaded").exists())
@@ -35,7 +35,7 @@ def test_a_worker_brings_its_redis_takes_what_is_submitted_and_leaves_nothing(no
     until(lambda: not ping(embedded_url(load_settings())), 10)
 
 
-def test_a_run_uses_the_worker_that_is_there_and_leaves_it_alone(notemill: Notemill) -> None:
+def test_a_run_uses_the_running_worker_and_does_not_stop_it(notemill: Notemill) -> None:
     notemill.write(one="Fever.")
     worker = notemill.start("worker")
     until(lambda: (notemill.home / "loaded").exists())
@@ -45,7 +45,7 @@ def test_a_run_uses_the_worker_that_is_there_and_leaves_it_alone(notemill: Notem
     assert not (notemill.home / "logs" / "worker.log").exists()
 
 
-def test_a_worker_that_was_not_there_finds_what_was_submitted_before(notemill: Notemill) -> None:
+def test_a_worker_answers_jobs_submitted_before_its_start(notemill: Notemill) -> None:
     notemill.write(one="Fever.")
     notemill("submit", notemill.notes, "--search", "fever")
     notemill.start("worker")
@@ -90,7 +90,7 @@ def test_a_machine_without_weights_submits_for_the_worker_that_announced_itself(
     assert connect(redis_url).llen(NIGHTLY_LIST) == 1
 
 
-def test_a_redis_that_does_not_answer_is_an_error_that_says_so(
+def test_a_redis_that_does_not_answer_is_an_error_that_names_the_setting(
     notemill: Notemill, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     notemill.write(one="Fever.")

@@ -1,4 +1,4 @@
-"""Nights: only what is new is read, in its order, until a given time; what is left comes first tomorrow."""
+"""Nightly runs read only new notes, in order, until a deadline; unfinished notes come first next time."""
 
 from __future__ import annotations
 
@@ -56,8 +56,10 @@ def a_plan(folder: Path, text: str = 'sources = ["notes"]\ntasks = []\nsearches 
 
 @contextmanager
 def a_home() -> Iterator[tuple[Path, Any]]:
-    """A home of its own, and a function that runs a verb there: exit status, and its JSON. In this process:
-    a deadline two seconds from now must not be over before Python has started."""
+    """Yields a home, and a function that runs a verb there and returns its exit status and JSON.
+
+    The verb runs in this process: a deadline in two seconds must not pass while Python starts.
+    """
     home = Path(tempfile.mkdtemp(prefix="nm-"))  # a socket's path may have 107 bytes only
     (home / "weights").mkdir()
     (home / "weights" / "config.json").write_text("{}")
@@ -80,18 +82,18 @@ def a_home() -> Iterator[tuple[Path, Any]]:
 @pytest.fixture
 def opened(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setenv("NOTEMILL_DATABASE_URL", store_url)
-    with database(load_settings()) as found:
-        yield found
+    with database(load_settings()) as opened_database:
+        yield opened_database
 
 
-def taken_in(opened: Database, path: Path) -> list[str]:
-    """The ids that a night of the plan takes in; registered, and none of it worked on."""
+def take_in(opened: Database, path: Path) -> list[str]:
+    """Takes in the plan's new notes as a nightly run does, without answering them; returns their ids."""
     plan = read_plan(path)
     intake = Intake.of(opened, plan, load_settings(), last_nightly_run(opened.engine, plan.name))
-    documents = [one for one in intake.records() if isinstance(one, Document)]
+    documents = [document for document in intake.records() if isinstance(document, Document)]
     run_id, _ = making.submit(opened.store, documents)
     opened.store.begin_nightly_run(plan.name, run_id, watermark=intake.watermark, files=intake.file_states)
-    return [one.external_id for one in documents]
+    return [document.external_id for document in documents]
 
 
 def finish(opened: Database) -> None:
@@ -100,54 +102,62 @@ def finish(opened: Database) -> None:
 
 
 @pytest.fixture(scope="module")
-def nights(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
-    """Two nights on six notes: the first is over before anything is done, on the second a note is new and
-    one has changed. `first`, `dry` and `second` are their exit status and their JSON."""
+def nightly_runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """Two nightly runs on six notes: the first ends before any answer; before the second, one note is new and
+    one has changed. `first`, `dry` and `second` hold exit status and JSON."""
     with a_home() as (home, run):
         (home / "notes").mkdir()
         for number in range(6):
             (home / "notes" / f"note{number}.txt").write_text(f"Fever of {number} days. No cough.")
         plan = a_plan(home)
         until = datetime.now() + timedelta(seconds=2)  # noqa: DTZ005  the clock on the wall
-        found = {"first": run("nightly", plan, "--until", f"{until:%H:%M:%S}", "--json", seconds=60)}
-        found["held"] = run("status", "1", "--json")
+        results = {"first": run("nightly", plan, "--until", f"{until:%H:%M:%S}", "--json", seconds=60)}
+        results["held"] = run("status", "1", "--json")
         (home / "notes" / "new.txt").write_text("Fever is gone.")
         (home / "notes" / "note0.txt").write_text("Fever of 0 days. A cough now.")
-        found["second"] = run("nightly", plan, "--json")
+        results["second"] = run("nightly", plan, "--json")
         (home / "notes" / "late.txt").write_text("Late.")
-        found["dry"] = run("nightly", plan, "--dry-run", "--json")
-        found["reports"] = [Path(path).read_text("utf-8") for path in found["second"][1]["reports"]]
-        found["modes"] = {stat.S_IMODE(Path(path).stat().st_mode) for path in found["second"][1]["reports"]}
-        yield found
+        results["dry"] = run("nightly", plan, "--dry-run", "--json")
+        results["reports"] = [Path(path).read_text("utf-8") for path in results["second"][1]["reports"]]
+        results["modes"] = {
+            stat.S_IMODE(Path(path).stat().st_mode) for path in results["second"][1]["reports"]
+        }
+        yield results
 
 
-def test_at_the_deadline_what_waits_is_held_and_the_exit_status_says_so(nights: dict[str, Any]) -> None:
-    status, report = nights["first"]
+def test_at_the_deadline_waiting_jobs_are_held_and_the_exit_status_is_75(
+    nightly_runs: dict[str, Any],
+) -> None:
+    status, report = nightly_runs["first"]
     assert (status, report["notes_left"], report["is_stopped_at_deadline"]) == (75, 6, True)
-    assert nights["held"][1]["cancelled"] == 6
+    assert nightly_runs["held"][1]["cancelled"] == 6
 
 
-def test_the_next_night_takes_up_what_was_left_beside_what_is_new(nights: dict[str, Any]) -> None:
-    status, report = nights["second"]
+def test_the_next_nightly_run_processes_unfinished_and_new_notes(nightly_runs: dict[str, Any]) -> None:
+    status, report = nightly_runs["second"]
     assert (status, report["notes_new"], report["notes_carried_over"]) == (0, 2, 6)
     assert (report["jobs_done"], report["notes_left"]) == (7, 0)
 
 
-def test_a_forecast_counts_only_what_has_no_answer_yet(nights: dict[str, Any]) -> None:
-    assert (nights["dry"][0], nights["dry"][1]["documents"], nights["dry"][1]["characters"]) == (0, 1, 5)
+def test_a_forecast_counts_only_notes_without_an_answer(nightly_runs: dict[str, Any]) -> None:
+    assert (
+        nightly_runs["dry"][0],
+        nightly_runs["dry"][1]["documents"],
+        nightly_runs["dry"][1]["characters"],
+    ) == (0, 1, 5)
 
 
-def test_a_report_compares_the_night_with_the_one_before_without_a_word_of_a_note(
-    nights: dict[str, Any],
+def test_a_report_compares_two_nightly_runs_and_contains_no_note_text(
+    nightly_runs: dict[str, Any],
 ) -> None:
-    markdown, html = nights["reports"]
+    markdown, html = nightly_runs["reports"]
     assert "| new notes | 2 | 6 |" in markdown
     assert '<td class="number">2</td><td class="number">6</td>' in html
     assert "Fever" not in markdown + html
-    assert nights["modes"] == {0o600}
+    assert nightly_runs["modes"] == {0o600}
 
 
-def test_a_night_without_news_starts_nothing_and_ends_well(notemill: Notemill) -> None:
+def test_a_nightly_run_without_new_notes_starts_no_worker_and_succeeds(notemill: Notemill) -> None:
     notemill.notes.mkdir()
     assert notemill("nightly", a_plan(notemill.home)) == 0
     assert "Nothing is to be done" in notemill.err
@@ -166,12 +176,12 @@ def test_files_that_have_not_changed_are_not_read_again(opened: Database, tmp_pa
     for name in ("a", "b"):
         (tmp_path / "notes" / f"{name}.txt").write_text(name)
     plan = a_plan(tmp_path)
-    assert taken_in(opened, plan) == ["a.txt", "b.txt"]
+    assert take_in(opened, plan) == ["a.txt", "b.txt"]
     finish(opened)
-    assert taken_in(opened, plan) == []
+    assert take_in(opened, plan) == []
     (tmp_path / "notes" / "b.txt").write_text("b, corrected")
     (tmp_path / "notes" / "c.txt").write_text("c")
-    assert taken_in(opened, plan) == ["b.txt", "c.txt"]
+    assert take_in(opened, plan) == ["b.txt", "c.txt"]
 
 
 def test_rows_up_to_the_watermark_are_not_read_again(opened: Database, tmp_path: Path) -> None:
@@ -185,62 +195,62 @@ def test_rows_up_to_the_watermark_are_not_read_again(opened: Database, tmp_path:
             "INSERT INTO note VALUES (?, ?)", [(start, f"n{start}"), (start + 1, f"m{start}")]
         )
         archive.commit()
-        assert taken_in(opened, plan) == expected
+        assert take_in(opened, plan) == expected
         finish(opened)
-    assert taken_in(opened, plan) == []
+    assert take_in(opened, plan) == []
     archive.close()
 
 
-def test_what_a_night_left_is_carried_over_unless_a_newer_text_is_there(
+def test_unfinished_notes_are_carried_over_unless_a_newer_text_exists(
     opened: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "notes").mkdir()
     for name in ("a", "b"):
         (tmp_path / "notes" / f"{name}.txt").write_text(name)
     plan = a_plan(tmp_path)
-    taken_in(opened, plan)
+    take_in(opened, plan)
     opened.store.cancel(1)
     making.submit(opened.store, [Document(external_id="a.txt", text="a, corrected elsewhere")])
-    assert [one.external_id for one in unfinished_documents(opened.engine, 1)] == ["b.txt"]
+    assert [document.external_id for document in unfinished_documents(opened.engine, 1)] == ["b.txt"]
     assert len(owed_documents_of_run(opened.engine, 1)) == 0
     assert len(owed_documents_of_run(opened.engine, 1, with_held=True)) == 2
-    assert taken_in(opened, plan) == ["b.txt"]
+    assert take_in(opened, plan) == ["b.txt"]
 
 
-def test_what_the_source_has_taken_back_meanwhile_is_not_carried_over(
-    opened: Database, tmp_path: Path
-) -> None:
+def test_notes_that_the_source_has_withdrawn_are_not_carried_over(opened: Database, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     note = {"resourceType": "DocumentReference", "id": "n", "status": "current"}
     attachment = {"contentType": "text/plain", "data": "RmV2ZXI="}
     resource = {**note, "content": [{"attachment": attachment}]}
     (tmp_path / "notes" / "1.ndjson").write_text(json.dumps(resource))
     plan = a_plan(tmp_path)
-    assert taken_in(opened, plan) == ["DocumentReference/n"]
+    assert take_in(opened, plan) == ["DocumentReference/n"]
     (tmp_path / "notes" / "2.ndjson").write_text(json.dumps({**resource, "status": "entered-in-error"}))
-    assert taken_in(opened, plan) == []
+    assert take_in(opened, plan) == []
 
 
-def test_a_night_that_was_cut_off_before_it_had_registered_all_is_read_again(
+def test_a_nightly_run_interrupted_during_registration_is_read_again(
     opened: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("a")
     plan = read_plan(a_plan(tmp_path))
     intake = Intake.of(opened, plan, load_settings(), None)
-    making.submit(opened.store, [one for one in intake.records() if isinstance(one, Document)])
-    assert taken_in(opened, tmp_path / "archive.toml") == ["a.txt"]
+    making.submit(opened.store, [record for record in intake.records() if isinstance(record, Document)])
+    assert take_in(opened, tmp_path / "archive.toml") == ["a.txt"]
 
 
-def test_a_file_that_cannot_be_read_is_told_once(opened: Database, tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported_once(opened: Database, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.xyz").write_text("a")
     plan = read_plan(a_plan(tmp_path))
     intake = Intake.of(opened, plan, load_settings(), None)
-    assert [one.reason for one in intake.records() if isinstance(one, Refused)] == ["unknown file ending"]
+    assert [record.reason for record in intake.records() if isinstance(record, Refused)] == [
+        "unknown file ending"
+    ]
 
 
-def test_rates_are_of_runs_with_the_same_tasks(store: Store, queries: Queries, opened: Database) -> None:
+def test_rates_come_from_runs_with_the_same_tasks(store: Store, queries: Queries, opened: Database) -> None:
     run_id, registered = making.submit(store, making.documents("Fever. " * 400, "Cough. " * 400))
     for document_id in registered.owed_document_ids:
         making.work_off(store, document_id)
@@ -250,7 +260,7 @@ def test_rates_are_of_runs_with_the_same_tasks(store: Store, queries: Queries, o
     assert measured_rates(opened.engine, [making.SUMMARY]) is None
 
 
-def test_a_forecast_says_how_far_the_time_reaches() -> None:
+def test_a_forecast_states_the_share_that_fits_before_the_deadline() -> None:
     forecast = Forecast(100, 72_000, ThroughputRates((3,), 10, 1_000, 100.0, 500))
     assert (forecast.seconds, forecast.tokens) == (7_200.0, 36_000)
     words = forecast.words(NOON, NOON + timedelta(hours=1))
@@ -277,7 +287,9 @@ OWED = [
         ([{"type": "discharge"}], "newest", [3, 2, 1, 4]),
     ],
 )
-def test_notes_go_by_the_rules_and_then_by_their_date(first: list[Any], order: str, ids: list[int]) -> None:
+def test_notes_are_ordered_by_the_rules_and_then_by_date(
+    first: list[Any], order: str, ids: list[int]
+) -> None:
     assert publishing_order(OWED, first, order) == ids
 
 
@@ -287,7 +299,7 @@ def test_no_note_is_lost_by_ordering(owed: list[OwedDocument], order: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("sources = [", "not readable TOML"),
         ('sorces = ["x"]', "sorces: unknown name"),
@@ -298,8 +310,8 @@ def test_no_note_is_lost_by_ordering(owed: list[OwedDocument], order: str) -> No
         ('sources = ["x"]\nname = "y"', "name"),
     ],
 )
-def test_a_wrong_plan_says_what_is_wrong(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_wrong_plan_says_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         read_plan(a_plan(tmp_path, text))
 
 

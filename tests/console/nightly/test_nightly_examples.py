@@ -1,4 +1,4 @@
-"""The schedulers' examples call what there is: verb, options, exit status, and a plan that is one."""
+"""The scheduler examples match the command: verb, options, exit status and plan."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ EXAMPLES = ROOT / "examples" / "nightly"
 CALLERS = ("crontab", "notemill-nightly.service", "airflow_dag.py")
 
 
-def test_the_example_plan_is_a_plan() -> None:
+def test_the_example_plan_is_valid() -> None:
     plan = read_plan(EXAMPLES / "plan.toml")
     assert (plan.tasks, plan.until, plan.order) == (("entities", "summary"), "06:00", "newest")
 
 
 @pytest.mark.parametrize("name", CALLERS)
-def test_a_scheduler_calls_the_verb_with_options_that_it_has(name: str) -> None:
+def test_a_scheduler_example_uses_only_existing_options(name: str) -> None:
     words = re.sub(r'"\n\s*"', "", (EXAMPLES / name).read_text("utf-8"))
     (called,) = re.findall(r"bin/notemill nightly ([^|\"\n]+)", words)
     context = get_group(app).commands["nightly"].make_context("nightly", called.split())
@@ -33,7 +33,7 @@ def test_a_scheduler_calls_the_verb_with_options_that_it_has(name: str) -> None:
     assert str(UNFINISHED) in words
 
 
-def test_beat_starts_a_night_every_evening() -> None:
+def test_beat_starts_a_nightly_run_every_evening() -> None:
     from examples.nightly.celery_beat import app as beat
 
     entry = beat.conf.beat_schedule["archive"]
@@ -41,11 +41,11 @@ def test_beat_starts_a_night_every_evening() -> None:
     assert (entry["schedule"].hour, entry["schedule"].minute, entry["args"]) == ({22}, {0}, ("06:00",))
 
 
-def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
+def test_systemd_analyze_accepts_the_units(tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("no systemd-analyze here")
     for unit in EXAMPLES.glob("notemill-nightly.*"):
-        # It wants to see the program; this machine has it elsewhere.
+        # systemd-analyze checks that the program exists, and here it is in another place.
         words = unit.read_text("utf-8").replace("/opt/notemill/.venv/bin/notemill", "/bin/true")
         (tmp_path / unit.name).write_text(words, "utf-8")
     command = ["systemd-analyze", "verify", *map(str, sorted(tmp_path.iterdir()))]
@@ -53,7 +53,7 @@ def test_systemd_finds_nothing_wrong_with_its_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_docs_have_every_name_of_a_plan() -> None:
+def test_the_docs_list_every_field_of_a_plan() -> None:
     words = (ROOT / "docs" / "reference" / "nightly-plan.md").read_text("utf-8")
     table = "".join(re.findall(r"^\| `.*$", words, re.MULTILINE))
     assert set(NightlyPlan.model_fields) - {"name", "folder"} <= set(re.findall(r"`(\w+)`", table))
