@@ -1,7 +1,7 @@
 """Mutation run: changes the answer code in small ways and counts the changes that the digest misses.
 
-A mutant flips a comparison, a boolean operator or a condition, shifts a number, or drops an entry of a rule
-table. Each runs in a forked process that imports the mutated module; the first differing output ends it.
+A mutant flips a comparison, a boolean operator or a condition, or shifts a number. Each runs in a forked
+process that imports the mutated module. Rule tables are not mutated: the digest covers their content.
 """
 
 from __future__ import annotations

@@ -45,6 +45,6 @@ def draw_calibration(path: Path, figures: Mapping[str, Any]) -> None:
     axes.plot(said, right, "o-", color="tab:blue", label=f"expected error {figures['expected_error']:.2f}")
     for one, share, count in zip(said, right, counts, strict=True):
         axes.annotate(f"{count}", (one, share), xytext=(6, -12), textcoords="offset points", color="0.4")
-    axes.set(xlabel="probability said", ylabel="share strictly right", xlim=(0, 1), ylim=(0, 1))
+    axes.set(xlabel="predicted probability", ylabel="share strictly correct", xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
     figure.savefig(path, dpi=120)
