@@ -1,4 +1,4 @@
-"""Every export, read back by another library: each span is the note's own characters."""
+"""Each export is read back by another library, and each span equals the note's own characters."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def test_a_run_is_exported_as_it_was_asked(archive: Archive) -> None:
         archive.queries.exported(99)
 
 
-def test_json_lines_are_those_of_results(archive: Archive) -> None:
+def test_json_lines_equal_those_of_results(archive: Archive) -> None:
     lines = archive.write("jsonl", "out.jsonl").read_text("utf-8").splitlines()
     assert list(map(json.loads, lines)) == list(archive.queries.results())
 
 
-def test_csv_cells_hold_no_formula_and_every_span(archive: Archive) -> None:
+def test_csv_cells_hold_every_span_and_no_formula(archive: Archive) -> None:
     with archive.write("csv", "out.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["start"]]
     assert len(rows) > 15
@@ -75,8 +75,8 @@ def test_parquet_is_partitioned_by_run_and_read_as_one_table(archive: Archive) -
     assert sorted(path.name for path in folder.iterdir()) == ["_notemill.json", "run=1", "run=2"]
     assert len(table) == 9
     for row in table:
-        for one in [*(row["entities"] or ()), *(row["passages"] or ())]:
-            assert TEXTS[row["external_id"]][one["start"] : one["end"]] == one["text"]
+        for item in [*(row["entities"] or ()), *(row["passages"] or ())]:
+            assert TEXTS[row["external_id"]][item["start"] : item["end"]] == item["text"]
 
 
 def test_brat_offsets_are_characters_of_its_text_files(archive: Archive) -> None:
@@ -86,9 +86,9 @@ def test_brat_offsets_are_characters_of_its_text_files(archive: Archive) -> None
         text = path.with_name(f"{path.name}.txt").read_bytes().decode()
         assert text == note.text
         for line in path.with_name(f"{path.name}.ann").read_text("utf-8").splitlines():
-            if found := re.fullmatch(r"T\d+\t\w+ ([\d ;]+)\t(.*)", line):
-                pieces = [tuple(map(int, piece.split())) for piece in found[1].split(";")]
-                assert " ".join(text[start:end] for start, end in pieces) == found[2]
+            if match := re.fullmatch(r"T\d+\t\w+ ([\d ;]+)\t(.*)", line):
+                fragments = [tuple(map(int, fragment.split())) for fragment in match[1].split(";")]
+                assert " ".join(text[start:end] for start, end in fragments) == match[2]
                 seen += 1
     assert seen == 18
     assert "Assertion\tArg:<ENTITY>, Value:negated|" in (folder / "annotation.conf").read_text()
@@ -112,7 +112,7 @@ def test_label_studio_gets_regions_with_their_assertions(archive: Archive) -> No
         note = TEXTS[task["data"]["document"]]
         assert len(task["data"]["text"]) == len(note)
         assert "\r" not in task["data"]["text"]
-        for region in (region for one in task["predictions"] for region in one["result"]):
+        for region in (region for prediction in task["predictions"] for region in prediction["result"]):
             value = region["value"]
             assert note[value["start"] : value["end"]] == value["text"]
     first, second = tasks[1]["predictions"][0]["result"][2:4]
@@ -120,7 +120,7 @@ def test_label_studio_gets_regions_with_their_assertions(archive: Archive) -> No
     assert (first["id"], first["from_name"], second["from_name"]) == (second["id"], "label", "assertion")
 
 
-def test_label_studio_gets_an_interface_with_every_label(archive: Archive) -> None:
+def test_label_studio_gets_a_labeling_interface_with_every_label(archive: Archive) -> None:
     archive.write("labelstudio", "tasks.json")
     view = ElementTree.parse(archive.folder / "tasks.xml").getroot()
     labels = {label.get("value") for label in view.iter("Label")}
@@ -129,16 +129,16 @@ def test_label_studio_gets_an_interface_with_every_label(archive: Archive) -> No
 
 
 def test_spacy_reads_every_span_back(archive: Archive) -> None:
-    english, found = spacy.blank("en"), 0
+    english, num_entities = spacy.blank("en"), 0
     (path,) = archive.write("spacy", "docs").glob("*.spacy")
     docs = list(DocBin().from_disk(path).get_docs(english.vocab))
     for doc, note in zip(docs, archive.notes(), strict=True):
         assert doc.text == note.text
-        wanted = [(one["start"], one["end"], one["label"]) for _, one in note.items("entities")]
-        assert [(one.start_char, one.end_char, one.label_) for one in doc.spans["entities"]] == wanted
-        assert len(doc.user_data["notemill"]["entities"]) == len(wanted)
-        found += len(doc.ents)
-    assert found == 12  # one of the thirteen lies in another
+        expected = [(entity["start"], entity["end"], entity["label"]) for _, entity in note.items("entities")]
+        assert [(span.start_char, span.end_char, span.label_) for span in doc.spans["entities"]] == expected
+        assert len(doc.user_data["notemill"]["entities"]) == len(expected)
+        num_entities += len(doc.ents)
+    assert num_entities == 12  # one of the thirteen lies in another
 
 
 def test_spacy_trains_on_the_folder_as_it_is(archive: Archive) -> None:
@@ -150,7 +150,7 @@ def test_spacy_trains_on_the_folder_as_it_is(archive: Archive) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_failure_on_the_way_leaves_what_was_there(
+def test_a_failed_export_keeps_the_previous_files(
     archive: Archive, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = archive.write(form, "out.json")
@@ -164,26 +164,26 @@ def test_a_failure_on_the_way_leaves_what_was_there(
     with pytest.raises(RuntimeError):
         archive.write(form, "out.json")
     assert _files(path) == before
-    assert [one.name for one in archive.folder.glob(".*")] == []
+    assert [path.name for path in archive.folder.glob(".*")] == []
 
 
 @pytest.mark.parametrize("form", ["fhir", "parquet", "spacy"])
-def test_what_is_written_is_for_its_owners_eyes(archive: Archive, form: str) -> None:
+def test_an_export_is_readable_by_its_owner_only(archive: Archive, form: str) -> None:
     mode = stat.S_IMODE(archive.write(form, "out").stat().st_mode)
     assert mode & 0o077 == 0
 
 
-def test_a_folder_of_somebody_elses_files_is_left_alone(archive: Archive) -> None:
+def test_a_folder_with_foreign_files_is_not_overwritten(archive: Archive) -> None:
     (archive.folder / "mine").mkdir()
     (archive.folder / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UsageError, match="not notemill's"):
         archive.write("brat", "mine")
     archive.write("brat", "ours")
     archive.write("spacy", "ours")
-    assert [one.name for one in (archive.folder / "ours").glob("*.ann")] == []
+    assert [path.name for path in (archive.folder / "ours").glob("*.ann")] == []
 
 
-def test_file_names_are_safe_and_never_two_the_same() -> None:
+def test_file_names_are_safe_and_unique() -> None:
     names = ["a/b", "a%2Fb", "..", ".hidden", "ü" * 300, "ü" * 301, " x", "x"]
     made = [file_name(name, number) for number, name in enumerate(names)]
     assert len(set(made)) == len(made)
@@ -197,4 +197,4 @@ def test_batches_are_cut_to_size() -> None:
 def _files(path: Path) -> dict[str, bytes]:
     if path.is_file():
         return {path.name: path.read_bytes()}
-    return {str(one.relative_to(path)): one.read_bytes() for one in path.rglob("*") if one.is_file()}
+    return {str(file.relative_to(path)): file.read_bytes() for file in path.rglob("*") if file.is_file()}

@@ -1,4 +1,4 @@
-"""FHIR out: Bundles that fhir.resources accepts, spans that match, and nothing said of the wrong person."""
+"""FHIR export: valid Bundles, matching spans, and no finding of a relative as the patient's condition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _bundles(archive: Archive, vocabulary: Vocabulary | None = None) -> list[Bun
 
 
 def _resources(bundle: Bundle, kind: str) -> list[Any]:
-    return [one.resource for one in bundle.entry if one.resource.get_resource_type() == kind]
+    return [entry.resource for entry in bundle.entry if entry.resource.get_resource_type() == kind]
 
 
 @pytest.fixture
@@ -33,50 +33,55 @@ def odd(archive: Archive) -> Bundle:
 def test_every_span_is_in_the_note_that_it_refers_to(archive: Archive) -> None:
     seen = 0
     for bundle, note in zip(_bundles(archive), archive.notes(), strict=True):
-        by_url = {one.fullUrl: one.resource for one in bundle.entry}
-        for one in _derived(bundle):
-            for extension in one.extension or ():
+        by_url = {entry.fullUrl: entry.resource for entry in bundle.entry}
+        for resource in _derived(bundle):
+            for extension in resource.extension or ():
                 parts = {part.url: part for part in extension.extension}
                 source = by_url[parts["reference"].valueReference.reference]
                 text = source.content[0].attachment.data.decode("utf-8")
                 start = parts["offset"].valueInteger
                 quoted = text[start : start + parts["length"].valueInteger]
                 assert text == note.text
-                assert " ".join(quoted.split()) == _words(one, quoted)
+                assert " ".join(quoted.split()) == _words(resource, quoted)
                 seen += 1
     assert seen == 13 + 3 + 3
 
 
-def test_what_is_derived_is_marked_and_has_a_provenance(odd: Bundle) -> None:
+def test_derived_resources_are_labelled_as_ai_and_have_a_provenance(odd: Bundle) -> None:
     derived = list(_derived(odd))
     assert len(derived) == 13
-    for one in derived:
-        assert [coding.code for coding in one.meta.security] == ["AIAST"]
-    targets = {ref.reference for one in _resources(odd, "Provenance") for ref in one.target}
-    assert targets == {f"urn:uuid:{one.id}" for one in derived}
-    assert {one.entity[0].role for one in _resources(odd, "Provenance")} == {"source"}
+    for resource in derived:
+        assert [coding.code for coding in resource.meta.security] == ["AIAST"]
+    targets = {ref.reference for resource in _resources(odd, "Provenance") for ref in resource.target}
+    assert targets == {f"urn:uuid:{resource.id}" for resource in derived}
+    assert {resource.entity[0].role for resource in _resources(odd, "Provenance")} == {"source"}
 
 
-def test_conditions_are_the_patients_and_say_how_sure(odd: Bundle) -> None:
-    said = {one.code.text: one.verificationStatus.coding[0].code for one in _resources(odd, "Condition")}
-    assert said == {
+def test_conditions_belong_to_the_patient_and_state_their_verification_status(odd: Bundle) -> None:
+    statuses = {
+        condition.code.text: condition.verificationStatus.coding[0].code
+        for condition in _resources(odd, "Condition")
+    }
+    assert statuses == {
         **dict.fromkeys(["Chest pain", "pain", "chest pressure", "asthma"], "unconfirmed"),
         "fever": "refuted",
         "sepsis": "provisional",
     }
-    assert {one.subject.identifier.value for one in _resources(odd, "Condition")} == {"12"}
+    assert {condition.subject.identifier.value for condition in _resources(odd, "Condition")} == {"12"}
 
 
-def test_what_is_the_mothers_is_no_condition_of_the_patient(odd: Bundle) -> None:
-    (one,) = [one for one in _resources(odd, "Observation") if one.code.text == "diabetes"]
-    assert one.valueCodeableConcept.text == "family"
+def test_a_disease_of_the_mother_is_no_condition_of_the_patient(odd: Bundle) -> None:
+    (observation,) = [
+        observation for observation in _resources(odd, "Observation") if observation.code.text == "diabetes"
+    ]
+    assert observation.valueCodeableConcept.text == "family"
 
 
 def test_a_medication_has_its_dose_route_and_frequency(odd: Bundle) -> None:
-    (one,) = _resources(odd, "MedicationStatement")
-    assert (one.status, one.medicationCodeableConcept.text) == ("active", "Aspirin")
-    assert (one.dosage[0].text, one.dosage[0].route.text) == ("100 mg p.o. daily", "p.o.")
-    assert one.context.identifier.value == "77"
+    (statement,) = _resources(odd, "MedicationStatement")
+    assert (statement.status, statement.medicationCodeableConcept.text) == ("active", "Aspirin")
+    assert (statement.dosage[0].text, statement.dosage[0].route.text) == ("100 mg p.o. daily", "p.o.")
+    assert statement.context.identifier.value == "77"
 
 
 def test_a_summary_transforms_its_source(odd: Bundle) -> None:
@@ -94,18 +99,24 @@ def test_a_vocabulary_gives_codings(archive: Archive) -> None:
     vocabulary = Vocabulary(
         {("problem", "sepsis"): Concept(system="http://snomed.info/sct", code="91302008")}
     )
-    found = [one for one in _resources(_bundles(archive, vocabulary)[0], "Condition") if one.code.coding]
-    assert [(one.code.text, one.code.coding[0].code) for one in found] == [("sepsis", "91302008")]
+    coded = [
+        condition
+        for condition in _resources(_bundles(archive, vocabulary)[0], "Condition")
+        if condition.code.coding
+    ]
+    assert [(condition.code.text, condition.code.coding[0].code) for condition in coded] == [
+        ("sepsis", "91302008")
+    ]
 
 
 def _derived(bundle: Bundle) -> list[Any]:
     kinds = ("Condition", "MedicationStatement", "Observation")
-    made = [one for kind in kinds for one in _resources(bundle, kind)]
-    return [*made, *_resources(bundle, "DocumentReference")[1:]]
+    answers = [resource for kind in kinds for resource in _resources(bundle, kind)]
+    return [*answers, *_resources(bundle, "DocumentReference")[1:]]
 
 
 def _words(resource: Any, quoted: str) -> str:
-    """What the resource itself quotes; a summary quotes nothing."""
+    """Returns the words that the resource quotes; a summary quotes nothing, so its source text counts."""
     kind = resource.get_resource_type()
     if kind == "DocumentReference":
         return " ".join(quoted.split())

@@ -1,4 +1,4 @@
-"""OMOP out: the columns of the CDM, the rule of term_exists, typed views, and rows that can come again."""
+"""OMOP export: CDM columns, the rule for term_exists, typed views, and repeated exports."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ pytest_plugins = ("exported",)
 
 @pytest.fixture
 def cdm(empty_url: str) -> str:
-    """The URL of a hospital's database, of both kinds, without the tables."""
+    """The URL of a hospital's database without tables; the test runs on SQLite and PostgreSQL."""
     return empty_url.replace("postgresql://", "postgresql+psycopg://")
 
 
 def test_the_csv_has_the_columns_of_the_cdm_and_spans_that_match(archive: Archive) -> None:
     notes = _rows(archive.write("omop", "omop") / "note.csv")
-    found = _rows(archive.folder / "omop" / "note_nlp.csv")
-    assert (tuple(notes[0]), tuple(found[0])) == (NOTE_COLUMNS, NLP_COLUMNS)
+    nlp_rows = _rows(archive.folder / "omop" / "note_nlp.csv")
+    assert (tuple(notes[0]), tuple(nlp_rows[0])) == (NOTE_COLUMNS, NLP_COLUMNS)
     texts = {row["note_id"]: row["note_text"] for row in notes}
     assert list(texts.values()) == [ODD, PLAIN, "Nothing."]
-    for row in found:
+    for row in nlp_rows:
         assert texts[row["note_id"]][int(row["offset"]) :].startswith(row["lexical_variant"])
         assert row["lexical_variant"] in row["snippet"]
-    assert [row["note_nlp_id"] for row in found] == [str(number) for number in range(1, 14)]
+    assert [row["note_nlp_id"] for row in nlp_rows] == [str(number) for number in range(1, 14)]
 
 
-def test_a_notes_row_has_what_its_source_said(archive: Archive) -> None:
+def test_a_note_row_holds_the_metadata_of_its_source(archive: Archive) -> None:
     first, second, _ = _rows(archive.write("omop", "omop") / "note.csv")
     assert (first["person_id"], first["visit_occurrence_id"], first["note_title"]) == (
         "12",
@@ -50,7 +50,7 @@ def test_a_notes_row_has_what_its_source_said(archive: Archive) -> None:
     assert (second["person_id"], second["visit_occurrence_id"]) == ("0", "")
 
 
-def test_term_exists_by_the_rule_of_the_cdm(archive: Archive) -> None:
+def test_term_exists_follows_the_rule_of_the_cdm(archive: Archive) -> None:
     rows = _rows(archive.write("omop", "omop") / "note_nlp.csv")
     assertion = lambda row: row["term_modifiers"].split(";")[1].partition("=")[2]  # noqa: E731
     exists = {assertion(row): row["term_exists"] for row in rows}
@@ -65,8 +65,8 @@ def test_term_exists_by_the_rule_of_the_cdm(archive: Archive) -> None:
 def test_a_database_gets_tables_and_typed_views(archive: Archive, cdm: str) -> None:
     archive.write("omop", cdm)
     rows = _select(cdm, "SELECT * FROM note_nlp_typed ORDER BY note_nlp_id")
-    wanted = [(note, entity) for note in archive.notes() for _, entity in note.items("entities")]
-    for row, (note, entity) in zip(rows, wanted, strict=True):
+    expected = [(note, entity) for note in archive.notes() for _, entity in note.items("entities")]
+    for row, (note, entity) in zip(rows, expected, strict=True):
         assert note.text[row["span_start"] : row["span_end"]] == entity["text"] == row["text"]
         assert (row["label"], row["assertion"]) == (entity["label"], entity["assertion"])
         assert row["probability"] == pytest.approx(0.75)
@@ -78,14 +78,14 @@ def test_a_database_gets_tables_and_typed_views(archive: Archive, cdm: str) -> N
     ]
 
 
-def test_a_new_sqlite_file_is_for_its_owners_eyes(archive: Archive) -> None:
+def test_a_new_sqlite_file_is_readable_by_its_owner_only(archive: Archive) -> None:
     archive.write("omop", f"sqlite:///{archive.folder}/cdm.db")
     assert (archive.folder / "cdm.db").stat().st_mode & 0o077 == 0
     with pytest.raises(UsageError, match="cannot write"):
         archive.write("omop", "sqlite:////nowhere/at/all/cdm.db")
 
 
-def test_an_export_that_comes_again_replaces_its_own_rows_only(archive: Archive, cdm: str) -> None:
+def test_a_repeated_export_replaces_only_its_own_rows(archive: Archive, cdm: str) -> None:
     archive.write("omop", cdm)
     _execute(cdm, "INSERT INTO note_nlp (note_nlp_id, note_id, lexical_variant, nlp_date, nlp_system)"
              " VALUES (900, 1, 'x', '2024-01-01', 'ctakes')")  # fmt: skip
@@ -95,7 +95,7 @@ def test_an_export_that_comes_again_replaces_its_own_rows_only(archive: Archive,
     assert _select(cdm, "SELECT COUNT(*) AS n FROM note") == [{"n": 3}]
 
 
-def test_a_refused_row_undoes_the_whole_and_quotes_nothing(archive: Archive, cdm: str) -> None:
+def test_a_refused_row_rolls_back_the_export_and_the_error_quotes_no_text(archive: Archive, cdm: str) -> None:
     engine = sa.create_engine(cdm)
     METADATA.create_all(engine)
     engine.dispose()
@@ -108,7 +108,7 @@ def test_a_refused_row_undoes_the_whole_and_quotes_nothing(archive: Archive, cdm
     assert _select(cdm, "SELECT COUNT(*) AS n FROM note") == [{"n": 0}]
 
 
-def test_notes_that_are_numbered_keep_their_numbers() -> None:
+def test_notes_with_numeric_ids_keep_them() -> None:
     assert note_ids(iter(["12", "7"])).are_own
     for mixed in (["12", "a"], ["012"], ["1" * 19], ["²"], ["-1"]):
         assert not note_ids(iter(mixed)).are_own
@@ -130,7 +130,7 @@ def test_a_vocabulary_that_cannot_be_used_says_why(tmp_path: Path, content: str)
         read_vocabulary(path)
 
 
-def test_a_database_that_is_not_there_is_named_without_its_password(archive: Archive) -> None:
+def test_an_unreachable_database_is_named_without_its_password(archive: Archive) -> None:
     for url in ("postgresql://user:secret@127.0.0.1:1/omop", "no such://url"):
         with pytest.raises(UsageError) as refused:
             archive.write("omop", url)
@@ -145,9 +145,9 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _select(url: str, statement: str) -> list[dict[str, Any]]:
     engine = sa.create_engine(url)
     with engine.connect() as connection:
-        found = [dict(row) for row in connection.execute(sa.text(statement)).mappings()]
+        rows = [dict(row) for row in connection.execute(sa.text(statement)).mappings()]
     engine.dispose()
-    return found
+    return rows
 
 
 def _execute(url: str, statement: str) -> None:

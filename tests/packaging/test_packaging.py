@@ -1,4 +1,4 @@
-"""What a stranger meets first: set-up, the images, the compose file, what is imported when."""
+"""Set-up, wheel, container images, the compose file, and which command imports which module."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def reads_environment(tree: ast.AST) -> bool:
 
 
 def modules_after(code: str) -> set[str]:
-    """The top-level modules that are there when a fresh Python has run the code."""
+    """Runs the code in a new Python; returns the top-level modules that are loaded afterwards."""
     end = "\nimport sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run(
         [sys.executable, "-c", code + end], cwd=ROOT, capture_output=True, text=True, check=True
@@ -68,7 +68,7 @@ def our_services() -> dict[str, dict[str, Any]]:
 
 
 def verb_of(arguments: list[str]) -> str:
-    """Parses a command line as notemill would; raises what typer raises for what notemill does not know."""
+    """Parses a command line as notemill does and returns its verb; raises typer's error for unknown words."""
     command: Any = typer.main.get_command(app)
     context = command.make_context("notemill", list(arguments))
     while hasattr(command, "resolve_command"):
@@ -78,7 +78,7 @@ def verb_of(arguments: list[str]) -> str:
 
 
 def run_setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`scripts/setup` of a clone in `folder`, with nothing but the usual tools on the PATH."""
+    """Runs `scripts/setup` in a clone in `folder`, with only the usual tools on the PATH."""
     for name in ("scripts/setup", "pyproject.toml", "constraints.txt", "hashes/everything.txt"):
         (folder / name).parent.mkdir(exist_ok=True)
         shutil.copy(ROOT / name, folder / name)
@@ -98,7 +98,7 @@ def run_setup(folder: Path, **environment: str) -> subprocess.CompletedProcess[s
 
 def an_old_python(path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
-    path.write_text("#!/bin/sh\nexit 1\n", "utf-8")  # its answer to: are you 3.11 to 3.13?
+    path.write_text("#!/bin/sh\nexit 1\n", "utf-8")  # fails the check for 3.11 to 3.13
     path.chmod(0o755)
 
 
@@ -119,7 +119,7 @@ def test_a_producer_imports_no_network() -> None:
     ) & {*HEAVY, "worker"}
 
 
-def test_help_is_there_in_a_moment() -> None:
+def test_help_takes_less_than_one_and_a_half_seconds() -> None:
     def seconds() -> float:
         start = time.perf_counter()
         subprocess.run(
@@ -141,8 +141,8 @@ def test_each_dependency_has_an_exact_version() -> None:
     assert {name.replace("_", "-") for name in asked} <= pinned
 
 
-def test_every_file_that_may_be_installed_is_known_by_its_hash() -> None:
-    """`scripts/hashes` was run after constraints.txt was changed."""
+def test_every_pinned_package_has_a_hash() -> None:
+    """Fails if `scripts/hashes` was not run after a change of constraints.txt."""
     pins = set(re.findall(r"^([\w.-]+==\S+)$", (ROOT / "constraints.txt").read_text("utf-8"), re.MULTILINE))
     pins = {plain(pin) for pin in pins}
     hashed: set[str] = set()
@@ -161,7 +161,7 @@ def plain(name: str) -> str:
 
 
 def audited(folder: Path, pip_audit: str = "", **environment: str) -> subprocess.CompletedProcess[str]:
-    """`scripts/audit` with a pip-audit that does as told, or without any."""
+    """Runs `scripts/audit` with `pip_audit` as the script of pip-audit, or without pip-audit."""
     (folder / "scripts").mkdir()
     shutil.copy(ROOT / "scripts/audit", folder / "scripts/audit")
     (folder / ".venv/bin").mkdir(parents=True)
@@ -176,7 +176,7 @@ def audited(folder: Path, pip_audit: str = "", **environment: str) -> subprocess
     )
 
 
-def test_an_audit_that_cannot_be_had_is_said_and_no_failure(tmp_path: Path) -> None:
+def test_an_audit_without_pip_audit_is_reported_as_skipped(tmp_path: Path) -> None:
     nowhere = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "PIP_CONFIG_FILE": os.devnull}
     nowhere |= {"PATH": "/usr/bin:/bin", "PIP_FIND_LINKS": "", "PIP_NO_CACHE_DIR": "1"}
     done = audited(tmp_path, **nowhere)
@@ -184,7 +184,7 @@ def test_an_audit_that_cannot_be_had_is_said_and_no_failure(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("found", "status", "words"),
+    ("pip_audit", "status", "words"),
     [
         ("echo 'no answer' >&2; exit 1", 0, "Skipped: no index of advisories answers"),
         ("echo '{\"dependencies\": []}' > build/audit.json", 0, "No known weakness in 1 packages"),
@@ -196,16 +196,16 @@ def test_an_audit_that_cannot_be_had_is_said_and_no_failure(tmp_path: Path) -> N
         ),
     ],
 )
-def test_an_audit_tells_a_weakness_from_an_index_that_is_away(
-    tmp_path: Path, found: str, status: int, words: str
+def test_an_audit_distinguishes_a_vulnerability_from_an_unreachable_index(
+    tmp_path: Path, pip_audit: str, status: int, words: str
 ) -> None:
-    done = audited(tmp_path, found)
+    done = audited(tmp_path, pip_audit)
     assert (done.returncode, words in done.stdout) == (status, True), done
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel of a copy of this tree."""
+    """A wheel built from a copy of this tree."""
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"
     for name in ("notemill", *OURS):
@@ -231,7 +231,7 @@ def test_a_wheel_has_every_module_and_every_data_file(wheel: Path) -> None:
     assert {"notemill/sdk.py", "notemill/verbs/work.py"} <= names
 
 
-def test_a_wheel_installs_no_name_but_notemill(wheel: Path) -> None:
+def test_a_wheel_installs_only_the_package_notemill(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         tops = {name.partition("/")[0] for name in archive.namelist()}
     assert {top for top in tops if not top.endswith(".dist-info")} == {"notemill"}
@@ -267,9 +267,7 @@ assert "worker" not in sys.modules and models.OURS
 """
 
 
-def test_etl_code_with_a_models_package_of_its_own_submits_and_reads_through_the_sdk(
-    wheel: Path, tmp_path: Path
-) -> None:
+def test_the_sdk_works_in_etl_code_that_has_its_own_models_package(wheel: Path, tmp_path: Path) -> None:
     environment = tmp_path / "installed"
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(environment)
@@ -319,7 +317,7 @@ def test_setup_never_removes_an_environment_that_it_did_not_make(tmp_path: Path)
     assert (tmp_path / ".venv/bin/python").exists()
 
 
-def test_make_alone_lists_what_can_be_made() -> None:
+def test_make_without_a_target_lists_the_targets() -> None:
     environment = {name: os.environ[name] for name in ("PATH",)}
     done = subprocess.run(["make"], cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
     for target in ("setup", "demo", "test", "lint", "types"):
@@ -327,7 +325,7 @@ def test_make_alone_lists_what_can_be_made() -> None:
 
 
 @pytest.mark.parametrize("name", our_services())
-def test_a_service_runs_a_verb_that_notemill_has(name: str) -> None:
+def test_a_service_runs_an_existing_verb(name: str) -> None:
     verbs = {
         "migrate": "notemill db upgrade",
         "weights": "notemill weights prepare",
@@ -338,13 +336,13 @@ def test_a_service_runs_a_verb_that_notemill_has(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", our_services())
-def test_a_service_sets_only_settings_that_there_are(name: str) -> None:
+def test_a_service_sets_only_existing_settings(name: str) -> None:
     names = [key for key in our_services()[name]["environment"] if key.startswith(PREFIX)]
     assert names
     assert {key.removeprefix(PREFIX).lower() for key in names} <= set(Settings.model_fields)
 
 
-def test_no_secret_stands_in_the_compose_file() -> None:
+def test_the_compose_file_contains_no_secret() -> None:
     for service in COMPOSE["services"].values():
         for name, value in service["environment"].items():
             if SECRET_NAME.search(name):
@@ -360,7 +358,7 @@ def test_the_example_environment_has_every_variable_and_no_secret() -> None:
     assert not any(value for name, value in example.items() if SECRET_NAME.search(name))
 
 
-def test_services_with_patient_text_have_no_way_out() -> None:
+def test_services_with_patient_text_have_no_external_network() -> None:
     services = COMPOSE["services"]
     assert COMPOSE["networks"]["inside"] == {"internal": True}
     elsewhere = [name for name, service in services.items() if service["networks"] != ["inside"]]
@@ -371,7 +369,7 @@ def test_services_with_patient_text_have_no_way_out() -> None:
     }
 
 
-def test_the_images_are_given_every_package_and_nothing_else() -> None:
+def test_the_images_copy_every_package_and_nothing_else() -> None:
     copied = re.findall(r"^COPY (?!--from)(.*) \S+$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     names = {name for line in copied for name in line.split()}
     allowed = re.findall(r"^!(\S+)$", (ROOT / ".dockerignore").read_text("utf-8"), re.MULTILINE)
@@ -390,12 +388,12 @@ def test_the_images_are_given_every_package_and_nothing_else() -> None:
 
 def test_the_examples_are_listed_and_say_that_they_are_synthetic() -> None:
     notes = sorted((ROOT / "examples/notes").iterdir())
-    listed = re.findall(r"^\| `(\S+)`", (ROOT / "examples/README.md").read_text("utf-8"), re.MULTILINE)
-    assert sorted(listed) == [path.name for path in notes]
+    listed_names = re.findall(r"^\| `(\S+)`", (ROOT / "examples/README.md").read_text("utf-8"), re.MULTILINE)
+    assert sorted(listed_names) == [path.name for path in notes]
     assert all("(synthetic)" in path.read_text("utf-8") for path in notes)
 
 
-def test_the_examples_have_a_long_note_and_one_with_its_own_line_ends() -> None:
+def test_the_examples_have_a_long_note_and_one_with_crlf_line_ends() -> None:
     assert len((ROOT / "examples/notes/transfer_long.txt").read_text("utf-8").split()) > 3_000
     odd = (ROOT / "examples/notes/odd_characters.txt").read_bytes()
     assert odd.count(b"\n") == odd.count(b"\r\n") > 20

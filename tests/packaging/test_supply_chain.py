@@ -1,4 +1,4 @@
-"""No pickle, no code from weights, and the network's files as safetensors alone."""
+"""No unsafe practices in the code, and weights are loaded from safetensors only."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("console", "models", "producer", "training", "worker")
-SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
+PACKAGES = ("console", "models", "producer", "training", "worker")
+SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 
 
 @pytest.mark.parametrize(
-    ("what", "pattern"),
+    ("practice", "pattern"),
     [
         ("code that comes with weights", r"trust_remote_code\s*=\s*(?!False)"),
         ("pickle", r"^\s*(import|from) (pickle|cloudpickle|dill|joblib|shelve|marshal)\b"),
@@ -24,9 +24,9 @@ SOURCES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py")
         ("a certificate that nobody checks", r"CERT_NONE|verify\s*=\s*False|check_hostname\s*=\s*False"),
     ],
 )
-def test_nothing_of_ours_uses(what: str, pattern: str) -> None:
-    found = [path.name for path in SOURCES if re.search(pattern, path.read_text("utf-8"), re.MULTILINE)]
-    assert found == [], what
+def test_no_module_uses_an_unsafe_practice(practice: str, pattern: str) -> None:
+    offenders = [path.name for path in SOURCES if re.search(pattern, path.read_text("utf-8"), re.MULTILINE)]
+    assert offenders == [], practice
 
 
 def test_every_load_of_a_network_names_safetensors() -> None:
@@ -40,6 +40,6 @@ def test_every_load_of_a_network_names_safetensors() -> None:
     assert [name for name, is_safe in calls if not is_safe] == []
 
 
-def test_no_weights_but_safetensors_are_in_the_tree() -> None:
+def test_the_tree_holds_no_weights_in_unsafe_formats() -> None:
     unsafe = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.ckpt", "*.joblib")
-    assert [path for room in ROOMS for kind in unsafe for path in (ROOT / room).rglob(kind)] == []
+    assert [path for package in PACKAGES for kind in unsafe for path in (ROOT / package).rglob(kind)] == []

@@ -41,14 +41,14 @@ def test_a_certificate_without_its_key_is_refused(tmp_path: Path) -> None:
         view(host="127.0.0.1", **USUAL | {"certificate": tmp_path / "c.pem"})  # type: ignore[arg-type]
 
 
-def test_a_port_that_is_taken_says_which_to_take() -> None:
+def test_a_port_in_use_is_an_error_that_says_what_to_type() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(NotemillError, match=rf"port {port}: .*view --port"):
             view(host="127.0.0.1", **USUAL | {"port": port})  # type: ignore[arg-type]
 
 
-def test_with_a_certificate_it_speaks_tls_and_its_cookie_nothing_else(tmp_path: Path) -> None:
+def test_with_a_certificate_it_serves_tls_and_sets_a_secure_cookie(tmp_path: Path) -> None:
     authority = trustme.CA()
     made = authority.issue_cert("127.0.0.1")
     made.cert_chain_pems[0].write_to_path(str(tmp_path / "c.pem"))
@@ -75,7 +75,7 @@ def _cookie(address: str, authority: trustme.CA) -> tuple[int, str]:
     return response.status, response.getheader("Set-Cookie") or ""
 
 
-def test_a_page_in_a_file_is_for_ones_own_eyes_and_of_a_note_that_there_is(notemill: Notemill) -> None:
+def test_show_html_writes_a_private_file_of_an_existing_note(notemill: Notemill) -> None:
     engine = connect(f"sqlite:///{notemill.home / 'notemill.db'}")
     schema_version.upgrade(engine)
     fill(Store(engine))

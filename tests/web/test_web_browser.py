@@ -1,4 +1,4 @@
-"""The pages in a real browser: pointed at, typed at, corrected in, narrow and wide, light and dark."""
+"""The pages in a real browser: mouse, keyboard, corrections, narrow and wide screens, light and dark."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, view: View) -> Iterator[Page]:
-    """A page that is let in; what the browser complains of fails the test."""
+    """A page with access; an error or message in the browser's console fails the test."""
     context = browser.new_context(base_url=view.address)
     page = context.new_page()
     page.set_default_timeout(20_000)
@@ -63,13 +63,16 @@ def lit(page: Page) -> list[str]:
 
 
 def stored(view: View) -> list[tuple[str, str, str, str]]:
-    """Verdict, label, assertion and the note's characters of each correction of WARD."""
-    found = view.queries.corrections_of(text_sha256(WARD))
-    return [(one.verdict, one.label, one.assertion, WARD[one.start : one.end]) for one in found]
+    """Returns verdict, label, assertion and the note's words for each correction of WARD."""
+    corrections = view.queries.corrections_of(text_sha256(WARD))
+    return [
+        (correction.verdict, correction.label, correction.assertion, WARD[correction.start : correction.end])
+        for correction in corrections
+    ]
 
 
-def look(page: Page, function: str) -> Any:
-    """What a function of tests/web/looking.js returns."""
+def call_looking_js(page: Page, function: str) -> Any:
+    """Calls a function of tests/web/looking.js and returns its result."""
     return page.evaluate(f"() => {{ {LOOKING}\n return {function}(); }}")
 
 
@@ -79,30 +82,30 @@ def press(page: Page, *keys: str) -> None:
 
 
 def renewed(page: Page, words: str) -> None:
-    """Waits until the page says that something was stored."""
+    """Waits until the page confirms with these words that a correction was stored."""
     page.locator("#told", has_text=words).wait_for(state="attached")
 
 
-def test_a_sentence_that_is_pointed_at_lights_up_its_sources(page: Page) -> None:
+def test_hovering_a_sentence_highlights_its_sources(page: Page) -> None:
     page.hover(".sentence >> text=It hurts.")
     assert lit(page) == ["Pain", "ily."]
     page.hover("h1")
     assert lit(page) == []
 
 
-def test_a_sentence_that_has_the_focus_lights_up_its_sources(page: Page) -> None:
+def test_focusing_a_sentence_highlights_its_sources(page: Page) -> None:
     page.locator(".sentence", has_text="It hurts.").locator(".source").nth(1).focus()
     assert lit(page) == ["Pain", "ily."]
     press(page, "Enter")
     assert page.url.endswith(f"#at-{len(WARD.rstrip()) - 4}")
 
 
-def test_a_passage_lights_up_where_it_stands(page: Page) -> None:
+def test_hovering_a_passage_highlights_it_in_the_note(page: Page) -> None:
     page.hover(".passages li")
     assert lit(page) == ["Pain"]
 
 
-def test_a_mention_is_accepted_by_keyboard_alone_and_is_a_record_to_train_on(
+def test_a_mention_is_accepted_by_keyboard_alone_and_becomes_a_training_record(
     page: Page, view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page.locator("mark.mention").first.focus()
@@ -114,13 +117,13 @@ def test_a_mention_is_accepted_by_keyboard_alone_and_is_a_record_to_train_on(
     write_corrections(tmp_path / "corrected.jsonl")
     (note,) = map(json.loads, (tmp_path / "corrected.jsonl").read_text("utf-8").splitlines())
     assert (note["id"], note["text"], note["is_complete"]) == ("ward", WARD, False)
-    assert [(one["text"], one["verdict"]) for one in note["entities"]][:2] == [
+    assert [(entity["text"], entity["verdict"]) for entity in note["entities"]][:2] == [
         ("Pain", "accepted"),
         ("fever", ""),
     ]
 
 
-def test_a_mention_is_rejected_with_the_mouse_and_taken_back(page: Page, view: View) -> None:
+def test_a_mention_is_rejected_with_the_mouse_and_the_rejection_undone(page: Page, view: View) -> None:
     page.click("mark.mention >> text=Aspirin")
     page.click("#correction >> text=Wrong")
     renewed(page, "Rejected: Aspirin.")
@@ -161,30 +164,30 @@ def test_a_missed_mention_is_added_by_selecting_it(page: Page, view: View) -> No
     assert stored(view) == [("added", "medication", "present", "the")]
 
 
-def test_the_rest_is_accepted_at_once(page: Page, view: View) -> None:
+def test_the_remaining_mentions_are_accepted_at_once(page: Page, view: View) -> None:
     page.click("mark.mention >> text=fever")
     page.click("#correction >> text=Wrong")
     renewed(page, "Rejected: fever.")
     page.click("[data-accept-rest]")
     renewed(page, "remaining")
-    assert [one[0] for one in stored(view)] == ["accepted", "rejected", "accepted"]
+    assert [correction[0] for correction in stored(view)] == ["accepted", "rejected", "accepted"]
 
 
-def test_labels_and_assertions_are_shown_and_hidden(page: Page) -> None:
+def test_labels_and_assertions_can_be_hidden(page: Page) -> None:
     page.uncheck("[data-show-label=medication]")
     page.uncheck("[data-show-assertion=negated]")
     assert page.locator("mark.mention:not(.is-hidden)").all_inner_texts() == ["Pain"]
     assert page.locator(".mention-list li:visible a").all_inner_texts() == ["Pain"]
 
 
-def test_a_note_that_attacks_is_text(page: Page) -> None:
+def test_html_in_a_note_is_shown_as_text(page: Page) -> None:
     page.goto("/documents/2")
     assert page.locator("#note").evaluate("note => note.textContent") == ATTACK.replace("\u202e", "�")
     assert page.locator("#note img, #note svg, #note script").count() == 0
     assert page.title() == "<u>attack</u> · notemill"
 
 
-def test_progress_is_seen_without_loading_the_page_again(page: Page, view: View) -> None:
+def test_progress_updates_without_reloading_the_page(page: Page, view: View) -> None:
     page.goto("/runs/1")
     page.evaluate("window.isStillHere = true")
     before = page.inner_text("[data-live] .state")
@@ -204,25 +207,25 @@ def _waiting() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read_and_has_a_name(page: Page, scheme: Any) -> None:
+def test_text_has_enough_contrast_and_controls_have_names(page: Page, scheme: Any) -> None:
     page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
     for path in ("/documents", "/documents/1", "/documents/3", "/runs/1", "/failures"):
         page.goto(path)
         if path == "/documents/1":
             page.click("mark.mention >> text=fever")
             page.hover(".sentence >> text=It hurts.")
-        assert look(page, "tooFaint") == {}
-        assert look(page, "nameless") == []
+        assert call_looking_js(page, "tooFaint") == {}
+        assert call_looking_js(page, "nameless") == []
 
 
-def test_a_narrow_screen_scrolls_one_way_only(page: Page) -> None:
+def test_a_narrow_screen_never_scrolls_sideways(page: Page) -> None:
     page.set_viewport_size({"width": 360, "height": 740})
     for path in ("/documents", "/documents/1", "/documents/2", "/runs", "/runs/1", "/searches", "/failures"):
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
 
 
-def test_the_theme_that_was_chosen_stays_chosen(page: Page) -> None:
+def test_the_selected_theme_is_kept_across_pages(page: Page) -> None:
     page.emulate_media(color_scheme="light")
     page.click("[data-theme-switch]")
     page.goto("/runs")
@@ -230,7 +233,7 @@ def test_the_theme_that_was_chosen_stays_chosen(page: Page) -> None:
     assert page.inner_text("[data-theme-switch]") == "Light"
 
 
-def test_a_page_in_a_file_works_alone_and_fetches_nothing(
+def test_a_page_saved_to_a_file_works_offline_and_fetches_nothing(
     browser: Browser, view: View, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_HOME", str(view.home))

@@ -1,4 +1,4 @@
-"""The pages of `notemill view` over HTTP: who gets in, what a page may do, what it shows and stores."""
+"""The pages of `notemill view` over HTTP: access, content security policy, content and corrections."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ PAGES = (
 )
 PAIN = WARD.index("Pain")
 FOUND = {"found_start": PAIN, "found_end": PAIN + 4, "found_label": "problem"}
-SAID = {"start": PAIN, "end": PAIN + 4, "label": "problem", "assertion": "present"}
-CORRECTION = {"verdict": "accepted", **FOUND, **SAID}
+CORRECTED = {"start": PAIN, "end": PAIN + 4, "label": "problem", "assertion": "present"}
+CORRECTION = {"verdict": "accepted", **FOUND, **CORRECTED}
 INLINE = re.compile(r"<script(?![^>]* src=)|<style|\sstyle=|<[^>]*\son[a-z]+=", re.IGNORECASE)
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_nobody_gets_in_without_the_token(view: View, path: str) -> None:
+def test_a_page_requires_the_token(view: View, path: str) -> None:
     for cookie in ("", f"other={TOKEN}", f"notemill_{view.address.rpartition(':')[2]}=guess"):
         status, headers, body = view.get(path, Cookie=cookie)
         assert (status, "Token required" in body, "Pain" in body) == (401, True, False)
         assert "Set-Cookie" not in headers
 
 
-def test_the_token_becomes_a_cookie_and_leaves_the_address(view: View) -> None:
+def test_the_token_moves_from_the_address_to_a_cookie(view: View) -> None:
     status, headers, _ = view.get(f"/documents/1?token={TOKEN}&x=1", Cookie="")
     assert (status, headers["Location"]) == (303, "/documents/1?x=1")
     assert "HttpOnly" in headers["Set-Cookie"]
@@ -52,7 +52,7 @@ def test_the_token_becomes_a_cookie_and_leaves_the_address(view: View) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_page_holds_nothing_inline_and_says_so_to_the_browser(view: View, path: str) -> None:
+def test_a_page_has_no_inline_code_and_its_policy_forbids_it(view: View, path: str) -> None:
     status, headers, body = view.get(path)
     assert status == 200
     policy = headers["Content-Security-Policy"]
@@ -63,14 +63,14 @@ def test_a_page_holds_nothing_inline_and_says_so_to_the_browser(view: View, path
     assert (headers["Cache-Control"], headers["Referrer-Policy"]) == ("no-store", "no-referrer")
 
 
-def test_the_page_has_the_note_character_by_character(view: View) -> None:
+def test_the_page_shows_every_character_of_the_note(view: View) -> None:
     body = view.get("/documents/1")[2]
     note = re.search(r'<div class="note"[^>]*>(.*?)</div>', body, re.DOTALL)
     assert note is not None
     assert unescape(re.sub(r"<[^>]+>", "", note[1]).replace("&#13;", "\r")) == WARD
 
 
-def test_who_looks_at_a_note_is_in_the_audit_trail(view: View) -> None:
+def test_viewing_a_note_is_recorded_in_the_audit_trail(view: View) -> None:
     view.get("/documents/2")
     engine = connect(f"sqlite:///{view.home / 'notemill.db'}")
     [*_, newest] = audit_trail.entries(engine, action=Action.SHOW)
@@ -88,13 +88,13 @@ def test_html_in_a_note_an_id_a_query_and_a_detail_shows_as_text(view: View) -> 
     assert "\u202e" not in bodies[2]
 
 
-def test_no_link_leads_nowhere(view: View) -> None:
-    found = {unescape(link) for path in PAGES for link in re.findall(r'href="(/[^"#]*)', view.get(path)[2])}
-    assert len(found) >= 15
-    assert [link for link in found if view.get(link.replace(" ", "%20"))[0] not in (200, 307)] == []
+def test_every_link_leads_to_a_page(view: View) -> None:
+    links = {unescape(link) for path in PAGES for link in re.findall(r'href="(/[^"#]*)', view.get(path)[2])}
+    assert len(links) >= 15
+    assert [link for link in links if view.get(link.replace(" ", "%20"))[0] not in (200, 307)] == []
 
 
-def test_what_is_not_there_is_a_page_that_says_so(view: View) -> None:
+def test_a_missing_page_is_404_and_a_wrong_address_says_what_is_wrong(view: View) -> None:
     assert view.get("/documents/99")[0] == view.get("/nowhere")[0] == 404
     assert view.get("/runs/99")[0] == 400
     status, _, body = view.get("/documents?colour=red&reason=none")
@@ -102,7 +102,7 @@ def test_what_is_not_there_is_a_page_that_says_so(view: View) -> None:
     assert view.get("/documents?before=x")[0] == 400
 
 
-def test_a_correction_is_stored_with_who_made_it_and_can_be_taken_back(view: View) -> None:
+def test_a_correction_is_stored_with_its_author_and_can_be_withdrawn(view: View) -> None:
     status, _, body = view.post("/documents/1/corrections", CORRECTION)
     (stored,) = view.queries.corrections_of(text_sha256(WARD))
     assert (status, stored.verdict, stored.corrected_by) == (200, "accepted", "ada")
@@ -130,29 +130,31 @@ def test_a_correction_from_another_page_is_refused(view: View, headers: dict[str
         {"assertion": "x"},
     ],
 )
-def test_what_is_no_correction_is_refused(view: View, change: dict[str, Any]) -> None:
+def test_an_invalid_correction_is_refused(view: View, change: dict[str, Any]) -> None:
     assert view.post("/documents/1/corrections", CORRECTION | change)[0] == 400
     assert view.queries.corrections_of(text_sha256(WARD)) == []
 
 
-def test_pages_are_for_looking_only(view: View) -> None:
+def test_pages_accept_no_post_requests(view: View) -> None:
     for path in ("/documents", "/documents/1", "/runs/1", "/failures"):
         assert view.post(path, {})[0] == 405
 
 
-def test_searches_lead_to_the_best_sentence_of_each_note(view: View) -> None:
+def test_searches_link_to_the_best_sentence_of_each_note(view: View) -> None:
     assert f">{QUERY.replace('<', '&lt;').replace('>', '&gt;')}<" in view.get("/searches")[2]
     body = view.get(PAGES[-1])[2]
     assert re.findall(r'href="/documents/(\d+)#at-', body) == ["2", "1"]
 
 
-def test_failures_are_told_in_words_with_what_to_type(view: View) -> None:
+def test_failures_are_explained_with_the_command_to_type(view: View) -> None:
     body = view.get("/failures")[2]
     assert "took longer than NOTEMILL_TIME_LIMIT_SECONDS" in body
     assert "notemill retry --reason timed_out" in body
 
 
-def test_a_surprise_tells_its_type_and_place_and_none_of_its_words(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_logs_its_type_and_location_without_its_message(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def broken(*_: object) -> None:
         raise ValueError("the patient's words")
 
@@ -169,7 +171,7 @@ def test_a_surprise_tells_its_type_and_place_and_none_of_its_words(caplog: pytes
     assert "patient's" not in caplog.text + str(sent)
 
 
-def test_what_is_dear_to_count_is_counted_less_often() -> None:
+def test_expensive_counts_are_repeated_less_often() -> None:
     now, counted = [0.0], []
 
     def count() -> int:
