@@ -1,4 +1,4 @@
-"""`notemill annotate import`: three forms in, true offsets out, nothing moved to where it might be."""
+"""`notemill annotate import` reads three formats, writes exact offsets and guesses no position."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def test_label_studio_regions_become_entities_with_their_assertion(
     ]
 
 
-def test_regions_that_a_script_gave_no_ids_are_told_by_their_places(
-    tmp_path: Path, notemill: Notemill
-) -> None:
+def test_regions_without_ids_are_matched_by_their_offsets(tmp_path: Path, notemill: Notemill) -> None:
     task = studio(value("chest pain", "problem"), value("Aspirin", "medication"))
     results = task["annotations"][0]["result"]
     results.append({"type": "choices", "value": {"start": 10, "end": 20, "choices": ["Negated"]}})
@@ -55,17 +53,17 @@ def test_regions_that_a_script_gave_no_ids_are_told_by_their_places(
         result.pop("id", None)
     (tmp_path / "export.json").write_text(json.dumps([task]))
     [note] = imported(notemill, tmp_path / "export.json")
-    told = [(one["text"], one.get("assertion")) for one in note["entities"]]
-    assert told == [("chest pain", "negated"), ("Aspirin", None)]
+    mentions = [(entity["text"], entity.get("assertion")) for entity in note["entities"]]
+    assert mentions == [("chest pain", "negated"), ("Aspirin", None)]
 
 
-def test_offsets_as_a_browser_counts_them_are_put_right(tmp_path: Path, notemill: Notemill) -> None:
+def test_offsets_in_utf16_units_are_converted(tmp_path: Path, notemill: Notemill) -> None:
     (tmp_path / "export.json").write_text(json.dumps([studio(value("Aspirin", "medication", move=1))]))
     [note] = imported(notemill, tmp_path / "export.json")
-    assert [TEXT[one["start"] : one["end"]] for one in note["entities"]] == ["Aspirin"]
+    assert [TEXT[entity["start"] : entity["end"]] for entity in note["entities"]] == ["Aspirin"]
 
 
-def test_a_mention_that_is_not_at_its_place_is_left_out_and_counted(
+def test_a_mention_whose_text_is_not_at_its_offsets_is_left_out_and_counted(
     tmp_path: Path, notemill: Notemill
 ) -> None:
     (tmp_path / "export.json").write_text(json.dumps([studio(value("chest pain", "problem", move=-2))]))
@@ -74,7 +72,7 @@ def test_a_mention_that_is_not_at_its_place_is_left_out_and_counted(
     assert "not at its place, 1" in notemill.out
 
 
-def test_a_task_that_nobody_did_is_no_note_without_mentions(tmp_path: Path, notemill: Notemill) -> None:
+def test_a_task_without_annotation_is_left_out(tmp_path: Path, notemill: Notemill) -> None:
     tasks = [
         studio(value("chest pain", "problem")),
         studio(annotations=[{"was_cancelled": True, "result": []}]),
@@ -92,17 +90,19 @@ def test_brat_standoff_is_read_with_its_attributes(tmp_path: Path, notemill: Not
         "T1\tproblem 10 20\tchest pain\nA1\tNegation T1\nT2\tproblem 3 5;10 20\the chest pain\n"
     )
     [note] = imported(notemill, folder)
-    assert [(one["text"], one.get("assertion")) for one in note["entities"]] == [("chest pain", "negated")]
+    assert [(entity["text"], entity.get("assertion")) for entity in note["entities"]] == [
+        ("chest pain", "negated")
+    ]
     assert "a discontinuous mention, 1" in notemill.out
 
 
-def test_our_own_notes_come_back_as_they_were_written(tmp_path: Path, notemill: Notemill) -> None:
+def test_notes_in_our_own_format_round_trip(tmp_path: Path, notemill: Notemill) -> None:
     entity = {"start": 10, "end": 20, "text": "chest pain", "label": "problem", "assertion": "negated"}
     (tmp_path / "n.jsonl").write_text(json.dumps({"id": "n1", "text": TEXT, "entities": [entity]}))
     assert imported(notemill, tmp_path / "n.jsonl")[0]["entities"] == [entity]
 
 
-def test_a_label_that_is_not_known_says_how_to_map_it(tmp_path: Path, notemill: Notemill) -> None:
+def test_an_unknown_label_is_an_error_that_says_how_to_map_it(tmp_path: Path, notemill: Notemill) -> None:
     (tmp_path / "export.json").write_text(json.dumps([studio(value("chest pain", "Finding"))]))
     assert notemill("annotate", "import", tmp_path / "export.json", "-o", tmp_path / "out") == 2
     assert "--map SOURCE=LABEL" in notemill.err

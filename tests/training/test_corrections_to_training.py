@@ -1,4 +1,4 @@
-"""A correction made in a page becomes what a network is trained on: every step with its real piece."""
+"""A correction made in a page becomes a training example, through every real step."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ FIXED = {"start": PAIN, "end": PAIN + len("Pain in the left arm"), "label": "pro
 
 @pytest.fixture
 def corrected(view: View, notemill: Notemill, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What `notemill corrections` writes: WARD with one mention widened and the others accepted, and a
-    note of which one mention was rejected."""
+    """The output of `notemill corrections`: in WARD one mention is widened and the others are accepted, in
+    ATTACK one mention is rejected."""
     assert view.post("/documents/1/corrections", {"verdict": "fixed", **FOUND, **FIXED})[0] == 200
     assert view.post("/documents/1/corrections", {"verdict": "accept_rest"})[0] == 200
     at = ATTACK.index("Pain")
     place = {"found_start": at, "found_end": at + 4, "start": at, "end": at + 4}
-    said = {"found_label": "problem", "label": "problem", "assertion": "present"}
-    assert view.post("/documents/2/corrections", {"verdict": "rejected", **place, **said})[0] == 200
+    details = {"found_label": "problem", "label": "problem", "assertion": "present"}
+    assert view.post("/documents/2/corrections", {"verdict": "rejected", **place, **details})[0] == 200
     monkeypatch.setenv("NOTEMILL_HOME", str(view.home))
     path = notemill.home / "corrected.jsonl"
     assert notemill("corrections", "--output", path) == 0, notemill.err
@@ -56,14 +56,14 @@ def test_a_correction_in_the_page_becomes_a_training_example(corrected: Path, no
     chat = Chat(AutoTokenizer.from_pretrained(write_tiny_weights(corrected.with_name("tiny"))))
     recipe = load_recipe("smollm2-135m-further", "smollm2-135m")
     curriculum = Curriculum(prepared.train + prepared.validation, load_labels(None), chat, recipe)
-    found = {text: trained_on(curriculum.epoch(0), text, chat) for text in (WARD, ATTACK)}
-    assert found == {
+    mentions = {text: trained_on(curriculum.epoch(0), text, chat) for text in (WARD, ATTACK)}
+    assert mentions == {
         WARD: [("Pain in the left arm", "problem"), ("fever", "problem"), ("Aspirin", "medication")],
         ATTACK: [],
     }
 
 
-def test_a_note_of_which_not_all_was_looked_at_is_not_trained_on(tmp_path: Path, notemill: Notemill) -> None:
+def test_an_incompletely_reviewed_note_is_not_trained_on(tmp_path: Path, notemill: Notemill) -> None:
     record = {"id": "n", "text": WARD, "entities": [], "is_complete": False}
     (tmp_path / "notes.jsonl").write_text(
         json.dumps(record) + "\n" + json.dumps(record | {"is_complete": True})
@@ -73,17 +73,21 @@ def test_a_note_of_which_not_all_was_looked_at_is_not_trained_on(tmp_path: Path,
     assert "left out: a note of which not every mention was looked at, 1" in notemill.out
 
 
-def trained_on(pieces: list[TrainingSequence], text: str, chat: Chat) -> list[tuple[str, str]]:
-    """The mentions that the right words spell out, in the one window that the text is."""
+def trained_on(sequences: list[TrainingSequence], text: str, chat: Chat) -> list[tuple[str, str]]:
+    """Decodes the targets of the text's only window to mentions."""
     labels = tagged_labels([label.name for label in load_labels(None)])
     [(start, end)] = windows_of({"text": text}, 1_300)
     window = text[start:end]
     tokens, offsets = chat.plain_with_offsets(window)
-    [piece] = [one for one in pieces if one.kind == "entities" and one.tokens[-len(tokens) :] == tokens]
-    scores = np.where(piece.rights[0].is_right, 0.0, -9.0).astype(np.float32)
-    # A label that nobody used is neither right nor wrong anywhere.
-    scores[piece.rights[0].is_right.sum(axis=1) > 1, 1:] = -9.0
+    [sequence] = [
+        candidate
+        for candidate in sequences
+        if candidate.kind == "entities" and candidate.tokens[-len(tokens) :] == tokens
+    ]
+    scores = np.where(sequence.rights[0].is_right, 0.0, -9.0).astype(np.float32)
+    # Every tag of an unused label counts as right; leave those tags out.
+    scores[sequence.rights[0].is_right.sum(axis=1) > 1, 1:] = -9.0
     return [
-        (window[mark.start : mark.end], mark.label)
-        for mark in decode_mentions(window, offsets, scores, labels)
+        (window[mention.start : mention.end], mention.label)
+        for mention in decode_mentions(window, offsets, scores, labels)
     ]

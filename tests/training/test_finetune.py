@@ -1,4 +1,4 @@
-"""`notemill train finetune` on a tiny Mistral in 4 bits: packed, resumed, stopped, and told of."""
+"""`notemill train finetune` on a tiny Mistral in 4 bits: packing, resuming, stopping and reports."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def weights(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("data")
-    train = [one for number in range(3) for one in (record(number), chat_record(number))]
+    train = [example for number in range(3) for example in (record(number), chat_record(number))]
     write_prepared(folder, train, [record(90), chat_record(91)], {})
     return folder
 
@@ -108,22 +108,22 @@ def quiet(_line: str) -> None:
 def test_the_8_gb_recipe_trains_4_bit_weights_and_the_validation_loss_falls(asked) -> None:
     eager = {"learning_rate": 1e-2, "warmup_steps": 0, "epochs": 4, "validate_every_steps": 2}
     facts = finetune(asked("run", EIGHT_GB.model_copy(update=eager)), quiet)
-    found = json.loads((Path(facts["output"]) / "training.json").read_text())["validations"]
-    assert facts["optimizer"] == "adamw"  # paged 8 bits are CUDA's
-    assert found[-1]["loss"] < 0.7 * found[0]["loss"]
+    validations = json.loads((Path(facts["output"]) / "training.json").read_text())["validations"]
+    assert facts["optimizer"] == "adamw"  # the paged 8-bit optimizer needs CUDA
+    assert validations[-1]["loss"] < 0.7 * validations[0]["loss"]
 
 
-def test_a_run_that_was_stopped_goes_on_with_the_very_same_losses(asked) -> None:
+def test_a_stopped_run_resumes_with_identical_losses(asked) -> None:
     finetune(asked("whole"), quiet)
     finetune(asked("parts", stop_after_steps=3), quiet)
     finetune(asked("parts"), quiet)
-    one, other = (asked(name).output for name in ("whole", "parts"))
-    assert losses(one) == losses(other)
-    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (one, other))
+    whole, resumed = (asked(name).output for name in ("whole", "parts"))
+    assert losses(whole) == losses(resumed)
+    first, second = (load_file(folder / "adapter_model.safetensors") for folder in (whole, resumed))
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_killed_run_goes_on_with_the_very_same_losses(asked, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_with_identical_losses(asked, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(yaml.safe_dump(EIGHT_GB.model_dump() | {"epochs": 4}))
     run = asked("killed", load_recipe(str(recipe), ""))
@@ -141,7 +141,7 @@ def test_a_killed_run_goes_on_with_the_very_same_losses(asked, tmp_path: Path) -
     assert losses(run.output) == losses(tmp_path / "whole")
 
 
-def test_an_adapters_folder_tells_what_made_it(asked) -> None:
+def test_an_adapter_folder_documents_its_training(asked) -> None:
     run = asked("told", stop_after_steps=3)
     facts = finetune(run, quiet)
     card = (run.output / "README.md").read_text()
@@ -152,20 +152,20 @@ def test_an_adapters_folder_tells_what_made_it(asked) -> None:
     assert "chest pain" not in card
 
 
-def test_a_folder_lists_what_it_and_its_start_were_trained_on_before_the_first_step(
+def test_before_the_first_step_a_folder_lists_the_training_notes_of_itself_and_its_start(
     asked, weights: Path, tmp_path: Path
 ) -> None:
-    start = write_tiny_adapter(weights, tmp_path / "start", labels=[one.name for one in load_labels()])
+    start = write_tiny_adapter(weights, tmp_path / "start", labels=[label.name for label in load_labels()])
     write_trained_on(start, ["0" * 64])
     run = asked("listed", load_recipe("mistral-7b-8gb", "", **SIZES, rank=4, alpha=8), start=start)
     notes = [record(number)["text"] for number in (0, 1, 2, 90)]
-    listed: list[frozenset[str]] = []
-    stopping = FinetuneJob(**{**vars(run), "stop_after_steps": 1})
-    finetune(stopping, lambda _line: listed.append(read_trained_on(run.output)))
-    assert listed[0] == {"0" * 64, *map(text_sha256, notes)}
+    listed_hashes: list[frozenset[str]] = []
+    job = FinetuneJob(**{**vars(run), "stop_after_steps": 1})
+    finetune(job, lambda _line: listed_hashes.append(read_trained_on(run.output)))
+    assert listed_hashes[0] == {"0" * 64, *map(text_sha256, notes)}
 
 
-def test_another_recipe_does_not_go_on_from_this_ones_checkpoints(notemill, asked) -> None:
+def test_checkpoints_of_another_recipe_are_not_resumed(notemill, asked) -> None:
     run = asked("other", stop_after_steps=3)
     finetune(run, quiet)
     command = ("train", "finetune", "--data", run.data, "-o", run.output, "--weights", run.settings.weights)
@@ -173,7 +173,7 @@ def test_another_recipe_does_not_go_on_from_this_ones_checkpoints(notemill, aske
     assert "--restart" in notemill.err
 
 
-def test_validation_that_gets_no_better_ends_the_run_with_the_best_adapter(asked) -> None:
+def test_early_stopping_keeps_the_best_adapter(asked) -> None:
     wild = {
         "learning_rate": 3.0,
         "max_gradient_norm": 100.0,
@@ -188,33 +188,35 @@ def test_validation_that_gets_no_better_ends_the_run_with_the_best_adapter(asked
     assert all(torch.equal(kept[name], best[name]) for name in best)
 
 
-def test_pieces_of_a_row_do_not_see_each_other(weights: Path) -> None:
+def test_sequences_packed_in_one_row_do_not_attend_to_each_other(weights: Path) -> None:
     chance = np.random.default_rng(1)
     decided = ChoiceTarget([10, 59], [7, 9], np.eye(2, dtype=bool))
-    pieces = [
+    sequences = [
         TrainingSequence("a", chance.integers(5, 300, 40).tolist(), answers=tuple(range(20, 40))),
         TrainingSequence("b", chance.integers(5, 300, 60).tolist(), rights=(decided,)),
     ]
     network = trainable(weights, EIGHT_GB.model_copy(update={"dropout": 0.0}), torch.device("cpu"))
-    together = [float(part.loss) for part in parts_of(network, rows_of(pieces, 100)[:1])]
-    apart = [float(part.loss) for one in pieces for part in parts_of(network, rows_of([one], 100))]
+    together = [float(part.loss) for part in parts_of(network, rows_of(sequences, 100)[:1])]
+    apart = [
+        float(part.loss) for sequence in sequences for part in parts_of(network, rows_of([sequence], 100))
+    ]
     assert sorted(together) == pytest.approx(sorted(apart), rel=2e-3)
 
 
-def test_a_conversation_is_learnt_on_its_answers_only(weights: Path) -> None:
+def test_a_conversation_is_trained_on_its_answers_only(weights: Path) -> None:
     chat = Chat(AutoTokenizer.from_pretrained(weights))
     turns = [("human", "fever?"), ("assistant", "no fever"), ("human", "cough?"), ("assistant", "a cough")]
-    piece = WrittenPieces(chat).conversation(turns, "conversation")
-    learnt = [piece.tokens[place] for place in piece.answers]
+    sequence = WrittenPieces(chat).conversation(turns, "conversation")
+    learnt = [sequence.tokens[position] for position in sequence.answers]
     assert chat.tokenizer.decode(learnt) == "no fever</s>a cough</s>"
 
 
-def test_an_answer_that_its_grammar_would_not_write_is_refused(weights: Path) -> None:
-    pieces = WrittenPieces(Chat(AutoTokenizer.from_pretrained(weights)))
+def test_an_answer_outside_its_grammar_is_refused(weights: Path) -> None:
+    builder = WrittenPieces(Chat(AutoTokenizer.from_pretrained(weights)))
     request = section_request("He got aspirin 81 mg.", SECTION_QUESTIONS["Medications"], 2)
-    assert pieces.answer(GenerationExample(request, "Aspirin 81 mg was given."), "summary") is not None
-    assert pieces.answer(GenerationExample(request, "Aspirin 325 mg was given."), "summary") is None
-    assert pieces.refused == {"summary: not as its grammar has it": 1}
+    assert builder.answer(GenerationExample(request, "Aspirin 81 mg was given."), "summary") is not None
+    assert builder.answer(GenerationExample(request, "Aspirin 325 mg was given."), "summary") is None
+    assert builder.refused == {"summary: not as its grammar has it": 1}
 
 
 def test_a_recipe_with_an_unknown_name_is_an_error(tmp_path: Path) -> None:
@@ -225,7 +227,7 @@ def test_a_recipe_with_an_unknown_name_is_an_error(tmp_path: Path) -> None:
         load_recipe("mine", "mistral-7b")
 
 
-def test_the_8_gb_recipe_fits_8_gb_and_its_rows_are_why(notemill) -> None:
+def test_the_8_gb_recipe_fits_8_gb_only_with_gradient_checkpointing(notemill) -> None:
     assert notemill("train", "finetune", "--plan", "--weights", "mistral-7b") == 0
     assert "It fits 8 GiB" in notemill.out
     shape, recipe = ModelShape.of(CONFIGS["mistral-7b"]), load_recipe("mistral-7b-8gb", "")
@@ -240,7 +242,7 @@ def test_the_learning_rate_warms_up_and_ends_at_a_fiftieth() -> None:
     assert rates[-1] == pytest.approx(0.02 * EIGHT_GB.learning_rate)
 
 
-def test_a_merged_network_computes_what_weights_and_adapter_do(
+def test_a_merged_network_computes_the_same_as_weights_and_adapter(
     notemill, weights: Path, tmp_path: Path
 ) -> None:
     adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
@@ -252,7 +254,7 @@ def test_a_merged_network_computes_what_weights_and_adapter_do(
     merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.bfloat16).eval()
     segments = {"segments": [slice(0, 4)]}
     expected = beside.get_base_model().model(input_ids=tokens, **segments).last_hidden_state
-    found = merged.model(input_ids=tokens).last_hidden_state
-    assert torch.allclose(found, expected, atol=0.15)
+    computed = merged.model(input_ids=tokens).last_hidden_state
+    assert torch.allclose(computed, expected, atol=0.15)
     assert read_trained_on(tmp_path / "merged") == {"0" * 64}
-    assert notemill(*command) == 2  # what is there is not overwritten
+    assert notemill(*command) == 2  # an existing folder is not overwritten

@@ -1,4 +1,4 @@
-"""GGUF files of the embedded weights: every value where llama.cpp looks for it."""
+"""GGUF files of the embedded weights hold every value where llama.cpp expects it."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ SHAPE = {"hidden_size": 576, "intermediate_size": 64, "num_attention_heads": 9, 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One layer as wide as the embedded network, with few words."""
+    """Weights with one layer of the embedded network's width and a small vocabulary."""
     folder = tmp_path_factory.mktemp("weights")
     config = LlamaConfig(**SHAPE, num_hidden_layers=1, vocab_size=128, tie_word_embeddings=True)
     torch.manual_seed(1)
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_values_keys_and_tokenizer_are_in_the_file(folder: Path, tmp_path: Path) -> None:
     reader = gguf.GGUFReader(write_gguf(folder, tmp_path / "weights.gguf", "f32"))
-    tensors = {one.name: one for one in reader.tensors}
+    tensors = {tensor.name: tensor for tensor in reader.tensors}
     network = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32)
     np.testing.assert_array_equal(
         tensors["token_embd.weight"].data, network.model.embed_tokens.weight.detach().numpy()
@@ -34,9 +34,9 @@ def test_values_keys_and_tokenizer_are_in_the_file(folder: Path, tmp_path: Path)
     down = network.model.layers[0].mlp.down_proj.weight.detach().numpy()
     np.testing.assert_array_equal(tensors["blk.0.ffn_down.weight"].data, down)
     query = network.model.layers[0].self_attn.q_proj.weight.detach().numpy()
-    of_one_head = tensors["blk.0.attn_q.weight"].data[:64]
-    np.testing.assert_array_equal(of_one_head[0::2], query[:32])
-    np.testing.assert_array_equal(of_one_head[1::2], query[32:64])
+    first_head = tensors["blk.0.attn_q.weight"].data[:64]
+    np.testing.assert_array_equal(first_head[0::2], query[:32])
+    np.testing.assert_array_equal(first_head[1::2], query[32:64])
     assert reader.get_field("tokenizer.ggml.tokens") is not None
 
 

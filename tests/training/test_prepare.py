@@ -1,4 +1,4 @@
-"""`notemill train prepare`: every form it is had in, nothing guessed, nothing twice, nothing held out."""
+"""`notemill train prepare`: file formats, broken rows, duplicates, held-out texts and splits."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def baize(question: str, answer: str) -> str:
     )
 
 
-def written(path: Path, rows: list[dict]) -> Path:
+def write_rows(path: Path, rows: list[dict]) -> Path:
     if path.name.endswith(".csv.gz"):
         with gzip.open(path, "wt", newline="") as file:
             _csv(file, rows)
@@ -74,15 +74,15 @@ def _csv(file, rows) -> None:
 
 
 @pytest.mark.parametrize("name", ["g.csv", "g.csv.gz", "g.parquet", "g.json", "g.jsonl"])
-def test_a_data_set_is_read_in_every_form_it_is_had_in(name: str, tmp_path: Path, notemill: Notemill) -> None:
-    source = written(tmp_path / name, [*GATH, OTHER])
+def test_a_data_set_is_read_in_every_file_format(name: str, tmp_path: Path, notemill: Notemill) -> None:
+    source = write_rows(tmp_path / name, [*GATH, OTHER])
     facts = notemill.json("train", "prepare", source, "-o", tmp_path / "out")
     assert facts["kept"] == {"conversation": 10}
     assert facts["dropped"] == {"not medical": 1}
     assert facts["train"] + facts["validation"] == 10
 
 
-def test_a_table_as_pandas_writes_it_becomes_rows(tmp_path: Path) -> None:
+def test_a_pandas_json_table_becomes_rows(tmp_path: Path) -> None:
     columns = {name: {str(n): row[name] for n, row in enumerate(GATH)} for name in GATH[0]}
     (tmp_path / "g.json").write_text(json.dumps(columns))
     assert list(read_rows(tmp_path / "g.json")) == GATH
@@ -90,14 +90,19 @@ def test_a_table_as_pandas_writes_it_becomes_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("between", [" ", "\n"])
 def test_a_gath_sample_is_a_question_and_an_answer(between: str) -> None:
-    found = read_conversation(f"{PREAMBLE}{between}[INST] What is gout?\n[/INST] A disease.</s>")
-    assert found.turns == (("human", "What is gout?"), ("assistant", "A disease."))
-    assert found.has_preamble
+    conversation = read_conversation(f"{PREAMBLE}{between}[INST] What is gout?\n[/INST] A disease.</s>")
+    assert conversation.turns == (("human", "What is gout?"), ("assistant", "A disease."))
+    assert conversation.has_preamble
 
 
-def test_a_baize_topic_is_its_turns_without_the_empty_last_one() -> None:
-    found = read_conversation(baize("What is gout?", "A disease."))
-    assert [text for _, text in found.turns] == ["What is gout?", "A disease.", "Thanks!", "You are welcome."]
+def test_a_baize_sample_becomes_its_turns_without_the_empty_last_one() -> None:
+    conversation = read_conversation(baize("What is gout?", "A disease."))
+    assert [text for _, text in conversation.turns] == [
+        "What is gout?",
+        "A disease.",
+        "Thanks!",
+        "You are welcome.",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -111,65 +116,65 @@ def test_a_baize_topic_is_its_turns_without_the_empty_last_one() -> None:
         ("Well then [INST] a [/INST] b", "words before the first turn"),
     ],
 )
-def test_a_broken_row_says_why_and_is_never_guessed_at(sample: object, reason: str) -> None:
+def test_a_broken_row_is_rejected_with_its_reason(sample: object, reason: str) -> None:
     with pytest.raises(BrokenConversationError, match=reason):
         read_conversation(sample)
 
 
 @settings(deadline=None)
 @given(st.lists(st.text(alphabet="ab .?\n", min_size=1).filter(str.strip), min_size=2, max_size=6))
-def test_turns_come_back_as_they_went_in(texts: list[str]) -> None:
+def test_turns_round_trip(texts: list[str]) -> None:
     texts = texts[: len(texts) // 2 * 2]
     sample = PREAMBLE + "".join(f"[{'/' * (n % 2)}INST] {text}" for n, text in enumerate(texts))
     assert [text for _, text in read_conversation(sample).turns] == [text.strip() for text in texts]
 
 
-def test_baizes_own_file_names_say_the_origin(tmp_path: Path, notemill: Notemill) -> None:
+def test_baize_file_names_give_the_origin(tmp_path: Path, notemill: Notemill) -> None:
     for topic in ("medical", "quora"):
         rows = [
             {"topic": s, "input": baize(f"What causes {s}?", f"{topic}: {s} may come of it.")}
             for s in SYMPTOMS
         ]
-        written(tmp_path / f"{topic}_chat_data.json", rows)
+        write_rows(tmp_path / f"{topic}_chat_data.json", rows)
     facts = notemill.json("train", "prepare", tmp_path, "-o", tmp_path / "out")
     assert facts["origins"] == {"medical": 10, "quora": 10}
     assert facts["kept"] == {"conversation": 10}
 
 
-def test_without_an_origin_words_decide(tmp_path: Path, notemill: Notemill) -> None:
-    source = written(tmp_path / "g.jsonl", [{"chat_sample": row["chat_sample"]} for row in [*GATH, OTHER]])
+def test_without_an_origin_the_words_decide_what_is_medical(tmp_path: Path, notemill: Notemill) -> None:
+    source = write_rows(tmp_path / "g.jsonl", [{"chat_sample": row["chat_sample"]} for row in [*GATH, OTHER]])
     facts = notemill.json("train", "prepare", source, "-o", tmp_path / "out")
     assert facts["dropped"] == {"not medical": 1}
 
 
-def test_a_question_on_dates_or_code_is_not_medical() -> None:
+def test_a_question_on_bread_or_code_is_not_medical() -> None:
     assert not is_medical("How does one bake bread? Mix flour and water, wait for an hour, bake it hot.")
     assert not is_medical("What does random.choice do? It chooses one from a list of numbers, with one gene.")
     assert is_medical("Is measles dangerous? It is an infection; children may need a doctor.")
 
 
-def test_an_unknown_origin_says_which_there_are(tmp_path: Path, notemill: Notemill) -> None:
-    source = written(tmp_path / "g.csv", [row | {"dataset_origin": "baize_2"} for row in GATH])
+def test_an_unknown_origin_is_an_error_that_lists_the_origins(tmp_path: Path, notemill: Notemill) -> None:
+    source = write_rows(tmp_path / "g.csv", [row | {"dataset_origin": "baize_2"} for row in GATH])
     assert notemill("train", "prepare", source, "-o", tmp_path / "out") == 2
     assert "baize_2 (10)" in notemill.err
     assert notemill("train", "prepare", source, "-o", tmp_path / "out", "--medical-origin", "baize_2") == 0
 
 
-def test_what_is_the_same_or_nearly_is_kept_once(tmp_path: Path, notemill: Notemill) -> None:
+def test_duplicates_and_near_duplicates_are_kept_once(tmp_path: Path, notemill: Notemill) -> None:
     long = GATH[0]["chat_sample"] + " ".join(f" Advice {n} is rest, fluids and time." for n in range(12))
     nearly = [
         {**GATH[0], "chat_sample": text}
         for text in (long, long.upper().replace("INST", "INST"), long + " So.")
     ]
     facts = notemill.json(
-        "train", "prepare", written(tmp_path / "g.csv", [*GATH, *nearly]), "-o", tmp_path / "out"
+        "train", "prepare", write_rows(tmp_path / "g.csv", [*GATH, *nearly]), "-o", tmp_path / "out"
     )
     assert facts["dropped"] == {"the same": 1, "nearly the same": 1}
 
 
 @settings(max_examples=20, deadline=None)
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=90, max_size=120), st.integers(0, 89))
-def test_a_text_with_one_word_changed_is_found_again(words: list[str], place: int) -> None:
+def test_a_text_with_one_changed_word_is_a_near_duplicate(words: list[str], place: int) -> None:
     index = NearIndex()
     text = [f"{word}{number}" for number, word in enumerate(words)]
     assert index.add(" ".join(text))
@@ -178,36 +183,38 @@ def test_a_text_with_one_word_changed_is_found_again(words: list[str], place: in
     assert index.add(" ".join(reversed(text)))
 
 
-def test_case_and_punctuation_make_no_other_text() -> None:
+def test_case_and_punctuation_do_not_distinguish_texts() -> None:
     assert exact_key("Is it  gout?") == exact_key("is it gout")
     assert exact_key("Is it gout") != exact_key("is it a gout")
 
 
-def test_nothing_of_an_evaluation_set_is_kept(tmp_path: Path, notemill: Notemill) -> None:
+def test_text_of_an_evaluation_set_is_dropped(tmp_path: Path, notemill: Notemill) -> None:
     held = "The patient was seen in clinic on Monday with three weeks of pain in the left knee after a fall."
     leak = {
         "chat_sample": f"{PREAMBLE} [INST] Summarize.\n[/INST] It says: {held}",
         "dataset_origin": "medical_qa",
     }
-    written(tmp_path / "test.jsonl", [{"id": "1", "text": held}])
-    source = written(tmp_path / "g.csv", [*GATH, leak])
+    write_rows(tmp_path / "test.jsonl", [{"id": "1", "text": held}])
+    source = write_rows(tmp_path / "g.csv", [*GATH, leak])
     facts = notemill.json("train", "prepare", source, "-o", tmp_path / "out", "--held-out", tmp_path)
     assert facts["dropped"] == {"in a held-out text": 1}
     assert facts["held_out"]["texts"] == 1
     assert "left knee" not in (tmp_path / "out" / "train.jsonl").read_text()
 
 
-def test_a_folder_keeps_its_own_test_files_out(tmp_path: Path, notemill: Notemill) -> None:
+def test_a_folders_own_test_files_are_not_read(tmp_path: Path, notemill: Notemill) -> None:
     (tmp_path / "data").mkdir()
-    written(tmp_path / "data" / "train.csv", GATH)
-    written(tmp_path / "data" / "test.csv", GATH[:3])
+    write_rows(tmp_path / "data" / "train.csv", GATH)
+    write_rows(tmp_path / "data" / "test.csv", GATH[:3])
     facts = notemill.json(
         "train", "prepare", tmp_path / "data", "-o", tmp_path / "out", "--origin-column", "x"
     )
     assert facts["rows"] == {"data/train.csv": 10}
 
 
-def test_conversations_with_one_opening_are_on_one_side(tmp_path: Path, notemill: Notemill) -> None:
+def test_conversations_with_the_same_opening_are_in_the_same_split(
+    tmp_path: Path, notemill: Notemill
+) -> None:
     rows = [
         {
             "topic": "t",
@@ -216,7 +223,7 @@ def test_conversations_with_one_opening_are_on_one_side(tmp_path: Path, notemill
         for symptom in SYMPTOMS
         for n in range(3)
     ]
-    source = written(tmp_path / "medical_chat_data.json", rows)
+    source = write_rows(tmp_path / "medical_chat_data.json", rows)
     notemill("train", "prepare", source, "-o", tmp_path / "out", "--validation-share", 0.4)
     prepared = read_prepared(tmp_path / "out")
     sides = [{record["turns"][0][1] for record in half} for half in (prepared.train, prepared.validation)]
@@ -225,7 +232,7 @@ def test_conversations_with_one_opening_are_on_one_side(tmp_path: Path, notemill
 
 
 def test_preparing_twice_gives_the_same_data(tmp_path: Path, notemill: Notemill) -> None:
-    source = written(tmp_path / "g.csv", GATH)
+    source = write_rows(tmp_path / "g.csv", GATH)
     hashes = {notemill.json("train", "prepare", source, "-o", tmp_path / n)["sha256"] for n in ("one", "two")}
     assert len(hashes) == 1
 
@@ -233,7 +240,7 @@ def test_preparing_twice_gives_the_same_data(tmp_path: Path, notemill: Notemill)
 def test_inspect_shows_origins_columns_and_samples_and_writes_nothing(
     tmp_path: Path, notemill: Notemill
 ) -> None:
-    source = written(tmp_path / "g.csv", [*GATH, OTHER, {**OTHER, "chat_sample": "no marks"}])
+    source = write_rows(tmp_path / "g.csv", [*GATH, OTHER, {**OTHER, "chat_sample": "no marks"}])
     assert notemill("train", "prepare", source, "--inspect") == 0
     assert "columns chat_sample, dataset_origin" in notemill.out
     assert "no turns" in notemill.out
@@ -241,8 +248,8 @@ def test_inspect_shows_origins_columns_and_samples_and_writes_nothing(
     assert [path.name for path in tmp_path.iterdir()] == ["g.csv"]
 
 
-def test_prepared_files_are_their_owners_only(tmp_path: Path, notemill: Notemill) -> None:
-    notemill("train", "prepare", written(tmp_path / "g.csv", GATH), "-o", tmp_path / "out")
+def test_prepared_files_are_readable_by_their_owner_only(tmp_path: Path, notemill: Notemill) -> None:
+    notemill("train", "prepare", write_rows(tmp_path / "g.csv", GATH), "-o", tmp_path / "out")
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "out").iterdir()} == {0o600}
 
 
@@ -250,8 +257,8 @@ def test_broken_rows_of_every_form_are_counted(tmp_path: Path) -> None:
     (tmp_path / "g.csv").write_text("a,b\n1,2,3\n1,2\n")
     (tmp_path / "g.jsonl").write_text('{"a": 1}\nnot json\n[1]\n')
     (tmp_path / "g.parquet").write_text("no parquet")
-    found = [row for name in ("g.csv", "g.jsonl", "g.parquet") for row in read_rows(tmp_path / name)]
-    assert sum(isinstance(row, BrokenRow) for row in found) == 4
+    rows = [row for name in ("g.csv", "g.jsonl", "g.parquet") for row in read_rows(tmp_path / name)]
+    assert sum(isinstance(row, BrokenRow) for row in rows) == 4
 
 
 def test_a_name_on_the_hub_must_be_pinned(notemill: Notemill, tmp_path: Path) -> None:
@@ -259,7 +266,7 @@ def test_a_name_on_the_hub_must_be_pinned(notemill: Notemill, tmp_path: Path) ->
     assert "--revision COMMIT" in notemill.err
 
 
-def test_a_sentence_that_every_note_has_is_no_leak() -> None:
+def test_a_common_sentence_is_no_leak() -> None:
     usual = (
         "No masses or trauma are noted of the head and the neck is supple without adenopathy or thyromegaly."
     )

@@ -1,4 +1,4 @@
-"""Training examples: the right words at the right places, unannotated labels never counted as wrong."""
+"""Training examples: targets at the right positions; unannotated labels never count as wrong."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ def chat(tmp_path_factory):
     return Chat(AutoTokenizer.from_pretrained(write_tiny_weights(tmp_path_factory.mktemp("weights"))))
 
 
-def test_the_right_words_decode_to_the_annotated_mentions(chat):
+def test_the_target_tags_decode_to_the_annotated_mentions(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    [marks] = piece_of(example, chat, LABELS, "entities").rights
+    [targets] = piece_of(example, chat, LABELS, "entities").rights
     offsets = chat.plain_with_offsets(TEXT)[1]
-    scores = np.where(marks.is_right, 0.0, -9.0).astype(np.float32)
-    scores[:, 5:] = -9.0  # of the label that is not annotated nothing is known
-    found = decode_mentions(TEXT, offsets, scores, LABELS)
-    assert [(TEXT[m.start : m.end], m.label) for m in found] == [
+    scores = np.where(targets.is_right, 0.0, -9.0).astype(np.float32)
+    scores[:, 5:] = -9.0  # the corpus does not annotate this label
+    mentions = decode_mentions(TEXT, offsets, scores, LABELS)
+    assert [(TEXT[mention.start : mention.end], mention.label) for mention in mentions] == [
         ("chest pain", "problem"),
         ("Aspirin", "medication"),
     ]
 
 
-def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
+def test_tags_of_an_unannotated_label_count_as_right_wherever_outside_does(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
     right = piece_of(example, chat, LABELS, "entities").rights[0].is_right
     nowhere = right[:, 0]
@@ -67,14 +67,14 @@ def test_a_label_that_a_corpus_does_not_annotate_is_as_right_as_nothing(chat):
     assert not right[~nowhere][:, 5:].any()
 
 
-def test_decisions_follow_the_tokens_of_the_copy(chat):
+def test_targets_follow_the_tokens_of_the_copy(chat):
     [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    piece = piece_of(example, chat, LABELS, "entities")
-    [marks] = piece.rights
-    assert chat.decode([piece.tokens[place] for place in marks.places]) == TEXT
+    sequence = piece_of(example, chat, LABELS, "entities")
+    [targets] = sequence.rights
+    assert chat.decode([sequence.tokens[position] for position in targets.places]) == TEXT
 
 
-def test_windows_are_whole_sentences_and_leave_nothing_out():
+def test_windows_are_whole_sentences_and_cover_the_note():
     spans = list(windows_of(RECORD, 40))
     assert [TEXT[start:end] for start, end in spans] == [
         "He has chest pain. Aspirin was given.",
@@ -98,7 +98,7 @@ def test_a_section_answers_its_own_question_with_or_without_its_heading():
                 assert not example.is_relevant[example.request.copy.startswith("CHIEF")]
 
 
-def test_a_sentence_is_of_the_kind_of_its_section_with_or_without_its_heading():
+def test_a_sentence_has_the_kind_of_its_section_with_or_without_the_heading():
     for seed in range(6):
         [example] = kind_examples([NOTE], LABELS, 1_000, random.Random(seed))
         tails = [example.request.copy[:end][-9:] for end in example.request.choices[1].ends]
@@ -107,7 +107,7 @@ def test_a_sentence_is_of_the_kind_of_its_section_with_or_without_its_heading():
         assert kind_of == {"pain": {"course"}, "ice": {"plan"}, "weeks": {"plan"}}
 
 
-def test_of_three_answers_one_is_relevant():
+def test_one_of_three_answers_is_relevant():
     rows = [{"question": f"Q{n}?", "answer": f"Answer {n} is here. It goes on."} for n in range(5)]
     for example in answer_examples(rows, 20, random.Random(1)):
         number = example.request.prompt.question.split("Query: Q")[1][0]
@@ -119,7 +119,7 @@ def test_of_three_answers_one_is_relevant():
         assert all(end > start for end in relevant)
 
 
-def test_a_note_of_parts_has_the_headings_of_its_parts():
+def test_a_note_composed_of_parts_has_their_headings():
     rows = [
         {"section": name, "section_text": f"{name} text that is long enough to be learnt."}
         for name in ("CC", "EXAM", "PLAN", "ALLERGY", "GENHX", "LABS")
@@ -129,35 +129,35 @@ def test_a_note_of_parts_has_the_headings_of_its_parts():
     assert "text that is long enough to be learnt." in note
 
 
-def test_questions_on_one_document_share_its_beginning_in_a_row(chat):
+def test_questions_on_one_document_share_its_prefix_in_a_row(chat):
     examples = search_examples("bc5cdr", [RECORD] * 3, 1_000, random.Random(1))
-    pieces = [piece_of(example, chat, LABELS, "search") for example in examples]
-    [row] = rows_of(pieces, 5_000)
+    sequences = [piece_of(example, chat, LABELS, "search") for example in examples]
+    [row] = rows_of(sequences, 5_000)
     [document] = row.documents
-    shared = pieces[0].shared_tokens
-    assert row.tokens[document.beginning] == pieces[0].tokens[:shared]
-    for branch, piece, (_, right) in zip(document.branches, pieces, row.rights, strict=True):
-        assert row.tokens[branch] == piece.tokens[shared:]
-        assert row.positions[branch.start] == shared
-        assert [row.tokens[place] for place in right.places] == [
-            piece.tokens[place] for place in piece.rights[0].places
+    shared = sequences[0].shared_tokens
+    assert row.tokens[document.beginning] == sequences[0].tokens[:shared]
+    for continuation, sequence, (_, right) in zip(document.branches, sequences, row.rights, strict=True):
+        assert row.tokens[continuation] == sequence.tokens[shared:]
+        assert row.positions[continuation.start] == shared
+        assert [row.tokens[position] for position in right.places] == [
+            sequence.tokens[position] for position in sequence.rights[0].places
         ]
 
 
-def test_a_branch_sees_its_beginning_and_itself_and_nothing_else():
+def test_a_continuation_attends_only_to_its_prefix_and_itself():
     documents = [Packed(slice(0, 3), (slice(3, 5), slice(5, 9))), Packed(slice(9, 11), (slice(11, 14),))]
     query, key, value = torch.randn(3, 1, 2, 16, 4, generator=torch.manual_seed(1)).unbind(0)
-    found, _ = attend(None, query, key, value, None, documents=documents, scaling=0.5)
+    attended, _ = attend(None, query, key, value, None, documents=documents, scaling=0.5)
     mask = torch.zeros(16, 16, dtype=torch.bool)
     for document in documents:
-        for stretch in (document.beginning, *document.branches):
-            mask[stretch, document.beginning] = mask[stretch, stretch] = True
+        for tokens in (document.beginning, *document.branches):
+            mask[tokens, document.beginning] = mask[tokens, tokens] = True
     mask &= torch.ones(16, 16).tril().bool()
     seen = seen_in([documents, documents[:1]], 16)
     assert torch.equal(seen[0, 0, :14], mask[:14])
-    both = (torch.cat((one, one)) for one in (query, key, value))
+    both = (torch.cat((tensor, tensor)) for tensor in (query, key, value))
     under_mask, _ = attend(None, *both, None, seen=seen, scaling=0.5)
-    assert torch.allclose(found[0, :14], under_mask[0, :14], atol=1e-5)
-    assert torch.allclose(found[0, :9], under_mask[1, :9], atol=1e-5)
+    assert torch.allclose(attended[0, :14], under_mask[0, :14], atol=1e-5)
+    assert torch.allclose(attended[0, :9], under_mask[1, :9], atol=1e-5)
     expected = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.5).transpose(1, 2)
-    assert torch.allclose(found[:, :14], expected[:, :14], atol=1e-5)
+    assert torch.allclose(attended[:, :14], expected[:, :14], atol=1e-5)

@@ -1,4 +1,4 @@
-"""Evaluations through the real pipeline: a network that is always right scores 1; what is told is numbers."""
+"""Evaluations through the real pipeline: an always right network scores 1, and reports hold no text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from worker.engine.prompting.label_words import ASSERTION_WORDS
 
 pytest_plugins = ("commands",)
 TEXT = "He took aspirin 81 mg daily for chest pain. Metoprolol was stopped. No fever."
-MARKS = {
+MENTIONS = {
     "aspirin": "medication",
     "81 mg": "dosage",
     "chest pain": "problem",
@@ -38,7 +38,7 @@ MARKS = {
 }
 ENTITIES = [
     {"start": TEXT.index(part), "end": TEXT.index(part) + len(part), "label": label}
-    for part, label in MARKS.items()
+    for part, label in MENTIONS.items()
 ]
 RECORD = {
     "id": "n1",
@@ -51,7 +51,7 @@ RECORD = {
 
 
 class RightEngine:
-    """Decides as MARKS say, a letter a token; the sentence with `stopped` answers every query."""
+    """Scores as MENTIONS say, one token per letter; the sentence with `stopped` answers every query."""
 
     context_tokens = 32_768
 
@@ -65,7 +65,9 @@ class RightEngine:
         """There is nothing to close."""
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
-        return [self._reply(one) if self.is_right else RequestError("too_long", "") for one in requests]
+        return [
+            self._reply(request) if self.is_right else RequestError("too_long", "") for request in requests
+        ]
 
     def _reply(self, request: Request) -> Reply:
         if isinstance(request, CompareRequest):
@@ -81,12 +83,12 @@ def _scores(choice: Choice, copy: str) -> Scores:
         right = np.array(["stopped" not in copy[end - 12 : end] for end in ends], dtype=int)
     else:
         right = np.zeros(len(ends), dtype=int)
-        is_of_marks = len(choice.words) > len(ASSERTION_WORDS)
-        for part, label in MARKS.items():
-            start = copy.find(part)
-            if is_of_marks and start >= 0:
-                word = 1 + 2 * [one.name for one in load_labels()].index(label)
-                right[start : start + len(part)] = [word] + [word + 1] * (len(part) - 1)
+        is_tagging = len(choice.words) > len(ASSERTION_WORDS)
+        for mention, name in MENTIONS.items():
+            start = copy.find(mention)
+            if is_tagging and start >= 0:
+                word = 1 + 2 * [label.name for label in load_labels()].index(name)
+                right[start : start + len(mention)] = [word] + [word + 1] * (len(mention) - 1)
     scores = np.full((len(ends), len(choice.words)), 0.01, np.float32)
     scores[np.arange(len(ends)), right] = 1.0
     scores = np.log(scores / scores.sum(axis=1, keepdims=True))
@@ -95,7 +97,7 @@ def _scores(choice: Choice, copy: str) -> Scores:
 
 @pytest.fixture
 def settings() -> Settings:
-    """The embedded default's forms; its weights are not loaded."""
+    """Settings of the embedded default; its weights are not loaded."""
     return Settings()
 
 
@@ -111,35 +113,35 @@ def figures(settings: Settings, data: Path, task: str, engine: RightEngine | Non
     return evaluate(plan, settings, load_engine=lambda *_: engine or RightEngine()).figures
 
 
-def test_right_marks_are_strictly_right_entities(settings, data):
-    told = figures(settings, data, "entities")
-    assert told["strict"]["f1"] == told["overlap"]["f1"] == told["offsets_true"] == 1.0
-    assert told["by_label"]["medication"]["mentions"] == 2
-    assert told["invalid_answers"] == 0
+def test_right_tags_give_exact_entities(settings, data):
+    scores = figures(settings, data, "entities")
+    assert scores["strict"]["f1"] == scores["overlap"]["f1"] == scores["offsets_true"] == 1.0
+    assert scores["by_label"]["medication"]["mentions"] == 2
+    assert scores["invalid_answers"] == 0
 
 
-def test_with_a_map_only_its_labels_count(settings, data):
-    told = figures(settings, data, "entities", map=["medication=medication"])
-    assert set(told["by_label"]) == {"medication"}
-    assert told["strict"]["precision"] == 1.0
+def test_with_a_map_only_the_mapped_labels_count(settings, data):
+    scores = figures(settings, data, "entities", map=["medication=medication"])
+    assert set(scores["by_label"]) == {"medication"}
+    assert scores["strict"]["precision"] == 1.0
 
 
-def test_a_dose_is_linked_to_its_medication_the_whole_way(settings, data):
-    told = figures(settings, data, "links")
-    assert told["by_label"]["dosage"]["strict"]["f1"] == told["given"]["overlap"]["recall"] == 1.0
+def test_a_dosage_is_linked_to_its_medication(settings, data):
+    scores = figures(settings, data, "links")
+    assert scores["by_label"]["dosage"]["strict"]["f1"] == scores["given"]["overlap"]["recall"] == 1.0
 
 
 def test_a_search_is_ranked_over_all_sentences_and_cut_at_the_served_threshold(settings, data):
-    told = figures(settings, data, "search", baselines=["bm25"])
-    assert told["map"] == told["set"]["f1"] == told["baselines"]["bm25"]["map"] == 1.0
-    assert told["set"]["threshold"] > 0
+    scores = figures(settings, data, "search", baselines=["bm25"])
+    assert scores["map"] == scores["set"]["f1"] == scores["baselines"]["bm25"]["map"] == 1.0
+    assert scores["set"]["threshold"] > 0
 
 
-def test_a_chosen_summary_says_nothing_that_its_note_does_not(settings, data):
-    told = figures(settings, data, "summary", baselines=["lead3"])
-    assert all(one["share"] == 1.0 for one in told["faithfulness"].values())
-    assert told["rouge1"] > 0.3
-    assert told["baselines"]["lead3"]["rouge1"] > 0
+def test_an_extractive_summary_is_faithful_to_its_note(settings, data):
+    scores = figures(settings, data, "summary", baselines=["lead3"])
+    assert all(check["share"] == 1.0 for check in scores["faithfulness"].values())
+    assert scores["rouge1"] > 0.3
+    assert scores["baselines"]["lead3"]["rouge1"] > 0
 
 
 @pytest.mark.parametrize("task", ["entities", "links", "search", "summary"])
@@ -149,9 +151,9 @@ def test_a_failed_answer_is_invalid_and_finds_nothing(settings, data, task):
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task != "assertion"])
 def test_figures_are_json_and_hold_no_text_of_the_note(settings, data, task):
-    written = json.dumps(figures(settings, data, task))
-    assert "chest pain" not in written
-    assert "stopped" not in written
+    report = json.dumps(figures(settings, data, task))
+    assert "chest pain" not in report
+    assert "stopped" not in report
 
 
 @pytest.mark.parametrize(
@@ -165,12 +167,12 @@ def test_figures_are_json_and_hold_no_text_of_the_note(settings, data, task):
         ("assertion", {}, "no entity has a polarity"),
     ],
 )
-def test_a_plan_that_cannot_be_is_an_error_that_says_what_can(settings, data, task, more, words):
+def test_an_impossible_plan_is_an_error_that_says_what_to_type(settings, data, task, more, words):
     with pytest.raises(DataError, match=words):
         figures(settings, data, task, **more)
 
 
-def test_the_command_ends_with_one_json_object_and_writes_a_page_for_one_pair_of_eyes(notemill, tmp_path):
+def test_the_command_ends_with_one_json_object_and_writes_a_private_error_page(notemill, tmp_path):
     path, page = tmp_path / "s.jsonl", tmp_path / "errors.html"
     row = {"sentence": "Has no fever.", "start": 7, "end": 12, "negation": "affirmed"}
     path.write_text(json.dumps(row) + "\n", "utf-8")
@@ -196,14 +198,14 @@ def test_the_table_names_every_measure_and_its_interval(notemill, tmp_path):
     assert "3 records" in notemill.out
 
 
-def test_what_was_said_and_what_was_right_is_a_picture(settings, data, tmp_path):
-    told = figures(settings, data, "entities")["calibration"]
-    assert sum(count for _, _, count in told["bins"]) > 0
-    draw_calibration(tmp_path / "honest.png", told)
+def test_a_calibration_plot_is_drawn(settings, data, tmp_path):
+    calibration = figures(settings, data, "entities")["calibration"]
+    assert sum(count for _, _, count in calibration["bins"]) > 0
+    draw_calibration(tmp_path / "honest.png", calibration)
     assert (tmp_path / "honest.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_a_picture_of_probabilities_goes_with_entities(notemill, tmp_path):
+def test_a_calibration_plot_needs_the_task_entities(notemill, tmp_path):
     command = ["train", "evaluate", "--task", "search", "--data", str(tmp_path)]
     assert notemill(*command, "--calibration", str(tmp_path / "x.png")) == 2
     assert "--task entities" in notemill.err

@@ -1,4 +1,4 @@
-"""What is evaluated on what: which file, what its labels are called, and errors that say what to type."""
+"""Evaluation data: file selection, label mapping, queries, baselines and errors that say what to type."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from training.evaluation.records.evaluation_queries import queries_of
 OURS = ("problem", "medication", "test")
 
 
-def written(folder: Path, name: str, *records: dict) -> Path:
+def write_records(folder: Path, name: str, *records: dict) -> Path:
     path = folder / name
     path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
     return path
@@ -36,25 +36,25 @@ def entity(text: str, part: str, label: str, **more: str) -> dict:
     return {"start": start, "end": start + len(part), "text": part, "label": label, **more}
 
 
-def test_of_a_folder_the_dev_split_is_meant_and_never_the_training_one(tmp_path):
+def test_a_folder_means_its_dev_split_and_never_its_training_split(tmp_path):
     for name in ("train.jsonl", "test.jsonl", "dev.jsonl"):
-        written(tmp_path, name, {})
+        write_records(tmp_path, name, {})
     assert file_of(tmp_path).name == "dev.jsonl"
     (tmp_path / "dev.jsonl").unlink()
     assert file_of(tmp_path).name == "test.jsonl"
 
 
-def test_a_folder_of_corpora_is_an_error_that_names_their_files(tmp_path):
+def test_a_folder_of_corpora_is_an_error_that_names_a_file(tmp_path):
     (tmp_path / "notes").mkdir()
-    path = written(tmp_path / "notes", "dev.jsonl", {})
+    path = write_records(tmp_path / "notes", "dev.jsonl", {})
     with pytest.raises(DataError, match=f"--data {path}"):
         file_of(tmp_path)
 
 
-def test_halves_are_every_second_line_and_have_nothing_in_common(tmp_path):
-    path = written(tmp_path, "all.jsonl", *({"id": number} for number in range(5)))
+def test_halves_are_every_second_line_and_disjoint(tmp_path):
+    path = write_records(tmp_path, "all.jsonl", *({"id": number} for number in range(5)))
     odd, even = (read_records(path, half=half) for half in ("odd", "even"))
-    assert [[one["id"] for one in some] for some in (odd, even)] == [[0, 2, 4], [1, 3]]
+    assert [[record["id"] for record in records] for records in (odd, even)] == [[0, 2, 4], [1, 3]]
 
 
 def test_a_line_that_is_not_json_is_named_by_its_number(tmp_path):
@@ -64,8 +64,8 @@ def test_a_line_that_is_not_json_is_named_by_its_number(tmp_path):
         read_records(path)
 
 
-def test_labels_without_a_map_are_those_of_known_corpora_and_our_own():
-    records = [{"entities": [{"label": one} for one in ("Disease", "Medication", "Colour")]}]
+def test_without_a_map_labels_of_public_corpora_and_our_own_are_recognized():
+    records = [{"entities": [{"label": label} for label in ("Disease", "Medication", "Colour")]}]
     assert names_here(records, {}, OURS) == {"Disease": "problem", "Medication": "medication"}
     assert names_here(records, {"Colour": "test"}, OURS) == {"Colour": "test"}
 
@@ -81,48 +81,56 @@ def test_labels_without_a_map_are_those_of_known_corpora_and_our_own():
 def test_labels_that_cannot_be_evaluated_are_an_error_that_says_what_to_type(given, words):
     labels = ["Disease", "Colour"] if given else ["Colour"]
     with pytest.raises(DataError, match=words):
-        names_here([{"entities": [{"label": one} for one in labels]}], given, OURS)
+        names_here([{"entities": [{"label": label} for label in labels]}], given, OURS)
 
 
-def test_a_map_is_pairs_with_an_equals_sign():
+def test_a_map_consists_of_pairs_with_an_equals_sign():
     assert parsed_map(["a=b=problem"]) == {"a=b": "problem"}
     for pair in ("problem", "=problem", "Disease="):
         with pytest.raises(DataError, match="not SOURCE=LABEL"):
             parsed_map([pair])
 
 
-def test_a_concept_is_asked_for_by_a_name_that_its_note_does_not_use():
-    one, other = "She has ataxia. It is A-T. Well.", "Lung cancer."
+def test_a_concept_query_uses_a_name_that_its_note_does_not_contain():
+    ataxia_note, cancer_note = "She has ataxia. It is A-T. Well.", "Lung cancer."
     records = [
-        {"id": "1", "text": one, "entities": [entity(one, "A-T", "Disease", concept="D1")]},
+        {"id": "1", "text": ataxia_note, "entities": [entity(ataxia_note, "A-T", "Disease", concept="D1")]},
         {"id": "2", "text": "No AT.", "entities": [entity("No AT.", "AT", "Disease", concept="D1")]},
-        {"id": "3", "text": other, "entities": [entity(other, "Lung cancer", "Disease", concept="D2")]},
+        {
+            "id": "3",
+            "text": cancer_note,
+            "entities": [entity(cancer_note, "Lung cancer", "Disease", concept="D2")],
+        },
     ]
     asked = queries_of(records, Path("x"))
     assert [(a.query, a.relevant) for a in asked] == [("at", (False, True, False)), ("a-t", (True,))]
 
 
-def test_a_question_is_asked_of_its_own_answer_among_others():
+def test_a_question_is_searched_in_its_own_answer_mixed_with_others():
     records = [{"question": f"Q{n}?", "answer": f"Answer {n} begins. It ends."} for n in range(40)]
-    for number, one in enumerate(queries_of(records, Path("x"))):
-        hits = [one.text[s.start : s.end] for s, hit in zip(one.sentences, one.relevant, strict=True) if hit]
+    for number, query in enumerate(queries_of(records, Path("x"))):
+        hits = [
+            query.text[sentence.start : sentence.end]
+            for sentence, hit in zip(query.sentences, query.relevant, strict=True)
+            if hit
+        ]
         assert hits == [f"Answer {number} begins.", "It ends."]
 
 
-def test_bm25_gives_nothing_to_a_sentence_without_a_word_of_the_query():
+def test_bm25_scores_a_sentence_without_query_words_zero():
     scores = bm25.rank("knee pain", ["The knee hurts.", "Pain in the knee.", "All is well."])
     assert scores[1] > scores[0] > scores[2] == 0
 
 
-def test_a_dictionary_marks_whole_words_the_longest_first():
+def test_a_dictionary_matches_whole_words_longest_first():
     text = "Diabetes mellitus and diabetes."
-    found = Dictionary.of(
+    mentions = Dictionary.of(
         [{"text": text, "entities": [entity(text, "Diabetes mellitus", "D"), entity(text, "diabetes", "D")]}]
     )("prediabetes, DIABETES MELLITUS")
-    assert [(one.start, one.end) for one in found] == [(13, 30)]
+    assert [(mention.start, mention.end) for mention in mentions] == [(13, 30)]
 
 
-def test_assertions_are_judged_on_given_spans_and_what_is_not_annotated_counts_nowhere(tmp_path):
+def test_assertions_are_evaluated_on_gold_spans_and_unannotated_values_are_not_counted(tmp_path):
     text = "No fever. Possible pneumonia. Aspirin was stopped."
     records = [
         {
@@ -134,10 +142,10 @@ def test_assertions_are_judged_on_given_spans_and_what_is_not_annotated_counts_n
             ],
         }
     ]
-    told = assertion_evaluation.evaluate(records, tmp_path, ["negex"]).figures
-    assert told["accuracy"] == told["negation"]["f1"] == 1.0
-    assert told["baselines"]["negex"]["negation"]["recall"] == 0.5
-    assert "possible" not in told
+    scores = assertion_evaluation.evaluate(records, tmp_path, ["negex"]).figures
+    assert scores["accuracy"] == scores["negation"]["f1"] == 1.0
+    assert scores["baselines"]["negex"]["negation"]["recall"] == 0.5
+    assert "possible" not in scores
 
 
 def test_plain_negex_stops_at_a_conjunction():
@@ -161,7 +169,7 @@ def test_a_page_escapes_every_text_and_shows_the_worst_first():
     assert ">none" not in page
 
 
-def test_marks_that_overlap_lose_no_character_of_the_text():
+def test_overlapping_spans_lose_no_character_of_the_text():
     side = Side(
         "chest pain today",
         (CaseMark(0, 10, "a", True), CaseMark(6, 10, "b", True), CaseMark(8, 16, "c", True)),
