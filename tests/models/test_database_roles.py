@@ -30,7 +30,7 @@ def acting(store_url: str, engine: Engine) -> Iterator[dict[str, Engine]]:
         role_engine.dispose()
 
 
-def a_night(acting: dict[str, Engine]) -> None:
+def work_in_roles(acting: dict[str, Engine]) -> None:
     """A worker announces its serving, a producer submits, the worker answers, each in its role."""
     worker, producer = Store(acting[WORKER]), Store(acting[PRODUCER])
     schema_version.check(acting[WORKER])
@@ -104,14 +104,16 @@ FOR_NOBODY = [
 
 
 def test_each_role_can_do_its_work_and_nothing_else(acting: dict[str, Engine]) -> None:
-    a_night(acting)
+    work_in_roles(acting)
     for role, engine in acting.items():
-        allowed = [one for one in (*FORBIDDEN[role], *FOR_NOBODY) if not refused(engine, one)]
+        allowed = [
+            statement for statement in (*FORBIDDEN[role], *FOR_NOBODY) if not refused(engine, statement)
+        ]
         assert allowed == [], role
 
 
 def test_an_analyst_counts_and_sees_mentions(acting: dict[str, Engine]) -> None:
-    a_night(acting)
+    work_in_roles(acting)
     with read_transaction(acting[ANALYST]) as connection:
         assert connection.execute(text("SELECT label, text FROM v_entities")).all() == [("problem", "Pain")]
         assert connection.scalars(text("SELECT score FROM v_passages")).all() == [0.75]

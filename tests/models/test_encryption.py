@@ -98,7 +98,7 @@ def test_without_a_key_an_encrypted_database_is_neither_read_nor_written(encrypt
             results(encrypted_engine)
 
 
-def test_a_changed_value_is_not_shown(encrypted_engine: Engine) -> None:
+def test_a_tampered_value_is_a_decryption_error(encrypted_engine: Engine) -> None:
     answered(encrypted_engine)
     with write_transaction(encrypted_engine) as connection:
         connection.execute(text("UPDATE entities SET text = substr(text, 1, length(text) - 8) || 'AAAAAAA='"))
@@ -196,7 +196,7 @@ def test_notemill_sql_decrypts_what_it_shows(notemill: Notemill, monkeypatch: py
 
 
 @pytest.mark.parametrize("how", ["key", "hexadecimal", "file", "command"])
-def test_the_master_key_comes_from_where_the_settings_say(how: str, tmp_path: Path) -> None:
+def test_the_master_key_is_read_from_the_configured_source(how: str, tmp_path: Path) -> None:
     from models.security.master_keys import master_keys
 
     path = tmp_path / "keys"

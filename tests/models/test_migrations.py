@@ -91,7 +91,7 @@ def test_every_migration_reverses_and_reapplies_on_data_without_changing_an_answ
     work_off(store, 2)
 
 
-def test_every_view_is_there_after_an_upgrade(engine: Engine) -> None:
+def test_every_view_exists_after_an_upgrade(engine: Engine) -> None:
     assert set(inspect(engine).get_view_names()) == set(views.VIEW_NAMES)
 
 
@@ -136,15 +136,15 @@ def _set_revision(engine: Engine, revision: str) -> None:
 
 def _described(engine: Engine) -> dict[str, Any]:
     """The database's description of each table."""
-    found = inspect(engine)
+    inspector = inspect(engine)
     parts = (
-        lambda table: [{**column, "type": str(column["type"])} for column in found.get_columns(table)],
-        found.get_pk_constraint,
-        lambda table: sorted(found.get_foreign_keys(table), key=str),
-        lambda table: sorted(found.get_unique_constraints(table), key=str),
-        lambda table: sorted(found.get_check_constraints(table), key=str),
-        lambda table: sorted(_indexes(found.get_indexes(table)), key=str),
-        found.get_table_options,
+        lambda table: [{**column, "type": str(column["type"])} for column in inspector.get_columns(table)],
+        inspector.get_pk_constraint,
+        lambda table: sorted(inspector.get_foreign_keys(table), key=str),
+        lambda table: sorted(inspector.get_unique_constraints(table), key=str),
+        lambda table: sorted(inspector.get_check_constraints(table), key=str),
+        lambda table: sorted(_indexes(inspector.get_indexes(table)), key=str),
+        inspector.get_table_options,
     )
     return {table: [part(table) for part in parts] for table in METADATA.tables}
 

@@ -57,7 +57,7 @@ def test_only_finished_answers_of_the_same_text_and_question_count(store: Store)
     assert (registered.new_jobs, registered.known_jobs) == (4, 0)
 
 
-def test_an_adoption_reaches_through_another_one(store: Store) -> None:
+def test_adoptions_are_transitive(store: Store) -> None:
     answer_under_old(store)
     adopt(store, OLD, NEW)
     adopt(store, NEW, NEWER)
@@ -65,7 +65,7 @@ def test_an_adoption_reaches_through_another_one(store: Store) -> None:
     assert (registered.new_jobs, registered.known_jobs) == (0, 1)
 
 
-def test_a_withdrawn_adoption_counts_no_longer(store: Store) -> None:
+def test_a_withdrawn_adoption_no_longer_counts(store: Store) -> None:
     answer_under_old(store)
     adopt(store, OLD, NEW)
     assert store.withdraw_adoption(entities_id(OLD), entities_id(NEW))
@@ -74,7 +74,7 @@ def test_a_withdrawn_adoption_counts_no_longer(store: Store) -> None:
     assert registered.new_jobs == 1
 
 
-def test_both_are_in_the_audit_trail_once(store: Store, engine: Engine) -> None:
+def test_adoption_and_withdrawal_are_audited_once(store: Store, engine: Engine) -> None:
     answer_under_old(store)
     assert adopt(store, OLD, NEW)
     assert not adopt(store, OLD, NEW)
@@ -98,7 +98,7 @@ def test_two_recipes_never_adopt_each_other(store: Store) -> None:
         adopt(store, NEW, OLD)
 
 
-def test_the_list_of_recipes_tells_answers_and_adoptions(store: Store, queries: Queries) -> None:
+def test_the_list_of_recipes_shows_answers_and_adoptions(store: Store, queries: Queries) -> None:
     answer_under_old(store)
     adopt(store, OLD, NEW)
     by_id = {recipe.id: recipe for recipe in queries.recipes()}

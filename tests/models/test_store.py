@@ -45,7 +45,7 @@ def crash(store: Store, jobs: Sequence[Job], wait_seconds: float = 0) -> int:
 
 
 def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[str]:
-    """The statements that a worker sends from the messages to the answers of these notes."""
+    """Returns the statements that a worker sends to claim and answer these notes."""
     sent: set[str] = set()
     _, registered = submit(store, documents(*notes), QUESTIONS)
 
@@ -69,7 +69,7 @@ def statements_for(store: Store, engine: Engine, notes: Sequence[str]) -> set[st
 
 
 def test_a_worker_sends_the_same_statements_however_many_notes_it_has(store: Store, engine: Engine) -> None:
-    """Drivers keep each distinct statement prepared: with one a job, a worker grew by 100 bytes a job."""
+    """Drivers keep each distinct statement prepared: a statement per job grew a worker by 100 bytes a job."""
     few = statements_for(store, engine, ["Fever one.", "Fever two."])
     assert len(few) > 10
     assert statements_for(store, engine, [f"Pain {number}." for number in range(7)]) == few
@@ -114,7 +114,7 @@ def test_a_second_run_over_finished_documents_owes_nothing(store: Store, queries
     assert queries.run_progress(run_id).finished_before == 3
 
 
-def test_an_added_task_makes_only_its_own_jobs(store: Store) -> None:
+def test_an_added_task_creates_only_its_own_jobs(store: Store) -> None:
     submit(store, documents(NOTE), [ENTITIES])
     work_off(store, 1)
     _, registered = submit(store, documents(NOTE), [ENTITIES, SUMMARY])
@@ -262,7 +262,7 @@ def test_a_delayed_job_that_is_cancelled_and_asked_for_again_is_owed_at_once(sto
     work_off(store, 1)
 
 
-def test_jobs_with_leases_that_were_made_to_expire_are_owed_at_once(store: Store) -> None:
+def test_jobs_whose_leases_were_ended_are_owed_at_once(store: Store) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     claimed(store, 1, "dead")
     assert store.expire_leases("dead") == 3
@@ -277,7 +277,7 @@ def test_requeueing_does_not_touch_jobs_of_a_later_claim(store: Store) -> None:
     assert record(store, owner, finished(owner, NOTE))
 
 
-def test_a_late_answer_takes_back_the_count_of_a_dead_worker(store: Store) -> None:
+def test_a_late_answer_is_not_counted_as_a_dead_worker(store: Store) -> None:
     submit(store, documents(NOTE))
     for _ in range(4):
         late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
@@ -290,7 +290,7 @@ def test_a_late_answer_takes_back_the_count_of_a_dead_worker(store: Store) -> No
     assert claim(store, 1) is None
 
 
-def test_a_late_answer_takes_back_the_count_of_an_unexpected_error(store: Store, queries: Queries) -> None:
+def test_a_late_answer_is_not_counted_as_an_unexpected_error(store: Store, queries: Queries) -> None:
     submit(store, documents(NOTE))
     for _ in range(3):
         late = claimed(store, 1, "frozen", lease_seconds=-1).jobs[0]
@@ -452,7 +452,7 @@ def test_an_answer_about_a_deleted_note_is_refused(store: Store, engine: Engine)
     assert not record(store, job, CRASHED)
 
 
-def test_every_claim_is_kept_with_its_end(store: Store, engine: Engine) -> None:
+def test_every_attempt_is_kept_with_its_outcome(store: Store, engine: Engine) -> None:
     submit(store, documents(NOTE))
     claimed(store, 1, "killed", lease_seconds=-1)
     claimed(store, 1, "stopped")

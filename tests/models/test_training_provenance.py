@@ -68,15 +68,15 @@ def test_the_receipt_names_the_adapter_and_the_prepared_folder_wherever_they_are
 ) -> None:
     monkeypatch.setenv("NOTEMILL_DEVICE", "cpu")
     trained(notemill, tmp_path)
-    other, said = purge("note-1"), purge("note-0")
-    assert other["adapters_trained_on_them"] == other["prepared_folders_that_hold_them"] == []
-    assert said["adapters_trained_on_them"] == [str(tmp_path / "adapter")]
-    assert said["prepared_folders_that_hold_them"] == [str(tmp_path / "prepared")]
+    empty_receipt, receipt = purge("note-1"), purge("note-0")
+    assert empty_receipt["adapters_trained_on_them"] == empty_receipt["prepared_folders_that_hold_them"] == []
+    assert receipt["adapters_trained_on_them"] == [str(tmp_path / "adapter")]
+    assert receipt["prepared_folders_that_hold_them"] == [str(tmp_path / "prepared")]
     assert NOTE not in (tmp_path / "adapter" / "trained_on.txt").read_text()
     assert "note-0" not in (tmp_path / "adapter" / "trained_on.txt").read_text()
 
 
-def test_an_annotation_tool_that_changed_the_line_ends_does_not_hide_the_note(
+def test_a_note_with_changed_line_ends_is_still_recognised(
     notemill: Notemill, corrected: Store, purge: Purge, tmp_path: Path
 ) -> None:
     note = {"id": "7", "document": "note-0", "text": NOTE + " \n", "entities": []}

@@ -35,8 +35,8 @@ amounts = st.builds(
 
 
 @given(amounts, amounts)
-def test_subtraction_reverses_addition(one: Usage, other: Usage) -> None:
-    assert asdict(one + other - other) == pytest.approx(asdict(one), abs=1e-6)
+def test_subtraction_reverses_addition(usage: Usage, addend: Usage) -> None:
+    assert asdict(usage + addend - addend) == pytest.approx(asdict(usage), abs=1e-6)
 
 
 @given(amounts, st.lists(st.integers(1, 10**6), min_size=1, max_size=9))

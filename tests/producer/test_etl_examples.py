@@ -1,4 +1,4 @@
-"""The examples run as they are, each in a process of its own, as an ETL engineer would run it."""
+"""The ETL examples run unchanged, each in its own process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def waiting(redis_url: str) -> list[bytes]:
 
 
 def fail_everything(store: Store, queries: Queries) -> int:
-    """Stands for a worker that ends every job; returns how many."""
+    """Replaces a worker: fails every owed job and returns their number."""
     count = 0
     for document_id in queries.owed_documents(older_than_seconds=0, limit=9):
         (work,) = store.claim([document_id], worker="w", serving_id=SERVING.id, lease_seconds=9, max_kills=3)
@@ -71,7 +71,7 @@ def test_the_etl_example_submits_waits_and_reads(
 
 
 @on_sqlite
-def test_the_etl_example_says_what_is_missing(store_url: str, redis_url: str) -> None:
+def test_the_etl_example_reports_a_missing_worker(store_url: str, redis_url: str) -> None:
     given = environment(database_url=store_url, redis_url=redis_url)
     ended = subprocess.run(command("etl_submit.py"), env=given, capture_output=True, text=True, check=False)
     assert ended.returncode == 1
@@ -80,14 +80,14 @@ def test_the_etl_example_says_what_is_missing(store_url: str, redis_url: str) ->
     )
 
 
-def test_the_plain_client_sends_what_the_contract_says(redis_url: str) -> None:
+def test_the_plain_client_sends_the_documented_message(redis_url: str) -> None:
     subprocess.run(command("plain_celery_client.py", redis_url, "17"), check=True, env=environment())
     (message,) = waiting(redis_url)
     assert json.loads(message)["headers"]["task"] == TASK_NAME
     assert json.loads(message)["headers"]["kwargsrepr"] == "{'document_id': 17}"
 
 
-def test_the_plain_client_says_how_it_is_used() -> None:
+def test_the_plain_client_prints_its_usage() -> None:
     ended = subprocess.run(command("plain_celery_client.py"), capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stderr) == (1, "usage: plain_celery_client.py REDIS_URL DOCUMENT_ID\n")
 

@@ -1,4 +1,4 @@
-"""Messages: what is in Redis after they were sent, who accepts them, and what is said when Redis fails."""
+"""Publishing: the messages in Redis, who accepts them, and the errors when Redis fails."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def send(redis_url: str, *document_ids: int) -> None:
 
 
 def messages(redis_url: str) -> list[dict[str, Any]]:
-    """What is waiting, in the order a worker takes it."""
+    """Returns the waiting messages in the order in which a worker takes them."""
     return [json.loads(raw) for raw in reversed(client(redis_url).lrange(NIGHTLY_LIST, 0, -1))]
 
 
@@ -59,7 +59,7 @@ def test_a_message_names_the_task_and_nothing_of_the_document_but_its_id(redis_u
     assert (message["content-type"], headers["ignore_result"]) == ("application/json", True)
 
 
-def test_sending_leaves_no_key_but_the_queue_so_a_flush_can_lose_no_route(redis_url: str) -> None:
+def test_sending_creates_no_key_but_the_queue_so_a_flush_loses_no_route(redis_url: str) -> None:
     send(redis_url, 1)
     client(redis_url).flushall()
     send(redis_url, 2)
@@ -83,7 +83,7 @@ def test_a_plain_celery_worker_accepts_the_messages(redis_url: str) -> None:
     assert taken == [7, 8, 9]
 
 
-def test_the_queue_length_counts_what_a_worker_holds(redis_url: str) -> None:
+def test_the_queue_length_counts_unacknowledged_messages(redis_url: str) -> None:
     send(redis_url, 1, 2, 3)
     app = Celery(broker=redis_url, set_as_current=False)
     with app.connection_for_read() as connection:
@@ -97,7 +97,7 @@ def test_an_empty_queue_has_the_length_zero(redis_url: str) -> None:
     assert queue_length(redis_url).total == 0
 
 
-def test_a_server_that_comes_back_gets_the_messages_after_all(
+def test_messages_are_sent_after_the_server_restarts(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_publisher.time, "sleep", lambda _seconds: redis_server.start())
@@ -105,10 +105,11 @@ def test_a_server_that_comes_back_gets_the_messages_after_all(
         enqueuer.send([1])
         redis_server.stop()
         enqueuer.send([2, 3])
-    assert queue_length(redis_server.url).waiting == 2  # the first was lost with the server, as it may
+    # The first message is lost with the server; the sweep sends it again.
+    assert queue_length(redis_server.url).waiting == 2
 
 
-def test_a_server_that_stays_away_is_said_with_what_to_type(
+def test_a_server_that_stays_down_is_an_error_that_says_what_to_type(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(redis_publisher, "SECONDS_BETWEEN_ATTEMPTS", 0.01)
@@ -144,20 +145,20 @@ def test_an_error_does_not_show_the_password(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
-def test_a_url_that_is_no_redis_is_said_with_those_that_are() -> None:
+def test_an_unsupported_url_is_an_error_that_lists_the_supported_schemes() -> None:
     with pytest.raises(QueueError, match="redis://, rediss://, redis\\+socket://"):
         RedisPublisher("amqp://me:secret@host")
 
 
-def test_a_long_queue_gets_no_longer_and_what_it_does_not_hold_stays_owed(
+def test_a_full_queue_gets_no_more_messages_and_the_documents_stay_owed(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(background_publisher, "_LONGEST_WAIT_SECONDS", 0.1)
     store = Store(workshop.database)
     ids = workshop.register("one", "two", "three")
-    with background_publisher.BackgroundPublisher(workshop.redis_url, store, max_waiting=2) as ringing:
+    with background_publisher.BackgroundPublisher(workshop.redis_url, store, max_waiting=2) as publisher:
         for id_ in ids:
-            ringing.ring([id_])
-        ringing.wait()
+            publisher.publish([id_])
+        publisher.wait()
     assert queue_length(workshop.redis_url).waiting == 2
     assert Queries(workshop.database).owed_documents(older_than_seconds=60, limit=9) == ids[2:]

@@ -35,12 +35,12 @@ from models.store.store import Store
 
 PAGE = (ROOT / "docs" / "reference" / "sql.md").read_text("utf-8")
 QUESTIONS = re.findall(r"```sql\n(.*?);\n```", PAGE, re.DOTALL)
-DENIED = "No pain. Pain in the left arm. Ibuprofen."
+NEGATED_NOTE = "No pain. Pain in the left arm. Ibuprofen."
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """Notes with every assertion, a flagged summary, nothing found, and one that failed."""
+    """A store whose notes have every assertion, a flagged summary, an empty answer and a failure."""
     if request.param == "sqlite":
         path = tmp_path_factory.mktemp("questions") / "notemill.db"
         shutil.copyfile(request.getfixturevalue("_sqlite_template"), path)
@@ -57,7 +57,7 @@ def archive(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 def _fill(store: Store) -> None:
     about = {"patient": 12, "date": "2024-05-06"}
-    texts = {"odd": ODD, "plain": PLAIN, "denied": DENIED, "long": "Too long.", "none": "Nothing."}
+    texts = {"odd": ODD, "plain": PLAIN, "denied": NEGATED_NOTE, "long": "Too long.", "none": "Nothing."}
     notes = [Document(external_id=name, text=text, metadata=about) for name, text in texts.items()]
     making.submit(store, notes, making.QUESTIONS)
     answer_all(store, 1, ODD)
@@ -74,37 +74,39 @@ def _fill(store: Store) -> None:
 
 
 def _flagged(job: Job) -> Finished:
-    whole = Span(start=0, end=len(DENIED))
-    answer: Any = making.finished(job, DENIED).answer
+    whole = Span(start=0, end=len(NEGATED_NOTE))
+    answer: Any = making.finished(job, NEGATED_NOTE).answer
     if job.question.task is Task.ENTITIES:
-        denied = Entity(start=3, end=7, text="pain", label="problem", assertion=Assertion.NEGATED)
-        stated = Entity(start=9, end=13, text="Pain", label="problem", probability=0.4)
+        negated = Entity(start=3, end=7, text="pain", label="problem", assertion=Assertion.NEGATED)
+        present = Entity(start=9, end=13, text="Pain", label="problem", probability=0.4)
         answer = EntitiesAnswer(
-            entities=(denied, stated, Entity(start=31, end=40, text="Ibuprofen", label="medication"))
+            entities=(negated, present, Entity(start=31, end=40, text="Ibuprofen", label="medication"))
         )
     if job.question.task is Task.SUMMARY:
-        said = SummarySentence(
+        sentence = SummarySentence(
             section="Course", text="200 mg.", sources=(whole,), flags=(Flag.NUMBER_NOT_IN_NOTE,)
         )
         answer = SummaryAnswer(
-            summary=Summary(title="Arm", text="Arm\n200 mg.", sections=(), sentences=(said,))
+            summary=Summary(title="Arm", text="Arm\n200 mg.", sections=(), sentences=(sentence,))
         )
     return Finished(answer=answer, ranges_read=(whole,), duration_seconds=2.0, prompt_tokens=100)
 
 
 @pytest.mark.parametrize("number", range(len(QUESTIONS)))
-def test_a_worked_question_has_an_answer(archive: Engine, number: int) -> None:
+def test_a_worked_question_returns_rows(archive: Engine, number: int) -> None:
     names, rows, _ = run_select(archive, QUESTIONS[number], 100)
     assert names
     assert rows != [], QUESTIONS[number]
 
 
-def test_there_are_twenty_of_them() -> None:
+def test_the_page_has_at_least_twenty_questions() -> None:
     assert len(QUESTIONS) >= 20
 
 
-def test_active_medications_are_told_by_patient_with_their_doses(archive: Engine) -> None:
-    (question,) = [one for one in QUESTIONS if "GROUP BY d.patient, lower(e.text)" in one and "dosage" in one]
+def test_active_medications_are_listed_by_patient_with_dosage_and_frequency(archive: Engine) -> None:
+    (question,) = [
+        query for query in QUESTIONS if "GROUP BY d.patient, lower(e.text)" in query and "dosage" in query
+    ]
     _, rows, _ = run_select(archive, question, 100)
     assert [tuple(row)[:4] for row in rows] == [
         ("12", "aspirin", "100 mg", "daily"),
@@ -124,12 +126,12 @@ INDEXED = {
 
 
 @pytest.mark.parametrize("condition", INDEXED)
-def test_explain_shows_that_an_index_is_walked(archive: Engine, condition: str) -> None:
+def test_explain_shows_that_an_index_is_used(archive: Engine, condition: str) -> None:
     is_sqlite = archive.dialect.name == "sqlite"
     explain = "EXPLAIN QUERY PLAN" if is_sqlite else "EXPLAIN"
     with read_transaction(archive) as connection:
-        for way in () if is_sqlite else ("seqscan", "bitmapscan"):
-            connection.execute(text(f"SET LOCAL enable_{way} = off"))
+        for method in () if is_sqlite else ("seqscan", "bitmapscan"):
+            connection.execute(text(f"SET LOCAL enable_{method} = off"))
         asked = text(f"{explain} SELECT external_id FROM v_entities WHERE {condition} AND is_newest")
         plan = "\n".join(str(row[-1]) for row in connection.execute(asked))
     assert INDEXED[condition][0 if is_sqlite else 1] in plan, plan

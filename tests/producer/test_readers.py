@@ -1,4 +1,4 @@
-"""Each reader with real files: what goes in comes out, character for character."""
+"""Each reader with real files: the text is kept character for character."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def read(*sources: object, **columns: str) -> list[Document | Refused]:
 
 
 def documents(*sources: object, **columns: str) -> list[Document]:
-    found = read(*sources, **columns)
-    assert all(isinstance(one, Document) for one in found), found
-    return [one for one in found if isinstance(one, Document)]
+    records = read(*sources, **columns)
+    assert all(isinstance(record, Document) for record in records), records
+    return [record for record in records if isinstance(record, Document)]
 
 
 def write_csv(path: Path, rows: list[list[str]], **options: object) -> Path:
@@ -51,29 +51,27 @@ def write_parquet(path: Path, columns: dict[str, object]) -> Path:
 
 
 @given(text=NOTES)
-def test_text_files_give_back_what_was_written(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
+def test_text_files_round_trip(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "round.txt"
     path.write_bytes(text.encode())
-    assert [one.text for one in documents(path)] == [text.removeprefix("\ufeff")] or not text.strip(
+    assert [document.text for document in documents(path)] == [text.removeprefix("\ufeff")] or not text.strip(
         "\ufeff"
     ).strip()
 
 
 @given(texts=st.lists(NOTES, min_size=1, max_size=5), escaped=st.booleans())
-def test_jsonl_gives_back_what_was_written(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], escaped: bool
-) -> None:
+def test_jsonl_round_trips(tmp_path_factory: pytest.TempPathFactory, texts: list[str], escaped: bool) -> None:
     path = tmp_path_factory.getbasetemp() / "round.jsonl"
     lines = [
         json.dumps({"id": str(number), "text": text}, ensure_ascii=escaped)
         for number, text in enumerate(texts)
     ]
     path.write_bytes("\n".join(lines).encode())
-    assert [one.text for one in documents(path)] == texts
+    assert [document.text for document in documents(path)] == texts
 
 
 @given(texts=st.lists(NOTES, min_size=1, max_size=5), is_gzipped=st.booleans())
-def test_csv_gives_back_what_was_written(
+def test_csv_round_trips(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], is_gzipped: bool
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "round.csv"
@@ -81,17 +79,15 @@ def test_csv_gives_back_what_was_written(
     write_csv(path, rows, quoting=csv.QUOTE_ALL)
     if is_gzipped:
         path.write_bytes(gzip.compress(path.read_bytes(), 1))
-    assert [one.text for one in documents(path)] == texts
+    assert [document.text for document in documents(path)] == texts
 
 
 @given(texts=st.lists(NOTES, min_size=1, max_size=5))
-def test_parquet_gives_back_what_was_written(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str]
-) -> None:
+def test_parquet_round_trips(tmp_path_factory: pytest.TempPathFactory, texts: list[str]) -> None:
     path = write_parquet(
         tmp_path_factory.getbasetemp() / "round.parquet", {"id": list(range(len(texts))), "text": texts}
     )
-    assert [one.text for one in documents(path)] == texts
+    assert [document.text for document in documents(path)] == texts
 
 
 @pytest.mark.parametrize("ending", ["txt", "jsonl", "csv", "tsv", "parquet"])
@@ -105,7 +101,7 @@ def test_line_ends_and_odd_characters_are_kept(tmp_path: Path, ending: str) -> N
         "parquet": lambda: write_parquet(path, {"text": [ODD]}),
     }
     writers[ending]()
-    assert [one.text for one in documents(path)] == [ODD]
+    assert [document.text for document in documents(path)] == [ODD]
 
 
 @pytest.mark.parametrize("ending", ["txt", "jsonl", "csv", "tsv"])
@@ -118,24 +114,24 @@ def test_a_byte_order_mark_at_the_start_is_no_part_of_the_note(tmp_path: Path, e
     }
     path = tmp_path / f"bom.{ending}"
     path.write_bytes(b"\xef\xbb\xbf" + body[ending].encode())
-    assert [one.text for one in documents(path)] == ["Note"]
+    assert [document.text for document in documents(path)] == ["Note"]
 
 
 @pytest.mark.parametrize("name", ["n.txt.gz", "n.txt", "n.TXT.GZ"])
-def test_gzip_is_known_by_its_bytes_whatever_the_name(tmp_path: Path, name: str) -> None:
+def test_gzip_is_recognised_by_its_bytes(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gzip.compress(ODD.encode()))
-    assert [one.text for one in documents(tmp_path / name)] == [ODD]
+    assert [document.text for document in documents(tmp_path / name)] == [ODD]
 
 
 def test_a_gz_ending_on_a_plain_file_is_read_as_plain(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "n.jsonl.gz", [{"text": "plain"}])
-    assert [one.text for one in documents(path)] == ["plain"]
+    assert [document.text for document in documents(path)] == ["plain"]
 
 
-def test_gzip_files_that_were_concatenated_are_read_to_the_end(tmp_path: Path) -> None:
+def test_concatenated_gzip_files_are_read_to_the_end(tmp_path: Path) -> None:
     members = [gzip.compress(b'{"text": "one"}\n'), gzip.compress(b'{"text": "two"}\n')]
     (tmp_path / "n.jsonl.gz").write_bytes(b"".join(members))
-    assert [one.text for one in documents(tmp_path / "n.jsonl.gz")] == ["one", "two"]
+    assert [document.text for document in documents(tmp_path / "n.jsonl.gz")] == ["one", "two"]
 
 
 @pytest.mark.parametrize("ending", ["txt", "jsonl", "csv", "parquet"])
@@ -149,18 +145,18 @@ def test_a_note_of_200_kb_on_one_line_is_read_whole(tmp_path: Path, ending: str)
         "parquet": lambda: write_parquet(path, {"text": [text]}),
     }
     writers[ending]()
-    assert [one.text for one in documents(path)] == [text]
+    assert [document.text for document in documents(path)] == [text]
 
 
 def test_csv_notes_keep_their_lines_and_quotes(tmp_path: Path) -> None:
     note = 'He said "no pain",\r\nthen slept.\n\n5\'6" tall'
     path = write_csv(tmp_path / "n.csv", [["id", "text"], ["1", note], ["2", "next"]])
-    assert [one.text for one in documents(path)] == [note, "next"]
+    assert [document.text for document in documents(path)] == [note, "next"]
 
 
 def test_a_csv_with_a_semicolon_header_is_split_at_semicolons(tmp_path: Path) -> None:
     path = write_csv(tmp_path / "n.csv", [["id", "text"], ["1", "a, b"]], delimiter=";")
-    assert [(one.external_id, one.text) for one in documents(path)] == [("1", "a, b")]
+    assert [(document.external_id, document.text) for document in documents(path)] == [("1", "a, b")]
 
 
 def test_csv_columns_without_a_name_or_with_a_shared_one_are_all_kept(tmp_path: Path) -> None:
@@ -168,14 +164,14 @@ def test_csv_columns_without_a_name_or_with_a_shared_one_are_all_kept(tmp_path: 
     assert documents(path)[0].metadata == {"column_1": "0", "x": "a", "x.2": "b"}
 
 
-def test_blank_lines_between_records_are_passed_over(tmp_path: Path) -> None:
+def test_blank_lines_between_records_are_skipped(tmp_path: Path) -> None:
     (tmp_path / "n.jsonl").write_bytes(b'\n{"id": 1, "text": "a"}\r\n  \n{"id": 2, "text": "b"}')
     (tmp_path / "n.csv").write_bytes(b"id,text\r\n\r\n3,c\r\n\r\n")
-    found = documents(tmp_path / "n.jsonl", tmp_path / "n.csv")
-    assert [(one.external_id, one.text) for one in found] == [("1", "a"), ("2", "b"), ("3", "c")]
+    notes = documents(tmp_path / "n.jsonl", tmp_path / "n.csv")
+    assert [(note.external_id, note.text) for note in notes] == [("1", "a"), ("2", "b"), ("3", "c")]
 
 
-def test_mimic_iv_notes_are_read_as_they_are(tmp_path: Path) -> None:
+def test_mimic_iv_notes_are_read_unchanged(tmp_path: Path) -> None:
     header = ["note_id", "subject_id", "hadm_id", "note_type", "note_seq", "charttime", "storetime", "text"]
     row = [
         "10000032-DS-21",
@@ -197,21 +193,21 @@ def test_mimic_iv_notes_are_read_as_they_are(tmp_path: Path) -> None:
 
 def test_objects_of_one_jsonl_file_may_have_different_keys(tmp_path: Path) -> None:
     records = [{"id": "a", "text": "one"}, {"note_id": "b", "Note": "two"}, {"text": "three", "ward": "C"}]
-    found = documents(write_jsonl(tmp_path / "n.jsonl", list(records)))
-    assert [(one.external_id, one.text) for one in found] == [
+    notes = documents(write_jsonl(tmp_path / "n.jsonl", list(records)))
+    assert [(note.external_id, note.text) for note in notes] == [
         ("a", "one"),
         ("b", "two"),
         ("n.jsonl:3", "three"),
     ]
 
 
-def test_a_standard_input_of_objects_is_jsonl_and_of_anything_else_one_note() -> None:
+def test_standard_input_is_jsonl_if_it_starts_with_an_object_and_else_one_note() -> None:
     from producer.sources.standard_input import StandardInput, read_standard_input
 
     def given(content: bytes, form: object = None) -> list[tuple[str, str]]:
         stream = io.BytesIO(content)
-        found = read_standard_input(StandardInput(form), ColumnChoice(), stream)  # type: ignore[arg-type]
-        return [(one.external_id, one.text) for one in found if isinstance(one, Document)]
+        records = read_standard_input(StandardInput(form), ColumnChoice(), stream)  # type: ignore[arg-type]
+        return [(record.external_id, record.text) for record in records if isinstance(record, Document)]
 
     assert given(b' \n{"id": 1, "text": "a"}\n{"text": "b"}\n') == [("1", "a"), ("stdin:3", "b")]
     assert given(gzip.compress(b'{"id": 1, "text": "a"}')) == [("1", "a")]
@@ -219,7 +215,7 @@ def test_a_standard_input_of_objects_is_jsonl_and_of_anything_else_one_note() ->
     assert given(b'{"not": "jsonl"}', "text") == [("stdin", '{"not": "jsonl"}')]
 
 
-def test_a_pipe_that_gives_one_byte_at_a_time_is_understood() -> None:
+def test_a_pipe_that_gives_one_byte_at_a_time_is_read() -> None:
     from producer.sources.standard_input import StandardInput, read_standard_input
 
     class Dripping(io.RawIOBase):
@@ -232,5 +228,5 @@ def test_a_pipe_that_gives_one_byte_at_a_time_is_understood() -> None:
             return self.content.readinto(memoryview(buffer)[:1])
 
     stream = io.BufferedReader(Dripping(), buffer_size=1)
-    found = list(read_standard_input(StandardInput(), ColumnChoice(), stream))  # type: ignore[arg-type]
-    assert [one.text for one in found if isinstance(one, Document)] == ["slow"]
+    records = list(read_standard_input(StandardInput(), ColumnChoice(), stream))  # type: ignore[arg-type]
+    assert [record.text for record in records if isinstance(record, Document)] == ["slow"]

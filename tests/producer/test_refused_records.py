@@ -1,4 +1,4 @@
-"""A bad record is refused with its line and its reason; the good ones around it go on."""
+"""A bad record is refused with its line and reason; the good records around it are read."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from producer.sources.standard_input import StandardInput, read_standard_input
 
 
 def outcome(path: Path) -> list[str | tuple[int | None, str]]:
-    """For each record its text, or the line and the reason."""
+    """Returns for each record its text, or the line and reason of the refusal."""
     return [
-        one.text if isinstance(one, Document) else (one.line, one.reason)
-        for one in open_sources([path]).records
+        record.text if isinstance(record, Document) else (record.line, record.reason)
+        for record in open_sources([path]).records
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_bad_line_of_jsonl_is_refused_alone(tmp_path: Path, bad: bytes, reason
     assert outcome(jsonl(tmp_path, bad)) == ["before", (2, reason), "after"]
 
 
-def test_a_line_that_is_too_long_is_refused_without_being_held(
+def test_a_line_that_is_too_long_is_refused_without_being_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(byte_streams.Lines.__init__, "__defaults__", (2**20,))
@@ -98,14 +98,14 @@ def test_rows_are_counted_in_physical_lines(tmp_path: Path) -> None:
     assert outcome(tmp_path / "n.csv") == ["a\r\nb\r\nc", (6, "no text"), "x\ny", (9, "no text")]
 
 
-def test_no_document_is_made_of_a_note_line_after_a_quote_that_does_not_pair_up(tmp_path: Path) -> None:
+def test_lines_of_a_note_after_an_unmatched_quote_become_no_documents(tmp_path: Path) -> None:
     rows = b'id,text\n1,"Height 5\'6" tall\nMeds: aspirin, 5 mg\nend"\n2,"good"\n3,good too\n'
     (tmp_path / "n.csv").write_bytes(rows)
     refused = [(2, "malformed row"), (3, "after a malformed row"), (4, "after a malformed row")]
     assert outcome(tmp_path / "n.csv") == [*refused, "good", "good too"]
 
 
-def test_a_quote_that_is_never_closed_says_how_much_it_took(tmp_path: Path) -> None:
+def test_an_unclosed_quote_is_refused_with_the_lines_it_spans(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_bytes(b'id,text\n1,ok\n2,"open\n3,lost\n4,lost\n')
     assert outcome(tmp_path / "n.csv") == ["ok", (3, "malformed row (to line 5)")]
 
@@ -134,7 +134,7 @@ def test_a_text_file_that_is_too_long_is_refused(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("name", ["n.jsonl.gz", "n.csv.gz"])
-def test_what_a_truncated_gzip_still_held_is_kept(tmp_path: Path, name: str) -> None:
+def test_complete_records_of_a_truncated_gzip_file_are_kept(tmp_path: Path, name: str) -> None:
     lines = [b"id,text"] if name == "n.csv.gz" else []
     form = b'{"id": %d, "text": "%s"}' if name == "n.jsonl.gz" else b'%d,"%s"'
     lines += [form % (number, bytes(f"note {number * number}", "ascii")) for number in range(9_000)]
@@ -152,7 +152,7 @@ def test_a_row_of_parquet_that_is_no_utf8_is_refused_alone(tmp_path: Path) -> No
     assert outcome(tmp_path / "n.parquet") == ["before", (2, "invalid UTF-8"), "after", (4, "no text")]
 
 
-def test_damage_in_a_parquet_file_costs_its_row_group_only(tmp_path: Path) -> None:
+def test_damage_in_a_parquet_file_refuses_only_its_row_group(tmp_path: Path) -> None:
     path = tmp_path / "n.parquet"
     texts = [f"note {number:0200d}" for number in range(600)]
     pq.write_table(pa.table({"text": texts}), path, row_group_size=100, compression="gzip")
@@ -175,16 +175,18 @@ def test_bytes_as_text_are_no_string(tmp_path: Path) -> None:
 
 def test_a_refusal_names_the_record_and_holds_no_text(tmp_path: Path) -> None:
     path = jsonl(tmp_path, b'{"id": "n-2", "text": "canary-4711\\u0000"}')
-    refused = [one for one in open_sources([path]).records if isinstance(one, Refused)]
+    refused = [record for record in open_sources([path]).records if isinstance(record, Refused)]
     assert refused == [Refused(source=str(path), line=2, external_id="n-2", reason="a NUL character")]
 
 
 def piped(content: bytes) -> list[str | tuple[int | None, str]]:
     records = read_standard_input(StandardInput(), ColumnChoice(), io.BytesIO(content))
-    return [one.text if isinstance(one, Document) else (one.line, one.reason) for one in records]
+    return [
+        record.text if isinstance(record, Document) else (record.line, record.reason) for record in records
+    ]
 
 
-def test_what_a_truncated_gzip_on_standard_input_still_held_is_kept() -> None:
+def test_complete_records_of_a_truncated_gzip_stream_are_kept() -> None:
     lines = [b'{"id": %d, "text": "note %d"}' % (number, number * number) for number in range(9_000)]
     packed = gzip.compress(b"\n".join(lines))
     *kept, last = piped(packed[: len(packed) // 2])
@@ -205,17 +207,17 @@ def test_a_file_that_vanishes_before_it_is_read_is_refused(tmp_path: Path) -> No
     for name in ["b.txt", "c.jsonl", "d.csv"]:
         (tmp_path / name).unlink()
     assert isinstance(first, Document)
-    assert {one.reason for one in records if isinstance(one, Refused)} == {
+    assert {record.reason for record in records if isinstance(record, Refused)} == {
         "cannot be read: No such file or directory"
     }
 
 
-def test_a_jsonl_file_of_nothing_but_bad_lines_is_refused_line_by_line(tmp_path: Path) -> None:
+def test_a_jsonl_file_of_bad_lines_only_is_refused_line_by_line(tmp_path: Path) -> None:
     (tmp_path / "n.jsonl").write_text("oops\n" * 150)
     assert outcome(tmp_path / "n.jsonl") == [(number, "malformed JSON") for number in range(1, 151)]
 
 
-def test_a_hundred_objects_without_a_text_column_are_enough(tmp_path: Path) -> None:
+def test_a_hundred_objects_without_a_text_column_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "n.jsonl").write_text('{"a": 1}\n' * 100 + '{"text": "too late"}\n')
     with pytest.raises(SourceError, match="Its columns: a"):
         open_sources([tmp_path / "n.jsonl"])

@@ -1,4 +1,4 @@
-"""What a SOURCE means, what its notes are called, and what is said of one that cannot be read."""
+"""Sources: files, folders and globs, the ids of their notes, column choice, and errors."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from producer.sources.standard_input import StandardInput
 
 
 def names(*sources: object) -> list[str | None]:
-    return [one.external_id for one in open_sources(sources).records]  # type: ignore[arg-type]
+    return [record.external_id for record in open_sources(sources).records]  # type: ignore[arg-type]
 
 
-def complaint(*sources: object, **columns: str) -> str:
+def error_message(*sources: object, **columns: str) -> str:
     with pytest.raises(UsageError) as raised:
         open_sources(sources, ColumnChoice(**columns))  # type: ignore[arg-type]
     return str(raised.value)
@@ -33,7 +33,7 @@ def complaint(*sources: object, **columns: str) -> str:
 
 @pytest.fixture
 def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """`archive/` with notes in two folders; the current folder is its parent."""
+    """The folder `archive/` with notes in two subfolders; the current folder is its parent."""
     folder = tmp_path / "archive"
     for path in ["2023/b.txt", "2023/a.txt", "2024/a.txt", "c.txt.gz"]:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -44,76 +44,80 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_a_folder_gives_every_note_below_it_by_its_path_from_there(archive: Path) -> None:
+def test_a_folder_gives_every_note_below_it_with_its_relative_path_as_id(archive: Path) -> None:
     assert names("archive") == ["c.txt.gz", "2023/a.txt", "2023/b.txt", "2024/a.txt"]
 
 
-def test_a_glob_gives_what_it_matches_by_the_path_from_its_fixed_part(archive: Path) -> None:
+def test_a_glob_gives_ids_relative_to_its_fixed_part(archive: Path) -> None:
     assert names("archive/*/a.txt") == ["2023/a.txt", "2024/a.txt"]
     assert names("archive/**/*.txt") == ["2023/a.txt", "2023/b.txt", "2024/a.txt"]
     assert names(str(archive / "20*")) == ["2023/a.txt", "2023/b.txt", "2024/a.txt"]
 
 
-def test_a_file_goes_by_its_name(archive: Path) -> None:
+def test_the_id_of_a_file_is_its_name(archive: Path) -> None:
     assert names(archive / "2023" / "a.txt", archive / "2023" / "b.txt") == ["a.txt", "b.txt"]
 
 
-def test_files_and_folders_that_could_meet_go_by_their_paths(archive: Path) -> None:
+def test_files_with_the_same_name_have_their_paths_as_ids(archive: Path) -> None:
     assert names("archive/2023/a.txt", "archive/2024/a.txt") == ["archive/2023/a.txt", "archive/2024/a.txt"]
     assert names("archive/2023", "archive/2024")[::2] == ["archive/2023/a.txt", "archive/2024/a.txt"]
 
 
-def test_a_file_in_a_folder_with_an_unknown_ending_is_refused_not_passed_over(archive: Path) -> None:
+def test_a_file_with_an_unknown_ending_is_refused_and_not_skipped(archive: Path) -> None:
     (archive / "scan.tif").write_bytes(b"II*")
-    refused = [one for one in open_sources(["archive"]).records if isinstance(one, Refused)]
+    refused = [record for record in open_sources(["archive"]).records if isinstance(record, Refused)]
     assert refused == [Refused(source="archive/scan.tif", reason="unknown file ending")]
 
 
-def test_a_table_in_a_folder_without_a_text_column_is_refused_and_the_rest_goes_on(archive: Path) -> None:
+def test_a_table_without_a_text_column_is_refused_and_other_files_are_read(archive: Path) -> None:
     (archive / "2023" / "patients.csv").write_text("subject_id,gender\n1,F\n")
     (archive / "2023" / "broken.parquet").write_text("no parquet")
     (archive / "2023" / "empty.csv").write_text("")
-    found = {one.source: one for one in open_sources(["archive/2023"]).records}
-    assert [one.reason for one in found.values() if isinstance(one, Refused)] == [
+    records = {record.source: record for record in open_sources(["archive/2023"]).records}
+    assert [record.reason for record in records.values() if isinstance(record, Refused)] == [
         "damaged Parquet",
         "no header",
         "no text column",
     ]
-    assert sum(isinstance(one, Document) for one in found.values()) == 2
+    assert sum(isinstance(record, Document) for record in records.values()) == 2
 
 
-def test_a_file_name_that_is_no_utf8_can_be_read_and_is_written_with_its_byte(tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_shows_its_byte_in_the_id(tmp_path: Path) -> None:
     path = tmp_path / b"caf\xe9.txt".decode("utf-8", "surrogateescape")
     path.write_text("note")
     assert names(tmp_path) == ["caf\\xe9.txt"]
 
 
-def test_the_source_is_the_path_as_typed_and_the_line_is_known(archive: Path) -> None:
+def test_a_document_names_its_source_path_and_line(archive: Path) -> None:
     Path("n.csv").write_text("id,text\n1,a\n2,b\n")
-    found = [one for one in open_sources(["n.csv", "archive/2024"]).records if isinstance(one, Document)]
-    assert [(one.source, one.line) for one in found] == [
+    documents = [
+        document
+        for document in open_sources(["n.csv", "archive/2024"]).records
+        if isinstance(document, Document)
+    ]
+    assert [(document.source, document.line) for document in documents] == [
         ("n.csv", 2),
         ("n.csv", 3),
         ("archive/2024/a.txt", None),
     ]
 
 
-def test_records_without_an_id_go_by_source_and_line(tmp_path: Path) -> None:
+def test_records_without_an_id_are_named_by_source_and_line(tmp_path: Path) -> None:
     (tmp_path / "n.jsonl").write_text('{"text": "a"}\n\n{"text": "b", "id": ""}\n{"text": "c", "id": null}\n')
     assert names(tmp_path / "n.jsonl") == ["n.jsonl:1", "n.jsonl:3", "n.jsonl:4"]
 
 
-def test_an_id_column_that_was_named_must_have_ids(tmp_path: Path) -> None:
+def test_a_named_id_column_must_have_ids(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_text("mrn,text\n,a\n7,b\n")
-    found = list(open_sources([tmp_path / "n.csv"], ColumnChoice(id_column="MRN")).records)
-    assert [(one.external_id, getattr(one, "reason", None)) for one in found] == [
+    records = list(open_sources([tmp_path / "n.csv"], ColumnChoice(id_column="MRN")).records)
+    assert [(record.external_id, getattr(record, "reason", None)) for record in records] == [
         (None, "no id"),
         ("7", None),
     ]
 
 
 @pytest.mark.parametrize(("given", "id_"), [(7, "7"), (7.0, "7"), ("007", "007"), (decimal.Decimal(8), "8")])
-def test_ids_are_kept_as_they_are_written(tmp_path: Path, given: object, id_: str) -> None:
+def test_ids_keep_their_written_form(tmp_path: Path, given: object, id_: str) -> None:
     pq.write_table(pa.table({"Row ID": [given], "REPORT": ["a"]}), tmp_path / "n.parquet")
     assert names(tmp_path / "n.parquet") == [id_]
 
@@ -133,32 +137,36 @@ def test_columns_are_guessed_without_regard_to_case(header: str, id_column: str,
     assert (columns.id, columns.text) == (id_column, text_column)
 
 
-def test_columns_that_were_named_win_over_guesses(tmp_path: Path) -> None:
+def test_named_columns_override_guessed_ones(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_text("id,text,mrn,impression\n1,wrong,m1,right\n")
     choice = ColumnChoice(id_column="mrn", text_column="Impression")
-    found = next(iter(open_sources([tmp_path / "n.csv"], choice).records))
-    assert isinstance(found, Document)
-    assert (found.external_id, found.text, found.metadata) == ("m1", "right", {"id": "1", "text": "wrong"})
+    document = next(iter(open_sources([tmp_path / "n.csv"], choice).records))
+    assert isinstance(document, Document)
+    assert (document.external_id, document.text, document.metadata) == (
+        "m1",
+        "right",
+        {"id": "1", "text": "wrong"},
+    )
 
 
 @pytest.mark.parametrize("name", ["n.csv", "n.jsonl", "n.parquet"])
-def test_a_guess_that_fails_names_the_columns_there_are(tmp_path: Path, name: str) -> None:
+def test_a_failed_guess_is_an_error_that_lists_the_columns(tmp_path: Path, name: str) -> None:
     (tmp_path / "n.csv").write_text("subject_id,gender\n1,F\n")
     (tmp_path / "n.jsonl").write_text('oops\n{"subject_id": 1}\n{"gender": "F"}\n')
     pq.write_table(pa.table({"subject_id": [1], "gender": ["F"]}), tmp_path / "n.parquet")
-    said = complaint(tmp_path / name)
-    assert "subject_id, gender" in said
-    assert "--text-column" in said
+    message = error_message(tmp_path / name)
+    assert "subject_id, gender" in message
+    assert "--text-column" in message
 
 
-def test_a_named_column_that_is_missing_is_said_with_the_flag(tmp_path: Path) -> None:
+def test_a_missing_named_column_is_an_error_that_names_the_option(tmp_path: Path) -> None:
     (tmp_path / "n.csv").write_text("id,text\n1,a\n")
-    assert "no column 'note'" in complaint(tmp_path / "n.csv", text_column="note")
-    assert "--id-column" in complaint(tmp_path / "n.csv", id_column="mrn")
+    assert "no column 'note'" in error_message(tmp_path / "n.csv", text_column="note")
+    assert "--id-column" in error_message(tmp_path / "n.csv", id_column="mrn")
 
 
 @pytest.mark.parametrize(
-    ("sources", "said"),
+    ("sources", "message"),
     [
         ([], "no source"),
         (["missing.jsonl"], "there is no file or folder missing.jsonl"),
@@ -175,16 +183,16 @@ def test_a_named_column_that_is_missing_is_said_with_the_flag(tmp_path: Path) ->
     ],
 )
 def test_a_source_that_cannot_be_read_says_what_to_type(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[object], said: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sources: list[object], message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     for name in ["notes.doc", "notes.parquet.gz", "broken.parquet", "empty.csv"]:
         (tmp_path / name).touch()
-    assert said in complaint(*sources)
+    assert message in error_message(*sources)
 
 
-def test_further_columns_become_json(tmp_path: Path) -> None:
+def test_further_columns_become_json_metadata(tmp_path: Path) -> None:
     when = datetime.datetime(2024, 5, 7, 12, 30, tzinfo=datetime.UTC)
     columns = {
         "text": ["a"],
@@ -199,9 +207,9 @@ def test_further_columns_become_json(tmp_path: Path) -> None:
         "nested": [{"codes": ["I10", None], "score": float("inf")}],
     }
     pq.write_table(pa.table(columns), tmp_path / "n.parquet")
-    (found,) = open_sources([tmp_path / "n.parquet"]).records
-    assert isinstance(found, Document)
-    assert json.loads(json.dumps(found.metadata, allow_nan=False)) == {
+    (document,) = open_sources([tmp_path / "n.parquet"]).records
+    assert isinstance(document, Document)
+    assert json.loads(json.dumps(document.metadata, allow_nan=False)) == {
         "when": "2024-05-07T12:30:00+00:00",
         "born": "1950-01-02",
         "at": "07:05:00",

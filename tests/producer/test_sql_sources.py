@@ -34,28 +34,30 @@ def sqlite_archive(tmp_path: Path) -> str:
     return f"sqlite:///{path}"
 
 
-def test_rows_become_documents_and_bad_ones_are_refused_with_their_number(sqlite_archive: str) -> None:
-    found = read(sqlite_archive, "SELECT * FROM notes ORDER BY note_id")
-    assert [(one.line, one.text if isinstance(one, Document) else one.reason) for one in found] == [
+def test_rows_become_documents_and_bad_rows_are_refused_with_their_number(sqlite_archive: str) -> None:
+    records = read(sqlite_archive, "SELECT * FROM notes ORDER BY note_id")
+    assert [
+        (record.line, record.text if isinstance(record, Document) else record.reason) for record in records
+    ] == [
         (1, "BP 140/90\r\nat 10:30, 5% glucose"),
         (2, "no text"),
         (3, "text is not a string"),
         (4, "invalid Unicode"),
         (5, "last"),
     ]
-    assert isinstance(found[0], Document)
-    assert (found[0].external_id, found[0].metadata) == ("n1", {"ward": "A"})
+    assert isinstance(records[0], Document)
+    assert (records[0].external_id, records[0].metadata) == ("n1", {"ward": "A"})
 
 
-def test_colons_and_percent_signs_in_a_query_are_the_databases(sqlite_archive: str) -> None:
-    found = read(
+def test_colons_and_percent_signs_in_a_query_reach_the_database_unchanged(sqlite_archive: str) -> None:
+    records = read(
         sqlite_archive, "SELECT text, '10:30' AS at FROM notes WHERE text LIKE '%5\\% gl%' ESCAPE '\\'"
     )
-    assert [(one.external_id, one.line) for one in found] == [("archive.db:1", 1)]
+    assert [(record.external_id, record.line) for record in records] == [("archive.db:1", 1)]
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("SELECT * FROM note", "no such table: note"),
         ("SELEC 1", "syntax error"),
@@ -63,34 +65,34 @@ def test_colons_and_percent_signs_in_a_query_are_the_databases(sqlite_archive: s
         ("CREATE TABLE x (y)", "returns no rows"),
     ],
 )
-def test_a_query_that_does_not_work_is_a_usage_error(sqlite_archive: str, query: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said):
+def test_a_failing_query_is_a_usage_error(sqlite_archive: str, query: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
         open_sources([SqlQuery(sqlite_archive, query)])
 
 
-def test_a_missing_sqlite_file_is_said_and_not_created(tmp_path: Path) -> None:
+def test_a_missing_sqlite_file_is_an_error_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="there is no database file"):
         open_sources([SqlQuery(f"sqlite:///{tmp_path}/missing.db", "SELECT 1")])
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "message"),
     [
         ("postgresql+psycopg://me:secret@127.0.0.1:1/archive?sslpassword=secret", "cannot connect"),
         ("oracle+nothing://me:secret@h/x", "cannot use"),
         ("me:secret@h", "no database URL"),
     ],
 )
-def test_a_database_that_cannot_be_used_is_said_without_its_password(url: str, said: str) -> None:
-    with pytest.raises(UsageError, match=said) as raised:
+def test_an_unusable_database_is_an_error_without_its_password(url: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message) as raised:
         open_sources([SqlQuery(url, "SELECT 1")])
     assert "secret" not in str(raised.value)
     assert "me:" not in str(raised.value)
     assert "secret" not in repr(SqlQuery(url, "SELECT 1"))
 
 
-def test_a_database_is_shown_by_its_place_alone() -> None:
+def test_a_database_is_shown_without_user_and_password() -> None:
     source = SqlQuery("postgres://me:secret@db.example:5433/archive?password=secret", "SELECT 1")
     assert source.shown == "postgresql://db.example:5433/archive"
 
@@ -109,11 +111,11 @@ def archive(engine: sa.Engine) -> str:
 
 def test_both_databases_give_the_same_documents(archive: str) -> None:
     query = "SELECT * FROM archive WHERE text LIKE '%7: 5% glu%' AND '10:30' = '10:30' ORDER BY note_id"
-    found = read(archive, query)
-    assert len(found) == 500
-    assert isinstance(found[0], Document)
-    assert (found[0].external_id, found[0].text) == ("7", "note 7: 5% glucose\r\n" * 100)
-    assert found[0].metadata == {"weight": 70.5, "day": "2024-05-07"}
+    records = read(archive, query)
+    assert len(records) == 500
+    assert isinstance(records[0], Document)
+    assert (records[0].external_id, records[0].text) == ("7", "note 7: 5% glucose\r\n" * 100)
+    assert records[0].metadata == {"weight": 70.5, "day": "2024-05-07"}
 
 
 def test_both_databases_stream(archive: str) -> None:
@@ -127,14 +129,14 @@ def test_both_databases_stream(archive: str) -> None:
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
-def test_a_value_that_cannot_be_converted_is_said_without_the_value(archive: str) -> None:
+def test_a_failed_conversion_is_an_error_without_the_value(archive: str) -> None:
     with pytest.raises(UsageError, match="InvalidTextRepresentation") as raised:
         open_sources([SqlQuery(archive, "SELECT text, text::int AS number FROM archive")])
     assert "glucose" not in str(raised.value)
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
-def test_a_query_that_breaks_on_the_way_says_after_how_many_rows(archive: str) -> None:
+def test_a_query_that_fails_midway_names_the_number_of_rows_read(archive: str) -> None:
     query = "SELECT note_id, text, 1 / (note_id - 900) AS x FROM archive"
     with pytest.raises(NotemillError, match=r"stopped after \d+ rows \(DivisionByZero\)"):
         read(archive, query)

@@ -1,4 +1,4 @@
-"""One submission end to end, but for the worker: files in, rows in SQL, ids in Redis."""
+"""One submission end to end without a worker: files become rows in SQL and ids in Redis."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SERVING = Serving(
 )
 Submit = Callable[..., producer.Submitted]
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-"""For what has nothing to do with the kind of database: one of PostgreSQL's own takes half a second."""
+"""For tests that do not depend on the database: creating one on PostgreSQL takes half a second."""
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_documents_are_registered_and_enqueued(submit: Submit, queries: Queries,
     assert queue_length(settings.redis_url.get_secret_value()).waiting == 2
 
 
-def test_the_same_again_brings_no_new_job(submit: Submit) -> None:
+def test_a_repeated_submission_creates_no_new_job(submit: Submit) -> None:
     submit(notes("one", "two"))
     again = submit(notes("one", "two"))
     assert (again.run_id, again.documents, again.new_jobs, again.known_jobs) == (2, 2, 0, 4)
@@ -102,7 +102,9 @@ def test_bad_records_are_counted_and_listed_without_their_text(submit: Submit, t
     (tmp_path / "n.jsonl").write_text("\n".join(lines))
     submitted = submit(tmp_path / "n.jsonl")
     assert (submitted.documents, submitted.refused) == (1, 3)
-    assert [(one["line"], one["external_id"], one["reason"]) for one in rejects(submitted)] == [
+    assert [
+        (rejected["line"], rejected["external_id"], rejected["reason"]) for rejected in rejects(submitted)
+    ] == [
         (2, "2", "a NUL character"),
         (3, None, "malformed JSON"),
         (4, "1", "duplicate id with other text"),
@@ -118,7 +120,7 @@ def test_a_duplicate_is_refused_in_a_later_batch_too(submit: Submit, monkeypatch
 
 
 @on_sqlite
-def test_the_rejects_file_goes_where_it_was_asked_for_and_only_if_needed(
+def test_the_rejects_file_is_written_to_the_given_path_and_only_if_needed(
     submit: Submit, tmp_path: Path
 ) -> None:
     (tmp_path / "bad.txt").touch()
@@ -150,7 +152,9 @@ def test_a_rejects_file_that_cannot_be_made_is_a_usage_error(submit: Submit, tmp
         submit([producer.Refused(source="s", reason="no text")], rejects=tmp_path / "file" / "r.jsonl")
 
 
-def test_documents_of_a_program_get_json_metadata_or_are_refused(submit: Submit, queries: Queries) -> None:
+def test_metadata_of_documents_from_a_program_becomes_json_or_they_are_refused(
+    submit: Submit, queries: Queries
+) -> None:
     good = Document(external_id="good", text="a", metadata={"day": date(2024, 5, 7)})
     bad = [Document(external_id="x\x00", text="a"), Document(external_id="y", text="a", metadata={"b": b"1"})]
     assert submit([good, *bad]).refused == 2
@@ -160,25 +164,29 @@ def test_documents_of_a_program_get_json_metadata_or_are_refused(submit: Submit,
 
 
 @on_sqlite
-def test_no_documents_are_a_run_without_documents(submit: Submit, queries: Queries) -> None:
+def test_an_empty_submission_is_a_closed_run_without_documents(submit: Submit, queries: Queries) -> None:
     assert submit(iter(())).documents == 0
     assert queries.run_progress(1).is_closed
 
 
 @on_sqlite
-def test_progress_is_told_after_each_batch(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_after_each_batch(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_registration, "BATCH_DOCUMENTS", 2)
-    told: list[producer.Progress] = []
-    submit(notes("a", "b", "c", "d", "e"), tasks="summary", on_progress=told.append)
-    assert [(one.run_id, one.documents, one.new_jobs) for one in told] == [(1, 2, 2), (1, 4, 4), (1, 5, 5)]
+    reports: list[producer.Progress] = []
+    submit(notes("a", "b", "c", "d", "e"), tasks="summary", on_progress=reports.append)
+    assert [(progress.run_id, progress.documents, progress.new_jobs) for progress in reports] == [
+        (1, 2, 2),
+        (1, 4, 4),
+        (1, 5, 5),
+    ]
 
 
 @on_sqlite
-def test_a_batch_ends_where_its_notes_are_long(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_ends_at_its_character_limit(submit: Submit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(record_registration, "BATCH_CHARACTERS", 10)
-    told: list[producer.Progress] = []
-    submit(notes("a" * 11, "b" * 6, "c" * 6, "d"), on_progress=told.append)
-    assert [one.documents for one in told] == [1, 3, 4]
+    reports: list[producer.Progress] = []
+    submit(notes("a" * 11, "b" * 6, "c" * 6, "d"), on_progress=reports.append)
+    assert [progress.documents for progress in reports] == [1, 3, 4]
 
 
 def test_a_stream_is_read_while_it_is_registered(submit: Submit, queries: Queries) -> None:
@@ -212,7 +220,7 @@ def test_a_message_is_sent_only_when_its_document_is_committed(
 
 
 @on_sqlite
-def test_what_was_enqueued_is_left_alone_by_the_sweep_for_a_while(submit: Submit, queries: Queries) -> None:
+def test_a_recently_enqueued_document_is_not_owed_to_the_sweep(submit: Submit, queries: Queries) -> None:
     submit(notes("a"), enqueue=False)
     assert len(queries.owed_documents(older_than_seconds=5, limit=9)) == 1
     submit(notes("a"))
@@ -238,7 +246,7 @@ def test_a_redis_that_is_down_stops_a_submission_before_it_begins(
     assert queries.latest_run_id() is None
 
 
-def test_a_redis_that_dies_on_the_way_loses_no_document(
+def test_a_redis_that_dies_during_a_submission_loses_no_document(
     submit: Submit,
     settings: Settings,
     queries: Queries,
@@ -279,25 +287,27 @@ def test_the_labels_asked_for_are_in_the_recipe(submit: Submit, tmp_path: Path) 
     own = [
         submit(notes("a"), tasks=["entities"], labels=given) for given in [tmp_path / "labels.toml", [label]]
     ]
-    assert [one.new_jobs for one in [built_in, *own]] == [1, 1, 0]
+    assert [submitted.new_jobs for submitted in [built_in, *own]] == [1, 1, 0]
 
 
 @on_sqlite
-def test_another_serving_asks_anew(submit: Submit) -> None:
+def test_another_serving_creates_new_jobs(submit: Submit) -> None:
     other = Serving(ingredients={**SERVING.ingredients, "weights": "other"})
     submit(notes("a"), tasks=["summary"])
     assert submit(notes("a"), tasks=["summary"], serving=other).new_jobs == 1
 
 
 @on_sqlite
-def test_without_a_serving_it_says_to_start_a_worker(settings: Settings, queries: Queries) -> None:
+def test_without_a_serving_the_error_says_to_start_a_worker(settings: Settings, queries: Queries) -> None:
     with pytest.raises(UsageError, match="start one with `notemill worker`"):
         producer.submit(notes("a"), settings=settings)
     assert queries.latest_run_id() is None
 
 
 @on_sqlite
-def test_a_database_without_tables_is_said_with_what_to_type(settings: Settings, tmp_path: Path) -> None:
+def test_a_database_without_tables_is_an_error_that_says_what_to_type(
+    settings: Settings, tmp_path: Path
+) -> None:
     empty = settings.model_copy(update={"database_url": SecretStr(f"sqlite:///{tmp_path}/empty.db")})
     with pytest.raises(DatabaseError, match="notemill db upgrade"):
         producer.submit(notes("a"), settings=empty)
@@ -305,7 +315,7 @@ def test_a_database_without_tables_is_said_with_what_to_type(settings: Settings,
 
 @on_sqlite
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("asked", "message"),
     [
         ({"tasks": ["summarise"]}, "there is no task 'summarise'"),
         ({"tasks": []}, "nothing is asked"),
@@ -316,15 +326,15 @@ def test_a_database_without_tables_is_said_with_what_to_type(settings: Settings,
     ],
 )
 def test_a_wrong_call_registers_nothing(
-    submit: Submit, queries: Queries, tmp_path: Path, asked: dict[str, Any], said: str
+    submit: Submit, queries: Queries, tmp_path: Path, asked: dict[str, Any], message: str
 ) -> None:
     (tmp_path / "n.csv").write_text("id,text\n1,a\n")
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         submit(tmp_path / "n.csv", **asked)
     assert queries.latest_run_id() is None
 
 
-def test_each_query_is_a_question_of_its_own_and_implies_the_task() -> None:
+def test_each_query_is_a_separate_question_and_implies_the_search_task() -> None:
     asked = questions_for(["summary", "summary"], ["fever", "pain", "fever "], summary_words=80)
     assert [(question.task, question.parameters) for question in asked] == [
         (Task.SUMMARY, {"max_words": 80}),

@@ -29,13 +29,13 @@ def test_pages_in_both_directions_have_each_document_once(store: Store, browsing
     forth, before = [], None
     while True:
         page = browsing.documents(DocumentFilter(), limit=7, before=before)
-        forth += [one.id for one in page.documents]
+        forth += [line.id for line in page.documents]
         before = forth[-1]
         if not page.has_older:
             break
     assert forth == list(range(25, 0, -1))
     back = browsing.documents(DocumentFilter(), limit=7, after=forth[7])
-    assert ([one.id for one in back.documents], back.has_newer) == (forth[:7], False)
+    assert ([line.id for line in back.documents], back.has_newer) == (forth[:7], False)
 
 
 def test_a_filter_returns_matching_documents_only(store: Store, browsing: BrowserQueries) -> None:
@@ -75,11 +75,11 @@ def test_an_older_version_of_a_note_is_shown_as_superseded(store: Store, browsin
 
 def test_failures_are_counted_by_task_and_reason(store: Store, browsing: BrowserQueries) -> None:
     fill(store)
-    groups = {(one.task.value, one.reason.value, one.jobs) for one in browsing.failures()}
+    groups = {(group.task.value, group.reason.value, group.jobs) for group in browsing.failures()}
     assert groups == {(task, "timed_out", 1) for task in ("entities", "search", "summary")}
     run_id, _ = submit(store, documents("another"))
     record(store, claimed(store, 5).jobs[0], Failed(reason=Reason.TOO_LONG))
-    assert [one.reason for one in browsing.failures(run_id)] == [Reason.TOO_LONG]
+    assert [group.reason for group in browsing.failures(run_id)] == [Reason.TOO_LONG]
 
 
 def test_passages_are_the_best_of_each_note_under_the_newest_answer(
@@ -98,7 +98,7 @@ def test_passages_are_the_best_of_each_note_under_the_newest_answer(
     assert len(browsing.passages(SEARCH.parameters_sha256, limit=9)[0]) == 2
 
 
-def test_labels_are_those_of_recipes(store: Store, browsing: BrowserQueries) -> None:
+def test_labels_come_from_the_recipes(store: Store, browsing: BrowserQueries) -> None:
     assert browsing.labels() == []
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
@@ -108,7 +108,7 @@ def test_labels_are_those_of_recipes(store: Store, browsing: BrowserQueries) -> 
 
 def test_a_document_is_found_by_its_id(store: Store, browsing: BrowserQueries) -> None:
     submit(store, [Document(external_id="#2", text="one"), Document(external_id="b", text="two")])
-    found = browsing.document(2)
-    assert found is not None
-    assert found.external_id == "b"
+    document = browsing.document(2)
+    assert document is not None
+    assert document.external_id == "b"
     assert browsing.document(3) is None

@@ -23,8 +23,8 @@ def stored(store: Store, queries: Queries) -> Queries:
 
 
 def test_words_are_found_by_their_stems(stored: Queries) -> None:
-    (found,) = stored.find("pain", limit=10)
-    assert (found.external_id, found.kind, found.query, found.text) == (
+    (match,) = stored.find("pain", limit=10)
+    assert (match.external_id, match.kind, match.query, match.text) == (
         *("note-0", "passage", "Is there pain?", "Pains"),
     )
 
@@ -87,8 +87,8 @@ def test_text_stored_before_the_index_is_in_it(stored: Queries, engine: Engine) 
 def test_one_search_covers_summaries_and_passages(store: Store, queries: Queries) -> None:
     submit(store, documents("Short of breath."), QUESTIONS)
     work_off(store, 1)
-    found = queries.find("shorts", limit=10)
-    assert sorted((one.kind, one.text) for one in found) == [
+    matches = queries.find("shorts", limit=10)
+    assert sorted((match.kind, match.text) for match in matches) == [
         ("passage", "Short"),
         ("summary", "A note\nShort."),
     ]

@@ -37,14 +37,14 @@ COMMON = [
 def test_a_result_is_the_documented_json_object(store: Store, queries: Queries) -> None:
     run_id, _ = submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
-    found = {result["task"]: result for result in queries.results(run_id=run_id)}
+    results = {result["task"]: result for result in queries.results(run_id=run_id)}
     parts = {"entities": "entities", "search": "passages", "summary": "summary"}
-    assert {task: list(result) for task, result in found.items()} == {
+    assert {task: list(result) for task, result in results.items()} == {
         task: [*COMMON, part] for task, part in parts.items()
     }
-    assert found["search"]["parameters"] == {"query": "Is there pain?"}
-    assert found["entities"]["ranges_read"] == [{"start": 0, "end": len(NOTE)}]
-    assert json.loads(json.dumps(found)) == found
+    assert results["search"]["parameters"] == {"query": "Is there pain?"}
+    assert results["entities"]["ranges_read"] == [{"start": 0, "end": len(NOTE)}]
+    assert json.loads(json.dumps(results)) == results
 
 
 def test_a_job_without_an_answer_has_no_answer_in_its_result(store: Store, queries: Queries) -> None:
@@ -104,10 +104,14 @@ def test_a_document_is_found_by_its_id_and_by_its_number(store: Store, queries: 
     submit(store, [*documents(NOTE), odd])
     assert queries.document("nobody") is None
     assert queries.document("#99") is None
-    found, by_number = queries.document("#2"), queries.document("#1")
-    assert found is not None
+    document, by_number = queries.document("#2"), queries.document("#1")
+    assert document is not None
     assert by_number is not None
-    assert (found.text, found.source, found.metadata) == ("odd", "notes/a.txt", {"ward": "7", "n": [1, None]})
+    assert (document.text, document.source, document.metadata) == (
+        "odd",
+        "notes/a.txt",
+        {"ward": "7", "n": [1, None]},
+    )
     assert (by_number.external_id, by_number.text) == ("note-0", NOTE)
 
 

@@ -51,7 +51,7 @@ def test_no_statement_scans_a_table(store: Store, engine: Engine, name: str) -> 
 
 
 @pytest.mark.parametrize("name", STREAMED)
-def test_a_streamed_statement_is_not_sorted_first(store: Store, engine: Engine, name: str) -> None:
+def test_a_streamed_statement_needs_no_sort(store: Store, engine: Engine, name: str) -> None:
     submit(store, documents("one", "two"), QUESTIONS)
     plan = _plan(engine, STATEMENTS[name][0], also_off=("sort", "incremental_sort", "hashjoin"))
     assert "Sort Key" not in plan

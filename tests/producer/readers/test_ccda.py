@@ -1,4 +1,4 @@
-"""C-CDA: the narrative that a person signed, section by section, behind its titles."""
+"""C-CDA: the signed narrative, section by section, each after its title."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ SECTION = (
 def read(folder: Path, content: str | bytes) -> Document | Refused:
     path = folder / "note.xml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    (found,) = open_sources([folder]).records
-    return found
+    (record,) = open_sources([folder]).records
+    return record
 
 
 def narrative(folder: Path, inner: str) -> str:
-    found = read(folder, HEAD + SECTION.format(f"<text>{inner}</text>") + "</ClinicalDocument>")
-    assert isinstance(found, Document), found
-    return found.text
+    record = read(folder, HEAD + SECTION.format(f"<text>{inner}</text>") + "</ClinicalDocument>")
+    assert isinstance(record, Document), record
+    return record.text
 
 
 def reason(folder: Path, content: str | bytes) -> str:
-    found = read(folder, content)
-    assert isinstance(found, Refused)
-    return found.reason
+    record = read(folder, content)
+    assert isinstance(record, Refused)
+    return record.reason
 
 
-def test_sections_are_their_titles_and_their_narrative() -> None:
+def test_sections_consist_of_title_and_narrative() -> None:
     (note,) = open_sources([CCD]).records
     assert isinstance(note, Document)
     assert note.text.startswith(
@@ -51,7 +51,7 @@ def test_sections_are_their_titles_and_their_narrative() -> None:
     assert "\n\nConsultations\nUrology: no obstruction.\n\nAllergies\n" in note.text
 
 
-def test_what_the_header_says_is_kept_with_the_note() -> None:
+def test_the_header_becomes_metadata_of_the_note() -> None:
     (note,) = open_sources([CCD]).records
     assert isinstance(note, Document)
     assert note.metadata == {
@@ -68,7 +68,7 @@ def test_what_the_header_says_is_kept_with_the_note() -> None:
     }
 
 
-def test_all_versions_of_a_document_have_the_id_of_their_set() -> None:
+def test_all_versions_of_a_document_share_the_set_id() -> None:
     (note,) = open_sources([CCD]).records
     assert isinstance(note, Document)
     assert note.external_id == "2.16.840.1.113883.19.5^ds-4711"
@@ -93,20 +93,20 @@ def test_all_versions_of_a_document_have_the_id_of_their_set() -> None:
         ("a<!-- comment -->b<?pi?>c", "abc"),
     ],
 )
-def test_narrative_is_laid_out_as_it_is_shown(tmp_path: Path, inner: str, text: str) -> None:
+def test_narrative_markup_becomes_plain_text(tmp_path: Path, inner: str, text: str) -> None:
     assert narrative(tmp_path, inner) == text
 
 
-def test_a_document_without_xml_inside_is_rendered_by_its_media_type(tmp_path: Path) -> None:
+def test_a_document_with_a_non_xml_body_is_read_by_its_media_type(tmp_path: Path) -> None:
     data = base64.b64encode(rb"{\rtf1 Fever.\par}").decode()
     text = f'<text mediaType="text/rtf" representation="B64">{data}</text>'
     body = f"<component><nonXMLBody>{text}</nonXMLBody></component></ClinicalDocument>"
-    found = read(tmp_path, HEAD + body)
-    assert isinstance(found, Document)
-    assert found.text.strip() == "Fever."
+    record = read(tmp_path, HEAD + body)
+    assert isinstance(record, Document)
+    assert record.text.strip() == "Fever."
 
 
-def test_a_document_that_was_nullified_is_left_out(tmp_path: Path) -> None:
+def test_a_nullified_document_is_refused(tmp_path: Path) -> None:
     nullified = (
         HEAD
         + '<sdtc:statusCode code="nullified"/>'
@@ -117,7 +117,7 @@ def test_a_document_that_was_nullified_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "expected"),
     [
         ("<ClinicalDocument", "malformed XML"),
         ("<note>x</note>", "XML that is no ClinicalDocument"),
@@ -125,21 +125,21 @@ def test_a_document_that_was_nullified_is_left_out(tmp_path: Path) -> None:
         ("", "malformed XML"),
     ],
 )
-def test_a_flaw_is_told(tmp_path: Path, content: str, said: str) -> None:
-    assert reason(tmp_path, content) == said
+def test_a_flaw_is_the_reason_of_the_refusal(tmp_path: Path, content: str, expected: str) -> None:
+    assert reason(tmp_path, content) == expected
 
 
-def test_no_file_is_read_in_the_place_of_an_entity(tmp_path: Path) -> None:
+def test_an_external_entity_reads_no_file(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("canary")
     doctype = f'<!DOCTYPE x [<!ENTITY e SYSTEM "file://{tmp_path}/secret"><!ENTITY b "bomb">]>'
     inner = HEAD + SECTION.format("<text>a &e; &b; z</text>") + "</ClinicalDocument>"
     (tmp_path / "notes").mkdir()
-    found = read(tmp_path / "notes", doctype + inner)
-    assert "canary" not in str(found)
+    record = read(tmp_path / "notes", doctype + inner)
+    assert "canary" not in str(record)
 
 
 @given(cut=st.integers(0, 5000), junk=st.binary(max_size=8))
-def test_a_broken_file_gives_a_reason_and_no_surprise(
+def test_a_broken_file_gives_a_reason_and_no_exception(
     tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
 ) -> None:
     folder = tmp_path_factory.getbasetemp() / "ccd"

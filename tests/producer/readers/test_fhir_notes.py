@@ -1,4 +1,4 @@
-"""FHIR R4: bulk exports and Bundles; which notes are taken, in which form, and what is told of the rest."""
+"""FHIR R4 bulk exports and Bundles: which notes are read, in which format, and why others are refused."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def read(*sources: object) -> list[Document | Refused]:
     return list(open_sources(sources).records)  # type: ignore[arg-type]
 
 
-def taken(*sources: object) -> dict[str, Document]:
-    return {one.external_id: one for one in read(*sources) if isinstance(one, Document)}
+def documents_by_id(*sources: object) -> dict[str, Document]:
+    return {record.external_id: record for record in read(*sources) if isinstance(record, Document)}
 
 
 def resources(path: Path) -> Iterator[dict[str, Any]]:
@@ -55,14 +55,14 @@ def note_of(*notes: dict[str, Any]) -> list[Document | Refused]:
 
 
 @pytest.mark.parametrize("name", ["DocumentReference.000.ndjson", "DiagnosticReport.000.ndjson"])
-def test_the_fixtures_are_valid_to_an_independent_library(name: str) -> None:
+def test_the_fixtures_are_valid_for_an_independent_library(name: str) -> None:
     for resource in resources(FORMATS / name):
         get_fhir_model_class(resource["resourceType"]).model_validate(resource)
     get_fhir_model_class("Bundle").model_validate_json((FORMATS / "bundle.json").read_text("utf-8"))
 
 
-def test_what_a_resource_says_of_its_note_is_kept_with_it() -> None:
-    note = taken(EXPORT)["DocumentReference/prog-1"]
+def test_the_resource_becomes_metadata_of_the_note() -> None:
+    note = documents_by_id(EXPORT)["DocumentReference/prog-1"]
     assert note.metadata == {
         "format": "fhir",
         "patient": "700456",
@@ -78,20 +78,20 @@ def test_what_a_resource_says_of_its_note_is_kept_with_it() -> None:
     assert note.line == 2
 
 
-def test_of_several_forms_plain_text_goes_before_html_and_xhtml_before_rtf() -> None:
-    notes = taken(EXPORT)
+def test_plain_text_is_preferred_to_html_and_xhtml_to_rtf() -> None:
+    notes = documents_by_id(EXPORT)
     assert notes["DocumentReference/prog-1"].text.startswith("Progress note - day 3\nTemp 37.9 °C")
     assert notes["DocumentReference/con-1"].metadata["media_type"] == "application/xhtml+xml"
     assert notes["DocumentReference/op-1"].metadata["media_type"] == "application/rtf"
 
 
 def test_an_attachment_is_read_in_its_own_charset_and_keeps_its_line_ends() -> None:
-    text = taken(EXPORT)["DocumentReference/ed-1"].text
+    text = documents_by_id(EXPORT)["DocumentReference/ed-1"].text
     assert "Übelkeit und 38,5 °C Fieber seit gestern.\r\n" in text
 
 
-def test_what_does_not_count_is_left_out_with_the_reason() -> None:
-    refused = {one.external_id: one.reason for one in read(EXPORT) if isinstance(one, Refused)}
+def test_invalid_notes_are_refused_with_the_reason() -> None:
+    refused = {record.external_id: record.reason for record in read(EXPORT) if isinstance(record, Refused)}
     assert refused == {
         "DocumentReference/old-1": "superseded",
         "DocumentReference/err-1": "entered in error",
@@ -99,12 +99,12 @@ def test_what_does_not_count_is_left_out_with_the_reason() -> None:
     }
 
 
-def test_reports_have_their_presented_form() -> None:
-    found = {
-        one.external_id: getattr(one, "reason", "taken")
-        for one in read(FORMATS / "DiagnosticReport.000.ndjson")
+def test_a_report_is_read_from_its_presented_form() -> None:
+    outcomes = {
+        record.external_id: getattr(record, "reason", "taken")
+        for record in read(FORMATS / "DiagnosticReport.000.ndjson")
     }
-    assert found == {
+    assert outcomes == {
         "DiagnosticReport/ct-1": "taken",
         "DiagnosticReport/ct-2": "not written yet",
         "DiagnosticReport/ct-3": "entered in error",
@@ -112,17 +112,17 @@ def test_reports_have_their_presented_form() -> None:
     }
 
 
-def test_a_bundle_gives_its_notes_with_the_binary_beside_them_and_tells_what_else_was_there() -> None:
-    found = read(FORMATS / "bundle.json")
-    assert isinstance(found[0], Document)
-    assert found[0].text.startswith("Telephone encounter\nMother reports")
-    reasons = [one.reason for one in found[1:] if isinstance(one, Refused)]
+def test_a_bundle_resolves_its_binaries_and_refuses_other_resources() -> None:
+    records = read(FORMATS / "bundle.json")
+    assert isinstance(records[0], Document)
+    assert records[0].text.startswith("Telephone encounter\nMother reports")
+    reasons = [record.reason for record in records[1:] if isinstance(record, Refused)]
     assert reasons == ["no note: Observation resource", "no note: Patient resource"]
 
 
 @pytest.fixture
 def registered(store: Store, queries: Queries, tmp_path: Path) -> dict[str, Any]:
-    """The results of a run over the export, by external id; and why records were refused."""
+    """Registers the export as a run; returns its progress, the ids of its results and the run's id."""
     recipes = making.recipes_of(making.a_serving())
     questions = [making.SEARCH]
     run_id = store.open_run(questions=questions, recipes=list(recipes.values()), sources=[])
@@ -136,26 +136,24 @@ def registered(store: Store, queries: Queries, tmp_path: Path) -> dict[str, Any]
     progress = batches[-1].progress
     return {
         "progress": progress,
-        "ids": {one["external_id"] for one in queries.results(run_id=run_id)},
+        "ids": {result["external_id"] for result in queries.results(run_id=run_id)},
         "run": run_id,
     }
 
 
-def test_in_a_run_a_newer_version_takes_the_place_of_the_older(
-    registered: dict[str, Any], queries: Queries
-) -> None:
+def test_in_a_run_a_newer_version_replaces_the_older(registered: dict[str, Any], queries: Queries) -> None:
     document = queries.document("DocumentReference/dis-1")
     assert document is not None
     assert "Spironolactone 25 mg" in document.text
     assert queries.run_progress(registered["run"]).documents == len(registered["ids"]) == 6
 
 
-def test_in_a_run_a_note_that_another_replaces_is_no_more(registered: dict[str, Any]) -> None:
+def test_in_a_run_a_replaced_note_is_removed(registered: dict[str, Any]) -> None:
     assert "DocumentReference/prog-2b" in registered["ids"]
     assert "DocumentReference/prog-2" not in registered["ids"]
 
 
-def test_what_was_left_out_is_counted_by_reason(registered: dict[str, Any]) -> None:
+def test_refused_notes_are_counted_by_reason(registered: dict[str, Any]) -> None:
     assert registered["progress"].refused_by_reason == {
         "superseded": 2,
         "entered in error": 1,
@@ -164,7 +162,7 @@ def test_what_was_left_out_is_counted_by_reason(registered: dict[str, Any]) -> N
     }
 
 
-def test_a_note_taken_back_in_a_later_batch_leaves_the_run(store: Store, queries: Queries) -> None:
+def test_a_note_withdrawn_in_a_later_batch_leaves_the_run(store: Store, queries: Queries) -> None:
     run_id, _ = making.submit(store, making.documents("Fever.", "Cough."))
     assert store.withdraw(run_id, ["note-1", "unknown"]) == ("note-1",)
     progress = queries.run_progress(run_id)
@@ -172,23 +170,21 @@ def test_a_note_taken_back_in_a_later_batch_leaves_the_run(store: Store, queries
     assert store.withdraw(run_id, ["note-1"]) == ()
 
 
-def test_an_older_version_does_not_take_a_newer_ones_place(store: Store, queries: Queries) -> None:
+def test_an_older_version_does_not_replace_a_newer_one(store: Store, queries: Queries) -> None:
     new = Document(external_id="n", text="new", version="2", metadata={"version": "2"})
     run_id, _ = making.submit(store, [new])
     old = new.model_copy(update={"text": "old", "version": "1"})
     registered = store.register(run_id, [old], [making.ENTITIES], making.recipes_of(making.a_serving()))
-    assert [one.reason for one in registered.refused] == ["superseded"]
-    assert {one["external_id"] for one in queries.results(run_id=run_id)} == {"n"}
+    assert [refused.reason for refused in registered.refused] == ["superseded"]
+    assert {result["external_id"] for result in queries.results(run_id=run_id)} == {"n"}
 
 
-def test_a_later_version_in_a_later_batch_leaves_nothing_owed_on_the_older(
-    store: Store, queries: Queries
-) -> None:
+def test_a_newer_version_in_a_later_batch_cancels_jobs_of_the_older(store: Store, queries: Queries) -> None:
     old = Document(external_id="n", text="old", version="1", metadata={"version": "1"})
     run_id, _ = making.submit(store, [old])
     new = old.model_copy(update={"text": "new", "version": "2"})
     registered = store.register(run_id, [new], [making.ENTITIES], making.recipes_of(making.a_serving()))
-    assert [one.reason for one in registered.refused] == ["superseded"]
+    assert [refused.reason for refused in registered.refused] == ["superseded"]
     assert (queries.run_progress(run_id).documents, queries.run_progress(run_id).pending) == (1, 1)
     assert queries.counts()["jobs"]["cancelled"] == 1
 
@@ -212,27 +208,27 @@ def test_a_later_version_in_a_later_batch_leaves_nothing_owed_on_the_older(
         ({"id": "n" * 600}, "id longer than 500 characters"),
     ],
 )
-def test_a_flaw_is_told_without_a_word_of_the_note(change: dict[str, Any], reason: str) -> None:
-    (found,) = note_of(a_note(**change))
-    assert isinstance(found, Refused)
-    assert (found.reason, found.line) == (reason, 1)
+def test_the_reason_of_a_refusal_contains_no_note_text(change: dict[str, Any], reason: str) -> None:
+    (record,) = note_of(a_note(**change))
+    assert isinstance(record, Refused)
+    assert (record.reason, record.line) == (reason, 1)
 
 
-def test_a_flaw_in_what_is_not_read_costs_no_note() -> None:
-    (found,) = note_of(a_note(author="not a list", unknownElement=[1], description="CT"))
-    assert isinstance(found, Document)
-    assert found.metadata["title"] == "CT"
+def test_a_flaw_in_an_unused_field_does_not_refuse_the_note() -> None:
+    (record,) = note_of(a_note(author="not a list", unknownElement=[1], description="CT"))
+    assert isinstance(record, Document)
+    assert record.metadata["title"] == "CT"
 
 
 def test_an_attachment_without_a_media_type_is_plain_text() -> None:
-    (found,) = note_of(a_note(content=[{"attachment": {"data": "RmV2ZXI="}}]))
-    assert isinstance(found, Document)
-    assert found.text == "Fever"
+    (record,) = note_of(a_note(content=[{"attachment": {"data": "RmV2ZXI="}}]))
+    assert isinstance(record, Document)
+    assert record.text == "Fever"
 
 
-def test_json_of_another_kind_is_said_to_be_so(tmp_path: Path) -> None:
+def test_json_that_is_not_fhir_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"notes": []}')
-    assert [one.reason for one in read(tmp_path) if isinstance(one, Refused)] == [
+    assert [record.reason for record in read(tmp_path) if isinstance(record, Refused)] == [
         "JSON that is no FHIR resource"
     ]
 
@@ -244,31 +240,31 @@ OBJECTS = st.dictionaries(st.sampled_from(NAMES), ANYTHING, max_size=3)
 
 
 @given(changes=st.dictionaries(st.sampled_from([*NAMES, "type", "context", "relatesTo"]), ANYTHING | OBJECTS))
-def test_whatever_stands_in_a_resource_is_a_note_or_a_reason(changes: dict[str, Any]) -> None:
-    assert all(isinstance(one, Document | Refused) for one in note_of(a_note(**changes)))
+def test_any_resource_content_gives_a_note_or_a_reason(changes: dict[str, Any]) -> None:
+    assert all(isinstance(record, Document | Refused) for record in note_of(a_note(**changes)))
 
 
 @given(
     entries=ANYTHING | st.lists(OBJECTS | st.builds(lambda inner: {"resource": inner}, OBJECTS), max_size=3)
 )
-def test_whatever_stands_in_a_bundle_is_a_note_or_a_reason(entries: Any) -> None:
+def test_any_bundle_content_gives_a_note_or_a_reason(entries: Any) -> None:
     bundle = {"resourceType": "Bundle", "entry": entries}
-    assert all(isinstance(one, Document | Refused) for one in note_of(bundle))
+    assert all(isinstance(record, Document | Refused) for record in note_of(bundle))
 
 
 @given(cut=st.integers(0, 400), junk=st.binary(max_size=8))
-def test_a_broken_export_gives_reasons_and_no_surprise(
+def test_a_broken_export_gives_reasons_and_no_exception(
     tmp_path_factory: pytest.TempPathFactory, cut: int, junk: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "broken.ndjson"
     whole = EXPORT.read_bytes()[:3000]
     path.write_bytes(whole[:cut] + junk + whole[cut + len(junk) :])
-    # Where the first line is no FHIR any more, the file is a table without its columns.
-    found = list(read_many(iter([path]), None, ColumnChoice()))
-    assert all(isinstance(one, Document | Refused) for one in found)
+    # If the first line is not FHIR, the file counts as a table without the needed columns.
+    records = list(read_many(iter([path]), None, ColumnChoice()))
+    assert all(isinstance(record, Document | Refused) for record in records)
 
 
 def test_standard_input_takes_a_bulk_export(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(EXPORT.read_bytes())))  # type: ignore[type-var]
     monkeypatch.setattr("sys.stdin", stream)
-    assert sum(isinstance(one, Document) for one in read("-")) == 8
+    assert sum(isinstance(record, Document) for record in read("-")) == 8

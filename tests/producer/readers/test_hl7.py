@@ -1,4 +1,4 @@
-"""HL7 v2: documents of MDM messages and reports of ORU messages, as feeds and files have them."""
+"""HL7 v2: documents in MDM messages and reports in ORU messages, from feeds and files."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def message(*segments: str, charset: str = "UNICODE UTF-8", end: str = "\r") -> 
 
 
 def text_of(*segments: str, **options: str) -> str:
-    (found,) = read(message(*segments, **options))
-    assert isinstance(found, Document), found
-    return found.text
+    (record,) = read(message(*segments, **options))
+    assert isinstance(record, Document), record
+    return record.text
 
 
-def told(name: str) -> list[tuple[str | None, str]]:
+def outcomes(name: str) -> list[tuple[str | None, str]]:
     records = open_sources([FORMATS / name]).records
-    return [(one.external_id, getattr(one, "reason", "taken")) for one in records]
+    return [(record.external_id, getattr(record, "reason", "taken")) for record in records]
 
 
-def test_mdm_messages_are_documents_or_say_why_not() -> None:
-    assert told("mdm.hl7") == [
+def test_mdm_messages_give_documents_or_reasons() -> None:
+    assert outcomes("mdm.hl7") == [
         ("DOC-1001", "taken"),
         ("DOC-1002", "not completed"),
         ("DOC-1003", "a notification without the document"),
@@ -58,8 +58,8 @@ def test_mdm_messages_are_documents_or_say_why_not() -> None:
     ]
 
 
-def test_oru_messages_are_a_report_an_order_and_laboratory_values_are_none() -> None:
-    assert told("oru.hl7") == [
+def test_oru_messages_give_one_report_per_order_and_laboratory_values_give_none() -> None:
+    assert outcomes("oru.hl7") == [
         ("ACC-5501", "taken"),
         ("LAB-11", "no text among the results"),
         ("LAB-12", "taken"),
@@ -67,7 +67,7 @@ def test_oru_messages_are_a_report_an_order_and_laboratory_values_are_none() -> 
     ]
 
 
-def test_what_a_message_says_of_its_note_is_kept_with_it() -> None:
+def test_the_message_becomes_metadata_of_the_note() -> None:
     note = next(iter(open_sources([FORMATS / "mdm.hl7"]).records))
     assert isinstance(note, Document)
     assert note.metadata == {
@@ -85,10 +85,10 @@ def test_what_a_message_says_of_its_note_is_kept_with_it() -> None:
 
 
 def test_an_edit_is_a_later_version_and_a_replacement_names_what_it_replaces() -> None:
-    notes = [one for one in open_sources([FORMATS / "mdm.hl7"]).records if isinstance(one, Document)]
-    first, edited = (one for one in notes if one.external_id == "DOC-1001")
+    notes = [note for note in open_sources([FORMATS / "mdm.hl7"]).records if isinstance(note, Document)]
+    first, edited = (note for note in notes if note.external_id == "DOC-1001")
     assert first.version < edited.version
-    assert [one.replaces for one in notes if one.external_id == "DOC-1006"] == [("DOC-1005",)]
+    assert [note.replaces for note in notes if note.external_id == "DOC-1006"] == [("DOC-1005",)]
 
 
 def test_segments_and_repetitions_are_lines_and_escapes_are_resolved() -> None:
@@ -98,7 +98,7 @@ def test_segments_and_repetitions_are_lines_and_escapes_are_resolved() -> None:
     assert text == "A & B\nC | D\n  E\n\nF\nbold µg ~"
 
 
-def test_a_backslash_that_begins_no_escape_stays_as_it_is() -> None:
+def test_a_backslash_that_begins_no_escape_is_kept() -> None:
     assert text_of("OBX|1|TX|||see C:\\scans\\x and 5\\6 \\Zabc\\") == "see C:\\scans\\x and 5\\6 \\Zabc\\"
 
 
@@ -115,20 +115,20 @@ def test_text_is_read_in_the_charset_of_the_message() -> None:
     assert refused.reason == "unknown charset"
 
 
-def test_results_that_were_deleted_or_wrong_are_not_read() -> None:
+def test_deleted_and_wrong_results_are_skipped() -> None:
     assert (
         text_of("OBX|1|TX|||Right||||||F", "OBX|2|TX|||Wrong||||||W", "OBX|3|TX|||Deleted||||||D") == "Right"
     )
 
 
-def test_an_encapsulated_document_is_rendered_by_what_it_is() -> None:
+def test_an_encapsulated_document_is_read_by_its_media_type() -> None:
     rtf = base64.b64encode(rb"{\rtf1\ansi Fever \'b5g.\par}").decode()
     html = base64.b64encode(b"<html><body><p>One</p><p>Two</p></body></html>").decode()
     assert text_of(f"OBX|1|ED|||^application^rtf^Base64^{rtf}").strip() == "Fever µg."
     assert text_of(f"OBX|1|ED|||^text^html^Base64^{html}") == "One\n\nTwo"
 
 
-def test_an_attachment_that_cannot_be_read_is_the_reason_unless_there_is_text_beside_it() -> None:
+def test_an_unreadable_attachment_refuses_the_message_unless_it_has_other_text() -> None:
     broken = "OBX|1|ED|||^application^pdf^Base64^@@@"
     (refused,) = read(message(broken))
     assert isinstance(refused, Refused)
@@ -136,12 +136,12 @@ def test_an_attachment_that_cannot_be_read_is_the_reason_unless_there_is_text_be
     assert text_of(broken, "OBX|2|TX|||See attached.") == "See attached."
 
 
-def test_a_framed_feed_without_an_ending_that_says_so_is_recognised(tmp_path: Path) -> None:
+def test_a_framed_feed_is_recognised_without_an_hl7_file_ending(tmp_path: Path) -> None:
     (tmp_path / "feed.txt").write_bytes(
         b"\x0b" + message("OBX|1|TX|||One") + b"\x1c\r\x0b" + message("OBX|1|TX|||Two")
     )
     notes = list(open_sources([tmp_path]).records)
-    assert [one.text for one in notes if isinstance(one, Document)] == ["One", "Two"]
+    assert [note.text for note in notes if isinstance(note, Document)] == ["One", "Two"]
 
 
 def test_nothing_of_a_note_is_logged(caplog: pytest.LogCaptureFixture) -> None:
@@ -165,20 +165,22 @@ def test_time_stamps_are_iso(stamp: str, iso: str) -> None:
     assert iso_time(stamp) == iso
 
 
-def test_time_stamps_of_two_zones_sort_as_they_followed_each_other() -> None:
+def test_time_stamps_of_two_zones_sort_by_time() -> None:
     assert sortable("20260102030405+0100") < sortable("20260102030405+0000")
 
 
 @given(cut=st.integers(0, 1500), junk=st.binary(max_size=12))
-def test_a_broken_feed_gives_reasons_and_no_surprise(cut: int, junk: bytes) -> None:
+def test_a_broken_feed_gives_reasons_and_no_exception(cut: int, junk: bytes) -> None:
     whole = (FORMATS / "mdm.hl7").read_bytes()
-    assert all(isinstance(one, Document | Refused) for one in read(whole[:cut] + junk + whole[cut + 3 :]))
+    assert all(
+        isinstance(record, Document | Refused) for record in read(whole[:cut] + junk + whole[cut + 3 :])
+    )
 
 
 @given(
     text=st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="|^~\\&\x85\u2028\u2029"))
 )
-def test_text_without_separators_comes_out_as_it_went_in(text: str) -> None:
-    (found,) = read(message(f"OBX|1|TX|||x{text}x"))
-    assert isinstance(found, Document)
-    assert found.text == f"x{text}x"
+def test_text_without_separators_round_trips(text: str) -> None:
+    (record,) = read(message(f"OBX|1|TX|||x{text}x"))
+    assert isinstance(record, Document)
+    assert record.text == f"x{text}x"

@@ -26,29 +26,29 @@ RTF = rb"{\rtf1\ansi\ansicpg1252{\fonttbl{\f0 A;}} Temp 38.2 \'b0C.\par No\b  fe
 
 
 def read(path: Path) -> Document | Refused:
-    (found,) = open_sources([path.parent]).records
-    return found
+    (record,) = open_sources([path.parent]).records
+    return record
 
 
-def written(folder: Path, name: str, content: bytes) -> Path:
+def write_file(folder: Path, name: str, content: bytes) -> Path:
     (folder / name).write_bytes(content)
     return folder / name
 
 
 def text(path: Path) -> str:
-    found = read(path)
-    assert isinstance(found, Document), found
-    return found.text
+    record = read(path)
+    assert isinstance(record, Document), record
+    return record.text
 
 
 def reason(path: Path) -> str:
-    found = read(path)
-    assert isinstance(found, Refused)
-    return found.reason
+    record = read(path)
+    assert isinstance(record, Refused)
+    return record.reason
 
 
 def a_pdf(*pages: str | None, password: str | None = None) -> bytes:
-    """A page each; none: a picture of a page."""
+    """A PDF with one page per text; None gives a page with an image only."""
     stream = io.BytesIO()
     canvas = Canvas(stream)
     for page in pages:
@@ -85,20 +85,20 @@ def saved(document: docx.document.Document) -> bytes:
 
 
 def test_rtf_has_its_characters_and_paragraphs(tmp_path: Path) -> None:
-    assert text(written(tmp_path, "a.rtf", RTF)).strip() == "Temp 38.2 °C.\nNo fever.\tx μg"
+    assert text(write_file(tmp_path, "a.rtf", RTF)).strip() == "Temp 38.2 °C.\nNo fever.\tx μg"
 
 
-def test_rtf_in_another_code_page_is_read_in_that(tmp_path: Path) -> None:
+def test_rtf_is_decoded_with_its_code_page(tmp_path: Path) -> None:
     cyrillic = rb"{\rtf1\ansi\ansicpg1251 \'cb\'e8\'f5\'ee\'f0\'e0\'e4\'ea\'e0\par}"
-    assert text(written(tmp_path, "a.rtf", cyrillic)).strip() == "Лихорадка"
+    assert text(write_file(tmp_path, "a.rtf", cyrillic)).strip() == "Лихорадка"
 
 
-def test_html_is_laid_out_as_a_browser_would(tmp_path: Path) -> None:
+def test_html_is_laid_out_as_in_a_browser(tmp_path: Path) -> None:
     page = b"""<html><head><title>x</title><style>p {}</style></head><body><h1>Note</h1><p>No&nbsp;fever,
     10<sup>9</sup>.</p><script>bad()</script><ul><li>one<li>two</ul><ol><li>a</li></ol><pre>  kept
   as is</pre><div style="display: none">hidden</div><table><tr><th>K</th><td>4.1</td></tr></table>
     <p>was <s>given</s> stopped</p></body></html>"""
-    assert text(written(tmp_path, "a.html", page)) == (
+    assert text(write_file(tmp_path, "a.html", page)) == (
         "Note\n\nNo\xa0fever, 10^9.\n\n- one\n- two\n\n1. a\n\n  kept\n  as is\n\nK\t4.1\n\nwas stopped"
     )
 
@@ -112,39 +112,39 @@ def test_html_is_laid_out_as_a_browser_would(tmp_path: Path) -> None:
         '<?xml version="1.0" encoding="UTF-8"?><html><body><p>Übelkeit</p></body></html>'.encode(),
     ],
 )
-def test_html_is_read_in_the_charset_it_names_else_in_utf8(tmp_path: Path, page: bytes) -> None:
-    assert text(written(tmp_path, "a.htm", page)) == "Übelkeit"
+def test_html_is_decoded_with_its_declared_charset_or_utf8(tmp_path: Path, page: bytes) -> None:
+    assert text(write_file(tmp_path, "a.htm", page)) == "Übelkeit"
 
 
-def test_a_pdf_with_a_text_layer_is_its_pages(tmp_path: Path) -> None:
-    path = written(tmp_path, "a.pdf", a_pdf("First page\nwith two lines", "Second page"))
-    found = read(path)
-    assert isinstance(found, Document)
-    assert found.text == "First page\nwith two lines\n\nSecond page"
-    assert found.metadata == {"format": "pdf", "pages": 2}
+def test_a_pdf_with_a_text_layer_gives_the_text_of_its_pages(tmp_path: Path) -> None:
+    path = write_file(tmp_path, "a.pdf", a_pdf("First page\nwith two lines", "Second page"))
+    record = read(path)
+    assert isinstance(record, Document)
+    assert record.text == "First page\nwith two lines\n\nSecond page"
+    assert record.metadata == {"format": "pdf", "pages": 2}
 
 
 def test_a_scanned_pdf_is_refused_with_the_reason(tmp_path: Path) -> None:
-    assert reason(written(tmp_path, "a.pdf", a_pdf(None, None))).startswith("scanned PDF")
+    assert reason(write_file(tmp_path, "a.pdf", a_pdf(None, None))).startswith("scanned PDF")
 
 
-def test_a_page_of_a_pdf_that_is_a_picture_is_counted(tmp_path: Path) -> None:
-    found = read(written(tmp_path, "a.pdf", a_pdf("Text", None)))
-    assert isinstance(found, Document)
-    assert found.metadata["pages_without_text"] == 1
+def test_a_pdf_page_without_text_is_counted(tmp_path: Path) -> None:
+    record = read(write_file(tmp_path, "a.pdf", a_pdf("Text", None)))
+    assert isinstance(record, Document)
+    assert record.metadata["pages_without_text"] == 1
 
 
-def test_a_pdf_that_is_locked_says_so(tmp_path: Path) -> None:
-    assert reason(written(tmp_path, "a.pdf", a_pdf("x", password="secret"))) == "encrypted PDF"
+def test_an_encrypted_pdf_is_refused(tmp_path: Path) -> None:
+    assert reason(write_file(tmp_path, "a.pdf", a_pdf("x", password="secret"))) == "encrypted PDF"
 
 
-def test_docx_has_paragraphs_and_tables_in_their_order_without_the_letterhead(tmp_path: Path) -> None:
-    assert text(written(tmp_path, "a.docx", saved(a_docx()))) == (
+def test_docx_gives_paragraphs_and_tables_in_order_without_the_letterhead(tmp_path: Path) -> None:
+    assert text(write_file(tmp_path, "a.docx", saved(a_docx()))) == (
         "Discharge letter\nFever since\ttwo days.\nRamipril\t5 mg\nNo cough."
     )
 
 
-def test_docx_has_tracked_insertions_and_not_the_deletions(tmp_path: Path) -> None:
+def test_docx_includes_tracked_insertions_and_omits_deletions(tmp_path: Path) -> None:
     content = saved(a_docx())
     xml = b'<w:ins w:id="1"><w:r><w:t>Now in. </w:t></w:r></w:ins>'
     xml += b'<w:del w:id="2"><w:r><w:delText>Out. </w:delText></w:r></w:del>'
@@ -158,26 +158,28 @@ def test_docx_has_tracked_insertions_and_not_the_deletions(tmp_path: Path) -> No
 @pytest.mark.parametrize("name", ["a.rtf", "a.pdf", "a.docx", "a.html"])
 def test_an_empty_file_is_refused(tmp_path: Path, name: str) -> None:
     expected = {"a.rtf": "no RTF", "a.pdf": "damaged PDF", "a.docx": "damaged DOCX", "a.html": "no text"}
-    assert reason(written(tmp_path, name, b"")) == expected[name]
+    assert reason(write_file(tmp_path, name, b"")) == expected[name]
 
 
 @pytest.mark.parametrize(("name", "content"), [("a.txt", RTF), ("b", b"%PDF-1.4 broken"), ("c.dat", RTF)])
-def test_a_name_that_says_little_is_read_by_its_content(tmp_path: Path, name: str, content: bytes) -> None:
-    found = read(written(tmp_path, name, content))
-    assert getattr(found, "reason", None) == ("damaged PDF" if name == "b" else None)
+def test_a_file_with_an_unclear_name_is_recognised_by_its_content(
+    tmp_path: Path, name: str, content: bytes
+) -> None:
+    record = read(write_file(tmp_path, name, content))
+    assert getattr(record, "reason", None) == ("damaged PDF" if name == "b" else None)
 
 
-def test_a_bomb_in_a_docx_is_not_unpacked(tmp_path: Path) -> None:
+def test_a_zip_bomb_in_a_docx_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.docx", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("word/document.xml", b"\0" * (65 * 2**20))
     assert reason(tmp_path / "a.docx") == "longer than 64 MiB"
 
 
 def test_a_missing_library_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pypdf", None)  # as Python has it where an import must fail
+    monkeypatch.setitem(sys.modules, "pypdf", None)  # makes the import fail
     with pytest.raises(UsageError, match=re.escape("pip install 'notemill[formats]'")):
         open_sources([FORMATS / "report.pdf"])
-    reasons = {one.reason for one in open_sources([FORMATS]).records if isinstance(one, Refused)}
+    reasons = {record.reason for record in open_sources([FORMATS]).records if isinstance(record, Refused)}
     assert "PDF needs the extra `formats`" in reasons
 
 
@@ -190,9 +192,11 @@ BROKEN = [
 
 
 @given(which=st.sampled_from(BROKEN), cut=st.integers(0, 2000), junk=st.binary(max_size=8))
-def test_a_broken_file_gives_a_reason_and_no_surprise(
+def test_a_broken_file_gives_a_reason_and_no_exception(
     tmp_path_factory: pytest.TempPathFactory, which: tuple[str, bytes], cut: int, junk: bytes
 ) -> None:
     (name, whole), folder = which, tmp_path_factory.getbasetemp() / which[0].replace(".", "_")
     folder.mkdir(exist_ok=True)
-    assert isinstance(read(written(folder, name, whole[:cut] + junk + whole[cut + 2 :])), Document | Refused)
+    assert isinstance(
+        read(write_file(folder, name, whole[:cut] + junk + whole[cut + 2 :])), Document | Refused
+    )

@@ -1,4 +1,4 @@
-"""OMOP and MIMIC: their tables in databases and files, by name of the layout alone."""
+"""Presets for OMOP and MIMIC: reading their note tables from databases and files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def sqlite_omop(tmp_path: Path) -> str:
 
 @pytest.fixture
 def postgres_omop(postgres: str) -> Iterator[str]:
-    """The table is in a schema that is not on the search path."""
+    """An OMOP database whose note table is in a schema outside the search path."""
     execute(postgres, "CREATE DATABASE cdm54")
     url = database_url(postgres, "cdm54")
     with psycopg.connect(url.replace("postgresql+psycopg", "postgresql")) as connection:
@@ -78,16 +78,16 @@ def postgres_omop(postgres: str) -> Iterator[str]:
 
 
 def read(url: str, query: str = "", window: WatermarkWindow | None = None) -> list[Document]:
-    found = list(open_sources([SqlQuery(url, query, OMOP, window)], ColumnChoice()).records)
-    assert all(isinstance(one, Document) for one in found), found
-    return [one for one in found if isinstance(one, Document)]
+    records = list(open_sources([SqlQuery(url, query, OMOP, window)], ColumnChoice()).records)
+    assert all(isinstance(record, Document) for record in records), records
+    return [record for record in records if isinstance(record, Document)]
 
 
 def ids(*arguments: Any) -> list[str]:
-    return [one.external_id for one in read(*arguments)]
+    return [document.external_id for document in read(*arguments)]
 
 
-def test_the_note_table_of_omop_is_found_and_its_columns_are_known(sqlite_omop: str) -> None:
+def test_the_omop_preset_finds_the_note_table_and_maps_its_columns(sqlite_omop: str) -> None:
     note = read(sqlite_omop)[0]
     assert (note.external_id, note.text) == ("501", "Fever since two days.\r\nNo cough; 100% compliance.")
     shared = {name: note.metadata[name] for name in ("patient", "encounter", "type", "title", "date")}
@@ -101,17 +101,17 @@ def test_the_note_table_of_omop_is_found_and_its_columns_are_known(sqlite_omop: 
     assert note.metadata["provider_id"] == 9
 
 
-def test_on_postgresql_the_table_is_found_in_the_schema_that_cdms_are_in(postgres_omop: str) -> None:
+def test_on_postgresql_the_note_table_is_found_in_the_schema_cdm(postgres_omop: str) -> None:
     notes = read(postgres_omop)
-    assert [one.external_id for one in notes] == ["501", "502", "503"]
+    assert [note.external_id for note in notes] == ["501", "502", "503"]
     assert notes[0].metadata["date"] == "2026-01-02T08:30:00"
 
 
-def test_a_query_of_ones_own_goes_before_the_presets_tables(sqlite_omop: str) -> None:
+def test_a_given_query_replaces_the_table_of_the_preset(sqlite_omop: str) -> None:
     assert ids(sqlite_omop, "SELECT * FROM note WHERE note_id > 501 -- of these") == ["502", "503"]
 
 
-def test_the_rows_of_a_window_are_read_and_no_others(sqlite_omop: str) -> None:
+def test_only_rows_in_the_watermark_window_are_read(sqlite_omop: str) -> None:
     assert ids(sqlite_omop, "", WatermarkWindow("note_id", 501, 502)) == ["502"]
     assert ids(sqlite_omop, "", WatermarkWindow("note_id", None, 502)) == ["501", "502"]
     assert ids(
@@ -119,7 +119,7 @@ def test_the_rows_of_a_window_are_read_and_no_others(sqlite_omop: str) -> None:
     ) == ["503"]
 
 
-def test_rows_of_the_last_time_are_read_again_for_more_may_have_come(postgres_omop: str) -> None:
+def test_rows_at_the_last_timestamp_are_read_again(postgres_omop: str) -> None:
     last = newest(SqlQuery(postgres_omop, "", OMOP), "note_datetime")
     assert last == datetime(2026, 1, 3, 9)  # noqa: DTZ001
     kept = mark_of_json(mark_as_json(last))
@@ -142,7 +142,7 @@ def test_a_database_without_the_table_says_what_to_type(tmp_path: Path) -> None:
         open_sources([SqlQuery(f"sqlite:///{tmp_path}/empty.db", "", MIMIC)])
 
 
-def test_an_unknown_preset_names_those_there_are() -> None:
+def test_an_unknown_preset_is_an_error_that_lists_the_presets() -> None:
     with pytest.raises(UsageError, match="Presets: omop, mimic"):
         preset_named("i2b2")
 
@@ -163,16 +163,16 @@ def test_both_tables_of_mimic_are_read(tmp_path: Path) -> None:
             )
             connection.execute(f"INSERT INTO {table} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
     connection.close()
-    found = list(open_sources([SqlQuery(f"sqlite:///{tmp_path}/mimic.db", "", MIMIC)]).records)
-    told = [
-        (one.external_id, one.metadata["type"], one.metadata["patient"])
-        for one in found
-        if isinstance(one, Document)
+    records = list(open_sources([SqlQuery(f"sqlite:///{tmp_path}/mimic.db", "", MIMIC)]).records)
+    identified = [
+        (record.external_id, record.metadata["type"], record.metadata["patient"])
+        for record in records
+        if isinstance(record, Document)
     ]
-    assert told == [("10000032-DS-21", "DS", "10000032"), ("10000032-RR-21", "RR", "10000032")]
+    assert identified == [("10000032-DS-21", "DS", "10000032"), ("10000032-RR-21", "RR", "10000032")]
 
 
-def test_files_of_a_preset_have_its_columns_also_where_others_look_likelier(tmp_path: Path) -> None:
+def test_a_preset_overrides_the_guessed_columns_of_a_file(tmp_path: Path) -> None:
     with (tmp_path / "NOTE.csv").open("w", newline="") as file:
         rows = [["id", "note_id", "person_id", "text", "NOTE_TEXT"], ["1", "77", "5", "not this", "Fever."]]
         csv.writer(file).writerows(rows)
@@ -182,10 +182,10 @@ def test_files_of_a_preset_have_its_columns_also_where_others_look_likelier(tmp_
 
 
 @given(mark=st.integers() | st.text() | st.datetimes() | st.dates() | st.floats(allow_nan=False))
-def test_a_mark_is_kept_between_nights_as_it_was(mark: Any) -> None:
+def test_a_watermark_round_trips_through_json(mark: Any) -> None:
     assert mark_of_json(mark_as_json(mark)) == mark
 
 
-def test_what_cannot_be_a_mark_is_said() -> None:
+def test_an_unusable_watermark_type_is_an_error() -> None:
     with pytest.raises(UsageError, match="take an id or a time"):
         mark_as_json(b"x")
