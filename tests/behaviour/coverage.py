@@ -24,7 +24,7 @@ ANSWER_CODE = (
     "worker/weights/negation_model.py",
     "worker/weights/ranking_model.py",
 )
-"""What the digest speaks for. Left out: lines that only training or the real engine uses."""
+"""The code that the digest covers. Code that only training or the real engine uses is left out."""
 LEAST_PERCENT = 95.0
 
 

@@ -70,9 +70,9 @@ class Probe:
 def probes() -> list[Probe]:
     """The probe set, in the order of the file, then the example notes."""
     lines = PROBES.read_text("utf-8").splitlines()
-    written = [Probe(item["id"], item["text"], tuple(item["queries"])) for item in map(json.loads, lines)]
+    recorded = [Probe(item["id"], item["text"], tuple(item["queries"])) for item in map(json.loads, lines)]
     paths = sorted((ROOT / "examples" / "notes").glob("*.txt"))
-    return [*written, *(Probe(path.stem, path.read_bytes().decode(), EXAMPLE_QUERIES) for path in paths)]
+    return [*recorded, *(Probe(path.stem, path.read_bytes().decode(), EXAMPLE_QUERIES) for path in paths)]
 
 
 def tagging_config() -> TaskConfig:
@@ -151,7 +151,7 @@ def _search(query: str) -> Question:
 
 
 def outputs(engine: ReplayEngine) -> dict[str, list[Any]]:
-    """By part of the answer code the outputs of all runs, as JSON values."""
+    """Runs the probe set; returns the outputs by part of the answer code, as JSON values."""
     parts: dict[str, list[Any]] = {}
     requests: list[Any] = []
     for run in runs():
@@ -165,8 +165,13 @@ def outputs(engine: ReplayEngine) -> dict[str, list[Any]]:
             for batch in process(work, engine=engine, config=run.config, patient_names=names)
             for pair in batch
         ]
-        told = [run.probe.id, run.question.model_dump(mode="json"), list(engine.keys), _outcome(ended[0][1])]
-        parts.setdefault(str(run.part), []).append(told)
+        output = [
+            run.probe.id,
+            run.question.model_dump(mode="json"),
+            list(engine.keys),
+            _outcome(ended[0][1]),
+        ]
+        parts.setdefault(str(run.part), []).append(output)
         if run.config.is_list_forced and run.part != "deidentified":
             requests += engine.requests
     parts["http"] = [_http(request, engine) for request in requests]
@@ -214,15 +219,15 @@ def _rounded(value: Any) -> Any:
 
 
 def _http(request: Any, engine: ReplayEngine) -> Any:
-    """What the HTTP engine would send for a request, and what it makes of a server's reply."""
+    """Returns the HTTP engine's request body and how it parses a server's reply."""
     if isinstance(request, ScoreRequest):
         words = [sum(word.encode()) for word in request.choices[0].words]
-        told = {
+        response = {
             "choices": [{"logprobs": {"top_logprobs": [{f"token_id:{word}": -1.5 for word in words[:2]}]}}]
         }
         return [
             completions.scoring_body([1, 2], words),
-            _rounded(completions.parse_log_probabilities(told, words)),
+            _rounded(completions.parse_log_probabilities(response, words)),
         ]
     if not isinstance(request, GenerateRequest):
         return None

@@ -41,12 +41,12 @@ class _Mutator(ast.NodeTransformer):
     """Applies the change with number `wanted`; counts the possible changes."""
 
     def __init__(self, wanted: int = -1) -> None:
-        self.count, self.wanted, self.what = 0, wanted, ""
+        self.count, self.wanted, self.description = 0, wanted, ""
 
-    def _is_wanted(self, node: ast.AST, what: str) -> bool:
+    def _is_wanted(self, node: ast.AST, description: str) -> bool:
         self.count += 1
         if self.count - 1 == self.wanted:
-            self.what = f"line {getattr(node, 'lineno', 0)}: {what}"
+            self.description = f"line {getattr(node, 'lineno', 0)}: {description}"
             return True
         return False
 
@@ -101,12 +101,12 @@ class _Loader(importlib.abc.Loader, importlib.abc.MetaPathFinder):
 
 def modules() -> list[Path]:
     """The modules that are mutated."""
-    found = [path for folder in _FOLDERS for path in sorted((ROOT / "worker" / folder).glob("*.py"))]
-    return [path for path in [*found, ROOT / "worker/pipeline.py"] if path.name != "__init__.py"]
+    paths = [path for folder in _FOLDERS for path in sorted((ROOT / "worker" / folder).glob("*.py"))]
+    return [path for path in [*paths, ROOT / "worker/pipeline.py"] if path.name != "__init__.py"]
 
 
 def mutants(count: int, seed: int) -> Iterator[tuple[Path, int]]:
-    """`count` drawn changes: a module and the number of the change in it."""
+    """Draws `count` changes; yields the module and the number of the change in it."""
     numbers: list[tuple[Path, int]] = []
     for path in modules():
         counter = _Mutator()
@@ -127,7 +127,7 @@ def show(count: int, seed: int) -> int:
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if _status_of(_Loader(name, path, tree), expected) == MISSED:
             missed += 1
-            print(f"missed: {path.relative_to(ROOT)} {mutator.what}", flush=True)
+            print(f"missed: {path.relative_to(ROOT)} {mutator.description}", flush=True)
         if tried % 25 == 0:
             print(f"{tried} mutants, {missed} missed", flush=True)
     print(f"{missed} of {count} changes were missed ({missed / count:.0%}).")
@@ -135,7 +135,7 @@ def show(count: int, seed: int) -> int:
 
 
 def _outputs_in_a_child() -> str:
-    """Computed in a child, so that this process imports none of the mutated modules."""
+    """Computes the outputs in a child process, so that this process imports none of the mutated modules."""
     reader, writer = os.pipe()
     if os.fork() == 0:
         os.close(reader)
@@ -144,9 +144,9 @@ def _outputs_in_a_child() -> str:
         os._exit(0)
     os.close(writer)
     with os.fdopen(reader) as pipe:
-        written = pipe.read()
+        output = pipe.read()
     os.wait()
-    return written
+    return output
 
 
 def _outputs() -> str:

@@ -65,41 +65,41 @@ def test_random_weights_take_the_planned_memory(form: WeightForm):
 
 @without_cuda
 def test_batches_are_reported_with_fractions_of_the_measured_peaks(rehearsed):
-    status, found = rehearsed("limits", "prefill", "decode")
-    assert (status, found["failed"]) == (0, {})
-    assert found["parts"]["decode"]["8_branches"]["tokens_per_second"] > 0
-    assert found["parts"]["prefill"]["128_tokens"]["of_product"] > 0
+    status, report = rehearsed("limits", "prefill", "decode")
+    assert (status, report["failed"]) == (0, {})
+    assert report["parts"]["decode"]["8_branches"]["tokens_per_second"] > 0
+    assert report["parts"]["prefill"]["128_tokens"]["of_product"] > 0
 
 
 @without_cuda
 def test_the_planned_cached_tokens_fit_in_every_arrangement(rehearsed):
-    status, found = rehearsed("fits")
-    assert (status, found["failed"]) == (0, {})
-    fits = found["parts"]["fits"]
+    status, report = rehearsed("fits")
+    assert (status, report["failed"]) == (0, {})
+    fits = report["parts"]["fits"]
     assert fits["grown_note_by_note"]["fitted_tokens"] == SHRUNKEN.cached_tokens
     assert fits["8_branches_and_the_rest_shared"]["fitted_tokens"] == SHRUNKEN.cached_tokens
 
 
 @without_cuda
-def test_random_weights_answer_windows_and_notes(rehearsed):
-    status, found = rehearsed("decides", "notes")
-    assert (status, found["failed"]) == (0, {})
-    assert found["parts"]["decides"]["windows_asked"] == SHRUNKEN.windows
-    assert found["parts"]["notes"]["jobs_finished"] == "2 of 2"
+def test_random_weights_score_windows_and_answer_notes(rehearsed):
+    status, report = rehearsed("decides", "notes")
+    assert (status, report["failed"]) == (0, {})
+    assert report["parts"]["decides"]["windows_asked"] == SHRUNKEN.windows
+    assert report["parts"]["notes"]["jobs_finished"] == "2 of 2"
 
 
 @without_cuda
 def test_the_same_device_gives_the_same_answers(rehearsed):
-    status, found = rehearsed("correctness")
+    status, report = rehearsed("correctness")
     assert status == 0
-    assert found["parts"]["correctness"]["marks plain"]["same"] == 1
-    assert found["parts"]["correctness"]["cpu_and_transformers"]["same"] > 0.9
+    assert report["parts"]["correctness"]["marks plain"]["same"] == 1
+    assert report["parts"]["correctness"]["cpu_and_transformers"]["same"] > 0.9
 
 
 @without_cuda
 def test_out_of_memory_refuses_one_too_large_request_with_numbers_and_answers_many(rehearsed):
-    _, found = rehearsed("oom")
-    figures = found["parts"]["oom"]
+    _, report = rehearsed("oom")
+    figures = report["parts"]["oom"]
     assert figures["alone"].startswith("out_of_memory: ")
     assert figures["many_ran_out"] > 0
     assert figures["refusals"] == []
@@ -115,10 +115,10 @@ def test_a_part_that_fails_does_not_affect_the_others(rehearsed):
     def whole(_card):
         yield "figure", 2
 
-    status, found = rehearsed(broken=BenchmarkPart(broken, 5.0), whole=BenchmarkPart(whole, 5.0))
+    status, report = rehearsed(broken=BenchmarkPart(broken, 5.0), whole=BenchmarkPart(whole, 5.0))
     assert status == 1
-    assert found["failed"] == {"broken": "ValueError: broken"}
-    assert found["parts"] == {"broken": {"known": 1}, "whole": {"figure": 2}}
+    assert report["failed"] == {"broken": "ValueError: broken"}
+    assert report["parts"] == {"broken": {"known": 1}, "whole": {"figure": 2}}
 
 
 @without_cuda
@@ -128,8 +128,8 @@ def test_a_part_ends_at_its_time_limit(rehearsed):
         while True:
             pass
 
-    _, found = rehearsed(endless=BenchmarkPart(endless, 0.2))
-    assert found["failed"]["endless"].startswith("PartTimeoutError")
+    _, report = rehearsed(endless=BenchmarkPart(endless, 0.2))
+    assert report["failed"]["endless"].startswith("PartTimeoutError")
 
 
 @without_cuda

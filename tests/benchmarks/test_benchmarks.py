@@ -57,46 +57,49 @@ def prompts() -> list[BenchmarkPrompt]:
         for index, note in enumerate(NOTES)
         for number in range(3)
     ]
-    return [BenchmarkPrompt(index, "entities", one.prompt, 24, lark_of(one), one) for index, one in requests]
+    return [
+        BenchmarkPrompt(index, "entities", request.prompt, 24, lark_of(request), request)
+        for index, request in requests
+    ]
 
 
 def test_roofline_fractions_are_between_zero_and_one_and_a_half(settings):
     measured = measure_roofline(settings, seconds=0, sequences=(1, 8), square=256, array_bytes=2**22)
-    found = json.loads(json.dumps(MACHINE | roofline_figures(measured)))
-    fractions = [found["prefill_fraction"], *found["prefill_fractions"].values()]
-    fractions += [found["decode_fraction"], *found["decode_fractions"].values()]
+    report = json.loads(json.dumps(MACHINE | roofline_figures(measured)))
+    fractions = [report["prefill_fraction"], *report["prefill_fractions"].values()]
+    fractions += [report["decode_fraction"], *report["decode_fractions"].values()]
     assert all(0 < fraction < 1.5 for fraction in fractions)
-    assert found["decode_fraction"] == found["decode_fractions"]["8"]
-    assert "of the products' peak" in roofline_table(found)
+    assert report["decode_fraction"] == report["decode_fractions"]["8"]
+    assert "of the products' peak" in roofline_table(report)
 
 
-def test_operations_of_a_batch_equal_torchs_count_without_attention(network):
+def test_batch_flops_equal_torchs_count_without_attention(network):
     from torch.utils.flop_counter import FlopCounterMode
 
-    beginning = Prefix(tuple(range(40)), cache_start=0)
-    continuation = Continuation(beginning, list(range(24)), logit_indexes=(23,), reserved_tokens=24, slot=0)
-    batch = ForwardBatch((ScheduledChunk(beginning, 0, 40), ScheduledChunk(continuation, 0, 24)), 40, 1, 24)
+    prefix = Prefix(tuple(range(40)), cache_start=0)
+    continuation = Continuation(prefix, list(range(24)), logit_indexes=(23,), reserved_tokens=24, slot=0)
+    batch = ForwardBatch((ScheduledChunk(prefix, 0, 40), ScheduledChunk(continuation, 0, 24)), 40, 1, 24)
     laid_out = torch.ops.mkldnn._linear_pointwise
     with FlopCounterMode(display=False, custom_mapping={laid_out: _operations}) as counter:
         network.runner.run(batch)
     by_torch = counter.get_flop_counts()["Global"]
     products = sum(count for operation, count in by_torch.items() if "bmm" not in str(operation))
-    of_prefix, of_all = 40 * 41 // 2, 64 * 65 // 2
-    keys_seen = 2 * of_all - of_prefix  # the second and last layer computes none for the prefix
+    prefix_pairs, causal_pairs = 40 * 41 // 2, 64 * 65 // 2
+    keys_seen = 2 * causal_pairs - prefix_pairs  # the second and last layer computes none for the prefix
     assert network.batch_flops(batch) - 4 * 4 * 16 * keys_seen == products
 
 
-def test_with_the_adapter_all_products_but_down_proj_are_int8(network):
+def test_with_the_adapter_all_linear_layers_but_down_proj_are_int8(network):
     def int8_flops(*, uses_adapter: bool) -> float:
         batch = ForwardBatch(
             (ScheduledChunk(Prefix(tuple(range(40)), uses_adapter, cache_start=0), 0, 40),), 40, 0, 0
         )
         return replace(network, is_int8=True).int8_flops(batch)
 
-    *eight, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
-    of_the_last = sum(eight[:3])  # no logits are needed
+    *linear_sizes, _down = (inputs * outputs for inputs, outputs in network.shape.linear_layers)
+    last_layer = sum(linear_sizes[:3])  # no logits are needed
     layers = network.shape.layers
-    assert int8_flops(uses_adapter=True) == 2 * 40 * ((layers - 1) * sum(eight) + of_the_last)
+    assert int8_flops(uses_adapter=True) == 2 * 40 * ((layers - 1) * sum(linear_sizes) + last_layer)
     assert int8_flops(uses_adapter=False) == 0
 
 
@@ -109,19 +112,19 @@ def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
 def test_a_prefill_batch_is_full_and_a_decode_batch_has_one_token_a_sequence(network, settings):
     texts = [note * 20 for note in NOTES]
     assert MAX_FORWARD_TOKENS / 2 < network.scoring_batch(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
-    writing = network.decode_batch(texts, 8, settings)
-    assert [chunk.num_tokens for chunk in writing.chunks] == [1] * 8
+    decode_batch = network.decode_batch(texts, 8, settings)
+    assert [chunk.num_tokens for chunk in decode_batch.chunks] == [1] * 8
     with pytest.raises(ValueError, match="not 9"):
         network.decode_batch(texts, 9, settings)
 
 
 def test_batch_bytes_count_a_shared_prefix_once(network, settings):
     [text, _] = [note * 20 for note in NOTES]
-    one, four = (network.decode_batch([text], number, settings) for number in (1, 4))
+    single, four = (network.decode_batch([text], number, settings) for number in (1, 4))
     own = sum(len(continuation.tokens) for continuation in four.continuations) - len(
-        one.continuations[0].tokens
+        single.continuations[0].tokens
     )
-    assert network.batch_bytes(four) - network.batch_bytes(one) == own * 2 * 2 * 2 * 16 * 2
+    assert network.batch_bytes(four) - network.batch_bytes(single) == own * 2 * 2 * 2 * 16 * 2
 
 
 def test_a_probe_keeps_its_best_and_its_median_rate():
@@ -131,27 +134,29 @@ def test_a_probe_keeps_its_best_and_its_median_rate():
     assert len(probe.seconds) == 4
 
 
-def test_the_engine_answers_as_the_naive_loop_does(weights, settings):
+def test_the_engine_gives_the_same_answers_as_the_naive_loop(weights, settings):
     answers = []
     for contender in (NaiveLoop(weights), NotemillGeneration(settings)):
         contender.prepare(prompts())
         answers.append(contender.answer(prompts()))
         contender.close()
     naive, ours = answers
-    same = [one.text.strip() == other.text.strip() for one, other in zip(naive, ours, strict=True)]
+    same = [
+        answer.text.strip() == expected.text.strip() for answer, expected in zip(naive, ours, strict=True)
+    ]
     assert sum(same) >= 4  # of six: random weights have logits closer together than bf16 rounding
-    assert all(one.num_tokens for one in ours)
+    assert all(answer.num_tokens for answer in ours)
 
 
-def test_a_job_agrees_when_all_its_answers_do_and_rounding_is_checked_only_for_differences():
+def test_a_job_agrees_if_all_its_answers_agree_and_only_differences_are_checked_for_rounding():
     reference = [GeneratedAnswer(text, 1) for text in "abcdef"]
     differing = [GeneratedAnswer(text, 1) for text in "abcdXY"]
     compared = []
-    found = measure_agreement(
-        prompts(), differing, reference, lambda _one, *two: compared.append(two) or True
+    agreement = measure_agreement(
+        prompts(), differing, reference, lambda _prompt, *pair: compared.append(pair) or True
     )
-    assert (found.requests, found.jobs, found.jobs_but_rounding) == (4 / 6, 0.5, 1.0)
-    assert [(one.text, other.text) for one, other in compared] == [("X", "e"), ("Y", "f")]
+    assert (agreement.requests, agreement.jobs, agreement.jobs_but_rounding) == (4 / 6, 0.5, 1.0)
+    assert [(answer.text, expected.text) for answer, expected in compared] == [("X", "e"), ("Y", "f")]
 
 
 def test_a_difference_is_rounding_only_between_equally_likely_tokens(weights):

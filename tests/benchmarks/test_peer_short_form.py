@@ -70,13 +70,16 @@ def test_training_examples_use_the_prompts_of_the_comparison(chat: Chat, tmp_pat
         label = "Disease" if name != "maccrobat" else "Disease_disorder"
         record = {"id": "1", "text": NOTE, "entities": [_entity("gout", label)]}
         (tmp_path / name / "train.jsonl").write_text(json.dumps(record) + "\n")
-    pieces = corpus_examples(tmp_path, LABELS, chat, 1_300)
-    written = [chat.decode([one.tokens[place] for place in one.answers]).strip() for one in pieces]
-    lists = [text for text, one in zip(written, pieces, strict=True) if one.kind == "entities"]
+    examples = corpus_examples(tmp_path, LABELS, chat, 1_300)
+    answers = [
+        chat.decode([example.tokens[position] for position in example.answers]).strip()
+        for example in examples
+    ]
+    lists = [text for text, example in zip(answers, examples, strict=True) if example.kind == "entities"]
     assert lists == ["problem: gout", "none"] * 2
-    assert {"yes", "no"} == set(written[len(lists) :])
+    assert {"yes", "no"} == set(answers[len(lists) :])
     asked = chat.encode(entities_prompt(0, NOTE[:31], ["problem", "medication"]).prompt).tokens
-    assert list(pieces[0].tokens[: len(asked)]) == asked
+    assert list(examples[0].tokens[: len(asked)]) == asked
 
 
 def _entity(text: str, label: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, fetches nothing, and is as the code is."""
+"""The documentation site builds without a warning, fetches nothing and matches the code."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_page_of_the_docs_is_a_page_of_the_site(site: Path) -> None:
-    written = {path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")}
-    assert {path.relative_to(site).with_suffix("") for path in site.rglob("*.html")} >= written
+    source_pages = {path.relative_to(ROOT / "docs").with_suffix("") for path in (ROOT / "docs").rglob("*.md")}
+    assert {path.relative_to(site).with_suffix("") for path in site.rglob("*.html")} >= source_pages
 
 
 def test_the_site_fetches_nothing_from_outside(site: Path) -> None:
     assert [
-        found for path in site.rglob("*.html") for found in FETCHED.findall(path.read_text("utf-8"))
+        match for path in site.rglob("*.html") for match in FETCHED.findall(path.read_text("utf-8"))
     ] == []
 
 
-def test_the_site_has_no_diagram_for_which_the_theme_would_load_a_script(site: Path) -> None:
+def test_the_site_has_no_diagram_that_makes_the_theme_load_a_script(site: Path) -> None:
     assert [path.name for path in site.rglob("*.html") if 'class="mermaid' in path.read_text("utf-8")] == []
 
 
-def test_the_build_fails_on_a_lost_page_and_on_a_broken_link() -> None:
+def test_the_build_fails_on_a_page_outside_the_navigation_and_on_a_broken_link() -> None:
     validation = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))["validation"]
     checks = [validation["nav"]["omitted_files"], *validation["links"].values()]
     assert checks == ["warn"] * 5
@@ -53,8 +53,8 @@ def test_the_build_fails_on_a_lost_page_and_on_a_broken_link() -> None:
 
 def test_every_page_is_in_the_navigation_once() -> None:
     navigation = (ROOT / "mkdocs.yml").read_text("utf-8").partition("\nnav:")[2]
-    listed = re.findall(r"[\w./-]+\.md", navigation)
-    assert sorted(listed) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+    listed_pages = re.findall(r"[\w./-]+\.md", navigation)
+    assert sorted(listed_pages) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -71,12 +71,12 @@ def without_code(text: str) -> str:
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors of its headings, as MkDocs makes them."""
+    """Returns the anchors of the page's headings, as MkDocs generates them."""
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     return {slugify(words, "-") for words in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
-def test_the_reference_is_what_the_code_says() -> None:
+def test_the_generated_reference_is_up_to_date() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "reference"), "--check"]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,7 +1,7 @@
-"""Every command that README and docs show: ours are executed, or parsed and told why not more.
+"""Every command that README and docs show is executed, or parsed only, with the reason.
 
-Executed in the order of the pages, on a store and a worker of the test's own, with what a reader puts in the
-place of the examples' names (REPLACED). What is not executed stands in APART, with who runs it instead.
+Commands run in the order of the pages, on a store and a worker of the test's own. REPLACED holds the values
+that replace names in the examples; NOT_EXECUTED lists commands that are only parsed, with the reason.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 pytest_plugins = ("redis_server", "reader")
 
 pytestmark = pytest.mark.xdist_group("pages")
-"""In one process: a page may go on from what an earlier one had written."""
+"""All in one process: a page may use files that an earlier page has written."""
 COMMANDS = list(dict.fromkeys(commands()))
 PAGES = list(dict.fromkeys(command.page for command in COMMANDS))
 VERBS: Any = get_command(app)
 OURS = [command for command in COMMANDS if command.program == "notemill"]
 
-APART = {
+NOT_EXECUTED = {
     r"worker$": "runs until it is stopped; the one of these tests is such a process",
     r"view$": "serves until it is stopped: tests/support/view_server.py",
     r"weights prepare$": "reads 100 MB: make demo",
     r"db roles$": "PostgreSQL: tests/models/test_database_roles.py",
-    r"run --explain$": "an option is spoken of: tests/console/test_time_breakdown.py",
+    r"run --explain$": "the text mentions an option: tests/console/test_time_breakdown.py",
     r"--install-completion$": "writes into the shell's own file: tests/console/test_command_line.py",
     r"export --help$": "a person reads it",
     r"run examples/formats$": "reference/formats-in.md has it with --task",
@@ -50,7 +50,7 @@ APART = {
     r"train prepare SOURCE": "no source in particular; guides/trainer.md has one",
     r"purge --expired": "wants a retention in the settings: tests/console/test_purge.py",
 }
-"""Ours that are parsed only, and why."""
+"""Commands of notemill that are parsed only, and the reason."""
 
 OTHERS = {
     "airflow": "run by hand: docs/reference/nightly-plan.md",
@@ -75,7 +75,7 @@ OTHERS = {
     "celery": "tests/console/nightly/test_nightly_examples.py",
     "vllm": "needs a GPU",
 }
-"""Programs of other people, and why they are not run here."""
+"""Other programs, and why the test does not run them."""
 
 REPLACED = {
     "postgresql://me@host/cdm": "sqlite:///out.db",
@@ -84,21 +84,21 @@ REPLACED = {
     "#12": "#1",
     "7": "2",
 }
-CHANGES_TEXT = "docs/guides/privacy-officer.md"
-"""Its commands encrypt and erase: they have a copy of the store."""
+PRIVACY_PAGE = "docs/guides/privacy-officer.md"
+"""The page whose commands encrypt and erase; they run on a copy of the store."""
 GENERATED = tuple(f"docs/reference/{name}.md" for name in ("cli", "exit-status", "settings", "views"))
-"""The examples of `--help`: parsed; other pages have them in a place where there is something to do."""
+"""Pages generated from `--help`. Their examples are parsed only; other pages show them in context."""
 STATUS = {"doctor --plan mistral-7b --gib 8": 1}
-"""Where another exit status than 0 is what the page says: those weights do not fit."""
+"""Commands whose documented exit status is not 0: these weights do not fit."""
 
 
 def is_complete(words: tuple[str, ...]) -> bool:
-    """Whether it has all that it needs. Raises what the command line would say against the rest."""
+    """True if no argument is missing. Raises typer's error for any other mistake."""
     command: Any = VERBS
     names = list(words)
     if names[0].startswith("--"):
-        # Not parsed: what it does would be done.
-        return names[0] in {name for one in VERBS.params for name in one.opts}
+        # Not parsed, because parsing such an option runs it.
+        return names[0] in {name for option in VERBS.params for name in option.opts}
     while hasattr(command, "commands") and names:
         command = command.commands[names.pop(0)]
     try:
@@ -109,42 +109,48 @@ def is_complete(words: tuple[str, ...]) -> bool:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_verb_and_every_option_of_a_command_are_there(page: str) -> None:
-    for command in of_page(page):
+def test_the_verb_and_every_option_of_a_command_exist(page: str) -> None:
+    for command in commands_of_page(page):
         if "VERB" not in command.words:
             is_more = command.is_whole and "--help" not in command.words
             assert is_complete(command.words[1:]) or not is_more, command.text
 
 
-def test_settings_that_are_set_before_a_command_are_settings() -> None:
+def test_environment_variables_set_in_commands_are_existing_settings() -> None:
     named = {name for command in COMMANDS for name in command.settings if name.startswith(PREFIX)}
     assert len(named) > 5
     assert {name.removeprefix(PREFIX).lower() for name in named} <= set(Settings.model_fields)
 
 
-def test_programs_of_other_people_are_few_and_known() -> None:
+def test_every_other_program_is_listed_with_a_reason() -> None:
     assert {command.program for command in COMMANDS} - {"notemill"} == set(OTHERS)
 
 
-def test_targets_of_make_are_in_the_makefile() -> None:
+def test_make_targets_exist_in_the_makefile() -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    asked = {word for one in COMMANDS if one.program == "make" for word in one.words[1:] if "=" not in word}
+    asked = {
+        word
+        for command in COMMANDS
+        if command.program == "make"
+        for word in command.words[1:]
+        if "=" not in word
+    }
     assert asked <= targets
 
 
-def test_extras_that_pip_is_asked_for_are_extras() -> None:
+def test_extras_in_pip_commands_exist() -> None:
     asked = {
         extra
-        for one in COMMANDS
-        for name in re.findall(r"notemill\[(.*)]", one.text)
+        for command in COMMANDS
+        for name in re.findall(r"notemill\[(.*)]", command.text)
         for extra in name.split(",")
     }
     extras = set(re.findall(r"^(\w+) = \[$", (ROOT / "pyproject.toml").read_text(), re.MULTILINE))
     assert asked <= extras
 
 
-def test_benchmarks_are_there_with_the_options_they_are_given() -> None:
-    asked = [one.words for one in COMMANDS if one.words[:2] == ("python", "-m")]
+def test_benchmarks_and_their_options_exist() -> None:
+    asked = [command.words for command in COMMANDS if command.words[:2] == ("python", "-m")]
     assert len(asked) > 5
     for _, _, module, *rest in asked:
         spec = importlib.util.find_spec(module)
@@ -154,7 +160,7 @@ def test_benchmarks_are_there_with_the_options_they_are_given() -> None:
         assert [word for word in rest if word.startswith("--") and f'"{word}"' not in source] == [], module
 
 
-def test_services_that_compose_is_asked_for_are_services() -> None:
+def test_services_in_compose_commands_exist() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     for command in COMMANDS:
         if command.words[:3] == ("docker", "compose", "run"):
@@ -164,47 +170,49 @@ def test_services_that_compose_is_asked_for_are_services() -> None:
                 assert is_complete(tuple(ours))
 
 
-def is_question_cached(command: Command) -> bool:
+def is_not_executed(command: Command) -> bool:
     text = " ".join(command.words[1:])
     is_mention = not command.is_whole and len(command.words) == 2
-    if is_mention or "VERB" in command.words or any(re.match(pattern, text) for pattern in APART):
+    if is_mention or "VERB" in command.words or any(re.match(pattern, text) for pattern in NOT_EXECUTED):
         return True
     return not is_complete(command.words[1:])
 
 
-def test_every_reason_not_to_execute_is_still_one() -> None:
+def test_every_exception_from_execution_still_matches_a_command() -> None:
     texts = [" ".join(command.words[1:]) for command in OURS]
-    assert [pattern for pattern in APART if not any(re.match(pattern, text) for text in texts)] == []
+    assert [pattern for pattern in NOT_EXECUTED if not any(re.match(pattern, text) for text in texts)] == []
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if page not in (CHANGES_TEXT, *GENERATED)])
-def test_the_commands_of_a_page_do_what_they_say(reader: Reader, page: str) -> None:
-    before = OURS[: OURS.index(of_page(page)[0])] if of_page(page) else []
-    elsewhere = {command.words for command in before if command.page not in (CHANGES_TEXT, *GENERATED)}
-    for command in of_page(page):
-        if command.words not in elsewhere and not is_question_cached(command):
-            executed(reader, command)
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in (PRIVACY_PAGE, *GENERATED)])
+def test_the_commands_of_a_page_exit_as_documented(reader: Reader, page: str) -> None:
+    before = OURS[: OURS.index(commands_of_page(page)[0])] if commands_of_page(page) else []
+    elsewhere = {command.words for command in before if command.page not in (PRIVACY_PAGE, *GENERATED)}
+    for command in commands_of_page(page):
+        if command.words not in elsewhere and not is_not_executed(command):
+            run(reader, command)
 
 
-def of_page(page: str) -> list[Command]:
+def commands_of_page(page: str) -> list[Command]:
     return [command for command in OURS if command.page == page]
 
 
-def executed(reader: Reader, command: Command) -> None:
-    """Raises where the exit status is not the one the page lets expect."""
+def run(reader: Reader, command: Command) -> None:
+    """Runs the command and checks its exit status."""
     replaced = REPLACED | dict(zip(("3f2a91c0", "77b0e1aa"), reader.recipes, strict=True))
     words = [replaced.get(word, word) for word in command.words[1:]]
     status = reader(*words)
     assert status == STATUS.get(" ".join(command.words[1:]), 0), (command.text, reader.out, reader.err)
 
 
-def test_what_encrypts_and_erases_does(reader: Reader, tmp_path: Path) -> None:
+def test_commands_that_encrypt_and_erase_succeed(reader: Reader, tmp_path: Path) -> None:
     copy = reader.moved(tmp_path / "copy")
     (copy.folder / "key").write_text("A" * 43 + "=\n")
     (copy.folder / "key").chmod(0o400)
     copy.environment["NOTEMILL_ENCRYPTION_KEY_FILE"] = str(copy.folder / "key")
     for command in dict.fromkeys(
-        one.words for one in OURS if one.page == CHANGES_TEXT and not is_question_cached(one)
+        documented.words
+        for documented in OURS
+        if documented.page == PRIVACY_PAGE and not is_not_executed(documented)
     ):
         words = (*command[1:], *(["--yes"] if "--patient" in command else []))
         assert copy(*words) == 0, (command, copy.out, copy.err)

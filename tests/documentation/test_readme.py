@@ -25,7 +25,7 @@ def test_the_table_of_settings_has_every_setting_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("name", ["max_kills", "lease_seconds", "summary_words", "window_tokens"])
-def test_a_default_in_the_table_is_the_default(name: str) -> None:
+def test_a_default_in_the_table_matches_the_code(name: str) -> None:
     shown = re.search(rf"^\| `{PREFIX}{name.upper()}` \| `?([\d.]+)`? \|", SETTINGS, re.MULTILINE)
     assert shown is not None
     assert float(shown[1]) == Settings.model_fields[name].default
@@ -36,7 +36,7 @@ def test_the_table_of_verbs_has_every_verb_and_no_other() -> None:
     assert set(re.findall(r"`(\w+)`", row)) == set(get_group(app).commands)
 
 
-def test_the_queries_run_as_they_are_printed(engine: Engine) -> None:
+def test_the_printed_queries_run(engine: Engine) -> None:
     statements = re.findall(r'notemill sql "([^"]+)"', ANALYST + README + START)
     assert len(set(statements)) >= 4
     for statement in set(statements):
@@ -45,7 +45,7 @@ def test_the_queries_run_as_they_are_printed(engine: Engine) -> None:
         assert rows == []
 
 
-def test_files_that_are_linked_exist() -> None:
+def test_linked_files_exist() -> None:
     for path in re.findall(r"\]\(([^)#:]+)\)", README):
         assert (ROOT / path).exists(), path
 

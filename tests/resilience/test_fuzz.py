@@ -82,9 +82,9 @@ def take_all_memory() -> str:
 )
 def test_each_kind_of_failure_is_detected(fail: Callable[[], Any], words: str, tmp_path: Path) -> None:
     target = FuzzTarget("target", lambda chance: chance.random(), lambda _given, _folder: fail())
-    found = _run_in_process(target, 1, range(2), tmp_path)
-    assert [words in line for line in found.failures] == [True, True]
-    assert found.outcomes["failed"] == 2
+    result = _run_in_process(target, 1, range(2), tmp_path)
+    assert [words in line for line in result.failures] == [True, True]
+    assert result.outcomes["failed"] == 2
 
 
 def test_an_e_mail_address_in_angle_brackets_does_not_stop_the_archive(tmp_path: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_malformed_brat_line_is_skipped(line: bytes, tmp_path: Path) -> None:
 def test_a_brat_file_that_is_not_utf8_is_skipped_and_counted(tmp_path: Path) -> None:
     for name, content in (("a.txt", b"Pain."), ("a.ann", b"\xff"), ("b.txt", b"Well."), ("b.ann", b"")):
         (tmp_path / name).write_bytes(content)
-    found = import_annotations(tmp_path, {}, frozenset())
-    assert ([note["id"] for note in found.notes], dict(found.left_out)) == (["b"], {"invalid UTF-8": 1})
+    imported = import_annotations(tmp_path, {}, frozenset())
+    assert ([note["id"] for note in imported.notes], dict(imported.left_out)) == (["b"], {"invalid UTF-8": 1})
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl"])

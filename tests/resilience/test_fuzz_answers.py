@@ -53,13 +53,13 @@ def test_a_random_answer_is_stored_only_if_it_is_valid_for_the_note(
     )
     work = Work(document_id=1, text=note, jobs=jobs)
     ended = [
-        one
-        for some in process(
+        ended_job
+        for batch in process(
             work,
             engine=RandomEngine(seed, note.split()),
             config=task_config(is_tagged=is_tagged, is_extractive=is_extractive),
         )
-        for one in some
+        for ended_job in batch
     ]
     assert sorted(job.id for job, _ in ended) == [0, 1, 2]
     for job, outcome in ended:
