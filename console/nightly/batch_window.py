@@ -67,7 +67,7 @@ class BatchWindow:
         any order."""
         with BackgroundPublisher(served.redis_url.get_secret_value(), self.database.store) as publisher:
             for start in range(0, len(document_ids), _MESSAGES_PER_BATCH):
-                publisher.ring(document_ids[start : start + _MESSAGES_PER_BATCH])
+                publisher.publish(document_ids[start : start + _MESSAGES_PER_BATCH])
             publisher.wait()
 
     def _follow(self, services: LocalServices, num_notes: int) -> None:

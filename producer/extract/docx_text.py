@@ -50,14 +50,14 @@ def _lines(parent: Any) -> list[str]:
 
 def _text(paragraph: Any) -> str:
     """Text of every run, also in tracked insertions, links and text boxes, which `Paragraph.text` lacks."""
-    pieces: list[str] = []
+    texts: list[str] = []
     unread = list(reversed(paragraph))
     while unread:
         element = unread.pop()
         if element.tag == f"{_WORD}t":
-            pieces.append(element.text or "")
+            texts.append(element.text or "")
         elif element.tag in _ENDS:
-            pieces.append(_ENDS[element.tag])
+            texts.append(_ENDS[element.tag])
         elif element.tag not in (f"{_WORD}del", f"{_WORD}moveFrom", f"{_WORD}pPr", f"{_WORD}rPr", _FALLBACK):
             unread.extend(reversed(element))
-    return "".join(pieces)
+    return "".join(texts)

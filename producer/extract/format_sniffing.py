@@ -49,9 +49,9 @@ def ending_of_file(path: Path) -> str | None:
         return None
 
 
-def media_type_of(content: bytes, told: str) -> str:
+def media_type_of(content: bytes, hl7_subtype: str) -> str:
     """The media type of an attachment by its content, otherwise by HL7's subtype, otherwise plain text."""
     ending = ending_of_content(content[:HEAD_BYTES])
     if ending in _MEDIA:
         return _MEDIA[ending]
-    return _MEDIA_BY_SUBTYPE.get(told.lower(), "text/plain")
+    return _MEDIA_BY_SUBTYPE.get(hl7_subtype.lower(), "text/plain")

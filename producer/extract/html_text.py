@@ -16,9 +16,9 @@ def html_text(content: bytes, charset: str | None) -> str:
     dammit = needed("bs4.dammit", "HTML")
     from producer.extract.markup import tree_text
 
-    told = charset or dammit.EncodingDetector.find_declared_encoding(content, is_html=True)
+    encoding = charset or dammit.EncodingDetector.find_declared_encoding(content, is_html=True)
     # lxml refuses text that declares an encoding of its own.
-    page = _without_declaration(decoded(content, told))
+    page = _without_declaration(decoded(content, encoding))
     if not page.strip():
         return ""
     try:

@@ -64,12 +64,12 @@ class _Writer:
     def __init__(self) -> None:
         self._parts: list[str] = []
         self._cells = 0
-        """Open table cells: what would begin a line elsewhere is a space in one."""
+        """Number of open table cells; in a cell a line break becomes a space."""
         self._columns: list[int] = []
-        """Of each open table row, how many cells it has so far."""
+        """Number of cells so far in each open table row."""
         self._verbatim = 0
         self._numbers: list[int | None] = []
-        """Of each open list the number of its last item; none where it has dots."""
+        """Number of the last item in each open list; None for a bulleted list."""
 
     @property
     def whole(self) -> str:

@@ -59,7 +59,7 @@ def _document(root: Any, origin: Origin) -> Document | Refused:
 
 
 def _identity(root: Any) -> tuple[str, str]:
-    """The id that all versions share, where there is one, and which version this is."""
+    """The id that all versions share, if there is one, and the version of this document."""
     number = _attribute(root, f"{V3}versionNumber", "value")
     stamp = sortable(_attribute(root, f"{V3}effectiveTime", "value"))
     of_set = _whole_identifier(root.find(f"{V3}setId"))
@@ -73,8 +73,8 @@ def _replaced(root: Any, external_id: str) -> tuple[str, ...]:
 
 
 def _attribute(root: Any, path: str, name: str) -> str:
-    found = root.find(path)
-    return "" if found is None else found.get(name) or ""
+    element = root.find(path)
+    return "" if element is None else element.get(name) or ""
 
 
 def _identifier(element: Any) -> str:

@@ -72,7 +72,7 @@ def _rows(lines: Lines, origin: Origin, delimiter: str | None) -> Iterator[Row |
         try:
             if rows is None:
                 # strict: a quote that is not doubled would otherwise move text from field to field.
-                rows = csv.reader(text, delimiter=delimiter or text.guess_delimiter(), strict=True)
+                rows = csv.reader(text, delimiter=delimiter or text.detect_delimiter(), strict=True)
                 begins_at = lines.number
             row = next(rows)
         except StopIteration:
@@ -108,7 +108,7 @@ class _DecodedLines(Iterator[str]):
         """The first line of the present row has a field in quotes."""
         self._is_first_line = True
 
-    def guess_delimiter(self) -> str:
+    def detect_delimiter(self) -> str:
         self._next = next(self._lines).decode("utf-8", "surrogateescape")
         return ";" if ";" in self._next and "," not in self._next else ","
 

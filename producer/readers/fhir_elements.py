@@ -57,7 +57,7 @@ class Meta(_Element):
 
     @property
     def version(self) -> str:
-        """A text that sorts as versions do: by the time in UTC, then by the number; empty without either."""
+        """A text that sorts by version: by the time in UTC, then by the number; empty without either."""
         if not self.lastUpdated and not self.versionId:
             return ""
         number = self.versionId or ""
@@ -111,18 +111,18 @@ class DocumentReference(_Resource):
 
     @property
     def title(self) -> str:
-        named = next((one.title for one in self.attachments if one.title), None)
+        named = next((attachment.title for attachment in self.attachments if attachment.title), None)
         return self.description or named or ""
 
     @property
     def when(self) -> str:
-        made = next((one.creation for one in self.attachments if one.creation), None)
-        return self.date or made or (self.context.period.start if self.context.period else None) or ""
+        created = next((attachment.creation for attachment in self.attachments if attachment.creation), None)
+        return self.date or created or (self.context.period.start if self.context.period else None) or ""
 
     @property
     def replaced_references(self) -> tuple[str, ...]:
         """Ids of the notes that this one replaces."""
-        replaced = (id_of(one.target) for one in self.relatesTo if one.code == "replaces")
+        replaced = (id_of(relation.target) for relation in self.relatesTo if relation.code == "replaces")
         return tuple(f"DocumentReference/{id_}" for id_ in replaced if id_ and id_ != self.id)
 
 
@@ -150,7 +150,7 @@ class DiagnosticReport(_Resource):
 
     @property
     def title(self) -> str:
-        return next((one.title for one in self.presentedForm if one.title), None) or ""
+        return next((attachment.title for attachment in self.presentedForm if attachment.title), None) or ""
 
     @property
     def when(self) -> str:
@@ -178,7 +178,7 @@ def _best_coding(concept: CodeableConcept | None) -> Coding:
     """The LOINC coding, otherwise the first; named by the concept's text where it has no display."""
     if concept is None:
         return Coding()
-    codings = sorted(concept.coding, key=lambda one: one.system != LOINC)
+    codings = sorted(concept.coding, key=lambda coding: coding.system != LOINC)
     best = next(iter(codings), Coding())
     named: dict[str, Any] = {"display": best.display or concept.text}
     return best.model_copy(update=named)

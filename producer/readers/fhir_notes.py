@@ -50,9 +50,9 @@ def read_resources(records: Iterable[Resource | Refused], origin: Origin) -> Ite
         for line, resource, binaries in _flat(record):
             kind = str(resource.get("resourceType"))[:64]
             if kind in KINDS:
-                found = _note(kind, resource, binaries, origin, line, replaced)
-                replaced.update(found.replaces if isinstance(found, Document) else ())
-                yield found
+                note = _note(kind, resource, binaries, origin, line, replaced)
+                replaced.update(note.replaces if isinstance(note, Document) else ())
+                yield note
             elif kind != "Binary" or not binaries:
                 others[kind] += 1
     for kind in sorted(others):
@@ -69,20 +69,21 @@ def _flat(record: Resource, depth: int = 0) -> Iterator[tuple[int | None, dict[s
     if resource.get("resourceType") != "Bundle":
         yield line, resource, {}
         return
-    listed = resource.get("entry")
-    entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    entries = resource.get("entry")
+    objects = [entry for entry in entries if _is_object(entry)] if isinstance(entries, list) else []
     inside = [
-        (entry.get("fullUrl"), entry["resource"]) for entry in entries if _is_object(entry.get("resource"))
+        (entry.get("fullUrl"), entry["resource"]) for entry in objects if _is_object(entry.get("resource"))
     ]
     binaries: dict[str, Any] = {}
-    for full_url, one in inside:
-        if one.get("resourceType") == "Binary":
-            binaries |= {key: one for key in (full_url, f"Binary/{one.get('id')}") if isinstance(key, str)}
-    for _, one in inside:
-        if one.get("resourceType") == "Bundle" and depth < _MAX_NESTING:
-            yield from _flat((line, one), depth + 1)
+    for full_url, inner in inside:
+        if inner.get("resourceType") == "Binary":
+            references = (full_url, f"Binary/{inner.get('id')}")
+            binaries |= {reference: inner for reference in references if isinstance(reference, str)}
+    for _, inner in inside:
+        if inner.get("resourceType") == "Bundle" and depth < _MAX_NESTING:
+            yield from _flat((line, inner), depth + 1)
         else:
-            yield line, one, binaries
+            yield line, inner, binaries
 
 
 def _is_object(value: Any) -> bool:
@@ -125,19 +126,23 @@ def _left_out(note: Note) -> str | None:
 
 def _rendered(attachments: Iterable[Attachment], binaries: Mapping[str, Any]) -> RenderedText:
     """The text of the note's best readable form. Raises UnreadableError."""
-    there = [_with_binary(attachment, binaries) for attachment in attachments]
-    known = [one for one in there if one.data is not None and rank(one.contentType or "") is not None]
+    attached = [_with_binary(attachment, binaries) for attachment in attachments]
+    readable = [
+        attachment
+        for attachment in attached
+        if attachment.data is not None and rank(attachment.contentType or "") is not None
+    ]
     first_reason: UnreadableError | None = None
-    for attachment in sorted(known, key=lambda one: rank(one.contentType or "") or 0):
+    for attachment in sorted(readable, key=lambda attachment: rank(attachment.contentType or "") or 0):
         try:
             return render(_bytes(attachment.data or ""), attachment.contentType or "text/plain")
         except UnreadableError as refusal:
             first_reason = first_reason or refusal
     if first_reason is not None:
         raise first_reason
-    if any(one.data is not None for one in there):
+    if any(attachment.data is not None for attachment in attached):
         raise UnreadableError("a kind of attachment that is not read")
-    if any(one.url for one in there):
+    if any(attachment.url for attachment in attached):
         raise UnreadableError("the attachment is elsewhere (url)")
     raise UnreadableError("no attachment")
 
@@ -147,8 +152,8 @@ def _with_binary(attachment: Attachment, binaries: Mapping[str, Any]) -> Attachm
     binary = binaries.get(attachment.url or "") if attachment.data is None else None
     if not isinstance(binary, dict) or not isinstance(binary.get("data"), str):
         return attachment
-    told = binary.get("contentType")
-    media_type = attachment.contentType or (told if isinstance(told, str) else None)
+    content_type = binary.get("contentType")
+    media_type = attachment.contentType or (content_type if isinstance(content_type, str) else None)
     return attachment.model_copy(update={"data": binary["data"], "contentType": media_type})
 
 

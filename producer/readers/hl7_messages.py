@@ -79,10 +79,10 @@ class Message:
         if escape not in text:
             return text
         mark = re.escape(escape)
-        return re.sub(f"{mark}([^{mark}\\s]{{1,200}}){mark}", self._meaning, text)
+        return re.sub(f"{mark}([^{mark}\\s]{{1,200}}){mark}", self._replacement, text)
 
-    def _meaning(self, found: re.Match[str]) -> str:
-        code, separators = found[1], self.parsed.separators
+    def _replacement(self, match: re.Match[str]) -> str:
+        code, separators = match[1], self.parsed.separators
         fixed = dict(zip("FRST", separators[1:5], strict=True)) | {"E": str(self.parsed.esc)}
         if code in fixed:
             return str(fixed[code])
@@ -95,7 +95,7 @@ class Message:
         if re.fullmatch(r"X([0-9A-Fa-f]{2})+", code):
             characters = bytes.fromhex(code[1:]).decode(self.charset or "utf-8", "replace")
             return characters.replace("\r\n", "\n").replace("\r", "\n")
-        return found[0]
+        return match[0]
 
 
 def read_messages(stream: BinaryIO, origin: Origin) -> Iterator[Message | Refused]:

@@ -120,7 +120,7 @@ def _reports(message: Message, origin: Origin) -> Iterator[Document | Refused]:
             reason = "cancelled" if result == "X" else "not written yet"
             refused = origin.refused(reason, message.line, external_id)
             yield refused.model_copy(update={"withdraws": result == "X"})
-        elif not any(message.part(one, 2) in ("TX", "FT", "ED") for one in observations):
+        elif not any(message.part(observation, 2) in ("TX", "FT", "ED") for observation in observations):
             yield origin.refused("no text among the results", message.line, external_id)
         else:
             dates = [message.part(order, 7), message.part(order, 22)]
@@ -161,20 +161,22 @@ def _with_text(
 def _text(message: Message, observations: list[Any]) -> str:
     """Text of the segments, one a line, repetitions too. Raises UnreadableError where an attachment is
     unreadable and there is no text beside it."""
-    pieces: list[str] = []
+    lines: list[str] = []
     first_reason: UnreadableError | None = None
     for observation in observations:
         kind = message.part(observation, 2)
         if message.part(observation, 11) in _TAKEN_BACK:
             continue
         if kind in _TEXT_TYPES:
-            pieces.extend(map(message.unescaped, message.repetitions(observation, 5)))
+            lines.extend(map(message.unescaped, message.repetitions(observation, 5)))
         elif kind == "ED":
             try:
-                pieces.extend(_encapsulated(message, one) for one in message.repetitions(observation, 5))
+                lines.extend(
+                    _encapsulated(message, repetition) for repetition in message.repetitions(observation, 5)
+                )
             except UnreadableError as refusal:
                 first_reason = first_reason or refusal
-    text = "\n".join(pieces)
+    text = "\n".join(lines)
     if first_reason is not None and not text.strip():
         raise first_reason
     return text
@@ -204,7 +206,7 @@ def _clinical(
 ) -> Clinical:
     person, visit = message.first("PID"), message.first("PV1")
     numbers = message.repetitions(person, 3)
-    medical = next((one for one in numbers if message.component(one, 5) == "MR"), numbers[0])
+    medical = next((number for number in numbers if message.component(number, 5) == "MR"), numbers[0])
     return Clinical(
         format="hl7v2",
         patient=message.component(medical, 1),

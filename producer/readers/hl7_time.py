@@ -11,10 +11,10 @@ _STAMP = re.compile(r"(\d{4})(\d\d)?(\d\d)?(\d\d)?(\d\d)?(\d\d)?(?:\.\d+)?([+-]\
 def iso_time(stamp: str) -> str:
     """`202601020304+0100` as `2026-01-02T03:04:00+01:00`, in the given precision, at least a day; '' for no
     time."""
-    found = _STAMP.fullmatch(stamp.strip())
-    if found is None:
+    match = _STAMP.fullmatch(stamp.strip())
+    if match is None:
         return ""
-    year, month, day, hour, *rest, zone = found.groups()
+    year, month, day, hour, *rest, zone = match.groups()
     if hour is None:
         return "-".join(part for part in (year, month, day) if part)
     try:

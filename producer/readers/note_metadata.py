@@ -45,8 +45,8 @@ def clinical_document(
     replaces: tuple[str, ...] = (),
 ) -> Document | Refused:
     """The document, or the reason for its refusal. Without an id: named by origin and line."""
-    told = {name: value for name, value in asdict(clinical).items() if value}
-    record = as_document({"id": external_id, "text": text, **told}, _COLUMNS, origin, line)
+    metadata = {name: value for name, value in asdict(clinical).items() if value}
+    record = as_document({"id": external_id, "text": text, **metadata}, _COLUMNS, origin, line)
     if isinstance(record, Refused):
         return record
     return record.model_copy(update={"version": clinical.version, "replaces": replaces})

@@ -1,4 +1,4 @@
-"""From one record of a source to a document, or to the reason why it is refused.
+"""Converts a record of a source into a document, or into the reason for its refusal.
 
 Holds columns, table presets, JSON values and byte streams.
 """

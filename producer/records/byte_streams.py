@@ -1,4 +1,4 @@
-"""From a path or a stream to bytes and lines: gunzips what is gzip, bounds what is held in memory.
+"""Reads bytes and lines from a path or a stream; decompresses gzip and limits the memory that it takes.
 
 Knows nothing of records or columns. Failures inside an archive are `UnreadableError`, a value to refuse
 one line or the rest by; only an explicit caller makes an error for the operator of it.
@@ -19,7 +19,7 @@ UTF8_BOM = b"\xef\xbb\xbf"
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """The longest line, or whole text file, that is read: a note is kilobytes, so more is not a note."""
 
-_PIECE_BYTES = 2**20
+_READ_BYTES = 2**20
 
 
 class UnreadableError(Exception):
@@ -42,7 +42,7 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def gunzipped(stream: BinaryIO) -> BinaryIO:
-    """The same stream, or what it holds compressed. `stream` must be able to peek."""
+    """The stream, decompressed if it is gzip. `stream` must be able to peek."""
     buffered = cast(io.BufferedReader, stream)
     if buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
         return cast(BinaryIO, gzip.GzipFile(fileobj=stream, mode="rb"))
@@ -51,12 +51,12 @@ def gunzipped(stream: BinaryIO) -> BinaryIO:
 
 def read_whole(stream: BinaryIO, max_bytes: int = MAX_RECORD_BYTES) -> bytes:
     """Everything in the stream without a byte order mark. Raises UnreadableError."""
-    content, piece = bytearray(), b"-"
+    content, part = bytearray(), b"-"
     try:
-        # In pieces: a read of so many bytes takes memory for all of them, however short the file is.
-        while piece and len(content) <= max_bytes:
-            piece = stream.read(min(_PIECE_BYTES, max_bytes + 1 - len(content)))
-            content += piece
+        # In parts: one read of so many bytes takes memory for all of them, even if the file is short.
+        while part and len(content) <= max_bytes:
+            part = stream.read(min(_READ_BYTES, max_bytes + 1 - len(content)))
+            content += part
     except (EOFError, zlib.error, OSError) as error:
         raise unreadable(error) from None
     if len(content) > max_bytes:
@@ -79,17 +79,17 @@ class Lines(Iterator[bytes]):
         self._has_ended = False
 
     def __next__(self) -> bytes:
-        line = self._piece()
+        line = self._line_part()
         if not line:
             raise StopIteration
         self.number += 1
         if len(line) > self._max_bytes:
             while line and not line.endswith(b"\n"):
-                line = self._piece()
+                line = self._line_part()
             raise UnreadableError(f"longer than {self._max_bytes // 2**20} MiB")
         return line.removeprefix(UTF8_BOM) if self.number == 1 else line
 
-    def _piece(self) -> bytes:
+    def _line_part(self) -> bytes:
         if self._has_ended:
             return b""
         try:
@@ -101,7 +101,7 @@ class Lines(Iterator[bytes]):
 
 
 def unreadable(error: Exception) -> UnreadableError:
-    """What an exception of open, read or gunzip means, in fixed words."""
+    """The error for an exception of open, read or gunzip, with a reason in fixed words."""
     if isinstance(error, EOFError | zlib.error | gzip.BadGzipFile):
         return UnreadableError("truncated or damaged gzip")
     strerror = error.strerror if isinstance(error, OSError) else None

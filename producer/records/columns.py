@@ -1,4 +1,4 @@
-"""Which column is the id and which the text: what the operator said, else a sensible guess.
+"""Selects the id and the text column: the ones that the operator named, otherwise by usual names.
 
 Names are compared without regard to case, and with spaces and hyphens as underscores.
 """
@@ -71,12 +71,12 @@ class ColumnChoice:
         wanted_id = self.id_column or (preset and preset.id_column)
         text = _first_present([wanted_text] if wanted_text else TEXT_COLUMNS, names)
         if text is None:
-            said = f"no column {wanted_text!r}" if wanted_text else "no column that looks like the text"
-            raise SourceError(_complaint(source, said, names, "--text-column"), reason="no text column")
+            problem = f"no column {wanted_text!r}" if wanted_text else "no column that looks like the text"
+            raise SourceError(_complaint(source, problem, names, "--text-column"), reason="no text column")
         id_column = _first_present([wanted_id] if wanted_id else ID_COLUMNS, names)
         if id_column is None and wanted_id:
-            said = f"no column {wanted_id!r}"
-            raise SourceError(_complaint(source, said, names, "--id-column"), reason="no id column")
+            problem = f"no column {wanted_id!r}"
+            raise SourceError(_complaint(source, problem, names, "--id-column"), reason="no id column")
         columns = preset.meanings.items() if preset else ()
         present = ((name, _first_present(candidates, names)) for name, candidates in columns)
         meanings = tuple((name, column) for name, column in present if column is not None)
@@ -85,10 +85,10 @@ class ColumnChoice:
 
 def _first_present(wanted: Sequence[str], names: Sequence[str]) -> str | None:
     by_plain_name = {_plain(name): name for name in reversed(names)}
-    for want in wanted:
-        found = want if want in names else by_plain_name.get(_plain(want))
-        if found is not None:
-            return found
+    for wanted_name in wanted:
+        name = wanted_name if wanted_name in names else by_plain_name.get(_plain(wanted_name))
+        if name is not None:
+            return name
     return None
 
 
@@ -96,10 +96,10 @@ def _plain(name: str) -> str:
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
-def _complaint(source: str, said: str, names: Sequence[str], flag: str) -> str:
+def _complaint(source: str, problem: str, names: Sequence[str], flag: str) -> str:
     named = [name for name in names if _NAME.fullmatch(name) and len(name.split()) <= _MOST_WORDS]
     shown = ", ".join(named[:40]) + (f" and {len(named) - 40} more" if len(named) > 40 else "")
     # A file without a header has a note in its first line: that is nobody's to print.
     others = len(names) - len(named)
     hint = f" ({others} that cannot be names: is there a header?)" if others else ""
-    return f"{source} has {said}. Its columns: {shown or 'none'}{hint}. Say which one: {flag} NAME"
+    return f"{source} has {problem}. Its columns: {shown or 'none'}{hint}. Say which one: {flag} NAME"

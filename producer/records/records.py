@@ -1,4 +1,4 @@
-"""From one record of a source to a document, or to the reason for its refusal."""
+"""Converts one record of a source into a document, or into the reason for its refusal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_ID_CHARACTERS = 500
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where records come from."""
+    """The source of records."""
 
     source: str
     """The document's `source`: the path as typed, or the database without its credentials."""
@@ -37,7 +37,7 @@ def as_document(
         external_id = _external_id(record, columns, origin, line)
         metadata = {name: value for name, value in record.items() if name not in (columns.id, columns.text)}
         for name, column in columns.meanings:
-            metadata.setdefault(name, _told(record[column]))
+            metadata.setdefault(name, _number_as_text(record[column]))
         return Document(
             external_id=external_id,
             text=_text(record.get(columns.text)),
@@ -76,8 +76,8 @@ def _external_id(record: Mapping[str, Any], columns: Columns, origin: Origin, li
     return external_id
 
 
-def _told(value: Any) -> Any:
-    """A number as text, as other formats have it: ids are not for arithmetic."""
+def _number_as_text(value: Any) -> Any:
+    """A number as text, as other formats store it; other values unchanged. Ids are not for arithmetic."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value

@@ -1,4 +1,4 @@
-"""What a SOURCE argument names: files, folders, standard input, SQL queries, and what is new in them.
+"""Sources of notes: files, folders, standard input and SQL queries; also what is new in them.
 
 Chooses the reader by name and content.
 """

@@ -22,9 +22,9 @@ def queries_of(connection: sa.Connection, preset: Preset, origin: Origin) -> lis
         inspector = sa.inspect(connection)
         for schema in _schemas(inspector, preset):
             names = {name.casefold(): name for name in _names(inspector, schema)}
-            found = [names[table] for table in preset.tables if table in names]
-            if found:
-                tables = (preparer.format_table(sa.table(name, schema=schema)) for name in found)
+            table_names = [names[table] for table in preset.tables if table in names]
+            if table_names:
+                tables = (preparer.format_table(sa.table(name, schema=schema)) for name in table_names)
                 return [f"SELECT * FROM {table}" for table in tables]  # noqa: S608  quoted by the dialect
     except exc.SQLAlchemyError as error:
         raise UsageError(f"cannot list the tables of {origin.source} ({kind(error)}).") from None

@@ -108,13 +108,13 @@ def _open_file(path: Path, name: str, choice: ColumnChoice) -> Records:
 
 
 def _open_many(
-    listed: Callable[[], Iterator[Path]], shown: str, base: Path | None, choice: ColumnChoice
+    list_files: Callable[[], Iterator[Path]], shown: str, base: Path | None, choice: ColumnChoice
 ) -> Records:
-    if not any(reader_of(path) for path in listed()):
+    if not any(reader_of(path) for path in list_files()):
         raise UsageError(
             f"there is nothing to read in {shown}. Known: {KNOWN_ENDINGS}, text ones also with .gz."
         )
-    return read_many(listed(), base, choice)
+    return read_many(list_files(), base, choice)
 
 
 def _begun(records: Records) -> Records:

@@ -20,13 +20,17 @@ _POSTGRESQL = {"postgres", "postgresql"}
 def parsed(url: str) -> URL:
     """The URL, with the driver that notemill brings. Raises UsageError."""
     try:
-        found = make_url(url)
+        parsed_url = make_url(url)
     except (exc.ArgumentError, ValueError):
         raise UsageError(
             "that is no database URL. For example: --sql postgresql+psycopg://user@host/archive"
         ) from None
     # `postgres` is how hosting services write it.
-    return found.set(drivername="postgresql+psycopg") if found.drivername in _POSTGRESQL else found
+    return (
+        parsed_url.set(drivername="postgresql+psycopg")
+        if parsed_url.drivername in _POSTGRESQL
+        else parsed_url
+    )
 
 
 def shown(url: URL) -> str:

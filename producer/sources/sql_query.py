@@ -62,13 +62,13 @@ def read_sql(source: SqlQuery, choice: ColumnChoice) -> Iterator[Document | Refu
 def newest(source: SqlQuery, column: str) -> Any:
     """The greatest value of the column now; None without rows. Raises UsageError."""
     origin = _origin(source)
-    found: list[Any] = []
+    maxima: list[Any] = []
     with connected(parsed(source.url), origin) as connection:
         name = connection.dialect.identifier_preparer.quote(column)
         for query in _queries(connection, source, origin):
             result = _executed(connection, f"SELECT MAX({name}) FROM (\n{query}\n) notes", None, origin)  # noqa: S608
-            found.extend(value for (value,) in _fetched(result, origin) if value is not None)
-    return max(found, default=None)
+            maxima.extend(value for (value,) in _fetched(result, origin) if value is not None)
+    return max(maxima, default=None)
 
 
 def _origin(source: SqlQuery) -> Origin:

@@ -59,10 +59,10 @@ def _rejoined(stream: BinaryIO) -> BinaryIO:
     a first read returns; a peek alone could see one blank."""
     head = b""
     while len(head) < HEAD_BYTES and len(head.removeprefix(UTF8_BOM).strip()) < 3:
-        piece = cast(io.BufferedReader, stream).read1(HEAD_BYTES)
-        if not piece:
+        part = cast(io.BufferedReader, stream).read1(HEAD_BYTES)
+        if not part:
             break
-        head += piece
+        head += part
     return cast(BinaryIO, io.BufferedReader(_Chained(head, stream), buffer_size=2 * HEAD_BYTES))
 
 
@@ -78,7 +78,7 @@ class _Chained(io.RawIOBase):
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
         # read1: a read that goes on until it has all would lose what it had when gzip breaks off.
-        piece = self._head[: len(buffer)] or self._stream.read1(len(buffer))
-        self._head = self._head[len(piece) :]
-        buffer[: len(piece)] = piece
-        return len(piece)
+        part = self._head[: len(buffer)] or self._stream.read1(len(buffer))
+        self._head = self._head[len(part) :]
+        buffer[: len(part)] = part
+        return len(part)

@@ -52,7 +52,7 @@ class BackgroundPublisher:
         if self._enqueuer is not None:
             self._enqueuer.close()
 
-    def ring(self, document_ids: Sequence[int]) -> None:
+    def publish(self, document_ids: Sequence[int]) -> None:
         """Sends a message for each document; waits only for the batch before."""
         self.wait()
         if document_ids and self._enqueuer is not None and self.error is None:

@@ -87,8 +87,8 @@ def _withdrawn(batch: Sequence[Document | Refused], store: Store, run_id: int) -
             sources |= dict.fromkeys(record.replaces, record.source)
         elif record.withdraws and record.external_id is not None:
             sources[record.external_id] = record.source
-    gone = store.withdraw(run_id, tuple(sources)) if sources else ()
-    return [Refused(source=sources[id_], external_id=id_, reason=TAKEN_BACK) for id_ in gone]
+    withdrawn_ids = store.withdraw(run_id, tuple(sources)) if sources else ()
+    return [Refused(source=sources[id_], external_id=id_, reason=TAKEN_BACK) for id_ in withdrawn_ids]
 
 
 def _batches(records: Iterable[Document | Refused]) -> Iterator[list[Document | Refused]]:

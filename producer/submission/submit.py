@@ -83,7 +83,7 @@ def submit(
     enqueue: bool = True,
     is_urgent: bool = False,
 ) -> Submitted:
-    """Registers documents with what is asked of them, and enqueues what is not yet answered.
+    """Registers documents with their questions, and enqueues those that are not yet answered.
 
     Takes a source (a path, a glob, '-', SqlQuery, StandardInput), several, or any iterable of
     Documents, which is read as a stream and may be empty. Submitting the same again costs no model work.
@@ -101,17 +101,19 @@ def submit(
     """
     settings = settings or load_settings()
     questions = questions_for(tasks, searches, summary_words=summary_words or settings.summary_words)
-    chosen_labels = _labels(labels, settings)
-    known = preset_named(preset) if preset is None or isinstance(preset, str) else preset
-    opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column, known))
+    requested_labels = _labels(labels, settings)
+    table_preset = preset_named(preset) if preset is None or isinstance(preset, str) else preset
+    opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column, table_preset))
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
-    key, most = settings.message_key.get_secret_value(), settings.max_queue_messages
+    key, max_messages = settings.message_key.get_secret_value(), settings.max_queue_messages
     with (
         _traced(settings) as (traces, tell),
         _database(settings) as (store, queries),
-        BackgroundPublisher(redis_url, store, message_key=key, is_urgent=is_urgent, max_waiting=most) as bell,
+        BackgroundPublisher(
+            redis_url, store, message_key=key, is_urgent=is_urgent, max_waiting=max_messages
+        ) as publisher,
     ):
-        recipes = recipes_for(questions, serving or _newest_serving(queries), chosen_labels)
+        recipes = recipes_for(questions, serving or _newest_serving(queries), requested_labels)
         run_id = store.open_run(
             questions=questions,
             recipes=tuple(recipes.values()),
@@ -130,15 +132,15 @@ def submit(
                 is_urgent=is_urgent,
             ):
                 progress = batch.progress
-                bell.ring(batch.owed_document_ids)
+                publisher.publish(batch.owed_document_ids)
                 if on_progress is not None:
                     on_progress(progress)
         store.close_run(run_id, documents=progress.documents, refused=progress.refused)
         tell(run=run_id, documents=progress.documents, refused=progress.refused, jobs=progress.new_jobs)
-        bell.wait()
+        publisher.wait()
     submitted = Submitted(**asdict(progress), rejects_path=file.path)
-    if bell.error is not None:
-        raise NotEnqueuedError(submitted, bell.error)
+    if publisher.error is not None:
+        raise NotEnqueuedError(submitted, publisher.error)
     return submitted
 
 
