@@ -1,4 +1,4 @@
-"""What a person at a terminal sees, and the processes that `notemill run` starts and stops.
+"""Commands of the terminal, their output, and the processes that `notemill run` starts and stops.
 
 Does not import torch at import time.
 """

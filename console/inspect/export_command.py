@@ -31,7 +31,7 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
         read_vocabulary(vocabulary),
     )
     with database(load_settings()) as opened:
-        notes = _Told(opened, run, reporter)
+        notes = _NotesWithProgress(opened, run, reporter)
         ids = opened.queries.exported_ids(run)
         try:
             write(form, ExportRequest(notes=notes, external_ids=ids, output=output, vocabulary=concepts))
@@ -45,7 +45,7 @@ def export(*, form: str, output: str, run: int | None, vocabulary: Path | None, 
     return 0
 
 
-class _Told:
+class _NotesWithProgress:
     """The notes of an export, with progress output."""
 
     def __init__(self, opened: Database, run: int | None, reporter: ProgressOutput) -> None:

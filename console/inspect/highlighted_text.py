@@ -40,52 +40,66 @@ class Highlight:
 
 def highlights_of(entities: Iterable[dict[str, Any]]) -> list[Highlight]:
     """Entities and their attributes in the order of the note, each span and label once."""
-    marks = []
+    highlights = []
     for entity in entities:
-        marks.append(Highlight(entity["start"], entity["end"], entity["label"], entity["assertion"]))
-        marks += [
+        highlights.append(Highlight(entity["start"], entity["end"], entity["label"], entity["assertion"]))
+        highlights += [
             Highlight(attribute["start"], attribute["end"], attribute["kind"])
             for attribute in entity["attributes"]
         ]
-    return sorted(dict.fromkeys(marks), key=lambda mark: (mark.start, -mark.end, mark.label))
+    return sorted(
+        dict.fromkeys(highlights), key=lambda highlight: (highlight.start, -highlight.end, highlight.label)
+    )
 
 
-def colours_of(marks: Iterable[Highlight]) -> dict[str, str]:
+def colours_of(highlights: Iterable[Highlight]) -> dict[str, str]:
     """A colour for each label, in the order in which labels occur."""
-    labels = dict.fromkeys(mark.label for mark in marks)
+    labels = dict.fromkeys(highlight.label for highlight in highlights)
     return {label: _COLOURS[number % len(_COLOURS)] for number, label in enumerate(labels)}
 
 
-def coloured(text: str, marks: Sequence[Highlight]) -> Text:
+def coloured(text: str, highlights: Sequence[Highlight]) -> Text:
     """The note with a colour for each label; an assertion other than 'present' follows its mention:
     ‹negated›."""
-    colours = colours_of(marks)
+    colours = colours_of(highlights)
     result = Text()
-    for start, end in _pieces(text, marks):
+    for start, end in _segments(text, highlights):
         style = Style()
-        for mark in marks:
-            if mark.start <= start and end <= mark.end:
-                style += Style(color=colours[mark.label], bold=True) + _ASSERTED.get(mark.assertion, Style())
+        for highlight in highlights:
+            if highlight.start <= start and end <= highlight.end:
+                style += Style(color=colours[highlight.label], bold=True) + _ASSERTED.get(
+                    highlight.assertion, Style()
+                )
         result.append(printable(text[start:end]), style)
-        for mark in marks:
-            if mark.end == end and mark.assertion != _PRESENT:
-                result.append(f"‹{mark.assertion}›", Style(color=colours[mark.label], dim=True))
+        for highlight in highlights:
+            if highlight.end == end and highlight.assertion != _PRESENT:
+                result.append(f"‹{highlight.assertion}›", Style(color=colours[highlight.label], dim=True))
     return result
 
 
-def bracketed(text: str, marks: Sequence[Highlight]) -> Text:
+def bracketed(text: str, highlights: Sequence[Highlight]) -> Text:
     """The note with brackets, for files, colour-blind readers and screen readers: [chest pain|problem,
     negated]."""
     result = Text()
-    for start, end in _pieces(text, marks):
-        result.append("[" * sum(mark.start == start for mark in marks))
+    for start, end in _segments(text, highlights):
+        result.append("[" * sum(highlight.start == start for highlight in highlights))
         result.append(printable(text[start:end]))
-        for mark in sorted((mark for mark in marks if mark.end == end), key=lambda mark: -mark.start):
-            result.append(f"|{mark.words}]")
+        for highlight in sorted(
+            (highlight for highlight in highlights if highlight.end == end),
+            key=lambda highlight: -highlight.start,
+        ):
+            result.append(f"|{highlight.words}]")
     return result
 
 
-def _pieces(text: str, marks: Sequence[Highlight]) -> list[tuple[int, int]]:
+def _segments(text: str, highlights: Sequence[Highlight]) -> list[tuple[int, int]]:
     """The note cut wherever a highlight begins or ends."""
-    cuts = sorted({0, len(text), *(mark.start for mark in marks), *(mark.end for mark in marks)})
+    cuts = sorted(
+        {
+            0,
+            len(text),
+            *(highlight.start for highlight in highlights),
+            *(highlight.end for highlight in highlights),
+        }
+    )
     return list(pairwise(cuts))

@@ -25,10 +25,10 @@ def write_results(
     """Writes results of all runs or one, of all tasks or one. Raises UsageError."""
     form = _form(form, output)
     write = result_formats.WRITERS[form]
-    chosen_task = None if task is None else _one_of(Task, task, "--task")
-    chosen_status = None if status is None else _one_of(JobStatus, status, "--status")
+    requested_task = None if task is None else _one_of(Task, task, "--task")
+    requested_status = None if status is None else _one_of(JobStatus, status, "--status")
     with database(load_settings()) as opened:
-        results = opened.queries.results(run_id=run, task=chosen_task, status=chosen_status)
+        results = opened.queries.results(run_id=run, task=requested_task, status=requested_status)
         is_file = output is not None and str(output) != "-"
         opened.store.note(Action.RESULTS, run=run, task=task, status=status, form=form, is_file=is_file)
         if output is None or str(output) == "-":

@@ -62,11 +62,11 @@ def page(
 ) -> list[RenderableType]:
     """Note, legend, linked attributes, summary, passages, and unanswered questions."""
     entities = [entity for answer in answers for entity in answer.get("entities", ())]
-    marks = highlights_of(entities)
-    note = bracketed(document.text, marks) if is_plain else coloured(document.text, marks)
+    highlights = highlights_of(entities)
+    note = bracketed(document.text, highlights) if is_plain else coloured(document.text, highlights)
     parts: list[RenderableType] = [_title(document), note, Text()]
-    if marks:
-        parts += [_legend(marks, is_plain=is_plain), *_links(entities)]
+    if highlights:
+        parts += [_legend(highlights, is_plain=is_plain), *_links(entities)]
     for answer in answers:
         if "summary" in answer:
             parts += summary_lines(answer["summary"])
@@ -111,20 +111,20 @@ def _title(document: StoredDocument) -> RenderableType:
     return _rule(f"{shortened(document.external_id, 80)} · document {document.id}{source}")
 
 
-def _legend(marks: Sequence[Highlight], *, is_plain: bool) -> Text:
-    counts, colours = Counter(mark.label for mark in marks), colours_of(marks)
+def _legend(highlights: Sequence[Highlight], *, is_plain: bool) -> Text:
+    counts, colours = Counter(highlight.label for highlight in highlights), colours_of(highlights)
     legend = Text()
     for label in colours:
         legend.append(" · " if legend else "")
         legend.append(f"{label} {counts[label]}", "" if is_plain else f"bold {colours[label]}")
-    asserted = Counter(mark.assertion for mark in marks if mark.assertion != "present")
+    asserted = Counter(highlight.assertion for highlight in highlights if highlight.assertion != "present")
     if asserted:
         legend.append("   " + ", ".join(f"{name} {count}" for name, count in asserted.most_common()), "dim")
     return legend
 
 
 def _links(entities: Sequence[dict[str, Any]]) -> list[RenderableType]:
-    """Each entity with its attributes, such as 'aspirin: dosage 81 mg, frequency daily'."""
+    """A line for each entity with its attributes, such as 'aspirin: dosage 81 mg, frequency daily'."""
     lines: list[RenderableType] = []
     for entity in entities:
         if entity["attributes"]:

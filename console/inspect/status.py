@@ -132,7 +132,7 @@ def _line(run: RunProgress) -> str:
 
 
 def hints(runs: list[RunProgress], settings: Settings) -> list[str]:
-    """What to type where jobs wait without a worker, or where some have failed."""
+    """The commands to type if jobs wait without a worker, or if some have failed."""
     hinted = []
     if any(run.pending and not run.is_cancelled for run in runs) and not any(run.running for run in runs):
         from console.processes.worker_ping import workers_alive

@@ -31,7 +31,7 @@ def view(
     *, host: str, port: int, certificate: Path | None, key: Path | None, is_plain: bool, name: str | None
 ) -> int:
     """Serves until Ctrl-C. Raises UsageError where patient text would cross a network unencrypted."""
-    _check_way(host, certificate, key, is_plain=is_plain)
+    _check_transport(host, certificate, key, is_plain=is_plain)
     settings = load_settings()
     token = settings.view_token.get_secret_value() or secrets.token_urlsafe(24)
     with _listening(host, port) as listener, database(settings) as opened:
@@ -87,7 +87,7 @@ def _application() -> Callable[..., Starlette]:
     return application
 
 
-def _check_way(host: str, certificate: Path | None, key: Path | None, *, is_plain: bool) -> None:
+def _check_transport(host: str, certificate: Path | None, key: Path | None, *, is_plain: bool) -> None:
     if (certificate is None) != (key is None):
         raise UsageError("--certificate and --key go together.")
     if is_plain and certificate is not None:

@@ -18,9 +18,9 @@ from models.settings import load_settings
 
 def show_entries(*, last: int, action: str | None, as_json: bool) -> int:
     """Prints the newest rows, oldest first. Raises UsageError for an unknown action."""
-    chosen = None if action is None else _action(action)
+    requested_action = None if action is None else _action(action)
     with database(load_settings()) as opened:
-        entries = list(audit_trail.entries(opened.engine, last=last, action=chosen))
+        entries = list(audit_trail.entries(opened.engine, last=last, action=requested_action))
     if as_json:
         print(json.dumps([asdict(entry) | {"subject": json.loads(entry.subject)} for entry in entries]))
         return 0

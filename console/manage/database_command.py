@@ -61,12 +61,12 @@ def rekey() -> int:
             )
         finally:
             reporter.close()
-        written = overwrite(opened.engine, is_rewriting=False)
+        overwritten = overwrite(opened.engine, is_rewriting=False)
     new = count_of(result.rewrapped_keys, "data key")
     stdout().print(
         f"{count_of(result.rows, 'row')} encrypted under data key {result.key};"
-        f" {new} under the new master key. The database: {written.words}.",
+        f" {new} under the new master key. The database: {overwritten.words}.",
         soft_wrap=True,
     )
     is_sqlite = not settings.effective_database_url.startswith("postgres")
-    return PROBLEM if is_sqlite and not written.is_complete else 0
+    return PROBLEM if is_sqlite and not overwritten.is_complete else 0

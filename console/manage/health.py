@@ -1,4 +1,4 @@
-"""`notemill health`: whether a worker of this machine lives, or is ready, as an exit status.
+"""`notemill health`: checks that a worker of this machine is alive, or ready; the exit status is the result.
 
 Made for compose and Kubernetes: reads the health file that the worker writes. Liveness and readiness differ:
 a worker that loads its weights, or whose database is unavailable, lives, and killing it helps nobody.
@@ -22,44 +22,44 @@ DEAD_SECONDS = 30.0
 def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
     """Exit status 0: alive, or ready where that was asked; 1: not. The healthiest worker counts."""
     readings = health_file.readings_of_host(load_settings(), socket.gethostname())
-    judged = [(_why_not_alive(felt), _why_not_ready(felt), felt) for felt in readings]
+    checks = [(_why_not_alive(reading), _why_not_ready(reading), reading) for reading in readings]
     why_not = "no worker has a pulse here: type `notemill worker`"
-    if judged:
+    if checks:
         alive, ready, _ = min(
-            judged, key=lambda judgement: (bool(judgement[0]), bool(judgement[1]), judgement[2].seconds_old)
+            checks, key=lambda check: (bool(check[0]), bool(check[1]), check[2].seconds_old)
         )
         why_not = ready if is_ready_asked else alive
     if as_json:
-        print(json.dumps([_described(*judgement) for judgement in judged]))
+        print(json.dumps([_described(*check) for check in checks]))
     else:
         stdout().print(why_not or ("ready" if is_ready_asked else "alive"), soft_wrap=True)
     return PROBLEM if why_not else 0
 
 
-def _why_not_alive(felt: HealthReading) -> str:
-    if felt.seconds_old > DEAD_SECONDS:
-        return f"worker {felt.health.name} gave no sign of life for {felt.seconds_old:.0f} s"
-    if felt.health.state == "stalled":
-        return f"worker {felt.health.name} stopped taking messages and ends"
+def _why_not_alive(reading: HealthReading) -> str:
+    if reading.seconds_old > DEAD_SECONDS:
+        return f"worker {reading.health.name} gave no sign of life for {reading.seconds_old:.0f} s"
+    if reading.health.state == "stalled":
+        return f"worker {reading.health.name} stopped taking messages and ends"
     return ""
 
 
-def _why_not_ready(felt: HealthReading) -> str:
-    if why_not := _why_not_alive(felt):
+def _why_not_ready(reading: HealthReading) -> str:
+    if why_not := _why_not_alive(reading):
         return why_not
-    if felt.health.state != "serving":
-        return f"worker {felt.health.name} is {felt.health.state}"
+    if reading.health.state != "serving":
+        return f"worker {reading.health.name} is {reading.health.state}"
     away = [
         name
         for name, is_there in (
-            ("the database", felt.health.is_database_there),
-            ("Redis", felt.health.is_redis_there),
+            ("the database", reading.health.is_database_there),
+            ("Redis", reading.health.is_redis_there),
         )
         if not is_there
     ]
-    return f"worker {felt.health.name} waits for {' and '.join(away)}" if away else ""
+    return f"worker {reading.health.name} waits for {' and '.join(away)}" if away else ""
 
 
-def _described(why_not_alive: str, why_not_ready: str, felt: HealthReading) -> dict[str, object]:
-    judged = {"is_alive": not why_not_alive, "is_ready": not why_not_ready}
-    return felt.health.model_dump() | {"seconds_old": round(felt.seconds_old, 1)} | judged
+def _described(why_not_alive: str, why_not_ready: str, reading: HealthReading) -> dict[str, object]:
+    verdict = {"is_alive": not why_not_alive, "is_ready": not why_not_ready}
+    return reading.health.model_dump() | {"seconds_old": round(reading.seconds_old, 1)} | verdict

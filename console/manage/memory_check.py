@@ -22,7 +22,7 @@ from worker.weights.model_files import WeightsError
 
 
 def check_memory(settings: Settings) -> Check:
-    """Whether the weights fit the device that they would run on."""
+    """Checks that the weights fit the device that they would run on."""
     if settings.engine == "http":
         return Check("memory", True, "the network is a server's")
     device = present_device(settings)

@@ -51,12 +51,12 @@ def purge(
         while opened.store.erase(erasure, limit=_BATCH_DOCUMENTS, before_commit=unfinished.note).rows:
             pass
         erased = unfinished.removed()
-        written = overwrite(opened.engine, is_rewriting=is_rewriting)
+        overwritten = overwrite(opened.engine, is_rewriting=is_rewriting)
         exports = list(audit_trail.entries(opened.engine, last=100, action=audit_trail.Action.RESULTS))
     messages = withdraw(_redis_url(settings), frozenset(erased.document_ids))
     rejects = settings.home_folder / "rejects"
     refused = remove_rejected_records(rejects, erased.external_ids, erased.runs, erasure.before)
-    facts = _receipt(erasure, erased, written, messages, refused)
+    facts = _receipt(erasure, erased, overwritten, messages, refused)
     facts |= _trained(settings, erased)
     facts["exports_that_may_hold_them"] = [f"{e.at} by {e.actor}: {e.subject}" for e in exports]
     path = receipt or _receipt_path(settings)
@@ -64,24 +64,24 @@ def purge(
         file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
     unfinished.forget()
     _say(facts, path)
-    return 0 if written.is_complete or settings.effective_database_url.startswith("postgres") else PROBLEM
+    return 0 if overwritten.is_complete or settings.effective_database_url.startswith("postgres") else PROBLEM
 
 
 def _erasure(
     given: Mapping[str, Any], settings: Settings, *, is_expired: bool, patient_columns: tuple[str, ...]
 ) -> Erasure:
-    chosen = {name: value for name, value in given.items() if value is not None}
-    if len(chosen) + is_expired != 1:
+    options = {name: value for name, value in given.items() if value is not None}
+    if len(options) + is_expired != 1:
         raise UsageError("give one of --document, --patient, --before, --run or --expired.")
     if is_expired:
         if not settings.retention_days:
             raise UsageError("--expired needs NOTEMILL_RETENTION_DAYS, which is not set.")
         return Erasure(before=datetime.now(UTC) - timedelta(days=settings.retention_days))
-    if "before" in chosen:
-        chosen["before"] = _moment(chosen["before"])
-    if any(not str(value).strip() for value in chosen.values()):
+    if "before" in options:
+        options["before"] = _moment(options["before"])
+    if any(not str(value).strip() for value in options.values()):
         raise UsageError("what shall be purged is empty.")
-    return Erasure(**chosen, patient_columns=patient_columns or PATIENT_COLUMNS)
+    return Erasure(**options, patient_columns=patient_columns or PATIENT_COLUMNS)
 
 
 def _moment(words: str) -> datetime:
@@ -113,7 +113,7 @@ def _receipt_path(settings: Settings) -> Path:
 
 
 def _receipt(
-    erasure: Erasure, erased: Erased, written: OverwriteResult, messages: int | None, refused: int
+    erasure: Erasure, erased: Erased, overwritten: OverwriteResult, messages: int | None, refused: int
 ) -> dict[str, Any]:
     value = getattr(erasure, erasure.kind)
     return {
@@ -127,8 +127,8 @@ def _receipt(
         "texts_kept_for_other_documents": erased.texts_kept,
         "messages_withdrawn": messages,
         "lines_of_refused_records_removed": refused,
-        "database_files": written.words,
-        "is_overwritten": written.is_complete,
+        "database_files": overwritten.words,
+        "is_overwritten": overwritten.is_complete,
         "out_of_reach": "backups, replicas, exported files, blocks that the disk has given up",
     }
 

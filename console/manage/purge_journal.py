@@ -44,7 +44,7 @@ class PurgeJournal:
                 file.write("".join(map(_line, batches)).encode("utf-8"))
 
     def removed(self) -> Erased:
-        """What this purge and its killed predecessors removed."""
+        """The rows that this purge and its killed predecessors removed."""
         return sum(self._batches(), Erased())
 
     def _batches(self) -> list[Erased]:

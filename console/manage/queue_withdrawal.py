@@ -35,10 +35,10 @@ def _lists() -> list[str]:
 def _from_list(client: Any, name: str, document_ids: Set[int]) -> int:
     removed, start = 0, 0
     while page := cast("list[bytes]", client.lrange(name, start, start + _ENTRIES_A_PAGE - 1)):
-        gone = [entry for entry in page if _document_of(entry) in document_ids]
-        for entry in gone:
+        entries = [entry for entry in page if _document_of(entry) in document_ids]
+        for entry in entries:
             removed += client.lrem(name, 1, entry)
-        start += len(page) - len(gone)
+        start += len(page) - len(entries)
     return removed
 
 

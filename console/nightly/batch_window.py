@@ -122,8 +122,8 @@ def _rank(metadata: Mapping[str, Any], first: Sequence[Mapping[str, Any]]) -> in
 
 
 def _is_met(value: Any, wanted: Any) -> bool:
-    listed = wanted if isinstance(wanted, list) else [wanted]
-    return str(value) in map(str, listed)
+    accepted = wanted if isinstance(wanted, list) else [wanted]
+    return str(value) in map(str, accepted)
 
 
 def _date(owed: OwedDocument) -> str:

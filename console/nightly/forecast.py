@@ -23,8 +23,8 @@ class Forecast:
     @property
     def tokens(self) -> int:
         """Tokens that the network reads and writes, over all questions."""
-        is_told = self.rates is not None and self.rates.tokens > 0
-        each = self.rates.tokens_a_character if self.rates and is_told else _TOKENS_A_CHARACTER
+        is_measured = self.rates is not None and self.rates.tokens > 0
+        each = self.rates.tokens_a_character if self.rates and is_measured else _TOKENS_A_CHARACTER
         return round(self.characters * each)
 
     @property

@@ -74,7 +74,7 @@ def write_report(report: NightlyReport, last: NightlyReport | None, folder: Path
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stem = f"{report.plan}-{report.began:%Y-%m-%d}-run-{report.run}"
     given = {"report": report, "rows": rows(report, last), "last": last}
-    written = []
+    paths = []
     for ending in ("md", "html"):
         environment = Environment(
             loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -87,16 +87,16 @@ def write_report(report: NightlyReport, last: NightlyReport | None, folder: Path
         path = folder / f"{stem}.{ending}"
         text = environment.get_template(f"nightly.{ending}.jinja").render(**given)
         _write(path, text)
-        written.append(path)
-    return written[0], written[1]
+        paths.append(path)
+    return paths[0], paths[1]
 
 
 def counts(progress: RunProgress, answers: AnswerCounts) -> dict[str, Any]:
-    """The part of a report that the database tells."""
-    left = progress.pending + progress.running + progress.cancelled
+    """The figures of a report that come from the database."""
+    num_open_jobs = progress.pending + progress.running + progress.cancelled
     return {
         "jobs_done": progress.finished - progress.finished_before,
-        "jobs_left": left,
+        "jobs_left": num_open_jobs,
         "jobs_failed": progress.failed,
         "failed_by_reason": progress.reasons,
         "entities": answers.total_entities,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from console.nightly.batch_window import BatchWindow
 from console.nightly.forecast import Forecast
-from console.nightly.incremental_intake import Intake
+from console.nightly.incremental_source import IncrementalSource
 from console.nightly.nightly_report import NightlyReport, counts, write_report
 from console.nightly.plan_file import NightlyPlan, read_plan
 from console.processes import file_locks
@@ -52,9 +52,9 @@ def nightly(path: Path | None, *, until: str | None, is_dry_run: bool, is_quiet:
     with _plan_lock(home, plan), database(settings) as opened:
         serving = ensure_serving(settings, opened, reporter.say)
         last = last_nightly_run(opened.engine, plan.name)
-        intake = Intake.of(opened, plan, settings, last)
+        source = IncrementalSource.of(opened, plan, settings, last)
         in_progress = _NightlyRunInProgress(
-            settings, opened, plan, serving, intake, last, began, deadline, reporter
+            settings, opened, plan, serving, source, last, began, deadline, reporter
         )
         if is_dry_run:
             return in_progress.print_forecast(in_progress.forecast(), as_json=as_json)
@@ -81,7 +81,7 @@ class _NightlyRunInProgress:
     database: Database
     plan: NightlyPlan
     serving: Serving
-    intake: Intake
+    source: IncrementalSource
     last: NightlyRun | None
     began: datetime
     deadline: datetime | None
@@ -92,7 +92,7 @@ class _NightlyRunInProgress:
         questions = self._questions()
         recipes = recipes_for(questions, self.serving, load_labels(self._labels or self.settings.labels_file))
         documents = characters = 0
-        new = (record for record in self.intake.records() if isinstance(record, Document))
+        new = (record for record in self.source.records() if isinstance(record, Document))
         while batch := list(islice(new, _DOCUMENTS_PER_BATCH)):
             for document in unanswered(self.database.engine, batch, questions, recipes):
                 documents, characters = documents + 1, characters + len(document.text)
@@ -141,7 +141,7 @@ class _NightlyRunInProgress:
 
     def _register(self) -> Submitted:
         submitted = submit(
-            self.intake.records(),
+            self.source.records(),
             tasks=self.plan.tasks,
             searches=self.plan.searches,
             labels=self._labels,
@@ -156,13 +156,13 @@ class _NightlyRunInProgress:
         self.database.store.begin_nightly_run(
             self.plan.name,
             submitted.run_id,
-            watermark=self.intake.watermark,
-            files=self.intake.file_states,
+            watermark=self.source.watermark,
+            files=self.source.file_states,
         )
         self.reporter.close()
         self.reporter.say(
-            f"Run {submitted.run_id}: {count_of(self.intake.new, 'note')} read,"
-            f" {self.intake.carried_over:,} carried over, {submitted.refused:,} refused."
+            f"Run {submitted.run_id}: {count_of(self.source.new, 'note')} read,"
+            f" {self.source.carried_over:,} carried over, {submitted.refused:,} refused."
         )
         return submitted
 
@@ -177,7 +177,7 @@ class _NightlyRunInProgress:
     ) -> NightlyReport:
         run_id = submitted.run_id
         progress = self.database.queries.run_progress(run_id)
-        left = len(owed_documents_of_run(self.database.engine, run_id, with_held=True))
+        num_owed_documents = len(owed_documents_of_run(self.database.engine, run_id, with_held=True))
         seconds = window.seconds
         return NightlyReport(
             plan=self.plan.name,
@@ -185,16 +185,18 @@ class _NightlyRunInProgress:
             began=self.began,
             ended=datetime.now().astimezone(),
             until=self.deadline,
-            is_stopped_at_deadline=window.is_stopped_at_deadline and left > 0,
+            is_stopped_at_deadline=window.is_stopped_at_deadline and num_owed_documents > 0,
             is_interrupted=is_interrupted,
-            notes_new=self.intake.new,
-            notes_carried_over=self.intake.carried_over,
+            notes_new=self.source.new,
+            notes_carried_over=self.source.carried_over,
             notes_refused=submitted.refused,
             refused_by_reason=submitted.refused_by_reason,
             notes_owed=owed,
-            notes_left=left,
+            notes_left=num_owed_documents,
             seconds_working=seconds,
-            notes_an_hour=(owed - left) * 3600 / seconds if seconds and owed > left else None,
+            notes_an_hour=(owed - num_owed_documents) * 3600 / seconds
+            if seconds and owed > num_owed_documents
+            else None,
             forecast_seconds=forecast.seconds,
             **counts(progress, count_answers(self.database.engine, run_id)),
         )

@@ -75,13 +75,13 @@ class NightlyPlan(BaseModel):
 
     def deadline(self, now: datetime, until: str | None) -> datetime | None:
         """The next moment at which the clock shows the plan's time, or the given one."""
-        said = self.until if until is None else until
-        if not said:
+        time_of_day = self.until if until is None else until
+        if not time_of_day:
             return None
         try:
-            clock = time.fromisoformat(said)
+            clock = time.fromisoformat(time_of_day)
         except ValueError:
-            raise UsageError(f"--until takes a time of the day such as 06:00, not {said!r}.") from None
+            raise UsageError(f"--until takes a time of the day such as 06:00, not {time_of_day!r}.") from None
         deadline = now.replace(hour=clock.hour, minute=clock.minute, second=clock.second, microsecond=0)
         return deadline if deadline > now else deadline + timedelta(days=1)
 

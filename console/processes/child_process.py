@@ -1,4 +1,4 @@
-"""Child processes that never outlive notemill. Does not depend on what they do."""
+"""Child processes that never outlive notemill, each under a supervisor. Knows nothing of their commands."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 _SECONDS_BETWEEN_SIGNALS = 0.3
 """Pause between two signals; the kernel merges equal signals that come together."""
-_LEASH_SECONDS = 2.0
+_SUPERVISOR_GRACE_SECONDS = 2.0
 """Allowance beyond the supervisor's own wait before it kills."""
 
 _LONGEST_LOG_BYTES = 10_000_000
@@ -26,7 +26,7 @@ class Child:
 
     process: subprocess.Popen[bytes]
     log: Path
-    leash_fd: int
+    supervisor_fd: int
     """Our end of the pipe to the supervisor; the command lives as long as it is open."""
 
     @property
@@ -42,15 +42,15 @@ class Child:
             time.sleep(_SECONDS_BETWEEN_SIGNALS)
             self.process.terminate()
         try:
-            self.process.wait(grace_seconds + _LEASH_SECONDS)
+            self.process.wait(grace_seconds + _SUPERVISOR_GRACE_SECONDS)
         except subprocess.TimeoutExpired:
-            self.process.kill()  # the leash, and by its death the command
+            self.process.kill()  # the supervisor; its death ends the command
             self.process.wait()
         self.close()
 
     def close(self) -> None:
         """Closes the pipe to a command that has ended."""
-        os.close(self.leash_fd)
+        os.close(self.supervisor_fd)
 
 
 def start(
@@ -69,13 +69,13 @@ def start(
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     held, ours = os.pipe()
-    leash = [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))]
+    supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))]
     if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
         log.replace(log.with_name(log.name + ".old"))
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     try:
         process = subprocess.Popen(  # noqa: S603  a command of ours, no shell
-            [*leash, str(grace_seconds), str(lives), *command],
+            [*supervisor, str(grace_seconds), str(lives), *command],
             stdin=held,
             stdout=descriptor,
             stderr=subprocess.STDOUT,
@@ -100,11 +100,11 @@ def size_after_start(log: Path) -> int:
 
 def keep_across_exec(child: Child) -> None:
     """Lets the child survive an exec: the program that we become holds it then."""
-    os.set_inheritable(child.leash_fd, True)
+    os.set_inheritable(child.supervisor_fd, True)
 
 
 def exit_status_words(status: int) -> str:
     """An exit status in words, such as 'killed by SIGKILL'."""
     number = -status if status < 0 else status - 128
-    known = {number.value: number.name for number in signal.Signals}
-    return f"killed by {known[number]}" if number in known else f"exit status {status}"
+    signal_names = {number.value: number.name for number in signal.Signals}
+    return f"killed by {signal_names[number]}" if number in signal_names else f"exit status {status}"

@@ -33,14 +33,14 @@ def main(grace_seconds: float, lives: int, command: list[str]) -> int:
         began = time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=die_with_me)  # noqa: S603  ours
         while child.poll() is None:
-            if asked_to_stop or _is_let_go():
+            if asked_to_stop or _is_starter_gone():
                 return _stopped(child, grace_seconds, asked_to_stop)
         lives -= 1
         if lives < 1 or asked_to_stop or time.monotonic() - began < _SHORTEST_LIFE_SECONDS:
             return _status(child)
 
 
-def _is_let_go() -> bool:
+def _is_starter_gone() -> bool:
     """Waits up to a tenth of a second for the starter's end of the pipe to close."""
     readable, _, _ = select.select([0], [], [], 0.1)
     return bool(readable) and os.read(0, 1) == b""

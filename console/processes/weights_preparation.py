@@ -1,4 +1,4 @@
-"""Prepares weights once, in a process of their own, and says what this machine's worker serves.
+"""Prepares weights once, in a separate process, and returns the serving of this machine's worker.
 
 Preparation needs torch and much memory; a process of its own returns both.
 """
@@ -69,15 +69,15 @@ def _prepare_apart(settings: Settings, say: Callable[[str], None]) -> None:
         text=True,
         errors="replace",
     )
-    said = ""
+    last_message = ""
     with log.open("a", encoding="utf-8") as file, process:
         for line in process.stderr or ():
             file.write(line)
             if line.rstrip().endswith("…"):
                 say(f"  {line.strip()}")
             if line.startswith("notemill: "):
-                said = line.removeprefix("notemill: ").strip()
+                last_message = line.removeprefix("notemill: ").strip()
     if process.returncode != 0:
         raise PreparationError(
-            said or f"the weights could not be prepared; see {log}, then: {command_to_type('doctor')}"
+            last_message or f"the weights could not be prepared; see {log}, then: {command_to_type('doctor')}"
         )

@@ -10,7 +10,7 @@ _PATIENCE_SECONDS = 1.0
 
 
 def workers_alive(settings: Settings) -> list[str]:
-    """Names of the workers that answer on the settings' Redis; None where no server answers."""
+    """Names of the workers that answer on the settings' Redis; empty if no server answers."""
     url = settings.redis_url.get_secret_value()
     if not redis_client.ping(url):
         return []

@@ -1,4 +1,4 @@
-"""The worker of `run`: an existing one, or one that is started here and kept alive.
+"""Worker process of `run`: uses an existing worker, or starts one and keeps it alive.
 
 A lock file for each serving says whether a worker of this machine serves it, also while it loads weights and
 does not answer yet.
@@ -57,7 +57,7 @@ class WorkerProcess:
         if progress != self._progress:
             self._progress, self._progress_at, self._deaths = progress, now, 0
         if self._child is not None and not self._child.is_running:
-            self._bury(self._child)
+            self._count_death(self._child)
         if self._child is None and now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
             self._start_if_needed(is_idle=now - self._progress_at > _OTHERS_IDLE_SECONDS)
@@ -91,27 +91,27 @@ class WorkerProcess:
         finally:
             os.close(lock)
 
-    def _bury(self, child: child_process.Child) -> None:
+    def _count_death(self, child: child_process.Child) -> None:
         child.close()
         self._child = None
         self._looked_at = 0.0
         self._deaths += 1
         if self._deaths >= _DEATHS:
-            how = child_process.exit_status_words(child.process.returncode)
-            words = _own_words(child.log, self._log_start)
+            exit_words = child_process.exit_status_words(child.process.returncode)
+            words = _startup_error(child.log, self._log_start)
             raise WorkerError(
-                f"the worker died {_DEATHS} times without getting anywhere, last {how};"
+                f"the worker died {_DEATHS} times without getting anywhere, last {exit_words};"
                 f" {f'it said: {words}; ' if words else ''}its log: {child.log}"
             )
 
 
-def _own_words(log: Path, start: int) -> str:
+def _startup_error(log: Path, start: int) -> str:
     """The message for the operator that a dead worker left in its log; '' without one."""
     with log.open("rb") as file:
         file.seek(start)
         lines = file.read().decode("utf-8", "replace").splitlines()
-    said = [line.partition(_CANNOT_START)[2] for line in lines if _CANNOT_START in line]
-    return said[-1].strip() if said else ""
+    messages = [line.partition(_CANNOT_START)[2] for line in lines if _CANNOT_START in line]
+    return messages[-1].strip() if messages else ""
 
 
 def worker_arguments(settings: Settings) -> list[str]:

@@ -17,12 +17,12 @@ _SWEEP_DOCUMENTS = 100_000
 
 def retry(run_id: int | None, reason: str | None) -> int:
     """Makes failed jobs owed again and enqueues their documents."""
-    chosen = _reason(reason)
+    failure_reason = _reason(reason)
     settings = load_settings()
     with database(settings) as opened:
         if run_id is not None:
             opened.queries.run_progress(run_id)
-        documents = opened.store.retry(run_id=run_id, reason=chosen)
+        documents = opened.store.retry(run_id=run_id, reason=failure_reason)
         _say_and_enqueue(settings, opened, documents, "Nothing has failed so.")
     return 0
 

@@ -1,4 +1,4 @@
-"""`notemill run`: from notes to answers in one command."""
+"""`notemill run`: registers notes, answers them and prints a report, in one command."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _RunInProgress:
     def wait_until_done(self, submitted: Submitted) -> RunProgress:
         """Follows the run until every job has ended."""
         self.reporter.close()
-        self.reporter.say(_registered_words(submitted))
+        self.reporter.say(_registration_words(submitted))
         progress = self.database.queries.run_progress(submitted.run_id)
         owed = progress.pending + progress.running
         pace = Throughput(jobs_a_note=owed / max(submitted.owed_documents, 1))
@@ -133,8 +133,8 @@ def _is_usage_stored(usage: RunUsage, progress: RunProgress) -> bool:
     return ended is None or (usage.updated_at is not None and usage.updated_at >= ended)
 
 
-def _registered_words(submitted: Submitted) -> str:
-    new, known = count_of(submitted.new_jobs, "new job"), f"{submitted.known_jobs:,} known"
+def _registration_words(submitted: Submitted) -> str:
+    new, existing = count_of(submitted.new_jobs, "new job"), f"{submitted.known_jobs:,} known"
     refused = f", {submitted.refused:,} refused" if submitted.refused else ""
     notes = count_of(submitted.documents, "note")
-    return f"Run {submitted.run_id}: {notes}{refused}; {new}, {known} from before."
+    return f"Run {submitted.run_id}: {notes}{refused}; {new}, {existing} from before."

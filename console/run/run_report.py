@@ -30,7 +30,7 @@ class RunReport:
 
     submitted: Submitted
     progress: RunProgress
-    found: AnswerCounts
+    answer_counts: AnswerCounts
     samples: list[NoteSample]
     seconds: float
     """Seconds of the whole command."""
@@ -55,7 +55,7 @@ class RunReport:
         return cls(
             submitted=submitted,
             progress=progress,
-            found=count_answers(database.engine, submitted.run_id),
+            answer_counts=count_answers(database.engine, submitted.run_id),
             samples=samples(results, _SAMPLE_NOTES),
             seconds=seconds,
             notes_an_hour=submitted.owed_documents * 3600 / seconds_working if seconds_working else None,
@@ -74,7 +74,7 @@ def report_json(report: RunReport) -> None:
         "by_task": progress.by_task,
         "finished_before": progress.finished_before,
         "reasons": progress.reasons,
-        **report.found.model_dump(exclude={"finished_before"}),
+        **report.answer_counts.model_dump(exclude={"finished_before"}),
         "duration_seconds": round(report.seconds, 3),
         "notes_an_hour": None if report.notes_an_hour is None else round(report.notes_an_hour, 1),
     }
@@ -89,7 +89,7 @@ def print_report(report: RunReport) -> None:
     console.print()
     console.print(_summary_line(report), soft_wrap=True)
     console.print(_jobs_table(report))
-    console.print(_found_line(report.found), soft_wrap=True)
+    console.print(_answers_line(report.answer_counts), soft_wrap=True)
     for words in _troubles(report):
         console.print(Text(words, style="yellow"), soft_wrap=True)
     if report.samples:
@@ -100,7 +100,7 @@ def print_report(report: RunReport) -> None:
         console.print()
         console.print(time_breakdown(report.charged, is_done=True, notes_an_hour=pace))
     console.print("\nNext, type:", style="bold")
-    for command in next_commands(report.progress, report.found, report.samples):
+    for command in next_commands(report.progress, report.answer_counts, report.samples):
         console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
 
 
@@ -119,7 +119,10 @@ def _jobs_table(report: RunReport) -> Table:
     for name in ("finished", "from before", "failed"):
         table.add_column(name, justify="right")
     for task, by_status in sorted(report.progress.by_task.items()):
-        finished, before = by_status[JobStatus.FINISHED], report.found.finished_before.get(task.value, 0)
+        finished, before = (
+            by_status[JobStatus.FINISHED],
+            report.answer_counts.finished_before.get(task.value, 0),
+        )
         failed = by_status[JobStatus.FAILED]
         table.add_row(
             task.value, f"{finished:,}", f"{before:,}", Text(f"{failed:,}", "red" if failed else "")
@@ -127,17 +130,21 @@ def _jobs_table(report: RunReport) -> Table:
     return table
 
 
-def _found_line(found: AnswerCounts) -> Text:
+def _answers_line(answer_counts: AnswerCounts) -> Text:
     parts = []
-    if found.entities:
-        labels = ", ".join(f"{label} {count:,}" for label, count in found.entities.items())
-        parts.append(f"{count_of(found.total_entities, 'entity', 'entities')} ({labels})")
-    if found.passages:
-        parts.append(count_of(found.passages, "passage"))
-    if found.summaries:
-        flagged = f", {found.flagged_sentences:,} of them flagged" if found.flagged_sentences else ""
-        sentences = count_of(found.summary_sentences, "sentence")
-        parts.append(f"{count_of(found.summaries, 'summary', 'summaries')} ({sentences}{flagged})")
+    if answer_counts.entities:
+        labels = ", ".join(f"{label} {count:,}" for label, count in answer_counts.entities.items())
+        parts.append(f"{count_of(answer_counts.total_entities, 'entity', 'entities')} ({labels})")
+    if answer_counts.passages:
+        parts.append(count_of(answer_counts.passages, "passage"))
+    if answer_counts.summaries:
+        flagged = (
+            f", {answer_counts.flagged_sentences:,} of them flagged"
+            if answer_counts.flagged_sentences
+            else ""
+        )
+        sentences = count_of(answer_counts.summary_sentences, "sentence")
+        parts.append(f"{count_of(answer_counts.summaries, 'summary', 'summaries')} ({sentences}{flagged})")
     return Text("Found: " + " · ".join(parts) if parts else "Found nothing.")
 
 
@@ -172,7 +179,7 @@ def _samples_table(report: RunReport) -> Table:
 
 
 def _sample_cells(sample: NoteSample, report: RunReport) -> list[Text]:
-    failed = dict(one.split(": ", 1) for one in sample.failures)
+    failed = dict(failure.split(": ", 1) for failure in sample.failures)
     cells = [Text(shortened(sample.external_id, 40), style="bold")]
     for task in (Task.SUMMARY, Task.ENTITIES, Task.SEARCH):
         if task not in report.progress.by_task:
@@ -198,18 +205,20 @@ _TITLES = "SELECT external_id, title, flagged_sentences FROM v_summaries WHERE i
 _PASSAGES = "SELECT external_id, query, score, text FROM v_passages WHERE is_newest ORDER BY score DESC"
 
 
-def next_commands(progress: RunProgress, found: AnswerCounts, samples: Sequence[NoteSample]) -> list[str]:
+def next_commands(
+    progress: RunProgress, answer_counts: AnswerCounts, samples: Sequence[NoteSample]
+) -> list[str]:
     """Commands that show the results of this run."""
     run = str(progress.run_id)
     commands = [command_to_type("show", reference_of(samples[0]))] if samples else []
     commands.append(
         command_to_type("results", "--run", run, "--format", "jsonl", "--output", f"run-{run}.jsonl")
     )
-    if found.entities:
+    if answer_counts.entities:
         commands.append(command_to_type("sql", _BY_LABEL))
-    elif found.summaries:
+    elif answer_counts.summaries:
         commands.append(command_to_type("sql", _TITLES))
-    elif found.passages:
+    elif answer_counts.passages:
         commands.append(command_to_type("sql", _PASSAGES))
     if progress.failed:
         commands.append(command_to_type("retry", "--run", run))

@@ -1,4 +1,4 @@
-"""Sample of a run: its first notes, a line each, to judge whether it went well."""
+"""Sample of a run: its first notes, one line each, for a quick check of the answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _sample(jobs: list[dict[str, Any]]) -> NoteSample:
         document_id=jobs[0]["document_id"],
         external_id=jobs[0]["external_id"],
         title=summary["title"] if summary else None,
-        flagged_sentences=sum(bool(one["flags"]) for one in summary["sentences"]) if summary else 0,
+        flagged_sentences=sum(bool(sentence["flags"]) for sentence in summary["sentences"]) if summary else 0,
         entities=dict(labels.most_common()),
         passages=sum(1 for _ in _items(jobs, "passages")) if is_searched else None,
         failures=tuple(f"{job['task']}: {job['reason']}" for job in jobs if job["status"] == "failed"),

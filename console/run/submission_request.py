@@ -23,7 +23,7 @@ _TASKS = ("entities", "summary")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SubmissionRequest:
-    """Sources, and what shall be found in them."""
+    """Sources of notes, and the tasks and queries to answer on them."""
 
     sources: tuple[Source, ...]
     tasks: tuple[str, ...]
@@ -58,10 +58,10 @@ class SubmissionRequest:
         is_urgent: bool = False,
     ) -> SubmissionRequest:
         """Makes the value from options as typed. Raises UsageError where they contradict each other."""
-        known = preset_named(preset)
-        if (sql is None) != (query is None) and (sql is None or known is None):
+        table_preset = preset_named(preset)
+        if (sql is None) != (query is None) and (sql is None or table_preset is None):
             raise UsageError("--sql URL and --query 'SELECT …' go together: the database, and what to read.")
-        from_database = [SqlQuery(sql, query or "", known)] if sql is not None else []
+        from_database = [SqlQuery(sql, query or "", table_preset)] if sql is not None else []
         if not sources and not from_database:
             raise UsageError(NO_SOURCE)
         return cls(
@@ -73,7 +73,7 @@ class SubmissionRequest:
             id_column=id_column,
             text_column=text_column,
             rejects=rejects,
-            preset=known,
+            preset=table_preset,
             limit=limit,
             is_urgent=is_urgent,
         )

@@ -17,7 +17,7 @@ from producer import Progress, Submitted
 from worker.weights.model_files import is_prepared
 
 
-def submit(asked: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
+def submit(request: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
     """Prints the run's id to standard output and words to standard error."""
     settings = load_settings()
     make_home_folder(settings)
@@ -32,7 +32,7 @@ def submit(asked: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
         is_question_cached = not (settings.is_redis_embedded or is_prepared(settings))
         serving = None if is_question_cached else ensure_serving(settings, opened, reporter.say)
         try:
-            submitted = asked.submit(reachable, serving, on_progress)
+            submitted = request.submit(reachable, serving, on_progress)
         finally:
             reporter.close()
     for line in _words(submitted, is_served=not reachable.is_redis_embedded):

@@ -48,7 +48,7 @@ def time_breakdown_json(charged: RunUsage) -> dict[str, object]:
 
 
 def advice(spent: Usage) -> Iterator[str]:
-    """What the numbers mean, and what may help."""
+    """Sentences that explain the figures and name the settings that may help."""
     idle, constrain = spent.idle_share, spent.constrain_share
     if not spent.engine_owed_seconds:
         yield "This engine tells no times of its own."
@@ -74,7 +74,7 @@ def _engine_table(spent: Usage) -> Table:
     table.add_column()
     rows = (
         ("prefill", spent.prefill_seconds, _rate(spent.prefill_tokens, spent.prefill_seconds)),
-        ("decode", spent.decode_seconds, _rate(_written(spent), spent.decode_seconds)),
+        ("decode", spent.decode_seconds, _rate(_generated_tokens(spent), spent.decode_seconds)),
         ("constrain", spent.constrain_seconds, f"{spent.constrain_share:.1%} of decode"),
         ("schedule", spent.schedule_seconds, ""),
         ("idle, notes in hand", spent.idle_queued_seconds, f"{spent.idle_share:.1%} of the time with notes"),
@@ -128,7 +128,7 @@ def _table(first: str, *numbers: str) -> Table:
     return table
 
 
-def _written(spent: Usage) -> int:
+def _generated_tokens(spent: Usage) -> int:
     return spent.decoded_tokens + spent.forced_tokens
 
 

@@ -1,4 +1,4 @@
-"""Exit statuses, and how every error becomes one line that says what happened and what to type.
+"""Exit statuses; prints every error as one line with its cause and the command to type.
 
 Never prints a traceback: it could quote a note.
 """
@@ -68,18 +68,22 @@ def _run(command: Callable[..., Any], arguments: list[str] | None) -> int:
         message = error.format_message()
         if not message.strip():
             return error.exit_code  # no verb was given, and the help is printed already
-        return _said(f"{_sentence(message)} Type: {_help_command(error)}", error.exit_code)
+        return _print_error(f"{_sentence(message)} Type: {_help_command(error)}", error.exit_code)
     except NotemillError as error:
-        return _said(str(error), USAGE if isinstance(error, UsageError) else PROBLEM)
+        return _print_error(str(error), USAGE if isinstance(error, UsageError) else PROBLEM)
     except (KeyboardInterrupt, Terminated) as error:
         return error.exit_status if isinstance(error, Terminated) else INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _CLOSED_PIPE
     except OSError as error:
-        return _said(f"{error.filename or 'the system'}: {error.strerror or type(error).__name__}", PROBLEM)
+        return _print_error(
+            f"{error.filename or 'the system'}: {error.strerror or type(error).__name__}", PROBLEM
+        )
     except Exception as error:  # noqa: BLE001  a surprise: its text may quote a note, its place does not
-        return _said(f"a surprise, {type(error).__name__} at {_place(error)}. Please report it.", PROBLEM)
+        return _print_error(
+            f"a surprise, {type(error).__name__} at {_place(error)}. Please report it.", PROBLEM
+        )
     return status if isinstance(status, int) else 0
 
 
@@ -87,7 +91,7 @@ def _terminate(number: int, _frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-def _said(message: str, status: int) -> int:
+def _print_error(message: str, status: int) -> int:
     line = " ".join(message.split())
     print(f"notemill: {line}", file=sys.stderr)
     return status

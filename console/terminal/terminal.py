@@ -1,6 +1,6 @@
 """Standard output and standard error, with text of notes made harmless for a terminal.
 
-A note can hold any character; none may move the cursor, ring, hide or recolour anything.
+A note can hold any character; none may move the cursor, ring the bell, hide or recolour anything.
 """
 
 from __future__ import annotations
@@ -99,8 +99,8 @@ def _started_as() -> str:
     if script.name != "notemill":
         python = _shortest(Path(sys.executable)) if script.name != "pytest" else "python"
         return f"{python} {_shortest(script)}" if script.suffix == ".py" else "notemill"
-    found = shutil.which("notemill")
-    if found is not None and script.exists() and Path(found).samefile(script):
+    installed = shutil.which("notemill")
+    if installed is not None and script.exists() and Path(installed).samefile(script):
         return "notemill"
     return _shortest(script)
 

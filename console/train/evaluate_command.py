@@ -78,14 +78,14 @@ def evaluate(
 def _table(figures: Mapping[str, Any]) -> Table:
     """A row for each metric; a column for ours and for each baseline, intervals in brackets."""
     columns = {"notemill": figures, **figures.get("baselines", {})}
-    rows = {name: dict(_rows(one)) for name, one in columns.items()}
+    rows = {name: dict(_rows(scores)) for name, scores in columns.items()}
     caption = f"{count_of(figures['records'], 'record')} of {printable(figures['data'])}"
     table = Table(title=figures["task"], caption=caption, title_justify="left", caption_justify="left")
     table.add_column("measure")
     for name in columns:
         table.add_column(name, justify="right")
-    for measure in dict.fromkeys(name for one in rows.values() for name in one):
-        table.add_row(measure, *(one.get(measure, "") for one in rows.values()))
+    for measure in dict.fromkeys(name for scores in rows.values() for name in scores):
+        table.add_row(measure, *(scores.get(measure, "") for scores in rows.values()))
     return table
 
 
@@ -104,12 +104,12 @@ def _rows(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, st
 
 def _triple(figures: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     """Precision, recall and F1 in one row with the interval of F1; further counts in rows of their own."""
-    three = " ".join(f"{figures[one]:.3f}" for one in ("precision", "recall", "f1"))
+    three = " ".join(f"{figures[measure]:.3f}" for measure in ("precision", "recall", "f1"))
     yield f"{name} P R F1", f"{three} [{_ends(figures['f1_interval'])}]"
     yield from (
-        (f"{name} {one}", _shown(value, None))
-        for one, value in figures.items()
-        if not one.endswith("_interval") and one not in ("precision", "recall", "f1")
+        (f"{name} {measure}", _shown(value, None))
+        for measure, value in figures.items()
+        if not measure.endswith("_interval") and measure not in ("precision", "recall", "f1")
     )
 
 

@@ -51,7 +51,7 @@ def finetune_weights(
         raise UsageError("say what to train on and where to: --data PREPARED --output FOLDER")
     from training.finetune.finetune import FinetuneJob, finetune
 
-    asked = FinetuneJob(
+    job = FinetuneJob(
         data=wanted.data,
         output=wanted.output,
         recipe=recipe,
@@ -63,7 +63,7 @@ def finetune_weights(
     )
     record_trained_folder(settings, wanted.output)
     console = stderr()
-    facts = finetune(asked, lambda line: console.print(line, soft_wrap=True))
+    facts = finetune(job, lambda line: console.print(line, soft_wrap=True))
     if as_json:
         print(json.dumps(facts))
     else:
@@ -97,9 +97,10 @@ def _print(plan: TrainingPlan, card_gib: float) -> None:
         table.add_row(name, gib(size))
     console = stdout()
     console.print(table)
-    left = plan.budget_bytes - plan.needed_bytes
+    spare_bytes = plan.budget_bytes - plan.needed_bytes
     console.print(
-        f"It fits {card_gib:g} GiB, {gib(left)} to spare."
+        f"It fits {card_gib:g} GiB, {gib(spare_bytes)} to spare."
         if plan.fits
-        else f"It does not fit {card_gib:g} GiB, {gib(-left)} too much: take a smaller row_tokens or rank."
+        else f"It does not fit {card_gib:g} GiB, {gib(-spare_bytes)} too much:"
+        " take a smaller row_tokens or rank."
     )

@@ -16,19 +16,23 @@ from training.data.prepared_folder import open_private
 
 def import_notes(source: Path, output: Path, maps: Sequence[str], *, as_json: bool) -> int:
     """Writes the notes and prints what was left out. Raises UsageError."""
-    names = dict(_pair(one) for one in maps)
-    known = frozenset(label.name for label in load_labels(load_settings().labels_file))
-    found = import_annotations(source, names, known)
+    names = dict(_pair(label_map) for label_map in maps)
+    label_names = frozenset(label.name for label in load_labels(load_settings().labels_file))
+    imported = import_annotations(source, names, label_names)
     with open_private(output) as file:
-        write_notes(found.notes, file)
+        write_notes(imported.notes, file)
     if as_json:
-        facts = {"notes": len(found.notes), "labels": dict(found.labels), "left_out": dict(found.left_out)}
+        facts = {
+            "notes": len(imported.notes),
+            "labels": dict(imported.labels),
+            "left_out": dict(imported.left_out),
+        }
         print(json.dumps({"output": str(output), **facts}))
         return 0
     console = stdout()
-    labels = ", ".join(f"{name} {count:,}" for name, count in found.labels.most_common())
-    console.print(f"{count_of(len(found.notes), 'note')}: {labels or 'no mentions'}", soft_wrap=True)
-    for reason, count in found.left_out.items():
+    labels = ", ".join(f"{name} {count:,}" for name, count in imported.labels.most_common())
+    console.print(f"{count_of(len(imported.notes), 'note')}: {labels or 'no mentions'}", soft_wrap=True)
+    for reason, count in imported.left_out.items():
         console.print(f"left out: {reason}, {count:,}", soft_wrap=True)
     console.print(
         f"Next: {command_to_type('train', 'prepare', str(output), '--output', 'prepared')}", soft_wrap=True

@@ -1,4 +1,4 @@
-"""`notemill train prepare`: data sets to a prepared folder, or with --inspect a look at them."""
+"""`notemill train prepare`: converts data sets to a prepared folder; --inspect only shows their content."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ _SHOWN = 700
 """Characters of a sample that are shown."""
 
 
-def prepare_data(asked: PrepareRequest, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
+def prepare_data(request: PrepareRequest, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
     """Writes the folder and prints what was kept. Raises UsageError."""
     if is_inspecting:
-        _show(inspect(training_files(asked), asked.columns, asked.limit))
+        _show(inspect(training_files(request), request.columns, request.limit))
         return 0
     if output is None:
         raise UsageError("say where the prepared folder goes: --output FOLDER (or look first: --inspect)")
     record_trained_folder(load_settings(), output)
-    facts = prepare(asked, output)
+    facts = prepare(request, output)
     if as_json:
         print(json.dumps({"output": str(output), **facts}))
     else:
@@ -65,28 +65,28 @@ def _say(facts: Mapping[str, Any], output: Path) -> None:
     )
 
 
-def _show(found: Inspection) -> None:
+def _show(inspection: Inspection) -> None:
     console = stdout()
-    for name, count in found.rows.items():
+    for name, count in inspection.rows.items():
         console.print(
-            f"{name}: {count_of(count, 'row')}, columns {', '.join(found.columns.get(name, []))}",
+            f"{name}: {count_of(count, 'row')}, columns {', '.join(inspection.columns.get(name, []))}",
             soft_wrap=True,
         )
-    console.print(_counted("kind", found.kinds))
-    if found.broken:
-        console.print(_counted("broken", found.broken))
-    if found.origins:
+    console.print(_counted("kind", inspection.kinds))
+    if inspection.broken:
+        console.print(_counted("broken", inspection.broken))
+    if inspection.origins:
         table = Table(
             box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", title_justify="left"
         )
         for title in ("origin", "conversations", "medical by words"):
             table.add_column(title, justify="left" if title == "origin" else "right")
-        for origin, count in found.origins.most_common():
-            table.add_row(Text(printable(origin)), f"{count:,}", f"{found.medical[origin] / count:.0%}")
+        for origin, count in inspection.origins.most_common():
+            table.add_row(Text(printable(origin)), f"{count:,}", f"{inspection.medical[origin] / count:.0%}")
         console.print(table)
-        turns = ", ".join(f"{number} ({found.turns[number]:,})" for number in sorted(found.turns))
-        console.print(f"turns: {turns}; with the preamble: {found.with_preamble:,}", soft_wrap=True)
-    for group, texts in found.samples.items():
+        turns = ", ".join(f"{number} ({inspection.turns[number]:,})" for number in sorted(inspection.turns))
+        console.print(f"turns: {turns}; with the preamble: {inspection.with_preamble:,}", soft_wrap=True)
+    for group, texts in inspection.samples.items():
         for text in texts:
             console.print(f"\n── {printable(group)}", style="dim")
             console.print(

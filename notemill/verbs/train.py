@@ -31,7 +31,7 @@ def train_prepare(
     from training.data.prepare import PrepareRequest
     from training.data.row_formats import RowColumns
 
-    asked = PrepareRequest(
+    request = PrepareRequest(
         sources=tuple(sources),
         columns=RowColumns(text_column, origin_column),
         origins=frozenset(medical_origin or ()),
@@ -41,7 +41,7 @@ def train_prepare(
         seed=seed,
         limit=limit,
     )
-    return prepare_data(asked, output, is_inspecting=inspect, as_json=as_json)
+    return prepare_data(request, output, is_inspecting=inspect, as_json=as_json)
 
 
 @train_verb("finetune", epilog="Example: `notemill train finetune --data prepared --output adapter`")

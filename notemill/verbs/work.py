@@ -33,14 +33,14 @@ def run(
     from console.run.run_command import run
     from console.run.submission_request import SubmissionRequest
 
-    asked = SubmissionRequest.of(
+    request = SubmissionRequest.of(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
         preset=preset,
         is_urgent=urgent,
     )
-    return run(asked, is_explaining=explain, is_quiet=quiet, as_json=as_json)
+    return run(request, is_explaining=explain, is_quiet=quiet, as_json=as_json)
 
 
 @work_verb(epilog="Example: `notemill submit archive.parquet --task summary`")

@@ -23,7 +23,7 @@ from workshop import ROOT, STAND_IN
 
 from console.nightly.batch_window import publishing_order
 from console.nightly.forecast import Forecast
-from console.nightly.incremental_intake import Intake
+from console.nightly.incremental_source import IncrementalSource
 from console.nightly.plan_file import read_plan
 from console.terminal.exit_status import run_to_exit
 from console.terminal.opened_database import Database, database
@@ -89,10 +89,10 @@ def opened(store_url: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 def take_in(opened: Database, path: Path) -> list[str]:
     """Takes in the plan's new notes as a nightly run does, without answering them; returns their ids."""
     plan = read_plan(path)
-    intake = Intake.of(opened, plan, load_settings(), last_nightly_run(opened.engine, plan.name))
-    documents = [document for document in intake.records() if isinstance(document, Document)]
+    source = IncrementalSource.of(opened, plan, load_settings(), last_nightly_run(opened.engine, plan.name))
+    documents = [document for document in source.records() if isinstance(document, Document)]
     run_id, _ = making.submit(opened.store, documents)
-    opened.store.begin_nightly_run(plan.name, run_id, watermark=intake.watermark, files=intake.file_states)
+    opened.store.begin_nightly_run(plan.name, run_id, watermark=source.watermark, files=source.file_states)
     return [document.external_id for document in documents]
 
 
@@ -235,8 +235,8 @@ def test_a_nightly_run_interrupted_during_registration_is_read_again(
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("a")
     plan = read_plan(a_plan(tmp_path))
-    intake = Intake.of(opened, plan, load_settings(), None)
-    making.submit(opened.store, [record for record in intake.records() if isinstance(record, Document)])
+    source = IncrementalSource.of(opened, plan, load_settings(), None)
+    making.submit(opened.store, [record for record in source.records() if isinstance(record, Document)])
     assert take_in(opened, tmp_path / "archive.toml") == ["a.txt"]
 
 
@@ -244,8 +244,8 @@ def test_an_unreadable_file_is_reported_once(opened: Database, tmp_path: Path) -
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.xyz").write_text("a")
     plan = read_plan(a_plan(tmp_path))
-    intake = Intake.of(opened, plan, load_settings(), None)
-    assert [record.reason for record in intake.records() if isinstance(record, Refused)] == [
+    source = IncrementalSource.of(opened, plan, load_settings(), None)
+    assert [record.reason for record in source.records() if isinstance(record, Refused)] == [
         "unknown file ending"
     ]
 

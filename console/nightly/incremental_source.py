@@ -1,4 +1,4 @@
-"""Incremental intake of a nightly run: rows beyond the last watermark, changed files, and notes left over."""
+"""Incremental source of a nightly run: rows beyond the last watermark, changed files, and notes left over."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from producer.sources.watermark import WatermarkWindow, mark_as_json, mark_of_js
 
 
 @dataclass(slots=True)
-class Intake:
+class IncrementalSource:
     """The notes of one nightly run as a stream; counts them while it is read."""
 
     database: Database
@@ -38,13 +38,15 @@ class Intake:
     """Notes that earlier runs left over."""
 
     @classmethod
-    def of(cls, database: Database, plan: NightlyPlan, settings: Settings, last: NightlyRun | None) -> Intake:
+    def of(
+        cls, database: Database, plan: NightlyPlan, settings: Settings, last: NightlyRun | None
+    ) -> IncrementalSource:
         """Opens the sources of a plan. Raises UsageError where a source cannot be read."""
         choice = ColumnChoice(plan.id_column, plan.text_column, preset_named(plan.preset))
         query, watermark = _query(plan, settings, last)
         paths = [_absolute(source, plan) for source in plan.sources]
-        known = partial(known_files, database.engine, plan.name)
-        files = ChangedFiles(paths, known, choice) if paths else None
+        known_states = partial(known_files, database.engine, plan.name)
+        files = ChangedFiles(paths, known_states, choice) if paths else None
         return cls(database, plan, last, query, files, watermark)
 
     @property
@@ -52,18 +54,18 @@ class Intake:
         return self.files.states if self.files else {}
 
     def records(self) -> Iterator[Document | Refused]:
-        """New records, then those left over. Where a note is both, the new text counts; a note that its
+        """New records, then those left over. If a note is both, its new text is used; a note that its
         source has withdrawn meanwhile is left out."""
-        gone: set[str] = set()
+        superseded: set[str] = set()
         for record in chain(self._of_database(), self._of_files()):
             if isinstance(record, Document):
                 self.new += 1
-                gone.update(record.replaces)
+                superseded.update(record.replaces)
             elif record.withdraws and record.external_id is not None:
-                gone.add(record.external_id)
+                superseded.add(record.external_id)
             yield record
         for document in unfinished_documents(self.database.engine, self.last.run_id) if self.last else ():
-            if document.external_id not in gone:
+            if document.external_id not in superseded:
                 self.carried_over += 1
                 yield document
 
