@@ -36,8 +36,8 @@ from worker.weights.task_config import TaskConfig, task_config
 _WINDOW_CHARACTERS = 1_300
 _NOTES_OF_PARTS = 25
 _THRESHOLDS = (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5)
-_THING = ("bias", "wordless", "decision", "words", "meaning", "section", "elsewhere")
-_ASPECT = ("bias", "decision", "words", "section", "elsewhere", "evidence")
+_TOPIC_FEATURES = ("bias", "wordless", "decision", "words", "embedding_similarity", "section", "elsewhere")
+_INTENT_FEATURES = ("bias", "decision", "words", "section", "elsewhere", "intent_score")
 """The features of each regression."""
 
 _Found = TypeVar("_Found")
@@ -50,7 +50,7 @@ class QueryFeatures:
     features: Floats
     """Features, shape [sentences, features]."""
     relevant: tuple[bool, ...]
-    is_of_aspect: bool
+    has_intent: bool
 
 
 def join(
@@ -108,16 +108,19 @@ def asked_of(path: Path, limit: int) -> list[EvaluationQuery]:
 
 def fit(queried: Sequence[QueryFeatures]) -> RankingModel:
     """Fits both regressions. Raises UsageError where no query names a thing, or none has an intent."""
-    things = [one for one in queried if not one.is_of_aspect]
-    aspects = [one for one in queried if one.is_of_aspect]
+    things = [one for one in queried if not one.has_intent]
+    aspects = [one for one in queried if one.has_intent]
     if not things or not aspects:
         raise UsageError(
             f"{len(things)} queries name a thing and {len(aspects)} ask for an aspect: give data with both,"
             " such as ncbi_disease and aci_bench"
         )
-    found = RankingModel(thing=_regression(things, _THING), aspect=_regression(aspects, _ASPECT))
+    found = RankingModel(
+        topic_weights=_regression(things, _TOPIC_FEATURES),
+        intent_weights=_regression(aspects, _INTENT_FEATURES),
+    )
     best = max(_THRESHOLDS, key=lambda one: _set_f1(queried, found, one))
-    return RankingModel(found.thing, found.aspect, found.least_nearness, best)
+    return RankingModel(found.topic_weights, found.intent_weights, found.min_similarity, best)
 
 
 def measured(queried: Sequence[QueryFeatures], found: RankingModel) -> dict[str, float]:
@@ -149,7 +152,7 @@ def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> l
 
 def _with_all_features(config: TaskConfig) -> TaskConfig:
     """The configuration as served, with every feature computed."""
-    return replace(config, ranking_model=RankingModel(aspect=RankingWeights()))
+    return replace(config, ranking_model=RankingModel(intent_weights=RankingWeights()))
 
 
 def _queried(
@@ -167,7 +170,7 @@ def _one(asked: EvaluationQuery, engine: Engine, config: TaskConfig) -> QueryFea
     return QueryFeatures(
         np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(SentenceFeatures._fields)),
         tuple(relevant.get((span.start, span.end), False) for span, _ in rows),
-        is_of_aspect=known.intent_scores is not None,
+        has_intent=known.intent_scores is not None,
     )
 
 
@@ -192,7 +195,9 @@ def _regression(queried: Sequence[QueryFeatures], names: Sequence[str]) -> Ranki
 
 
 def _scores(one: QueryFeatures, found: RankingModel) -> Floats:
-    weights = found.aspect if one.is_of_aspect and found.aspect is not None else found.thing
+    weights = (
+        found.intent_weights if one.has_intent and found.intent_weights is not None else found.topic_weights
+    )
     return sigmoid(one.features @ np.array(weights))
 
 

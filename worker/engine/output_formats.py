@@ -19,8 +19,9 @@ from worker.note.word_boundaries import is_boundary
 _NUMBER = re.compile(r"\d[\d,./:-]*\d|\d")
 _MAX_SPAN_CHARACTERS = 60
 """Maximum length of a span in a list."""
-_MIN_PIECES = 8
-_MIN_SENTENCE_CHARACTERS = 1 + _MIN_PIECES
+_MIN_REPETITIONS = 8
+"""Minimum repetitions of the grammar rule PIECE in a sentence."""
+_MIN_SENTENCE_CHARACTERS = 1 + _MIN_REPETITIONS
 
 
 class OutputFormatError(NotemillError):
@@ -94,12 +95,12 @@ class Prose:
         numbers = sorted(set(_NUMBER.findall(self.text)), key=lambda number: (-len(number), number))
         number = f"NUMBER: {' | '.join(map(json.dumps, numbers))}\n" if numbers else ""
         # Another character follows each number, so that two numbers of the note never join into a third.
-        piece, last = ("NUMBER? OTHER", "NUMBER?") if numbers else ("OTHER", "")
+        repeated, last = ("NUMBER? OTHER", "NUMBER?") if numbers else ("OTHER", "")
         none = '"None." | ' if self.can_be_none else ""
         return (
             f"start: {none}SENTENCE" + _up_to(self.max_sentences - 1, '" " SENTENCE') + "\n"
-            f'SENTENCE: /\\p{{Lu}}/ PIECE{{{_MIN_PIECES},{self.max_characters}}} {last} "."\n'
-            f"PIECE: {piece}\n"
+            f'SENTENCE: /\\p{{Lu}}/ PIECE{{{_MIN_REPETITIONS},{self.max_characters}}} {last} "."\n'
+            f"PIECE: {repeated}\n"
             "OTHER: /[^\\p{N}.!?\\n]/\n" + number
         )
 
@@ -114,8 +115,8 @@ class Prose:
         sentences = [
             sentence
             for item in _strings(answer)
-            for piece in re.split(r"(?<=[.!?])\s+", item)
-            if (sentence := _sentence(piece, numbers, self.max_characters))
+            for part in re.split(r"(?<=[.!?])\s+", item)
+            if (sentence := _sentence(part, numbers, self.max_characters))
         ]
         if not sentences and not self.can_be_none:
             raise OutputFormatError("no sentence that the note allows")
@@ -180,13 +181,13 @@ def _substring_of(text: str, *, max_characters: int) -> str:
     return f"SPAN: SUBSTRING & {pattern}\nSUBSTRING: %regex {words}\n"
 
 
-def _is_span(piece: str, max_characters: int) -> bool:
+def _is_span(text: str, max_characters: int) -> bool:
     """True if the rule SPAN of `_substring_of` allows the text, apart from the words themselves."""
     return (
-        0 < len(piece) <= max_characters
-        and piece[0].isalnum()
-        and (piece[-1].isalnum() or piece[-1] in ")%+")
-        and not re.search(r"[\n;|]", piece)
+        0 < len(text) <= max_characters
+        and text[0].isalnum()
+        and (text[-1].isalnum() or text[-1] in ")%+")
+        and not re.search(r"[\n;|]", text)
     )
 
 
@@ -200,9 +201,9 @@ def _span_in(text: str, item: str, max_characters: int) -> str | None:
     return None
 
 
-def _sentence(piece: str, numbers: frozenset[str], max_characters: int) -> str | None:
+def _sentence(text: str, numbers: frozenset[str], max_characters: int) -> str | None:
     """The text as a sentence of the grammar; None if it is too short or has a number not in `numbers`."""
-    stripped = " ".join(piece.split()).rstrip(".!? ")
+    stripped = " ".join(text.split()).rstrip(".!? ")
     if not all(number in numbers for number in _NUMBER.findall(stripped)):
         return None
     # A full stop ends a sentence or stands within a number: "p.o." becomes "po".
@@ -210,7 +211,7 @@ def _sentence(piece: str, numbers: frozenset[str], max_characters: int) -> str |
     stripped = stripped[:1].upper() + stripped[1:]
     # Counted as in the grammar: characters after the first letter that belong to no number.
     other_characters = _NUMBER.sub("", stripped[1:])
-    is_long_enough = len(other_characters) >= _MIN_PIECES and len(stripped) <= max_characters
+    is_long_enough = len(other_characters) >= _MIN_REPETITIONS and len(stripped) <= max_characters
     is_allowed = unicodedata.category(stripped[:1] or " ") == "Lu" and is_long_enough
     has_other_numbers = any(unicodedata.category(character).startswith("N") for character in other_characters)
     return f"{stripped}." if is_allowed and not has_other_numbers else None

@@ -152,7 +152,7 @@ def _token_scores(
 
 
 def sentence_kinds(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, dict[str, float]]]:
-    """Each sentence of the note in order, with the probability of each sentence kind."""
+    """The sentences of the note in order, with the probability of each sentence kind."""
     return [
         (sentence, dict(zip(SENTENCE_KINDS, map(float, row), strict=True)))
         for sentence, row in sentence_probabilities(note, replies, choice=1)
@@ -167,7 +167,7 @@ def sentence_ends(window: NoteWindow) -> tuple[int, ...]:
 def sentence_probabilities(
     note: Note, replies: Sequence[Reply], *, choice: int = 0
 ) -> list[tuple[Span, npt.NDArray[np.float32]]]:
-    """Each sentence of the note once, in order, with the probabilities of the words of a choice at its end.
+    """The sentences of the note in order, with the probabilities of the words of a choice at their ends.
 
     Archive boilerplate after the note is left out.
     """

@@ -102,9 +102,9 @@ def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
     kind = OTHER
     for match in _HEADING.finditer(text):
         title = match.group("title").rstrip(" ,")
-        known = kind_of_title(title)
+        known_kind = kind_of_title(title)
         is_upper = title.isupper() and sum(map(str.isalpha, title)) >= 3
-        is_exact = known is not None and " ".join(title.lower().split()) in _kinds()
+        is_exact = known_kind is not None and " ".join(title.lower().split()) in _kinds()
         is_titled = len(title.split()) <= 6 and title.istitle()
         before = text[max(0, match.start() - 1) : match.start("title")]
         at_line = match.start() == 0 or "\n" in before or "\r" in before
@@ -120,10 +120,10 @@ def _headings(text: str) -> Iterator[tuple[str, int, int, str]]:
             )
         if not is_heading:
             continue
-        if known is None:
+        if known_kind is None:
             kind = OTHER if is_upper else kind
-        elif known != "inherited":
-            kind = known
+        elif known_kind != "inherited":
+            kind = known_kind
         elif is_upper and kind not in (
             "review_of_systems",
             "family_history",

@@ -25,7 +25,7 @@ UPPER = "A-ZÀ-ÖØ-ÞČĐĞŁŚŞŠŹŻŽ"
 _WORD = rf"[{UPPER}](?:[\w'’]*\w)?(?:-[{UPPER}]\w+)*"
 _PARTICLES = r"(?:(?:de|del|della|la|van|von|der|den|bin|ibn|al|da|dos|du|ten|ter)[ ]+){0,2}"
 _PERSON = rf"{_WORD}\.?(?:[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
-_LISTED = rf"{_WORD}\.?(?:,?[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
+_PERSON_OR_REVERSED = rf"{_WORD}\.?(?:,?[ ]{_PARTICLES}{_WORD}\.?){{0,3}}"
 """A name that may also have the family name first, before a comma."""
 _PROPER = rf"[{UPPER}][\w'’-]*[a-z](?:[ ][{UPPER}][\w'’-]*[a-z])?"
 _MONTH = (
@@ -47,7 +47,7 @@ _ROLES = (
     r"|assistants?|ana?esthe(?:siologist|tist)|author|cc|proxy|informant|interpreter|guardian"
     r"|emergency contact|next of kin|spouse|contact|employer|(?:dictated|signed|reviewed|transcribed) by"
 )
-_PLACES = (
+_INSTITUTIONS = (
     "Hospital|Medical Center|Clinic|Nursing Home|Health Center|Health System|Healthcare|University|College"
     "|Rehab(?:ilitation)?|Hospice|Infirmary|Institute|Pharmacy|School|Church|Prison|Jail|Shelter|Manor"
 )
@@ -108,12 +108,15 @@ RULES: tuple[tuple[IdentifierKind, str], ...] = (
     (IdentifierKind.NUMBER, rf"\b(?:{_STATES})[ ,]+(\d{{5}}(?:-\d{{4}})?)\b"),
     (IdentifierKind.NUMBER, r"(?i:\bzip(?: code)?[ :]*)(\d{5}(?:-\d{4})?)\b"),
     (IdentifierKind.WORD, rf"\b({_WORD}(?:[ ]{_WORD}){{0,2}}),[ ](?:{_STATES})\b"),
-    (IdentifierKind.WORD, rf"((?:{_WORD}\.?[ ]){{1,4}})(?:{_PLACES})\b"),
+    (IdentifierKind.WORD, rf"((?:{_WORD}\.?[ ]){{1,4}})(?:{_INSTITUTIONS})\b"),
     (IdentifierKind.WORD, rf"\b(?:Mrs?|Ms|Mx|Drs?|Prof)\.?[ ]+{_PARTICLES}({_PERSON})"),
     (IdentifierKind.WORD, rf"\b(?:MRS?\.|MS\.|DR\.?|Miss|Doctor|Professor|Nurse|Rev\.)[ ]+({_PERSON})"),
     (IdentifierKind.WORD, rf"\b({_PERSON}),?[ ](?:M\.?D|Ph\.?D|MBBS|FACS|CRNA|APRN|PharmD|LCSW|D\.?P\.?M)\b"),
     (IdentifierKind.WORD, rf"\b({_PERSON}),[ ](?:R\.?N|N\.?P|D\.?O|P\.?A(?:-C)?|DPT|LPN|RD|MSW|OTR)\b"),
-    (IdentifierKind.WORD, rf"(?im:(?:^|[\t ;|(])(?:{_ROLES})[ ]*[:=][ \t]*)(?:Dr\.?[ ])?({_LISTED})"),
+    (
+        IdentifierKind.WORD,
+        rf"(?im:(?:^|[\t ;|(])(?:{_ROLES})[ ]*[:=][ \t]*)(?:Dr\.?[ ])?({_PERSON_OR_REVERSED})",
+    ),
     (IdentifierKind.WORD, rf"(?i:\b(?:by|with|from|to|per|cc)[ ]+dr\.?[ ]+)({_PERSON})"),
     (
         IdentifierKind.WORD,

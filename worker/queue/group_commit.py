@@ -61,7 +61,7 @@ class GroupCommit:
         claim: Callable[[Sequence[int]], Sequence[Work | None]],
         record: Callable[[Sequence[EndedJob]], Sequence[bool | Exception]],
     ) -> None:
-        """Each function handles many requests in one transaction and returns a result for each."""
+        """`claim` and `record` handle many requests in one transaction and return a result for each."""
         self._claims = _Gathered[int, Work | None](claim)
         self._records = _Gathered[EndedJob, bool](record)
         self._changed = threading.Condition()

@@ -128,8 +128,10 @@ class Start(bootsteps.StartStopStep):  # type: ignore[misc]
         log.info("the %s engine is ready after %.1f s", settings.engine, meter.usage.load_seconds)
         self._close_engine = engine.close
         store.announce(served)
-        for gone in filter(is_dead, Queries(database).busy_workers()):
-            log.warning("%d jobs of worker %s, which has ended, are free", store.expire_leases(gone), gone)
+        for worker in filter(is_dead, Queries(database).busy_workers()):
+            log.warning(
+                "%d jobs of worker %s, which has ended, are free", store.expire_leases(worker), worker
+            )
         warn_about_eviction(app)
         shutdown, usage_accounting = ShutdownRequest(), UsageAccounting(meter, store)
         self._context = app.context = WorkerContext(

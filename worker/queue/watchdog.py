@@ -113,9 +113,9 @@ class Watchdog:
     def _problem(self) -> str:
         """The problem in words; '' where there is none."""
         assert self._context is not None
-        gone = THREADS - {thread.name for thread in threading.enumerate()}
-        if gone:
-            return f"a thread has ended ({', '.join(sorted(gone))})"
+        ended_threads = THREADS - {thread.name for thread in threading.enumerate()}
+        if ended_threads:
+            return f"a thread has ended ({', '.join(sorted(ended_threads))})"
         waiting = self._waiting()
         if self._consumption.is_stalled(waiting=waiting, in_flight=self._context.in_flight):
             return f"messages wait and none was taken for {self.settings.stalled_seconds:g} s"

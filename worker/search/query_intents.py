@@ -38,12 +38,12 @@ def intent_labels(query: str, similarities: Sequence[float], min_similarity: flo
     for name, intent in _intents().items():
         best_similarities[name] = max(next(remaining) for _ in intent["asked"])
     highest = max(best_similarities.values())
-    chosen = [
+    intents = [
         name
         for name, value in best_similarities.items()
         if value >= max(min_similarity, highest - _SIMILARITY_MARGIN)
     ]
-    return frozenset(label for name in chosen for label in _intents()[name]["evidence"])
+    return frozenset(label for name in intents for label in _intents()[name]["evidence"])
 
 
 def intent_scores(

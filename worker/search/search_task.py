@@ -78,8 +78,8 @@ def sentence_signals(
     similarities = {
         sentence.start: value for sentence, value in zip(note.sentences, compared.similarities, strict=True)
     }
-    labels = intent_labels(query, compared_intents.similarities, config.ranking_model.least_nearness)
-    if not labels or not config.tagged_labels or config.ranking_model.aspect is None:
+    labels = intent_labels(query, compared_intents.similarities, config.ranking_model.min_similarity)
+    if not labels or not config.tagged_labels or config.ranking_model.intent_weights is None:
         return decision_scores(note, replies), SentenceSignals(similarities)
     # The entity task and the extractive summary send the same requests, which the pipeline answers once.
     tagging_replies = yield tagging_requests(note, config)
@@ -96,13 +96,17 @@ def fused_scores(
     config: TaskConfig,
     signals: SentenceSignals | None = None,
 ) -> list[tuple[Span, float]]:
-    """Each sentence with the fused probability that it answers the query.
+    """The sentences, each with the fused probability that it answers the query.
 
     `decisions`: each sentence with its label-word probability.
     """
     signals = signals or SentenceSignals()
     model = config.ranking_model
-    weights = model.thing if signals.intent_scores is None or model.aspect is None else model.aspect
+    weights = (
+        model.topic_weights
+        if signals.intent_scores is None or model.intent_weights is None
+        else model.intent_weights
+    )
     return [
         (span, _probability(features, weights))
         for span, features in sentence_features(note, query, decisions, signals)
@@ -127,10 +131,10 @@ def sentence_features(
                 wordless=float(is_wordless),
                 decision=_log_odds(score),
                 words=similarity,
-                meaning=signals.similarities.get(span.start, 0.0),
+                embedding_similarity=signals.similarities.get(span.start, 0.0),
                 section=float(is_in_section),
                 elsewhere=float(has_section and not is_in_section),
-                evidence=scores_of_intent.get(span.start, 0.0),
+                intent_score=scores_of_intent.get(span.start, 0.0),
             ),
         )
         for (span, score), similarity in zip(decisions, similarities, strict=True)
@@ -161,7 +165,7 @@ def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreReq
 
 
 def decision_scores(note: Note, replies: Sequence[Reply]) -> list[tuple[Span, float]]:
-    """Each sentence of the note in order, with the label-word probability that it answers the query."""
+    """The sentences of the note in order, with the label-word probability that each answers the query."""
     rows = sentence_probabilities(note, replies)
     return [(sentence, min(1.0, float(row[0]))) for sentence, row in rows]
 

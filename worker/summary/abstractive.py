@@ -53,14 +53,14 @@ def abstractive_summary(
         for question in SECTION_QUESTIONS.values()
     ]
     title, *answers = yield from _generated([_title_request(parts[0], uses_adapter), *sections])
-    written = [("", title)] + [
+    section_sentences = [("", title)] + [
         (section, answer[span.start : span.end])
         for section, answer in zip(SECTION_QUESTIONS, answers, strict=True)
         if answer != "None."
         for span in sentences(answer)
     ]
     note_index = index_note(note.text, note.sentences)
-    return [_checked(note_index, section, text) for section, text in written]
+    return [_checked(note_index, section, text) for section, text in section_sentences]
 
 
 def _generated(requests: Sequence[GenerateRequest]) -> _GeneratedTexts:

@@ -110,10 +110,10 @@ def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[So
             ((phrase.source, phrase) for phrase in stated_problems(note, _negated(entities))), max_words
         )
     ]
-    stated_text = " ".join(phrase.text for phrase in diagnoses).lower()
+    diagnoses_text = " ".join(phrase.text for phrase in diagnoses).lower()
     words_left = max_words - sum(map(count_words, diagnoses))
     mentions = mention_list(note, entities, "problem", words_left)
-    others = [phrase for phrase in mentions if phrase.text.lower() not in stated_text]
+    others = [phrase for phrase in mentions if phrase.text.lower() not in diagnoses_text]
     return [*diagnoses, *others[: max(0, _MAX_PROBLEMS - len(diagnoses))]]
 
 

@@ -137,8 +137,8 @@ def _share_of(note_index: NoteIndex, sentence: str, index: int) -> float:
 
 
 def _is_mentioned(name: str, note_index: NoteIndex, medications: Collection[str]) -> bool:
-    listed_words = {word for medication in medications for word in medication.lower().split()}
-    return any(synonym in note_index.words or synonym in listed_words for synonym in drug_names_of(name))
+    medication_words = {word for medication in medications for word in medication.lower().split()}
+    return any(synonym in note_index.words or synonym in medication_words for synonym in drug_names_of(name))
 
 
 def _negation_differs(sentence: str, sources: Sequence[str]) -> bool:

@@ -150,8 +150,8 @@ def _is_refuted(group: Sequence[_NamedMention]) -> bool:
 
 def _is_reliable(note: Note, entity: Entity) -> bool:
     """True if the mention is probable and asserted; a test also needs a value."""
-    is_listed = note.section_at(entity.start).kind == "medications"
-    is_in_full = len(entity.text.split()) > 1 or (is_listed and entity.label == "medication")
+    is_in_medication_list = note.section_at(entity.start).kind == "medications"
+    is_in_full = len(entity.text.split()) > 1 or (is_in_medication_list and entity.label == "medication")
     min_probability = _MIN_PROBABILITY_IN_FULL if is_in_full else _MIN_PROBABILITY
     is_probable = entity.probability is None or entity.probability >= min_probability
     return (
@@ -211,17 +211,17 @@ def _phrase(
     near = range(
         max(sentence.start, mention.start - _MAX_DISTANCE), min(sentence.end, mention.end + _MAX_DISTANCE) + 1
     )
-    listed = [
+    near_attributes = [
         attribute
         for attribute in mention.entity.attributes
         if attribute.kind in attributes and attribute.start in near and attribute.end in near
     ]
     start, end = mention.start, mention.end
-    for attribute in listed:
+    for attribute in near_attributes:
         is_value = attribute.kind == "value"
         if is_value and attribute.end < start and not note.text[attribute.end : start].strip():
             start = attribute.start
-    for attribute in sorted(listed, key=lambda attribute: attribute.start):
+    for attribute in sorted(near_attributes, key=lambda attribute: attribute.start):
         between = note.text[end : attribute.start].lower().strip(" :,=()-").split()
         is_unrelated = attribute.kind == "value" and not _LINK_WORDS.issuperset(between)
         if len(between) > _MAX_WORDS_BETWEEN or is_unrelated:

@@ -1,4 +1,4 @@
-"""What a worker tells about itself: logs without patient text, Prometheus metrics, usage, thread dumps.
+"""Telemetry of a worker: logs without patient text, Prometheus metrics, usage, thread dumps.
 
 Holds ids, counts, durations and reasons; never text of a note.
 """

@@ -1,4 +1,4 @@
-"""What this process has brought to an end, counted by task and outcome, with how long it took."""
+"""Counters of ended jobs of this process by task and outcome, with their durations."""
 
 from __future__ import annotations
 

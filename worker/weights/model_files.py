@@ -72,8 +72,8 @@ def prepare(settings: Settings, on_step: Callable[[str], None] = lambda _step: N
         elif settings.weights in HUB_MODELS:
             _from_hub(*HUB_MODELS[settings.weights], target, on_step)
         else:
-            known = ", ".join([EMBEDDED, *HUB_MODELS])
-            raise WeightsError(f"unknown weights {settings.weights!r}: one of {known}, or a folder")
+            names = ", ".join([EMBEDDED, *HUB_MODELS])
+            raise WeightsError(f"unknown weights {settings.weights!r}: one of {names}, or a folder")
         on_step("hashing")
         _write_manifest(target)
         target.rename(folder)
@@ -105,8 +105,7 @@ def adapter_folder(settings: Settings) -> Path | None:
 
 
 def ready_folder(settings: Settings) -> Path | None:
-    """Where a worker on a CPU keeps the weights in the form of its computation; None if the prepared ones
-    have it.
+    """The folder of the weights as a CPU computes with them; None if the prepared weights are in that form.
 
     Named by a digest of weights, quantization and adapter.
     """

@@ -1,7 +1,7 @@
 """Ranking model: the probability that a sentence answers a query, by logistic regression over its features.
 
-One regression for queries that name a thing ("myocardial infarction"), another for queries that ask for an
-aspect of the note ("Which medications?"). `notemill train join` fits the weights on dev data and stores them
+One regression for queries that name a topic ("myocardial infarction"), another for queries with an intent
+("Which medications?"). `notemill train join` fits the weights on dev data and stores them
 in the adapter's notemill.json.
 """
 
@@ -22,14 +22,14 @@ class SentenceFeatures(NamedTuple):
     """The network's log-odds at the end of the sentence."""
     words: float
     """Share of the query's words that it contains, 0 to 1."""
-    meaning: float
+    embedding_similarity: float
     """Cosine similarity of its embedding to the query's, -1 to 1."""
     section: float
     """1 if it is in a section that the query names, else 0."""
     elsewhere: float
     """1 if the note has such a section and the sentence is in another, else 0."""
-    evidence: float
-    """Probability that it is about the requested aspect, 0 to 1."""
+    intent_score: float
+    """Probability that it answers the intent of the query, 0 to 1."""
 
 
 class RankingWeights(NamedTuple):
@@ -39,10 +39,10 @@ class RankingWeights(NamedTuple):
     wordless: float = 0.0
     decision: float = 1.0
     words: float = 0.0
-    meaning: float = 0.0
+    embedding_similarity: float = 0.0
     section: float = 0.0
     elsewhere: float = 0.0
-    evidence: float = 0.0
+    intent_score: float = 0.0
 
 
 _DECISION_ALONE = RankingWeights()
@@ -52,33 +52,48 @@ _DECISION_ALONE = RankingWeights()
 class RankingModel:
     """Both regressions, and the threshold from which a sentence is an answer."""
 
-    thing: RankingWeights = _DECISION_ALONE
-    aspect: RankingWeights | None = None
-    """None: all queries use the regression for things."""
-    least_nearness: float = 0.6
-    """Minimum similarity of a query to a phrasing of an aspect's question to count as asking for it."""
+    topic_weights: RankingWeights = _DECISION_ALONE
+    intent_weights: RankingWeights | None = None
+    """None: all queries use the regression for topics."""
+    min_similarity: float = 0.6
+    """Minimum similarity of a query to a wording of an intent for the query to have that intent."""
     threshold: float = 0.3
 
     @property
     def compares_texts(self) -> bool:
         """True if the model uses sentence embeddings."""
-        return self.aspect is not None or bool(self.thing.meaning)
+        return self.intent_weights is not None or bool(self.topic_weights.embedding_similarity)
 
     @staticmethod
     def of(stored: dict[str, Any]) -> RankingModel:
         """The model stored in an adapter's notemill.json. Raises TypeError for unknown names."""
+        values = {_FIELD_OF.get(name, name): value for name, value in stored.items()}
         weights = {
-            name: RankingWeights(**stored[name])
-            for name in ("thing", "aspect")
-            if stored.get(name) is not None
+            name: _weights(values[name])
+            for name in ("topic_weights", "intent_weights")
+            if values.get(name) is not None
         }
-        return RankingModel(**(stored | weights))
+        return RankingModel(**(values | weights))
 
     def stored(self) -> dict[str, Any]:
         """The form that `of` reads."""
         return {
-            "thing": self.thing._asdict(),
-            "aspect": self.aspect and self.aspect._asdict(),
-            "least_nearness": self.least_nearness,
+            "thing": _stored_weights(self.topic_weights),
+            "aspect": self.intent_weights and _stored_weights(self.intent_weights),
+            "least_nearness": self.min_similarity,
             "threshold": self.threshold,
         }
+
+
+_FIELD_OF = {"thing": "topic_weights", "aspect": "intent_weights", "least_nearness": "min_similarity"}
+_FEATURE_OF = {"meaning": "embedding_similarity", "evidence": "intent_score"}
+"""Names of this version for the names in notemill.json, which must not change: recipes contain them."""
+
+
+def _weights(stored: dict[str, float]) -> RankingWeights:
+    return RankingWeights(**{_FEATURE_OF.get(name, name): weight for name, weight in stored.items()})
+
+
+def _stored_weights(weights: RankingWeights) -> dict[str, float]:
+    stored_names = {feature: name for name, feature in _FEATURE_OF.items()}
+    return {stored_names.get(name, name): weight for name, weight in weights._asdict().items()}

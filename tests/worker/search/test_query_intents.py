@@ -20,7 +20,7 @@ def meaning() -> SentenceEmbeddings:
 
 
 def asked(meaning: SentenceEmbeddings, query: str) -> frozenset[str]:
-    return intent_labels(query, meaning.similarities(query, intent_wordings()), RankingModel().least_nearness)
+    return intent_labels(query, meaning.similarities(query, intent_wordings()), RankingModel().min_similarity)
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_sentence_tells_by_what_is_marked_in_it_and_by_its_kind() -> None:
 
 
 def test_a_join_is_read_as_it_was_stored() -> None:
-    join = RankingModel(RankingWeights(words=2.0), RankingWeights(evidence=3.0), threshold=0.4)
+    join = RankingModel(RankingWeights(words=2.0), RankingWeights(intent_score=3.0), threshold=0.4)
     assert RankingModel.of(join.stored()) == join
     assert RankingModel.of({}) == RankingModel()
     assert not RankingModel().compares_texts

@@ -15,33 +15,35 @@ from worker.weights.ranking_model import SentenceFeatures
 COLUMN = {name: place for place, name in enumerate(SentenceFeatures._fields)}
 
 
-def queried(chance: np.random.Generator, telling: str, *, is_of_aspect: bool) -> QueryFeatures:
+def queried(chance: np.random.Generator, telling: str, *, has_intent: bool) -> QueryFeatures:
     """Twenty sentences of which those answer that the telling clue says, nearly always."""
     features = chance.normal(size=(20, len(COLUMN)))
     features[:, COLUMN["bias"]] = 1.0
     relevant = features[:, COLUMN[telling]] + chance.normal(scale=0.3, size=20) > 0.8
-    return QueryFeatures(features, tuple(map(bool, relevant)), is_of_aspect)
+    return QueryFeatures(features, tuple(map(bool, relevant)), has_intent)
 
 
 @pytest.fixture
 def both() -> list[QueryFeatures]:
     chance = np.random.default_rng(1)
-    things = [queried(chance, "words", is_of_aspect=False) for _ in range(30)]
-    return things + [queried(chance, "evidence", is_of_aspect=True) for _ in range(30)]
+    things = [queried(chance, "words", has_intent=False) for _ in range(30)]
+    return things + [queried(chance, "intent_score", has_intent=True) for _ in range(30)]
 
 
 def test_the_clue_that_tells_has_the_weight(both: list[QueryFeatures]) -> None:
     found = fit(both)
-    assert found.aspect is not None
-    assert found.thing.words > 5 * max(abs(found.thing.meaning), abs(found.thing.decision))
-    assert found.aspect.evidence > 5 * abs(found.aspect.words)
-    assert found.thing.evidence == 0.0
+    assert found.intent_weights is not None
+    assert found.topic_weights.words > 5 * max(
+        abs(found.topic_weights.embedding_similarity), abs(found.topic_weights.decision)
+    )
+    assert found.intent_weights.intent_score > 5 * abs(found.intent_weights.words)
+    assert found.topic_weights.intent_score == 0.0
     assert measured(both, found)["map"] > 0.9
 
 
 def test_one_kind_of_query_alone_is_too_little(both: list[QueryFeatures]) -> None:
     with pytest.raises(UsageError, match="30 queries name a thing and 0 ask for an aspect"):
-        fit([one for one in both if not one.is_of_aspect])
+        fit([one for one in both if not one.has_intent])
 
 
 def test_notes_with_headings_are_asked_for_by_them(tmp_path: Path) -> None:

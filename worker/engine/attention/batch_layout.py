@@ -62,7 +62,7 @@ class PrefillChunk:
 
 @dataclass(frozen=True, slots=True)
 class KvWrite:
-    """Where the keys and values of packed tokens are stored: runs in the shared cache, single tokens in
+    """Destination of the keys and values of packed tokens: runs in the shared cache, single tokens in
     slots."""
 
     prefix_runs: tuple[tuple[slice, int], ...]

@@ -28,7 +28,7 @@ _MIN_ROUNDING = KEY_BLOCK
 
 
 class KvCache:
-    """For each layer a tensor of keys and one of values, in bf16.
+    """Keys and values in bf16: two tensors a layer.
 
     Shared cache: [key heads, tokens, size]. Slots: [slots, key heads, tokens, size].
     """

@@ -1,4 +1,4 @@
-"""What the network computes: prefixes, which are computed once, and the continuations that follow them.
+"""Sequences of the network: prefixes, which are computed once, and the continuations that follow them.
 
 A prefix is the document's part of a prompt. Every question on the document is a continuation, which attends
 to the prefix's keys and values without a copy. A question may have a prefix of its own that does not attend
@@ -43,8 +43,8 @@ class Prefix:
 
     def position_ids(self, start: int, stop: int) -> list[int]:
         """Positions of its tokens [start, stop)."""
-        shift = self.start_position - self.head_tokens
-        return [index if index < self.head_tokens else index + shift for index in range(start, stop)]
+        offset = self.start_position - self.head_tokens
+        return [index if index < self.head_tokens else index + offset for index in range(start, stop)]
 
 
 @dataclass(slots=True, eq=False)

@@ -106,14 +106,14 @@ def parse_log_probabilities(answer: Any, words: Sequence[int]) -> list[float]:
     smaller.
     """
     try:
-        known = _token_logprobs(answer["choices"][0]["logprobs"])
-        if not all(map(math.isfinite, known.values())):
+        returned = _token_logprobs(answer["choices"][0]["logprobs"])
+        if not all(map(math.isfinite, returned.values())):
             raise ValueError
-        remaining = max(1 - math.fsum(map(math.exp, known.values())), 1e-9)
-        bound = min(math.log(remaining), min(known.values()))
+        remaining = max(1 - math.fsum(map(math.exp, returned.values())), 1e-9)
+        bound = min(math.log(remaining), min(returned.values()))
     except (LookupError, TypeError, ValueError, OverflowError, AttributeError):
         raise MalformedAnswerError("the server's answer has no log-probabilities") from None
-    scores = [known.get(word, bound) for word in words]
+    scores = [returned.get(word, bound) for word in words]
     highest = max(scores)
     total = highest + math.log(math.fsum(math.exp(score - highest) for score in scores))
     return [score - total for score in scores]

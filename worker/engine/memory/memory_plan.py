@@ -58,7 +58,7 @@ class DoesNotFitError(NotemillError):
 
 @dataclass(frozen=True, slots=True)
 class MemoryPlan:
-    """How a memory budget is spent; all fields except tokens are in bytes."""
+    """A memory budget and its parts; all fields except tokens are in bytes."""
 
     budget_bytes: int
     weights_bytes: int

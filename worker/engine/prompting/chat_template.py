@@ -85,7 +85,7 @@ def token_positions(choice: Choice, offsets: Sequence[tuple[int, int]]) -> Seque
 
 
 def positions_at_ends(ends: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[int]:
-    """For each character offset in `ends` the first token that reaches it, or else the last token.
+    """The first token that reaches each character offset in `ends`, or else the last token.
 
     `ends` ascend; `offsets`: characters [start, end) of each token.
     """

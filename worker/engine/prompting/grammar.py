@@ -20,7 +20,7 @@ _MAX_COMPILED = 256
 """Compiled grammars that are cached, enough for the windows of the documents in progress."""
 _NUM_TRIED_TOKENS = 8
 """Tokens that are validated one by one before the mask of all tokens is computed."""
-_LIMITS = llguidance.LLParserLimits(step_lexer_fuel=5_000_000)
+_PARSER_LIMITS = llguidance.LLParserLimits(step_lexer_fuel=5_000_000)
 """25 times the default: only a mask refills the fuel, and dozens of tokens may pass without one."""
 
 
@@ -49,7 +49,7 @@ class GrammarCompiler:
 
     def _compile(self, grammar: str) -> Any:
         matcher = llguidance.LLMatcher(
-            self._tokens, llguidance.LLMatcher.grammar_from_lark(grammar), log_level=0, limits=_LIMITS
+            self._tokens, llguidance.LLMatcher.grammar_from_lark(grammar), log_level=0, limits=_PARSER_LIMITS
         )
         if matcher.is_error():
             raise ValueError("the grammar does not compile")  # llguidance's message would quote the note
