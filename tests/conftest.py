@@ -34,7 +34,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 BOTH_DATABASES = ("sqlite", "postgresql")
 _numbers = count(1)
 
-# A shared machine may be busy with others for a second; what is slow is seen in the suite's own time.
+# No deadline: a shared machine may be busy for a second. Slow tests show in the suite's total time.
 hypothesis.settings.register_profile("notemill", deadline=None)
 hypothesis.settings.load_profile("notemill")
 

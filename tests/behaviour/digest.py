@@ -79,7 +79,7 @@ def tagging_config() -> TaskConfig:
     """Entities tagged token by token, extractive summaries, fitted search."""
     stored = json.loads((ADAPTER / "notemill.json").read_text("utf-8"))
     return TaskConfig(
-        adapted_tasks=frozenset(Task(task) for task in stored["tasks"]),
+        adapter_tasks=frozenset(Task(task) for task in stored["tasks"]),
         tagged_labels=tuple(stored["labels"]),
         is_list_forced=False,
         is_summary_extractive=True,
@@ -94,7 +94,7 @@ def tagging_config() -> TaskConfig:
 def generating_config() -> TaskConfig:
     """Entities as generated lists, abstractive summaries, search without an adapter."""
     return TaskConfig(
-        adapted_tasks=frozenset(),
+        adapter_tasks=frozenset(),
         tagged_labels=(),
         is_list_forced=True,
         is_summary_extractive=False,

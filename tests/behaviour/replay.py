@@ -151,7 +151,7 @@ class ReplayEngine:
 
 
 class RecordingEngine(ReplayEngine):
-    """Asks a real engine for what is not recorded yet."""
+    """Asks a real engine for replies that are not recorded yet."""
 
     def __init__(self, recordings: Recordings, engine: Engine) -> None:
         super().__init__(recordings)
@@ -168,7 +168,7 @@ class RecordingEngine(ReplayEngine):
 
 
 def _quantised(reply: Reply) -> Reply:
-    """The reply as it is read back."""
+    """Rounds a reply as storing and reading it does."""
     if isinstance(reply, CompareResult):
         return CompareResult(tuple(round(value, 4) for value in reply.similarities))
     if isinstance(reply, ScoreResult):

@@ -1,4 +1,4 @@
-"""Benchmarks on tiny weights: their figures are plausible and count what they name."""
+"""Benchmarks on tiny weights: their figures are plausible and count the named quantities."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def _operations(rows: tuple[int, int], *others: Any, **_more: object) -> int:
     return 2 * rows[0] * rows[1] * int(weight[0])
 
 
-def test_a_prefill_batch_is_full_and_a_decode_batch_has_one_token_a_sequence(network, settings):
+def test_a_prefill_batch_is_full_and_a_decode_batch_has_one_token_per_sequence(network, settings):
     texts = [note * 20 for note in NOTES]
     assert MAX_FORWARD_TOKENS / 2 < network.scoring_batch(texts, settings).num_tokens <= MAX_FORWARD_TOKENS
     decode_batch = network.decode_batch(texts, 8, settings)

@@ -159,9 +159,7 @@ def test_results_as_csv_have_one_line_per_item_and_no_formulas(notemill: Notemil
     assert not any(value.startswith(("=", "+", "-", "@")) for row in rows for value in row.values())
 
 
-def test_results_in_parquet_have_the_same_columns_whatever_was_asked(
-    notemill: Notemill, stored: Store
-) -> None:
+def test_results_in_parquet_have_the_same_columns_for_every_task(notemill: Notemill, stored: Store) -> None:
     for task in Task:
         assert notemill("results", "--task", task, "--output", notemill.home / f"{task}.parquet") == 0
     tables = {task: pq.read_table(notemill.home / f"{task}.parquet") for task in Task}
@@ -211,14 +209,14 @@ def test_status_in_json_has_the_counts(notemill: Notemill, stored: Store) -> Non
     assert notemill.json("status", 1)["state"] == "done, 3 failed"
 
 
-def test_status_of_waiting_jobs_that_nobody_serves_says_what_to_type(notemill: Notemill) -> None:
+def test_status_of_jobs_without_a_worker_says_what_to_type(notemill: Notemill) -> None:
     making.submit(Store(opened()), making.documents("Pain."))
     assert notemill("status") == 0
     assert "Jobs wait and no worker answers." in notemill.out
     assert " worker" in notemill.out
 
 
-def test_watching_a_run_that_is_done_ends_at_once(notemill: Notemill, stored: Store) -> None:
+def test_watching_a_finished_run_ends_at_once(notemill: Notemill, stored: Store) -> None:
     assert notemill("status", "--watch") == 0
     assert "6 of 6 jobs" in notemill.out
 
@@ -228,7 +226,7 @@ def test_status_before_the_first_run_says_how_to_begin(notemill: Notemill) -> No
     assert "No runs yet." in notemill.out
 
 
-def test_retry_makes_failed_jobs_owed_again(notemill: Notemill, stored: Store) -> None:
+def test_retry_makes_failed_jobs_pending_again(notemill: Notemill, stored: Store) -> None:
     assert notemill("retry", "--run", 1, "--reason", "timed_out") == 0
     assert "1 note owed." in notemill.out
     assert notemill.json("status", 1)["pending"] == 3
@@ -282,7 +280,7 @@ def test_prompts_shows_each_question_with_its_tokens_and_sends_nothing(
     assert rest.index("[INST]") < rest.index("Fever since Monday.") < rest.index("Query: Is there pain?")
 
 
-def test_weights_that_are_ready_are_left_as_they_are(notemill: Notemill) -> None:
+def test_prepared_weights_are_not_prepared_again(notemill: Notemill) -> None:
     assert notemill("weights", "prepare") == 0
     assert "ready before" in notemill.err
     assert notemill.out == f"{notemill.home / 'weights'}\n"
@@ -324,7 +322,7 @@ def test_the_doctor_names_what_would_stop_a_run(notemill: Notemill, monkeypatch:
     assert "weights prepare" in notemill.out
 
 
-def test_a_database_of_a_newer_notemill_is_left_alone(notemill: Notemill, stored: Store) -> None:
+def test_a_database_of_a_newer_notemill_is_not_touched(notemill: Notemill, stored: Store) -> None:
     execute_on_database(notemill, "UPDATE notemill_schema SET version_num = 'from the future'")
     for verb in (["status"], ["db", "check"], ["doctor"]):
         assert notemill(*verb) == 1

@@ -1,4 +1,4 @@
-"""Commands that are killed at any moment, typed again, come to the right end. Real processes, real SIGKILLs.
+"""Commands killed at any moment and typed again give the right result. Real processes, real SIGKILLs.
 
 A moment is a statement, a commit or a file that is opened, renamed or removed, counted from the start.
 Moments are drawn ever later, until the command ends by itself.
@@ -97,7 +97,7 @@ def results(engine: Engine) -> list[dict[str, Any]]:
     return list(Queries(engine).results())
 
 
-def test_a_purge_that_is_killed_at_any_moment_goes_on_and_its_receipt_names_all(
+def test_a_purge_killed_at_any_moment_resumes_and_its_receipt_names_everything(
     home: Notemill, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answer(engine, 3, "stays")
@@ -122,7 +122,7 @@ def test_a_purge_that_is_killed_at_any_moment_goes_on_and_its_receipt_names_all(
     assert verify(engine).broken_at is None
 
 
-def test_a_rekey_that_is_killed_at_any_moment_goes_on_and_every_text_is_whole(
+def test_a_rekey_killed_at_any_moment_resumes_and_every_text_is_intact(
     home: Notemill, store_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTEMILL_ENCRYPTION_KEY", base64.b64encode(bytes(range(32))).decode())
@@ -141,7 +141,7 @@ def test_a_rekey_that_is_killed_at_any_moment_goes_on_and_every_text_is_whole(
     again.dispose()
 
 
-def test_an_upgrade_that_is_killed_at_any_moment_goes_on_and_no_answer_changes(
+def test_an_upgrade_killed_at_any_moment_resumes_and_no_answer_changes(
     home: Notemill, engine: Engine
 ) -> None:
     answer(engine, 3, "note")
@@ -154,7 +154,7 @@ def test_an_upgrade_that_is_killed_at_any_moment_goes_on_and_no_answer_changes(
     assert results(engine) == before
 
 
-def test_a_run_that_is_killed_at_any_moment_goes_on_and_every_note_is_answered_once(
+def test_a_run_killed_at_any_moment_resumes_and_every_note_is_answered_once(
     notemill: Notemill,
 ) -> None:
     notemill.write(**{f"note{number}": f"Fever of {number} days." for number in range(8)})

@@ -74,7 +74,7 @@ def test_files_that_another_process_is_writing_are_left_alone(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_folders_and_links_of_somebody_else_are_left_alone(tmp_path: Path) -> None:
+def test_foreign_folders_and_links_are_not_removed(tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (tmp_path / ".out.abc").mkdir()

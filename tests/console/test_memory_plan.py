@@ -94,7 +94,7 @@ def test_the_archive_plan_counts_the_pipelines_own_requests(planned, tmp_path: P
     assert report["ways"][2]["hours"] == pytest.approx(report["hours_on_one_card"] / 2, rel=0.1)
 
 
-def test_rates_without_tokens_a_note_say_what_to_type(planned, tmp_path: Path) -> None:
+def test_rates_without_tokens_per_note_are_an_error_that_says_what_to_type(planned, tmp_path: Path) -> None:
     (tmp_path / "rates.json").write_text('{"notes_per_hour": 500}')
     with pytest.raises(SystemExit, match="--rates-tokens N"):
         planned("--rates", tmp_path / "rates.json")

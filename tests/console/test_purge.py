@@ -67,7 +67,7 @@ def test_no_row_of_an_erased_document_remains(store: Store, engine: Engine) -> N
     assert erased.rows | {"documents": 1, "texts": 1, "jobs": 3, "entities": 1, "passages": 1} == erased.rows
 
 
-def test_erasing_one_document_leaves_the_others_whole(store: Store, engine: Engine) -> None:
+def test_erasing_one_document_keeps_the_others_intact(store: Store, engine: Engine) -> None:
     answered(store, NOTE)
     alone = rows(engine)
     answered(store, "Another note.", "And one more.", prefix="other")
@@ -128,7 +128,7 @@ def test_a_worker_that_still_holds_an_erased_note_stores_nothing(store: Store, e
     assert rows(engine) == {}
 
 
-def test_the_trail_names_what_was_erased_by_id_alone(store: Store, engine: Engine) -> None:
+def test_the_audit_trail_names_erased_documents_by_internal_id_only(store: Store, engine: Engine) -> None:
     answered(store, CANARY)
     erase(store, patient="none")
     erase(store, document="note-0")
@@ -262,7 +262,7 @@ def test_without_yes_and_without_a_terminal_nothing_is_erased(
     assert "--yes" in notemill.err
 
 
-def test_a_purge_that_is_killed_goes_on_where_it_stopped(notemill: Notemill) -> None:
+def test_a_killed_purge_resumes_where_it_stopped(notemill: Notemill) -> None:
     assert notemill("db", "upgrade") == 0
     engine = connect(load_settings().effective_database_url)
     store = Store(engine)

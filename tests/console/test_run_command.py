@@ -17,7 +17,7 @@ pytest_plugins = ("commands",)
 NOTE = "Fever since Monday. No cough. Lungs are clear."
 
 
-def test_a_run_answers_reports_and_stops_what_it_started(notemill: Notemill) -> None:
+def test_a_run_answers_the_notes_prints_a_report_and_stops_its_processes(notemill: Notemill) -> None:
     notemill.write(one=NOTE, two="Pain in the left arm.")
     assert notemill("run", notemill.notes, "--search", "signs of infection") == 0
     assert "Run 1: 2 notes in" in notemill.out

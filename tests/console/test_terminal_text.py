@@ -37,7 +37,7 @@ def test_line_ends_of_every_system_are_line_feeds_on_the_terminal() -> None:
     assert printable("one\r\ntwo\rthree\nfour") == "one\ntwo\nthree\nfour"
 
 
-def test_a_shortened_text_is_one_line_of_at_most_so_many_characters() -> None:
+def test_a_shortened_text_is_one_line_of_limited_length() -> None:
     assert shortened("one\r\n two   three", 9) == "one two …"
 
 

@@ -22,7 +22,7 @@ SPENT = Usage(prefill_seconds=60, decode_seconds=30, idle_queued_seconds=20, idl
 
 @pytest.fixture
 def real(notemill: Notemill, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Notemill:
-    """Workers load a real network."""
+    """A home whose workers load a real network."""
     weights = write_tiny_weights(tmp_path / "tiny")
     for name, value in {"WEIGHTS": weights, "QUANTIZATION": "none", "WORKER_THREADS": 4}.items():
         monkeypatch.setenv(f"NOTEMILL_{name}", str(value))

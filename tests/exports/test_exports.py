@@ -46,7 +46,7 @@ def test_the_newest_version_and_its_newest_answers_are_exported(archive: Archive
     assert archive.queries.exported_count() == 3
 
 
-def test_a_run_is_exported_as_it_was_asked(archive: Archive) -> None:
+def test_an_exported_run_has_only_its_own_tasks(archive: Archive) -> None:
     run, _ = making.submit(archive.store, [Document(external_id="2", text=PLAIN)], [making.ENTITIES])
     (note,) = archive.queries.exported(run)
     assert [answer["task"] for answer in note.answers] == ["entities"]
@@ -141,7 +141,7 @@ def test_spacy_reads_every_span_back(archive: Archive) -> None:
     assert num_entities == 12  # one of the thirteen lies in another
 
 
-def test_spacy_trains_on_the_folder_as_it_is(archive: Archive) -> None:
+def test_spacy_trains_on_the_exported_folder(archive: Archive) -> None:
     english = spacy.blank("en")
     english.add_pipe("ner")
     examples = list(Corpus(archive.write("spacy", "docs"))(english))

@@ -62,7 +62,7 @@ def jsonl(folder: Path, bad: bytes) -> Path:
         (b'{"id": 2, "text": "a", "deep": ' + b"[" * 60 + b"]" * 60 + b"}", "nested too deeply"),
     ],
 )
-def test_a_bad_line_of_jsonl_is_refused_alone(tmp_path: Path, bad: bytes, reason: str) -> None:
+def test_only_the_bad_line_of_a_jsonl_file_is_refused(tmp_path: Path, bad: bytes, reason: str) -> None:
     assert outcome(jsonl(tmp_path, bad)) == ["before", (2, reason), "after"]
 
 
@@ -87,7 +87,7 @@ def test_a_line_that_is_too_long_is_refused_without_being_loaded(
         (b'2,"a "quoted" b"', "malformed row"),
     ],
 )
-def test_a_bad_row_of_csv_is_refused_alone(tmp_path: Path, bad: bytes, reason: str) -> None:
+def test_only_the_bad_row_of_a_csv_file_is_refused(tmp_path: Path, bad: bytes, reason: str) -> None:
     path = tmp_path / "n.csv"
     path.write_bytes(b'id,text\n1,"be\nfore"\n' + bad + b'\n3,"after"\n')
     assert outcome(path) == ["be\nfore", (4, reason), "after"]
@@ -146,7 +146,7 @@ def test_complete_records_of_a_truncated_gzip_file_are_kept(tmp_path: Path, name
     assert last == (len(kept) + 1 + (name == "n.csv.gz"), "truncated or damaged gzip")
 
 
-def test_a_row_of_parquet_that_is_no_utf8_is_refused_alone(tmp_path: Path) -> None:
+def test_only_the_parquet_row_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     raw = pa.array([b"before", b"caf\xe9", b"after", None], pa.binary())
     pq.write_table(pa.table({"text": raw.view(pa.string())}), tmp_path / "n.parquet")
     assert outcome(tmp_path / "n.parquet") == ["before", (2, "invalid UTF-8"), "after", (4, "no text")]

@@ -1,4 +1,4 @@
-"""`notemill view` at the command line: what it refuses, and what it says to type."""
+"""`notemill view` at the command line: refusals, TLS, private files, and errors that say what to type."""
 
 from __future__ import annotations
 

@@ -171,7 +171,7 @@ def test_a_dry_run_writes_nothing(notemill: Notemill) -> None:
     assert notemill.json("status") == []
 
 
-def test_files_that_have_not_changed_are_not_read_again(opened: Database, tmp_path: Path) -> None:
+def test_unchanged_files_are_not_read_again(opened: Database, tmp_path: Path) -> None:
     (tmp_path / "notes").mkdir()
     for name in ("a", "b"):
         (tmp_path / "notes" / f"{name}.txt").write_text(name)
