@@ -28,7 +28,7 @@ from training.evaluation.metrics.span_matching import Marked, strict
 from training.evaluation.pipeline_runner import PipelineRunner
 from training.evaluation.records.evaluation_data import Record, file_of, names_here, read_records
 from training.evaluation.records.evaluation_queries import EvaluationQuery as Query
-from training.evaluation.records.evaluation_queries import queries_of
+from training.evaluation.records.evaluation_queries import evaluation_queries
 from worker.engine.api import Engine
 from worker.entities.attribute_patterns import PATTERN_KINDS
 from worker.entities.list_grounding import ground, with_repeats
@@ -69,7 +69,7 @@ def generated_quality(
     """
     labels = [label.name for label in load_labels(settings.labels_file)]
     (_, records), (other, notes) = _records(data, limit)
-    names, queries = names_here(records, {}, labels), queries_of(notes, other)
+    names, queries = names_here(records, {}, labels), evaluation_queries(notes, other)
     listed = [label for label in labels if label in names.values() and label not in PATTERN_KINDS]
     of_records = [
         (i, record["text"], s) for i, record in enumerate(records) for s in text_units(record["text"], unit)

@@ -56,12 +56,12 @@ def add_names(adapter: Path, data: Sequence[Path], lists: Sequence[str], as_json
 def join_search(adapter: Path, data: Sequence[Path], weights: str | None, limit: int, as_json: bool) -> int:
     """Fits the ranking model and the negation model of an adapter, and prints the metrics on the fitting
     data. Raises NotemillError."""
-    from training.calibration.fit_ranking import join
+    from training.calibration.fit_ranking import fit_ranking
 
     settings = load_settings()
     settings = settings.model_copy(update={"weights": weights} if weights else {})
     console = stderr()
-    report = join(adapter, data, settings, limit, lambda line: console.print(line, soft_wrap=True))
+    report = fit_ranking(adapter, data, settings, limit, lambda line: console.print(line, soft_wrap=True))
     if as_json:
         print(json.dumps(report))
         return 0

@@ -9,8 +9,8 @@ import numpy as np
 
 from models.answers import Assertion
 from training.calibration.logistic_regression import logistic
-from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record
-from training.examples.gold_assertions import assertion_of, is_told
+from training.evaluation.records.evaluation_data import LABEL_BY_SOURCE_NAME, Record
+from training.examples.gold_assertions import assertion_of, has_assertions
 from worker.engine.api import Engine
 from worker.entities.entity_task import rule_assertions
 from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
@@ -22,25 +22,25 @@ from worker.weights.task_config import TaskConfig
 def fit_negation(records: Sequence[Record], engine: Engine, config: TaskConfig) -> NegationModel | None:
     """The fitted model; None where no record says whether its mentions are negated."""
     rows = [row for record in records for row in _rows(record, engine, config)]
-    if not any(is_denied for *_, is_denied in rows):
+    if not any(is_negated for *_, is_negated in rows):
         return None
-    given = np.array([[1.0, is_ruled, log_odds] for is_ruled, log_odds, _ in rows])
-    weights = logistic(given, np.array([float(is_denied) for *_, is_denied in rows]))
-    return NegationModel(*(round(float(one), 2) for one in weights))
+    features = np.array([[1.0, by_rules, log_odds] for by_rules, log_odds, _ in rows])
+    weights = logistic(features, np.array([float(is_negated) for *_, is_negated in rows]))
+    return NegationModel(*(round(float(weight), 2) for weight in weights))
 
 
 def _rows(record: Record, engine: Engine, config: TaskConfig) -> Iterator[tuple[float, float, bool]]:
-    """For each mention: whether the rules negate it, the network's log-odds, and the annotation."""
+    """Yields for each mention whether the rules negate it, the network's log-odds, and the annotation."""
     entities: list[dict[str, Any]] = record.get("entities", [])
-    if not is_told(entities):
+    if not has_assertions(entities):
         return
     text = record["text"]
     note = Note.of(text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    denied = negation_log_odds(note, engine.answer(tagging_requests(note, config)))
-    for one in entities:
-        label = KNOWN_NAMES.get(one["label"], one["label"].lower())
+    negation = negation_log_odds(note, engine.answer(tagging_requests(note, config)))
+    for entity in entities:
+        label = LABEL_BY_SOURCE_NAME.get(entity["label"], entity["label"].lower())
         if label in NEGATABLE_LABELS:
-            mention = Mention(one["start"], one["end"], label, None)
-            is_ruled = Assertion.NEGATED in rule_assertions(note, mention)
-            is_denied = assertion_of(one, entities) is Assertion.NEGATED
-            yield float(is_ruled), denied.at(mention.end), is_denied
+            mention = Mention(entity["start"], entity["end"], label, None)
+            by_rules = Assertion.NEGATED in rule_assertions(note, mention)
+            is_negated = assertion_of(entity, entities) is Assertion.NEGATED
+            yield float(by_rules), negation.at(mention.end), is_negated

@@ -1,7 +1,7 @@
-"""Fits the ranking model of search: two logistic regressions over sentence features; the negation model too.
+"""Fits the ranking model of search, two logistic regressions over sentence features, and the negation model.
 
-Queries come from `training.evaluation.records.evaluation_queries`, and from sections of notes, asked for by
-their headings.
+Queries come from `training.evaluation.records.evaluation_queries`, and from the sections of notes: their
+headings are the queries.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from training.calibration.fit_negation import fit_negation
 from training.calibration.logistic_regression import Floats, logistic, sigmoid
 from training.evaluation.metrics import ranking_metrics
 from training.evaluation.records.evaluation_data import Record, file_of, read_records
-from training.evaluation.records.evaluation_queries import EvaluationQuery, queries_of
+from training.evaluation.records.evaluation_queries import EvaluationQuery, evaluation_queries
 from training.examples.section_examples import notes_of_parts, section_examples
 from training.examples.task_examples import Example, search_examples
 from worker.engine.api import Engine, Reply, Request
@@ -40,7 +40,7 @@ _TOPIC_FEATURES = ("bias", "wordless", "decision", "words", "embedding_similarit
 _INTENT_FEATURES = ("bias", "decision", "words", "section", "elsewhere", "intent_score")
 """The features of each regression."""
 
-_Found = TypeVar("_Found")
+_Value = TypeVar("_Value")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,101 +53,105 @@ class QueryFeatures:
     has_intent: bool
 
 
-def join(
+def fit_ranking(
     adapter: Path, data: Sequence[Path], settings: Settings, limit: int, say: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Writes `search_join` into the adapter's notemill.json; returns the weights and how good they are there.
-    And `denial_join`, where records say which of their mentions are denied.
+    """Fits both models; returns the ranking weights and their metrics on the fitting data.
 
-    At most `limit` queries of each data set. Raises UsageError where a kind of query is missing.
+    Writes `search_join` (ranking) into the adapter's notemill.json, and `denial_join` (negation) where
+    records annotate negation. Uses at most `limit` queries of each data set. Raises UsageError where a kind
+    of query is missing.
     """
     served = adapter / "notemill.json"
     if not served.is_file():
         raise UsageError(f"{adapter} holds no notemill.json: name the folder of `train finetune`")
     settings = settings.model_copy(update={"adapter": str(adapter)})
-    asked = {path.parent.name: asked_of(path, limit) for path in map(file_of, data)}
-    queried: dict[str, list[QueryFeatures]] = {}
+    queries = {path.parent.name: sampled_queries(path, limit) for path in map(file_of, data)}
+    features_by_set: dict[str, list[QueryFeatures]] = {}
     engine = load(settings)
     try:
-        for name, some in asked.items():
-            say(f"{name}: {len(some)} queries")
-            queried[name] = _queried(
-                some, engine, _with_all_features(task_config(settings)), settings.worker_threads
+        for name, queries_of_set in queries.items():
+            say(f"{name}: {len(queries_of_set)} queries")
+            features_by_set[name] = _features_of_queries(
+                queries_of_set, engine, _with_all_features(task_config(settings)), settings.worker_threads
             )
-        denials = fit_negation(
-            [one for path in data for one in read_records(file_of(path))], engine, task_config(settings)
+        negation_model = fit_negation(
+            [record for path in data for record in read_records(file_of(path))], engine, task_config(settings)
         )
     finally:
         engine.close()
-    found = fit([one for some in queried.values() for one in some])
-    stored = json.loads(served.read_text("utf-8")) | {"search_join": found.stored()}
-    if denials is not None:
-        stored["denial_join"] = denials._asdict()
+    model = fit([query for features in features_by_set.values() for query in features])
+    stored = json.loads(served.read_text("utf-8")) | {"search_join": model.stored()}
+    if negation_model is not None:
+        stored["denial_join"] = negation_model._asdict()
     served.write_text(json.dumps(stored, indent=1) + "\n", "utf-8")
-    return found.stored() | {"dev": {name: measured(some, found) for name, some in queried.items()}}
+    metrics = {name: fitting_metrics(features, model) for name, features in features_by_set.items()}
+    return model.stored() | {"dev": metrics}
 
 
-def asked_of(path: Path, limit: int) -> list[EvaluationQuery]:
-    """The queries of a data set in the form of its records; sampled, the same each time."""
-    records, chance = read_records(path), random.Random(5)
+def sampled_queries(path: Path, limit: int) -> list[EvaluationQuery]:
+    """A sample of a data set's queries, the same each time; the record's fields tell how to make them."""
+    records, rng = read_records(path), random.Random(5)
     first = records[0]
     if "note" in first:
-        asked = _made(
-            section_examples([one["note"] for one in records], _WINDOW_CHARACTERS, chance, headings=1.0)
+        queries = _queries_from_examples(
+            section_examples([record["note"] for record in records], _WINDOW_CHARACTERS, rng, headings=1.0)
         )
     elif "section_text" in first:
-        notes = notes_of_parts(records, _NOTES_OF_PARTS, chance)
-        asked = _made(section_examples(notes, _WINDOW_CHARACTERS, chance, headings=1.0))
-    elif "entities" in first and not any("concept" in one for one in first["entities"]):
-        asked = _made(_of_kinds(records, path, chance))
+        notes = notes_of_parts(records, _NOTES_OF_PARTS, rng)
+        queries = _queries_from_examples(section_examples(notes, _WINDOW_CHARACTERS, rng, headings=1.0))
+    elif "entities" in first and not any("concept" in entity for entity in first["entities"]):
+        queries = _queries_from_examples(_concept_examples(records, path, rng))
     else:
-        asked = queries_of(records, path)
-    chance.shuffle(asked)
-    return asked[:limit]
+        queries = evaluation_queries(records, path)
+    rng.shuffle(queries)
+    return queries[:limit]
 
 
-def fit(queried: Sequence[QueryFeatures]) -> RankingModel:
+def fit(query_features: Sequence[QueryFeatures]) -> RankingModel:
     """Fits both regressions. Raises UsageError where no query names a thing, or none has an intent."""
-    things = [one for one in queried if not one.has_intent]
-    aspects = [one for one in queried if one.has_intent]
-    if not things or not aspects:
+    topic_queries = [query for query in query_features if not query.has_intent]
+    intent_queries = [query for query in query_features if query.has_intent]
+    if not topic_queries or not intent_queries:
         raise UsageError(
-            f"{len(things)} queries name a thing and {len(aspects)} ask for an aspect: give data with both,"
-            " such as ncbi_disease and aci_bench"
+            f"{len(topic_queries)} queries name a thing and {len(intent_queries)} ask for an aspect:"
+            " give data with both, such as ncbi_disease and aci_bench"
         )
-    found = RankingModel(
-        topic_weights=_regression(things, _TOPIC_FEATURES),
-        intent_weights=_regression(aspects, _INTENT_FEATURES),
+    model = RankingModel(
+        topic_weights=_regression(topic_queries, _TOPIC_FEATURES),
+        intent_weights=_regression(intent_queries, _INTENT_FEATURES),
     )
-    best = max(_THRESHOLDS, key=lambda one: _set_f1(queried, found, one))
-    return RankingModel(found.topic_weights, found.intent_weights, found.min_similarity, best)
+    best = max(_THRESHOLDS, key=lambda threshold: _set_f1(query_features, model, threshold))
+    return RankingModel(model.topic_weights, model.intent_weights, model.min_similarity, best)
 
 
-def measured(queried: Sequence[QueryFeatures], found: RankingModel) -> dict[str, float]:
+def fitting_metrics(query_features: Sequence[QueryFeatures], model: RankingModel) -> dict[str, float]:
     """Metrics on the fitting data: a lower bound of the error, not for publication."""
     ranked = [
-        [one.relevant[place] for place in ranking_metrics.order(list(_scores(one, found)))]
-        for one in queried
-        if any(one.relevant)
+        [query.relevant[place] for place in ranking_metrics.order(list(_scores(query, model)))]
+        for query in query_features
+        if any(query.relevant)
     ]
-    means = [ranking_metrics.average_precision(one) for one in ranked]
+    means = [ranking_metrics.average_precision(relevant) for relevant in ranked]
     return {
-        "queries": len(queried),
+        "queries": len(query_features),
         "map": round(sum(means) / max(1, len(means)), 4),
-        "set_f1": round(_set_f1(queried, found, found.threshold), 4),
+        "set_f1": round(_set_f1(query_features, model, model.threshold), 4),
     }
 
 
-def _made(examples: Sequence[Example]) -> list[EvaluationQuery]:
+def _queries_from_examples(examples: Sequence[Example]) -> list[EvaluationQuery]:
     return [
-        EvaluationQuery("", one.request.copy, one.query, sentences(one.request.copy), one.is_relevant)
-        for one in examples
-        if one.is_relevant
+        EvaluationQuery(
+            "", example.request.copy, example.query, sentences(example.request.copy), example.is_relevant
+        )
+        for example in examples
+        if example.is_relevant
     ]
 
 
-def _of_kinds(records: Sequence[Record], path: Path, chance: random.Random) -> list[Example]:
-    return search_examples(path.parent.name, records, _WINDOW_CHARACTERS, chance)
+def _concept_examples(records: Sequence[Record], path: Path, rng: random.Random) -> list[Example]:
+    return search_examples(path.parent.name, records, _WINDOW_CHARACTERS, rng)
 
 
 def _with_all_features(config: TaskConfig) -> TaskConfig:
@@ -155,54 +159,57 @@ def _with_all_features(config: TaskConfig) -> TaskConfig:
     return replace(config, ranking_model=RankingModel(intent_weights=RankingWeights()))
 
 
-def _queried(
-    asked: Sequence[EvaluationQuery], engine: Engine, config: TaskConfig, threads: int
+def _features_of_queries(
+    queries: Sequence[EvaluationQuery], engine: Engine, config: TaskConfig, threads: int
 ) -> list[QueryFeatures]:
     with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda one: _one(one, engine, config), asked))
+        return list(pool.map(lambda query: _query_features(query, engine, config), queries))
 
 
-def _one(asked: EvaluationQuery, engine: Engine, config: TaskConfig) -> QueryFeatures:
-    note = Note.of(asked.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    decided, known = _heard(sentence_signals(note, asked.query, config), engine)
-    rows = sentence_features(note, asked.query, decided, known)
-    relevant = dict(zip(((one.start, one.end) for one in asked.sentences), asked.relevant, strict=True))
+def _query_features(query: EvaluationQuery, engine: Engine, config: TaskConfig) -> QueryFeatures:
+    note = Note.of(query.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+    log_odds, signals = _driven(sentence_signals(note, query.query, config), engine)
+    rows = sentence_features(note, query.query, log_odds, signals)
+    spans = [(sentence.start, sentence.end) for sentence in query.sentences]
+    relevant = dict(zip(spans, query.relevant, strict=True))
     return QueryFeatures(
-        np.array([found for _, found in rows], dtype=np.float64).reshape(-1, len(SentenceFeatures._fields)),
+        np.array([features for _, features in rows], dtype=np.float64).reshape(
+            -1, len(SentenceFeatures._fields)
+        ),
         tuple(relevant.get((span.start, span.end), False) for span, _ in rows),
-        has_intent=known.intent_scores is not None,
+        has_intent=signals.intent_scores is not None,
     )
 
 
-def _heard(talk: Generator[Sequence[Request], list[Reply], _Found], engine: Engine) -> _Found:
-    """The value that a coroutine returns."""
+def _driven(coroutine: Generator[Sequence[Request], list[Reply], _Value], engine: Engine) -> _Value:
+    """Answers a coroutine's requests until it ends; returns its value."""
     try:
-        requests = next(talk)
+        requests = next(coroutine)
         while True:
-            requests = talk.send(engine.answer(requests))
+            requests = coroutine.send(engine.answer(requests))
     except StopIteration as stop:
-        found: _Found = stop.value
-        return found
+        value: _Value = stop.value
+        return value
 
 
-def _regression(queried: Sequence[QueryFeatures], names: Sequence[str]) -> RankingWeights:
+def _regression(query_features: Sequence[QueryFeatures], names: Sequence[str]) -> RankingWeights:
     columns = [SentenceFeatures._fields.index(name) for name in names]
-    given = np.concatenate([one.features[:, columns] for one in queried])
-    right = np.concatenate([np.array(one.relevant, dtype=np.float64) for one in queried])
-    weights = logistic(given, right)
+    features = np.concatenate([query.features[:, columns] for query in query_features])
+    targets = np.concatenate([np.array(query.relevant, dtype=np.float64) for query in query_features])
+    weights = logistic(features, targets)
     rounded = {name: round(float(weight), 3) for name, weight in zip(names, weights, strict=True)}
     return RankingWeights(**({"decision": 0.0} | rounded))
 
 
-def _scores(one: QueryFeatures, found: RankingModel) -> Floats:
+def _scores(query: QueryFeatures, model: RankingModel) -> Floats:
     weights = (
-        found.intent_weights if one.has_intent and found.intent_weights is not None else found.topic_weights
+        model.intent_weights if query.has_intent and model.intent_weights is not None else model.topic_weights
     )
-    return sigmoid(one.features @ np.array(weights))
+    return sigmoid(query.features @ np.array(weights))
 
 
-def _set_f1(queried: Sequence[QueryFeatures], found: RankingModel, threshold: float) -> float:
+def _set_f1(query_features: Sequence[QueryFeatures], model: RankingModel, threshold: float) -> float:
     """Set F1 over all sentences of all queries, as `train evaluate` counts."""
-    chosen = np.concatenate([_scores(one, found) >= threshold for one in queried])
-    right = np.concatenate([np.array(one.relevant) for one in queried])
-    return float(2 * (chosen & right).sum() / max(1, chosen.sum() + right.sum()))
+    selected = np.concatenate([_scores(query, model) >= threshold for query in query_features])
+    relevant = np.concatenate([np.array(query.relevant) for query in query_features])
+    return float(2 * (selected & relevant).sum() / max(1, selected.sum() + relevant.sum()))

@@ -1,5 +1,4 @@
-"""Builds a lexicon from annotated notes: how often each name is a mention, and the word statistics of
-`training/calibration/word_statistics.py`.
+"""Builds a lexicon from annotated notes: how often each name is a mention, and word statistics.
 
 A corpus counts only for the labels that it annotates: an unannotated drug is not a negative.
 """
@@ -15,16 +14,16 @@ from pathlib import Path
 
 from models.errors import UsageError
 from models.security.training_provenance import read_trained_on, write_trained_on
-from training.calibration.word_statistics import Named, ending_odds, word_odds
+from training.calibration.word_statistics import TokenizedNote, ending_odds, word_odds
 from training.data.provenance_digests import digests_of
-from training.evaluation.records.evaluation_data import KNOWN_NAMES, Record, read_records
+from training.evaluation.records.evaluation_data import LABEL_BY_SOURCE_NAME, Record, read_records
 from worker.note.word_tokens import CandidateSpan, WordTokens
 from worker.weights.lexicon import LEXICON_FILE, Lexicon, key_of
 
 _LEAST_SHARE = 0.5
 """Least share of a name's occurrences that are mentions, with half a mention and one occurrence added."""
 _LEAST_CHARACTERS = 3
-_MOST_PIECES = 10
+_MOST_TOKENS = 10
 _HAS_LETTER = re.compile(r"[^\W\d_]")
 _Counts = dict[str, Counter[str]]
 """Counts by the hash of a name, then by label."""
@@ -33,24 +32,25 @@ _Counts = dict[str, Counter[str]]
 def learn(
     corpora: Iterable[Sequence[Record]], labels: Collection[str], lists: Mapping[str, Iterable[str]] = {}
 ) -> Lexicon:
-    """Of the records of each corpus, and of these labels. A name that is rather no mention is left out.
+    """Learns a lexicon from the records of each corpus; leaves out names that are seldom a mention.
 
-    `lists`: names by label. One that the records never have is given the log odds of those that they have.
+    `lists`: further names by label. A listed name that no record has gets the average log odds of the listed
+    names that records have.
     """
-    named = [[_named(record, labels) for record in corpus] for corpus in corpora]
-    mentions, lengths = _mentions(one for records in named for one in records)
-    listed = _listed(lists, lengths)
-    every = dict.fromkeys([*mentions, *listed], ("", 0.0))
-    seen = _seen(named, Lexicon(every, max(lengths.values(), default=0)))
+    notes_by_corpus = [[_tokenized(record, labels) for record in corpus] for corpus in corpora]
+    mentions, lengths = _mentions(note for notes in notes_by_corpus for note in notes)
+    list_labels = _labels_of_lists(lists, lengths)
+    all_names = dict.fromkeys([*mentions, *list_labels], ("", 0.0))
+    occurrences = _occurrences(notes_by_corpus, Lexicon(all_names, max(lengths.values(), default=0)))
     names = {}
     for key, counts in mentions.items():
-        shares = {of: (n + 0.5) / (max(n, seen[key][of]) + 1.5) for of, n in counts.items()}
+        shares = {label: (n + 0.5) / (max(n, occurrences[key][label]) + 1.5) for label, n in counts.items()}
         label = max(shares, key=shares.__getitem__)
         if shares[label] > _LEAST_SHARE:
             names[key] = (label, _log_odds(shares[label]))
-    names |= _unseen(listed, mentions, seen)
+    names |= _names_only_in_lists(list_labels, mentions, occurrences)
     longest = max((lengths[key] for key in names), default=0)
-    return Lexicon(names, longest, word_odds(named), ending_odds(named))
+    return Lexicon(names, longest, word_odds(notes_by_corpus), ending_odds(notes_by_corpus))
 
 
 def add_lexicon(
@@ -58,17 +58,17 @@ def add_lexicon(
 ) -> dict[str, int]:
     """Writes lexicon.json beside an adapter's weights; returns how many names each label has.
 
-    Names that are there already stay, unless the data names them too. `data`: files of annotated notes, or
-    folders with a train.jsonl, such as a prepared one; never what is evaluated on. `lists`: by label, files
-    with a name a line. Raises UsageError.
+    Names already in the file stay, unless the data has them too. `data`: files of annotated notes, or folders
+    with a train.jsonl, such as a prepared one; never evaluation data. `lists`: files by label, one name a
+    line. Raises UsageError.
     """
     if not (adapter / "notemill.json").is_file():
         raise UsageError(f"{adapter} holds no notemill.json: name the folder of `train finetune`")
-    marked = json.loads((adapter / "notemill.json").read_text("utf-8")).get("labels", ())
+    labels = json.loads((adapter / "notemill.json").read_text("utf-8")).get("labels", ())
     corpora = [corpus for path in data for corpus in _corpora(path)]
-    learnt, before = learn(corpora, marked, _read_lists(lists, marked)), Lexicon.read(adapter)
+    learnt, before = learn(corpora, labels, _read_lists(lists, labels)), Lexicon.read(adapter)
     if not learnt.names:
-        raise UsageError(f"no names to learn: {adapter} marks {', '.join(marked) or 'nothing'}")
+        raise UsageError(f"no names to learn: {adapter} tags {', '.join(labels) or 'nothing'}")
     stored = merged(before, learnt).stored()
     (adapter / LEXICON_FILE).write_text(json.dumps(stored, separators=(",", ":")) + "\n", "utf-8")
     digests = digests_of(record for corpus in corpora for record in corpus)
@@ -77,13 +77,13 @@ def add_lexicon(
 
 
 def merged(before: Lexicon, learnt: Lexicon) -> Lexicon:
-    """Names as learnt last; of the evidence against a single word, the weaker."""
-    words = {label: dict(some) for label, some in before.words.items()}
-    for label, some in learnt.words.items():
+    """Both lexicons. Of names in both `learnt` counts; of words and endings in both the higher log odds."""
+    words = {label: dict(odds_of_label) for label, odds_of_label in before.words.items()}
+    for label, odds_of_label in learnt.words.items():
         of_label = words.setdefault(label, {})
-        for key, odds in some.items():
+        for key, odds in odds_of_label.items():
             of_label[key] = odds._replace(alone=max(odds.alone, of_label.get(key, odds).alone))
-    endings = {label: dict(some) for label, some in before.endings.items()}
+    endings = {label: dict(odds_of_label) for label, odds_of_label in before.endings.items()}
     for label, hints in learnt.endings.items():
         of_ending = endings.setdefault(label, {})
         of_ending |= {ending: max(odds, of_ending.get(ending, odds)) for ending, odds in hints.items()}
@@ -92,7 +92,7 @@ def merged(before: Lexicon, learnt: Lexicon) -> Lexicon:
 
 
 def _corpora(path: Path) -> list[list[Record]]:
-    """The annotated notes of a file; files of `train prepare` name the corpus of each."""
+    """The annotated notes of a file by corpus; records of `train prepare` name their corpus."""
     file = path / "train.jsonl" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(f"there is no file {file}: name a file of annotated records or its folder")
@@ -105,10 +105,10 @@ def _corpora(path: Path) -> list[list[Record]]:
     return list(corpora.values())
 
 
-def _read_lists(lists: Mapping[str, Sequence[Path]], marked: Collection[str]) -> dict[str, list[str]]:
+def _read_lists(lists: Mapping[str, Sequence[Path]], labels: Collection[str]) -> dict[str, list[str]]:
     for label in lists:
-        if label not in marked:
-            raise UsageError(f"names of {label}, but the adapter marks {', '.join(marked) or 'nothing'}")
+        if label not in labels:
+            raise UsageError(f"names of {label}, but the adapter tags {', '.join(labels) or 'nothing'}")
     missing = [str(file) for files in lists.values() for file in files if not file.is_file()]
     if missing:
         raise UsageError(f"there is no file {missing[0]}: name a text file with a name a line")
@@ -118,69 +118,73 @@ def _read_lists(lists: Mapping[str, Sequence[Path]], marked: Collection[str]) ->
     }
 
 
-def _named(record: Record, labels: Collection[str]) -> Named:
+def _tokenized(record: Record, labels: Collection[str]) -> TokenizedNote:
     text = record["text"]
-    stretches = [
-        CandidateSpan(one["start"], one["end"], KNOWN_NAMES.get(one["label"], one["label"]))
-        for one in record["entities"]
+    spans = [
+        CandidateSpan(
+            entity["start"], entity["end"], LABEL_BY_SOURCE_NAME.get(entity["label"], entity["label"])
+        )
+        for entity in record["entities"]
     ]
-    return text, WordTokens.of(text), [one for one in stretches if one.label in labels]
+    return text, WordTokens.of(text), [span for span in spans if span.label in labels]
 
 
-def _mentions(named: Iterable[Named]) -> tuple[_Counts, dict[str, int]]:
+def _mentions(notes: Iterable[TokenizedNote]) -> tuple[_Counts, dict[str, int]]:
     """Counts of each name by label, and its number of tokens."""
     counts: _Counts = defaultdict(Counter)
     lengths: dict[str, int] = {}
-    for text, _, marked in named:
-        for start, end, label in marked:
+    for text, _, mentions in notes:
+        for start, end, label in mentions:
             key = _key_of_name(text[start:end], lengths)
             if key is not None:
                 counts[key][label] += 1
     return counts, lengths
 
 
-def _listed(lists: Mapping[str, Iterable[str]], lengths: dict[str, int]) -> dict[str, str]:
-    """The label of each listed name; of two lists with it, the first."""
-    listed: dict[str, str] = {}
+def _labels_of_lists(lists: Mapping[str, Iterable[str]], lengths: dict[str, int]) -> dict[str, str]:
+    """The label of each listed name; of two lists with the same name, the first counts."""
+    list_labels: dict[str, str] = {}
     for label, names in lists.items():
         for name in names:
             key = _key_of_name(name, lengths)
             if key is not None:
-                listed.setdefault(key, label)
-    return listed
+                list_labels.setdefault(key, label)
+    return list_labels
 
 
 def _key_of_name(name: str, lengths: dict[str, int]) -> str | None:
     """The key of a name; None for one that is too short, too long or a number."""
     key, length = key_of(name)
-    if len(name) < _LEAST_CHARACTERS or length > _MOST_PIECES or not _HAS_LETTER.search(name):
+    if len(name) < _LEAST_CHARACTERS or length > _MOST_TOKENS or not _HAS_LETTER.search(name):
         return None
     lengths[key] = length
     return key
 
 
-def _seen(named: Iterable[Sequence[Named]], every: Lexicon) -> _Counts:
+def _occurrences(notes_by_corpus: Iterable[Sequence[TokenizedNote]], all_names: Lexicon) -> _Counts:
     """Counts of each name in text in which a label would be annotated."""
     counts: _Counts = defaultdict(Counter)
-    for records in named:
-        annotated = {one.label for _, _, marked in records for one in marked}
-        for text, pieces, _ in records:
-            for one in every.matches(pieces):
-                counts[key_of(text[one.start : one.end])[0]].update(annotated)
+    for notes in notes_by_corpus:
+        annotated = {mention.label for _, _, mentions in notes for mention in mentions}
+        for text, tokens, _ in notes:
+            for match in all_names.matches(tokens):
+                counts[key_of(text[match.start : match.end])[0]].update(annotated)
     return counts
 
 
-def _unseen(listed: Mapping[str, str], mentions: _Counts, seen: _Counts) -> dict[str, tuple[str, float]]:
-    """Listed names that do not occur in the notes: as likely as the others of their list."""
+def _names_only_in_lists(
+    list_labels: Mapping[str, str], mentions: _Counts, occurrences: _Counts
+) -> dict[str, tuple[str, float]]:
+    """Listed names that do not occur in the notes; they get the log odds of the others of their list."""
     shares: dict[str, list[float]] = defaultdict(list)
-    for key, label in listed.items():
-        if seen[key][label]:
-            shares[label].append(min(1.0, mentions[key][label] / seen[key][label]))
-    odds = {label: _log_odds((sum(some) + 0.5) / (len(some) + 1)) for label, some in shares.items()}
+    for key, label in list_labels.items():
+        if occurrences[key][label]:
+            shares[label].append(min(1.0, mentions[key][label] / occurrences[key][label]))
+    odds = {label: _log_odds((sum(values) + 0.5) / (len(values) + 1)) for label, values in shares.items()}
     return {
         key: (label, odds.get(label, 0.0))
-        for key, label in listed.items()
-        if not seen[key] and key not in mentions
+        for key, label in list_labels.items()
+        if not occurrences[key] and key not in mentions
     }
 
 

@@ -10,14 +10,16 @@ _RIDGE = 1e-2
 Floats = npt.NDArray[np.float64]
 
 
-def logistic(given: Floats, right: Floats) -> Floats:
-    """The weights [columns] that make `right` [rows] likeliest of `given` [rows, columns], less a ridge."""
-    weights = np.zeros(given.shape[1])
+def logistic(features: Floats, targets: Floats) -> Floats:
+    """The weights [columns] that fit the 0/1 `targets` [rows] to `features` [rows, columns] best."""
+    weights = np.zeros(features.shape[1])
     for _ in range(100):
-        told = sigmoid(given @ weights)
-        slope = given.T @ (right - told) - _RIDGE * weights
-        bend = (given * (told * (1 - told))[:, None]).T @ given + _RIDGE * np.eye(given.shape[1])
-        step = np.linalg.solve(bend, slope)
+        probabilities = sigmoid(features @ weights)
+        gradient = features.T @ (targets - probabilities) - _RIDGE * weights
+        hessian = (features * (probabilities * (1 - probabilities))[:, None]).T @ features + _RIDGE * np.eye(
+            features.shape[1]
+        )
+        step = np.linalg.solve(hessian, gradient)
         weights += step
         if np.abs(step).max() < 1e-6:
             break

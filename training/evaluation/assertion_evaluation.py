@@ -21,8 +21,8 @@ from training.evaluation.cases import Case, CaseMark, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
 from training.evaluation.pipeline_runner import PipelineRunner
-from training.evaluation.records.evaluation_data import KNOWN_NAMES, DataError, Record, wants
-from training.examples.gold_assertions import assertion_of, is_told
+from training.evaluation.records.evaluation_data import LABEL_BY_SOURCE_NAME, DataError, Record, wants
+from training.examples.gold_assertions import assertion_of, has_assertions
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
 from worker.note.parsed_note import Note
@@ -83,9 +83,9 @@ def _asked(record: Record) -> Iterable[_Asked]:
             yield _Asked(record["start"], record["end"], _of_negex(record))
         return
     entities = record["entities"]
-    is_polar = is_told(entities)
+    is_polar = has_assertions(entities)
     for one in entities:
-        label = KNOWN_NAMES.get(one["label"], one["label"].lower())
+        label = LABEL_BY_SOURCE_NAME.get(one["label"], one["label"].lower())
         if "assertion" in one or (is_polar and label in NEGATABLE_LABELS):
             yield _Asked(one["start"], one["end"], assertion_of(one, entities), label)
 

@@ -15,14 +15,14 @@ from training.evaluation.metrics import ranking_metrics
 from training.evaluation.metrics.counts import figures, mean_interval
 from training.evaluation.pipeline_runner import PipelineRunner, are_offsets_true
 from training.evaluation.records.evaluation_data import Record
-from training.evaluation.records.evaluation_queries import EvaluationQuery, queries_of
+from training.evaluation.records.evaluation_queries import EvaluationQuery, evaluation_queries
 
 
 def evaluate(
     records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner
 ) -> Result:
     """Runs every query on its text; baselines rank the same sentences, at their own best threshold."""
-    asked = queries_of(records, path)
+    asked = evaluation_queries(records, path)
     questions = [Question(task=Task.SEARCH, parameters={"query": one.query}) for one in asked]
     answers = asking.ask([one.text for one in asked], questions)
     scores = [_scores(one, answer) for one, answer in zip(asked, answers.answers, strict=True)]

@@ -17,7 +17,7 @@ _COVERING = {"Family_history": Assertion.FAMILY, "History": Assertion.HISTORICAL
 """MACCROBAT marks these as spans; a mention inside one is so."""
 
 
-def is_told(entities: Sequence[Mapping[str, Any]]) -> bool:
+def has_assertions(entities: Sequence[Mapping[str, Any]]) -> bool:
     """Whether a record says anything of its mentions' assertions, so that the rest of them are present."""
     return any("assertion" in one or "polarity" in one or one["label"] in _COVERING for one in entities)
 

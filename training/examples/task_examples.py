@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from models.answers import Assertion
-from training.examples.gold_assertions import assertion_of, is_told
+from training.examples.gold_assertions import assertion_of, has_assertions
 from worker.engine.api import Choice, ScoreRequest
 from worker.engine.prompting.label_words import SEARCH_WORDS, TaggedLabel
 from worker.engine.prompting.prompt_templates import prompt
@@ -125,7 +125,7 @@ def _asserted(
     entities: Sequence[dict[str, Any]], names: Mapping[str, str]
 ) -> dict[tuple[int, int], Assertion]:
     """By mention what is said of it; nothing where a record says it of none."""
-    if not is_told(entities):
+    if not has_assertions(entities):
         return {}
     return {
         (one["start"], one["end"]): assertion_of(one, entities)

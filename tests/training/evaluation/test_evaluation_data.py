@@ -20,7 +20,7 @@ from training.evaluation.records.evaluation_data import (
     parsed_map,
     read_records,
 )
-from training.evaluation.records.evaluation_queries import queries_of
+from training.evaluation.records.evaluation_queries import evaluation_queries
 
 OURS = ("problem", "medication", "test")
 
@@ -102,13 +102,13 @@ def test_a_concept_query_uses_a_name_that_its_note_does_not_contain():
             "entities": [entity(cancer_note, "Lung cancer", "Disease", concept="D2")],
         },
     ]
-    asked = queries_of(records, Path("x"))
+    asked = evaluation_queries(records, Path("x"))
     assert [(a.query, a.relevant) for a in asked] == [("at", (False, True, False)), ("a-t", (True,))]
 
 
 def test_a_question_is_searched_in_its_own_answer_mixed_with_others():
     records = [{"question": f"Q{n}?", "answer": f"Answer {n} begins. It ends."} for n in range(40)]
-    for number, query in enumerate(queries_of(records, Path("x"))):
+    for number, query in enumerate(evaluation_queries(records, Path("x"))):
         hits = [
             query.text[sentence.start : sentence.end]
             for sentence, hit in zip(query.sentences, query.relevant, strict=True)

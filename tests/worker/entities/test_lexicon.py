@@ -243,7 +243,7 @@ def test_no_name_can_be_read_in_the_file(adapter: Path, tmp_path: Path) -> None:
     ("records", "told"),
     [
         ([{"id": "n", "text": "Has gout."}], "no entities to learn names from"),
-        ([record("A scan.", test="scan")], "marks problem, medication"),
+        ([record("A scan.", test="scan")], "tags problem, medication"),
     ],
 )
 def test_data_that_teaches_nothing_is_told(
@@ -273,7 +273,7 @@ def test_names_of_a_file_are_known_and_what_is_wrong_with_one_is_told(
     assert "names known: medication 2, problem 1" in notemill.out
     for wrong, told in [
         (str(formulary), "write LABEL=FILE"),
-        (f"device={formulary}", "marks problem, medication"),
+        (f"device={formulary}", "tags problem, medication"),
         (f"medication={tmp_path / 'none.txt'}", "there is no file"),
     ]:
         assert notemill(*command, wrong) == 2

@@ -9,7 +9,7 @@ import pytest
 
 from models.errors import UsageError
 from models.settings import Settings
-from training.calibration.fit_ranking import QueryFeatures, asked_of, fit, join, measured
+from training.calibration.fit_ranking import QueryFeatures, fit, fit_ranking, fitting_metrics, sampled_queries
 from worker.weights.ranking_model import SentenceFeatures
 
 COLUMN = {name: place for place, name in enumerate(SentenceFeatures._fields)}
@@ -38,7 +38,7 @@ def test_the_clue_that_tells_has_the_weight(both: list[QueryFeatures]) -> None:
     )
     assert found.intent_weights.intent_score > 5 * abs(found.intent_weights.words)
     assert found.topic_weights.intent_score == 0.0
-    assert measured(both, found)["map"] > 0.9
+    assert fitting_metrics(both, found)["map"] > 0.9
 
 
 def test_one_kind_of_query_alone_is_too_little(both: list[QueryFeatures]) -> None:
@@ -50,7 +50,7 @@ def test_notes_with_headings_are_asked_for_by_them(tmp_path: Path) -> None:
     note = "MEDICATIONS\\nAspirin daily. Metformin too.\\n\\nALLERGIES\\nPenicillin. No others known.\\n"
     path = tmp_path / "valid.jsonl"
     path.write_text("\n".join([f'{{"note": "{note}"}}'] * 12), "utf-8")
-    asked = asked_of(path, 10)
+    asked = sampled_queries(path, 10)
     assert len(asked) == 10
     assert any("medication" in one.query.lower() for one in asked)
     answering = [one.text[s.start : s.end] for one in asked if "allerg" in one.query.lower()
@@ -60,4 +60,4 @@ def test_notes_with_headings_are_asked_for_by_them(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_no_adapter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"notemill\.json"):
-        join(tmp_path, [], Settings(), 10, print)
+        fit_ranking(tmp_path, [], Settings(), 10, print)

@@ -18,7 +18,7 @@ Half = Literal["odd", "even"]
 
 _SPLITS = ("dev", "valid", "test")
 """Splits in order of preference; test halves are read only by their own name, or alone."""
-KNOWN_NAMES = {source: label for names in LABELS_OF.values() for source, label in names.items()}
+LABEL_BY_SOURCE_NAME = {source: label for names in LABELS_OF.values() for source, label in names.items()}
 """Our names of the labels in the corpora of training.examples.task_examples."""
 
 
@@ -79,7 +79,7 @@ def names_here(records: Iterable[Record], given: Mapping[str, str], ours: Sequen
     missing = sorted(set(given) - set(present))
     if missing:
         raise DataError(f"--map: the data has no label {missing[0]!r}. It has {', '.join(present)}.")
-    names = given or {one: _own_name(one, ours) or KNOWN_NAMES.get(one, "") for one in present}
+    names = given or {one: _own_name(one, ours) or LABEL_BY_SOURCE_NAME.get(one, "") for one in present}
     kept = {source: label for source, label in names.items() if label in ours}
     if not kept:
         example = f"--map {present[0]}={ours[0]}" if present else "entities with labels"

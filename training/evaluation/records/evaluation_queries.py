@@ -32,7 +32,7 @@ class EvaluationQuery:
     """For each sentence whether it is relevant; at least one is."""
 
 
-def queries_of(records: Sequence[Record], path: Path) -> list[EvaluationQuery]:
+def evaluation_queries(records: Sequence[Record], path: Path) -> list[EvaluationQuery]:
     """The queries of records. Raises DataError where there are none."""
     wants(records, path, "text queries", "text entities", "question answer")
     if "queries" in records[0]:
