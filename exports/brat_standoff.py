@@ -40,24 +40,24 @@ def _annotations(note: ExportedNote, labels: dict[str, None], kinds: dict[str, N
         if entity["assertion"] != Assertion.PRESENT:
             attributes += 1
             yield f"A{attributes}\tAssertion {mention} {entity['assertion']}"
-        for one in entity["attributes"]:
+        for attribute in entity["attributes"]:
             spans, relations = spans + 1, relations + 1
-            kinds[token(one["kind"])] = None
-            yield f"T{spans}\t{_span(note, one, one['kind'])}"
-            yield f"R{relations}\t{token(one['kind'])}_of Arg1:T{spans} Arg2:{mention}"
+            kinds[token(attribute["kind"])] = None
+            yield f"T{spans}\t{_span(note, attribute, attribute['kind'])}"
+            yield f"R{relations}\t{token(attribute['kind'])}_of Arg1:T{spans} Arg2:{mention}"
 
 
 def _span(note: ExportedNote, span: dict[str, Any], label: str) -> str:
     """The span in brat's form; a mention with a line end is cut there into fragments, joined by a space."""
-    pieces = [(found.start(), found.end()) for found in _LINE.finditer(note.text, span["start"], span["end"])]
-    offsets = ";".join(f"{start} {end}" for start, end in pieces)
-    return f"{token(label)} {offsets}\t{' '.join(note.text[start:end] for start, end in pieces)}"
+    fragments = [(line.start(), line.end()) for line in _LINE.finditer(note.text, span["start"], span["end"])]
+    offsets = ";".join(f"{start} {end}" for start, end in fragments)
+    return f"{token(label)} {offsets}\t{' '.join(note.text[start:end] for start, end in fragments)}"
 
 
 def _configuration(labels: Iterable[str], kinds: Iterable[str]) -> str:
     entities = "\n".join(dict.fromkeys([*labels, *kinds]))
     relations = "\n".join(f"{kind}_of\tArg1:{kind}, Arg2:<ENTITY>" for kind in kinds)
-    values = "|".join(one for one in Assertion if one != Assertion.PRESENT)
+    values = "|".join(assertion for assertion in Assertion if assertion != Assertion.PRESENT)
     return (
         f"[entities]\n{entities}\n\n[relations]\n{relations}\n<OVERLAP>\tArg1:<ENTITY>, Arg2:<ENTITY>,"
         f" <OVL-TYPE>:<ANY>\n\n[events]\n\n[attributes]\nAssertion\tArg:<ENTITY>, Value:{values}\n"

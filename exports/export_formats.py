@@ -22,7 +22,7 @@ Notes = Iterable[ExportedNote]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExportRequest:
-    """What is to be exported, and where to."""
+    """The notes to export, the destination and the vocabulary."""
 
     notes: Notes
     external_ids: Iterator[str]

@@ -18,4 +18,7 @@ def file_name(external_id: str, document_id: int) -> str:
 
 def token(label: str) -> str:
     """A label in brat's characters: letters, digits, '-' and '_'."""
-    return "".join(one if one.isascii() and (one.isalnum() or one in "-_") else "_" for one in label)
+    return "".join(
+        character if character.isascii() and (character.isalnum() or character in "-_") else "_"
+        for character in label
+    )

@@ -29,8 +29,8 @@ def task(note: ExportedNote) -> dict[str, Any]:
     """A prediction for each recipe that answered."""
     recipes: dict[str, list[dict[str, Any]]] = {}
     for answer, entity in note.items("entities"):
-        found = recipes.setdefault(answer["recipe"], [])
-        found += _regions(entity, f"{answer['recipe']}-{len(found)}")
+        regions_of_recipe = recipes.setdefault(answer["recipe"], [])
+        regions_of_recipe += _regions(entity, f"{answer['recipe']}-{len(regions_of_recipe)}")
     return {
         "data": {"text": one_line_end(note.text), "document": note.external_id},
         "predictions": [
@@ -42,7 +42,7 @@ def task(note: ExportedNote) -> dict[str, Any]:
 def configuration(labels: Iterable[str]) -> str:
     """The labeling configuration to paste under Settings, Labeling Interface."""
     values = "".join(f"    <Label value={quoteattr(label)}/>\n" for label in labels)
-    choices = "".join(f"    <Choice value={quoteattr(one)}/>\n" for one in Assertion)
+    choices = "".join(f"    <Choice value={quoteattr(assertion)}/>\n" for assertion in Assertion)
     return (
         f'<View>\n  <Labels name="label" toName="text">\n{values}  </Labels>\n'
         f'  <Text name="text" value="$text" granularity="word"/>\n'

@@ -32,15 +32,15 @@ def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
 
 def remove_left_behind(parent: Path, name: str) -> None:
     """Removes scratch folders of killed processes under this name."""
-    for found in parent.glob(f"{_literal(name)}.*{_ENDING}"):
+    for folder in parent.glob(f"{_literal(name)}.*{_ENDING}"):
         with suppress(OSError):
-            lock = os.open(found, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(found)
+                shutil.rmtree(folder)
             finally:
                 os.close(lock)
 
 
 def _literal(name: str) -> str:
-    return "".join(f"[{one}]" if one in "*?[" else one for one in name)
+    return "".join(f"[{character}]" if character in "*?[" else character for character in name)

@@ -64,8 +64,8 @@ def _spans(note: ExportedNote) -> Iterator[dict[str, Any]]:
     for _, entity in note.items("entities"):
         more = {name: entity[name] for name in ("assertion", "probability", "attributes")}
         yield {**entity, "group": "entities", "more": more}
-        for one in entity["attributes"]:
-            yield {**one, "group": "attributes", "label": one["kind"]}
+        for attribute in entity["attributes"]:
+            yield {**attribute, "group": "attributes", "label": attribute["kind"]}
     for answer, passage in note.items("passages"):
         yield {**passage, "group": "passages", "label": answer["parameters"]["query"]}
 
@@ -85,6 +85,6 @@ def _cut(text: str, english: Language, edges: set[int]) -> Doc:
     for token in english.make_doc(text):
         start, end = token.idx, token.idx + len(token)
         cuts = [start, *sorted(edge for edge in edges if start < edge < end), end]
-        words += [text[one:other] for one, other in pairwise(cuts)]
+        words += [text[start:end] for start, end in pairwise(cuts)]
         has_space += [*(False for _ in cuts[2:]), bool(token.whitespace_)]
     return Doc(english.vocab, words=words, spaces=has_space)

@@ -74,8 +74,8 @@ def with_verdicts(
         mention = MentionKey(entity["start"], entity["end"], entity["label"])
         # A detected mention that equals a fixed or an added one needs no second review.
         correction = by_found.pop(mention, None) or valid.get(mention)
-        found = correction.found if correction else mention
-        shown.setdefault(found, _with(entity, correction, found))
+        detected = correction.found if correction else mention
+        shown.setdefault(detected, _with(entity, correction, detected))
     for correction in corrections:
         if correction.verdict is Verdict.ADDED:
             shown.setdefault(correction.found, _with(_ADDED, correction, correction.found))
@@ -85,14 +85,14 @@ def with_verdicts(
 _ADDED: dict[str, Any] = {"probability": None, "attributes": []}
 
 
-def _with(entity: Mapping[str, Any], correction: Correction | None, found: MentionKey) -> dict[str, Any]:
+def _with(entity: Mapping[str, Any], correction: Correction | None, mention: MentionKey) -> dict[str, Any]:
     if correction is None:
-        return {**entity, "verdict": "", "found": found}
+        return {**entity, "verdict": "", "found": mention}
     corrected = {"start": correction.start, "end": correction.end, "label": correction.label}
     return {
         **entity,
         **corrected,
         "assertion": correction.assertion.value,
         "verdict": correction.verdict.value,
-        "found": found,
+        "found": mention,
     }

@@ -186,11 +186,11 @@ def _from_file() -> dict[str, Any]:
 
 
 def _validated(in_file: dict[str, Any]) -> Settings:
-    known = set(Settings.model_fields)
+    names = set(Settings.model_fields)
     given = {name.removeprefix(PREFIX).lower(): name for name in os.environ if name.startswith(PREFIX)}
     for name, shown in [*given.items(), *((name, name) for name in in_file)]:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
+        if name not in names:
+            close = difflib.get_close_matches(name, names, n=1)
             meant = f"; did you mean {PREFIX}{close[0].upper()}?" if close else ""
             raise SettingsError(f"unknown setting {shown}{meant} `notemill config` lists them all.")
     try:

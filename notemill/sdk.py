@@ -36,7 +36,7 @@ class Run:
     id: int
     documents: int
     refused: int
-    """Records that are no notes; why is in the file `rejects_path`."""
+    """Records that are no notes; the reasons are in the file `rejects_path`."""
     new_jobs: int
     known_jobs: int
     """Jobs that were there from an earlier run; answers among them cost nothing."""
@@ -112,7 +112,7 @@ class Notemill:
         )
 
     def progress(self, run: int) -> dict[str, Any]:
-        """How far a run is, as `notemill status RUN --json` prints it."""
+        """The progress of a run, as `notemill status RUN --json` prints it."""
         progress: dict[str, Any] = json.loads("".join(self._lines(["status", str(run), "--json"])))
         return progress
 
@@ -186,6 +186,6 @@ class _Feeder(threading.Thread):
 
 
 def _message(errors: Sequence[str]) -> str:
-    """What the command said to the operator, without progress lines."""
-    said = [line.removeprefix("notemill: ").strip() for line in errors if line.startswith("notemill: ")]
-    return said[-1] if said else "".join(errors[-1:]).strip()
+    """The message of the command to the operator, without progress lines."""
+    messages = [line.removeprefix("notemill: ").strip() for line in errors if line.startswith("notemill: ")]
+    return messages[-1] if messages else "".join(errors[-1:]).strip()

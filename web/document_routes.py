@@ -30,13 +30,13 @@ def documents(request: Request) -> Response:
     app_state = app_state_of(request)
     given = {name: value for name, value in request.query_params.items() if value}
     before, after = _number(given.pop("before", None)), _number(given.pop("after", None))
-    chosen = _filter(given)
-    page = app_state.browser_queries.documents(chosen, limit=_LINES, before=before, after=after)
+    document_filter = _filter(given)
+    page = app_state.browser_queries.documents(document_filter, limit=_LINES, before=before, after=after)
     query = urlencode(given)
     return html(
         "documents",
         page=page,
-        chosen=chosen,
+        chosen=document_filter,
         asked=f"&{query}" if query else "",
         is_filtered=bool(given),
         labels=app_state.browser_queries.labels(),

@@ -23,7 +23,7 @@ class ProgressCache:
         self._kept: dict[Hashable, tuple[float, Any]] = {}
 
     def get(self, key: Hashable, count: Callable[[], Any]) -> Any:
-        """What `count` returns, or returned a short while ago."""
+        """The value of `count`, or its value of a short while ago."""
         with self._lock:  # one counts, the others wait for it
             until, value = self._kept.get(key, (0.0, None))
             begun = self._clock()

@@ -72,7 +72,7 @@ def segments_of(
 def _covered(
     text: str, spans: Sequence[TextSpan], highlights: Sequence[HighlightTarget]
 ) -> list[tuple[int | None, SegmentLeaf]]:
-    """Each leaf with the shortest mention over it, by one sweep: a long note has thousands of both."""
+    """The leaves, each with the shortest mention over it, by one sweep: a long note has thousands of both."""
     begins: dict[int, list[int]] = defaultdict(list)
     starting_highlights: dict[int, list[HighlightTarget]] = defaultdict(list)
     for number, span in enumerate(spans):

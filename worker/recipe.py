@@ -91,7 +91,7 @@ def _task_ingredients(task: Task, config: TaskConfig, *, is_http: bool) -> dict[
         "prompts": templates_sha256(*_TEMPLATES[task]),
         "behaviour": behaviour[task.value],
         "window_tokens": config.window_tokens,
-        "is_adapted": task in config.adapted_tasks,
+        "is_adapted": task in config.adapter_tasks,
     }
     if is_http:
         ingredients["http"] = behaviour["http"]

@@ -68,7 +68,7 @@ class Card:
             return config
         names = tuple(label.name for label in load_labels(self.settings.labels_file))
         tasks = frozenset((Task.ENTITIES, Task.SEARCH))
-        return replace(config, tagged_labels=names, adapted_tasks=tasks, is_summary_extractive=True)
+        return replace(config, tagged_labels=names, adapter_tasks=tasks, is_summary_extractive=True)
 
     @cached_property
     def _tokenizer(self) -> Any:

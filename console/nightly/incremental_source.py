@@ -12,7 +12,7 @@ from console.nightly.plan_file import NightlyPlan
 from console.terminal.opened_database import Database
 from models.documents import Document, Refused
 from models.errors import UsageError
-from models.queries.nightly.nightly_runs import NightlyRun, known_files, unfinished_documents
+from models.queries.nightly.nightly_runs import NightlyRun, files_read_before, unfinished_documents
 from models.settings import Settings
 from models.store.nightly_runs import FileState
 from producer.records.columns import ColumnChoice
@@ -45,7 +45,7 @@ class IncrementalSource:
         choice = ColumnChoice(plan.id_column, plan.text_column, preset_named(plan.preset))
         query, watermark = _query(plan, settings, last)
         paths = [_absolute(source, plan) for source in plan.sources]
-        known_states = partial(known_files, database.engine, plan.name)
+        known_states = partial(files_read_before, database.engine, plan.name)
         files = ChangedFiles(paths, known_states, choice) if paths else None
         return cls(database, plan, last, query, files, watermark)
 

@@ -46,7 +46,7 @@ def bundle(note: ExportedNote, vocabulary: Vocabulary) -> dict[str, Any]:
         "resourceType": "Bundle",
         "id": urn(note, "bundle").removeprefix("urn:uuid:"),
         "type": "collection",
-        "entry": [{"fullUrl": f"urn:uuid:{one['id']}", "resource": one} for one in resources],
+        "entry": [{"fullUrl": f"urn:uuid:{resource['id']}", "resource": resource} for resource in resources],
     }
 
 
@@ -61,9 +61,9 @@ def _derived(note: ExportedNote, vocabulary: Vocabulary) -> Iterable[tuple[dict[
 
 
 def _source(note: ExportedNote) -> dict[str, Any]:
-    written = export_metadata.moment(note)
+    written_at = export_metadata.moment(note)
     title, encounter = export_metadata.title(note), export_metadata.encounter(note)
-    dated = {"date": written.astimezone().isoformat()} if written else {}
+    dated = {"date": written_at.astimezone().isoformat()} if written_at else {}
     met = {"context": {"encounter": [reference("Encounter", encounter)]}} if encounter else {}
     return {
         "resourceType": "DocumentReference",
@@ -119,7 +119,7 @@ def _provenance(
         "resourceType": "Provenance",
         "id": urn(note, recipe, "provenance").removeprefix("urn:uuid:"),
         "meta": AI_ASSERTED,
-        "target": [{"reference": f"urn:uuid:{one['id']}"} for one in made],
+        "target": [{"reference": f"urn:uuid:{resource['id']}"} for resource in made],
         "recorded": finished,
         "agent": [{"type": assembler, "who": {"reference": f"urn:uuid:{device['id']}"}}],
         "entity": [{"role": "source", "what": {"reference": f"urn:uuid:{source['id']}"}}],

@@ -74,7 +74,7 @@ def _condition(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any])
 
 
 def _medication(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
-    of_kind = {one["kind"]: codeable(one["text"]) for one in reversed(entity["attributes"])}
+    of_kind = {attribute["kind"]: codeable(attribute["text"]) for attribute in reversed(entity["attributes"])}
     words = [of_kind[kind]["text"] for kind in ("dosage", "route", "frequency") if kind in of_kind]
     dosage: dict[str, Any] = {"text": " ".join(words)}
     if "route" in of_kind:
@@ -95,9 +95,15 @@ def _medication(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]
 def _observation(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any]) -> dict[str, Any]:
     """An Observation whose value is the note's value, otherwise the assertion; label and attributes are
     components."""
-    value = next((one["text"] for one in entity["attributes"] if one["kind"] == "value"), None)
-    said = {"label": entity["label"], "assertion": entity["assertion"]}
-    said |= {one["kind"]: one["text"] for one in reversed(entity["attributes"]) if one["kind"] != "value"}
+    value = next(
+        (attribute["text"] for attribute in entity["attributes"] if attribute["kind"] == "value"), None
+    )
+    components = {"label": entity["label"], "assertion": entity["assertion"]}
+    components |= {
+        attribute["kind"]: attribute["text"]
+        for attribute in reversed(entity["attributes"])
+        if attribute["kind"] != "value"
+    }
     return {
         "resourceType": "Observation",
         "status": "preliminary",
@@ -105,7 +111,7 @@ def _observation(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any
         "subject": subject(note),
         **_met(note),
         **({"valueString": value} if value else {"valueCodeableConcept": codeable(entity["assertion"])}),
-        "component": [{"code": codeable(name), "valueString": text} for name, text in said.items()],
+        "component": [{"code": codeable(name), "valueString": text} for name, text in components.items()],
     }
 
 

@@ -52,20 +52,23 @@ class NoteIds:
 def note_ids(external_ids: Iterator[str]) -> NoteIds:
     """The numbering; notes from a `note` table keep their note_id. Mixed, two notes could get one number."""
     return NoteIds(
-        all(export_metadata.whole_number(one) is not None and one[:1] != "0" for one in external_ids)
+        all(
+            export_metadata.whole_number(external_id) is not None and external_id[:1] != "0"
+            for external_id in external_ids
+        )
     )
 
 
 def note_row(note: ExportedNote, note_id: int) -> dict[str, Any]:
     """A row of `note`; what the source did not say is 0 or empty, as in the CDM."""
-    written = export_metadata.moment(note) or datetime.fromisoformat(note.registered_at)
+    written_at = export_metadata.moment(note) or datetime.fromisoformat(note.registered_at)
     given = {name: export_metadata.whole_number(note.metadata.get(name)) for name in NOTE_COLUMNS}
     return {
         **given,
         "note_id": note_id,
         "person_id": export_metadata.whole_number(export_metadata.patient(note)) or _NO_CONCEPT,
-        "note_date": written.date(),
-        "note_datetime": written.replace(tzinfo=None),
+        "note_date": written_at.date(),
+        "note_datetime": written_at.replace(tzinfo=None),
         "note_type_concept_id": given["note_type_concept_id"] or _NO_CONCEPT,
         "note_class_concept_id": given["note_class_concept_id"] or _NO_CONCEPT,
         "note_title": export_metadata.title(note)[:_TITLE_CHARACTERS] or None,
@@ -116,10 +119,10 @@ def modifiers(entity: dict[str, Any]) -> str:
     pairs = [("label", entity["label"]), ("assertion", entity["assertion"]), ("end", entity["end"])]
     if entity["probability"] is not None:
         pairs.append(("probability", f"{entity['probability']:.4f}"))
-    pairs += [(one["kind"], one["text"]) for one in entity["attributes"]]
-    written = ""
+    pairs += [(attribute["kind"], attribute["text"]) for attribute in entity["attributes"]]
+    modifiers = ""
     for name, value in pairs:
         pair = f"{name}={' '.join(str(value).replace(';', ',').split())}"
-        if len(written) + 1 + len(pair) <= _MODIFIERS_CHARACTERS:
-            written += f";{pair}" if written else pair
-    return written
+        if len(modifiers) + 1 + len(pair) <= _MODIFIERS_CHARACTERS:
+            modifiers += f";{pair}" if modifiers else pair
+    return modifiers

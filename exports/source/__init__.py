@@ -1,1 +1,1 @@
-"""What every export reads: the metadata of a note and the vocabulary of concepts."""
+"""Input of every export: the metadata of a note and the vocabulary of concepts."""

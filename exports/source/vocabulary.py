@@ -60,7 +60,7 @@ def _entries(reader: csv.DictReader[str], path: Path) -> list[tuple[tuple[str, s
     for number, row in enumerate(reader, start=2):
         given = {name: (row[name] or "").strip() for name in names}
         numbers = [given.get(name) or "0" for name in ("concept_id", "source_concept_id")]
-        if not given["text"] or not all(one.isdecimal() for one in numbers):
+        if not given["text"] or not all(number.isdecimal() for number in numbers):
             raise UsageError(f"the vocabulary {path}, line {number}: a text and whole numbers are wanted.")
         words = [given.get(name, "") for name in ("system", "code", "display")]
         concept = Concept(int(numbers[0]), int(numbers[1]), *words)

@@ -75,8 +75,8 @@ def _state(connection: Connection) -> SchemaState:
         return "empty"
     if revision == scripts.get_current_head():
         return "current"
-    known = {script.revision for script in scripts.walk_revisions()}
-    return "behind" if revision in known else "ahead"
+    revisions = {script.revision for script in scripts.walk_revisions()}
+    return "behind" if revision in revisions else "ahead"
 
 
 def _config(connection: Connection) -> Config:

@@ -40,8 +40,8 @@ from models.schema.usage_columns import UsageColumns
 
 def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
     """The column holds one of the enumeration's values."""
-    listed = ", ".join(f"'{value}'" for value in values)
-    return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
+    literals = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({literals})", name=f"{column}_known")
 
 
 _SHA256 = String(64)

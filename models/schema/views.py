@@ -60,11 +60,11 @@ _RANGES: dict[Dialect, dict[str, str]] = {
 
 def create_statements(dialect: Dialect) -> list[str]:
     """CREATE VIEW for every view, in the order of VIEW_NAMES."""
-    pieces = {name: _parameter(name, dialect) for name in ("query", "max_words")}
-    pieces |= _RANGES[dialect]
-    pieces |= {f"attribute_{kind}": _attribute(kind) for kind in ("dosage", "frequency", "route", "value")}
-    pieces |= {name: _metadata(members, dialect) for name, members in _METADATA.items()}
-    return [f"CREATE VIEW {name} AS{sql.format(**pieces).rstrip()}" for name, sql in _VIEWS.items()]
+    fragments = {name: _parameter(name, dialect) for name in ("query", "max_words")}
+    fragments |= _RANGES[dialect]
+    fragments |= {f"attribute_{kind}": _attribute(kind) for kind in ("dosage", "frequency", "route", "value")}
+    fragments |= {name: _metadata(members, dialect) for name, members in _METADATA.items()}
+    return [f"CREATE VIEW {name} AS{sql.format(**fragments).rstrip()}" for name, sql in _VIEWS.items()]
 
 
 def drop_statements() -> list[str]:

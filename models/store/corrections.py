@@ -45,13 +45,13 @@ class CorrectionWrites:
             subject = {"text": text_sha256, "corrections": len(corrections)}
             audit_trail.append(connection, Action.CORRECT, subject, actor=self._actor)
 
-    def withdraw_correction(self, text_sha256: str, found: MentionKey) -> bool:
+    def withdraw_correction(self, text_sha256: str, mention: MentionKey) -> bool:
         """Withdraws the verdict on this mention; returns whether there was one."""
         withdrawn = delete(CorrectionRow).where(
             CorrectionRow.text_sha256 == text_sha256,
-            CorrectionRow.found_start == found.start,
-            CorrectionRow.found_end == found.end,
-            CorrectionRow.found_label == found.label,
+            CorrectionRow.found_start == mention.start,
+            CorrectionRow.found_end == mention.end,
+            CorrectionRow.found_label == mention.label,
         )
         with write_transaction(self._engine) as connection:
             return bool(connection.execute(withdrawn).rowcount)

@@ -106,14 +106,14 @@ def _erase(connection: Connection, erasure: Erasure, limit: int) -> Erased:
     orphans = list(connection.scalars(_orphans(shas))) if shas else []
     for sha_rows in (_delete_texts(connection, orphans), _delete_leftovers(connection, erasure, bool(ids))):
         rows = {name: rows.get(name, 0) + sha_rows.get(name, 0) for name in {*rows, *sha_rows}}
-    gone = _delete_empty_runs(connection, erasure, runs)
+    deleted_runs = _delete_empty_runs(connection, erasure, runs)
     return Erased(
         tuple(ids),
         frozenset(row.external_id for row in documents),
         frozenset(orphans),
         len(shas) - len(orphans),
-        frozenset(gone),
-        {name: count for name, count in (rows | {"runs": len(gone)}).items() if count},
+        frozenset(deleted_runs),
+        {name: count for name, count in (rows | {"runs": len(deleted_runs)}).items() if count},
     )
 
 

@@ -50,7 +50,7 @@ def stored_jobs(connection: Connection, wanted: Iterable[JobKey]) -> dict[JobKey
 
 
 def adopted_recipes(connection: Connection, recipe_ids: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """For each of these recipes those that it has adopted, directly or through others, nearest first."""
+    """The recipes that each of these has adopted, directly or through others, nearest first."""
     rows = connection.execute(select(RecipeAdoptionRow.new_id, RecipeAdoptionRow.old_id))
     directly: dict[str, list[str]] = {}
     for new_id, old_id in rows:

@@ -48,8 +48,8 @@ class RecipeAdoptionWrites:
                 )
             if new_id in adopted_recipes(connection, [old_id]).get(old_id, ()):
                 raise UsageError(f"{old_id} has adopted {new_id} already; undo that first")
-            known = select(RecipeAdoptionRow).filter_by(old_id=old_id, new_id=new_id)
-            if connection.execute(known).first() is not None:
+            existing = select(RecipeAdoptionRow).filter_by(old_id=old_id, new_id=new_id)
+            if connection.execute(existing).first() is not None:
                 return False
             insert_new(connection, RecipeAdoptionRow, [{"old_id": old_id, "new_id": new_id}])
             subject = {"old": old_id, "new": new_id}

@@ -76,7 +76,7 @@ class RegistrationWrites:
             ids = _keep_documents(connection, accepted)
             asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
             wanted = {JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
-            known, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
+            existing, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
             pairs = [
                 (ids[entry.document.external_id], jobs[JobKey(entry.text_sha256, *rest)].id)
                 for entry in accepted
@@ -86,8 +86,8 @@ class RegistrationWrites:
             join_run(connection, run_id, pairs, added)
         return Registered(
             documents=added,
-            new_jobs=len(wanted) - len(known),
-            known_jobs=len(known),
+            new_jobs=len(wanted) - len(existing),
+            known_jobs=len(existing),
             refused=tuple(refused),
             owed_document_ids=_owed(accepted, ids, jobs),
         )
@@ -127,14 +127,14 @@ def _texts_in_run(connection: Connection, run_id: int, external_ids: Iterable[st
     its statistics (250 documents a second after 60,000 instead of 4,000).
     """
     columns = select(DocumentRow.id, DocumentRow.external_id, DocumentRow.text_sha256, DocumentRow.metadata_)
-    known = connection.execute(columns.where(DocumentRow.external_id.in_(external_ids))).all()
-    if not known:
+    rows = connection.execute(columns.where(DocumentRow.external_id.in_(external_ids))).all()
+    if not rows:
         return {}
-    is_of_run = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_([row.id for row in known]))
+    is_of_run = (RunJobRow.run_id == run_id, RunJobRow.document_id.in_([row.id for row in rows]))
     in_run = set(connection.scalars(select(RunJobRow.document_id).where(*is_of_run)))
     return {
         row.external_id: _InRun(row.text_sha256, str(row.metadata.get("version") or ""), row.id)
-        for row in known
+        for row in rows
         if row.id in in_run
     }
 
@@ -204,17 +204,17 @@ def _keep_jobs(
     """Inserts missing jobs; returns the keys of those that existed, and all jobs as stored. Cancelled jobs
     are pending again; with `is_urgent`, unfinished jobs become urgent."""
     jobs = stored_jobs(connection, wanted.keys())
-    known = jobs.keys() & wanted.keys()
-    new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in known]
+    existing = jobs.keys() & wanted.keys()
+    new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in existing]
     insert_new(connection, JobRow, new)
-    cancelled = [jobs[key].id for key in known if jobs[key].status == JobStatus.CANCELLED]
+    cancelled = [jobs[key].id for key in existing if jobs[key].status == JobStatus.CANCELLED]
     if cancelled:
         revived = {"status": JobStatus.PENDING.value, "finished_at": None, "is_urgent": is_urgent}
         connection.execute(update(JobRow).where(JobRow.id.in_(cancelled)).values(**revived))
     if is_urgent:
-        is_unfinished = and_(JobRow.id.in_([jobs[key].id for key in known]), OWED_OR_RUNNING)
+        is_unfinished = and_(JobRow.id.in_([jobs[key].id for key in existing]), OWED_OR_RUNNING)
         connection.execute(update(JobRow).where(is_unfinished).values(is_urgent=True))
-    return known, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
+    return existing, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
 
 
 def _job_row(key: JobKey, question: Question, is_urgent: bool) -> dict[str, object]:

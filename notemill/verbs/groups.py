@@ -15,7 +15,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Entities, search and summaries over clinical notes, each answer tied to the characters it came"
     " from.\n\nStart with: `notemill run examples/notes`\n\nExit status: "
-    + "; ".join(f"{status} {meaning}" for status, meaning in MEANINGS.items())
+    + "; ".join(f"{status} {words}" for status, words in MEANINGS.items())
     + ".",
 )
 work_verb = partial(app.command, rich_help_panel="Work")

@@ -64,7 +64,7 @@ def task_config(
     """A task configuration that weights may have, with small windows."""
     tagged_labels = tuple(label.name for label in LABELS) if is_tagged else ()
     return TaskConfig(
-        adapted_tasks=frozenset(Task) if is_tagged else frozenset(),
+        adapter_tasks=frozenset(Task) if is_tagged else frozenset(),
         tagged_labels=tagged_labels,
         is_list_forced=not is_tagged,
         is_summary_extractive=is_extractive and is_tagged,

@@ -7,7 +7,7 @@ from worker.weights.ranking_model import RankingModel
 from worker.weights.task_config import TaskConfig
 
 CONFIG = TaskConfig(
-    adapted_tasks=frozenset({Task.ENTITIES}),
+    adapter_tasks=frozenset({Task.ENTITIES}),
     tagged_labels=("problem", "anatomy"),
     is_list_forced=False,
     is_summary_extractive=True,

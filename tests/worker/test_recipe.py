@@ -86,7 +86,7 @@ def test_a_prompt_changes_the_recipes_of_the_tasks_that_use_it(weights, monkeypa
 def test_an_adapter_says_which_tasks_and_labels_it_was_trained_for(weights, tmp_path):
     adapter = adapter_folder(tmp_path / "adapter", tasks=["entities"], labels=["problem"])
     config = task_config(Settings(weights=str(weights), adapter=adapter))
-    assert config.adapted_tasks == {Task.ENTITIES}
+    assert config.adapter_tasks == {Task.ENTITIES}
     assert config.is_summary_extractive
     assert config.are_tagged((Label(name="problem", definition="Any."),))
     assert not config.are_tagged(load_labels())

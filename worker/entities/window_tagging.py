@@ -52,7 +52,7 @@ class Mention:
 def tagging_requests(note: Note, config: TaskConfig) -> list[ScoreRequest]:
     """The tagging request of each window."""
     labels = tagged_labels(config.tagged_labels)
-    uses_adapter = Task.ENTITIES in config.adapted_tasks
+    uses_adapter = Task.ENTITIES in config.adapter_tasks
     return [
         tagging_request(
             note.text[window.start : window.end], sentence_ends(window), labels, uses_adapter=uses_adapter

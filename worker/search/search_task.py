@@ -155,7 +155,7 @@ def search_requests(note: Note, query: str, config: TaskConfig) -> list[ScoreReq
     """The request of each window: score at the end of each sentence whether it answers the query."""
     return [
         ScoreRequest(
-            prompt=prompt("search", text, query=query, uses_adapter=Task.SEARCH in config.adapted_tasks),
+            prompt=prompt("search", text, query=query, uses_adapter=Task.SEARCH in config.adapter_tasks),
             copy=text,
             choices=(Choice(SEARCH_WORDS, sentence_ends(window)),),
         )

@@ -22,7 +22,7 @@ def summarize(note: Note, max_words: int, config: TaskConfig) -> TaskCoroutine:
         ranges_read = note.window_ranges
     else:
         sentences = yield from abstractive_summary(
-            note, max_words, uses_adapter=Task.SUMMARY in config.adapted_tasks
+            note, max_words, uses_adapter=Task.SUMMARY in config.adapter_tasks
         )
         ranges_read = note.long_window_ranges
     return TaskAnswer(SummaryAnswer(summary=summary_of(sentences)), ranges_read)

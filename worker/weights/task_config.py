@@ -24,7 +24,7 @@ from worker.weights.ranking_model import RankingModel
 class TaskConfig:
     """The forms in which one worker answers each task, with the learned models that it uses."""
 
-    adapted_tasks: frozenset[Task]
+    adapter_tasks: frozenset[Task]
     """Tasks that the adapter was trained for."""
     tagged_labels: tuple[str, ...]
     """Entity labels that the adapter was trained to tag token by token."""
@@ -59,7 +59,7 @@ def task_config(settings: Settings) -> TaskConfig:
     if settings.summary_form == "chosen" and not tagged:
         raise WeightsError("NOTEMILL_SUMMARY_FORM is chosen, but no adapter that tags entities is set")
     return TaskConfig(
-        adapted_tasks=frozenset(Task(task) for task in trained.get("tasks", ())),
+        adapter_tasks=frozenset(Task(task) for task in trained.get("tasks", ())),
         tagged_labels=tagged,
         is_list_forced=settings.entities_form == "list",
         is_summary_extractive=bool(tagged) and settings.summary_form != "written",

@@ -9,7 +9,9 @@ revision = "0004"
 down_revision = "0003"
 views_fingerprint = "0ef571532833e5c3"
 
-_SUSPECT = sa.text("jobs.attempts > jobs.attempts_forgiven AND jobs.status IN ('pending', 'running')")
+_HAS_UNFORGIVEN_ATTEMPTS = sa.text(
+    "jobs.attempts > jobs.attempts_forgiven AND jobs.status IN ('pending', 'running')"
+)
 
 
 def upgrade() -> None:
@@ -19,8 +21,8 @@ def upgrade() -> None:
         "jobs",
         ["text_sha256"],
         unique=False,
-        sqlite_where=_SUSPECT,
-        postgresql_where=_SUSPECT,
+        sqlite_where=_HAS_UNFORGIVEN_ATTEMPTS,
+        postgresql_where=_HAS_UNFORGIVEN_ATTEMPTS,
     )
 
 

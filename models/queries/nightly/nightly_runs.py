@@ -1,4 +1,4 @@
-"""Nightly runs: the last one, its known files and unfinished documents, and documents with owed jobs."""
+"""Nightly runs: the last one, the files it read and unfinished documents, and documents with owed jobs."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def last_nightly_run(engine: Engine, plan: str) -> NightlyRun | None:
     return None if row is None else NightlyRun(**{name: row[name] for name in NightlyRun.model_fields})
 
 
-def known_files(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
+def files_read_before(engine: Engine, plan: str, paths: Sequence[str]) -> dict[str, FileState]:
     """The files that the plan has read before, with their state at that time."""
     statement = select(NightlyFileRow.path, NightlyFileRow.size, NightlyFileRow.changed_ns)
     of_paths = statement.where(NightlyFileRow.plan == plan, NightlyFileRow.path.in_(paths))
@@ -82,8 +82,8 @@ def unfinished_documents(engine: Engine, run_id: int) -> Iterator[Document]:
             return
         for row in page:
             version = str(row.metadata.get("version") or "")
-            known = {"external_id": row.external_id, "source": row.source, "metadata": row.metadata}
-            yield Document(text=row.text, version=version, **known)
+            columns = {"external_id": row.external_id, "source": row.source, "metadata": row.metadata}
+            yield Document(text=row.text, version=version, **columns)
         last = page[-1].id
 
 

@@ -64,7 +64,7 @@ def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
     write_served(tmp_path, tasks, [], None)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA"}))
     config = task_config(Settings(adapter=str(tmp_path), summary_window_tokens=200))
-    assert (Task.SUMMARY in config.adapted_tasks) is uses_adapter
+    assert (Task.SUMMARY in config.adapter_tasks) is uses_adapter
     for text in (LONG, "He takes aspirin."):
         note = Note.of(
             text, lambda part: len(part.split()), config.window_tokens, config.summary_window_tokens
