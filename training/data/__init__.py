@@ -1,2 +1,1 @@
-"""Training data: reads data sets in many forms, filters, removes duplicates, splits, writes a prepared
-folder."""
+"""Training data: reads data sets, filters them, removes duplicates, and writes train and validation files."""

@@ -1,7 +1,6 @@
-"""Annotated or corrected notes: Label Studio JSON, brat standoff, or our own JSONL.
+"""Reader for annotated or corrected notes: Label Studio JSON, brat standoff, or our own JSONL.
 
-Each becomes a note with entities at true offsets; an entity that is not at its offsets is left out and
-counted, never moved.
+An entity whose text is not at its offsets is left out and counted, never moved.
 """
 
 from __future__ import annotations
@@ -23,46 +22,53 @@ Entity = dict[str, Any]
 
 @dataclass
 class ImportedNotes:
-    """What was read, and what was left out and why."""
+    """The notes of a source, and counts of what was left out, by reason."""
 
     notes: list[Row] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
     labels: Counter[str] = field(default_factory=Counter)
 
 
-def import_annotations(source: Path, names: Mapping[str, str], known: frozenset[str]) -> ImportedNotes:
-    """Reads a file or, for brat, a folder of .txt and .ann. `names`: our names of source labels. Raises
-    UsageError where nothing is in a known format, or a label is neither known nor mapped."""
-    found = ImportedNotes()
-    for note in _read(source, found.left_out):
+def import_annotations(source: Path, names: Mapping[str, str], label_names: frozenset[str]) -> ImportedNotes:
+    """Reads a file or, for brat, a folder of .txt and .ann. `names`: maps source labels to ours.
+
+    Raises UsageError where nothing is in a known format, or where a label is neither mapped nor in
+    `label_names`.
+    """
+    imported = ImportedNotes()
+    for note in _read(source, imported.left_out):
         text, entities = note["text"], note["entities"]
-        kept = [one for one in (_placed(entity, text, found) for entity in entities) if one is not None]
-        for one in kept:
-            one["label"] = names.get(one["label"], one["label"])
-            found.labels[one["label"]] += 1
-        found.notes.append({**note, "entities": sorted(kept, key=lambda e: e["start"])})
-    unknown = sorted(set(found.labels) - known)
+        kept = [
+            entity
+            for entity in (_with_true_offsets(entity, text, imported) for entity in entities)
+            if entity is not None
+        ]
+        for entity in kept:
+            entity["label"] = names.get(entity["label"], entity["label"])
+            imported.labels[entity["label"]] += 1
+        imported.notes.append({**note, "entities": sorted(kept, key=lambda e: e["start"])})
+    unknown = sorted(set(imported.labels) - label_names)
     if unknown:
         raise UsageError(
             f"unknown labels {', '.join(unknown)}: map them with --map SOURCE=LABEL"
-            f" ({', '.join(sorted(known))}), or set NOTEMILL_LABELS_FILE to labels of your own"
+            f" ({', '.join(sorted(label_names))}), or set NOTEMILL_LABELS_FILE to labels of your own"
         )
-    if not found.notes:
-        left_out = "".join(f"; left out: {reason}, {count}" for reason, count in found.left_out.items())
+    if not imported.notes:
+        left_out = "".join(f"; left out: {reason}, {count}" for reason, count in imported.left_out.items())
         raise UsageError(
             f"{source} holds no annotated note: Label Studio JSON, brat .ann with .txt, or JSONL{left_out}"
         )
-    return found
+    return imported
 
 
 def _read(source: Path, left_out: Counter[str]) -> Iterator[Row]:
-    """Notes with entities as they stand; with `document`, the name in the store, where it is given."""
+    """Yields notes with unchecked entities, and with `document`, the name in the store, if it is given."""
     if source.is_dir():
         for path in sorted(source.glob("*.ann")):  # named as `export --to brat` names them
             text_path = path.with_suffix(".txt")
             if text_path.is_file():
                 try:
-                    text, annotations = (one.read_bytes().decode("utf-8") for one in (text_path, path))
+                    text, annotations = (file.read_bytes().decode("utf-8") for file in (text_path, path))
                 except UnicodeDecodeError:
                     left_out["invalid UTF-8"] += 1
                     continue
@@ -81,10 +87,10 @@ def _read(source: Path, left_out: Counter[str]) -> Iterator[Row]:
                 continue
             yield _note(data["text"], annotated, row.get("id") or number, data.get("document"))
         elif row.get("is_complete") is False:
-            # What nobody looked at would be learnt as wrong, or as right.
+            # A mention that nobody reviewed would be learnt as right, and a missed one as no mention.
             left_out["a note of which not every mention was looked at"] += 1
         elif isinstance(row.get("text"), str) and isinstance(row.get("entities"), list):
-            entities = [dict(one) for one in row["entities"] if isinstance(one, dict)]
+            entities = [dict(entity) for entity in row["entities"] if isinstance(entity, dict)]
             yield _note(
                 row["text"], entities, row.get("id") or number, row.get("document") or row.get("external_id")
             )
@@ -98,42 +104,45 @@ def _note(text: str, entities: list[Entity], number: object, document: object) -
 
 
 def _label_studio(task: Row) -> list[Entity] | None:
-    """The last annotation that was not cancelled; None for a task without one."""
-    done = [one for one in task.get("annotations") or [] if not one.get("was_cancelled")]
+    """The entities of the last annotation that was not cancelled; None for a task without one."""
+    done = [annotation for annotation in task.get("annotations") or [] if not annotation.get("was_cancelled")]
     if not done:
         return None
     by_region: dict[str, Entity] = {}
     for result in done[-1].get("result") or []:
         value = result.get("value") or {}
-        # What a script made may have no ids; what is said of one place is then of one region.
+        # Results of a script may have no ids; results with the same offsets then belong to the same region.
         region = by_region.setdefault(str(result.get("id") or (value.get("start"), value.get("end"))), {})
         if value.get("labels"):
             region |= {name: value[name] for name in ("start", "end", "text") if name in value}
             region["label"] = value["labels"][0]
         if value.get("choices"):
             region["assertion"] = str(value["choices"][0]).lower()
-    return [one for one in by_region.values() if "label" in one]
+    return [region for region in by_region.values() if "label" in region]
 
 
-def _placed(entity: Entity, text: str, found: ImportedNotes) -> Entity | None:
-    """The entity where its offsets say, counted in characters or as JavaScript counts."""
-    start, end, said = entity.get("start"), entity.get("end"), entity.get("text")
+def _with_true_offsets(entity: Entity, text: str, imported: ImportedNotes) -> Entity | None:
+    """The entity with offsets in characters; the source may count UTF-16 units, as JavaScript does.
+
+    None, and counted, where the text is at neither.
+    """
+    start, end, surface = entity.get("start"), entity.get("end"), entity.get("text")
     if not isinstance(start, int) or not isinstance(end, int) or not isinstance(entity.get("label"), str):
-        found.left_out["a mention without start, end or label"] += 1
+        imported.left_out["a mention without start, end or label"] += 1
         return None
     for first, last in ((start, end), (_code_points(text, start), _code_points(text, end))):
-        if 0 <= first < last <= len(text) and (said is None or text[first:last] == said):
+        if 0 <= first < last <= len(text) and (surface is None or text[first:last] == surface):
             return {**entity, "start": first, "end": last, "text": text[first:last]}
-    found.left_out["a mention that is not at its place"] += 1
+    imported.left_out["a mention that is not at its place"] += 1
     return None
 
 
 def _code_points(text: str, units: int) -> int:
-    """Offsets in characters; a browser counts a character beyond U+FFFF as two."""
+    """An offset of a browser in characters; a browser counts a character beyond U+FFFF as two units."""
     return len(text.encode("utf-16-le")[: 2 * units].decode("utf-16-le", "ignore"))
 
 
 def write_notes(notes: list[Row], file: Any) -> None:
-    """Writes a note a line, as `train prepare` reads them."""
+    """Writes one note a line, as `train prepare` reads them."""
     for note in notes:
         file.write(json.dumps(note, ensure_ascii=False) + "\n")

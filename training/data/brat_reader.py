@@ -20,23 +20,23 @@ _ASSERTIONS = {
 
 
 def brat_entities(annotations: str, left_out: Counter[str]) -> list[dict[str, Any]]:
-    """T lines as entities, A and M lines as their assertions; discontinuous ones are left out and counted."""
+    """Reads T lines as entities, A and M lines as their assertions; leaves out discontinuous mentions."""
     by_id: dict[str, dict[str, Any]] = {}
     lines = [line.removesuffix("\r").partition("\t") for line in annotations.split("\n")]
     for identity, _, rest in lines:
         if identity.startswith("T"):
             head, _, text = rest.partition("\t")
-            label, *places = head.split(maxsplit=2) or [""]
-            if not label or len(places) != 2 or not all(map(_is_offset, places)):
-                left_out["a discontinuous mention" if places else "a malformed line"] += 1
+            label, *offsets = head.split(maxsplit=2) or [""]
+            if not label or len(offsets) != 2 or not all(map(_is_offset, offsets)):
+                left_out["a discontinuous mention" if offsets else "a malformed line"] += 1
                 continue
-            by_id[identity] = {"start": int(places[0]), "end": int(places[1]), "text": text, "label": label}
+            by_id[identity] = {"start": int(offsets[0]), "end": int(offsets[1]), "text": text, "label": label}
     for identity, _, rest in lines:
         if identity[:1] in ("A", "M"):
             name, target, value, *_ = [*rest.split(), "", "", ""]
-            said = _ASSERTIONS.get((value or name).lower()) or _ASSERTIONS.get(name.lower())
-            if target in by_id and said is not None:
-                by_id[target]["assertion"] = said.value
+            assertion = _ASSERTIONS.get((value or name).lower()) or _ASSERTIONS.get(name.lower())
+            if target in by_id and assertion is not None:
+                by_id[target]["assertion"] = assertion.value
     return list(by_id.values())
 
 

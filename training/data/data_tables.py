@@ -1,6 +1,6 @@
-"""Rows of a data set in csv, tsv, parquet, json, jsonl, a folder, or from the hub.
+"""Reads the rows of a data set: csv, tsv, parquet, json, jsonl, a folder of them, or a name on the hub.
 
-A row is a dict of its columns; an unreadable one is a BrokenRow with its reason.
+A row is a dict of its columns; an unreadable row is a BrokenRow with its reason.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from producer.records.byte_streams import MAX_RECORD_BYTES, Lines, UnreadableErr
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 _MAX_JSON_BYTES = 2 * 2**30
-"""Largest JSON list, which is read whole; Baize's largest is some 100 MB."""
+"""Largest JSON file, for it is read whole; Baize's largest has about 100 MB."""
 _WRAPPERS = ("data", "rows", "train", "examples")
 
 
@@ -38,14 +38,14 @@ def files_of(source: Path) -> list[Path]:
         return [source]
     if not source.is_dir():
         raise UsageError(f"{source} is neither a file nor a folder")
-    found = sorted(path for path in source.rglob("*") if _suffix(path) in SUFFIXES and path.is_file())
-    if not found:
+    files = sorted(path for path in source.rglob("*") if _suffix(path) in SUFFIXES and path.is_file())
+    if not files:
         raise UsageError(f"{source} holds no {', '.join(SUFFIXES)} file (gzip is fine)")
-    return found
+    return files
 
 
 def read_rows(path: Path) -> Iterator[Row | BrokenRow]:
-    """The rows of one file, by the form that its name ends with. Raises UsageError for another form."""
+    """Yields the rows of one file; its suffix tells the format. Raises UsageError for another format."""
     readers = {
         ".csv": lambda: _delimited(path, ","),
         ".tsv": lambda: _delimited(path, "\t"),
@@ -62,7 +62,8 @@ def read_rows(path: Path) -> Iterator[Row | BrokenRow]:
 
 
 def fetch(name: str, revision: str | None) -> Path:
-    """The files of a data set on the hub at a pinned revision, in its client's cache. Raises UsageError."""
+    """Downloads a data set of the hub at a pinned revision; returns the folder in the client's cache. Raises
+    UsageError."""
     if not revision or len(revision) != 40:
         raise UsageError(
             f"{name} is a name on the hub: pin it with --revision COMMIT (40 characters, from its page), or"
@@ -73,7 +74,7 @@ def fetch(name: str, revision: str | None) -> Path:
     patterns = [f"*{suffix}" for suffix in SUFFIXES]
     try:
         return Path(snapshot_download(name, repo_type="dataset", revision=revision, allow_patterns=patterns))
-    except Exception as error:  # noqa: BLE001  the hub client has dozens of its own; the type is told
+    except Exception as error:  # noqa: BLE001  the hub client raises dozens of types; the message names it
         raise UsageError(
             f"{name} could not be fetched ({type(error).__name__}): fetch it elsewhere and give its folder"
         ) from None
@@ -165,7 +166,7 @@ def _object(line: bytes) -> Row | BrokenRow:
 
 
 def _checked(value: Any, *, has_escapes: bool) -> Row | BrokenRow:
-    """The row, where it is an object without unpaired surrogates, which JSON allows and UTF-8 does not."""
+    """The row, if it is an object without unpaired surrogates, which JSON allows and UTF-8 does not."""
     if not isinstance(value, dict):
         return BrokenRow("not an object")
     if has_escapes:
@@ -177,7 +178,7 @@ def _checked(value: Any, *, has_escapes: bool) -> Row | BrokenRow:
 
 
 def _transposed(columns: dict[str, Any]) -> Any:
-    """pandas writes a table as {column: {"0": value, …}}; such a one becomes rows, another stays one row."""
+    """Turns a table that pandas wrote as {column: {"0": value, …}} into rows; any other object is one row."""
     values = list(columns.values())
     if not values or not all(isinstance(value, dict | list) for value in values):
         return [columns]

@@ -1,7 +1,6 @@
 """Held-out texts: finds training texts that overlap evaluation files, by runs of 13 words.
 
-Thirteen words is the run that GPT-3's authors looked for (arXiv 2005.14165, appendix C); a single shared run
-is no leak.
+GPT-3's authors used the same length (arXiv 2005.14165, appendix C). A single shared run is no leak.
 """
 
 from __future__ import annotations
@@ -15,18 +14,18 @@ from training.data.shingles import shingles
 
 RUN_WORDS = 13
 OWN_SHARE = 0.2
-"""A text is left out when this share of its own runs is held out, or"""
+"""A training text is dropped if at least this share of its own runs is held out."""
 QUOTED_SHARE = 0.5
-"""when it has this share of the runs of one held-out text."""
+"""A training text is dropped if it contains at least this share of the runs of one held-out text."""
 NAMES = ("test", "dev", "valid", "eval", "held")
-"""Beginnings of names of held-out files in a folder; a file that is named itself always counts."""
+"""Name prefixes of held-out files in a folder; a file that the operator names always counts."""
 _FEWEST_WORDS = 5
-"""Fewest words of a text; a shorter field is an id or a label."""
+"""Fewest words of a held-out text; a shorter field is an id or a label."""
 _TEXT_FIELDS = ("text", "note", "dialogue", "section_text", "sentence", "question", "answer")
 
 
 class HeldOut:
-    """The word runs of every held-out text, and the text of each."""
+    """The word runs of every held-out text, each with the number of its text."""
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._text_of: dict[int, int] = {}
@@ -43,22 +42,24 @@ class HeldOut:
     def is_in(self, text: str) -> bool:
         """True where the text is, quotes, or largely repeats a held-out one."""
         runs = shingles(text, RUN_WORDS).tolist()
-        found = Counter(self._text_of[run] for run in runs if run in self._text_of)
-        is_part = found.total() >= OWN_SHARE * len(runs) and bool(found)
-        return is_part or any(hits >= QUOTED_SHARE * self._sizes[one] for one, hits in found.items())
+        hits_by_text = Counter(self._text_of[run] for run in runs if run in self._text_of)
+        is_part = hits_by_text.total() >= OWN_SHARE * len(runs) and bool(hits_by_text)
+        return is_part or any(
+            hits >= QUOTED_SHARE * self._sizes[text_number] for text_number, hits in hits_by_text.items()
+        )
 
 
 def held_out_files(sources: Iterable[Path]) -> list[Path]:
-    """Raises UsageError for what is not there."""
-    found: list[Path] = []
+    """The held-out files among the sources. Raises UsageError for a missing source."""
+    paths: list[Path] = []
     for source in sources:
         files = files_of(source)
-        found += files if source.is_file() else [path for path in files if path.name.startswith(NAMES)]
-    return found
+        paths += files if source.is_file() else [path for path in files if path.name.startswith(NAMES)]
+    return paths
 
 
 def held_out_texts(paths: Iterable[Path]) -> Iterator[str]:
-    """Every text of five words or more in their rows."""
+    """Yields every text of five words or more in the rows of the files."""
     for path in paths:
         for row in read_rows(path):
             if isinstance(row, BrokenRow):

@@ -1,7 +1,7 @@
-"""Medical filter: whether a conversation is medical, by its origin, otherwise by a word rule.
+"""Medical filter: tells medical conversations by their origin, or else by a word rule.
 
-The rule counts different medical words (their beginnings, below) in all turns; docs/reference/training.md has
-its measured accuracy.
+The rule counts different medical words, by their beginnings below, in all turns; docs/reference/training.md
+has its measured accuracy.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 
 LEAST_WORDS = 2
-"""Fewest different medical beginnings, and"""
+"""Fewest different medical words."""
 LEAST_SHARE = 0.02
-"""least share of all words: a long story with two of them is not medical."""
-_BEGINNINGS = (
+"""Least share of medical words among all words: a long story with two of them is not medical."""
+_WORD_BEGINNINGS = (
     "abdom|abscess|acetamin|acne|adhd|allerg|alzheim|amput|anaem|anaes|anemi|anesth|aneurysm|angina"
     "|antibiot|antibod|antidepress|antihist|antivir|anxiety|aort|apnea|appendi|arrhythm|arter|arthr"
     "|asthma|autis|autoimm|bacteri|benign|biops|bipolar|bladder|bleed|blood|bone|bowel|breath|bronch"
@@ -34,14 +34,14 @@ _BEGINNINGS = (
     "|transfus|transplant|trauma|treatment|tremor|tubercul|tumo|ulcer|ultrasound|urin|uter|vaccin|vagin"
     "|valve|vascul|vein|vertigo|viral|virus|vision|vitamin|vomit|wound|x-ray"
 )
-_MEDICAL = re.compile(rf"\b(?:{_BEGINNINGS})", re.IGNORECASE)
+_MEDICAL = re.compile(rf"\b(?:{_WORD_BEGINNINGS})", re.IGNORECASE)
 _ORIGIN = re.compile(r"med", re.IGNORECASE)
 
 
 def is_medical(text: str) -> bool:
-    """True where the words are medical."""
-    found = [match.group().lower() for match in _MEDICAL.finditer(text)]
-    return len(set(found)) >= LEAST_WORDS and len(found) >= LEAST_SHARE * len(text.split())
+    """True if the text has enough medical words."""
+    matches = [match.group().lower() for match in _MEDICAL.finditer(text)]
+    return len(set(matches)) >= LEAST_WORDS and len(matches) >= LEAST_SHARE * len(text.split())
 
 
 def is_medical_origin(origin: str, named: frozenset[str]) -> bool:

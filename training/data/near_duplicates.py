@@ -1,6 +1,7 @@
-"""Near-duplicate texts: a hash of the words, and MinHash of their runs of five words (Broder 1997).
+"""Finds duplicate texts by a hash of their words, and near-duplicates by MinHash of runs of five words.
 
-130 permutations, 26 bands of 5 rows to find candidates, in numpy.
+MinHash (Broder 1997) with 130 permutations; locality-sensitive hashing with 26 bands of 5 rows finds the
+candidates.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ THRESHOLD = 0.8
 """Jaccard similarity of word runs from which two texts count as the same."""
 _RUN_WORDS = 5
 _BANDS, _ROWS = 26, 5
-_PIECE = 512
+_CHUNK_RUNS = 512
 """Runs hashed at a time: 130 x 512 products are half a MiB."""
 
 
@@ -27,19 +28,19 @@ def exact_key(text: str) -> str:
 
 
 class NearIndex:
-    """The texts seen so far; finds one that a new text nearly equals."""
+    """An index of the texts seen so far, to find near-duplicates of a new one."""
 
     def __init__(self, *, seed: int = 1) -> None:
-        chance = np.random.default_rng(seed)
-        # Odd factors of 64 bits: the products wrap round many times, so that each order is another. Factors
-        # small enough never to wrap kept the runs nearly in one order, and one changed word was missed.
-        self._factors = chance.integers(0, 1 << 63, size=_BANDS * _ROWS, dtype=np.uint64) * 2 + 1
-        self._shifts = chance.integers(0, 1 << 63, size=_BANDS * _ROWS, dtype=np.uint64)
+        rng = np.random.default_rng(seed)
+        # Odd factors of 64 bits: the products overflow many times, so that each permutation is another. Small
+        # factors, without overflow, kept the runs nearly in one order, and one changed word was missed.
+        self._factors = rng.integers(0, 1 << 63, size=_BANDS * _ROWS, dtype=np.uint64) * 2 + 1
+        self._shifts = rng.integers(0, 1 << 63, size=_BANDS * _ROWS, dtype=np.uint64)
         self._bands: dict[tuple[int, bytes], list[int]] = defaultdict(list)
         self._runs: list[Runs] = []
 
     def add(self, text: str) -> bool:
-        """True where the text is new, which is then kept; False where it nearly equals a kept one."""
+        """Adds a new text and returns True; returns False if it is a near-duplicate of an added one."""
         runs = shingles(text, _RUN_WORDS)
         keys = self._keys(runs)
         candidates = {place for key in keys for place in self._bands.get(key, ())}
@@ -52,13 +53,13 @@ class NearIndex:
 
     def _keys(self, runs: Runs) -> list[tuple[int, bytes]]:
         least = np.full(_BANDS * _ROWS, np.iinfo(np.uint64).max, dtype=np.uint64)
-        for start in range(0, len(runs), _PIECE):
-            values = runs[start : start + _PIECE]
+        for start in range(0, len(runs), _CHUNK_RUNS):
+            values = runs[start : start + _CHUNK_RUNS]
             hashed = values[:, None] * self._factors + self._shifts
             np.minimum(least, hashed.min(axis=0), out=least)
         return [(band, least[band * _ROWS : (band + 1) * _ROWS].tobytes()) for band in range(_BANDS)]
 
 
-def _similarity(one: Runs, other: Runs) -> float:
-    shared = len(np.intersect1d(one, other, assume_unique=True))
-    return shared / (len(one) + len(other) - shared)
+def _similarity(first: Runs, second: Runs) -> float:
+    shared = len(np.intersect1d(first, second, assume_unique=True))
+    return shared / (len(first) + len(second) - shared)

@@ -1,4 +1,4 @@
-"""`train prepare`: data sets to a prepared folder: recognised, filtered, deduplicated, split, counted.
+"""`train prepare`: filters, deduplicates and splits data sets, and writes a prepared folder.
 
 Every row is counted once: kept, broken with its reason, or dropped with its reason.
 """
@@ -24,13 +24,18 @@ from training.data.prepare_report import as_markdown
 from training.data.prepared_folder import Record, open_private, write_prepared
 from training.data.row_formats import CONVERSATION, Recognized, RowColumns, recognize
 
-NOT_MEDICAL, HELD_OUT, SAME, NEARLY = "not medical", "in a held-out text", "the same", "nearly the same"
+NOT_MEDICAL, HELD_OUT, DUPLICATE, NEAR_DUPLICATE = (
+    "not medical",
+    "in a held-out text",
+    "the same",
+    "nearly the same",
+)
 _SAMPLES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareRequest:
-    """What is to be prepared, and how."""
+    """The options of `train prepare`."""
 
     sources: tuple[str, ...]
     """Files and folders, or the name of a data set on the hub."""
@@ -40,10 +45,10 @@ class PrepareRequest:
     revision: str | None = None
     held_out: tuple[Path, ...] = ()
     validation_share: float = 0.02
-    """Share of the groups; conversations with the same opening, and notes, stay together."""
+    """Share of the groups that validate; a group is a note, or the conversations with the same opening."""
     seed: int = 1
     limit: int | None = None
-    """Most rows read of each file."""
+    """Largest number of rows read from each file; None: all."""
 
 
 @dataclass
@@ -57,10 +62,10 @@ class PrepareCounts:
     kept: Counter[str] = field(default_factory=Counter)
     """Kept rows by kind."""
     origins: Counter[str] = field(default_factory=Counter)
-    """Origins of conversations before any was dropped."""
+    """Origins of conversations, counted before any is dropped."""
     turns: Counter[int] = field(default_factory=Counter)
     samples: dict[str, list[str]] = field(default_factory=dict)
-    """A few texts of each kind that was kept and each reason why one was dropped."""
+    """A few texts of each kind of kept row, and of each reason to drop one."""
 
     def drop(self, reason: str, text: str) -> None:
         self.dropped[reason] += 1
@@ -71,19 +76,19 @@ class PrepareCounts:
             self.samples[name].append(text)
 
 
-def prepare(asked: PrepareRequest, output: Path) -> dict[str, Any]:
-    """Writes the prepared folder and its report; returns the facts. Raises UsageError for nothing."""
+def prepare(request: PrepareRequest, output: Path) -> dict[str, Any]:
+    """Writes the prepared folder and its report; returns its manifest. Raises UsageError without rows."""
     began = time.monotonic()
     counts = PrepareCounts()
-    files = training_files(asked)
+    files = training_files(request)
     held_files = held_out_files(
-        [*asked.held_out, *(Path(one) for one in asked.sources if Path(one).is_dir())]
+        [*request.held_out, *(Path(source) for source in request.sources if Path(source).is_dir())]
     )
     held_out = HeldOut(held_out_texts(held_files))
-    kept = list(_kept(_recognized(files, asked, counts), asked, held_out, counts))
-    _check(kept, asked, counts)
-    train, validation = split(kept, asked.validation_share, asked.seed)
-    facts = _facts(counts, held_files, held_out, len(train), len(validation), asked)
+    kept = list(_filtered(_recognized(files, request, counts), request, held_out, counts))
+    _check_any_kept(kept, request, counts)
+    train, validation = split(kept, request.validation_share, request.seed)
+    facts = _facts(counts, held_files, held_out, len(train), len(validation), request)
     sha256 = write_prepared(output, train, validation, facts)
     facts = {"sha256": sha256, **facts, "seconds": round(time.monotonic() - began, 1)}
     with open_private(output / "report.md") as file:
@@ -91,78 +96,80 @@ def prepare(asked: PrepareRequest, output: Path) -> dict[str, Any]:
     return facts
 
 
-def training_files(asked: PrepareRequest) -> list[Path]:
-    """The files to read; in a folder not those kept for testing."""
-    found: list[Path] = []
-    for source in asked.sources:
+def training_files(request: PrepareRequest) -> list[Path]:
+    """The files to read; held-out files of a folder are skipped."""
+    paths: list[Path] = []
+    for source in request.sources:
         path = Path(source).expanduser()
         is_hub_name = not path.exists() and re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
-        files = files_of(fetch(source, asked.revision) if is_hub_name else path)
-        found += files if path.is_file() else [one for one in files if not one.name.startswith(NAMES)]
-    return found
+        files = files_of(fetch(source, request.revision) if is_hub_name else path)
+        paths += files if path.is_file() else [file for file in files if not file.name.startswith(NAMES)]
+    return paths
 
 
-def _recognized(files: Iterable[Path], asked: PrepareRequest, counts: PrepareCounts) -> Iterator[Recognized]:
+def _recognized(
+    files: Iterable[Path], request: PrepareRequest, counts: PrepareCounts
+) -> Iterator[Recognized]:
     for path in files:
         for number, row in enumerate(read_rows(path)):
-            if number == asked.limit:
+            if number == request.limit:
                 break
             counts.rows[f"{path.parent.name}/{path.name}"] += 1
-            found = row if isinstance(row, BrokenRow) else recognize(row, path, asked.columns)
-            if isinstance(found, BrokenRow):
-                counts.broken[found.reason] += 1
+            recognized = row if isinstance(row, BrokenRow) else recognize(row, path, request.columns)
+            if isinstance(recognized, BrokenRow):
+                counts.broken[recognized.reason] += 1
             else:
-                yield found
+                yield recognized
 
 
-def _kept(
-    found: Iterable[Recognized], asked: PrepareRequest, held_out: HeldOut, counts: PrepareCounts
+def _filtered(
+    rows: Iterable[Recognized], request: PrepareRequest, held_out: HeldOut, counts: PrepareCounts
 ) -> Iterator[Recognized]:
     seen: set[str] = set()
-    index = NearIndex(seed=asked.seed)
-    for one in found:
-        if (reason := _why_not(one, asked, held_out, seen, index, counts)) is not None:
-            counts.drop(reason, one.text)
+    index = NearIndex(seed=request.seed)
+    for row in rows:
+        if (reason := _drop_reason(row, request, held_out, seen, index, counts)) is not None:
+            counts.drop(reason, row.text)
             continue
-        kind = one.record["kind"]
+        kind = row.record["kind"]
         counts.kept[kind] += 1
-        counts.sample(kind, one.text)
-        yield one
+        counts.sample(kind, row.text)
+        yield row
 
 
-def _why_not(
-    one: Recognized,
-    asked: PrepareRequest,
+def _drop_reason(
+    row: Recognized,
+    request: PrepareRequest,
     held_out: HeldOut,
     seen: set[str],
     index: NearIndex,
     counts: PrepareCounts,
 ) -> str | None:
-    """The first reason to drop a row, cheapest first."""
-    if one.conversation is not None:
-        origin = one.conversation.origin
+    """The first reason to drop a row, or None; cheap checks come first."""
+    if row.conversation is not None:
+        origin = row.conversation.origin
         counts.origins[origin or "(none)"] += 1
-        counts.turns[len(one.conversation.turns)] += 1
-        if not (is_medical_origin(origin, asked.origins) if origin else is_medical(one.text)):
+        counts.turns[len(row.conversation.turns)] += 1
+        if not (is_medical_origin(origin, request.origins) if origin else is_medical(row.text)):
             return NOT_MEDICAL
-    key = exact_key(one.text)
+    key = exact_key(row.text)
     if key in seen:
-        return SAME
+        return DUPLICATE
     seen.add(key)
-    if held_out.is_in(one.text):
+    if held_out.is_in(row.text):
         return HELD_OUT
-    if one.record["kind"] == CONVERSATION and not index.add(one.text):
-        return NEARLY
+    if row.record["kind"] == CONVERSATION and not index.add(row.text):
+        return NEAR_DUPLICATE
     return None
 
 
-def _check(kept: list[Recognized], asked: PrepareRequest, counts: PrepareCounts) -> None:
+def _check_any_kept(kept: list[Recognized], request: PrepareRequest, counts: PrepareCounts) -> None:
     if kept:
         return
     if counts.dropped[NOT_MEDICAL]:
         origins = ", ".join(f"{name} ({count:,})" for name, count in counts.origins.most_common(12))
         raise UsageError(
-            f"no conversation is medical by {'these origins' if asked.origins else 'its origin or words'};"
+            f"no conversation is medical by {'these origins' if request.origins else 'its origin or words'};"
             f" there are: {origins}. Name the medical one: --medical-origin NAME"
         )
     reasons = ", ".join(f"{reason} ({count:,})" for reason, count in (counts.broken + counts.dropped).items())
@@ -170,11 +177,11 @@ def _check(kept: list[Recognized], asked: PrepareRequest, counts: PrepareCounts)
 
 
 def split(kept: list[Recognized], share: float, seed: int) -> tuple[list[Record], list[Record]]:
-    """Train, shuffled, and validation; a group is on one side, the same whatever else is in the data."""
+    """Train, shuffled, and validation. A group is on one side only, whatever else is in the data."""
     halves: tuple[list[Record], list[Record]] = ([], [])
-    for one in kept:
-        digest = hashlib.sha256(f"{seed} {exact_key(one.group)}".encode()).digest()
-        halves[int.from_bytes(digest[:8], "big") < share * 2**64].append(one.record)
+    for row in kept:
+        digest = hashlib.sha256(f"{seed} {exact_key(row.group)}".encode()).digest()
+        halves[int.from_bytes(digest[:8], "big") < share * 2**64].append(row.record)
     if not halves[1] and len(halves[0]) > 1:
         halves[1].append(halves[0].pop())
     random.Random(seed).shuffle(halves[0])
@@ -187,7 +194,7 @@ def _facts(
     held_out: HeldOut,
     train: int,
     validation: int,
-    asked: PrepareRequest,
+    request: PrepareRequest,
 ) -> dict[str, Any]:
     return {
         "rows": dict(counts.rows),
@@ -202,6 +209,6 @@ def _facts(
             "files": [f"{path.parent.name}/{path.name}" for path in held_files],
             "texts": held_out.texts,
         },
-        "seed": asked.seed,
-        "medical_by": sorted(asked.origins) or "an origin with 'med' in it, else the rule of words",
+        "seed": request.seed,
+        "medical_by": sorted(request.origins) or "an origin with 'med' in it, else the rule of words",
     }

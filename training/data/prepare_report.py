@@ -12,11 +12,11 @@ _SHOWN = 600
 def as_markdown(facts: Mapping[str, Any], samples: Mapping[str, list[str]]) -> str:
     """The report of `training.data.prepare`."""
     parts = [
-        "# What was prepared",
+        "# Prepared training data",
         f"sha256 {facts['sha256']}, seed {facts['seed']}, {facts['seconds']} s.",
         f"{sum(facts['rows'].values()):,} rows: {sum(facts['kept'].values()):,} kept,"
         f" {sum(facts['dropped'].values()):,} dropped, {sum(facts['broken'].values()):,} broken."
-        f" Of those kept {facts['train']:,} are to train on and {facts['validation']:,} to validate with.",
+        f" Of the kept rows {facts['train']:,} are for training and {facts['validation']:,} for validation.",
         _held_out(facts["held_out"]),
     ]
     for title, name in (
@@ -40,8 +40,8 @@ def _held_out(held: Mapping[str, Any]) -> str:
     if not held["files"]:
         return "Not checked against any evaluation set: none was given (`--held-out`)."
     return (
-        f"By runs of 13 words, nothing that is kept is, quotes or is a good part of one of the"
-        f" {held['texts']:,} texts of {', '.join(held['files'])}."
+        f"No kept text overlaps one of the {held['texts']:,} held-out texts of {', '.join(held['files'])}"
+        " (compared by runs of 13 words)."
     )
 
 

@@ -1,9 +1,8 @@
-"""The folder that `train prepare` writes and `train finetune` reads: records, and what is known of them.
+"""The prepared folder, which `train prepare` writes and `train finetune` reads.
 
-`train.jsonl` and `validation.jsonl` hold a record a line, told apart by `kind`; `prepared.json` the counts
-and the sha256 of both; `trained_on.txt` the digests by which a purge finds the folder. A record keeps
-texts and annotations, not prompts: those are made when it is trained on, from the templates that serve.
-Readable by its owner alone, as notes may be in it.
+`train.jsonl` and `validation.jsonl` hold one record a line with its `kind`; `prepared.json` the counts and
+the sha256 of both; `trained_on.txt` the digests by which a purge finds the folder. A record holds texts and
+annotations; fine-tuning makes the prompts from the worker's templates. The files may hold notes: mode 0600.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """Both halves of a prepared folder."""
+    """The records of a prepared folder."""
 
     train: list[Record]
     validation: list[Record]
@@ -37,7 +36,7 @@ class Prepared:
 def write_prepared(
     folder: Path, train: Sequence[Record], validation: Sequence[Record], facts: dict[str, Any]
 ) -> str:
-    """Writes all of it, the manifest last; returns the sha256 of the data."""
+    """Writes the folder, the manifest last; returns the sha256 of the data."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / MANIFEST).unlink(missing_ok=True)
     write_trained_on(folder, digests_of([*train, *validation]))
@@ -52,7 +51,7 @@ def write_prepared(
 
 
 def read_prepared(folder: Path) -> Prepared:
-    """Reads a prepared folder. Raises UsageError where it was not prepared, or changed since."""
+    """Reads a prepared folder. Raises UsageError if it is none, or was changed since."""
     if not (folder / MANIFEST).is_file():
         raise UsageError(
             f"{folder} is not a prepared folder: type `notemill train prepare SOURCE -o {folder}`"

@@ -1,4 +1,4 @@
-"""Provenance digests of the notes in a record, so that a purge can name what was trained on them."""
+"""Provenance digests of the notes in a record, so that a purge can name the folders trained on them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _TEXTS = ("text", "note", "dialogue", "section_text", "answer")
 
 def digests_of(records: Iterable[Mapping[str, Any]]) -> set[str]:
     """Digests of every text and document that a record names."""
-    found = set()
+    digests = set()
     for record in records:
-        found |= {text_sha256(record[name]) for name in _TEXTS if isinstance(record.get(name), str)}
+        digests |= {text_sha256(record[name]) for name in _TEXTS if isinstance(record.get(name), str)}
         if isinstance(record.get("document"), str):
-            found.add(document_name_sha256(record["document"]))
-    return found
+            digests.add(document_name_sha256(record["document"]))
+    return digests

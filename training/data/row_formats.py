@@ -1,6 +1,6 @@
-"""Row formats: what a row is by its columns: a conversation, an annotated note, or a row of a public corpus.
+"""Row formats: tells by its columns whether a row is a conversation, an annotated note or of a public corpus.
 
-Each becomes records of one `kind`, which later become training examples. An unknown row is broken.
+Each row becomes a record with its `kind`; training examples are made of records. An unknown row is broken.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NEGATIONS = {"negated": Assertion.NEGATED, "possible": Assertion.POSSIBLE}
 
 @dataclass(frozen=True, slots=True)
 class RowColumns:
-    """The operator's names of a file's columns; empty: the known names."""
+    """Names of a file's columns that the operator gives; empty: the usual names."""
 
     text: str = ""
     origin: str = ""
@@ -37,7 +37,7 @@ class RowColumns:
 
 @dataclass(frozen=True, slots=True)
 class Recognized:
-    """A record, the text it is compared by, and the group that is never split."""
+    """A record, the text to find its duplicates by, and the group that stays on one side of the split."""
 
     record: Record
     text: str
@@ -56,34 +56,34 @@ def recognize(row: Row, path: Path, columns: RowColumns) -> Recognized | BrokenR
         if {"sentence", "negation", "start", "end"} <= row.keys():
             return _assertion(row)
         if {"dialogue", "section", "section_text"} <= row.keys():
-            return _whole(row, DIALOGUE, "dialogue", ("section", "section_text"))
+            return _text_row(row, DIALOGUE, "dialogue", ("section", "section_text"))
         if {"dialogue", "note"} <= row.keys():
-            return _whole(row, PLAIN, "note", ())
+            return _text_row(row, PLAIN, "note", ())
         if {"question", "answer"} <= row.keys():
-            return _whole(row, ANSWER, "answer", ("question",))
+            return _text_row(row, ANSWER, "answer", ("question",))
     except (TypeError, KeyError, ValueError, OverflowError):
         return BrokenRow("a field is missing or of another type")
     return BrokenRow("no known columns")
 
 
 def _conversation(row: Row, chat: str, path: Path, columns: RowColumns) -> Recognized | BrokenRow:
-    named = next((name for name in (columns.origin, *_ORIGIN_COLUMNS) if name and name in row), None)
-    of_file = _BAIZE_FILE.match(path.name)
-    origin = str(row[named] or "") if named else of_file[1] if of_file else ""
+    origin_column = next((name for name in (columns.origin, *_ORIGIN_COLUMNS) if name and name in row), None)
+    baize_file = _BAIZE_FILE.match(path.name)
+    origin = str(row[origin_column] or "") if origin_column else baize_file[1] if baize_file else ""
     try:
-        found = read_conversation(row[chat], origin)
+        conversation = read_conversation(row[chat], origin)
     except BrokenConversationError as error:
         return BrokenRow(error.reason)
-    record = {"kind": CONVERSATION, "turns": [list(turn) for turn in found.turns], "origin": origin}
-    return Recognized(record, found.text, found.opening, found)
+    record = {"kind": CONVERSATION, "turns": [list(turn) for turn in conversation.turns], "origin": origin}
+    return Recognized(record, conversation.text, conversation.opening, conversation)
 
 
 def _note(row: Row, path: Path) -> Recognized | BrokenRow:
     text, corpus = row["text"], path.parent.name if path.parent.name in LABELS_OF else OWN
     entities = [dict(entity) for entity in row["entities"]]
     if any(
-        text[one["start"] : one["end"]] != one.get("text", text[one["start"] : one["end"]])
-        for one in entities
+        text[entity["start"] : entity["end"]] != entity.get("text", text[entity["start"] : entity["end"]])
+        for entity in entities
     ):
         return BrokenRow("an entity is not at its place")
     record = {"kind": NOTE, "corpus": corpus, "text": text, "entities": entities}
@@ -95,16 +95,16 @@ def _assertion(row: Row) -> Recognized | BrokenRow:
     sentence, start, end = row["sentence"], int(row["start"]), int(row["end"])
     if not 0 <= start < end <= len(sentence):
         return BrokenRow("a concept is not in its sentence")
-    said = _NEGATIONS.get(row["negation"], Assertion.PRESENT)
-    if said is Assertion.PRESENT and row.get("temporality") == "historical":
-        said = Assertion.HISTORICAL
-    if said is not Assertion.NEGATED and row.get("experiencer", "patient") != "patient":
-        said = Assertion.FAMILY
-    record = {"kind": ASSERTION, "text": sentence, "spans": [[start, end, said.value]]}
+    assertion = _NEGATIONS.get(row["negation"], Assertion.PRESENT)
+    if assertion is Assertion.PRESENT and row.get("temporality") == "historical":
+        assertion = Assertion.HISTORICAL
+    if assertion is not Assertion.NEGATED and row.get("experiencer", "patient") != "patient":
+        assertion = Assertion.FAMILY
+    record = {"kind": ASSERTION, "text": sentence, "spans": [[start, end, assertion.value]]}
     return Recognized(record, f"{sentence} {start}", sentence)
 
 
-def _whole(row: Row, kind: str, text: str, others: tuple[str, ...]) -> Recognized | BrokenRow:
+def _text_row(row: Row, kind: str, text: str, others: tuple[str, ...]) -> Recognized | BrokenRow:
     values: dict[str, Any] = {name: row[name] for name in (text, *others)}
     if not all(isinstance(value, str) and value.strip() for value in values.values()):
         return BrokenRow("empty")

@@ -12,13 +12,15 @@ Runs = npt.NDArray[np.uint64]
 
 
 def shingles(text: str, words: int) -> Runs:
-    """Sorted, each once; a text of fewer words is one run. Case and punctuation do not count.
+    """The sorted hashes of every run of `words` words; a shorter text is one run. Ignores case and
+    punctuation.
 
-    64 bits: with 32, one text in fifty would by chance share a run with half a million held-out ones.
+    With 32 bits instead of 64, one text in fifty would by chance share a hash with half a million held-out
+    runs.
     """
-    found = [word.encode() for word in re.findall(r"\w+", text.casefold())]
+    tokens = [word.encode() for word in re.findall(r"\w+", text.casefold())]
     runs = b"".join(
-        blake2b(b" ".join(found[start : start + words]), digest_size=8).digest()
-        for start in range(max(1, len(found) - words + 1))
+        blake2b(b" ".join(tokens[start : start + words]), digest_size=8).digest()
+        for start in range(max(1, len(tokens) - words + 1))
     )
     return np.unique(np.frombuffer(runs, dtype=np.uint64))
