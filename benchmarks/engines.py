@@ -81,8 +81,8 @@ def _same_prompts(
         "continuous": partial(_continuous, plain),
         "llama.cpp": partial(LlamaCppServer, plain, scratch, files=SAME_VALUES, threads=options.threads),
     }
-    chosen = {name: partial(ContenderProcess, makers[name], options.threads) for name in options.only}
-    runs = compare_in_rounds(chosen, prompts, prompts[::3][:SAMPLE], options.rounds)
+    contenders = {name: partial(ContenderProcess, makers[name], options.threads) for name in options.only}
+    runs = compare_in_rounds(contenders, prompts, prompts[::3][:SAMPLE], options.rounds)
     agreements = {}
     if "naive" in runs and runs["naive"].answers:
         rounding = RoundingCheck(loaded.network, loaded.chat)
@@ -119,7 +119,7 @@ def _same_questions(
             LlamaCppServer, folder, scratch, files=files, threads=options.threads, start=start
         ),
     }
-    chosen = {
+    contenders = {
         name: partial(ContenderProcess, makers[name], options.threads)
         for name in options.only
         if name in makers
@@ -139,7 +139,7 @@ def _same_questions(
                 else partial(answer_quality.generated_quality, unit=unit, **data)
             )
 
-    runs = compare_in_rounds(chosen, prompts, prompts[:SAMPLE], options.rounds, at_end=measure)
+    runs = compare_in_rounds(contenders, prompts, prompts[:SAMPLE], options.rounds, at_end=measure)
     figures = comparison_figures(runs, len(texts), len(prompts), {}, qualities)
     peers_form = {"weights": folder.name, "pieces": unit, "quality_by_form": quality_by_form}
     return {
@@ -165,7 +165,9 @@ def _best_form(
             )
         peer.close()
     folder, unit = max(measured, key=lambda form: measured[form].entities_f1 + measured[form].search_f1)
-    by_form = {f"{weights.name}, {of_unit}": asdict(found) for (weights, of_unit), found in measured.items()}
+    by_form = {
+        f"{weights.name}, {of_unit}": asdict(quality) for (weights, of_unit), quality in measured.items()
+    }
     return folder, unit, by_form
 
 

@@ -193,14 +193,14 @@ def _probe(network: BenchmarkModel, name: str, batch: Any) -> TimedProbe:
 
 
 def _run(measured: RooflineProbes, device: torch.device, seconds: float) -> None:
-    limits = [*measured.bf16, *measured.int8, *measured.fp32, *measured.memory]
+    peak_probes = [*measured.bf16, *measured.int8, *measured.fp32, *measured.memory]
     batches = [*measured.prefill, *measured.decode.values()]
-    for probe in (*limits, *batches):
+    for probe in (*peak_probes, *batches):
         probe.run()
     began, rounds = time.monotonic(), 0
     while rounds < MIN_ROUNDS or time.monotonic() - began < seconds:
         for batch in batches:
-            for probe in (*limits, batch):
+            for probe in (*peak_probes, batch):
                 probe.time(device)
         rounds += 1
         _report(f"round {rounds}, {time.monotonic() - began:.0f} s")

@@ -135,17 +135,17 @@ def _requests_beyond_memory(card: Card, network: BenchmarkModel) -> list[Request
 def _engine(
     card: Card, network: BenchmarkModel, meter: UsageMeter | None = None, max_rows: int = 32
 ) -> BatchedEngine:
-    meaning: Any = NoEmbeddings()
+    embeddings: Any = NoEmbeddings()
     if task_config(card.settings).ranking_model.compares_texts:
         with suppress(SentenceEmbeddingsError):
-            meaning = SentenceEmbeddings.load(card.device)
+            embeddings = SentenceEmbeddings.load(card.device)
     return BatchedEngine(
         network.runner,
         network.chat,
         network.grammars,
         max_rows=max_rows,
         max_tokens=card.sizes.cached_tokens,
-        comparer=meaning,
+        comparer=embeddings,
         meter=meter,
     )
 

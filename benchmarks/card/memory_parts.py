@@ -59,7 +59,7 @@ def fits(card: Card) -> NamedFigures:
     tokens = card.plan().cached_tokens if card.is_cuda else card.sizes.cached_tokens
     context = max(card.context_bytes(), 0) if card.is_cuda else 0
     yield "cached_tokens_planned", tokens
-    rows = min(32, card.sizes.branches[-1])
+    rows = min(32, card.sizes.num_continuations[-1])
     tries: dict[str, Iterable[ForwardBatch]] = {
         "one_row_of_all": [long_prefix_batch(tokens, card.sizes.full_step)],
         "half_a_row_of_all": [long_prefix_batch(tokens // 2, card.sizes.full_step)],

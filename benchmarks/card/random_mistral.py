@@ -35,11 +35,11 @@ def random_networks(config: Mapping[str, Any], form: WeightForm, device: torch.d
     if form == "nf4":
         return network_with_adapter(network)
     lora = LoraConfig(r=RANK, target_modules="all-linear", init_lora_weights=False)
-    adapted = get_peft_model(network, lora).eval()
-    for name, parameter in adapted.named_parameters():
+    network_with_lora = get_peft_model(network, lora).eval()
+    for name, parameter in network_with_lora.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(torch.bfloat16)
-    return network_with_adapter(network, adapted)
+    return network_with_adapter(network, network_with_lora)
 
 
 def short_tokenizer(settings: Settings, vocabulary: int) -> Any:

@@ -20,7 +20,7 @@ class RunSizes:
     config: Mapping[str, Any]
     """Configuration of the network as transformers takes it."""
     step_tokens: tuple[int, ...]
-    branches: tuple[int, ...]
+    num_continuations: tuple[int, ...]
     full_step: int
     """Tokens of the largest forward batch."""
     rounds: int
@@ -41,7 +41,7 @@ class RunSizes:
 REAL = RunSizes(
     config=MISTRAL_7B,
     step_tokens=(512, 1_024, 2_048, 4_096),
-    branches=(1, 2, 4, 8, 16, 32, 64),
+    num_continuations=(1, 2, 4, 8, 16, 32, 64),
     full_step=MAX_FORWARD_TOKENS,
     rounds=7,
     notes=32,
@@ -58,7 +58,7 @@ SHRUNKEN = RunSizes(
     | {"vocab_size": 32_768, "hidden_size": 128, "intermediate_size": 448, "num_hidden_layers": 1}
     | {"num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 64},
     step_tokens=(64, 128),
-    branches=(1, 8),
+    num_continuations=(1, 8),
     full_step=256,
     rounds=1,
     notes=1,

@@ -48,7 +48,7 @@ def prefill(card: Card) -> NamedFigures:
 def decode(card: Card) -> NamedFigures:
     """Tokens a second of decode batches by number of sequences, also with six draft tokens each."""
     network = card.network("nf4")
-    for number in card.sizes.branches:
+    for number in card.sizes.num_continuations:
         batch = network.decode_batch(prefix_texts(network, number), number, card.settings)
         yield f"{number}_branches", card.roofline_figures(network, batch)
     for number in (1, 8):
@@ -61,7 +61,7 @@ def decode(card: Card) -> NamedFigures:
 def cuda_graphs(card: Card) -> NamedFigures:
     """Decode batches with and without CUDA graphs; memory that all graphs keep."""
     network = card.network("nf4 adapter")
-    runner, max_sequences = network.runner, card.sizes.branches[-1]
+    runner, max_sequences = network.runner, card.sizes.num_continuations[-1]
     graphs = runner._graphs
     for number, uses_adapter in product((1, 8, 32), (False, True)):
         if number <= max_sequences:

@@ -62,7 +62,7 @@ class RoundingCheck:
         self._token_of = {chat.decode([token]): token for token in range(network.config.vocab_size)}
 
     def __call__(self, prompt: BenchmarkPrompt, answer: GeneratedAnswer, reference: GeneratedAnswer) -> bool:
-        """Whether rounding at one of the reference's tokens explains why the answer diverges there.
+        """True if rounding at one of the reference's tokens explains why the answer diverges there.
 
         Needs `reference.tokens`. The answer's token is taken to be the most likely one that its text
         continues with.

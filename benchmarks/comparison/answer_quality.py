@@ -55,9 +55,9 @@ def pipeline_quality(contender: HasEngine, *, settings: Settings, data: Path, li
     labels = load_labels(settings.labels_file)
     asking = PipelineRunner(contender.engine, task_config(settings), labels, settings.worker_threads)
     (path, records), (other, notes) = _records(data, limit)
-    marked = entity_evaluation.evaluate(records, path, {}, (), asking).figures
-    found = search_evaluation.evaluate(notes, other, (), asking).figures
-    return AnswerQuality(marked["strict"]["f1"], found["set"]["f1"], len(records))
+    entity_figures = entity_evaluation.evaluate(records, path, {}, (), asking).figures
+    search_figures = search_evaluation.evaluate(notes, other, (), asking).figures
+    return AnswerQuality(entity_figures["strict"]["f1"], search_figures["set"]["f1"], len(records))
 
 
 def generated_quality(
@@ -70,19 +70,21 @@ def generated_quality(
     labels = [label.name for label in load_labels(settings.labels_file)]
     (_, records), (other, notes) = _records(data, limit)
     names, queries = names_here(records, {}, labels), evaluation_queries(notes, other)
-    listed = [label for label in labels if label in names.values() and label not in PATTERN_KINDS]
+    label_names = [label for label in labels if label in names.values() and label not in PATTERN_KINDS]
     of_records = [
         (i, record["text"], s) for i, record in enumerate(records) for s in text_units(record["text"], unit)
     ]
     of_queries = [(i, query.text, s) for i, query in enumerate(queries) for s in text_units(query.text, unit)]
-    lists = contender.answer([entities_prompt(i, text[s.start : s.end], listed) for i, text, s in of_records])
+    lists = contender.answer(
+        [entities_prompt(i, text[s.start : s.end], label_names) for i, text, s in of_records]
+    )
     quotations = contender.answer(
         [search_prompt(i, text[s.start : s.end], queries[i].query, unit) for i, text, s in of_queries]
     )
     mentions: list[list[Marked]] = [[] for _ in records]
     for (i, text, span), answer in zip(of_records, lists, strict=True):
         mentions[i] += _aligned(text, span, answer.text, set(names.values()))
-    marked = [
+    mention_counts = [
         strict(predicted, entity_evaluation.gold_spans(record, names))
         for predicted, record in zip(mentions, records, strict=True)
     ]
@@ -91,7 +93,7 @@ def generated_quality(
         quoted = answering_parts(text[span.start : span.end], answer.text, unit)
         parts[i] += [(span, part) for part in quoted]
     selected = [_count_sentences(query, quoted) for query, quoted in zip(queries, parts, strict=True)]
-    return AnswerQuality(_f1(marked), _f1(selected), len(records))
+    return AnswerQuality(_f1(mention_counts), _f1(selected), len(records))
 
 
 def _records(data: Path, limit: int) -> list[tuple[Path, list[Record]]]:
@@ -101,7 +103,9 @@ def _records(data: Path, limit: int) -> list[tuple[Path, list[Record]]]:
 
 def _aligned(text: str, span: Span, answer: str, labels: set[str]) -> list[Marked]:
     mentions = with_repeats(text, span, ground(text, span, parse_entities(answer)).mentions)
-    return [Marked(found.start, found.end, found.label) for found in mentions if found.label in labels]
+    return [
+        Marked(mention.start, mention.end, mention.label) for mention in mentions if mention.label in labels
+    ]
 
 
 def _count_sentences(query: Query, parts: Sequence[tuple[Span, str]]) -> Counts:

@@ -21,12 +21,12 @@ def reference_scores(network: Any, request: ScoreRequest, chat: Chat) -> ScoreRe
     assert isinstance(asked, RequestState)
     tokens, position_ids, seen = _sequence(asked)
     with torch.inference_mode():
-        found = network(
+        output = network(
             input_ids=torch.tensor([tokens], device=network.device),
             position_ids=torch.tensor([position_ids], device=network.device),
             attention_mask=seen[None, None].to(network.device),
         )
-    logits = found.logits[0, -len(asked.copy_tokens) :].float()
+    logits = output.logits[0, -len(asked.copy_tokens) :].float()
     scores = []
     for choice in asked.choices:
         own = logits[list(choice.positions)][:, list(choice.columns)].log_softmax(-1)

@@ -41,11 +41,11 @@ def short_form_prompts(
     prompts = []
     for index, text in enumerate(texts):
         long = settings.summary_window_tokens
-        note = Note.of(text, lambda piece: len(chat.plain(piece)), settings.window_tokens, long)
+        note = Note.of(text, lambda text_unit: len(chat.plain(text_unit)), settings.window_tokens, long)
         for window in note.long_windows:
             whole = text[window.start : window.end]
-            for piece in text_units(whole, unit):
-                part = whole[piece.start : piece.end]
+            for text_unit in text_units(whole, unit):
+                part = whole[text_unit.start : text_unit.end]
                 prompts += [entities_prompt(index, part, names), search_prompt(index, part, query, unit)]
             prompts.append(_summary_prompt(index, whole))
     return prompts

@@ -92,7 +92,10 @@ def generation_prompts(texts: Sequence[str], chat: Chat, settings: Settings) -> 
     prompts: list[BenchmarkPrompt] = []
     for index, text in enumerate(texts):
         note = Note.of(
-            text, lambda piece: len(chat.plain(piece)), config.window_tokens, config.summary_window_tokens
+            text,
+            lambda part_of_text: len(chat.plain(part_of_text)),
+            config.window_tokens,
+            config.summary_window_tokens,
         )
         lists = next(extract_entities(note, labels, config))
         sections = next(summarize(note, settings.summary_words, config))

@@ -97,19 +97,19 @@ def _entity_examples(
     corpus: str, records: Sequence[dict[str, Any]], names: Sequence[str]
 ) -> Iterator[tuple[BenchmarkPrompt, str]]:
     label_names = LABELS_OF[corpus]
-    listed = [name for name in names if name in label_names.values()]
+    label_list = [name for name in names if name in label_names.values()]
     for record in records:
         for span in sentences(record["text"]):
             mentions = [
                 ListItem(label_names[entity["label"]], record["text"][entity["start"] : entity["end"]])
                 for entity in sorted(record["entities"], key=lambda entity: int(entity["start"]))
-                if label_names.get(entity["label"]) in listed
+                if label_names.get(entity["label"]) in label_list
                 and span.start <= entity["start"]
                 and entity["end"] <= span.end
             ]
-            unique = sorted(dict.fromkeys(mentions), key=lambda item: listed.index(item.label))
+            unique = sorted(dict.fromkeys(mentions), key=lambda item: label_list.index(item.label))
             yield (
-                entities_prompt(0, record["text"][span.start : span.end], listed),
+                entities_prompt(0, record["text"][span.start : span.end], label_list),
                 entities_answer(unique),
             )
 

@@ -30,11 +30,11 @@ def plot(points: Sequence[Point], output: Path) -> None:
     # A fixed salt makes the file reproducible; svg.fonttype none keeps text as text.
     mpl.rcParams.update({"svg.hashsalt": "notemill", "svg.fonttype": "none", "axes.grid": True})
     figure = Figure(figsize=(10, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _curve(left, kinds["writing"], "branches", "tokens_per_second", "tokens a second, all sequences")
-    left.set(xlabel="decoding sequences, one token each a forward pass")
-    _curve(right, kinds["notes"], "words", "notes_per_hour", "notes an hour")
-    right.set(xlabel="words a note (entities, search, summary scored)", yscale="log")
+    decoding_axes, notes_axes = figure.subplots(1, 2)
+    _curve(decoding_axes, kinds["writing"], "branches", "tokens_per_second", "tokens a second, all sequences")
+    decoding_axes.set(xlabel="decoding sequences, one token each a forward pass")
+    _curve(notes_axes, kinds["notes"], "words", "notes_per_hour", "notes an hour")
+    notes_axes.set(xlabel="words a note (entities, search, summary scored)", yscale="log")
     here = points[0]
     figure.suptitle(f"{here['processor']}, {here['threads']} threads, {here['date']}", fontsize=10)
     figure.savefig(output, metadata={"Date": None} if output.suffix == ".svg" else None)

@@ -27,10 +27,10 @@ _write, _register = registration.join_run, Store.register
 
 def _write_or_kill(*arguments: Any, **options: Any) -> Any:
     """Kills the process after all statements of a batch, before the commit."""
-    written = _write(*arguments, **options)
+    result = _write(*arguments, **options)
     if fault_triggers.trigger(fault_triggers.PRODUCER_KILLED_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
-    return written
+    return result
 
 
 def _register_and_kill(*arguments: Any, **options: Any) -> Any:

@@ -107,7 +107,7 @@ class ChaosRun:
             self._waiting_ranges.pop(0)[1].not_before = 0.0
 
     def _is_fault_due(self, now: float, due: float) -> bool:
-        """Whether a job ended since the last fault, or no job is open."""
+        """True if a job ended since the last fault, or if no job is open."""
         if now > due + _MAX_WAIT_SECONDS:
             return True
         if now < self._checked_at + _CHECK_SECONDS:

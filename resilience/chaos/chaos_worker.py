@@ -21,10 +21,10 @@ _write, _record = answers.record_outcomes, Store.record
 
 def _write_or_kill(*arguments: Any) -> Any:
     """Kills the process after all statements, before the commit."""
-    written = _write(*arguments)
+    result = _write(*arguments)
     if fault_triggers.trigger(fault_triggers.KILL_BEFORE_COMMIT):
         os.kill(os.getpid(), signal.SIGKILL)
-    return written
+    return result
 
 
 def _record_and_kill(*arguments: Any) -> Any:

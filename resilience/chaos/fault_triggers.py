@@ -30,7 +30,7 @@ def armed_names(folder: Path) -> set[str]:
 
 
 def disarm(folder: Path, name: str) -> bool:
-    """Whether the fault was still armed."""
+    """Removes a fault; returns True if it was still armed."""
     try:
         (folder / name).unlink()
     except FileNotFoundError:

@@ -29,7 +29,7 @@ class RedisProxy:
 
     @property
     def is_cutting(self) -> bool:
-        """Whether a cut is still to be made."""
+        """True while a cut is still to be made."""
         return bool(self._cuts)
 
     def stop(self) -> None:

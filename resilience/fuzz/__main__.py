@@ -34,9 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     began = time.monotonic()
     by_target: dict[str, FuzzFigures] = {}
     with tempfile.TemporaryDirectory(prefix="nm-fuzz-") as name:
-        chosen = _chosen_targets(Path(name), given.only)
-        inputs_per_share = given.inputs / sum(target.share for target in chosen)
-        for target in chosen:
+        targets = _selected_targets(Path(name), given.only)
+        inputs_per_share = given.inputs / sum(target.share for target in targets)
+        for target in targets:
             count = max(1, round(inputs_per_share * target.share))
             numbers = range(given.first, given.first + count)
             by_target[target.name] = _run_in_process(target, given.seed, numbers, Path(name))
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     return int(bool(failures))
 
 
-def _chosen_targets(folder: Path, only: list[str]) -> list[FuzzTarget]:
+def _selected_targets(folder: Path, only: list[str]) -> list[FuzzTarget]:
     from resilience.fuzz.answer_fuzzing import answer_target
     from resilience.fuzz.queue_fuzzing import queue_target
     from resilience.fuzz.reader_targets import reader_targets

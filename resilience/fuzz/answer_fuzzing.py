@@ -111,7 +111,7 @@ def _answer_case(case: _NoteCase, scratch: Path, folder: Path) -> str:
 
 
 def _answer_document(store: Store, document_id: int, case: _NoteCase) -> bool:
-    """Whether a job finished. Every answer must be valid for the note, and the store must accept it."""
+    """Answers a document; returns True if a job finished. Checks that every answer is valid and is stored."""
     (work,) = store.claim(
         [document_id], worker="fuzz", serving_id=_SERVING.id, lease_seconds=60.0, max_kills=3
     )

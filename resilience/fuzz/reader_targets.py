@@ -31,7 +31,7 @@ def reader_targets(folder: Path) -> tuple[FuzzTarget, ...]:
     return (
         *(_file(name, lambda made=made: made()) for name, made in _FILES.items()),
         FuzzTarget(
-            "letter.docx inside", _letter, lambda content, at: _written_out(content, at / "letter.docx")
+            "letter.docx inside", _letter, lambda content, at: _records_of_file(content, at / "letter.docx")
         ),
         _of_bytes(
             "standard_input",
@@ -115,7 +115,7 @@ def _letter(chance: random.Random) -> bytes:
     return made.getvalue()
 
 
-def _written_out(content: bytes, path: Path) -> str:
+def _records_of_file(content: bytes, path: Path) -> str:
     path.write_bytes(content)
     return _records(open_sources([path]).records)
 
@@ -190,14 +190,14 @@ def _plan(path: Path) -> str:
 def _annotations(path: Path) -> str:
     from training.data.annotations import import_annotations, write_notes
 
-    found = import_annotations(path, {}, frozenset(("problem", "medication")))
-    for note in found.notes:
+    imported = import_annotations(path, {}, frozenset(("problem", "medication")))
+    for note in imported.notes:
         for entity in note["entities"]:
             assert note["text"][entity["start"] : entity["end"]] == entity["text"]
-    write_notes(found.notes, io.TextIOWrapper(io.BytesIO(), "utf-8"))
-    for reason in found.left_out:
+    write_notes(imported.notes, io.TextIOWrapper(io.BytesIO(), "utf-8"))
+    for reason in imported.left_out:
         checked_reason(reason)
-    return _read_if(found.notes)
+    return _read_if(imported.notes)
 
 
 def _brat(path: Path) -> str:
