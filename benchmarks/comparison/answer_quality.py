@@ -24,9 +24,9 @@ from models.labels import load_labels
 from models.settings import Settings
 from training.evaluation import entity_evaluation, search_evaluation
 from training.evaluation.metrics.counts import Counts
-from training.evaluation.metrics.span_matching import Marked, strict
+from training.evaluation.metrics.span_matching import LabeledSpan, strict
 from training.evaluation.pipeline_runner import PipelineRunner
-from training.evaluation.records.evaluation_data import Record, file_of, names_here, read_records
+from training.evaluation.records.evaluation_data import Record, file_of, label_mapping, read_records
 from training.evaluation.records.evaluation_queries import EvaluationQuery as Query
 from training.evaluation.records.evaluation_queries import evaluation_queries
 from worker.engine.api import Engine
@@ -69,7 +69,7 @@ def generated_quality(
     """
     labels = [label.name for label in load_labels(settings.labels_file)]
     (_, records), (other, notes) = _records(data, limit)
-    names, queries = names_here(records, {}, labels), evaluation_queries(notes, other)
+    names, queries = label_mapping(records, {}, labels), evaluation_queries(notes, other)
     label_names = [label for label in labels if label in names.values() and label not in PATTERN_KINDS]
     of_records = [
         (i, record["text"], s) for i, record in enumerate(records) for s in text_units(record["text"], unit)
@@ -81,7 +81,7 @@ def generated_quality(
     quotations = contender.answer(
         [search_prompt(i, text[s.start : s.end], queries[i].query, unit) for i, text, s in of_queries]
     )
-    mentions: list[list[Marked]] = [[] for _ in records]
+    mentions: list[list[LabeledSpan]] = [[] for _ in records]
     for (i, text, span), answer in zip(of_records, lists, strict=True):
         mentions[i] += _aligned(text, span, answer.text, set(names.values()))
     mention_counts = [
@@ -101,10 +101,12 @@ def _records(data: Path, limit: int) -> list[tuple[Path, list[Record]]]:
     return [(path, read_records(path, limit=limit)) for path in paths]
 
 
-def _aligned(text: str, span: Span, answer: str, labels: set[str]) -> list[Marked]:
+def _aligned(text: str, span: Span, answer: str, labels: set[str]) -> list[LabeledSpan]:
     mentions = with_repeats(text, span, ground(text, span, parse_entities(answer)).mentions)
     return [
-        Marked(mention.start, mention.end, mention.label) for mention in mentions if mention.label in labels
+        LabeledSpan(mention.start, mention.end, mention.label)
+        for mention in mentions
+        if mention.label in labels
     ]
 
 

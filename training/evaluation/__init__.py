@@ -1,1 +1,1 @@
-"""Evaluation of answers through the pipeline of the worker: entities, assertion, links, search, summaries."""
+"""Evaluation of the worker's answers against gold data: entities, assertions, links, search, summaries."""

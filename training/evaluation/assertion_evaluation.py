@@ -1,7 +1,7 @@
-"""Evaluation of assertions of gold mentions.
+"""Evaluation of assertions of gold mentions: negation, uncertainty, history, family, condition.
 
-Reads three forms: `sentence` with NegEx's three answers, MACCROBAT's polarity on entities, and our own
-`assertion` on entities. The network reads the note where an adapter has a negation model.
+Reads three formats: `sentence` with NegEx's three answers, MACCROBAT's polarity on entities, and our own
+`assertion` on entities. With a negation model in the adapter the network reads the note as well.
 """
 
 from __future__ import annotations
@@ -17,11 +17,16 @@ from typing import Any
 from models.answers import Assertion
 from models.labels import Label
 from training.evaluation.baselines import negex
-from training.evaluation.cases import Case, CaseMark, Side
+from training.evaluation.cases import Case, Highlight, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
 from training.evaluation.pipeline_runner import PipelineRunner
-from training.evaluation.records.evaluation_data import LABEL_BY_SOURCE_NAME, DataError, Record, wants
+from training.evaluation.records.evaluation_data import (
+    LABEL_BY_SOURCE_NAME,
+    DataError,
+    Record,
+    require_fields,
+)
 from training.examples.gold_assertions import assertion_of, has_assertions
 from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import Mention, negation_log_odds, tagging_requests
@@ -38,7 +43,7 @@ _FACETS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _GoldMention:
     """One gold mention of a text and its assertion."""
 
     start: int
@@ -48,49 +53,55 @@ class _Asked:
 
 
 def evaluate(
-    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner | None = None
+    records: Sequence[Record], path: Path, baselines: Sequence[str], runner: PipelineRunner | None = None
 ) -> Result:
-    """One figure a facet: the share of mentions of which the worker rightly says that it holds, or not.
+    """Metrics by facet, such as negation: accuracy, precision, recall and F1 over the gold mentions.
 
-    `asking`: with a network whose word counts; none: the rules alone.
+    `runner`: the network whose negation model counts too; None: the rules alone.
     """
-    wants(records, path, "sentence start end negation", "text entities")
+    require_fields(records, path, "sentence start end negation", "text entities")
     texts: list[str] = [record["sentence" if "sentence" in record else "text"] for record in records]
-    asked = [list(_asked(record)) for record in records]
-    if not any(asked):
+    mentions_by_record = [list(_gold_mentions(record)) for record in records]
+    if not any(mentions_by_record):
         raise DataError(f"{path}: no entity has a polarity or an assertion, so there is nothing to compare.")
-    told = {one.gold for some in asked for one in some}
-    with ThreadPoolExecutor(asking.threads if asking else 1) as pool:
-        said_of = pool.map(partial(_of_worker, asking=asking), texts, asked)
-        ours = [_known(said, told) for said in said_of]
-    measured = _measure(asked, ours)
+    annotated = {mention.gold for mentions in mentions_by_record for mention in mentions}
+    with ThreadPoolExecutor(runner.threads if runner else 1) as pool:
+        assertions_by_record = pool.map(
+            partial(_pipeline_assertions, runner=runner), texts, mentions_by_record
+        )
+        predicted = [_annotated_only(assertions, annotated) for assertions in assertions_by_record]
+    measured = _measure(mentions_by_record, predicted)
     if "negex" in baselines:
-        theirs = [
-            _known([negex.assertion(text, one.start, one.end) for one in some], told)
-            for text, some in zip(texts, asked, strict=True)
+        baseline = [
+            _annotated_only(
+                [negex.assertion(text, mention.start, mention.end) for mention in mentions], annotated
+            )
+            for text, mentions in zip(texts, mentions_by_record, strict=True)
         ]
-        measured["baselines"] = {"negex": _measure(asked, theirs)}
+        measured["baselines"] = {"negex": _measure(mentions_by_record, baseline)}
     cases = [
-        _case(str(record.get("id", "")), text, some, said)
-        for record, text, some, said in zip(records, texts, asked, ours, strict=True)
+        _case(str(record.get("id", "")), text, mentions, assertions)
+        for record, text, mentions, assertions in zip(
+            records, texts, mentions_by_record, predicted, strict=True
+        )
     ]
     return Result(measured, cases)
 
 
-def _asked(record: Record) -> Iterable[_Asked]:
+def _gold_mentions(record: Record) -> Iterable[_GoldMention]:
     if "sentence" in record:
         if record["start"] is not None:  # six of NegEx's concepts are not in their sentence
-            yield _Asked(record["start"], record["end"], _of_negex(record))
+            yield _GoldMention(record["start"], record["end"], _negex_gold(record))
         return
     entities = record["entities"]
-    is_polar = has_assertions(entities)
-    for one in entities:
-        label = LABEL_BY_SOURCE_NAME.get(one["label"], one["label"].lower())
-        if "assertion" in one or (is_polar and label in NEGATABLE_LABELS):
-            yield _Asked(one["start"], one["end"], assertion_of(one, entities), label)
+    is_annotated = has_assertions(entities)
+    for entity in entities:
+        label = LABEL_BY_SOURCE_NAME.get(entity["label"], entity["label"].lower())
+        if "assertion" in entity or (is_annotated and label in NEGATABLE_LABELS):
+            yield _GoldMention(entity["start"], entity["end"], assertion_of(entity, entities), label)
 
 
-def _of_negex(record: Record) -> Assertion:
+def _negex_gold(record: Record) -> Assertion:
     """The first of several assertions, in the worker's order."""
     if record["negation"] == "negated":
         return Assertion.NEGATED
@@ -103,46 +114,54 @@ def _of_negex(record: Record) -> Assertion:
     return Assertion.HISTORICAL if record.get("temporality") == "historical" else Assertion.PRESENT
 
 
-def _of_worker(text: str, asked: Sequence[_Asked], asking: PipelineRunner | None) -> list[Assertion]:
-    """As the pipeline makes entities of marks."""
-    denied = None
-    if asking is None:  # windows are not needed, so tokens are not counted
+def _pipeline_assertions(
+    text: str, gold_mentions: Sequence[_GoldMention], runner: PipelineRunner | None
+) -> list[Assertion]:
+    """The assertions that the worker's pipeline gives the gold mentions."""
+    negation = None
+    if runner is None:  # windows are not needed, so tokens are not counted
         note = Note.of(text, len, 1, 1)
     else:
-        config = asking.config
-        note = Note.of(text, asking.engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-        denied = negation_log_odds(note, asking.engine.answer(tagging_requests(note, config)))
+        config = runner.config
+        note = Note.of(text, runner.engine.count_tokens, config.window_tokens, config.summary_window_tokens)
+        negation = negation_log_odds(note, runner.engine.answer(tagging_requests(note, config)))
     mentions = [
         Mention(
-            *(one.start, one.end, one.label, None),
-            negation_log_odds=denied.at(one.end)
-            if denied is not None and one.label in NEGATABLE_LABELS
+            *(mention.start, mention.end, mention.label, None),
+            negation_log_odds=negation.at(mention.end)
+            if negation is not None and mention.label in NEGATABLE_LABELS
             else None,
         )
-        for one in asked
+        for mention in gold_mentions
     ]
-    labels = [Label(name=one, definition="any") for one in {one.label for one in asked}]
-    entities = entities_of(note, mentions, labels, asking.config.negation_model if asking else None)
-    said = {(one.start, one.end): one.assertion for one in entities}
-    return [said[one.start, one.end] for one in asked]
+    names = {mention.label for mention in gold_mentions}
+    labels = [Label(name=name, definition="any") for name in names]
+    entities = entities_of(note, mentions, labels, runner.config.negation_model if runner else None)
+    assertion_by_span = {(entity.start, entity.end): entity.assertion for entity in entities}
+    return [assertion_by_span[mention.start, mention.end] for mention in gold_mentions]
 
 
-def _known(said: Sequence[Assertion], told: Collection[Assertion]) -> list[Assertion]:
-    """What the data tells nowhere counts as present: it does not annotate it."""
-    return [one if one in told else Assertion.PRESENT for one in said]
+def _annotated_only(assertions: Sequence[Assertion], annotated: Collection[Assertion]) -> list[Assertion]:
+    """Replaces assertions that the data never uses by present, for the data does not annotate them."""
+    return [assertion if assertion in annotated else Assertion.PRESENT for assertion in assertions]
 
 
-def _measure(asked: Sequence[Sequence[_Asked]], said: Sequence[Sequence[Assertion]]) -> dict[str, Any]:
-    pairs = [[(a.gold, b) for a, b in zip(*one, strict=True)] for one in zip(asked, said, strict=True)]
-    flat = [pair for some in pairs for pair in some]
+def _measure(
+    mentions_by_record: Sequence[Sequence[_GoldMention]], predicted_by_record: Sequence[Sequence[Assertion]]
+) -> dict[str, Any]:
+    pairs = [
+        [(mention.gold, predicted) for mention, predicted in zip(mentions, assertions, strict=True)]
+        for mentions, assertions in zip(mentions_by_record, predicted_by_record, strict=True)
+    ]
+    flat = [pair for pairs_of_record in pairs for pair in pairs_of_record]
     counts = Counter(gold.value for gold, _ in flat)
     return {
-        "accuracy": _share([gold is one for gold, one in flat]),
-        "accuracy_interval": mean_interval([gold is one for gold, one in flat]),
+        "accuracy": _share([gold is predicted for gold, predicted in flat]),
+        "accuracy_interval": mean_interval([gold is predicted for gold, predicted in flat]),
         **{
             name: {
-                "accuracy": _share([(gold is facet) == (one is facet) for gold, one in flat]),
-                **figures([_counts(some, facet) for some in pairs]),
+                "accuracy": _share([(gold is facet) == (predicted is facet) for gold, predicted in flat]),
+                **figures([_counts(pairs_of_record, facet) for pairs_of_record in pairs]),
                 "mentions": counts[facet.value],
             }
             for name, facet in _FACETS.items()
@@ -153,19 +172,26 @@ def _measure(asked: Sequence[Sequence[_Asked]], said: Sequence[Sequence[Assertio
 
 
 def _counts(pairs: Iterable[tuple[Assertion, Assertion]], facet: Assertion) -> Counts:
-    listed = list(pairs)
-    right = sum(gold is facet and one is facet for gold, one in listed)
-    found, gold = sum(one is facet for _, one in listed), sum(gold is facet for gold, _ in listed)
-    return Counts(right, found, right, gold)
+    hits = [(gold is facet, predicted is facet) for gold, predicted in pairs]
+    right = sum(is_gold and is_predicted for is_gold, is_predicted in hits)
+    return Counts(
+        right, sum(is_predicted for _, is_predicted in hits), right, sum(is_gold for is_gold, _ in hits)
+    )
 
 
 def _share(hits: Sequence[bool]) -> float:
     return round(sum(hits) / len(hits), 4) if hits else 0.0
 
 
-def _case(title: str, text: str, asked: Sequence[_Asked], said: Sequence[Assertion]) -> Case:
-    pairs = list(zip(asked, said, strict=True))
-    gold = [CaseMark(a.start, a.end, a.gold.value, a.gold is one) for a, one in pairs]
-    found = [CaseMark(a.start, a.end, one.value, a.gold is one) for a, one in pairs]
-    errors = sum(not mark.is_right for mark in gold)
-    return Case(title, Side(text, tuple(gold)), Side(text, tuple(found)), errors)
+def _case(title: str, text: str, mentions: Sequence[_GoldMention], assertions: Sequence[Assertion]) -> Case:
+    pairs = list(zip(mentions, assertions, strict=True))
+    gold_highlights = [
+        Highlight(mention.start, mention.end, mention.gold.value, mention.gold is predicted)
+        for mention, predicted in pairs
+    ]
+    predicted_highlights = [
+        Highlight(mention.start, mention.end, predicted.value, mention.gold is predicted)
+        for mention, predicted in pairs
+    ]
+    errors = sum(not highlight.is_right for highlight in gold_highlights)
+    return Case(title, Side(text, tuple(gold_highlights)), Side(text, tuple(predicted_highlights)), errors)

@@ -1,4 +1,4 @@
-"""Cases for people: gold and answer of one record side by side, with marks and remarks."""
+"""Cases for the error pages: gold and answer of one record side by side, with highlights and remarks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class CaseMark:
+class Highlight:
     """Characters [start, end) of a side's text."""
 
     start: int
@@ -18,10 +18,10 @@ class CaseMark:
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A text with its marks."""
+    """A text with its highlights."""
 
     text: str
-    marks: tuple[CaseMark, ...] = ()
+    highlights: tuple[Highlight, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,25 +30,25 @@ class Case:
 
     title: str
     gold: Side
-    found: Side
+    predicted: Side
     errors: int
-    """Number of errors; a page begins with the worst."""
+    """Number of errors; a page starts with the cases that have most."""
     remarks: tuple[str, ...] = field(default=())
 
 
-def pieces(side: Side) -> list[tuple[str, CaseMark | None]]:
-    """The text cut at its marks. A mark inside or overlapping another begins where that ends."""
-    found: list[tuple[str, CaseMark | None]] = []
+def segments(side: Side) -> list[tuple[str, Highlight | None]]:
+    """The text cut at its highlights. Where two overlap, the later one begins at the end of the earlier."""
+    parts: list[tuple[str, Highlight | None]] = []
     offset = 0
-    for mark in sorted(side.marks, key=lambda one: (one.start, -one.end)):
-        start = max(mark.start, offset)
-        if start < mark.end:
-            found += [(side.text[offset:start], None), (side.text[start : mark.end], mark)]
-            offset = mark.end
-    found.append((side.text[offset:], None))
-    return [piece for piece in found if piece[0]]
+    for highlight in sorted(side.highlights, key=lambda highlight: (highlight.start, -highlight.end)):
+        start = max(highlight.start, offset)
+        if start < highlight.end:
+            parts += [(side.text[offset:start], None), (side.text[start : highlight.end], highlight)]
+            offset = highlight.end
+    parts.append((side.text[offset:], None))
+    return [segment for segment in parts if segment[0]]
 
 
 def worst_first(cases: Iterable[Case]) -> list[Case]:
-    """Cases with errors, worst first; equal ones in the order of the data."""
+    """The cases with errors, most errors first, ties in the order of the data."""
     return sorted((case for case in cases if case.errors), key=lambda case: -case.errors)

@@ -1,11 +1,11 @@
-"""Recall and precision of PHI detection on sixty invented sentences whose identifiers stand in [[ ]].
+"""Recall and precision of PHI detection on sixty invented sentences with identifiers in [[ ]].
 
     python -m training.evaluation.deidentification_evaluation
     python -m training.evaluation.deidentification_evaluation --notes CORPUS/test.jsonl
 
 The rules were tuned on the first thirty sentences; the second thirty are held out. An identifier counts as
-found when all of its letters and digits are replaced; a year may stay. --notes also counts annotated mentions
-that de-identification changes. The last line is JSON.
+detected when all of its letters and digits are replaced; a year may stay. --notes also counts annotated
+mentions that de-identification changes. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 from worker.privacy.identifier_detection import DetectedIdentifier, identifiers_in
 
 _FOLDER = Path(__file__).parent
-_MARKED_IDENTIFIER = re.compile(r"\[\[(.*?)\]\]")
+_BRACKETED_IDENTIFIER = re.compile(r"\[\[(.*?)\]\]")
 _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 
 
@@ -29,20 +29,20 @@ _YEAR = re.compile(r"\b(?:19|20)\d\d\b")
 class DetectionCounts:
     """Counts over the sentences of one file."""
 
-    marked: int = 0
-    found: int = 0
+    annotated: int = 0
+    detected: int = 0
     replaced_words: int = 0
     """Detected words and numbers, right or wrong."""
     correct_words: int = 0
-    """Detected words that overlap a marked identifier."""
+    """Detected words that overlap an annotated identifier."""
     missed: list[str] = field(default_factory=list)
     needless: list[str] = field(default_factory=list)
     """Detected words that overlap none."""
 
     def figures(self) -> dict[str, float | int]:
         return {
-            "marked": self.marked,
-            "recall": round(self.found / self.marked, 3),
+            "marked": self.annotated,
+            "recall": round(self.detected / self.annotated, 3),
             "precision": round(self.correct_words / max(1, self.replaced_words), 3),
         }
 
@@ -51,25 +51,25 @@ def count_detections(path: Path) -> DetectionCounts:
     """Counts for a file with one sentence a line."""
     counts = DetectionCounts()
     for line in path.read_text("utf-8").splitlines():
-        text, spans = _unmarked(line)
+        text, spans = _without_brackets(line)
         replaced = identifiers_in(text)
         for start, end in spans:
-            counts.marked += 1
-            is_found = not _is_exposed(text, start, end, replaced)
-            counts.found += is_found
-            if not is_found:
+            counts.annotated += 1
+            is_detected = not _is_exposed(text, start, end, replaced)
+            counts.detected += is_detected
+            if not is_detected:
                 counts.missed.append(f"{text[start:end]}  in: {text}")
         for identifier in replaced:
-            is_marked = any(start < identifier.end and identifier.start < end for start, end in spans)
+            is_annotated = any(start < identifier.end and identifier.start < end for start, end in spans)
             counts.replaced_words += 1
-            counts.correct_words += is_marked
-            if not is_marked:
+            counts.correct_words += is_annotated
+            if not is_annotated:
                 counts.needless.append(f"{text[identifier.start : identifier.end]}  in: {text}")
     return counts
 
 
 def changed_mentions(path: Path) -> dict[str, float | int]:
-    """Share of annotated mentions that de-identification changes: the network reads another word there."""
+    """Share of annotated mentions that de-identification changes, so that the network reads other words."""
     mentions = touched = 0
     for line in path.read_text("utf-8").splitlines():
         note = json.loads(line)
@@ -85,9 +85,9 @@ def sentences_file(name: str) -> Path:
     return _FOLDER / f"deidentification_{name}.txt"
 
 
-def _unmarked(line: str) -> tuple[str, list[tuple[int, int]]]:
+def _without_brackets(line: str) -> tuple[str, list[tuple[int, int]]]:
     text, spans, end = "", [], 0
-    for match in _MARKED_IDENTIFIER.finditer(line):
+    for match in _BRACKETED_IDENTIFIER.finditer(line):
         text += line[end : match.start()]
         spans.append((len(text), len(text) + len(match[1])))
         text += match[1]
@@ -96,9 +96,11 @@ def _unmarked(line: str) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _is_exposed(text: str, start: int, end: int, identifiers: Sequence[DetectedIdentifier]) -> bool:
-    """Whether a letter or digit of the span is in no identifier and in no year."""
+    """True if a letter or digit of the span is in no identifier and in no year."""
     years = {index for year in _YEAR.finditer(text) for index in range(*year.span())}
-    covered = {index for found in identifiers for index in range(found.start, found.end)} | years
+    covered = {
+        index for identifier in identifiers for index in range(identifier.start, identifier.end)
+    } | years
     return any(text[index].isalnum() and index not in covered for index in range(start, end))
 
 

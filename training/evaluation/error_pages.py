@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from training.evaluation.cases import Case, pieces, worst_first
+from training.evaluation.cases import Case, segments, worst_first
 
 MOST_CASES = 200
 _templates = Environment(
@@ -23,7 +23,7 @@ _templates = Environment(
 def errors_page(cases: Sequence[Case], title: str) -> str:
     """The cases with errors, worst first, as one HTML document."""
     shown = worst_first(cases)
-    said = f"{len(shown):,} of {len(cases):,} have errors"
-    said += f"; the worst {MOST_CASES} are shown." if len(shown) > MOST_CASES else "."
+    subtitle = f"{len(shown):,} of {len(cases):,} have errors"
+    subtitle += f"; the worst {MOST_CASES} are shown." if len(shown) > MOST_CASES else "."
     page = _templates.get_template("errors.html.jinja")
-    return page.render(title=title, subtitle=said, cases=shown[:MOST_CASES], pieces=pieces)
+    return page.render(title=title, subtitle=subtitle, cases=shown[:MOST_CASES], segments=segments)

@@ -1,4 +1,4 @@
-"""One evaluation: data, engine, metrics. Loads the network only where it is needed."""
+"""Runs one evaluation: reads the data, loads the engine if needed, returns metrics and cases."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ TASKS = get_args(TaskName)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationPlan:
-    """What is evaluated on which data."""
+    """The options of `train evaluate`."""
 
     task: str
     data: Path
     map: Sequence[str] = ()
-    """SOURCE=LABEL pairs; empty: our own names and those of known corpora."""
+    """SOURCE=LABEL pairs; empty: our label names and those of known corpora."""
     limit: int | None = None
     half: str | None = None
     """odd or even: every second record of data without splits."""
@@ -55,40 +55,40 @@ def evaluate(plan: EvaluationPlan, settings: Settings, *, load_engine: LoadEngin
     task, half = _checked(plan)
     path = file_of(plan.data)
     records = read_records(path, limit=plan.limit, half=half)
-    told = {"task": task, "data": str(path), "records": len(records), "half": half}
+    facts = {"task": task, "data": str(path), "records": len(records), "half": half}
     if task == "assertion" and task_config(settings).negation_model is None:
-        found = assertion_evaluation.evaluate(records, path, plan.baselines)
+        result = assertion_evaluation.evaluate(records, path, plan.baselines)
     else:
-        with _asking(settings, load_engine) as asking:
-            found = _asked(task, records, path, plan, asking, settings)
-    return Result(told | found.figures, found.cases)
+        with _pipeline_runner(settings, load_engine) as runner:
+            result = _run_task(task, records, path, plan, runner, settings)
+    return Result(facts | result.figures, result.cases)
 
 
-def _asked(
+def _run_task(
     task: TaskName,
     records: Sequence[Record],
     path: Path,
     plan: EvaluationPlan,
-    asking: PipelineRunner,
+    runner: PipelineRunner,
     settings: Settings,
 ) -> Result:
     match task:
         case "assertion":
-            return assertion_evaluation.evaluate(records, path, plan.baselines, asking)
+            return assertion_evaluation.evaluate(records, path, plan.baselines, runner)
         case "entities":
-            return entity_evaluation.evaluate(records, path, parsed_map(plan.map), plan.baselines, asking)
+            return entity_evaluation.evaluate(records, path, parsed_map(plan.map), plan.baselines, runner)
         case "links":
-            return link_evaluation.evaluate(records, path, parsed_map(plan.map), asking)
+            return link_evaluation.evaluate(records, path, parsed_map(plan.map), runner)
         case "search":
-            return search_evaluation.evaluate(records, path, plan.baselines, asking)
+            return search_evaluation.evaluate(records, path, plan.baselines, runner)
         case _:
             words = plan.summary_words or settings.summary_words
-            return summary_evaluation.evaluate(records, path, plan.baselines, asking, words)
+            return summary_evaluation.evaluate(records, path, plan.baselines, runner, words)
 
 
 @contextmanager
-def _asking(settings: Settings, load_engine: LoadEngine) -> Iterator[PipelineRunner]:
-    """The pipeline runner; forms and labels are checked before the weights are loaded."""
+def _pipeline_runner(settings: Settings, load_engine: LoadEngine) -> Iterator[PipelineRunner]:
+    """The pipeline runner; checks the task configuration and labels before it loads the weights."""
     config, labels = task_config(settings), load_labels(settings.labels_file)
     engine = load_engine(settings, None)
     try:

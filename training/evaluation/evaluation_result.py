@@ -1,4 +1,4 @@
-"""The result of an evaluation: metrics for programs and tables, cases for people."""
+"""The result of an evaluation: metrics for tables and programs, cases for the error pages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from training.evaluation.cases import Case
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`figures` holds only numbers, names and lists of them: nothing of a note's text."""
+    """Metrics and cases. `figures` holds only numbers, names and lists of them, never text of a note."""
 
     figures: dict[str, Any]
     cases: Sequence[Case]

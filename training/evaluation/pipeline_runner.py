@@ -1,6 +1,6 @@
-"""Runs questions through the worker's pipeline, many notes at once.
+"""Runs questions through the worker's pipeline, many notes at the same time.
 
-The only difference to serving: a search returns every sentence with its score, for rankings.
+One thing differs from serving: a search returns every sentence with its score, for rankings.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class PipelineRunner:
     """Notes in progress at the same time."""
 
     def ask(self, texts: Sequence[str], questions: Sequence[Question]) -> Answers:
-        """Runs one question on each text; answers in the same order."""
+        """Runs one question on each text; returns the answers in the same order."""
         began = time.monotonic()
         with ThreadPoolExecutor(self.threads) as pool:
             outcomes = list(pool.map(self._outcome, texts, questions))
@@ -38,7 +38,7 @@ class PipelineRunner:
 
     @property
     def search_threshold(self) -> float:
-        """The score from which a sentence is served."""
+        """The lowest score of a sentence that is served."""
         return self.config.ranking_model.threshold
 
     def _outcome(self, text: str, question: Question) -> Outcome:
@@ -52,7 +52,7 @@ class PipelineRunner:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """Answers to as many questions."""
+    """The outcomes of the questions in their order, and the time that all took."""
 
     outcomes: tuple[Outcome, ...]
     seconds: float
@@ -60,11 +60,11 @@ class Answers:
     @property
     def answers(self) -> list[Answer | None]:
         """The answers; None where a job failed."""
-        return [one.answer if isinstance(one, Finished) else None for one in self.outcomes]
+        return [outcome.answer if isinstance(outcome, Finished) else None for outcome in self.outcomes]
 
     def figures(self) -> dict[str, float | int]:
         """Metrics of every task: invalid answers and speed."""
-        invalid = sum(not isinstance(one, Finished) for one in self.outcomes)
+        invalid = sum(not isinstance(outcome, Finished) for outcome in self.outcomes)
         return {
             "invalid_answers": invalid,
             "seconds": round(self.seconds, 2),
@@ -73,15 +73,15 @@ class Answers:
 
 
 def are_offsets_true(text: str, answer: Answer) -> bool:
-    """True where each span of an answer has exactly the note's characters."""
+    """True if the text of each span of an answer is at its offsets in the note."""
     match answer:
         case EntitiesAnswer():
-            attributes = [one for entity in answer.entities for one in entity.attributes]
-            return all(text[one.start : one.end] == one.text for one in answer.entities) and all(
-                text[one.start : one.end] == one.text for one in attributes
+            attributes = [attribute for entity in answer.entities for attribute in entity.attributes]
+            return all(text[entity.start : entity.end] == entity.text for entity in answer.entities) and all(
+                text[attribute.start : attribute.end] == attribute.text for attribute in attributes
             )
         case SearchAnswer():
-            return all(text[one.start : one.end] == one.text for one in answer.passages)
+            return all(text[passage.start : passage.end] == passage.text for passage in answer.passages)
         case SummaryAnswer():
-            spans = [span for one in answer.summary.sentences for span in one.sources]
+            spans = [span for sentence in answer.summary.sentences for span in sentence.sources]
             return all(span.end <= len(text) for span in spans)

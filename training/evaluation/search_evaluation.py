@@ -1,4 +1,4 @@
-"""Evaluation of search: rankings and sets of a note's sentences, beside BM25 and a dense retriever."""
+"""Evaluation of search: the ranking and the served set of sentences, with BM25 and MiniLM baselines."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from models.answers import Answer, SearchAnswer, Task
 from models.jobs import Question
 from training.evaluation.baselines.registry import ranker
-from training.evaluation.cases import Case, CaseMark, Side
+from training.evaluation.cases import Case, Highlight, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics import ranking_metrics
 from training.evaluation.metrics.counts import figures, mean_interval
@@ -19,81 +19,89 @@ from training.evaluation.records.evaluation_queries import EvaluationQuery, eval
 
 
 def evaluate(
-    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner
+    records: Sequence[Record], path: Path, baselines: Sequence[str], runner: PipelineRunner
 ) -> Result:
-    """Runs every query on its text; baselines rank the same sentences, at their own best threshold."""
-    asked = evaluation_queries(records, path)
-    questions = [Question(task=Task.SEARCH, parameters={"query": one.query}) for one in asked]
-    answers = asking.ask([one.text for one in asked], questions)
-    scores = [_scores(one, answer) for one, answer in zip(asked, answers.answers, strict=True)]
-    true = [
-        are_offsets_true(one.text, answer)
-        for one, answer in zip(asked, answers.answers, strict=True)
+    """Runs every query on its text; baselines rank the same sentences, with their own best threshold."""
+    queries = evaluation_queries(records, path)
+    questions = [Question(task=Task.SEARCH, parameters={"query": query.query}) for query in queries]
+    answers = runner.ask([query.text for query in queries], questions)
+    scores = [_scores(query, answer) for query, answer in zip(queries, answers.answers, strict=True)]
+    offset_checks = [
+        are_offsets_true(query.text, answer)
+        for query, answer in zip(queries, answers.answers, strict=True)
         if answer is not None
     ]
-    measured = measure(asked, scores, asking.search_threshold)
-    measured["set_best"] = _set(asked, scores, _best(asked, scores))
-    measured["offsets_true"] = sum(true) / len(true) if true else 1.0
+    measured = measure(queries, scores, runner.search_threshold)
+    measured["set_best"] = _set_metrics(queries, scores, _best_threshold(queries, scores))
+    measured["offsets_true"] = sum(offset_checks) / len(offset_checks) if offset_checks else 1.0
     measured |= answers.figures()
     for name in baselines:
         rank = ranker(name)
-        theirs = [rank(one.query, [one.text[s.start : s.end] for s in one.sentences]) for one in asked]
-        measured.setdefault("baselines", {})[name] = measure(asked, theirs, _best(asked, theirs))
-    cases = [_case(one, some, asking.search_threshold) for one, some in zip(asked, scores, strict=True)]
+        baseline_scores = [
+            rank(query.query, [query.text[span.start : span.end] for span in query.sentences])
+            for query in queries
+        ]
+        measured.setdefault("baselines", {})[name] = measure(
+            queries, baseline_scores, _best_threshold(queries, baseline_scores)
+        )
+    cases = [
+        _case(query, query_scores, runner.search_threshold)
+        for query, query_scores in zip(queries, scores, strict=True)
+    ]
     return Result(measured, cases)
 
 
 def measure(
-    asked: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
+    queries: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
 ) -> dict[str, Any]:
-    """Means over queries; the set micro over sentences."""
+    """Ranking metrics as means over queries; metrics of the set as micro averages over sentences."""
     ranked = [
-        [one.relevant[place] for place in ranking_metrics.order(some)]
-        for one, some in zip(asked, scores, strict=True)
+        [query.relevant[place] for place in ranking_metrics.order(query_scores)]
+        for query, query_scores in zip(queries, scores, strict=True)
     ]
     means = {
-        "map": [ranking_metrics.average_precision(one) for one in ranked],
-        "r_precision": [ranking_metrics.r_precision(one) for one in ranked],
-        "ndcg_at_10": [ranking_metrics.ndcg(one) for one in ranked],
+        "map": [ranking_metrics.average_precision(relevant) for relevant in ranked],
+        "r_precision": [ranking_metrics.r_precision(relevant) for relevant in ranked],
+        "ndcg_at_10": [ranking_metrics.ndcg(relevant) for relevant in ranked],
     }
-    told: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for name, values in means.items():
-        told |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
-    return told | {"set": _set(asked, scores, threshold), "queries": len(asked)}
+        metrics |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
+    return metrics | {"set": _set_metrics(queries, scores, threshold), "queries": len(queries)}
 
 
-def _set(
-    asked: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
+def _set_metrics(
+    queries: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
 ) -> dict[str, Any]:
     counts = [
-        ranking_metrics.set_counts(some, one.relevant, threshold)
-        for one, some in zip(asked, scores, strict=True)
+        ranking_metrics.set_counts(query_scores, query.relevant, threshold)
+        for query, query_scores in zip(queries, scores, strict=True)
     ]
     return figures(counts) | {"threshold": round(threshold, 4)}
 
 
-def _best(asked: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]]) -> float:
-    return ranking_metrics.best_threshold(scores, [one.relevant for one in asked])
+def _best_threshold(queries: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]]) -> float:
+    return ranking_metrics.best_threshold(scores, [query.relevant for query in queries])
 
 
-def _scores(asked: EvaluationQuery, answer: Answer | None) -> list[float]:
-    """A score for each sentence; 0 for those without one, and for all where the job failed."""
-    found = answer.passages if isinstance(answer, SearchAnswer) else ()
-    score = {(one.start, one.end): one.score for one in found}
-    return [score.get((one.start, one.end), 0.0) for one in asked.sentences]
+def _scores(query: EvaluationQuery, answer: Answer | None) -> list[float]:
+    """A score for each sentence; 0 for those without one, and for all if the job failed."""
+    passages = answer.passages if isinstance(answer, SearchAnswer) else ()
+    score = {(passage.start, passage.end): passage.score for passage in passages}
+    return [score.get((sentence.start, sentence.end), 0.0) for sentence in query.sentences]
 
 
-def _case(asked: EvaluationQuery, scores: Sequence[float], threshold: float) -> Case:
-    relevant, chosen = [], []
-    for span, hit, score in zip(asked.sentences, asked.relevant, scores, strict=True):
+def _case(query: EvaluationQuery, scores: Sequence[float], threshold: float) -> Case:
+    relevant, served = [], []
+    for span, hit, score in zip(query.sentences, query.relevant, scores, strict=True):
         is_served = score >= threshold
         if hit:
-            relevant.append(CaseMark(span.start, span.end, "relevant", is_served))
+            relevant.append(Highlight(span.start, span.end, "relevant", is_served))
         if is_served:
-            chosen.append(CaseMark(span.start, span.end, f"{score:.2f}", hit))
+            served.append(Highlight(span.start, span.end, f"{score:.2f}", hit))
     return Case(
-        title=f"{asked.query} · {asked.id}",
-        gold=Side(asked.text, tuple(relevant)),
-        found=Side(asked.text, tuple(chosen)),
-        errors=sum(not one.is_right for one in (*relevant, *chosen)),
+        title=f"{query.query} · {query.id}",
+        gold=Side(query.text, tuple(relevant)),
+        predicted=Side(query.text, tuple(served)),
+        errors=sum(not highlight.is_right for highlight in (*relevant, *served)),
     )

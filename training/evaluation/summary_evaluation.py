@@ -1,6 +1,6 @@
-"""Evaluation of summaries: ROUGE against a reference where there is one, and faithfulness to the note.
+"""Evaluation of summaries: faithfulness to the note, and ROUGE if there is a reference.
 
-Reads a dialogue or a text, with a section or a note written from it, or without.
+Reads a dialogue or a text, with or without a section or a note that a person wrote from it.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from models.jobs import Question
 from training.evaluation.cases import Case, Side
 from training.evaluation.evaluation_result import Result
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
-from training.evaluation.metrics.faithfulness_metrics import Faithfulness, judge
+from training.evaluation.metrics.faithfulness_metrics import Faithfulness, faithfulness_of
 from training.evaluation.pipeline_runner import Answers, PipelineRunner, are_offsets_true
-from training.evaluation.records.evaluation_data import Record, wants
+from training.evaluation.records.evaluation_data import Record, require_fields
 from worker.note.sentence_splitter import sentences
 
 _NOTES = ("dialogue", "text")
@@ -26,59 +26,65 @@ _MEASURES = ("rouge1", "rouge2", "rougeL")
 
 
 def evaluate(
-    records: Sequence[Record], path: Path, baselines: Sequence[str], asking: PipelineRunner, max_words: int
+    records: Sequence[Record], path: Path, baselines: Sequence[str], runner: PipelineRunner, max_words: int
 ) -> Result:
-    """Summarizes each record; then reads notes and summaries for entities, which tell what is in them."""
-    wants(records, path, *_NOTES)
+    """Summarizes each record, and extracts the entities of notes and summaries to compare them."""
+    require_fields(records, path, *_NOTES)
     notes = [next(record[name] for name in _NOTES if name in record) for record in records]
     references = [next((record[n] for n in _REFERENCES if n in record), None) for record in records]
     question = Question(task=Task.SUMMARY, parameters={"max_words": max_words})
-    answers = asking.ask(notes, [question] * len(notes))
+    answers = runner.ask(notes, [question] * len(notes))
     summaries = [_text_of(answer) for answer in answers.answers]
-    known = _entities(asking, notes)
-    judged = _judged(asking, notes, summaries, known)
-    true = [
-        are_offsets_true(note, one)
-        for note, one in zip(notes, answers.answers, strict=True)
-        if one is not None
+    note_entities = _entities(runner, notes)
+    faithfulness = _faithfulness(runner, notes, summaries, note_entities)
+    offset_checks = [
+        are_offsets_true(note, answer)
+        for note, answer in zip(notes, answers.answers, strict=True)
+        if answer is not None
     ]
-    measured = measure(summaries, references, judged)
-    measured["offsets_true"] = sum(true) / len(true) if true else 1.0
+    measured = measure(summaries, references, faithfulness)
+    measured["offsets_true"] = sum(offset_checks) / len(offset_checks) if offset_checks else 1.0
     measured |= {"max_words": max_words, **answers.figures()}
     if "lead3" in baselines:
         leads = [lead(note) for note in notes]
-        measured["baselines"] = {"lead3": measure(leads, references, _judged(asking, notes, leads, known))}
-    rows = zip(records, notes, references, summaries, judged, strict=True)
+        measured["baselines"] = {
+            "lead3": measure(leads, references, _faithfulness(runner, notes, leads, note_entities))
+        }
+    rows = zip(records, notes, references, summaries, faithfulness, strict=True)
     return Result(measured, [_case(*row) for row in rows])
 
 
 def lead(note: str) -> str:
     """The note's first three sentences."""
-    return " ".join(note[one.start : one.end] for one in sentences(note)[:_LEAD_SENTENCES])
+    return " ".join(note[sentence.start : sentence.end] for sentence in sentences(note)[:_LEAD_SENTENCES])
 
 
 def measure(
-    summaries: Sequence[str], references: Sequence[str | None], judged: Sequence[Faithfulness]
+    summaries: Sequence[str], references: Sequence[str | None], faithfulness: Sequence[Faithfulness]
 ) -> dict[str, Any]:
     """ROUGE F-measures (Lin 2004, stemmed) over records with a reference; faithfulness over all."""
-    pairs = [(one, other) for one, other in zip(summaries, references, strict=True) if other]
-    told: dict[str, Any] = _rouge(pairs) if pairs else {}
+    pairs = [
+        (summary, reference) for summary, reference in zip(summaries, references, strict=True) if reference
+    ]
+    metrics: dict[str, Any] = _rouge(pairs) if pairs else {}
     parts = {
-        "numbers": [one.numbers for one in judged],
-        "medications": [one.medications for one in judged],
-        "problems": [one.problems for one in judged],
-        "numbers_and_medications": [one.numbers + one.medications for one in judged],
+        "numbers": [summary_counts.numbers for summary_counts in faithfulness],
+        "medications": [summary_counts.medications for summary_counts in faithfulness],
+        "problems": [summary_counts.problems for summary_counts in faithfulness],
+        "numbers_and_medications": [
+            summary_counts.numbers + summary_counts.medications for summary_counts in faithfulness
+        ],
     }
-    told["faithfulness"] = {name: _share(counts) for name, counts in parts.items()}
-    told["findings_covered"] = _share([one.covered for one in judged])
-    told["words"] = round(sum(len(one.split()) for one in summaries) / len(summaries), 1)
-    return told
+    metrics["faithfulness"] = {name: _share(counts) for name, counts in parts.items()}
+    metrics["findings_covered"] = _share([summary_counts.covered for summary_counts in faithfulness])
+    metrics["words"] = round(sum(len(summary.split()) for summary in summaries) / len(summaries), 1)
+    return metrics
 
 
 def _share(counts: Sequence[Counts]) -> dict[str, Any]:
-    """The share that is right; 1 where nothing could be wrong."""
+    """The share of right items with its interval; 1 if there is none."""
     whole = figures(counts)
-    total = sum(one.found for one in counts)
+    total = sum(record_counts.predicted for record_counts in counts)
     share = whole["precision"] if total else 1.0
     return {
         "share": share,
@@ -92,29 +98,32 @@ def _rouge(pairs: Sequence[tuple[str, str]]) -> dict[str, Any]:
 
     scorer = RougeScorer(_MEASURES, use_stemmer=True)
     scores = [scorer.score(reference, summary) for summary, reference in pairs]
-    told: dict[str, Any] = {}
+    metrics: dict[str, Any] = {}
     for name in _MEASURES:
-        values = [one[name].fmeasure for one in scores]
-        told |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
-    return told
+        values = [score[name].fmeasure for score in scores]
+        metrics |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
+    return metrics
 
 
-def _judged(
-    asking: PipelineRunner,
+def _faithfulness(
+    runner: PipelineRunner,
     notes: Sequence[str],
     summaries: Sequence[str],
-    known: Sequence[tuple[Entity, ...]],
+    note_entities: Sequence[tuple[Entity, ...]],
 ) -> list[Faithfulness]:
-    found = _entities(asking, summaries)
-    return [judge(*one) for one in zip(notes, summaries, known, found, strict=True)]
+    summary_entities = _entities(runner, summaries)
+    return [
+        faithfulness_of(*values)
+        for values in zip(notes, summaries, note_entities, summary_entities, strict=True)
+    ]
 
 
-def _entities(asking: PipelineRunner, texts: Sequence[str]) -> list[tuple[Entity, ...]]:
-    """The entities of a text; none for an empty one."""
-    asked = [text for text in texts if text.strip()]
-    answers: Answers = asking.ask(asked, [Question(task=Task.ENTITIES)] * len(asked))
-    found = iter(answers.answers)
-    return [_of_answer(next(found)) if text.strip() else () for text in texts]
+def _entities(runner: PipelineRunner, texts: Sequence[str]) -> list[tuple[Entity, ...]]:
+    """The entities of each text; none for an empty one."""
+    filled = [text for text in texts if text.strip()]
+    answers: Answers = runner.ask(filled, [Question(task=Task.ENTITIES)] * len(filled))
+    answer_of_filled = iter(answers.answers)
+    return [_of_answer(next(answer_of_filled)) if text.strip() else () for text in texts]
 
 
 def _of_answer(answer: Answer | None) -> tuple[Entity, ...]:
@@ -125,14 +134,14 @@ def _text_of(answer: Answer | None) -> str:
     return answer.summary.text if isinstance(answer, SummaryAnswer) else ""
 
 
-def _case(record: Record, note: str, reference: str | None, summary: str, judged: Faithfulness) -> Case:
-    remarks = [f"not in the note: {one}" for one in judged.unfaithful]
+def _case(record: Record, note: str, reference: str | None, summary: str, faithfulness: Faithfulness) -> Case:
+    remarks = [f"not in the note: {words}" for words in faithfulness.unfaithful]
     if reference:
         remarks.append(f"written by a person: {reference}")
     return Case(
         title=f"{record.get('id', '')} {record.get('section', '')}".strip(),
         gold=Side(note),
-        found=Side(summary),
+        predicted=Side(summary),
         errors=len(remarks),
         remarks=tuple(remarks),
     )

@@ -11,12 +11,12 @@ from models.answers import Assertion
 from training.evaluation import assertion_evaluation
 from training.evaluation.baselines import bm25, negex
 from training.evaluation.baselines.dictionary import Dictionary
-from training.evaluation.cases import Case, CaseMark, Side, pieces
+from training.evaluation.cases import Case, Highlight, Side, segments
 from training.evaluation.error_pages import errors_page
 from training.evaluation.records.evaluation_data import (
     DataError,
     file_of,
-    names_here,
+    label_mapping,
     parsed_map,
     read_records,
 )
@@ -66,8 +66,8 @@ def test_a_line_that_is_not_json_is_named_by_its_number(tmp_path):
 
 def test_without_a_map_labels_of_public_corpora_and_our_own_are_recognized():
     records = [{"entities": [{"label": label} for label in ("Disease", "Medication", "Colour")]}]
-    assert names_here(records, {}, OURS) == {"Disease": "problem", "Medication": "medication"}
-    assert names_here(records, {"Colour": "test"}, OURS) == {"Colour": "test"}
+    assert label_mapping(records, {}, OURS) == {"Disease": "problem", "Medication": "medication"}
+    assert label_mapping(records, {"Colour": "test"}, OURS) == {"Colour": "test"}
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_without_a_map_labels_of_public_corpora_and_our_own_are_recognized():
 def test_labels_that_cannot_be_evaluated_are_an_error_that_says_what_to_type(given, words):
     labels = ["Disease", "Colour"] if given else ["Colour"]
     with pytest.raises(DataError, match=words):
-        names_here([{"entities": [{"label": label} for label in labels]}], given, OURS)
+        label_mapping([{"entities": [{"label": label} for label in labels]}], given, OURS)
 
 
 def test_a_map_consists_of_pairs_with_an_equals_sign():
@@ -155,7 +155,7 @@ def test_plain_negex_stops_at_a_conjunction():
 
 
 def test_a_page_escapes_every_text_and_shows_the_worst_first():
-    side = Side("a <b>bold</b> word", (CaseMark(2, 10, "<i>", is_right=False),))
+    side = Side("a <b>bold</b> word", (Highlight(2, 10, "<i>", is_right=False),))
     cases = [
         Case("few", side, side, 1),
         Case("<many>", side, side, 5, ("<script>",)),
@@ -172,6 +172,6 @@ def test_a_page_escapes_every_text_and_shows_the_worst_first():
 def test_overlapping_spans_lose_no_character_of_the_text():
     side = Side(
         "chest pain today",
-        (CaseMark(0, 10, "a", True), CaseMark(6, 10, "b", True), CaseMark(8, 16, "c", True)),
+        (Highlight(0, 10, "a", True), Highlight(6, 10, "b", True), Highlight(8, 16, "c", True)),
     )
-    assert "".join(text for text, _ in pieces(side)) == side.text
+    assert "".join(text for text, _ in segments(side)) == side.text

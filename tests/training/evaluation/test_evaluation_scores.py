@@ -11,19 +11,19 @@ from training.evaluation.link_evaluation import Link
 from training.evaluation.metrics import ranking_metrics
 from training.evaluation.metrics.calibration_error import expected_error, reliability
 from training.evaluation.metrics.counts import Counts, figures, mean_interval
-from training.evaluation.metrics.faithfulness_metrics import judge
-from training.evaluation.metrics.span_matching import Marked, overlap, strict
+from training.evaluation.metrics.faithfulness_metrics import faithfulness_of
+from training.evaluation.metrics.span_matching import LabeledSpan, overlap, strict
 
-GOLD = [Marked(0, 5, "problem"), Marked(10, 20, "problem"), Marked(30, 35, "test")]
+GOLD = [LabeledSpan(0, 5, "problem"), LabeledSpan(10, 20, "problem"), LabeledSpan(30, 35, "test")]
 PREDICTED = [
-    Marked(0, 5, "problem"),
-    Marked(12, 20, "problem"),
-    Marked(30, 35, "problem"),
-    Marked(40, 41, "test"),
+    LabeledSpan(0, 5, "problem"),
+    LabeledSpan(12, 20, "problem"),
+    LabeledSpan(30, 35, "problem"),
+    LabeledSpan(40, 41, "test"),
 ]
 SPANS = st.lists(
     st.builds(
-        lambda start, size, label: Marked(start, start + size, label),
+        lambda start, size, label: LabeledSpan(start, start + size, label),
         *(st.integers(0, 30), st.integers(1, 6), st.sampled_from(["problem", "test"])),
     ),
     max_size=8,
@@ -121,8 +121,8 @@ def test_a_strict_link_has_both_exact_spans_and_an_overlapping_link_a_part_of_ea
         (Link(0, 5, "route", 10, 17), 0, 0),
         (Link(0, 5, "dosage", 20, 27), 0, 0),
     ):
-        assert link_evaluation.strict({link}, gold).found_right == is_strict
-        assert link_evaluation.overlap({link}, gold).found_right == is_overlapping
+        assert link_evaluation.strict({link}, gold).predicted_right == is_strict
+        assert link_evaluation.overlap({link}, gold).predicted_right == is_overlapping
 
 
 def test_a_part_of_a_gold_attribute_of_another_kind_is_not_counted_by_overlap():
@@ -134,7 +134,7 @@ def test_a_part_of_a_gold_attribute_of_another_kind_is_not_counted_by_overlap():
 
 def test_numbers_and_medications_missing_in_the_note_are_counted_and_named():
     note = "Took aspirin 81 mg for chest pain. No fever."
-    faithfulness = judge(note, "Aspirin 81 mg, warfarin 5 mg.", (), ())
-    assert (faithfulness.numbers.found_right, faithfulness.numbers.found) == (1, 2)
-    assert (faithfulness.medications.found_right, faithfulness.medications.found) == (1, 2)
+    faithfulness = faithfulness_of(note, "Aspirin 81 mg, warfarin 5 mg.", (), ())
+    assert (faithfulness.numbers.predicted_right, faithfulness.numbers.predicted) == (1, 2)
+    assert (faithfulness.medications.predicted_right, faithfulness.medications.predicted) == (1, 2)
     assert set(faithfulness.unfaithful) == {"5", "warfarin"}

@@ -11,10 +11,10 @@ _WORD = re.compile(r"\w+")
 
 
 def rank(query: str, sentences: Sequence[str]) -> list[float]:
-    """A score a sentence, 0 where it shares no word with the query.
+    """One score for each sentence, 0 where it shares no word with the query.
 
-    BM25Plus, whose idf is never negative: a word in half of a short note's sentences would count against
-    them. What its delta gives every sentence alike is taken off, so that one threshold suits all queries.
+    BM25Plus has no negative idf; with BM25 a word in half of a short note's sentences would count against
+    them. Its delta, which every sentence gets, is subtracted, so that one threshold suits all queries.
     """
     words = _words(query)
     index = BM25Plus([_words(sentence) or [""] for sentence in sentences])

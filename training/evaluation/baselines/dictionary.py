@@ -1,4 +1,4 @@
-"""Dictionary baseline: training mentions, longest match first."""
+"""Dictionary baseline: tags every occurrence of a training mention, longest match first."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.evaluation.metrics.span_matching import Marked
+from training.evaluation.metrics.span_matching import LabeledSpan
 from training.evaluation.records.evaluation_data import DataError, Record, read_records
 
 _LEAST_SHARE = 0.5
-"""Least share of a surface's occurrences that are mentions; others are left out."""
+"""Least share of a name's occurrences that are mentions; other names are left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Dictionary:
-    """Surfaces in lower case with their most frequent label."""
+    """Names in lower case with their most frequent label."""
 
     label_of: Mapping[str, str]
     pattern: re.Pattern[str]
@@ -34,24 +34,24 @@ class Dictionary:
     def of(records: Sequence[Record]) -> Dictionary:
         labels: dict[str, Counter[str]] = defaultdict(Counter)
         for record in records:
-            for one in record["entities"]:
-                surface = record["text"][one["start"] : one["end"]].lower()
-                labels[surface][one["label"]] += 1
+            for entity in record["entities"]:
+                surface = record["text"][entity["start"] : entity["end"]].lower()
+                labels[surface][entity["label"]] += 1
         everything = "\n".join(record["text"].lower() for record in records)
         counts = Counter(_any_of(labels).findall(everything))
         label_of = {
-            surface: found.most_common(1)[0][0]
-            for surface, found in labels.items()
-            if len(surface) > 2 and found.total() >= _LEAST_SHARE * counts[surface]
+            surface: label_counts.most_common(1)[0][0]
+            for surface, label_counts in labels.items()
+            if len(surface) > 2 and label_counts.total() >= _LEAST_SHARE * counts[surface]
         }
         return Dictionary(label_of, _any_of(label_of))
 
-    def __call__(self, text: str) -> list[Marked]:
-        small = "".join(one.lower() if len(one.lower()) == 1 else one for one in text)
-        return [Marked(*m.span(), self.label_of[m.group()]) for m in self.pattern.finditer(small)]
+    def __call__(self, text: str) -> list[LabeledSpan]:
+        small = "".join(character.lower() if len(character.lower()) == 1 else character for character in text)
+        return [LabeledSpan(*m.span(), self.label_of[m.group()]) for m in self.pattern.finditer(small)]
 
 
 def _any_of(surfaces: Mapping[str, object]) -> re.Pattern[str]:
     """A pattern of whole words, the longest first; matches nothing without words."""
-    longest_first = sorted(surfaces, key=lambda one: (-len(one), one))
+    longest_first = sorted(surfaces, key=lambda surface: (-len(surface), surface))
     return re.compile(rf"(?<!\w)(?:{'|'.join(map(re.escape, longest_first)) or '(?!)'})(?!\w)")

@@ -1,11 +1,11 @@
-"""Registry of baselines and their tasks. Imports only the one that was requested."""
+"""Registry of the baselines of each task. Imports a baseline only when it is requested."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from training.evaluation.metrics.span_matching import Marked
+from training.evaluation.metrics.span_matching import LabeledSpan
 from training.evaluation.records.evaluation_data import DataError
 
 OF_TASK = {
@@ -20,7 +20,7 @@ OF_TASK = {
 class EntityBaseline(Protocol):
     """An entity baseline; labels are the data's own names."""
 
-    def __call__(self, text: str, /) -> list[Marked]: ...
+    def __call__(self, text: str, /) -> list[LabeledSpan]: ...
 
 
 SearchBaseline = Callable[[str, Sequence[str]], list[float]]
@@ -31,17 +31,17 @@ def check(task: str, names: Sequence[str]) -> None:
     """Raises DataError for a baseline that the task does not have."""
     for name in names:
         if name not in OF_TASK[task]:
-            known = ", ".join(OF_TASK[task]) or "none"
-            raise DataError(f"--baseline {name} does not go with --task {task}. Baselines: {known}.")
+            names_of_task = ", ".join(OF_TASK[task]) or "none"
+            raise DataError(f"--baseline {name} does not go with --task {task}. Baselines: {names_of_task}.")
 
 
 def ranker(name: str) -> SearchBaseline:
-    """The ranker: bm25 or minilm."""
+    """The search baseline of this name: bm25 or minilm."""
     if name == "bm25":
         from training.evaluation.baselines import bm25
 
         return bm25.rank
     from worker.engine.network.sentence_embeddings import SentenceEmbeddings
 
-    meaning = SentenceEmbeddings.load("cpu")
-    return lambda query, sentences: list(meaning.similarities(query, sentences))
+    embeddings = SentenceEmbeddings.load("cpu")
+    return lambda query, sentences: list(embeddings.similarities(query, sentences))

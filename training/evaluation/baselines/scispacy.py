@@ -1,10 +1,10 @@
-"""scispaCy's en_ner_bc5cdr_md (Neumann 2019), where it is installed; its labels are DISEASE and CHEMICAL."""
+"""scispaCy baseline: en_ner_bc5cdr_md (Neumann 2019), if installed; its labels are DISEASE and CHEMICAL."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from training.evaluation.metrics.span_matching import Marked
+from training.evaluation.metrics.span_matching import LabeledSpan
 from training.evaluation.records.evaluation_data import DataError
 
 PACKAGE = "en_ner_bc5cdr_md"
@@ -12,7 +12,7 @@ _LABELS = {"DISEASE": "Disease", "CHEMICAL": "Chemical"}
 
 
 class SciSpacy:
-    """The pipeline, loaded."""
+    """The loaded spaCy pipeline."""
 
     def __init__(self) -> None:
         try:
@@ -25,6 +25,9 @@ class SciSpacy:
                 " carry. Install both in this environment, or leave the baseline out."
             ) from None
 
-    def __call__(self, text: str) -> list[Marked]:
-        found = self._pipeline(text).ents
-        return [Marked(one.start_char, one.end_char, _LABELS.get(one.label_, one.label_)) for one in found]
+    def __call__(self, text: str) -> list[LabeledSpan]:
+        entities = self._pipeline(text).ents
+        return [
+            LabeledSpan(entity.start_char, entity.end_char, _LABELS.get(entity.label_, entity.label_))
+            for entity in entities
+        ]

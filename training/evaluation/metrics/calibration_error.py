@@ -1,4 +1,4 @@
-"""Calibration error: whether answers with probability 0.7 are right seven times of ten. Pure numpy."""
+"""Calibration error: how far probabilities are from the share of right answers. Pure numpy."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ class Bin:
 
 
 def reliability(probabilities: Sequence[float], is_right: Sequence[bool]) -> list[Bin]:
-    """A bin for each tenth that has any answers."""
+    """One bin for each tenth of probability that has answers."""
     values, right = np.asarray(probabilities, dtype=np.float64), np.asarray(is_right, dtype=np.float64)
-    places = np.minimum((values * BINS).astype(int), BINS - 1)
+    bin_numbers = np.minimum((values * BINS).astype(int), BINS - 1)
     return [
         Bin(float(values[inside].mean()), float(right[inside].mean()), int(inside.sum()))
-        for place in range(BINS)
-        for inside in (places == place,)
+        for number in range(BINS)
+        for inside in (bin_numbers == number,)
         if inside.any()
     ]
 
 
 def expected_error(bins: Sequence[Bin]) -> float:
     """Expected calibration error (Naeini 2015): the mean distance of share and probability, by count."""
-    total = sum(one.count for one in bins)
-    distances = (one.count * abs(one.share_right - one.mean_probability) for one in bins)
+    total = sum(bin_.count for bin_ in bins)
+    distances = (bin_.count * abs(bin_.share_right - bin_.mean_probability) for bin_ in bins)
     return sum(distances) / total if total else 0.0
 
 
 def figures(probabilities: Sequence[float], is_right: Sequence[bool]) -> dict[str, object]:
-    """The error and the bins as [probability, share right, count]."""
+    """The expected error, and each bin as [mean probability, share right, count]."""
     bins = reliability(probabilities, is_right)
-    rows = [[round(one.mean_probability, 4), round(one.share_right, 4), one.count] for one in bins]
+    rows = [[round(bin_.mean_probability, 4), round(bin_.share_right, 4), bin_.count] for bin_ in bins]
     return {"expected_error": round(expected_error(bins), 4), "bins": rows}

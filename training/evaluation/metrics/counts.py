@@ -9,31 +9,31 @@ import numpy as np
 import numpy.typing as npt
 
 SAMPLES = 1_000
-"""Resamples of an interval; its ends move by about 0.003 from seed to seed."""
+"""Bootstrap resamples of an interval; its ends vary by about 0.003 with the seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Counts of one record, or of many."""
 
-    found_right: int = 0
+    predicted_right: int = 0
     """Answers that are right."""
-    found: int = 0
+    predicted: int = 0
     gold_right: int = 0
-    """Gold items that were found; differs from `found_right` where overlap suffices."""
+    """Gold items that were found; differs from `predicted_right` where overlap suffices."""
     gold: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
-            self.found_right + other.found_right,
-            self.found + other.found,
+            self.predicted_right + other.predicted_right,
+            self.predicted + other.predicted,
             self.gold_right + other.gold_right,
             self.gold + other.gold,
         )
 
     @property
     def precision(self) -> float:
-        return self.found_right / self.found if self.found else 0.0
+        return self.predicted_right / self.predicted if self.predicted else 0.0
 
     @property
     def recall(self) -> float:
@@ -41,7 +41,7 @@ class Counts:
 
     @property
     def f1(self) -> float:
-        """The harmonic mean of the two; 0 where both are."""
+        """The harmonic mean of precision and recall; 0 if both are 0."""
         total = self.precision + self.recall
         return 2 * self.precision * self.recall / total if total else 0.0
 
@@ -65,7 +65,9 @@ def mean_interval(values: Sequence[float], *, seed: int = 0) -> list[float]:
 def _intervals(records: Sequence[Counts], *, seed: int = 0) -> dict[str, list[float]]:
     if not records:
         return {name: [0.0, 0.0] for name in ("precision", "recall", "f1")}
-    counts = np.array([(r.found_right, r.found, r.gold_right, r.gold) for r in records], dtype=np.float64)
+    counts = np.array(
+        [(r.predicted_right, r.predicted, r.gold_right, r.gold) for r in records], dtype=np.float64
+    )
     sums = counts[_drawn(len(records), seed)].sum(axis=1)
     precision, recall = _ratio(sums[:, 0], sums[:, 1]), _ratio(sums[:, 2], sums[:, 3])
     f1 = _ratio(2 * precision * recall, precision + recall)

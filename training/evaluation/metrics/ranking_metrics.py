@@ -11,12 +11,12 @@ from training.evaluation.metrics.counts import Counts
 
 
 def order(scores: Sequence[float]) -> list[int]:
-    """Indexes, best first; equal scores in the order of the note."""
+    """Indexes by score, best first; equal scores in the order of the note."""
     return sorted(range(len(scores)), key=lambda place: (-scores[place], place))
 
 
 def average_precision(relevant: Sequence[bool]) -> float:
-    """Mean of the precision at each relevant sentence; `relevant` in ranked order. 0 without any."""
+    """Mean of the precision at each relevant sentence; `relevant` in ranked order. 0 if none is relevant."""
     hits = np.asarray(relevant, dtype=np.float64)
     if not hits.sum():
         return 0.0
@@ -25,7 +25,7 @@ def average_precision(relevant: Sequence[bool]) -> float:
 
 
 def r_precision(relevant: Sequence[bool]) -> float:
-    """Precision among as many sentences as are relevant."""
+    """Precision at rank R, the number of relevant sentences."""
     size = sum(relevant)
     return sum(relevant[:size]) / size if size else 0.0
 
@@ -37,15 +37,15 @@ def ndcg(relevant: Sequence[bool], *, depth: int = 10) -> float:
 
 
 def set_counts(scores: Sequence[float], relevant: Sequence[bool], threshold: float) -> Counts:
-    """Counts of the set at or above the threshold."""
-    chosen = [hit for score, hit in zip(scores, relevant, strict=True) if score >= threshold]
-    return Counts(sum(chosen), len(chosen), sum(chosen), sum(relevant))
+    """Counts of the sentences that score at or above the threshold."""
+    selected = [hit for score, hit in zip(scores, relevant, strict=True) if score >= threshold]
+    return Counts(sum(selected), len(selected), sum(selected), sum(relevant))
 
 
 def best_threshold(scores: Sequence[Sequence[float]], relevant: Sequence[Sequence[bool]]) -> float:
     """The threshold over all queries with the best micro F1: an upper bound for a baseline."""
-    flat = np.array([one for some in scores for one in some], dtype=np.float64)
-    hits = np.array([one for some in relevant for one in some], dtype=np.float64)
+    flat = np.array([value for values in scores for value in values], dtype=np.float64)
+    hits = np.array([value for values in relevant for value in values], dtype=np.float64)
     if not hits.sum():
         return float("inf")
     ranked = np.argsort(-flat, kind="stable")

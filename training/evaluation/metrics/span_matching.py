@@ -8,7 +8,7 @@ from typing import NamedTuple
 from training.evaluation.metrics.counts import Counts
 
 
-class Marked(NamedTuple):
+class LabeledSpan(NamedTuple):
     """Characters [start, end) of a text under a label."""
 
     start: int
@@ -16,25 +16,25 @@ class Marked(NamedTuple):
     label: str
 
 
-def strict(found: Collection[Marked], gold: Collection[Marked]) -> Counts:
+def strict(predicted: Collection[LabeledSpan], gold: Collection[LabeledSpan]) -> Counts:
     """Counts spans with start, end and label of a gold span."""
-    right = len(set(found) & set(gold))
-    return Counts(right, len(set(found)), right, len(set(gold)))
+    right = len(set(predicted) & set(gold))
+    return Counts(right, len(set(predicted)), right, len(set(gold)))
 
 
-def overlap(found: Collection[Marked], gold: Collection[Marked]) -> Counts:
+def overlap(predicted: Collection[LabeledSpan], gold: Collection[LabeledSpan]) -> Counts:
     """Counts spans that share a character and the label with a gold span."""
-    found_right = sum(touches(one, gold) for one in set(found))
-    gold_right = sum(touches(one, found) for one in set(gold))
-    return Counts(found_right, len(set(found)), gold_right, len(set(gold)))
+    predicted_right = sum(touches(span, gold) for span in set(predicted))
+    gold_right = sum(touches(span, predicted) for span in set(gold))
+    return Counts(predicted_right, len(set(predicted)), gold_right, len(set(gold)))
 
 
-def touches(one: Marked, others: Iterable[Marked]) -> bool:
-    """True where it shares a character and the label with any of the others."""
+def touches(span: LabeledSpan, others: Iterable[LabeledSpan]) -> bool:
+    """True if the span shares a character and the label with any of the others."""
     return any(
-        one.start < other.end and other.start < one.end and one.label == other.label for other in others
+        span.start < other.end and other.start < span.end and span.label == other.label for other in others
     )
 
 
-def of_label(spans: Iterable[Marked], label: str) -> list[Marked]:
-    return [one for one in spans if one.label == label]
+def of_label(spans: Iterable[LabeledSpan], label: str) -> list[LabeledSpan]:
+    return [span for span in spans if span.label == label]

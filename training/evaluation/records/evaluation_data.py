@@ -1,6 +1,6 @@
-"""Evaluation data: JSON lines, one record a line, from a file or a folder of splits.
+"""Evaluation data: JSON lines, one record a line, in a file or a folder of splits.
 
-Selects the file of a folder and maps label names; does not depend on tasks.
+Selects the file of a folder, reads it and maps label names. Knows no tasks.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ Record = dict[str, Any]
 Half = Literal["odd", "even"]
 
 _SPLITS = ("dev", "valid", "test")
-"""Splits in order of preference; test halves are read only by their own name, or alone."""
+"""Splits in order of preference."""
 LABEL_BY_SOURCE_NAME = {source: label for names in LABELS_OF.values() for source, label in names.items()}
-"""Our names of the labels in the corpora of training.examples.task_examples."""
+"""Our label for each label of the corpora of training.examples.task_examples."""
 
 
 class DataError(UsageError):
@@ -27,24 +27,24 @@ class DataError(UsageError):
 
 
 def file_of(path: Path) -> Path:
-    """The file: itself, or a folder's dev, valid or test split, or its only file."""
+    """The file to evaluate on: `path` itself, or a folder's dev, valid or test split, or its only file."""
     if path.is_file():
         return path
     if not path.is_dir():
         raise DataError(f"there is no file or folder {path}.")
     files = {file.stem: file for file in sorted(path.glob("*.jsonl"))}
-    chosen = next((files[name] for name in _SPLITS if name in files), None)
-    if chosen is None and len(files) == 1:
-        chosen = next(iter(files.values()))
-    if chosen is None:
-        inside = sorted(str(one) for one in [*path.glob("*.jsonl"), *path.glob("*/*.jsonl")])
-        known = f"Type one of: --data {' '.join(inside[:12])}" if inside else "It has no .jsonl file."
-        raise DataError(f"{path} has no dev.jsonl, valid.jsonl or test.jsonl. {known}")
-    return chosen
+    split_file = next((files[name] for name in _SPLITS if name in files), None)
+    if split_file is None and len(files) == 1:
+        split_file = next(iter(files.values()))
+    if split_file is None:
+        inside = sorted(str(file) for file in [*path.glob("*.jsonl"), *path.glob("*/*.jsonl")])
+        hint = f"Type one of: --data {' '.join(inside[:12])}" if inside else "It has no .jsonl file."
+        raise DataError(f"{path} has no dev.jsonl, valid.jsonl or test.jsonl. {hint}")
+    return split_file
 
 
 def read_records(path: Path, *, limit: int | None = None, half: Half | None = None) -> list[Record]:
-    """The first records; with `half` of every second line (the first line is odd)."""
+    """The first `limit` records; with `half` only those on odd or even lines (the first line is odd)."""
     kept: list[Record] = []
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
@@ -57,7 +57,7 @@ def read_records(path: Path, *, limit: int | None = None, half: Half | None = No
     return kept
 
 
-def wants(records: Sequence[Record], path: Path, *forms: str) -> None:
+def require_fields(records: Sequence[Record], path: Path, *forms: str) -> None:
     """Raises DataError unless each record has all fields of one form, such as 'text entities'."""
     for number, record in enumerate(records, start=1):
         if not any(all(name in record for name in form.split()) for form in forms):
@@ -67,22 +67,26 @@ def wants(records: Sequence[Record], path: Path, *forms: str) -> None:
             )
 
 
-def names_here(records: Iterable[Record], given: Mapping[str, str], ours: Sequence[str]) -> dict[str, str]:
-    """By label of the data, its name here: as given, else our own names and those of known corpora.
+def label_mapping(
+    records: Iterable[Record], label_map: Mapping[str, str], label_names: Sequence[str]
+) -> dict[str, str]:
+    """Our label by label of the data: from `label_map`, else our own names and those of known corpora.
 
-    Raises DataError where nothing is left to be evaluated, or a name given is not among ours.
+    Raises DataError if no label of the data has one of `label_names`, or if the map has an unknown name.
     """
-    present = sorted({one["label"] for record in records for one in record["entities"]})
-    unknown = sorted(set(given.values()) - set(ours))
+    present = sorted({entity["label"] for record in records for entity in record["entities"]})
+    unknown = sorted(set(label_map.values()) - set(label_names))
     if unknown:
-        raise DataError(f"--map: {unknown[0]!r} is no label here. Labels: {', '.join(ours)}.")
-    missing = sorted(set(given) - set(present))
+        raise DataError(f"--map: {unknown[0]!r} is no label here. Labels: {', '.join(label_names)}.")
+    missing = sorted(set(label_map) - set(present))
     if missing:
         raise DataError(f"--map: the data has no label {missing[0]!r}. It has {', '.join(present)}.")
-    names = given or {one: _own_name(one, ours) or LABEL_BY_SOURCE_NAME.get(one, "") for one in present}
-    kept = {source: label for source, label in names.items() if label in ours}
+    names = label_map or {
+        name: _own_name(name, label_names) or LABEL_BY_SOURCE_NAME.get(name, "") for name in present
+    }
+    kept = {source: label for source, label in names.items() if label in label_names}
     if not kept:
-        example = f"--map {present[0]}={ours[0]}" if present else "entities with labels"
+        example = f"--map {present[0]}={label_names[0]}" if present else "entities with labels"
         raise DataError(
             f"none of the data's labels is known here: {', '.join(present) or 'it has none'}."
             f" Type what each is called, e.g. {example}"
@@ -102,8 +106,8 @@ def parsed_map(pairs: Sequence[str]) -> dict[str, str]:
     return names
 
 
-def _own_name(label: str, ours: Sequence[str]) -> str | None:
-    return label.lower() if label.lower() in ours else None
+def _own_name(label: str, label_names: Sequence[str]) -> str | None:
+    return label.lower() if label.lower() in label_names else None
 
 
 def _record(line: str, path: Path, number: int) -> Record:

@@ -1,7 +1,8 @@
-"""Search queries of a data set: a text, what is asked of it, and the sentences that answer.
+"""Search queries of a data set: a text, a query, and the relevant sentences.
 
-Three forms are read: records with `queries`; annotated concepts, asked by a name that the note does not use
-for all of them; and questions with answers, each among the answers of two other questions.
+Reads three formats. Records with `queries`. Annotated concepts: the query is a name of the concept that the
+note does not use, at least not for every mention. Questions with answers: the text is the answer among the
+answers of two other questions.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models.answers import Span
-from training.evaluation.records.evaluation_data import DataError, Record, wants
+from training.evaluation.records.evaluation_data import DataError, Record, require_fields
 from worker.note.sentence_splitter import sentences
 
 _ANSWER_SENTENCES = 4
 _OTHERS = (7, 31)
-"""How many rows further the two other answers of a question's text stand; any fixed numbers do."""
+"""Distances in rows of the two other answers in a question's text; any fixed numbers do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,49 +35,55 @@ class EvaluationQuery:
 
 def evaluation_queries(records: Sequence[Record], path: Path) -> list[EvaluationQuery]:
     """The queries of records. Raises DataError where there are none."""
-    wants(records, path, "text queries", "text entities", "question answer")
+    require_fields(records, path, "text queries", "text entities", "question answer")
     if "queries" in records[0]:
-        asked = [one for record in records for one in _stated(record)]
+        queries = [query for record in records for query in _annotated_queries(record)]
     elif "question" in records[0]:
-        asked = list(_questions(records))
+        queries = list(_questions(records))
     else:
-        asked = list(_concepts(records))
-    if not asked:
+        queries = list(_concepts(records))
+    if not queries:
         raise DataError(f"{path}: no concept is named in two ways, so there is nothing to search for.")
-    return asked
+    return queries
 
 
-def _stated(record: Record) -> Iterator[EvaluationQuery]:
+def _annotated_queries(record: Record) -> Iterator[EvaluationQuery]:
     """`queries`: [{"query": str, "relevant": [[start, end], ...]}, ...]"""
-    for number, one in enumerate(record["queries"]):
+    for number, query in enumerate(record["queries"]):
         name = f"{record.get('id', '')}/{number}"
-        yield from _asked(name, record["text"], one["query"], [(s, e) for s, e in one["relevant"]])
+        yield from _queries_with_hits(
+            name, record["text"], query["query"], [(s, e) for s, e in query["relevant"]]
+        )
 
 
 def _concepts(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
-    """Each concept of a note, by a name of it that the data has elsewhere, else by the note's rarest own.
+    """Yields one query for each concept of a note that has another name than the query.
 
-    A concept is asked for only where the note also names it otherwise than the query does.
+    The query is a name that only other notes use, else the note's rarest name.
     """
     names: dict[str, Counter[str]] = defaultdict(Counter)
     for record in records:
-        for one in record["entities"]:
-            if one.get("concept"):
-                names[one["concept"]][one["text"].lower()] += 1
+        for entity in record["entities"]:
+            if entity.get("concept"):
+                names[entity["concept"]][entity["text"].lower()] += 1
     for record in records:
         mentions: dict[str, list[Record]] = defaultdict(list)
-        for one in record["entities"]:
-            if one.get("concept"):
-                mentions[one["concept"]].append(one)
-        for concept, some in mentions.items():
-            query = _other_name(names[concept], Counter(one["text"].lower() for one in some))
+        for entity in record["entities"]:
+            if entity.get("concept"):
+                mentions[entity["concept"]].append(entity)
+        for concept, mentions_of_concept in mentions.items():
+            query = _other_name(
+                names[concept], Counter(entity["text"].lower() for entity in mentions_of_concept)
+            )
             if query is not None:
-                hits = [(one["start"], one["end"]) for one in some]
-                yield from _asked(f"{record.get('id', '')}/{concept}", record["text"], query, hits)
+                hits = [(entity["start"], entity["end"]) for entity in mentions_of_concept]
+                yield from _queries_with_hits(
+                    f"{record.get('id', '')}/{concept}", record["text"], query, hits
+                )
 
 
 def _other_name(everywhere: Mapping[str, int], here: Mapping[str, int]) -> str | None:
-    """The most frequent name that the note does not use, else its own rarest beside another; none."""
+    """The most frequent name that the note does not use, else its rarest of several names, else None."""
     elsewhere = sorted(everywhere.keys() - here.keys(), key=lambda name: (-everywhere[name], name))
     if elsewhere:
         return elsewhere[0]
@@ -84,26 +91,31 @@ def _other_name(everywhere: Mapping[str, int], here: Mapping[str, int]) -> str |
 
 
 def _questions(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
-    beginnings = [_beginning(record["answer"]) for record in records]
+    answers = [_first_sentences(record["answer"]) for record in records]
     for number, record in enumerate(records):
-        chosen = sorted({(number + step) % len(records) for step in (0, *_OTHERS)})
-        text = "\n".join(beginnings[one] for one in chosen)
-        start = len("\n".join(beginnings[one] for one in chosen if one < number))
-        own = (start, start + len(beginnings[number]) + 1)
-        yield from _asked(str(record.get("id", number)), text, record["question"], [own])
+        row_numbers = sorted({(number + step) % len(records) for step in (0, *_OTHERS)})
+        text = "\n".join(answers[row_number] for row_number in row_numbers)
+        start = len("\n".join(answers[row_number] for row_number in row_numbers if row_number < number))
+        own = (start, start + len(answers[number]) + 1)
+        yield from _queries_with_hits(str(record.get("id", number)), text, record["question"], [own])
 
 
-def _beginning(answer: str) -> str:
+def _first_sentences(answer: str) -> str:
     first = sentences(answer)[:_ANSWER_SENTENCES]
     return answer[: first[-1].end] if first else answer
 
 
-def _asked(name: str, text: str, query: str, hits: Iterable[tuple[int, int]]) -> Iterator[EvaluationQuery]:
-    """A sentence is relevant where a hit begins in it, or where it lies inside a hit."""
-    listed, spans = list(hits), tuple(sentences(text))
+def _queries_with_hits(
+    name: str, text: str, query: str, hits: Iterable[tuple[int, int]]
+) -> Iterator[EvaluationQuery]:
+    """Yields the query if a sentence is relevant: a hit begins in it, or it lies inside a hit."""
+    hit_spans, spans = list(hits), tuple(sentences(text))
     relevant = tuple(
-        any(one.start <= start < one.end or (start <= one.start and one.end <= end) for start, end in listed)
-        for one in spans
+        any(
+            sentence.start <= start < sentence.end or (start <= sentence.start and sentence.end <= end)
+            for start, end in hit_spans
+        )
+        for sentence in spans
     )
     if any(relevant):
         yield EvaluationQuery(name, text, query, spans, relevant)
