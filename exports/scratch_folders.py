@@ -20,13 +20,13 @@ _ENDING = ".unfinished"
 def scratch_folder(parent: Path, name: str) -> Iterator[Path]:
     """A folder of mode 0700 whose name begins with `name`; the block may rename it. Raises OSError."""
     remove_left_behind(parent, name)
-    made = Path(tempfile.mkdtemp(dir=parent, prefix=f"{name}.", suffix=_ENDING))
-    lock = os.open(made, os.O_RDONLY)
+    folder = Path(tempfile.mkdtemp(dir=parent, prefix=f"{name}.", suffix=_ENDING))
+    lock = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield made
+        yield folder
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)
 
 

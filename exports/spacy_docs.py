@@ -55,9 +55,9 @@ def doc_of(note: ExportedNote, english: Language) -> Doc:
 
 
 def _span(doc: Doc, span: dict[str, Any]) -> Span:
-    made = doc.char_span(span["start"], span["end"], label=span["label"])
-    assert made is not None, "a span's edges are edges of tokens"
-    return made
+    doc_span = doc.char_span(span["start"], span["end"], label=span["label"])
+    assert doc_span is not None, "a span's edges are edges of tokens"
+    return doc_span
 
 
 def _spans(note: ExportedNote) -> Iterator[dict[str, Any]]:

@@ -22,8 +22,8 @@ def searches(request: Request) -> Response:
     before = request.query_params.get("before", "")
     if not query.strip() or (before and not (before.isascii() and before.isdigit() and len(before) < 18)):
         raise HTTPException(404)
-    asked = Question(task=Task.SEARCH, parameters={"query": query})
+    question = Question(task=Task.SEARCH, parameters={"query": query})
     lines, has_more = app_state.browser_queries.passages(
-        asked.parameters_sha256, limit=_LINES, before=int(before) if before else None
+        question.parameters_sha256, limit=_LINES, before=int(before) if before else None
     )
     return html("passages", query=query, lines=lines, has_more=has_more, is_first=not before)

@@ -39,18 +39,18 @@ class Application(Celery):  # type: ignore[misc]
 def make_app(settings: Settings, *, load_engine: LoadEngine = load) -> Application:
     """The application for these settings; its worker uses the engine that `load_engine` returns.
     Raises SettingsError without a Redis URL."""
-    made = Application("notemill", amqp=CheckedAMQP, set_as_current=True)
-    made.settings = settings
-    made.load_engine = load_engine
-    made.conf.update(_configuration(settings))
-    made.steps["worker"].add(Start)
+    application = Application("notemill", amqp=CheckedAMQP, set_as_current=True)
+    application.settings = settings
+    application.load_engine = load_engine
+    application.conf.update(_configuration(settings))
+    application.steps["worker"].add(Start)
 
     # Not shared: Celery would give the task of the first application to a second one in the same process.
-    @made.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]
+    @application.task(name=TASK_NAME, shared=False)  # type: ignore[untyped-decorator]
     def process_document(document_id: int) -> None:
-        document_task.process_document(document_id, made.context)
+        document_task.process_document(document_id, application.context)
 
-    return made
+    return application
 
 
 def _configuration(settings: Settings) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def show_document(reference: str, *, run_id: int | None, is_plain: bool, html: P
         document = opened.queries.document(reference)
         if document is None:
             ids = command_to_type("sql", "SELECT DISTINCT external_id FROM v_jobs")
-            asked = shortened(reference, 80)
-            raise NoSuchNoteError(f"no note goes by the id {asked!r}. To list the ids, type: {ids}")
+            shown_reference = shortened(reference, 80)
+            raise NoSuchNoteError(f"no note goes by the id {shown_reference!r}. To list the ids, type: {ids}")
         if run_id is not None:
             opened.queries.run_progress(run_id)
         answers = newest_answers(opened.queries.answers_of(document.id, run_id))

@@ -20,7 +20,7 @@ DEAD_SECONDS = 30.0
 
 
 def show_health(*, is_ready_asked: bool, as_json: bool) -> int:
-    """Exit status 0: alive, or ready where that was asked; 1: not. The healthiest worker counts."""
+    """Prints the health of the best worker; exit status 0 if it is alive, or ready if that was asked."""
     readings = health_file.readings_of_host(load_settings(), socket.gethostname())
     checks = [(_why_not_alive(reading), _why_not_ready(reading), reading) for reading in readings]
     why_not = "no worker has a pulse here: type `notemill worker`"

@@ -40,7 +40,8 @@ def purge(
     receipt: Path | None,
     is_sure: bool,
 ) -> int:
-    """Exit status 1 where rows are removed and their bytes may remain. Raises UsageError."""
+    """Erases the selected notes and writes the receipt. Returns exit status 1 if bytes of removed rows may
+    remain in the file. Raises UsageError."""
     settings = load_settings()
     make_home_folder(settings)
     erasure = _erasure(given, settings, is_expired=is_expired, patient_columns=tuple(patient_columns))

@@ -79,11 +79,11 @@ def check_engine(settings: Settings) -> Check:
 
     server = ServerClient(settings)
     try:
-        served = server.served(patience_seconds=0)
+        served_model = server.served(patience_seconds=0)
     finally:
         server.close()
-    length = f", {served.context_tokens:,} tokens long" if served.context_tokens else ""
-    return Check("engine", True, f"{settings.http_url} serves {served.name}{length}")
+    length = f", {served_model.context_tokens:,} tokens long" if served_model.context_tokens else ""
+    return Check("engine", True, f"{settings.http_url} serves {served_model.name}{length}")
 
 
 def check_worker(settings: Settings) -> Check:

@@ -56,9 +56,9 @@ class NightlyReport(BaseModel):
     def outcome(self) -> str:
         """The outcome in one sentence."""
         if self.is_interrupted:
-            return f"Interrupted; {self.notes_left:,} notes are left for the next night."
+            return f"Interrupted; {self.notes_left:,} notes are left for the next run."
         if self.is_stopped_at_deadline:
-            return f"Stopped at {self.until:%H:%M}; {self.notes_left:,} notes are left for the next night."
+            return f"Stopped at {self.until:%H:%M}; {self.notes_left:,} notes are left for the next run."
         failed = f"; {self.jobs_failed:,} jobs failed" if self.jobs_failed else ""
         return f"All is done{failed}."
 

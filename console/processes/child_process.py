@@ -68,7 +68,7 @@ def start(
     descriptors, such as locks, that the supervisor keeps open as long as it lives.
     """
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    held, ours = os.pipe()
+    supervisor_end, our_end = os.pipe()
     supervisor = [sys.executable, "-I", "-S", str(Path(__file__).with_name("supervisor.py"))]
     if log.exists() and log.stat().st_size > _LONGEST_LOG_BYTES:
         log.replace(log.with_name(log.name + ".old"))
@@ -76,7 +76,7 @@ def start(
     try:
         process = subprocess.Popen(  # noqa: S603  a command of ours, no shell
             [*supervisor, str(grace_seconds), str(lives), *command],
-            stdin=held,
+            stdin=supervisor_end,
             stdout=descriptor,
             stderr=subprocess.STDOUT,
             env=dict(environment),
@@ -84,12 +84,12 @@ def start(
             pass_fds=tuple(kept),
         )
     except BaseException:
-        os.close(ours)
+        os.close(our_end)
         raise
     finally:
-        os.close(held)
+        os.close(supervisor_end)
         os.close(descriptor)
-    return Child(process, log, ours)
+    return Child(process, log, our_end)
 
 
 def size_after_start(log: Path) -> int:

@@ -46,19 +46,19 @@ def _is_starter_gone() -> bool:
     return bool(readable) and os.read(0, 1) == b""
 
 
-def _stopped(child: subprocess.Popen[Any], grace_seconds: float, asked: list[int]) -> int:
+def _stopped(child: subprocess.Popen[Any], grace_seconds: float, signals: list[int]) -> int:
     """Passes every signal on; sends one more SIGTERM at half of the grace, SIGKILL at its end."""
-    if not asked:
-        asked.append(signal.SIGTERM)
+    if not signals:
+        signals.append(signal.SIGTERM)
     num_sent, has_insisted = 0, False
     began = time.monotonic()
     while child.poll() is None and (seconds := time.monotonic() - began) < grace_seconds:
         if seconds > grace_seconds / 2 and not has_insisted:
             has_insisted = True
-            asked.append(signal.SIGTERM)
-        for number in asked[num_sent:]:
+            signals.append(signal.SIGTERM)
+        for number in signals[num_sent:]:
             child.send_signal(number)
-        num_sent = len(asked)
+        num_sent = len(signals)
         time.sleep(0.02)
     if child.poll() is None:
         child.kill()

@@ -29,8 +29,8 @@ def submit(request: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
 
     reachable = _reachable(settings)
     with database(settings) as opened:
-        is_question_cached = not (settings.is_redis_embedded or is_prepared(settings))
-        serving = None if is_question_cached else ensure_serving(settings, opened, reporter.say)
+        may_be_served_elsewhere = not (settings.is_redis_embedded or is_prepared(settings))
+        serving = None if may_be_served_elsewhere else ensure_serving(settings, opened, reporter.say)
         try:
             submitted = request.submit(reachable, serving, on_progress)
         finally:

@@ -30,9 +30,9 @@ MEANINGS = {
     0: "all is well",
     PROBLEM: "failed jobs, or something is out of order",
     USAGE: "the command, a setting or a plan is wrong",
-    UNFINISHED: "of `nightly`: the time was over, the rest is left for the next night",
+    UNFINISHED: "of `nightly`: the time was over, the rest is left for the next run",
     INTERRUPTED: "stopped by Ctrl-C",
-    _CLOSED_PIPE: "who read the output went away",
+    _CLOSED_PIPE: "the reader of the output closed the pipe",
     128 + signal.SIGTERM: "stopped by SIGTERM",
 }
 """Every exit status; `--help` and docs/reference/exit-status.md list them from here."""

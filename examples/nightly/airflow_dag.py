@@ -2,7 +2,7 @@
 
 Run by us with Airflow 3.3.2 (`airflow dags test notemill_nightly`); our tests do not install it. Before
 Airflow 3 the operator needs the package apache-airflow-providers-standard.
-`skip_on_exit_code`: the time was over and the rest is left for the next night, which is no failure.
+`skip_on_exit_code`: the time was over and the rest is left for the next run, which is no failure.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from celery import Celery
 from celery.schedules import crontab
 
 LEFT = 75
-"""The time was over, and the rest is left for the next night: nothing is wrong."""
+"""The time was over, and the rest is left for the next run: nothing is wrong."""
 
 app = Celery("nights", broker=os.environ.get("CELERY_BROKER_URL", "redis://localhost:6379/1"))
 app.conf.update(

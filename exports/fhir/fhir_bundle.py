@@ -25,10 +25,10 @@ def write_fhir(notes: Iterable[ExportedNote], file: BinaryIO, vocabulary: Vocabu
     from fhir.resources.R4B.bundle import Bundle
 
     for note in notes:
-        made = bundle(note, vocabulary)
-        Bundle.model_validate(made)
+        resources_of_note = bundle(note, vocabulary)
+        Bundle.model_validate(resources_of_note)
         # Not its own model_dump_json: the same JSON, in half as much time again as the check takes.
-        file.write(json.dumps(made, ensure_ascii=False).encode("utf-8") + b"\n")
+        file.write(json.dumps(resources_of_note, ensure_ascii=False).encode("utf-8") + b"\n")
 
 
 def bundle(note: ExportedNote, vocabulary: Vocabulary) -> dict[str, Any]:
@@ -38,10 +38,14 @@ def bundle(note: ExportedNote, vocabulary: Vocabulary) -> dict[str, Any]:
     derived = [*_derived(note, vocabulary)]
     resources = [source]
     for recipe in dict.fromkeys(answer["recipe"] for answer, _ in derived):
-        made = [resource for answer, resource in derived if answer["recipe"] == recipe]
+        derived_resources = [resource for answer, resource in derived if answer["recipe"] == recipe]
         finished = max(answer["finished_at"] for answer, _ in derived if answer["recipe"] == recipe)
         device = _device(recipe)
-        resources += [device, *made, _provenance(note, recipe, finished, source, device, made)]
+        resources += [
+            device,
+            *derived_resources,
+            _provenance(note, recipe, finished, source, device, derived_resources),
+        ]
     return {
         "resourceType": "Bundle",
         "id": urn(note, "bundle").removeprefix("urn:uuid:"),
@@ -112,14 +116,14 @@ def _provenance(
     finished: str,
     source: dict[str, Any],
     device: dict[str, Any],
-    made: list[dict[str, Any]],
+    derived_resources: list[dict[str, Any]],
 ) -> dict[str, Any]:
     assembler = {"coding": [{"system": _PARTICIPANT, "code": "assembler"}]}
     return {
         "resourceType": "Provenance",
         "id": urn(note, recipe, "provenance").removeprefix("urn:uuid:"),
         "meta": AI_ASSERTED,
-        "target": [{"reference": f"urn:uuid:{resource['id']}"} for resource in made],
+        "target": [{"reference": f"urn:uuid:{resource['id']}"} for resource in derived_resources],
         "recorded": finished,
         "agent": [{"type": assembler, "who": {"reference": f"urn:uuid:{device['id']}"}}],
         "entity": [{"role": "source", "what": {"reference": f"urn:uuid:{source['id']}"}}],

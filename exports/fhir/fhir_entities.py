@@ -25,14 +25,14 @@ def entity_resource(
     note: ExportedNote, answer: dict[str, Any], entity: dict[str, Any], concept: Concept
 ) -> dict[str, Any]:
     """A Condition for a problem, a MedicationStatement for a medication, an Observation otherwise."""
-    made = _made(note, answer, entity, entity["label"])
+    resource = _made(note, answer, entity, entity["label"])
     code = codeable(entity["text"], concept)
     if entity["assertion"] not in _NOT_THE_PATIENTS:
         if entity["label"] == "problem":
-            return made | _condition(note, entity, code)
+            return resource | _condition(note, entity, code)
         if entity["label"] == "medication":
-            return made | _medication(note, entity, code)
-    return made | _observation(note, entity, code)
+            return resource | _medication(note, entity, code)
+    return resource | _observation(note, entity, code)
 
 
 def passage_resource(note: ExportedNote, answer: dict[str, Any], passage: dict[str, Any]) -> dict[str, Any]:

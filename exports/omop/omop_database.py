@@ -50,8 +50,8 @@ def _write(
 ) -> int:
     is_ours = NOTE_NLP.c.nlp_system.like("notemill %")
     connection.execute(sa.delete(NOTE_NLP).where(NOTE_NLP.c.note_id.in_(notes), is_ours))
-    there = set(connection.scalars(sa.select(NOTE.c.note_id).where(NOTE.c.note_id.in_(notes))))
-    new = [omop_rows.note_row(note, number) for number, note in notes.items() if number not in there]
+    existing_ids = set(connection.scalars(sa.select(NOTE.c.note_id).where(NOTE.c.note_id.in_(notes))))
+    new = [omop_rows.note_row(note, number) for number, note in notes.items() if number not in existing_ids]
     nlp_rows = [row for number, note in notes.items() for row in omop_rows.nlp_rows(note, number, vocabulary)]
     numbered = [{**row, "note_nlp_id": last_id + place} for place, row in enumerate(nlp_rows, start=1)]
     for table, rows in ((NOTE, new), (NOTE_NLP, numbered)):

@@ -56,14 +56,14 @@ def _record(engine: Engine, text_sha256: str, document_id: int) -> dict[str, Any
         [],
     )
     entities = [_entity(entity, note.text) for entity in with_verdicts(newest, corrections)]
-    kept = [entity for entity in entities if entity["verdict"] != Verdict.REJECTED]
+    valid = [entity for entity in entities if entity["verdict"] != Verdict.REJECTED]
     return {
         "id": note.external_id,
         "document": note.external_id,
         "text": note.text,
-        "entities": kept,
+        "entities": valid,
         "rejected": [entity for entity in entities if entity["verdict"] == Verdict.REJECTED],
-        "is_complete": all(entity["verdict"] for entity in kept),
+        "is_complete": all(entity["verdict"] for entity in valid),
     }
 
 

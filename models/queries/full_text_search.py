@@ -49,10 +49,10 @@ class FullTextQueries:
                 "the text in this database is encrypted, so its words are in no index to look them up"
             )
         is_sqlite = self._engine.dialect.name == "sqlite"
-        asked = _for_sqlite(words) if is_sqlite else _for_postgresql(words)
+        search_expression = _for_sqlite(words) if is_sqlite else _for_postgresql(words)
         statement = _ON_SQLITE if is_sqlite else _ON_POSTGRESQL
         with read_transaction(self._engine) as connection:
-            rows = connection.execute(text(statement), {"asked": asked, "limit": limit})
+            rows = connection.execute(text(statement), {"asked": search_expression, "limit": limit})
             return [TextMatch(**row) for row in rows.mappings()]
 
 

@@ -58,8 +58,8 @@ def questions(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> 
     """The questions asked about these notes under the recipe."""
     with read_transaction(engine) as connection:
         rows = _jobs(connection, recipe_id, documents)
-    asked = {str(row.parameters): row for row in rows}
-    return [Question(task=row.task, parameters=row.parameters) for row in asked.values()]
+    row_by_parameters = {str(row.parameters): row for row in rows}
+    return [Question(task=row.task, parameters=row.parameters) for row in row_by_parameters.values()]
 
 
 def answers(engine: Engine, recipe_id: str, documents: Sequence[Document]) -> dict[Key, dict[str, Any]]:

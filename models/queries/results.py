@@ -100,13 +100,15 @@ def _last_runs() -> Select[*tuple[Any, ...]]:
 
 
 def _select(pairs: Select[*tuple[Any, ...]], *conditions: ColumnElement[bool]) -> Select[*tuple[Any, ...]]:
-    asked = pairs.subquery("asked")
+    requested = pairs.subquery("asked")
     return (
-        select(asked.c.run_id, DocumentRow.id.label("document_id"), DocumentRow.external_id, JobRow.__table__)
-        .join_from(asked, DocumentRow, DocumentRow.id == asked.c.document_id)
-        .join(JobRow, JobRow.id == asked.c.job_id)
+        select(
+            requested.c.run_id, DocumentRow.id.label("document_id"), DocumentRow.external_id, JobRow.__table__
+        )
+        .join_from(requested, DocumentRow, DocumentRow.id == requested.c.document_id)
+        .join(JobRow, JobRow.id == requested.c.job_id)
         .where(*conditions)
-        .order_by(asked.c.document_id, asked.c.job_id)
+        .order_by(requested.c.document_id, requested.c.job_id)
     )
 
 

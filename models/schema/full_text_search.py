@@ -16,14 +16,16 @@ _STEMS = "tokenize = 'porter unicode61'"
 
 
 def create_statements(dialect: str) -> list[str]:
-    """The index over what is stored already, and what keeps it."""
-    made: list[str] = []
+    """Statements that create the index over stored texts, and the triggers that keep it current."""
+    statements: list[str] = []
     for table, words in _WORDS.items():
         if dialect == "postgresql":
-            made.append(f"CREATE INDEX ix_{table}_words ON {table} USING gin (to_tsvector('english', text))")
+            statements.append(
+                f"CREATE INDEX ix_{table}_words ON {table} USING gin (to_tsvector('english', text))"
+            )
             continue
         new, old, stored = (_KEYS[table].format(row=row) for row in ("new", "old", table))
-        made += [
+        statements += [
             f"CREATE VIRTUAL TABLE {words} USING fts5(text, content = '', {_STEMS})",
             f"INSERT INTO {words} (rowid, text) SELECT {stored}, text FROM {table}",
             f"CREATE TRIGGER {words}_new AFTER INSERT ON {table} BEGIN"
@@ -31,7 +33,7 @@ def create_statements(dialect: str) -> list[str]:
             f"CREATE TRIGGER {words}_gone AFTER DELETE ON {table} BEGIN"
             f" INSERT INTO {words} ({words}, rowid, text) VALUES ('delete', {old}, old.text); END",
         ]
-    return made
+    return statements
 
 
 def drop_statements(dialect: str) -> list[str]:

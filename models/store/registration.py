@@ -74,19 +74,23 @@ class RegistrationWrites:
             accepted, refused, superseded = _newest_versions(documents, in_run)
             leave_run(connection, run_id, superseded)
             ids = _keep_documents(connection, accepted)
-            asked = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
-            wanted = {JobKey(entry.text_sha256, *rest): q for entry in accepted for rest, q in asked.items()}
-            existing, jobs = _keep_jobs(connection, wanted, is_urgent=is_urgent)
+            questions_by_key = {(q.task.value, q.parameters_sha256, recipes[q.task].id): q for q in questions}
+            requested_jobs = {
+                JobKey(entry.text_sha256, *rest): q
+                for entry in accepted
+                for rest, q in questions_by_key.items()
+            }
+            existing, jobs = _keep_jobs(connection, requested_jobs, is_urgent=is_urgent)
             pairs = [
                 (ids[entry.document.external_id], jobs[JobKey(entry.text_sha256, *rest)].id)
                 for entry in accepted
-                for rest in asked
+                for rest in questions_by_key
             ]
             added = sum(entry.document.external_id not in in_run for entry in accepted)
             join_run(connection, run_id, pairs, added)
         return Registered(
             documents=added,
-            new_jobs=len(wanted) - len(existing),
+            new_jobs=len(requested_jobs) - len(existing),
             known_jobs=len(existing),
             refused=tuple(refused),
             owed_document_ids=_owed(accepted, ids, jobs),
@@ -199,13 +203,15 @@ def _document_ids(connection: Connection, accepted: Sequence[_Accepted]) -> dict
 
 
 def _keep_jobs(
-    connection: Connection, wanted: Mapping[JobKey, Question], *, is_urgent: bool
+    connection: Connection, requested_jobs: Mapping[JobKey, Question], *, is_urgent: bool
 ) -> tuple[set[JobKey], dict[JobKey, StoredJob]]:
     """Inserts missing jobs; returns the keys of those that existed, and all jobs as stored. Cancelled jobs
     are pending again; with `is_urgent`, unfinished jobs become urgent."""
-    jobs = stored_jobs(connection, wanted.keys())
-    existing = jobs.keys() & wanted.keys()
-    new = [_job_row(key, question, is_urgent) for key, question in wanted.items() if key not in existing]
+    jobs = stored_jobs(connection, requested_jobs.keys())
+    existing = jobs.keys() & requested_jobs.keys()
+    new = [
+        _job_row(key, question, is_urgent) for key, question in requested_jobs.items() if key not in existing
+    ]
     insert_new(connection, JobRow, new)
     cancelled = [jobs[key].id for key in existing if jobs[key].status == JobStatus.CANCELLED]
     if cancelled:
@@ -214,7 +220,7 @@ def _keep_jobs(
     if is_urgent:
         is_unfinished = and_(JobRow.id.in_([jobs[key].id for key in existing]), OWED_OR_RUNNING)
         connection.execute(update(JobRow).where(is_unfinished).values(is_urgent=True))
-    return existing, stored_jobs(connection, wanted.keys()) if new or cancelled else jobs
+    return existing, stored_jobs(connection, requested_jobs.keys()) if new or cancelled else jobs
 
 
 def _job_row(key: JobKey, question: Question, is_urgent: bool) -> dict[str, object]:

@@ -125,11 +125,11 @@ def train_join(
     limit: train_options.JoinLimit = 120,
     as_json: options.Json = False,
 ) -> int:
-    """Fit how search joins an adapter's decisions with words, meaning, sections and entities, and how far
-    its word on what is denied counts beside the rules'.
+    """Fit the ranking model of search, and the model that combines the adapter with the negation rules.
 
-    An adapter that was never joined decides searches alone. Give what asks for things (annotated concepts)
-    and what asks for whole aspects (notes with headings); notes that say what is denied fit that as well.
+    The ranking model combines the adapter's decisions with words, embeddings, sections and entities. Without
+    it the adapter decides searches alone. Give data with queries for things (annotated concepts) and for
+    aspects (notes with headings). Notes with annotated negations also fit the negation model.
     """
     from console.train.adapter_commands import join_search
 

@@ -68,14 +68,14 @@ def submit(
     from console.run.submission_request import SubmissionRequest
     from console.run.submit_command import submit
 
-    asked = SubmissionRequest.of(
+    request = SubmissionRequest.of(
         *(sources, task, search, labels, summary_words, sql, query, rejects, limit),
         id_column=id_column,
         text_column=text_column,
         preset=preset,
         is_urgent=urgent,
     )
-    return submit(asked, is_quiet=quiet, as_json=as_json)
+    return submit(request, is_quiet=quiet, as_json=as_json)
 
 
 @work_verb(epilog="Example: `notemill nightly plan.toml --until 06:00`")
@@ -86,10 +86,10 @@ def nightly(
     quiet: options.Quiet = False,
     as_json: options.Json = False,
 ) -> int:
-    """Answer what is new since last night, until a given time, and report.
+    """Answer the notes that are new since the last nightly run, until a given time, and report.
 
     For cron, systemd, Celery beat or Airflow. Exit status 0: all is done, 75: the time was over and the rest
-    is left for the next night, 1: jobs failed or something is out of order, 2: the plan is wrong.
+    is left for the next run, 1: jobs failed or something is out of order, 2: the plan is wrong.
     """
     from console.nightly.nightly_run import nightly
 

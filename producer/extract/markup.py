@@ -134,8 +134,8 @@ class _Writer:
         if not self._parts:
             return
         tail = "".join(self._parts[-2:])
-        there = len(tail) - len(tail.rstrip("\n"))
-        self._parts.extend("\n" * (max(0, lines - there) if lines else 1))
+        present_lines = len(tail) - len(tail.rstrip("\n"))
+        self._parts.extend("\n" * (max(0, lines - present_lines) if lines else 1))
 
     def _without_last_space(self) -> None:
         while self._last == " " and not self._verbatim:

@@ -20,17 +20,21 @@ def questions_for(
     """The questions in the order of the tasks, one for each query. Queries alone imply search."""
     tasks = (tasks,) if isinstance(tasks, str) else tasks
     searches = (searches,) if isinstance(searches, str) else searches
-    asked = list(dict.fromkeys(_task(task) for task in tasks))
-    if searches and Task.SEARCH not in asked:
-        asked.append(Task.SEARCH)
-    if not asked:
+    requested_tasks = list(dict.fromkeys(_task(task) for task in tasks))
+    if searches and Task.SEARCH not in requested_tasks:
+        requested_tasks.append(Task.SEARCH)
+    if not requested_tasks:
         raise UsageError("nothing is asked. Type --task entities, --task summary or --search 'QUERY'.")
     parameters: dict[Task, list[dict[str, Any]]] = {
         Task.ENTITIES: [{}],
-        Task.SEARCH: [{"query": query} for query in _queries(searches)] if Task.SEARCH in asked else [],
+        Task.SEARCH: [{"query": query} for query in _queries(searches)]
+        if Task.SEARCH in requested_tasks
+        else [],
         Task.SUMMARY: [{"max_words": _words(summary_words)}],
     }
-    return tuple(Question(task=task, parameters=given) for task in asked for given in parameters[task])
+    return tuple(
+        Question(task=task, parameters=given) for task in requested_tasks for given in parameters[task]
+    )
 
 
 def recipes_for(

@@ -107,9 +107,9 @@ def assertion(
     return highest_priority(assertions(sentence, start, end, section_kind, label))
 
 
-def highest_priority(held: frozenset[Assertion]) -> Assertion:
+def highest_priority(statuses: frozenset[Assertion]) -> Assertion:
     """The assertion with the highest priority; PRESENT if there is none."""
-    return next((candidate for candidate in _PRIORITY if candidate in held), Assertion.PRESENT)
+    return next((status for status in _PRIORITY if status in statuses), Assertion.PRESENT)
 
 
 def assertions(
@@ -118,14 +118,14 @@ def assertions(
     """All assertions of the mention sentence[start:end]; empty means present, as always for anatomy."""
     if label == _NEVER_NEGATED:
         return frozenset()
-    held = {
+    statuses = {
         scope.rules.assertion
         for scope in _scopes(sentence)
         if scope.trigger_start <= start and scope.start < end <= scope.end and scope.rules.apply_to(label)
     }
     if section_kind in _SECTION_ASSERTIONS and (section_kind, label) not in _STILL_CURRENT:
-        held.add(_SECTION_ASSERTIONS[section_kind])
-    return frozenset(held)
+        statuses.add(_SECTION_ASSERTIONS[section_kind])
+    return frozenset(statuses)
 
 
 @lru_cache(maxsize=64)

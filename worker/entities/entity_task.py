@@ -72,15 +72,15 @@ def rule_assertions(note: Note, mention: Mention) -> frozenset[Assertion]:
 
 
 def _entity(note: Note, mention: Mention, negation_model: NegationModel | None) -> Entity:
-    held = rule_assertions(note, mention)
+    statuses = rule_assertions(note, mention)
     if negation_model is not None and mention.negation_log_odds is not None:
-        held = negation_model.apply(held, mention.negation_log_odds)
+        statuses = negation_model.apply(statuses, mention.negation_log_odds)
     return Entity(
         start=mention.start,
         end=mention.end,
         text=note.text[mention.start : mention.end],
         label=mention.label,
-        assertion=highest_priority(held),
+        assertion=highest_priority(statuses),
         probability=mention.probability,
     )
 

@@ -181,17 +181,17 @@ def _with_free(
     grounded: Sequence[GroundedMention], further: Iterable[GroundedMention]
 ) -> tuple[GroundedMention, ...]:
     """`grounded` and those of `further` that overlap none accepted before, in the order of the text."""
-    kept = sorted(grounded, key=lambda mention: mention.start)
-    starts = [mention.start for mention in kept]
+    accepted = sorted(grounded, key=lambda mention: mention.start)
+    starts = [mention.start for mention in accepted]
     for mention in further:
         index = bisect_left(starts, mention.start)
-        is_free = (index == 0 or kept[index - 1].end <= mention.start) and (
-            index == len(kept) or kept[index].start >= mention.end
+        is_free = (index == 0 or accepted[index - 1].end <= mention.start) and (
+            index == len(accepted) or accepted[index].start >= mention.end
         )
         if is_free:
-            kept.insert(index, mention)
+            accepted.insert(index, mention)
             starts.insert(index, mention.start)
-    return tuple(kept)
+    return tuple(accepted)
 
 
 def _normalized(surface: str) -> str:

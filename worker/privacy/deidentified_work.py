@@ -70,10 +70,10 @@ def _reidentified_answer(answer: Answer, surrogates: Surrogates) -> Answer | Non
         case SearchAnswer(passages=passages):
             return SearchAnswer(passages=tuple(_quoted(passage, surrogates.text) for passage in passages))
         case SummaryAnswer(summary=summary):
-            kept = list(_reidentified_sentences(summary.sentences, surrogates))
+            sentences = list(_reidentified_sentences(summary.sentences, surrogates))
             # The first sentence is the title; a summary cannot be without it.
-            has_title = bool(kept) and kept[0].section == summary.sentences[0].section
-            return SummaryAnswer(summary=summary_of(kept)) if has_title else None
+            has_title = bool(sentences) and sentences[0].section == summary.sentences[0].section
+            return SummaryAnswer(summary=summary_of(sentences)) if has_title else None
 
 
 def _reidentified_sentences(

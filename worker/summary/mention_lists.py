@@ -186,8 +186,8 @@ def _with_location(note: Note, entity: Entity, anatomy: Sequence[Entity]) -> _Na
 
 def _fullest_groups(groups: Sequence[list[_NamedMention]]) -> list[list[_NamedMention]]:
     """The groups whose name is not contained in the name of another group."""
-    kept = fullest_names([group[0].name for group in groups])
-    return [group for group in groups if group[0].name in kept]
+    names = fullest_names([group[0].name for group in groups])
+    return [group for group in groups if group[0].name in names]
 
 
 def _weight(note: Note, group: Sequence[_NamedMention]) -> float:

@@ -26,12 +26,12 @@ def within_word_limit(
     ranked: Iterable[tuple[_Key, SourcedPhrase]], max_words: int
 ) -> list[tuple[_Key, SourcedPhrase]]:
     """The pairs of sort key and phrase whose phrases fit, taken greedily in the given order."""
-    kept, words_left = [], max_words
+    fitting, words_left = [], max_words
     for key, phrase in ranked:
         if count_words(phrase) <= words_left:
-            kept.append((key, phrase))
+            fitting.append((key, phrase))
             words_left -= count_words(phrase)
-    return kept
+    return fitting
 
 
 def count_words(phrase: SourcedPhrase) -> int:

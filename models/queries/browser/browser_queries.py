@@ -80,8 +80,10 @@ class BrowserQueries:
 
     def newer_version(self, document_id: int) -> int | None:
         """The newest document with the same external id, if it is another one."""
-        same = select(DocumentRow.external_id).where(DocumentRow.id == document_id).scalar_subquery()
-        newest = select(func.max(DocumentRow.id)).where(DocumentRow.external_id == same)
+        same_external_id = (
+            select(DocumentRow.external_id).where(DocumentRow.id == document_id).scalar_subquery()
+        )
+        newest = select(func.max(DocumentRow.id)).where(DocumentRow.external_id == same_external_id)
         with read_transaction(self._engine) as connection:
             newest_id = connection.scalars(newest).one()
         return newest_id if newest_id != document_id else None
@@ -118,8 +120,10 @@ class BrowserQueries:
         """Every search query of a run; those of the newest run first."""
         with read_transaction(self._engine) as connection:
             runs = connection.scalars(select(RunRow.questions).order_by(RunRow.id.desc())).all()
-        asked = (asked for questions in runs for asked in questions if asked["task"] == Task.SEARCH)
-        return list(dict.fromkeys(str(question["parameters"]["query"]) for question in asked))
+        searches = (
+            question for questions in runs for question in questions if question["task"] == Task.SEARCH
+        )
+        return list(dict.fromkeys(str(search["parameters"]["query"]) for search in searches))
 
     def passages(
         self, parameters_sha256: str, *, limit: int, before: int | None = None

@@ -39,16 +39,16 @@ def test_each_light_is_on_exactly_its_characters(
 
 @given(stretches())
 def test_a_mark_begins_and_ends_once(marks: list[HighlightTarget]) -> None:
-    cut = [piece for piece in segments_of(TEXT, marks, []) if piece.mark is not None]
-    shown = {piece.mark for piece in cut}
-    assert sorted(piece.mark for piece in cut if piece.is_first) == sorted(shown)  # type: ignore[type-var]
-    assert sorted(piece.mark for piece in cut if piece.is_last) == sorted(shown)  # type: ignore[type-var]
+    segments = [segment for segment in segments_of(TEXT, marks, []) if segment.span_index is not None]
+    shown = {segment.span_index for segment in segments}
+    assert sorted(segment.span_index for segment in segments if segment.is_first) == sorted(shown)  # type: ignore[type-var]
+    assert sorted(segment.span_index for segment in segments if segment.is_last) == sorted(shown)  # type: ignore[type-var]
 
 
 def test_the_shorter_of_two_marks_is_shown_where_both_are() -> None:
     outer, inner = HighlightTarget("outer", 10, 30), HighlightTarget("inner", 18, 24)
-    cut = segments_of(TEXT, [outer, inner], [])
-    shown = [("".join(leaf.text for leaf in piece.leaves), piece.mark) for piece in cut]
+    segments = segments_of(TEXT, [outer, inner], [])
+    shown = [("".join(leaf.text for leaf in segment.leaves), segment.span_index) for segment in segments]
     assert shown[1:4] == [("Aspirin ", 0), ("100 mg", 1), (" daily", 0)]
 
 

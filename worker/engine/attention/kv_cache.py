@@ -85,9 +85,9 @@ class KvCache:
             if keys.shape[-2] == tokens and slots in (None, keys.shape[0]):
                 return
             grown = self._zeros(tokens, slots=slots)
-            kept = tuple(slice(0, min(pair)) for pair in zip(keys.shape, grown[0].shape, strict=True))
+            common = tuple(slice(0, min(pair)) for pair in zip(keys.shape, grown[0].shape, strict=True))
             for new, old in zip(grown, (keys, values), strict=True):
-                new[kept] = old[kept]
+                new[common] = old[common]
             layers[number] = grown
         self.generation += 1
 
@@ -101,8 +101,8 @@ class KvCache:
 
     def store(self, layer: int, key: torch.Tensor, value: torch.Tensor, layout: BatchLayout) -> None:
         """Stores keys and values of the packed tokens by the layout; both: [tokens, key heads, size]."""
-        for kept, new in zip(self._keys_then_values(layer), (key, value), strict=True):
-            _write(layout.kv_write, *kept, new)
+        for stored, new in zip(self._keys_then_values(layer), (key, value), strict=True):
+            _write(layout.kv_write, *stored, new)
 
     def attend(
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, layout: BatchLayout
@@ -138,18 +138,20 @@ class KvCache:
         self, layer: int, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, chunk: PrefillChunk
     ) -> torch.Tensor:
         keys, values = self._shared[layer]
-        seen = [
+        prefix_keys_values = [
             (keys[:, segment.start : segment.stop], values[:, segment.start : segment.stop])
             for segment in chunk.prefix_segments
         ]
         if chunk.is_prefix:
-            return packed_attention.causal(query, *seen[0])
+            return packed_attention.causal(query, *prefix_keys_values[0])
         own = (key.transpose(0, 1), value.transpose(0, 1))
         if chunk.slot_tokens:
             kept = (tensor[chunk.slot, :, : chunk.slot_tokens] for tensor in self._own[layer])
             own = _concatenated(kept, own)
         if chunk.mask is not None:
-            return packed_attention.masked_together(query, *_concatenated(*seen, own), chunk.mask)
+            return packed_attention.masked_together(
+                query, *_concatenated(*prefix_keys_values, own), chunk.mask
+            )
         if packed_attention.is_fused_faster(self._device):
             padded = [
                 (
@@ -160,7 +162,7 @@ class KvCache:
                 for segment in chunk.prefix_segments
             ]
             return packed_attention.after_prefixes(query, padded, own)
-        return packed_attention.causal(query, *_concatenated(*seen, own))
+        return packed_attention.causal(query, *_concatenated(*prefix_keys_values, own))
 
     def _attend_decode_rows(self, layer: int, query: torch.Tensor, rows: DecodeRows) -> torch.Tensor:
         (shared_keys, keys), (shared_values, values) = self._keys_then_values(layer)

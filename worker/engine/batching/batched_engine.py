@@ -205,8 +205,10 @@ class BatchedEngine:
             decode_tokens=batch.num_tokens - prefix_tokens - own_tokens,
             rows=len(batch.continuations),
         )
-        seen = sum(len(prefix.tokens) for sequence in batch.starting for prefix in sequence.prefixes)
-        self._meter.add(shared_tokens=seen - prefix_tokens)
+        required_prefix_tokens = sum(
+            len(prefix.tokens) for sequence in batch.starting for prefix in sequence.prefixes
+        )
+        self._meter.add(shared_tokens=required_prefix_tokens - prefix_tokens)
 
     def _add(self, states: Sequence[RequestState]) -> None:
         continuations = [state.start(self._scheduler.prefix_cache) for state in states]

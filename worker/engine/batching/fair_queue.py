@@ -41,8 +41,8 @@ class FairQueue:
         """Adds the continuations of one call, in their order."""
         if continuations:
             # A new group starts level with the least-served one: it has no claim for time before it came.
-            served = min((group.served_tokens for group in self._groups), default=0)
-            self._groups.append(_Group(deque(continuations), is_urgent, served))
+            least_served_tokens = min((group.served_tokens for group in self._groups), default=0)
+            self._groups.append(_Group(deque(continuations), is_urgent, least_served_tokens))
 
     def first(self) -> Continuation | None:
         """The continuation whose turn it is; it stays in the queue."""

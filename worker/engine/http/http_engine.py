@@ -201,11 +201,11 @@ class HttpEngine:
 def load(settings: Settings, meter: UsageMeter | None = None) -> HttpEngine:
     """Loads the engine of the settings. Raises NotemillError if the server cannot be used with them."""
     chat, server = load_chat(settings), ServerClient(settings)
-    served = server.served()
+    served_model = server.served()
     return HttpEngine(
         server,
         chat,
-        context_tokens=served.context_tokens or _config_context_tokens(settings),
+        context_tokens=served_model.context_tokens or _config_context_tokens(settings),
         grammar=settings.http_grammar,
         concurrency=settings.http_concurrency,
         patience_seconds=settings.time_limit_seconds,

@@ -100,8 +100,10 @@ def _work(chunk: ScheduledChunk) -> float:
 
 def _first_token_work(chunk: ScheduledChunk) -> float:
     """Work of the first token of the chunk."""
-    seen = chunk.start + (chunk.sequence.num_prefix_tokens if isinstance(chunk.sequence, Continuation) else 0)
-    return 1 + seen / _KEYS_PER_TOKEN
+    num_keys = chunk.start + (
+        chunk.sequence.num_prefix_tokens if isinstance(chunk.sequence, Continuation) else 0
+    )
+    return 1 + num_keys / _KEYS_PER_TOKEN
 
 
 def _split_chunk(chunk: ScheduledChunk, target: float) -> list[ScheduledChunk]:
