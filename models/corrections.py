@@ -75,17 +75,19 @@ def with_verdicts(
         # A detected mention that equals a fixed or an added one needs no second review.
         correction = by_found.pop(mention, None) or valid.get(mention)
         detected = correction.found if correction else mention
-        shown.setdefault(detected, _with(entity, correction, detected))
+        shown.setdefault(detected, _with_verdict(entity, correction, detected))
     for correction in corrections:
         if correction.verdict is Verdict.ADDED:
-            shown.setdefault(correction.found, _with(_ADDED, correction, correction.found))
+            shown.setdefault(correction.found, _with_verdict(_ADDED, correction, correction.found))
     return sorted(shown.values(), key=lambda entity: (entity["start"], -entity["end"], entity["label"]))
 
 
 _ADDED: dict[str, Any] = {"probability": None, "attributes": []}
 
 
-def _with(entity: Mapping[str, Any], correction: Correction | None, mention: MentionKey) -> dict[str, Any]:
+def _with_verdict(
+    entity: Mapping[str, Any], correction: Correction | None, mention: MentionKey
+) -> dict[str, Any]:
     if correction is None:
         return {**entity, "verdict": "", "found": mention}
     corrected = {"start": correction.start, "end": correction.end, "label": correction.label}

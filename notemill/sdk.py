@@ -31,7 +31,7 @@ class NotemillCommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One submission: its id and what was registered."""
+    """One submission: its id and the counts of registered notes and jobs."""
 
     id: int
     documents: int

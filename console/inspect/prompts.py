@@ -1,4 +1,4 @@
-"""`notemill prompts`: what the network would receive for a note, token by token, without sending it."""
+"""`notemill prompts`: prints the prompts of a note, token by token, without sending them."""
 
 from __future__ import annotations
 

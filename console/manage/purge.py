@@ -45,7 +45,7 @@ def purge(
     settings = load_settings()
     make_home_folder(settings)
     erasure = _erasure(given, settings, is_expired=is_expired, patient_columns=tuple(patient_columns))
-    _ask(erasure, is_sure=is_sure)
+    _confirm(erasure, is_sure=is_sure)
     unfinished = PurgeJournal(settings.home_folder / "receipts", erasure)
     with database(settings) as opened:
         unfinished.resume(opened.queries)
@@ -58,13 +58,13 @@ def purge(
     rejects = settings.home_folder / "rejects"
     refused = remove_rejected_records(rejects, erased.external_ids, erased.runs, erasure.before)
     facts = _receipt(erasure, erased, overwritten, messages, refused)
-    facts |= _trained(settings, erased)
+    facts |= _trained_folders(settings, erased)
     facts["exports_that_may_hold_them"] = [f"{e.at} by {e.actor}: {e.subject}" for e in exports]
     path = receipt or _receipt_path(settings)
     with whole_file(path) as file:
         file.write(json.dumps(facts, indent=1, ensure_ascii=False).encode() + b"\n")
     unfinished.forget()
-    _say(facts, path)
+    _print_result(facts, path)
     return 0 if overwritten.is_complete or settings.effective_database_url.startswith("postgres") else PROBLEM
 
 
@@ -93,7 +93,7 @@ def _moment(words: str) -> datetime:
         raise UsageError(f"--before {words!r} is no date; type one as 2026-01-31.") from None
 
 
-def _ask(erasure: Erasure, *, is_sure: bool) -> None:
+def _confirm(erasure: Erasure, *, is_sure: bool) -> None:
     if is_sure:
         return
     if not sys.stdin.isatty():
@@ -134,7 +134,7 @@ def _receipt(
     }
 
 
-def _trained(settings: Settings, erased: Erased) -> dict[str, list[str]]:
+def _trained_folders(settings: Settings, erased: Erased) -> dict[str, list[str]]:
     folders = folders_trained_on(settings, erased.text_sha256s, erased.external_ids)
     prepared = [folder for folder in folders if (folder / "prepared.json").exists()]
     return {
@@ -143,7 +143,7 @@ def _trained(settings: Settings, erased: Erased) -> dict[str, list[str]]:
     }
 
 
-def _say(facts: dict[str, Any], path: Path) -> None:
+def _print_result(facts: dict[str, Any], path: Path) -> None:
     console = stdout()
     rows = ", ".join(f"{count:,} {table}" for table, count in facts["rows"].items() if count)
     console.print(f"Erased: {rows or 'nothing was found'}.", soft_wrap=True)

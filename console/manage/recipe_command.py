@@ -62,8 +62,8 @@ def diff_recipes(old: str, new: str) -> int:
     settings = load_settings()
     with database(settings) as opened:
         old_recipe = opened.queries.stored_recipe(old)
-        new_recipe = _named(settings, opened, new, old_recipe)
-    old_content, new_content = (dict(_flat(_content(recipe))) for recipe in (old_recipe, new_recipe))
+        new_recipe = _recipe_by_name(settings, opened, new, old_recipe)
+    old_content, new_content = (dict(_flat_items(_content(recipe))) for recipe in (old_recipe, new_recipe))
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("ingredient", old_recipe.id[:_SHOWN_DIGITS], new_recipe.id[:_SHOWN_DIGITS]):
         table.add_column(title, overflow="fold")
@@ -81,7 +81,7 @@ def adopt_recipe(old: str, new: str, *, is_undo: bool) -> int:
     settings = load_settings()
     with database(settings) as opened:
         old_recipe = opened.queries.stored_recipe(old)
-        new_recipe = _named(settings, opened, new, old_recipe)
+        new_recipe = _recipe_by_name(settings, opened, new, old_recipe)
         if old_recipe.id == new_recipe.id:
             raise UsageError(f"{old_recipe.id} is that recipe itself")
         if is_undo:
@@ -129,7 +129,9 @@ def offer_adoptions(opened: Database, settings: Settings, *, is_adopting: bool) 
                 stdout().print(f"{words} To keep them, type: {single}, or for all: {all_}", soft_wrap=True)
 
 
-def _named(settings: Settings, opened: Database, name: str, like: StoredRecipe) -> StoredRecipe | Recipe:
+def _recipe_by_name(
+    settings: Settings, opened: Database, name: str, like: StoredRecipe
+) -> StoredRecipe | Recipe:
     """The recipe with this id, or for `now` the present one for the task and labels of `like`."""
     if name != NOW:
         return opened.queries.stored_recipe(name)
@@ -158,11 +160,11 @@ def _content(recipe: StoredRecipe | Recipe) -> dict[str, Any]:
     return {"ingredients": recipe.ingredients, "labels": labels}
 
 
-def _flat(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+def _flat_items(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
     """Names like `task.prompts` with their values as JSON."""
     if isinstance(value, dict) and value:
         for key, inner in value.items():
-            yield from _flat(inner, f"{name}.{key}".removeprefix(".").removeprefix("ingredients."))
+            yield from _flat_items(inner, f"{name}.{key}".removeprefix(".").removeprefix("ingredients."))
     else:
         yield name, json.dumps(value, ensure_ascii=False)
 

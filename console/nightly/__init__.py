@@ -1,1 +1,1 @@
-"""The verb `nightly`: reads what is new, answers it within a time window, and reports."""
+"""The verb `nightly`: reads new notes, answers them within a time window, and writes a report."""

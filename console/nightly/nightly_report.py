@@ -1,4 +1,4 @@
-"""Report of a nightly run: what was done, left and failed, beside the run before."""
+"""Report of a nightly run: finished, open and failed jobs, beside the run before."""
 
 from __future__ import annotations
 

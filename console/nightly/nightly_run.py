@@ -88,7 +88,7 @@ class _NightlyRunInProgress:
     reporter: ProgressOutput
 
     def forecast(self) -> Forecast:
-        """Reads what the nightly run would read, and writes nothing."""
+        """Reads the notes that the nightly run would read, and writes nothing."""
         questions = self._questions()
         recipes = recipes_for(questions, self.serving, load_labels(self._labels or self.settings.labels_file))
         documents = characters = 0

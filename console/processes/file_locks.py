@@ -12,7 +12,7 @@ from pathlib import Path
 @contextlib.contextmanager
 def exclusive_lock(path: Path) -> Iterator[None]:
     """Waits until no other command holds the lock."""
-    descriptor = _opened(path)
+    descriptor = _open_lock_file(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
@@ -22,7 +22,7 @@ def exclusive_lock(path: Path) -> Iterator[None]:
 
 def try_lock(path: Path) -> int | None:
     """Takes the lock; returns its open file descriptor, or None where another process holds it."""
-    descriptor = _opened(path)
+    descriptor = _open_lock_file(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -42,6 +42,6 @@ def is_locked(path: Path) -> bool:
     return False
 
 
-def _opened(path: Path) -> int:
+def _open_lock_file(path: Path) -> int:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -19,8 +19,10 @@ class LocalServices:
         self._worker: WorkerProcess | None = None
 
     def ensure_running(self, progress: object) -> None:
-        """Starts what is missing. `progress` is any value that changes as jobs are taken and done. Raises
-        RedisError or WorkerError where a service does not stay up."""
+        """Starts the missing services. `progress` is any value that changes as jobs are taken and done.
+
+        Raises RedisError or WorkerError if a service does not stay up.
+        """
         if self._settings.is_redis_embedded and (self._redis is None or not self._redis.is_running):
             self._redis = start_redis(self._settings)
         if self._worker is None:
@@ -31,7 +33,7 @@ class LocalServices:
         self._worker.ensure(progress)
 
     def stop(self, *, is_hurried: bool = False) -> None:
-        """Stops what was started here: the worker first, so that it releases its documents."""
+        """Stops the services that were started here: the worker first, so that it releases its documents."""
         try:
             if self._worker is not None:
                 self._worker.stop(is_hurried=is_hurried)

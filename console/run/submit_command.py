@@ -35,7 +35,7 @@ def submit(request: SubmissionRequest, *, is_quiet: bool, as_json: bool) -> int:
             submitted = request.submit(reachable, serving, on_progress)
         finally:
             reporter.close()
-    for line in _words(submitted, is_served=not reachable.is_redis_embedded):
+    for line in _result_lines(submitted, is_served=not reachable.is_redis_embedded):
         reporter.say(line)
     print(json.dumps(_json(submitted)) if as_json else submitted.run_id)
     return 0
@@ -47,7 +47,7 @@ def _reachable(settings: Settings) -> Settings:
     return with_redis(settings, url) if settings.is_redis_embedded and redis_client.ping(url) else settings
 
 
-def _words(submitted: Submitted, *, is_served: bool) -> list[str]:
+def _result_lines(submitted: Submitted, *, is_served: bool) -> list[str]:
     refused = f", {submitted.refused:,} refused (see {submitted.rejects_path})" if submitted.refused else ""
     lines = [
         f"{count_of(submitted.documents, 'note')} registered{refused};"

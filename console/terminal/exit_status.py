@@ -39,7 +39,7 @@ MEANINGS = {
 
 
 class Terminated(BaseException):
-    """SIGTERM or SIGHUP came: unwinds the stack, stopping what was started."""
+    """SIGTERM or SIGHUP came: unwinds the stack, which stops the processes that were started."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -82,7 +82,7 @@ def _run(command: Callable[..., Any], arguments: list[str] | None) -> int:
         )
     except Exception as error:  # noqa: BLE001  a surprise: its text may quote a note, its place does not
         return _print_error(
-            f"a surprise, {type(error).__name__} at {_place(error)}. Please report it.", PROBLEM
+            f"a surprise, {type(error).__name__} at {_code_location(error)}. Please report it.", PROBLEM
         )
     return status if isinstance(status, int) else 0
 
@@ -108,6 +108,6 @@ def _help_command(error: TyperException) -> str:
     return command_to_type(*path, "--help")
 
 
-def _place(error: Exception) -> str:
+def _code_location(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     return " < ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames[:-4:-1])

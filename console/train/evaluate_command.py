@@ -99,7 +99,7 @@ def _rows(figures: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, st
         elif isinstance(value, Mapping):
             yield from _rows(value, words)
         else:
-            yield words, _shown(value, figures.get(f"{name}_interval"))
+            yield words, _formatted(value, figures.get(f"{name}_interval"))
 
 
 def _triple(figures: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
@@ -107,7 +107,7 @@ def _triple(figures: Mapping[str, Any], name: str) -> Iterator[tuple[str, str]]:
     three = " ".join(f"{figures[measure]:.3f}" for measure in ("precision", "recall", "f1"))
     yield f"{name} P R F1", f"{three} [{_ends(figures['f1_interval'])}]"
     yield from (
-        (f"{name} {measure}", _shown(value, None))
+        (f"{name} {measure}", _formatted(value, None))
         for measure, value in figures.items()
         if not measure.endswith("_interval") and measure not in ("precision", "recall", "f1")
     )
@@ -117,7 +117,7 @@ def _ends(interval: Sequence[float]) -> str:
     return f"{interval[0]:.3f}, {interval[1]:.3f}"
 
 
-def _shown(value: Any, interval: Sequence[float] | None) -> str:
+def _formatted(value: Any, interval: Sequence[float] | None) -> str:
     if not isinstance(value, float):
         return str(value)
     return f"{value:.3f}" if interval is None else f"{value:.3f} [{_ends(interval)}]"

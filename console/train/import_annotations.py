@@ -15,7 +15,7 @@ from training.data.prepared_folder import open_private
 
 
 def import_notes(source: Path, output: Path, maps: Sequence[str], *, as_json: bool) -> int:
-    """Writes the notes and prints what was left out. Raises UsageError."""
+    """Writes the notes and prints the counts of omitted annotations. Raises UsageError."""
     names = dict(_pair(label_map) for label_map in maps)
     label_names = frozenset(label.name for label in load_labels(load_settings().labels_file))
     imported = import_annotations(source, names, label_names)

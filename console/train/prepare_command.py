@@ -22,9 +22,9 @@ _SHOWN = 700
 
 
 def prepare_data(request: PrepareRequest, output: Path | None, *, is_inspecting: bool, as_json: bool) -> int:
-    """Writes the folder and prints what was kept. Raises UsageError."""
+    """Writes the folder and prints its counts. Raises UsageError."""
     if is_inspecting:
-        _show(inspect(training_files(request), request.columns, request.limit))
+        _print_inspection(inspect(training_files(request), request.columns, request.limit))
         return 0
     if output is None:
         raise UsageError("say where the prepared folder goes: --output FOLDER (or look first: --inspect)")
@@ -33,11 +33,11 @@ def prepare_data(request: PrepareRequest, output: Path | None, *, is_inspecting:
     if as_json:
         print(json.dumps({"output": str(output), **facts}))
     else:
-        _say(facts, output)
+        _print_result(facts, output)
     return 0
 
 
-def _say(facts: Mapping[str, Any], output: Path) -> None:
+def _print_result(facts: Mapping[str, Any], output: Path) -> None:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("rows", justify="right")
     table.add_column("")
@@ -65,7 +65,7 @@ def _say(facts: Mapping[str, Any], output: Path) -> None:
     )
 
 
-def _show(inspection: Inspection) -> None:
+def _print_inspection(inspection: Inspection) -> None:
     console = stdout()
     for name, count in inspection.rows.items():
         console.print(

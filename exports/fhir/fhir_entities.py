@@ -1,4 +1,4 @@
-"""An entity or a passage as a FHIR resource: what the note says of the patient, and nothing else.
+"""An entity or a passage as a FHIR resource; states nothing that the note does not say of the patient.
 
 Mentions of the family, and conditional ones, are Observations: a Condition or a MedicationStatement would
 read as the patient's own.
@@ -25,7 +25,7 @@ def entity_resource(
     note: ExportedNote, answer: dict[str, Any], entity: dict[str, Any], concept: Concept
 ) -> dict[str, Any]:
     """A Condition for a problem, a MedicationStatement for a medication, an Observation otherwise."""
-    resource = _made(note, answer, entity, entity["label"])
+    resource = _common_fields(note, answer, entity, entity["label"])
     code = codeable(entity["text"], concept)
     if entity["assertion"] not in _NOT_THE_PATIENTS:
         if entity["label"] == "problem":
@@ -37,12 +37,12 @@ def entity_resource(
 
 def passage_resource(note: ExportedNote, answer: dict[str, Any], passage: dict[str, Any]) -> dict[str, Any]:
     """A sentence that answers a query: the query is the code, the sentence the value."""
-    return _made(note, answer, passage, "passage") | {
+    return _common_fields(note, answer, passage, "passage") | {
         "resourceType": "Observation",
         "status": "preliminary",
         "code": codeable(answer["parameters"]["query"]),
         "subject": subject(note),
-        **_met(note),
+        **_encounter_field(note),
         "valueString": passage["text"].strip(),
         "component": [
             {"code": codeable("probability"), "valueQuantity": {"value": round(passage["score"], 6)}}
@@ -50,7 +50,9 @@ def passage_resource(note: ExportedNote, answer: dict[str, Any], passage: dict[s
     }
 
 
-def _made(note: ExportedNote, answer: dict[str, Any], span: dict[str, Any], kind: str) -> dict[str, Any]:
+def _common_fields(
+    note: ExportedNote, answer: dict[str, Any], span: dict[str, Any], kind: str
+) -> dict[str, Any]:
     place = (answer["recipe"], answer["parameters"], kind, span["start"], span["end"])
     return {
         "id": urn(note, *place).removeprefix("urn:uuid:"),
@@ -69,7 +71,7 @@ def _condition(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any])
         "verificationStatus": {"coding": [{"system": _VERIFICATION_SYSTEM, "code": verified}]},
         "code": code,
         "subject": subject(note),
-        **_met(note),
+        **_encounter_field(note),
     }
 
 
@@ -109,12 +111,12 @@ def _observation(note: ExportedNote, entity: dict[str, Any], code: dict[str, Any
         "status": "preliminary",
         "code": code,
         "subject": subject(note),
-        **_met(note),
+        **_encounter_field(note),
         **({"valueString": value} if value else {"valueCodeableConcept": codeable(entity["assertion"])}),
         "component": [{"code": codeable(name), "valueString": text} for name, text in components.items()],
     }
 
 
-def _met(note: ExportedNote) -> dict[str, Any]:
+def _encounter_field(note: ExportedNote) -> dict[str, Any]:
     encounter = export_metadata.encounter(note)
     return {"encounter": reference("Encounter", encounter)} if encounter else {}

@@ -68,10 +68,14 @@ def _writing(url: str) -> Iterator[sa.Connection]:
         with engine.begin() as connection:
             yield connection
     except exc.OperationalError as error:
-        raise UsageError(f"cannot use {_shown(engine.url)}: {type(error.orig).__name__}.") from None
+        raise UsageError(
+            f"cannot use {_url_without_password(engine.url)}: {type(error.orig).__name__}."
+        ) from None
     except exc.SQLAlchemyError as error:
         kind = type(getattr(error, "orig", None) or error).__name__
-        raise NotemillError(f"{_shown(engine.url)} refused a row ({kind}); nothing was written.") from None
+        raise NotemillError(
+            f"{_url_without_password(engine.url)} refused a row ({kind}); nothing was written."
+        ) from None
     finally:
         engine.dispose()
 
@@ -86,13 +90,13 @@ def _engine(url: str) -> sa.Engine:
         options: dict[str, Any] = {"hide_parameters": True, "poolclass": sa.NullPool}
         return sa.create_engine(parsed, **options)
     except OSError as error:
-        raise UsageError(f"cannot write {_shown(parsed)}: {error.strerror}") from None
+        raise UsageError(f"cannot write {_url_without_password(parsed)}: {error.strerror}") from None
     except (exc.ArgumentError, ValueError, ImportError):
         raise UsageError(
             "that is no database URL. For example: --output postgresql://user@host/omop"
         ) from None
 
 
-def _shown(url: sa.URL) -> str:
+def _url_without_password(url: sa.URL) -> str:
     shown = sa.URL.create(url.get_backend_name(), host=url.host, port=url.port, database=url.database)
     return shown.render_as_string()

@@ -33,7 +33,7 @@ def upgrade(engine: Engine) -> None:
     with write_transaction(engine) as connection:
         _hold_off_others(connection)
         if _state(connection) == "ahead":
-            raise SchemaError(_AHEAD.format(url=_shown(engine)))
+            raise SchemaError(_AHEAD.format(url=_url_without_password(engine)))
         command.upgrade(_config(connection), "head")
     data_keys.prepare_data_keys(engine)
 
@@ -56,11 +56,15 @@ def check(engine: Engine) -> None:
     text is encrypted with a key that is not available."""
     match state(engine):
         case "empty":
-            raise SchemaError(f"{_shown(engine)} has no tables yet: type `notemill db upgrade`.")
+            raise SchemaError(
+                f"{_url_without_password(engine)} has no tables yet: type `notemill db upgrade`."
+            )
         case "behind":
-            raise SchemaError(f"the tables in {_shown(engine)} are older: type `notemill db upgrade`.")
+            raise SchemaError(
+                f"the tables in {_url_without_password(engine)} are older: type `notemill db upgrade`."
+            )
         case "ahead":
-            raise SchemaError(_AHEAD.format(url=_shown(engine)))
+            raise SchemaError(_AHEAD.format(url=_url_without_password(engine)))
     data_keys.prepare_data_keys(engine)
 
 
@@ -92,5 +96,5 @@ def _hold_off_others(connection: Connection) -> None:
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK_NUMBER})
 
 
-def _shown(engine: Engine) -> str:
+def _url_without_password(engine: Engine) -> str:
     return engine.url.render_as_string(hide_password=True)

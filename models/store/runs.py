@@ -1,4 +1,4 @@
-"""Runs and what they ask under: serving announcements, opening, closing, withdrawal of documents."""
+"""Runs: serving announcements, opening, closing, withdrawal of documents."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def read_resources(records: Iterable[Resource | Refused], origin: Origin) -> Ite
         if isinstance(record, Refused):
             yield record
             continue
-        for line, resource, binaries in _flat(record):
+        for line, resource, binaries in _unbundled(record):
             kind = str(resource.get("resourceType"))[:64]
             if kind in KINDS:
                 note = _note(kind, resource, binaries, origin, line, replaced)
@@ -63,7 +63,9 @@ def is_fhir(record: Mapping[str, Any]) -> bool:
     return isinstance(record.get("resourceType"), str)
 
 
-def _flat(record: Resource, depth: int = 0) -> Iterator[tuple[int | None, dict[str, Any], Mapping[str, Any]]]:
+def _unbundled(
+    record: Resource, depth: int = 0
+) -> Iterator[tuple[int | None, dict[str, Any], Mapping[str, Any]]]:
     """The resource, or those in the Bundle, each with the Binary resources beside it by their references."""
     line, resource = record
     if resource.get("resourceType") != "Bundle":
@@ -81,7 +83,7 @@ def _flat(record: Resource, depth: int = 0) -> Iterator[tuple[int | None, dict[s
             binaries |= {reference: inner for reference in references if isinstance(reference, str)}
     for _, inner in inside:
         if inner.get("resourceType") == "Bundle" and depth < _MAX_NESTING:
-            yield from _flat((line, inner), depth + 1)
+            yield from _unbundled((line, inner), depth + 1)
         else:
             yield line, inner, binaries
 
@@ -101,10 +103,10 @@ def _note(
     try:
         note = KINDS[kind].model_validate(resource)
     except (ValidationError, RecursionError) as error:
-        return origin.refused(f"malformed {kind}{_place(error)}", line)
+        return origin.refused(f"malformed {kind}{_error_location(error)}", line)
     external_id = f"{kind}/{note.id}" if note.id else ""
     name = external_id if len(external_id) <= 500 else None
-    reason = _left_out(note)
+    reason = _reason_to_skip(note)
     if reason is None and external_id in replaced:
         reason = "superseded"
     if reason is not None:
@@ -119,7 +121,7 @@ def _note(
     )
 
 
-def _left_out(note: Note) -> str | None:
+def _reason_to_skip(note: Note) -> str | None:
     reasons = (_LEFT_OUT.get(status) for status in (note.status, note.docStatus or ""))
     return next((reason for reason in reasons if reason), None)
 
@@ -183,7 +185,7 @@ def _clinical(note: Note, rendered: RenderedText) -> Clinical:
     )
 
 
-def _place(error: Exception) -> str:
+def _error_location(error: Exception) -> str:
     """The element's place in the resource, never its content."""
     if not isinstance(error, ValidationError):
         return ""

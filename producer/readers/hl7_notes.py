@@ -94,7 +94,7 @@ def _document(message: Message, event: str, origin: Origin) -> Document | Refuse
     kind, field = (first, 3) if is_loinc else (header, 2)
     clinical = _clinical(
         message,
-        _coded(message, kind, field),
+        _coded_field(message, kind, field),
         [message.part(header, number) for number in (4, 6, 7)],
         _COMPLETION.get(completion, completion),
         title=message.part(header, 25),
@@ -124,7 +124,7 @@ def _reports(message: Message, origin: Origin) -> Iterator[Document | Refused]:
             yield origin.refused("no text among the results", message.line, external_id)
         else:
             dates = [message.part(order, 7), message.part(order, 22)]
-            coded, status = _coded(message, order, 4), _RESULT.get(result, result)
+            coded, status = _coded_field(message, order, 4), _RESULT.get(result, result)
             clinical = _clinical(message, coded, dates, status)
             yield _with_text(message, observations, external_id, clinical, origin)
 
@@ -194,7 +194,7 @@ def _encapsulated(message: Message, repetition: str) -> str:
     return render(content, media_type_of(content, subtype)).text
 
 
-def _coded(message: Message, segment: Any, field: int) -> tuple[str, str, str]:
+def _coded_field(message: Message, segment: Any, field: int) -> tuple[str, str, str]:
     """Code, name and system of a coded field."""
     code, name, system = (message.part(segment, field, number) for number in (1, 2, 3))
     code = code.partition(message.parsed.separators[4])[0]  # `24627-2&IMP`: the impression of that report

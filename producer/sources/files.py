@@ -65,7 +65,7 @@ def read_file(path: Path, name: str, choice: ColumnChoice) -> Iterator[Document 
 
     Raises SourceError where the file as a whole is not what its ending says.
     """
-    origin = Origin(source=_shown(path), name=name)
+    origin = Origin(source=_path_text(path), name=name)
     reader = reader_of(path)
     if reader is None:
         return iter([origin.refused("unknown file ending")])
@@ -77,9 +77,9 @@ def read_many(paths: Iterator[Path], base: Path | None, choice: ColumnChoice) ->
     cannot be read is one refusal; the others continue."""
     for path in paths:
         try:
-            yield from read_file(path, _shown(path.relative_to(base) if base else path), choice)
+            yield from read_file(path, _path_text(path.relative_to(base) if base else path), choice)
         except SourceError as error:
-            yield Refused(source=_shown(path), reason=error.reason)
+            yield Refused(source=_path_text(path), reason=error.reason)
 
 
 def walk(folder: Path) -> Iterator[Path]:
@@ -112,6 +112,6 @@ def base_of(pattern: str) -> Path:
     return Path(*fixed)
 
 
-def _shown(path: Path) -> str:
+def _path_text(path: Path) -> str:
     """The path as text; a byte that is not UTF-8 is written `\xe9`."""
     return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

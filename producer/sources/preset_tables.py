@@ -38,10 +38,10 @@ def queries_of(connection: sa.Connection, preset: Preset, origin: Origin) -> lis
 def _schemas(inspector: sa.Inspector, preset: Preset) -> Iterator[str | None]:
     yield None
     others = [name for name in inspector.get_schema_names() if not name.startswith(_SYSTEM_SCHEMAS)]
-    yield from sorted(others, key=lambda name: (_place(name, preset.schemas), name))
+    yield from sorted(others, key=lambda name: (_schema_rank(name, preset.schemas), name))
 
 
-def _place(name: str, schemas: tuple[str, ...]) -> int:
+def _schema_rank(name: str, schemas: tuple[str, ...]) -> int:
     return schemas.index(name.casefold()) if name.casefold() in schemas else len(schemas)
 
 

@@ -48,7 +48,7 @@ def open_sources(sources: Sequence[Source], choice: ColumnChoice | None = None) 
         raise UsageError("standard input (-) can be read once only.")
     naming = Naming.of(typed)
     opened = [_open(source, choice or ColumnChoice(), naming) for source in typed]
-    return OpenedSources(names=tuple(map(_shown, typed)), records=chain.from_iterable(opened))
+    return OpenedSources(names=tuple(map(_source_name, typed)), records=chain.from_iterable(opened))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +78,9 @@ class Naming:
 
 def _open(source: Source, choice: ColumnChoice, naming: Naming) -> Records:
     if isinstance(source, SqlQuery):
-        return _begun(read_sql(source, choice))
+        return _with_first_read(read_sql(source, choice))
     if isinstance(source, StandardInput):
-        return _begun(read_standard_input(source, choice))
+        return _with_first_read(read_standard_input(source, choice))
     path = Path(source)
     if path.is_dir():
         return _open_many(partial(walk, path), str(path), naming.base(path), choice)
@@ -117,13 +117,13 @@ def _open_many(
     return read_many(list_files(), base, choice)
 
 
-def _begun(records: Records) -> Records:
+def _with_first_read(records: Records) -> Records:
     """The same records with the first already read, since a stream cannot be read twice."""
     first = next(records, None)
     return records if first is None else chain([first], records)
 
 
-def _shown(source: Source) -> str:
+def _source_name(source: Source) -> str:
     if isinstance(source, SqlQuery):
         return source.shown
     return STANDARD_INPUT_ORIGIN.source if isinstance(source, StandardInput) else str(source)

@@ -30,7 +30,7 @@ def questions_for(
         Task.SEARCH: [{"query": query} for query in _queries(searches)]
         if Task.SEARCH in requested_tasks
         else [],
-        Task.SUMMARY: [{"max_words": _words(summary_words)}],
+        Task.SUMMARY: [{"max_words": _checked_summary_words(summary_words)}],
     }
     return tuple(
         Question(task=task, parameters=given) for task in requested_tasks for given in parameters[task]
@@ -61,7 +61,7 @@ def _queries(searches: Sequence[str]) -> list[str]:
     return queries
 
 
-def _words(summary_words: int) -> int:
+def _checked_summary_words(summary_words: int) -> int:
     if summary_words not in SUMMARY_WORDS:
         raise UsageError(
             f"a summary has {SUMMARY_WORDS[0]} to {SUMMARY_WORDS[-1]} words, not {summary_words}."

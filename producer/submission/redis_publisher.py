@@ -175,7 +175,7 @@ def _reported(connection: Connection) -> Iterator[None]:
         yield
     except _errors(connection) as error:
         raise QueueError(
-            f"Redis at {_shown(connection)} cannot be used ({_kind(error)})."
+            f"Redis at {_url_without_password(connection)} cannot be used ({_kind(error)})."
             " Check NOTEMILL_REDIS_URL, then type: notemill doctor"
         ) from None
 
@@ -185,5 +185,5 @@ def _kind(error: BaseException) -> str:
     return type(cause).__name__
 
 
-def _shown(connection: Connection) -> str:
+def _url_without_password(connection: Connection) -> str:
     return str(connection.as_uri(include_password=False)).replace("://:**@", "://")

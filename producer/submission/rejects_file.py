@@ -43,11 +43,11 @@ class RejectsFile:
         """Adds a line for each record. Raises UsageError where the file cannot be made."""
         for record in refused:
             if self._file is None:
-                self._file = self._opened()
+                self._file = self._open()
             self._file.write(record.model_dump_json() + "\n")
             self.by_reason[record.reason] += 1
 
-    def _opened(self) -> TextIO:
+    def _open(self) -> TextIO:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             descriptor = os.open(self._partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

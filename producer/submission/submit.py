@@ -103,7 +103,7 @@ def submit(
     questions = questions_for(tasks, searches, summary_words=summary_words or settings.summary_words)
     requested_labels = _labels(labels, settings)
     table_preset = preset_named(preset) if preset is None or isinstance(preset, str) else preset
-    opened = _opened(sources_or_documents, ColumnChoice(id_column, text_column, table_preset))
+    opened = _open_sources(sources_or_documents, ColumnChoice(id_column, text_column, table_preset))
     redis_url = settings.redis_url.get_secret_value() if enqueue else ""
     key, max_messages = settings.message_key.get_secret_value(), settings.max_queue_messages
     with (
@@ -148,7 +148,7 @@ def _rejects_path(settings: Settings, run_id: int) -> Path:
     return settings.home_folder / "rejects" / f"run-{run_id}{REJECTS_ENDING}"
 
 
-def _opened(given: Submittable, choice: ColumnChoice) -> OpenedSources:
+def _open_sources(given: Submittable, choice: ColumnChoice) -> OpenedSources:
     if isinstance(given, str | Path | SqlQuery | StandardInput):
         return open_sources([given], choice)
     stream = iter(given)

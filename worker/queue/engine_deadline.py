@@ -71,11 +71,11 @@ class DeadlineEngine:
         # Not threading.Thread: its start() waits forever for a thread that died of a MemoryError in its first
         # lines (CPython 3.11), and the worker would keep its documents and renew their leases.
         runs = threading.Event()
-        _thread.start_new_thread(self._ask, (runs, requests, is_urgent, reply))
+        _thread.start_new_thread(self._answer, (runs, requests, is_urgent, reply))
         if not runs.wait(_LONGEST_START_SECONDS):
             raise NoThreadError("no memory for a thread")
 
-    def _ask(
+    def _answer(
         self, runs: threading.Event, requests: Sequence[Request], is_urgent: bool, reply: Future[list[Reply]]
     ) -> None:
         runs.set()

@@ -93,7 +93,7 @@ def _check_http_forms(settings: Settings) -> None:
 
 
 def _trained_config(adapter: Path | None) -> dict[str, Any]:
-    """The adapter's notemill.json: what it was trained for, and its fitted models; {} without one."""
+    """The adapter's notemill.json: its tasks, labels and fitted models; {} without one."""
     if adapter is None or not (adapter / "notemill.json").is_file():
         return {}
     trained: dict[str, Any] = json.loads((adapter / "notemill.json").read_text("utf-8"))
