@@ -25,7 +25,7 @@ from benchmarks.comparison.short_answers import entities_answer, entities_prompt
 from benchmarks.comparison.workload import BenchmarkPrompt
 from models.labels import load_labels
 from models.settings import load_settings
-from training.examples.generation_examples import WrittenPieces
+from training.examples.generation_examples import GenerationSequences
 from training.examples.task_examples import LABELS_OF, read_corpus, search_examples
 from training.examples.training_sequences import TrainingSequence
 from training.finetune.checkpoints import Checkpoints
@@ -87,7 +87,7 @@ def corpus_examples(
         example for corpus in SEARCH_CORPORA for example in _search_examples(data, corpus, window_characters)
     ]
     asked += [("search", *example) for example in _balanced(searches)]
-    made = WrittenPieces(chat)
+    made = GenerationSequences(chat)
     examples = [made.of(prompt.prompt, prompt.lark, answer, kind) for kind, prompt, answer in asked]
     _report(f"left out: {dict(made.refused) or 'none'}")
     return [example for example in examples if example is not None]

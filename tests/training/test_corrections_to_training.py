@@ -84,9 +84,9 @@ def trained_on(sequences: list[TrainingSequence], text: str, chat: Chat) -> list
         for candidate in sequences
         if candidate.kind == "entities" and candidate.tokens[-len(tokens) :] == tokens
     ]
-    scores = np.where(sequence.rights[0].is_right, 0.0, -9.0).astype(np.float32)
+    scores = np.where(sequence.choice_targets[0].is_right, 0.0, -9.0).astype(np.float32)
     # Every tag of an unused label counts as right; leave those tags out.
-    scores[sequence.rights[0].is_right.sum(axis=1) > 1, 1:] = -9.0
+    scores[sequence.choice_targets[0].is_right.sum(axis=1) > 1, 1:] = -9.0
     return [
         (window[mention.start : mention.end], mention.label)
         for mention in decode_mentions(window, offsets, scores, labels)

@@ -24,12 +24,12 @@ from models.labels import load_labels
 from models.security.training_provenance import read_trained_on, write_trained_on
 from models.settings import Settings
 from training.data.prepared_folder import write_prepared
-from training.examples.generation_examples import GenerationExample, WrittenPieces
-from training.examples.row_packing import rows_of
+from training.examples.generation_examples import GenerationExample, GenerationSequences
+from training.examples.row_packing import packed_rows
 from training.examples.training_sequences import ChoiceTarget, TrainingSequence
 from training.finetune.finetune import FinetuneJob, finetune
 from training.finetune.lora_model import frozen_in_bf16, trainable
-from training.finetune.losses import parts_of
+from training.finetune.losses import target_losses
 from training.finetune.training_loop import learning_rate
 from training.finetune.training_memory import plan_training
 from training.finetune.training_recipe import RecipeError, TrainingRecipe, load_recipe
@@ -193,12 +193,16 @@ def test_sequences_packed_in_one_row_do_not_attend_to_each_other(weights: Path) 
     decided = ChoiceTarget([10, 59], [7, 9], np.eye(2, dtype=bool))
     sequences = [
         TrainingSequence("a", chance.integers(5, 300, 40).tolist(), answers=tuple(range(20, 40))),
-        TrainingSequence("b", chance.integers(5, 300, 60).tolist(), rights=(decided,)),
+        TrainingSequence("b", chance.integers(5, 300, 60).tolist(), choice_targets=(decided,)),
     ]
     network = trainable(weights, EIGHT_GB.model_copy(update={"dropout": 0.0}), torch.device("cpu"))
-    together = [float(part.loss) for part in parts_of(network, rows_of(sequences, 100)[:1])]
+    together = [
+        float(target_loss.loss) for target_loss in target_losses(network, packed_rows(sequences, 100)[:1])
+    ]
     apart = [
-        float(part.loss) for sequence in sequences for part in parts_of(network, rows_of([sequence], 100))
+        float(target_loss.loss)
+        for sequence in sequences
+        for target_loss in target_losses(network, packed_rows([sequence], 100))
     ]
     assert sorted(together) == pytest.approx(sorted(apart), rel=2e-3)
 
@@ -206,13 +210,13 @@ def test_sequences_packed_in_one_row_do_not_attend_to_each_other(weights: Path) 
 def test_a_conversation_is_trained_on_its_answers_only(weights: Path) -> None:
     chat = Chat(AutoTokenizer.from_pretrained(weights))
     turns = [("human", "fever?"), ("assistant", "no fever"), ("human", "cough?"), ("assistant", "a cough")]
-    sequence = WrittenPieces(chat).conversation(turns, "conversation")
+    sequence = GenerationSequences(chat).conversation(turns, "conversation")
     learnt = [sequence.tokens[position] for position in sequence.answers]
     assert chat.tokenizer.decode(learnt) == "no fever</s>a cough</s>"
 
 
 def test_an_answer_outside_its_grammar_is_refused(weights: Path) -> None:
-    builder = WrittenPieces(Chat(AutoTokenizer.from_pretrained(weights)))
+    builder = GenerationSequences(Chat(AutoTokenizer.from_pretrained(weights)))
     request = section_request("He got aspirin 81 mg.", SECTION_QUESTIONS["Medications"], 2)
     assert builder.answer(GenerationExample(request, "Aspirin 81 mg was given."), "summary") is not None
     assert builder.answer(GenerationExample(request, "Aspirin 325 mg was given."), "summary") is None

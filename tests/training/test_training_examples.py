@@ -11,16 +11,16 @@ from tiny import write_tiny_weights
 from torch.nn.functional import scaled_dot_product_attention
 from transformers import AutoTokenizer
 
-from training.examples.row_packing import Packed, rows_of
+from training.examples.row_packing import PackedDocument, packed_rows
 from training.examples.section_examples import (
     answer_examples,
     kind_examples,
     notes_of_parts,
     section_examples,
 )
-from training.examples.targets import piece_of
-from training.examples.task_examples import marks_examples, search_examples, windows_of
-from training.finetune.document_attention import attend, seen_in
+from training.examples.targets import training_sequence
+from training.examples.task_examples import search_examples, tagging_examples, windows_of
+from training.finetune.document_attention import attend, document_masks
 from worker.engine.prompting.chat_template import Chat
 from worker.engine.prompting.label_words import tagged_labels
 from worker.entities.bio_decoding import decode_mentions
@@ -46,8 +46,8 @@ def chat(tmp_path_factory):
 
 
 def test_the_target_tags_decode_to_the_annotated_mentions(chat):
-    [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    [targets] = piece_of(example, chat, LABELS, "entities").rights
+    [example] = tagging_examples("bc5cdr", [RECORD], LABELS, 1_000)
+    [targets] = training_sequence(example, chat, LABELS, "entities").choice_targets
     offsets = chat.plain_with_offsets(TEXT)[1]
     scores = np.where(targets.is_right, 0.0, -9.0).astype(np.float32)
     scores[:, 5:] = -9.0  # the corpus does not annotate this label
@@ -59,8 +59,8 @@ def test_the_target_tags_decode_to_the_annotated_mentions(chat):
 
 
 def test_tags_of_an_unannotated_label_count_as_right_wherever_outside_does(chat):
-    [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    right = piece_of(example, chat, LABELS, "entities").rights[0].is_right
+    [example] = tagging_examples("bc5cdr", [RECORD], LABELS, 1_000)
+    right = training_sequence(example, chat, LABELS, "entities").choice_targets[0].is_right
     nowhere = right[:, 0]
     assert right[nowhere][:, 5:].all()
     assert not right[nowhere][:, 1:5].any()
@@ -68,10 +68,10 @@ def test_tags_of_an_unannotated_label_count_as_right_wherever_outside_does(chat)
 
 
 def test_targets_follow_the_tokens_of_the_copy(chat):
-    [example] = marks_examples("bc5cdr", [RECORD], LABELS, 1_000)
-    sequence = piece_of(example, chat, LABELS, "entities")
-    [targets] = sequence.rights
-    assert chat.decode([sequence.tokens[position] for position in targets.places]) == TEXT
+    [example] = tagging_examples("bc5cdr", [RECORD], LABELS, 1_000)
+    sequence = training_sequence(example, chat, LABELS, "entities")
+    [targets] = sequence.choice_targets
+    assert chat.decode([sequence.tokens[position] for position in targets.positions]) == TEXT
 
 
 def test_windows_are_whole_sentences_and_cover_the_note():
@@ -131,32 +131,37 @@ def test_a_note_composed_of_parts_has_their_headings():
 
 def test_questions_on_one_document_share_its_prefix_in_a_row(chat):
     examples = search_examples("bc5cdr", [RECORD] * 3, 1_000, random.Random(1))
-    sequences = [piece_of(example, chat, LABELS, "search") for example in examples]
-    [row] = rows_of(sequences, 5_000)
+    sequences = [training_sequence(example, chat, LABELS, "search") for example in examples]
+    [row] = packed_rows(sequences, 5_000)
     [document] = row.documents
     shared = sequences[0].shared_tokens
-    assert row.tokens[document.beginning] == sequences[0].tokens[:shared]
-    for continuation, sequence, (_, right) in zip(document.branches, sequences, row.rights, strict=True):
+    assert row.tokens[document.prefix] == sequences[0].tokens[:shared]
+    for continuation, sequence, (_, right) in zip(
+        document.continuations, sequences, row.choice_targets, strict=True
+    ):
         assert row.tokens[continuation] == sequence.tokens[shared:]
-        assert row.positions[continuation.start] == shared
-        assert [row.tokens[position] for position in right.places] == [
-            sequence.tokens[position] for position in sequence.rights[0].places
+        assert row.position_ids[continuation.start] == shared
+        assert [row.tokens[position] for position in right.positions] == [
+            sequence.tokens[position] for position in sequence.choice_targets[0].positions
         ]
 
 
 def test_a_continuation_attends_only_to_its_prefix_and_itself():
-    documents = [Packed(slice(0, 3), (slice(3, 5), slice(5, 9))), Packed(slice(9, 11), (slice(11, 14),))]
+    documents = [
+        PackedDocument(slice(0, 3), (slice(3, 5), slice(5, 9))),
+        PackedDocument(slice(9, 11), (slice(11, 14),)),
+    ]
     query, key, value = torch.randn(3, 1, 2, 16, 4, generator=torch.manual_seed(1)).unbind(0)
     attended, _ = attend(None, query, key, value, None, documents=documents, scaling=0.5)
     mask = torch.zeros(16, 16, dtype=torch.bool)
     for document in documents:
-        for tokens in (document.beginning, *document.branches):
-            mask[tokens, document.beginning] = mask[tokens, tokens] = True
+        for tokens in (document.prefix, *document.continuations):
+            mask[tokens, document.prefix] = mask[tokens, tokens] = True
     mask &= torch.ones(16, 16).tril().bool()
-    seen = seen_in([documents, documents[:1]], 16)
+    seen = document_masks([documents, documents[:1]], 16)
     assert torch.equal(seen[0, 0, :14], mask[:14])
     both = (torch.cat((tensor, tensor)) for tensor in (query, key, value))
-    under_mask, _ = attend(None, *both, None, seen=seen, scaling=0.5)
+    under_mask, _ = attend(None, *both, None, document_mask=seen, scaling=0.5)
     assert torch.allclose(attended[0, :14], under_mask[0, :14], atol=1e-5)
     assert torch.allclose(attended[0, :9], under_mask[1, :9], atol=1e-5)
     expected = scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=0.5).transpose(1, 2)

@@ -1,1 +1,1 @@
-"""Training examples: token sequences with label-word decisions or written answers, as the worker requests."""
+"""Training examples: the worker's own requests as token sequences, with label words or generated answers."""

@@ -1,4 +1,4 @@
-"""Conversations in two formats: Gath_baize's and its source Baize's.
+"""Reader for conversations in two formats: Gath_baize's, and that of its source Baize.
 
 Gath_baize: a preamble, then `[INST]` question `[/INST]` answer, perhaps repeated. Baize: turns after
 `[|Human|]` and `[|AI|]`, with an empty human turn at the end.
@@ -17,14 +17,14 @@ PREAMBLE = re.compile(
     r" human and AI assistant\.)\s*",
     re.IGNORECASE,
 )
-"""The preamble of Gath_baize as public accounts write it, "assisatance" included; and Baize's own."""
-_BAIZE_MARK = re.compile(r"\[\|(Human|AI)\|\]")
-_GATH_MARK = re.compile(r"\[(/?INST)\]")
+"""The preambles of Gath_baize, with its misspelling "assisatance", and of Baize."""
+_BAIZE_TURN = re.compile(r"\[\|(Human|AI)\|\]")
+_GATH_TURN = re.compile(r"\[(/?INST)\]")
 _ENDS = re.compile(r"</?s>")
 
 
 class BrokenConversationError(NotemillError):
-    """A row is in neither form; `reason` is short and fixed, free of its text."""
+    """A row is in neither format; `reason` is a fixed phrase without text of the row."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -33,22 +33,22 @@ class BrokenConversationError(NotemillError):
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Turns by turns, beginning with a person's question and ending with an answer."""
+    """The turns of a conversation: the first is a person's question, the last an answer."""
 
     turns: tuple[tuple[str, str], ...]
     """(role, text): human, assistant, human, …; no text is empty."""
     origin: str = ""
-    """The origin in the row or its file; '' without one."""
+    """The data set that the row or its file name gives as the origin; '' if none."""
     has_preamble: bool = False
 
     @property
     def text(self) -> str:
-        """All turns' words, for comparison."""
+        """The text of all turns, to find duplicates by."""
         return "\n".join(text for _, text in self.turns)
 
     @property
     def opening(self) -> str:
-        """The first question, from which a conversation of Baize was grown."""
+        """The first question, which seeded a conversation of Baize."""
         return self.turns[0][1]
 
 
@@ -56,19 +56,22 @@ def read_conversation(sample: object, origin: str = "") -> Conversation:
     """The conversation of a `chat_sample` or an `input`. Raises BrokenConversationError."""
     if not isinstance(sample, str) or not sample.strip():
         raise BrokenConversationError("empty")
-    if _BAIZE_MARK.search(sample):
-        mark, roles = _BAIZE_MARK, {"Human": HUMAN, "AI": ASSISTANT}
-    elif _GATH_MARK.search(sample):
-        mark, roles = _GATH_MARK, {"INST": HUMAN, "/INST": ASSISTANT}
+    if _BAIZE_TURN.search(sample):
+        turn_start, roles = _BAIZE_TURN, {"Human": HUMAN, "AI": ASSISTANT}
+    elif _GATH_TURN.search(sample):
+        turn_start, roles = _GATH_TURN, {"INST": HUMAN, "/INST": ASSISTANT}
     else:
         raise BrokenConversationError("no turns")
-    before, *pieces = mark.split(sample)
+    before, *texts_and_roles = turn_start.split(sample)
     preamble = PREAMBLE.match(before)
     if _clean(before[preamble.end() :] if preamble else before):
         raise BrokenConversationError("words before the first turn")
-    turns = [(roles[role], _clean(text)) for role, text in zip(pieces[::2], pieces[1::2], strict=True)]
+    turns = [
+        (roles[role], _clean(text))
+        for role, text in zip(texts_and_roles[::2], texts_and_roles[1::2], strict=True)
+    ]
     if turns[-1] == (HUMAN, ""):
-        turns.pop()  # Baize ends with the turn that its generation stopped at
+        turns.pop()  # Baize ends with an empty human turn
     _check(turns)
     return Conversation(tuple(turns), origin, has_preamble=preamble is not None)
 

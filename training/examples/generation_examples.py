@@ -1,7 +1,6 @@
-"""Generation examples: chat turns, summary sections, lists of mentions, requested as the worker requests
-them.
+"""Generation examples: chat turns, summary sections and lists of mentions, with the worker's own prompts.
 
-An answer that its grammar does not allow is refused and counted. Does not import torch.
+An answer that its grammar does not allow is left out and counted. Does not import torch.
 """
 
 from __future__ import annotations
@@ -37,38 +36,40 @@ SECTION_OF = {
     "PLAN": "Follow-up",
     "DISPOSITION": "Follow-up",
 }
-"""Summary sections by the names that MTS-Dialog gives them."""
+"""The section of our summaries by the section name of MTS-Dialog."""
 _SENTENCES = 2
 """Sentences of a section, as in a summary of 120 words."""
-_NONE = frozenset({"none", "no", "n/a", "none known", "negative", "noncontributory", "not applicable"})
-_HERE = "\N{OBJECT REPLACEMENT CHARACTER}"
+_EMPTY_ANSWERS = frozenset(
+    {"none", "no", "n/a", "none known", "negative", "noncontributory", "not applicable"}
+)
+_TURN_TEXT = "\N{OBJECT REPLACEMENT CHARACTER}"
 
 
 @dataclass(frozen=True, slots=True)
 class GenerationExample:
-    """A request as the worker makes it, and its answer."""
+    """A request of the worker, and its gold answer."""
 
     request: GenerateRequest
     answer: str
 
 
 def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> Iterator[GenerationExample]:
-    """A dialogue as the note, the section that was written from it as the answer."""
+    """Yields a dialogue as the note, with the section that a person wrote from it as the answer."""
     for row in rows:
         section = SECTION_OF.get(row["section"])
         if section is None:
             continue
         request = section_request(row["dialogue"], SECTION_QUESTIONS[section], _SENTENCES)
         text = row["section_text"].strip()
-        told = [text[one.start : one.end] for one in sentences(text)][:_SENTENCES]
-        if text.lower().rstrip(". ") in _NONE:
-            told = []
+        statements = [text[sentence.start : sentence.end] for sentence in sentences(text)][:_SENTENCES]
+        if text.lower().rstrip(". ") in _EMPTY_ANSWERS:
+            statements = []
         assert request.output_format is not None
         try:
-            answer = request.output_format.from_json(json.dumps(told))
+            answer = request.output_format.from_json(json.dumps(statements))
         except OutputFormatError:
             answer = "None."
-        if told and (answer == "None." or len(list(sentences(answer))) < len(told)):
+        if statements and (answer == "None." or len(list(sentences(answer))) < len(statements)):
             refused["a figure that the dialogue does not have, or no sentence of the form"] += 1
             continue
         yield GenerationExample(request, answer)
@@ -77,23 +78,27 @@ def section_answers(rows: Sequence[dict[str, Any]], refused: Counter[str]) -> It
 def list_answers(
     corpus: str, records: Sequence[dict[str, Any]], labels: Sequence[Label], max_characters: int
 ) -> Iterator[GenerationExample]:
-    """A window and a label that the corpus annotates: its mentions in the order of the note, each once."""
+    """Yields for each window and annotated label the list of its mentions, each once, in text order."""
     names = LABELS_OF[corpus]
-    listed = [one for one in labels if one.name in names.values() and one.name not in PATTERN_KINDS]
+    list_labels = [
+        label for label in labels if label.name in names.values() and label.name not in PATTERN_KINDS
+    ]
     for record in records:
         for start, end in windows_of(record, max_characters):
-            inside = [one for one in record["entities"] if start <= one["start"] and one["end"] <= end]
-            for label in listed:
-                mentions = [one for one in inside if names.get(one["label"]) == label.name]
-                surfaces = [record["text"][one["start"] : one["end"]] for one in mentions]
+            inside = [
+                entity for entity in record["entities"] if start <= entity["start"] and entity["end"] <= end
+            ]
+            for label in list_labels:
+                mentions = [entity for entity in inside if names.get(entity["label"]) == label.name]
+                surfaces = [record["text"][mention["start"] : mention["end"]] for mention in mentions]
                 items = list(dict.fromkeys(surfaces))[:LIST_ITEMS]
                 yield GenerationExample(
                     list_request(record["text"][start:end], label), " " + ("; ".join(items) or "none") + "\n"
                 )
 
 
-class WrittenPieces:
-    """Written examples in tokens, as one tokenizer and its grammars have them."""
+class GenerationSequences:
+    """Turns generation examples into token sequences with one tokenizer and its grammars."""
 
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
@@ -101,15 +106,15 @@ class WrittenPieces:
         self._grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
         self.refused: Counter[str] = Counter()
 
-    def answer(self, written: GenerationExample, kind: str) -> TrainingSequence | None:
-        """None, and counted, where the grammar does not allow the answer."""
-        output_format = written.request.output_format
+    def answer(self, example: GenerationExample, kind: str) -> TrainingSequence | None:
+        """The sequence of an example; None, and counted, if the grammar does not allow the answer."""
+        output_format = example.request.output_format
         return self.of(
-            written.request.prompt, output_format.lark() if output_format else None, written.answer, kind
+            example.request.prompt, output_format.lark() if output_format else None, example.answer, kind
         )
 
     def of(self, prompt: Prompt, lark: str | None, text: str, kind: str) -> TrainingSequence | None:
-        """The same, of a prompt with its grammar as Lark text, if it has one."""
+        """The same for a prompt and answer text. `lark`: the grammar as Lark text, or None."""
         answer = self._chat.plain(text)
         if lark is not None:
             matcher = self._grammars.matcher(lark)
@@ -121,12 +126,12 @@ class WrittenPieces:
         return TrainingSequence(kind, tokens, answers=tuple(range(len(before), len(tokens))))
 
     def conversation(self, turns: Sequence[Sequence[str]], kind: str) -> TrainingSequence:
-        """Every answer of it is learnt, with the token that ends it."""
+        """The sequence of a conversation; the loss counts every answer and its end token."""
         roles = {HUMAN: "user", ASSISTANT: "assistant"}
         rendered = self._chat.tokenizer.apply_chat_template(
-            [{"role": roles[role], "content": _HERE} for role, _ in turns], tokenize=False
+            [{"role": roles[role], "content": _TURN_TEXT} for role, _ in turns], tokenize=False
         )
-        around = rendered.split(_HERE)
+        around = rendered.split(_TURN_TEXT)
         tokens = self._template(around[0])
         learnt: list[int] = []
         for (role, text), after in zip(turns, around[1:], strict=True):

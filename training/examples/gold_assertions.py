@@ -1,4 +1,4 @@
-"""What annotated data says of a mention: whether, when and of whom it holds, in the worker's words."""
+"""Gold assertions: maps annotated negation, uncertainty, history and family to the worker's assertions."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ _POLARITY = {
     "MAYBE_NEG": Assertion.POSSIBLE,
 }
 _COVERING = {"Family_history": Assertion.FAMILY, "History": Assertion.HISTORICAL}
-"""MACCROBAT marks these as spans; a mention inside one is so."""
+"""MACCROBAT annotates these as spans; a mention inside one has the assertion."""
 
 
 def has_assertions(entities: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether a record says anything of its mentions' assertions, so that the rest of them are present."""
-    return any("assertion" in one or "polarity" in one or one["label"] in _COVERING for one in entities)
+    """True if a record annotates assertions; its mentions without one are then present."""
+    return any(
+        "assertion" in entity or "polarity" in entity or entity["label"] in _COVERING for entity in entities
+    )
 
 
 def assertion_of(entity: Mapping[str, Any], entities: Sequence[Mapping[str, Any]]) -> Assertion:
-    """Our own word for it, else MACCROBAT's polarity and the spans around it; of several the first."""
+    """The gold assertion: our own field, else MACCROBAT's polarity and the spans around the mention.
+
+    Of several the first counts: negated, family, possible, historical.
+    """
     if "assertion" in entity:
         return Assertion(entity["assertion"])
     covering = {
-        _COVERING[one["label"]]
-        for one in entities
-        if one["label"] in _COVERING and one["start"] <= entity["start"] and entity["end"] <= one["end"]
+        _COVERING[other["label"]]
+        for other in entities
+        if other["label"] in _COVERING and other["start"] <= entity["start"] and entity["end"] <= other["end"]
     }
     polarity = _POLARITY.get(entity.get("polarity", ""))
     if polarity is Assertion.NEGATED:

@@ -1,6 +1,7 @@
-"""Pieces packed into rows of at most so many tokens, none seeing another. No torch.
+"""Packs training sequences into rows of a maximum length; attention stays inside each sequence.
 
-Questions on one document share its beginning in a row, as the engine shares it.
+Questions on the same document share its prefix in a row, as in the engine's prefix cache. Does not import
+torch.
 """
 
 from __future__ import annotations
@@ -12,72 +13,74 @@ from training.examples.training_sequences import ChoiceTarget, TrainingSequence
 
 
 @dataclass(frozen=True, slots=True)
-class Packed:
-    """A document in a row: where its beginning lies, empty if nothing is shared, and what sees it."""
+class PackedDocument:
+    """A document in a row: the slice of its shared prefix, maybe empty, and those of its continuations."""
 
-    beginning: slice
-    branches: tuple[slice, ...]
+    prefix: slice
+    continuations: tuple[slice, ...]
 
 
 @dataclass(slots=True)
 class Row:
-    """Documents one after the other, each its beginning and then its branches; places index the row."""
+    """Documents one after the other, each a prefix and its continuations; target positions index the row."""
 
     tokens: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    """Of each token in its own piece: a branch goes on where the beginning ended."""
-    documents: list[Packed] = field(default_factory=list)
-    rights: list[tuple[str, ChoiceTarget]] = field(default_factory=list)
-    """With the kind of their piece."""
+    position_ids: list[int] = field(default_factory=list)
+    """Position of each token in its own sequence: a continuation counts on from the end of the prefix."""
+    documents: list[PackedDocument] = field(default_factory=list)
+    choice_targets: list[tuple[str, ChoiceTarget]] = field(default_factory=list)
+    """Each with the kind of its sequence."""
     answers: list[tuple[str, list[int]]] = field(default_factory=list)
 
     @property
-    def parts(self) -> int:
-        return len(self.rights) + len(self.answers)
+    def num_targets(self) -> int:
+        return len(self.choice_targets) + len(self.answers)
 
-    def cost(self, piece: TrainingSequence) -> int:
-        """Tokens that it takes here."""
-        return len(piece.tokens) - (piece.shared_tokens if self._has_beginning(piece) else 0)
+    def cost(self, sequence: TrainingSequence) -> int:
+        """Number of tokens that the sequence would add to this row."""
+        return len(sequence.tokens) - (sequence.shared_tokens if self._shares_prefix(sequence) else 0)
 
-    def add(self, piece: TrainingSequence) -> None:
-        """At the row's end; beside the last one where both ask of the same document."""
-        shared = piece.shared_tokens
-        if not self._has_beginning(piece):
-            self.documents.append(Packed(self._append(piece.tokens[:shared], 0), ()))
-        branch = self._append(piece.tokens[shared:], shared)
+    def add(self, sequence: TrainingSequence) -> None:
+        """Appends a sequence; reuses the last document's prefix if both are about the same document."""
+        shared = sequence.shared_tokens
+        if not self._shares_prefix(sequence):
+            self.documents.append(PackedDocument(self._append(sequence.tokens[:shared], 0), ()))
+        continuation = self._append(sequence.tokens[shared:], shared)
         last = self.documents[-1]
-        self.documents[-1] = Packed(last.beginning, (*last.branches, branch))
-        moved = branch.start - shared
-        for right in piece.rights:
-            places = [moved + place for place in right.places]
-            self.rights.append((piece.kind, ChoiceTarget(places, right.word_tokens, right.is_right)))
-        if piece.answers:
-            self.answers.append((piece.kind, [moved + place for place in piece.answers]))
+        self.documents[-1] = PackedDocument(last.prefix, (*last.continuations, continuation))
+        offset = continuation.start - shared
+        for target in sequence.choice_targets:
+            positions = [offset + position for position in target.positions]
+            self.choice_targets.append(
+                (sequence.kind, ChoiceTarget(positions, target.word_tokens, target.is_right))
+            )
+        if sequence.answers:
+            self.answers.append((sequence.kind, [offset + position for position in sequence.answers]))
 
-    def _has_beginning(self, piece: TrainingSequence) -> bool:
-        if not piece.shared_tokens or not self.documents:
+    def _shares_prefix(self, sequence: TrainingSequence) -> bool:
+        if not sequence.shared_tokens or not self.documents:
             return False
-        return self.tokens[self.documents[-1].beginning] == list(piece.tokens[: piece.shared_tokens])
+        return self.tokens[self.documents[-1].prefix] == list(sequence.tokens[: sequence.shared_tokens])
 
     def _append(self, tokens: Sequence[int], position: int) -> slice:
         first = len(self.tokens)
         self.tokens += tokens
-        self.positions += range(position, position + len(tokens))
+        self.position_ids += range(position, position + len(tokens))
         return slice(first, len(self.tokens))
 
 
-def rows_of(pieces: Iterable[TrainingSequence], length: int) -> list[Row]:
-    """In the order given, each row closed when the next piece does not fit; longer pieces are left out."""
+def packed_rows(sequences: Iterable[TrainingSequence], length: int) -> list[Row]:
+    """Packs sequences in order; starts a row when the next one does not fit. Leaves out longer sequences."""
     rows: list[Row] = []
-    for piece in pieces:
-        if len(piece.tokens) > length:
+    for sequence in sequences:
+        if len(sequence.tokens) > length:
             continue
-        if not rows or len(rows[-1].tokens) + rows[-1].cost(piece) > length:
+        if not rows or len(rows[-1].tokens) + rows[-1].cost(sequence) > length:
             rows.append(Row())
-        rows[-1].add(piece)
+        rows[-1].add(sequence)
     return rows
 
 
-def runs_of(rows: Sequence[Row], length: int) -> list[Sequence[Row]]:
-    """So many rows each, in their order; the last run may have fewer."""
+def row_groups(rows: Sequence[Row], length: int) -> list[Sequence[Row]]:
+    """Consecutive groups of `length` rows; the last group may have fewer."""
     return [rows[start : start + length] for start in range(0, len(rows), length)]

@@ -1,8 +1,7 @@
-"""Examples that need no annotation: a note's own sections, and answers among other answers.
+"""Examples without annotation: from the sections of notes, and from questions with answers.
 
-The section a sentence stands in says what it tells of and which question it answers; its heading stays
-in the window or not by chance, so that the words of the sentence are learnt and not only the heading.
-No torch.
+The section of a sentence gives its kind and the questions it answers. A heading is dropped at random, so that
+the network learns the words of the sentences, not only the headings. Does not import torch.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from training.examples.task_examples import Example, reading, windows_of
+from training.examples.task_examples import Example, window_request, windows_of
 from worker.engine.api import Choice, ScoreRequest
 from worker.engine.prompting.label_words import SEARCH_WORDS, SENTENCE_KINDS, TaggedLabel
 from worker.engine.prompting.prompt_templates import prompt
@@ -119,7 +118,7 @@ QUERIES = {
         "previous surgical procedures",
     ),
 }
-"""By heading, the questions that its sentences answer."""
+"""Queries by heading: the sentences of the section answer them."""
 _HEADING = re.compile(
     r"(?m)^(" + "|".join(sorted(map(re.escape, QUERIES), key=len, reverse=True)) + r")[ :]*\r?\n"
 )
@@ -138,7 +137,7 @@ KINDS = {
     "ASSESSMENT": ASSESSMENT,
     "IMPRESSION": ASSESSMENT,
 }
-"""By heading what its sentences tell of; other headings: of something else."""
+"""Kinds of the sentences by heading; under another heading they are of kind OTHER."""
 HEADINGS_OF_PARTS = {
     "CC": "CHIEF COMPLAINT",
     "GENHX": "HISTORY OF PRESENT ILLNESS",
@@ -156,36 +155,36 @@ HEADINGS_OF_PARTS = {
     "PASTMEDICALHX": "MEDICAL HISTORY",
     "PASTSURGICAL": "SURGICAL HISTORY",
 }
-"""By the name that MTS-Dialog gives a section, its heading in a note."""
-
-
+"""Heading in a note by the section name of MTS-Dialog."""
 _FEWEST_PARTS = 3
 
 
-def notes_of_parts(rows: Sequence[dict[str, Any]], count: int, chance: random.Random) -> list[str]:
-    """Notes put together of sections of other notes, so that rare kinds are seen as often as common ones."""
+def notes_of_parts(rows: Sequence[dict[str, Any]], count: int, rng: random.Random) -> list[str]:
+    """Notes composed of sections of other notes, so that rare sections are as frequent as common ones."""
     parts: dict[str, list[str]] = {}
     for row in rows:
         if row["section"] in HEADINGS_OF_PARTS and len(row["section_text"]) > 30:
             parts.setdefault(HEADINGS_OF_PARTS[row["section"]], []).append(row["section_text"].strip())
     notes: list[str] = []
     while len(parts) >= _FEWEST_PARTS and len(notes) < count:
-        headings = chance.sample(sorted(parts), chance.randint(_FEWEST_PARTS, min(6, len(parts))))
-        notes.append("".join(f"{one}\n{chance.choice(parts[one])}\n\n" for one in headings))
+        headings = rng.sample(sorted(parts), rng.randint(_FEWEST_PARTS, min(6, len(parts))))
+        notes.append("".join(f"{heading}\n{rng.choice(parts[heading])}\n\n" for heading in headings))
     return notes
 
 
 def kind_examples(
-    notes: Sequence[str], labels: Sequence[TaggedLabel], max_characters: int, chance: random.Random
+    notes: Sequence[str], labels: Sequence[TaggedLabel], max_characters: int, rng: random.Random
 ) -> list[Example]:
-    """One a window: what each sentence tells of; a heading may be said to tell of anything."""
+    """One example for each window: the kind of each sentence; for a heading any kind is right."""
     examples = []
     for note in notes:
-        text, parts = _with_some_headings(note, chance)
+        text, parts = _with_some_headings(note, rng)
         for start, end in windows_of({"text": text}, max_characters):
             window = text[start:end]
-            kinds = tuple(_kind(one.start + start, one.end + start, parts) for one in sentences(window))
-            examples.append(Example(reading(window, labels), kinds=kinds))
+            kinds = tuple(
+                _kind(sentence.start + start, sentence.end + start, parts) for sentence in sentences(window)
+            )
+            examples.append(Example(window_request(window, labels), kinds=kinds))
     return examples
 
 
@@ -197,61 +196,65 @@ def _kind(start: int, end: int, parts: Sequence[tuple[int, int, str]]) -> frozen
 
 
 def section_examples(
-    notes: Sequence[str], max_characters: int, chance: random.Random, *, headings: float = 0.5
+    notes: Sequence[str], max_characters: int, rng: random.Random, *, headings: float = 0.5
 ) -> list[Example]:
-    """Two a window: the question of a section in it, and that of one that may not be.
+    """Two search examples for each window: a query of a section in it, and a query of any section.
 
-    `headings`: the part of them that stays.
+    `headings`: the share of headings that are kept.
     """
     examples = []
     for note in notes:
-        text, parts = _with_some_headings(note, chance, headings)
+        text, parts = _with_some_headings(note, rng, headings)
         for start, end in windows_of({"text": text}, max_characters):
             here = [part for part in parts if part[1] > start and part[0] < end]
-            for heading in ([chance.choice(here)[2]] if here else []) + [chance.choice(list(QUERIES))]:
-                query = chance.choice(QUERIES[heading])
+            for heading in ([rng.choice(here)[2]] if here else []) + [rng.choice(list(QUERIES))]:
+                query = rng.choice(QUERIES[heading])
                 spans = [(s - start, e - start) for s, e, name in here if query in QUERIES[name]]
-                examples.append(_example(text[start:end], query, spans))
+                examples.append(_search_example(text[start:end], query, spans))
     return examples
 
 
-def answer_examples(rows: Sequence[dict[str, Any]], count: int, chance: random.Random) -> list[Example]:
-    """A question and the beginnings of three answers, one of them its own, in any order."""
+def answer_examples(rows: Sequence[dict[str, Any]], count: int, rng: random.Random) -> list[Example]:
+    """Search examples: a question, and the first sentences of three answers, one of them its own."""
     examples = []
     for _ in range(count):
-        chosen = chance.sample(rows, 3)
+        drawn = rng.sample(rows, 3)
         text, spans = "", []
-        for row in chosen:
-            own = sentences(row["answer"])[: chance.randint(1, 4)]
+        for row in drawn:
+            own = sentences(row["answer"])[: rng.randint(1, 4)]
             if not own:
                 continue
             spans.append((len(text), len(text) + own[-1].end))
             text += row["answer"][: own[-1].end] + "\n"
-        asked = chance.randrange(len(spans))
-        examples.append(_example(text.rstrip(), chosen[asked]["question"], spans[asked : asked + 1]))
+        answer_number = rng.randrange(len(spans))
+        examples.append(
+            _search_example(
+                text.rstrip(), drawn[answer_number]["question"], spans[answer_number : answer_number + 1]
+            )
+        )
     return [example for example in examples if len(example.request.copy) < 3_000]
 
 
 def _with_some_headings(
-    note: str, chance: random.Random, kept: float = 0.5
+    note: str, rng: random.Random, kept: float = 0.5
 ) -> tuple[str, list[tuple[int, int, str]]]:
-    """The note with a part of its headings left out, and the (start, end, heading) of each section's text."""
-    found = list(_HEADING.finditer(note))
-    text, parts = note[: found[0].start()] if found else note, []
-    for place, match in enumerate(found):
-        stop = found[place + 1].start() if place + 1 < len(found) else len(note)
-        if chance.random() < kept:
+    """The note with a share of its headings kept, and the (start, end, heading) of each section's text."""
+    matches = list(_HEADING.finditer(note))
+    text, parts = note[: matches[0].start()] if matches else note, []
+    for place, match in enumerate(matches):
+        stop = matches[place + 1].start() if place + 1 < len(matches) else len(note)
+        if rng.random() < kept:
             text += match.group()
         parts.append((len(text), len(text) + stop - match.end(), match.group(1)))
         text += note[match.end() : stop]
     return text, parts
 
 
-def _example(text: str, query: str, spans: list[tuple[int, int]]) -> Example:
-    asked = [(one.start, one.end) for one in sentences(text)]
-    # A heading that stands on the line before is part of its first sentence.
-    middles = [(first + last) / 2 for first, last in asked]
-    relevant = tuple(any(s <= middle <= e for s, e in spans) for middle in middles)
-    choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
+def _search_example(text: str, query: str, relevant_spans: list[tuple[int, int]]) -> Example:
+    spans_of_sentences = [(sentence.start, sentence.end) for sentence in sentences(text)]
+    # A heading on the line before is part of the first sentence, so its start may lie outside the section.
+    middles = [(first + last) / 2 for first, last in spans_of_sentences]
+    relevant = tuple(any(s <= middle <= e for s, e in relevant_spans) for middle in middles)
+    choice = Choice(SEARCH_WORDS, tuple(last for _, last in spans_of_sentences))
     request = ScoreRequest(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant, query=query)

@@ -1,8 +1,8 @@
-"""Task examples from annotated corpora, in the very form that serves: decisions on a second copy.
+"""Task examples from annotated corpora, with the worker's own requests: decisions on a copy of the text.
 
-A corpus that annotates only some labels says nothing of the others: an unannotated drug is not
-a negative. Such a label's words count together with 'nothing' wherever nothing was annotated.
-Offsets are characters of the window's text. No torch.
+A corpus annotates only some labels: an unannotated drug is not a negative. Where nothing is annotated, the
+tags of the other labels count as right besides the tag of no mention. Offsets are characters of the window.
+Does not import torch.
 """
 
 from __future__ import annotations
@@ -39,38 +39,38 @@ LABELS_OF = {
     "bc5cdr": {"Disease": "problem", "Chemical": "medication"},
     "ncbi_disease": {"Disease": "problem"},
 }
-"""By corpus, what its labels are called here."""
+"""Our label by corpus and label of the corpus."""
 
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A request as the worker makes it, and the right words at its decisions, as far as they are known."""
+    """A request of the worker, and the right label words at its decisions, as far as they are annotated."""
 
     request: ScoreRequest
     spans: tuple[tuple[int, int, str], ...] | None = None
-    """Start, end and label of what is to be marked; none where nobody marked it."""
-    unknown: frozenset[str] = frozenset()
-    """Labels that this corpus does not annotate."""
+    """Start, end and label of each mention; None if mentions are not annotated."""
+    unannotated_labels: frozenset[str] = frozenset()
+    """Labels that the corpus does not annotate."""
     kinds: tuple[frozenset[str], ...] | None = None
-    """For each sentence what it may be said to tell of; none where nobody said it."""
-    asserted: tuple[tuple[int, Assertion], ...] = ()
-    """Where mentions end, ascending, and what is said of them there, as far as somebody said it."""
+    """The right kinds of each sentence; None if kinds are not annotated."""
+    assertions: tuple[tuple[int, Assertion], ...] = ()
+    """Ends of mentions, ascending, with their assertions, as far as they are annotated."""
     is_relevant: tuple[bool, ...] = ()
-    """Search only: for each asked sentence."""
+    """Search only: relevance of each sentence."""
     query: str = ""
     """Search only."""
 
 
 def read_corpus(folder: Path, name: str, split: str) -> list[dict[str, Any]]:
-    """The records of one split of one corpus, as the data folder holds them."""
+    """The records of one split of a corpus in the data folder."""
     with (folder / name / f"{split}.jsonl").open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines]
 
 
 def windows_of(record: dict[str, Any], max_characters: int) -> Iterator[tuple[int, int]]:
-    """Runs of whole sentences of at most about `max_characters`, as the worker's windows are."""
+    """Yields windows as the worker cuts them: runs of whole sentences of about `max_characters` at most."""
     start = end = None
-    for first, last in ((one.start, one.end) for one in sentences(record["text"])):
+    for first, last in ((sentence.start, sentence.end) for sentence in sentences(record["text"])):
         if start is None or end is None:
             start, end = first, last
         elif last - start > max_characters:
@@ -82,78 +82,85 @@ def windows_of(record: dict[str, Any], max_characters: int) -> Iterator[tuple[in
         yield start, end
 
 
-def marks_examples(
+def tagging_examples(
     corpus: str,
     records: Sequence[dict[str, Any]],
     labels: Sequence[TaggedLabel],
     max_characters: int,
     names: Mapping[str, str] | None = None,
 ) -> list[Example]:
-    """One example a window: every annotated mention is marked; of overlapping ones the longer.
+    """One example for each window, with every annotated mention; of overlapping ones the longer.
 
-    `names`: what the records' labels are called here, where `corpus` is none of the known ones.
+    `names`: our label by label of the records, if `corpus` is none of the known ones.
     """
     names = LABELS_OF[corpus] if names is None else names
-    unknown = frozenset(label.name for label in labels) - set(names.values())
+    unannotated_labels = frozenset(label.name for label in labels) - set(names.values())
     examples = []
     for record in records:
         mentions = [
             (e["start"], e["end"], names[e["label"]]) for e in record["entities"] if e["label"] in names
         ]
-        said = _asserted(record["entities"], names)
+        assertion_of_span = _assertions_by_span(record["entities"], names)
         for start, end in windows_of(record, max_characters):
             inside = [(s - start, e - start, name) for s, e, name in mentions if start <= s and e <= end]
             text = record["text"][start:end]
             kept = tuple(_without_overlaps(inside))
-            asserted = tuple(
-                (e, said[s + start, e + start]) for s, e, _ in kept if (s + start, e + start) in said
+            assertions = tuple(
+                (e, assertion_of_span[s + start, e + start])
+                for s, e, _ in kept
+                if (s + start, e + start) in assertion_of_span
             )
-            examples.append(Example(reading(text, labels), kept, unknown, asserted=asserted))
+            examples.append(
+                Example(window_request(text, labels), kept, unannotated_labels, assertions=assertions)
+            )
     return examples
 
 
 def assertion_examples(records: Sequence[dict[str, Any]], labels: Sequence[TaggedLabel]) -> list[Example]:
-    """Sentences of which only one mention's assertion is known, as NegEx's."""
+    """One example for each annotated span of a sentence: its assertion, as in NegEx's data."""
     return [
-        Example(reading(record["text"], labels), asserted=((end, Assertion(said)),))
+        Example(window_request(record["text"], labels), assertions=((end, Assertion(assertion)),))
         for record in records
-        for _, end, said in record["spans"]
+        for _, end, assertion in record["spans"]
     ]
 
 
-def _asserted(
+def _assertions_by_span(
     entities: Sequence[dict[str, Any]], names: Mapping[str, str]
 ) -> dict[tuple[int, int], Assertion]:
-    """By mention what is said of it; nothing where a record says it of none."""
+    """Assertions by the start and end of a mention; empty if the record annotates none."""
     if not has_assertions(entities):
         return {}
     return {
-        (one["start"], one["end"]): assertion_of(one, entities)
-        for one in entities
-        if names.get(one["label"]) in NEGATABLE_LABELS
+        (entity["start"], entity["end"]): assertion_of(entity, entities)
+        for entity in entities
+        if names.get(entity["label"]) in NEGATABLE_LABELS
     }
 
 
-def reading(text: str, labels: Sequence[TaggedLabel]) -> ScoreRequest:
-    """What the worker asks of a window for entities and summary."""
-    return tagging_request(text, tuple(one.end for one in sentences(text)), labels)
+def window_request(text: str, labels: Sequence[TaggedLabel]) -> ScoreRequest:
+    """The worker's request on a window for entities and summary."""
+    return tagging_request(text, tuple(sentence.end for sentence in sentences(text)), labels)
 
 
 def search_examples(
-    corpus: str, records: Sequence[dict[str, Any]], max_characters: int, chance: random.Random
+    corpus: str, records: Sequence[dict[str, Any]], max_characters: int, rng: random.Random
 ) -> list[Example]:
-    """Two queries a window: a finding of the note under any of its names, and one of another note."""
+    """Up to two examples for each window: a query for a mention in it under any of its names, and, for half
+    of the windows, a query for a mention of another note."""
     examples = []
     names = _names_of_concepts(records)
     for record in records:
         for start, end in windows_of(record, max_characters):
             inside = [e for e in record["entities"] if start <= e["start"] and e["end"] <= end]
             if inside:
-                examples.append(_search(record, start, end, *_own_query(inside, names, corpus, chance)))
-            other = chance.choice(records)["entities"]
-            if other and chance.random() < 0.5:
-                query = chance.choice(other)["text"]
-                examples.append(_search(record, start, end, _worded(query, chance), _same_text(query)))
+                examples.append(
+                    _search_example(record, start, end, *_query_of_window(inside, names, corpus, rng))
+                )
+            other = rng.choice(records)["entities"]
+            if other and rng.random() < 0.5:
+                query = rng.choice(other)["text"]
+                examples.append(_search_example(record, start, end, _phrased(query, rng), _same_text(query)))
     return examples
 
 
@@ -170,9 +177,9 @@ _KIND_QUERIES = {
     "Chemical": ("Which drugs are mentioned?", "medications", "What drug was given?"),
     "Disease": ("Which diseases are mentioned?", "diseases and symptoms", "What condition is described?"),
 }
-"""By a corpus's label, what asks for every mention of it."""
+"""Queries by label of a corpus; every mention of the label is a hit."""
 _WHOLLY_ANNOTATED = frozenset({"maccrobat", "bc5cdr"})
-"""Corpora in which a sentence without such a mention has none."""
+"""Corpora that annotate every mention of their labels, so that other sentences are no hit."""
 _WORDINGS = (
     "{}",
     "{}",
@@ -185,21 +192,21 @@ _WORDINGS = (
 )
 
 
-def _own_query(
-    inside: list[dict[str, Any]], names: dict[str, list[str]], corpus: str, chance: random.Random
+def _query_of_window(
+    inside: list[dict[str, Any]], names: dict[str, list[str]], corpus: str, rng: random.Random
 ) -> tuple[str, Any]:
-    mention = chance.choice(inside)
+    mention = rng.choice(inside)
     kind = mention["label"]
-    if corpus in _WHOLLY_ANNOTATED and kind in _KIND_QUERIES and chance.random() < 0.5:
-        return chance.choice(_KIND_QUERIES[kind]), lambda one: one["label"] == kind
+    if corpus in _WHOLLY_ANNOTATED and kind in _KIND_QUERIES and rng.random() < 0.5:
+        return rng.choice(_KIND_QUERIES[kind]), lambda entity: entity["label"] == kind
     concept = mention.get("concept")
     if concept:
-        return _worded(chance.choice(names[concept]), chance), lambda one: one.get("concept") == concept
-    return _worded(mention["text"], chance), _same_text(mention["text"])
+        return _phrased(rng.choice(names[concept]), rng), lambda entity: entity.get("concept") == concept
+    return _phrased(mention["text"], rng), _same_text(mention["text"])
 
 
 def _names_of_concepts(records: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
-    """Every name of a concept in the corpus once, so that rare ones are asked for as often as common ones."""
+    """The names of each concept in the corpus, each once, so that rare and common ones are drawn equally."""
     names: dict[str, dict[str, str]] = {}
     for record in records:
         for mention in record["entities"]:
@@ -208,18 +215,18 @@ def _names_of_concepts(records: Sequence[dict[str, Any]]) -> dict[str, list[str]
     return {concept: list(texts.values()) for concept, texts in names.items()}
 
 
-def _search(record: dict[str, Any], start: int, end: int, query: str, is_hit: Any) -> Example:
+def _search_example(record: dict[str, Any], start: int, end: int, query: str, is_hit: Any) -> Example:
     text = record["text"][start:end]
-    asked = [(one.start, one.end) for one in sentences(text)]
+    sentence_spans = [(sentence.start, sentence.end) for sentence in sentences(text)]
     hits = [(e["start"] - start, e["end"] - start) for e in record["entities"] if is_hit(e)]
-    relevant = tuple(any(first <= s and e <= last for s, e in hits) for first, last in asked)
-    choice = Choice(SEARCH_WORDS, tuple(last for _, last in asked))
+    relevant = tuple(any(first <= s and e <= last for s, e in hits) for first, last in sentence_spans)
+    choice = Choice(SEARCH_WORDS, tuple(last for _, last in sentence_spans))
     request = ScoreRequest(prompt("search", text, query=query), text, (choice,))
     return Example(request, is_relevant=relevant, query=query)
 
 
-def _worded(name: str, chance: random.Random) -> str:
-    return chance.choice(_WORDINGS).format(name)
+def _phrased(name: str, rng: random.Random) -> str:
+    return rng.choice(_WORDINGS).format(name)
 
 
 def _same_text(name: str) -> Any:
@@ -228,7 +235,7 @@ def _same_text(name: str) -> Any:
 
 def _without_overlaps(mentions: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
     kept: list[tuple[int, int, str]] = []
-    for mention in sorted(mentions, key=lambda one: one[0] - one[1]):
+    for mention in sorted(mentions, key=lambda mention: mention[0] - mention[1]):
         if all(mention[1] <= other[0] or other[1] <= mention[0] for other in kept):
             kept.append(mention)
     return sorted(kept)

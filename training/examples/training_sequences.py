@@ -1,6 +1,6 @@
-"""Training sequences: tokens with decisions, with an answer, or both.
+"""Training sequences: tokens with decisions, with a generated answer, or both.
 
-Decisions compare a few label words at some positions; written answers predict every token. Does not import
+A decision compares a few label words at a position; an answer predicts each of its tokens. Does not import
 torch.
 """
 
@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 @dataclass(frozen=True, slots=True)
 class ChoiceTarget:
-    """One choice: its positions, and the right words at each."""
+    """The targets of one choice: its positions, and the right words at each."""
 
-    places: list[int]
-    """Indexes of tokens after which a decision is made."""
+    positions: list[int]
+    """Indexes of the tokens after which a decision is made."""
     word_tokens: list[int]
     is_right: npt.NDArray[np.bool_]
     """Shape [positions, words]; several right words share their probability."""
@@ -26,12 +26,12 @@ class ChoiceTarget:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSequence:
-    """One example in tokens; positions are indexes into `tokens`."""
+    """One example in tokens; its positions index `tokens`."""
 
     kind: str
     tokens: Sequence[int]
     shared_tokens: int = 0
-    """Number of leading tokens that belong to the document, the same for every question on it."""
-    rights: tuple[ChoiceTarget, ...] = ()
+    """Number of leading tokens of the document, which are the same for every question on it."""
+    choice_targets: tuple[ChoiceTarget, ...] = ()
     answers: tuple[int, ...] = ()
-    """Indexes of answer tokens: each is predicted after the token before it."""
+    """Indexes of the answer's tokens; each is predicted from the token before it."""

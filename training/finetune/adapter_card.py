@@ -1,4 +1,4 @@
-"""Adapter card and metadata: what an adapter was trained on and how, for people and for the worker."""
+"""Adapter card and metadata: how an adapter was trained, for people, and its tasks, for the worker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from worker.weights.lexicon import LEXICON_FILE as LEXICON
 
 
 def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], start: Path | None) -> None:
-    """Writes `notemill.json`: the tasks and labels of the adapter, those of its start included. The ranking
-    model and the lexicon are the start's until `train join` and `train lexicon` make new ones."""
+    """Writes `notemill.json` with the tasks and labels of the adapter, those of its start included.
+
+    The ranking model and the lexicon are copied from the start; `train join` and `train lexicon` make new
+    ones.
+    """
     if start is not None and (start / LEXICON).is_file():
         shutil.copyfile(start / LEXICON, folder / LEXICON)
     begun = start / "notemill.json" if start is not None else None
@@ -29,7 +32,7 @@ def write_served(folder: Path, tasks: Sequence[str], labels: Sequence[str], star
 def write_record(
     folder: Path, recipe: TrainingRecipe, facts: Mapping[str, Any], progress: TrainingProgress
 ) -> None:
-    """Writes recipe.yaml, training.json with every loss, and the card."""
+    """Writes recipe.yaml, training.json with every loss, and the card README.md."""
     (folder / "recipe.yaml").write_text(recipe.as_yaml(), "utf-8")
     record = {
         **facts,
@@ -43,7 +46,7 @@ def write_record(
 
 def _card(recipe: TrainingRecipe, facts: Mapping[str, Any], progress: TrainingProgress) -> str:
     kinds = ", ".join(f"{kind} {count:,}" for kind, count in facts["pieces"].items())
-    best = min((one["loss"] for one in progress.validations), default=None)
+    best = min((validation["loss"] for validation in progress.validations), default=None)
     last = progress.validations[-1]["kinds"] if progress.validations else {}
     return f"""---
 base_model: {facts["weights"]}
@@ -58,10 +61,10 @@ LoRA of rank {recipe.rank} on every linear layer, {len(progress.losses):,} steps
 **Trained on** a prepared folder with sha256 `{facts["data_sha256"]}`: {kinds}. Frozen weights: sha256
 `{facts["weights_sha256"]}`.
 
-**Validated** on what was held back: {"nothing" if best is None else f"best loss {best:.4f}"}.
+**Validated** on the validation records: {"none" if best is None else f"best loss {best:.4f}"}.
 {_validated(last)}
-These figures are of single decisions and tokens. How good whole answers are is measured on notes that were
-not trained on, with `notemill train evaluate`.
+These metrics are of single decisions and tokens. To measure whole answers, run `notemill train evaluate` on
+notes that were not trained on.
 
 **Not for** decisions about a patient without a person who reads the note.
 """
@@ -69,5 +72,6 @@ not trained on, with `notemill train evaluate`.
 
 def _validated(kinds: Mapping[str, Any]) -> str:
     return "\n".join(
-        f"- {kind}: loss {one['loss']:.4f}, {one['right']:.1%} of places right" for kind, one in kinds.items()
+        f"- {kind}: loss {metrics['loss']:.4f}, {metrics['right']:.1%} of positions right"
+        for kind, metrics in kinds.items()
     )

@@ -1,6 +1,6 @@
-"""Checkpoints: a run's whole state on disk, so that a killed run continues with the same losses.
+"""Checkpoints: the whole state of a run on disk, so that a killed run continues with the same losses.
 
-Written under another name and renamed, so that a partial one is never found; the last two are kept.
+A file is renamed when it is complete, so that no partial checkpoint is read. The last two are kept.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Checkpoints:
         state = {
             "fingerprint": self._fingerprint,
             "step": step,
-            "adapter": {name: one.detach().cpu() for name, one in _trained(network)},
+            "adapter": {name: weight.detach().cpu() for name, weight in _trained(network)},
             "optimizer": optimizer.state_dict(),
             "chance": torch.get_rng_state(),
             "chance_cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
@@ -53,29 +53,29 @@ class Checkpoints:
             file.flush()
             os.fsync(file.fileno())
         scratch.rename(self._folder / f"step-{step:07d}.pt")
-        for old in self._found()[:-_KEPT]:
+        for old in self._saved()[:-_KEPT]:
             old.unlink()
 
     def restore(self, network: Any, optimizer: torch.optim.Optimizer) -> tuple[int, dict[str, Any]] | None:
         """Restores the last state; returns step and progress, or None. Raises OtherRunError."""
-        found = self._found()
-        if not found:
+        saved = self._saved()
+        if not saved:
             return None
-        state = torch.load(found[-1], map_location="cpu", weights_only=True)
+        state = torch.load(saved[-1], map_location="cpu", weights_only=True)
         if state["fingerprint"] != self._fingerprint:
             raise OtherRunError(self._folder.parent)
         with torch.no_grad():
-            for name, one in _trained(network):
-                one.copy_(state["adapter"][name])
+            for name, weight in _trained(network):
+                weight.copy_(state["adapter"][name])
         optimizer.load_state_dict(state["optimizer"])
         torch.set_rng_state(state["chance"])
         if state["chance_cuda"]:
             torch.cuda.set_rng_state_all(state["chance_cuda"])
         return int(state["step"]), state["progress"]
 
-    def _found(self) -> list[Path]:
+    def _saved(self) -> list[Path]:
         return sorted(self._folder.glob("step-*.pt"))
 
 
 def _trained(network: Any) -> list[tuple[str, Any]]:
-    return [(name, one) for name, one in network.named_parameters() if one.requires_grad]
+    return [(name, weight) for name, weight in network.named_parameters() if weight.requires_grad]

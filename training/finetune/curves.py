@@ -1,4 +1,4 @@
-"""Plots as PNG: learning curves (losses, their running mean, validations) and calibration."""
+"""Draws plots as PNG: the learning curve (losses, their running mean, validations) and the calibration."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def draw_curve(path: Path, losses: Sequence[float], validations: Sequence[Mappin
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     steps = range(1, len(losses) + 1)
-    means = [sum(some) / len(some) for some in (losses[max(0, n - _WINDOW) : n] for n in steps)]
+    means = [sum(recent) / len(recent) for recent in (losses[max(0, n - _WINDOW) : n] for n in steps)]
     axes.plot(steps, losses, color="0.8", linewidth=0.8, label="a step")
     axes.plot(steps, means, color="tab:blue", label=f"mean of {_WINDOW} steps")
     if validations:
         axes.plot(
-            [one["step"] for one in validations],
-            [one["loss"] for one in validations],
+            [validation["step"] for validation in validations],
+            [validation["loss"] for validation in validations],
             "o-",
             color="tab:orange",
             label="validation",
@@ -38,13 +38,17 @@ def draw_calibration(path: Path, figures: Mapping[str, Any]) -> None:
     `training.evaluation.metrics.calibration_error.figures`."""
     from matplotlib.figure import Figure
 
-    said, right, counts = zip(*figures["bins"], strict=True) if figures["bins"] else ((), (), ())
+    predicted, right, counts = zip(*figures["bins"], strict=True) if figures["bins"] else ((), (), ())
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.add_subplot()
     axes.plot([0, 1], [0, 1], color="0.8", label="honest")
-    axes.plot(said, right, "o-", color="tab:blue", label=f"expected error {figures['expected_error']:.2f}")
-    for one, share, count in zip(said, right, counts, strict=True):
-        axes.annotate(f"{count}", (one, share), xytext=(6, -12), textcoords="offset points", color="0.4")
+    axes.plot(
+        predicted, right, "o-", color="tab:blue", label=f"expected error {figures['expected_error']:.2f}"
+    )
+    for probability, share, count in zip(predicted, right, counts, strict=True):
+        axes.annotate(
+            f"{count}", (probability, share), xytext=(6, -12), textcoords="offset points", color="0.4"
+        )
     axes.set(xlabel="predicted probability", ylabel="share strictly correct", xlim=(0, 1), ylim=(0, 1))
     axes.legend(loc="upper left")
     figure.savefig(path, dpi=120)

@@ -1,7 +1,7 @@
-"""GGUF files for llama.cpp of the embedded weights, with an adapter merged into them or not.
+"""Writes the embedded weights, with or without a merged adapter, as GGUF files for llama.cpp.
 
-The keys, the tokenizer among them, are those of the embedded file, so that other weights have no way here:
-for them there is llama.cpp's own convert_hf_to_gguf.py, which is part of no package.
+The keys and the tokenizer are copied from the embedded GGUF file, so only these weights are supported. For
+others use llama.cpp's convert_hf_to_gguf.py, which no package contains.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FileType = Literal["f32", "f16", "bf16", "q8_0", "q4_0"]
 
 
 def write_gguf(folder: Path, target: Path, file_type: FileType) -> Path:
-    """A folder's values as GGUF: `f32`, `f16`, `bf16` keep them; `q8_0` and `q4_0` quantize the matrices.
+    """Writes a folder's weights as GGUF: `f32`, `f16`, `bf16` convert them; `q8_0`, `q4_0` quantize matrices.
 
     `folder`: the embedded weights in bf16, whole or with an adapter merged, as transformers saves them.
     Raises UsageError for other weights.
@@ -52,8 +52,8 @@ def _values(folder: Path, reader: Any) -> dict[str, torch.Tensor]:
     size = int(reader.get_field("llama.embedding_length").contents())
     if embeddings.ndim != 2 or embeddings.shape[1] != size or embeddings.dtype is torch.uint8:
         raise UsageError(
-            "GGUF is written of the embedded weights only (smollm2-135m); for others llama.cpp's own"
-            " convert_hf_to_gguf.py reads the merged folder"
+            "GGUF can be written for the embedded weights only (smollm2-135m); for others run llama.cpp's"
+            " convert_hf_to_gguf.py on the merged folder"
         )
     return values
 
@@ -77,7 +77,8 @@ def _blocks(values: dict[str, torch.Tensor]) -> int:
 
 
 def _interleaved(matrix: torch.Tensor, heads: int) -> torch.Tensor:
-    """llama.cpp rotates neighbouring rows of a head, transformers its halves (convert_hf_to_gguf.py)."""
+    """The matrix with rows in llama.cpp's order: its rotary embedding pairs neighbouring rows of a head,
+    that of transformers the two halves (convert_hf_to_gguf.py)."""
     rows, columns = matrix.shape
     return matrix.view(heads, 2, rows // heads // 2, columns).transpose(1, 2).reshape(rows, columns)
 

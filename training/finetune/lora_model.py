@@ -1,4 +1,4 @@
-"""The model that is trained: frozen weights in the recipe's form, LoRA beside every linear layer."""
+"""The model to train: frozen weights in the recipe's format, and LoRA on every linear layer."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from worker.weights.model_files import nf4_config
 
 
 def trainable(folder: Path, recipe: TrainingRecipe, device: torch.device, start: Path | None = None) -> Any:
-    """`start`: an adapter to go on from, whose rank then holds, not its dropout. Raises RecipeError."""
+    """The frozen weights with a trainable LoRA adapter. Raises RecipeError.
+
+    `start`: an adapter to continue from, with its own rank but the recipe's dropout.
+    """
     torch.manual_seed(recipe.seed)
     quiet_libraries()
     network = _frozen(folder, recipe, device)
     network.requires_grad_(False)
     if recipe.has_gradient_checkpointing:
-        # peft's own preparation would also widen embeddings and output layer to fp32: 0.5 GB of 8.
+        # peft's own preparation would also convert embeddings and output layer to fp32: 0.5 GB of 8.
         network.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         network.enable_input_require_grads()
     if start is not None:
@@ -43,7 +46,7 @@ def trainable(folder: Path, recipe: TrainingRecipe, device: torch.device, start:
 
 
 def quiet_libraries() -> None:
-    """Silences libraries, whose messages for developers hide the progress of a run."""
+    """Silences messages of the libraries, which would hide the progress of a run."""
     disable_progress_bar()
     set_verbosity_error()
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
@@ -51,14 +54,14 @@ def quiet_libraries() -> None:
 
 
 def save_adapter(network: Any, folder: Path) -> None:
-    """Saves the adapter in peft's format. Embeddings are never trained; peft's check for them would ask the
-    hub."""
+    """Saves the adapter in peft's format. Embeddings are never trained; peft's check for them would access
+    the hub."""
     network.save_pretrained(folder, save_embedding_layers=False)
 
 
 def optimizer_of(network: Any, recipe: TrainingRecipe) -> tuple[torch.optim.Optimizer, str]:
     """The optimizer and its name: paged 8-bit AdamW on CUDA, otherwise AdamW."""
-    weights = [one for one in network.parameters() if one.requires_grad]
+    weights = [weight for weight in network.parameters() if weight.requires_grad]
     options: dict[str, Any] = {"lr": recipe.learning_rate, "weight_decay": recipe.weight_decay}
     if recipe.optimizer == "paged_adamw_8bit" and weights[0].device.type == "cuda":
         import bitsandbytes
@@ -68,7 +71,7 @@ def optimizer_of(network: Any, recipe: TrainingRecipe) -> tuple[torch.optim.Opti
 
 
 def frozen_in_bf16(folder: Path, device: torch.device) -> Any:
-    """The values of 4-bit weights in two bytes each."""
+    """The model with the values of its 4-bit weights expanded to bf16."""
     network = _frozen(folder, TrainingRecipe(frozen="nf4_in_bf16"), device)
     if hasattr(network.config, "quantization_config"):
         del network.config.quantization_config

@@ -1,6 +1,6 @@
-"""Losses of a row: at each decision the right words' log-probability, at each answer its tokens'.
+"""Losses of packed rows: the log-probability of the right label words at decisions, of the tokens in answers.
 
-Every choice and every answer of a step counts the same, however long it is.
+Every choice and every answer of a step has the same weight, however long it is.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ from torch.utils.checkpoint import checkpoint
 
 from training.examples.row_packing import Row
 from training.examples.training_sequences import ChoiceTarget
-from training.finetune.document_attention import seen_in
+from training.finetune.document_attention import document_masks
 
 HEAD_TOKENS = 256
-"""Tokens whose logits over the vocabulary are held at once, in fp32."""
-
-
+"""Number of tokens whose fp32 logits over the vocabulary are in memory at the same time."""
 _SHAPE_TOKENS = 256
 """Rows are padded to a multiple of this: a new shape costs a CPU more than the padding."""
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """The loss of one choice or answer, and the number of right positions, both scalars on the device."""
+class TargetLoss:
+    """The loss of one choice or answer and its number of right positions, both scalars on the device."""
 
     kind: str
     loss: torch.Tensor
     right: torch.Tensor
-    places: int
+    num_positions: int
 
 
-def parts_of(network: Any, rows: Sequence[Row]) -> Iterator[Part]:
-    """The network reads rows side by side, once; its output layer sees the places that count only.
+def target_losses(network: Any, rows: Sequence[Row]) -> Iterator[TargetLoss]:
+    """Yields the losses of all targets after one forward pass over the rows as a batch.
 
-    A CPU takes one row, and attends document by document.
+    The output layer runs only at target positions. A CPU gets one row, and attends document by document.
     """
     device = network.device
     length = _SHAPE_TOKENS * math.ceil(max(len(row.tokens) for row in rows) / _SHAPE_TOKENS)
@@ -47,7 +45,7 @@ def parts_of(network: Any, rows: Sequence[Row]) -> Iterator[Part]:
     attended: dict[str, Any] = (
         {"documents": rows[0].documents}
         if device.type == "cpu"
-        else {"seen": seen_in([row.documents for row in rows], length).to(device)}
+        else {"document_mask": document_masks([row.documents for row in rows], length).to(device)}
     )
     with torch.autocast(device.type, dtype=torch.bfloat16):
         hidden = (
@@ -57,7 +55,7 @@ def parts_of(network: Any, rows: Sequence[Row]) -> Iterator[Part]:
                     [row.tokens + fill for row, fill in zip(rows, unused, strict=True)], device
                 ),
                 position_ids=_tensor(
-                    [r.positions + fill for r, fill in zip(rows, unused, strict=True)], device
+                    [row.position_ids + fill for row, fill in zip(rows, unused, strict=True)], device
                 ),
                 use_cache=False,
                 **attended,
@@ -66,37 +64,39 @@ def parts_of(network: Any, rows: Sequence[Row]) -> Iterator[Part]:
         )
     weight = network.get_output_embeddings().weight
     for row, states in zip(rows, hidden, strict=True):
-        for kind, right in row.rights:
-            yield _decided(kind, states, weight, right)
+        for kind, target in row.choice_targets:
+            yield _choice_loss(kind, states, weight, target)
         tokens = _tensor(row.tokens, device)
-        for kind, places in row.answers:
-            yield _written(kind, states, weight, tokens, _tensor(places, device))
+        for kind, positions in row.answers:
+            yield _answer_loss(kind, states, weight, tokens, _tensor(positions, device))
 
 
 def _tensor(numbers: Sequence[Any], device: torch.device) -> torch.Tensor:
     return torch.tensor(numbers, device=device)
 
 
-def _decided(kind: str, hidden: torch.Tensor, weight: torch.Tensor, right: ChoiceTarget) -> Part:
-    words = weight[right.word_tokens]
-    scores = (hidden[right.places].to(words.dtype) @ words.T).float().log_softmax(-1)
-    is_right = torch.from_numpy(right.is_right).to(scores.device)
+def _choice_loss(kind: str, hidden: torch.Tensor, weight: torch.Tensor, target: ChoiceTarget) -> TargetLoss:
+    words = weight[target.word_tokens]
+    scores = (hidden[target.positions].to(words.dtype) @ words.T).float().log_softmax(-1)
+    is_right = torch.from_numpy(target.is_right).to(scores.device)
     loss = -scores.masked_fill(~is_right, float("-inf")).logsumexp(-1).mean()
     hits = is_right.gather(1, scores.argmax(-1, keepdim=True)).sum()
-    return Part(kind, loss, hits, len(right.places))
+    return TargetLoss(kind, loss, hits, len(target.positions))
 
 
-def _written(
-    kind: str, hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor, places: torch.Tensor
-) -> Part:
+def _answer_loss(
+    kind: str, hidden: torch.Tensor, weight: torch.Tensor, tokens: torch.Tensor, positions: torch.Tensor
+) -> TargetLoss:
     losses, hits = [], []
-    for some in torch.split(places, HEAD_TOKENS):
-        before, wanted = hidden[some - 1], tokens[some]
-        # Recomputed on the way back: logits of a long answer would be the largest thing on the card.
-        loss, found = checkpoint(_head, before, weight, wanted, use_reentrant=False)
+    for chunk in torch.split(positions, HEAD_TOKENS):
+        before, wanted = hidden[chunk - 1], tokens[chunk]
+        # Recomputed in the backward pass: the logits of a long answer would be the largest tensor on the GPU.
+        loss, right = checkpoint(_head, before, weight, wanted, use_reentrant=False)
         losses.append(loss)
-        hits.append(found)
-    return Part(kind, torch.stack(losses).sum() / len(places), torch.stack(hits).sum(), len(places))
+        hits.append(right)
+    return TargetLoss(
+        kind, torch.stack(losses).sum() / len(positions), torch.stack(hits).sum(), len(positions)
+    )
 
 
 def _head(

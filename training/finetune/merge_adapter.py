@@ -1,6 +1,6 @@
-"""Merges an adapter into its weights: one plain model, to be served elsewhere.
+"""Merges an adapter into its weights and writes a plain model for other servers.
 
-The adapter is merged into the 4-bit values expanded to bf16, against which it was trained.
+The adapter is merged into the 4-bit values expanded to bf16, for it was trained with these values.
 """
 
 from __future__ import annotations
@@ -22,11 +22,10 @@ from training.finetune.lora_model import frozen_in_bf16, quiet_libraries
 def merge(
     weights: Path, adapter: Path, output: Path, say: Callable[[str], None], gguf: FileType | None = None
 ) -> None:
-    """Writes a folder as transformers saves it, bf16 safetensors and tokenizer, whole or not at all.
+    """Writes a folder in transformers' format, bf16 safetensors and tokenizer; on an error, nothing.
 
-    `gguf`: a file of this kind beside them, for llama.cpp.
-
-    Raises UsageError where `adapter` is none or `output` exists.
+    `gguf`: also writes a file of this type for llama.cpp. Raises UsageError if `adapter` is no adapter or
+    `output` exists.
     """
     if not (adapter / "adapter_config.json").is_file():
         raise UsageError(f"{adapter} holds no adapter_config.json: name the folder of `train finetune`")
@@ -44,7 +43,7 @@ def merge(
         AutoTokenizer.from_pretrained(weights).save_pretrained(target)
         AutoModelForCausalLM.from_pretrained(
             target, dtype=torch.bfloat16, use_safetensors=True
-        )  # what cannot be read is not kept
+        )  # checks that the folder can be loaded
         if gguf is not None:
             say(f"writing GGUF, {gguf} …")
             write_gguf(target, target / f"{output.name}-{gguf}.gguf", gguf)

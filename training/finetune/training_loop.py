@@ -1,6 +1,6 @@
 """Training loop: packed rows, gradient accumulation, validation, early stopping, checkpoints.
 
-Everything that a step depends on is in a checkpoint or follows from seed and epoch, so that a killed run
+All state that a step depends on is in a checkpoint or follows from seed and epoch, so that a killed run
 continues with the same losses.
 """
 
@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from training.examples.row_packing import Row, rows_of, runs_of
+from training.examples.row_packing import Row, packed_rows, row_groups
 from training.examples.training_sequences import TrainingSequence
 from training.finetune.checkpoints import Checkpoints
-from training.finetune.losses import Part, parts_of
+from training.finetune.losses import TargetLoss, target_losses
 from training.finetune.training_recipe import TrainingRecipe
 
 _FLOOR = 0.02
-"""Final share of the learning rate."""
+"""Smallest share of the learning rate, reached at the last step."""
 
 
 @dataclass(slots=True)
@@ -31,7 +31,7 @@ class TrainingProgress:
     """Progress of a run; a checkpoint keeps it beside weights and random state."""
 
     losses: list[float] = field(default_factory=list)
-    """One loss a step."""
+    """The loss of each step."""
     validations: list[dict[str, Any]] = field(default_factory=list)
     best_loss: float = math.inf
     worse_in_a_row: int = 0
@@ -45,7 +45,7 @@ class TrainingProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """The parts of a run."""
+    """Everything that a training run needs."""
 
     network: Any
     optimizer: torch.optim.Optimizer
@@ -58,17 +58,17 @@ class TrainingRun:
     """Saves the adapter as the best so far."""
     say: Callable[[str], None]
     stop_after_steps: int | None = None
-    """Ends there as if killed, with the learning rate of the whole run."""
+    """Stops after this step as if killed; the learning rate is that of the whole run."""
 
 
 def train(run: TrainingRun) -> TrainingProgress:
-    """Trains to the recipe's end, from the last checkpoint if there is one."""
+    """Trains until the recipe ends or validation stops it; continues from the last checkpoint, if any."""
     steps_an_epoch = len(_steps(run, 1))
     total = min(run.recipe.max_steps or 10**9, run.recipe.epochs * steps_an_epoch)
     restored = run.checkpoints.restore(run.network, run.optimizer)
     done, progress = (restored[0], TrainingProgress(**restored[1])) if restored else (0, TrainingProgress())
     if restored:
-        run.say(f"going on after step {done:,}")
+        run.say(f"continuing after step {done:,}")
     else:
         _validate(run, progress, 0)
     for number, step in _numbered(run, done):
@@ -78,20 +78,20 @@ def train(run: TrainingRun) -> TrainingProgress:
         is_last = number == total
         if number % run.recipe.validate_every_steps == 0 or is_last:
             _validate(run, progress, number)
-        _tell(run, progress, number, total, steps_an_epoch)
+        _report_progress(run, progress, number, total, steps_an_epoch)
         if number % run.recipe.checkpoint_every_steps == 0 or is_last or progress.is_stopped:
             run.checkpoints.save(number, run.network, run.optimizer, progress.as_dict())
     return progress
 
 
 def learning_rate(recipe: TrainingRecipe, step: int, total: int) -> float:
-    """A linear warm-up, then a half cosine down to a fiftieth at the last step."""
+    """The learning rate of a step: linear warm-up, then a half cosine down to a fiftieth at the last step."""
     warm = min(1.0, step / max(1, recipe.warmup_steps))
     return recipe.learning_rate * warm * max(_FLOOR, 0.5 * (1 + math.cos(math.pi * step / max(1, total))))
 
 
 def _numbered(run: TrainingRun, done: int) -> Iterator[tuple[int, Sequence[Row]]]:
-    """Steps from the one after `done`, counted from 1 over all epochs."""
+    """Yields the steps after `done` with their numbers, counted from 1 over all epochs."""
     number = 0
     for epoch in range(1, run.recipe.epochs + 2):  # a later epoch may have a row less than the first
         steps = _steps(run, epoch)
@@ -101,22 +101,26 @@ def _numbered(run: TrainingRun, done: int) -> Iterator[tuple[int, Sequence[Row]]
 
 
 def _steps(run: TrainingRun, epoch: int) -> list[Sequence[Row]]:
-    return runs_of(rows_of(run.epoch(epoch), run.recipe.row_tokens), run.recipe.rows_a_step)
+    return row_groups(packed_rows(run.epoch(epoch), run.recipe.row_tokens), run.recipe.rows_a_step)
 
 
 def _one_step(run: TrainingRun, step: Sequence[Row], progress: TrainingProgress, rate: float) -> None:
     began = time.monotonic()
     for group in run.optimizer.param_groups:
         group["lr"] = rate
-    parts, loss = sum(row.parts for row in step), 0.0
+    num_targets, loss = sum(row.num_targets for row in step), 0.0
     run.network.train()
-    for rows in runs_of(step, _rows_a_pass(run)):
-        found = torch.stack([part.loss for part in parts_of(run.network, rows)]).sum() / parts
-        found.backward()  # type: ignore[no-untyped-call]
-        loss += float(found.detach())
+    for rows in row_groups(step, _rows_a_pass(run)):
+        pass_loss = (
+            torch.stack([target_loss.loss for target_loss in target_losses(run.network, rows)]).sum()
+            / num_targets
+        )
+        pass_loss.backward()  # type: ignore[no-untyped-call]
+        loss += float(pass_loss.detach())
         progress.tokens += sum(len(row.tokens) for row in rows)
     torch.nn.utils.clip_grad_norm_(
-        [one for one in run.network.parameters() if one.requires_grad], run.recipe.max_gradient_norm
+        [parameter for parameter in run.network.parameters() if parameter.requires_grad],
+        run.recipe.max_gradient_norm,
     )
     run.optimizer.step()
     run.optimizer.zero_grad(set_to_none=True)
@@ -125,76 +129,82 @@ def _one_step(run: TrainingRun, step: Sequence[Row], progress: TrainingProgress,
 
 
 def _rows_a_pass(run: TrainingRun) -> int:
-    """Rows in one forward pass; a CPU gains nothing by several, and would hold all their activations."""
+    """Rows in one forward pass; one on a CPU, where several are no faster and need memory for activations."""
     return 1 if run.network.device.type == "cpu" else run.recipe.rows_a_pass
 
 
 def _validate(run: TrainingRun, progress: TrainingProgress, number: int) -> None:
-    """Records the losses; keeps the adapter where they are the best, stops where they were not for long."""
+    """Records the validation loss; saves the adapter if it is the best, stops after `patience` worse ones."""
     if not run.validation:
         return
-    found = validated(run.network, run.validation, _rows_a_pass(run))
-    progress.validations.append({"step": number, **found})
+    validation = validated(run.network, run.validation, _rows_a_pass(run))
+    progress.validations.append({"step": number, **validation})
     shown = ", ".join(
-        f"{kind} {one['loss']:.3f} ({one['right']:.1%} right)" for kind, one in found["kinds"].items()
+        f"{kind} {kind_losses['loss']:.3f} ({kind_losses['right']:.1%} right)"
+        for kind, kind_losses in validation["kinds"].items()
     )
-    run.say(f"validation at step {number:,}: loss {found['loss']:.4f}; {shown}")
-    if found["loss"] < progress.best_loss:
-        progress.best_loss, progress.worse_in_a_row = found["loss"], 0
+    run.say(f"validation at step {number:,}: loss {validation['loss']:.4f}; {shown}")
+    if validation["loss"] < progress.best_loss:
+        progress.best_loss, progress.worse_in_a_row = validation["loss"], 0
         run.keep_best()
         return
     progress.worse_in_a_row += 1
     if run.recipe.patience and progress.worse_in_a_row >= run.recipe.patience:
         progress.is_stopped = True
-        run.say(f"stopped: no better for {progress.worse_in_a_row} validations")
+        run.say(f"stopped: no improvement for {progress.worse_in_a_row} validations")
 
 
 def validated(network: Any, rows: Sequence[Row], rows_a_pass: int = 1) -> dict[str, Any]:
-    """Mean loss of all parts; by kind the loss and the share of right positions."""
-    by_kind: dict[str, list[Part]] = defaultdict(list)
+    """The mean loss of all targets, and by kind the mean loss and the share of right positions."""
+    by_kind: dict[str, list[TargetLoss]] = defaultdict(list)
     with torch.no_grad(), _without_dropout(network):
-        for side_by_side in runs_of(rows, rows_a_pass):
-            for part in parts_of(network, side_by_side):
-                by_kind[part.kind].append(part)
-    everything = [part for some in by_kind.values() for part in some]
+        for side_by_side in row_groups(rows, rows_a_pass):
+            for target_loss in target_losses(network, side_by_side):
+                by_kind[target_loss.kind].append(target_loss)
+    everything = [target_loss for losses_of_kind in by_kind.values() for target_loss in losses_of_kind]
     return {
         "loss": _mean_loss(everything),
         "kinds": {
             kind: {
-                "loss": _mean_loss(some),
-                "right": sum(int(part.right) for part in some) / sum(part.places for part in some),
+                "loss": _mean_loss(losses_of_kind),
+                "right": sum(int(target_loss.right) for target_loss in losses_of_kind)
+                / sum(target_loss.num_positions for target_loss in losses_of_kind),
             }
-            for kind, some in by_kind.items()
+            for kind, losses_of_kind in by_kind.items()
         },
     }
 
 
 @contextmanager
 def _without_dropout(network: Any) -> Iterator[None]:
-    """Only that is switched off: `network.eval()` lets bitsandbytes (0.50) repack 4-bit weights on a CPU for
-    inference, for good, and what is packed so has no way back for gradients: the loss rose after the first
-    validation."""
-    dropouts = [one for one in network.modules() if isinstance(one, torch.nn.Dropout)]
-    for one in dropouts:
-        one.eval()
+    """Switches off dropout only.
+
+    `network.eval()` would make bitsandbytes (0.50) repack 4-bit weights on a CPU for inference, permanently
+    and without gradients: the loss rose after the first validation.
+    """
+    dropouts = [dropout for dropout in network.modules() if isinstance(dropout, torch.nn.Dropout)]
+    for dropout in dropouts:
+        dropout.eval()
     yield
-    for one in dropouts:
-        one.train()
+    for dropout in dropouts:
+        dropout.train()
 
 
-def _mean_loss(parts: Sequence[Part]) -> float:
-    return sum(float(part.loss) for part in parts) / len(parts)
+def _mean_loss(losses: Sequence[TargetLoss]) -> float:
+    return sum(float(target_loss.loss) for target_loss in losses) / len(losses)
 
 
-def _tell(run: TrainingRun, progress: TrainingProgress, number: int, total: int, steps_an_epoch: int) -> None:
+def _report_progress(
+    run: TrainingRun, progress: TrainingProgress, number: int, total: int, steps_an_epoch: int
+) -> None:
     if number % 10 and number != total and number > 3:
         return
     recent = progress.losses[-20:]
-    left = progress.seconds / len(progress.losses) * (total - number)
+    seconds_left = progress.seconds / len(progress.losses) * (total - number)
     pace = progress.tokens / max(progress.seconds, 1e-9)
     run.say(
         f"step {number:,} of {total:,} · epoch {number / steps_an_epoch:.1f}"
-        f" · loss {sum(recent) / len(recent):.4f} · {pace:,.0f} tokens/s · {_duration(left)} left"
+        f" · loss {sum(recent) / len(recent):.4f} · {pace:,.0f} tokens/s · {_duration(seconds_left)} left"
     )
 
 

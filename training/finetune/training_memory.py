@@ -1,5 +1,7 @@
-"""Memory plan of training: what a recipe takes on a card, by the sums of worker.engine.memory.footprint. Does
-not import torch."""
+"""Memory plan of training: the bytes that a recipe needs on a GPU, with worker.engine.memory.footprint.
+
+Does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,15 @@ from worker.engine.memory.memory_plan import CPU_PROCESS_BYTES, CUDA_CONTEXT_BYT
 from worker.engine.memory.model_shape import ModelShape
 
 HEAD_TOKENS = 256
-"""The value of training.finetune.losses: tokens whose logits are held at once."""
+"""Same as in training.finetune.losses: number of tokens whose logits are in memory at the same time."""
 _BACKWARD_COPIES = 3
-"""One recomputed layer holds what its way back needs: its products, their inputs' copies in the adapters, and
-the gradients that run against them."""
+"""Copies of a recomputed layer's activations in the backward pass: its outputs, their inputs' copies in the
+adapters, and the gradients."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainingPlan:
-    """Bytes of each part, for one row at a time."""
+    """The bytes of each part, with one row in a forward pass."""
 
     parts: dict[str, int]
     budget_bytes: int
@@ -44,7 +46,7 @@ class TrainingPlan:
 def plan_training(
     shape: ModelShape, recipe: TrainingRecipe, *, budget_bytes: int, is_cuda: bool
 ) -> TrainingPlan:
-    """With gradient checkpointing one bf16 hidden state a layer is kept, else all that a layer computes."""
+    """The memory plan; with gradient checkpointing a layer keeps one bf16 hidden state, else its activations."""
     tokens = recipe.row_tokens
     adapter = replace(AdapterSize.of_rank(recipe.rank, shape), bytes_each=FP32)
     layer = activation_bytes(shape, tokens, rows=0) + _adapter_step_bytes(shape, adapter, tokens)
