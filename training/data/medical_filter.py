@@ -1,6 +1,6 @@
 """Medical filter: tells medical conversations by their origin, or else by a word rule.
 
-The rule counts different medical words, by their beginnings below, in all turns; docs/reference/training.md
+The rule counts different medical words, by their prefixes below, in all turns; docs/reference/training.md
 has its measured accuracy.
 """
 
@@ -12,7 +12,7 @@ LEAST_WORDS = 2
 """Fewest different medical words."""
 LEAST_SHARE = 0.02
 """Least share of medical words among all words: a long story with two of them is not medical."""
-_WORD_BEGINNINGS = (
+_WORD_PREFIXES = (
     "abdom|abscess|acetamin|acne|adhd|allerg|alzheim|amput|anaem|anaes|anemi|anesth|aneurysm|angina"
     "|antibiot|antibod|antidepress|antihist|antivir|anxiety|aort|apnea|appendi|arrhythm|arter|arthr"
     "|asthma|autis|autoimm|bacteri|benign|biops|bipolar|bladder|bleed|blood|bone|bowel|breath|bronch"
@@ -34,7 +34,7 @@ _WORD_BEGINNINGS = (
     "|transfus|transplant|trauma|treatment|tremor|tubercul|tumo|ulcer|ultrasound|urin|uter|vaccin|vagin"
     "|valve|vascul|vein|vertigo|viral|virus|vision|vitamin|vomit|wound|x-ray"
 )
-_MEDICAL = re.compile(rf"\b(?:{_WORD_BEGINNINGS})", re.IGNORECASE)
+_MEDICAL = re.compile(rf"\b(?:{_WORD_PREFIXES})", re.IGNORECASE)
 _ORIGIN = re.compile(r"med", re.IGNORECASE)
 
 

@@ -46,7 +46,7 @@ class TrainingPlan:
 def plan_training(
     shape: ModelShape, recipe: TrainingRecipe, *, budget_bytes: int, is_cuda: bool
 ) -> TrainingPlan:
-    """The memory plan; with gradient checkpointing a layer keeps one bf16 hidden state, else its activations."""
+    """The memory plan; a layer keeps one bf16 hidden state with gradient checkpointing, else activations."""
     tokens = recipe.row_tokens
     adapter = replace(AdapterSize.of_rank(recipe.rank, shape), bytes_each=FP32)
     layer = activation_bytes(shape, tokens, rows=0) + _adapter_step_bytes(shape, adapter, tokens)
