@@ -90,7 +90,7 @@ def fit_ranking(
 
 
 def sampled_queries(path: Path, limit: int) -> list[EvaluationQuery]:
-    """A sample of a data set's queries, the same each time; the record's fields tell how to make them."""
+    """At most `limit` queries of a data set, the same each time; the format of its records decides how."""
     records, rng = read_records(path), random.Random(5)
     first = records[0]
     if "note" in first:
@@ -128,7 +128,7 @@ def fit(query_features: Sequence[QueryFeatures]) -> RankingModel:
 def fitting_metrics(query_features: Sequence[QueryFeatures], model: RankingModel) -> dict[str, float]:
     """Metrics on the fitting data: a lower bound of the error, not for publication."""
     ranked = [
-        [query.relevant[place] for place in ranking_metrics.order(list(_scores(query, model)))]
+        [query.relevant[index] for index in ranking_metrics.order(list(_scores(query, model)))]
         for query in query_features
         if any(query.relevant)
     ]

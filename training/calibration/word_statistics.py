@@ -114,7 +114,7 @@ def _single_word_counts(notes: Sequence[TokenizedNote], label: str) -> dict[str,
                 single_mentions[tokens.words[first]] += 1
             elif span.label == label:
                 taken.update(range(first, last))
-        seen.update(word for place, word in enumerate(tokens.words) if place not in taken)
+        seen.update(word for index, word in enumerate(tokens.words) if index not in taken)
     return {word: (single_mentions[word], max(n, single_mentions[word])) for word, n in seen.items()}
 
 

@@ -40,5 +40,5 @@ def brat_entities(annotations: str, left_out: Counter[str]) -> list[dict[str, An
     return list(by_id.values())
 
 
-def _is_offset(place: str) -> bool:
-    return place.isdecimal() and len(place) < 10
+def _is_offset(offset: str) -> bool:
+    return offset.isdecimal() and len(offset) < 10

@@ -40,7 +40,7 @@ class HeldOut:
         return len(self._sizes)
 
     def is_in(self, text: str) -> bool:
-        """True where the text is, quotes, or largely repeats a held-out one."""
+        """True if the text overlaps a held-out one by at least one of the two shares."""
         runs = shingles(text, RUN_WORDS).tolist()
         hits_by_text = Counter(self._text_of[run] for run in runs if run in self._text_of)
         is_part = hits_by_text.total() >= OWN_SHARE * len(runs) and bool(hits_by_text)

@@ -1,4 +1,4 @@
-"""Medical filter: tells medical conversations by their origin, or else by a word rule.
+"""Medical filter: recognizes medical conversations by their origin, or else by a word rule.
 
 The rule counts different medical words, by their prefixes below, in all turns; docs/reference/training.md
 has its measured accuracy.

@@ -43,8 +43,8 @@ class NearIndex:
         """Adds a new text and returns True; returns False if it is a near-duplicate of an added one."""
         runs = shingles(text, _RUN_WORDS)
         keys = self._keys(runs)
-        candidates = {place for key in keys for place in self._bands.get(key, ())}
-        if any(_similarity(runs, self._runs[place]) >= THRESHOLD for place in candidates):
+        candidates = {text_number for key in keys for text_number in self._bands.get(key, ())}
+        if any(_similarity(runs, self._runs[text_number]) >= THRESHOLD for text_number in candidates):
             return False
         for key in keys:
             self._bands[key].append(len(self._runs))

@@ -1,4 +1,4 @@
-"""Row formats: tells by its columns whether a row is a conversation, an annotated note or of a public corpus.
+"""Row formats: recognizes conversations, annotated notes and rows of public corpora by their columns.
 
 Each row becomes a record with its `kind`; training examples are made of records. An unknown row is broken.
 """

@@ -56,7 +56,7 @@ def measure(
 ) -> dict[str, Any]:
     """Ranking metrics as means over queries; metrics of the set as micro averages over sentences."""
     ranked = [
-        [query.relevant[place] for place in ranking_metrics.order(query_scores)]
+        [query.relevant[index] for index in ranking_metrics.order(query_scores)]
         for query, query_scores in zip(queries, scores, strict=True)
     ]
     means = {

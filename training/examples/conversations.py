@@ -77,7 +77,7 @@ def read_conversation(sample: object, origin: str = "") -> Conversation:
 
 
 def _check(turns: list[tuple[str, str]]) -> None:
-    if any(role != (HUMAN, ASSISTANT)[place % 2] for place, (role, _) in enumerate(turns)):
+    if any(role != (HUMAN, ASSISTANT)[index % 2] for index, (role, _) in enumerate(turns)):
         raise BrokenConversationError("turns do not alternate")
     if not turns or len(turns) % 2:
         raise BrokenConversationError("no answer to the last question")

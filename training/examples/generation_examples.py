@@ -131,19 +131,19 @@ class GenerationSequences:
         rendered = self._chat.tokenizer.apply_chat_template(
             [{"role": roles[role], "content": _TURN_TEXT} for role, _ in turns], tokenize=False
         )
-        around = rendered.split(_TURN_TEXT)
-        tokens = self._template(around[0])
-        learnt: list[int] = []
-        for (role, text), after in zip(turns, around[1:], strict=True):
+        template_parts = rendered.split(_TURN_TEXT)
+        tokens = self._template(template_parts[0])
+        answer_positions: list[int] = []
+        for (role, text), after in zip(turns, template_parts[1:], strict=True):
             first = len(tokens)
             tokens += self._chat.plain(text)
             following = self._template(after)
             if role == ASSISTANT:
                 if following[:1] != self._end:
                     following = [*self._end, *following]
-                learnt += range(first, len(tokens) + 1)
+                answer_positions += range(first, len(tokens) + 1)
             tokens += following
-        return TrainingSequence(kind, tokens[: learnt[-1] + 1], answers=tuple(learnt))
+        return TrainingSequence(kind, tokens[: answer_positions[-1] + 1], answers=tuple(answer_positions))
 
     def _template(self, text: str) -> list[int]:
         return list(

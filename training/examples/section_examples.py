@@ -206,10 +206,11 @@ def section_examples(
     for note in notes:
         text, parts = _with_some_headings(note, rng, headings)
         for start, end in windows_of({"text": text}, max_characters):
-            here = [part for part in parts if part[1] > start and part[0] < end]
-            for heading in ([rng.choice(here)[2]] if here else []) + [rng.choice(list(QUERIES))]:
+            parts_in_window = [part for part in parts if part[1] > start and part[0] < end]
+            own_heading = [rng.choice(parts_in_window)[2]] if parts_in_window else []
+            for heading in [*own_heading, rng.choice(list(QUERIES))]:
                 query = rng.choice(QUERIES[heading])
-                spans = [(s - start, e - start) for s, e, name in here if query in QUERIES[name]]
+                spans = [(s - start, e - start) for s, e, name in parts_in_window if query in QUERIES[name]]
                 examples.append(_search_example(text[start:end], query, spans))
     return examples
 
@@ -236,14 +237,14 @@ def answer_examples(rows: Sequence[dict[str, Any]], count: int, rng: random.Rand
 
 
 def _with_some_headings(
-    note: str, rng: random.Random, kept: float = 0.5
+    note: str, rng: random.Random, kept_share: float = 0.5
 ) -> tuple[str, list[tuple[int, int, str]]]:
     """The note with a share of its headings kept, and the (start, end, heading) of each section's text."""
     matches = list(_HEADING.finditer(note))
     text, parts = note[: matches[0].start()] if matches else note, []
-    for place, match in enumerate(matches):
-        stop = matches[place + 1].start() if place + 1 < len(matches) else len(note)
-        if rng.random() < kept:
+    for number, match in enumerate(matches):
+        stop = matches[number + 1].start() if number + 1 < len(matches) else len(note)
+        if rng.random() < kept_share:
             text += match.group()
         parts.append((len(text), len(text) + stop - match.end(), match.group(1)))
         text += note[match.end() : stop]

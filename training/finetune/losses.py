@@ -89,9 +89,9 @@ def _answer_loss(
 ) -> TargetLoss:
     losses, hits = [], []
     for chunk in torch.split(positions, HEAD_TOKENS):
-        before, wanted = hidden[chunk - 1], tokens[chunk]
+        before, targets = hidden[chunk - 1], tokens[chunk]
         # Recomputed in the backward pass: the logits of a long answer would be the largest tensor on the GPU.
-        loss, right = checkpoint(_head, before, weight, wanted, use_reentrant=False)
+        loss, right = checkpoint(_head, before, weight, targets, use_reentrant=False)
         losses.append(loss)
         hits.append(right)
     return TargetLoss(
@@ -100,7 +100,7 @@ def _answer_loss(
 
 
 def _head(
-    before: torch.Tensor, weight: torch.Tensor, wanted: torch.Tensor
+    before: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     logits = (before.to(weight.dtype) @ weight.T).float()
-    return cross_entropy(logits, wanted, reduction="sum"), (logits.detach().argmax(-1) == wanted).sum()
+    return cross_entropy(logits, targets, reduction="sum"), (logits.detach().argmax(-1) == targets).sum()

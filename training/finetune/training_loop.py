@@ -95,8 +95,8 @@ def _numbered(run: TrainingRun, done: int) -> Iterator[tuple[int, Sequence[Row]]
     number = 0
     for epoch in range(1, run.recipe.epochs + 2):  # a later epoch may have a row less than the first
         steps = _steps(run, epoch)
-        for place in range(max(0, done - number), len(steps)):
-            yield number + place + 1, steps[place]
+        for index in range(max(0, done - number), len(steps)):
+            yield number + index + 1, steps[index]
         number += len(steps)
 
 

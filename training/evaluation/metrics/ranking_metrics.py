@@ -12,7 +12,7 @@ from training.evaluation.metrics.counts import Counts
 
 def order(scores: Sequence[float]) -> list[int]:
     """Indexes by score, best first; equal scores in the order of the note."""
-    return sorted(range(len(scores)), key=lambda place: (-scores[place], place))
+    return sorted(range(len(scores)), key=lambda index: (-scores[index], index))
 
 
 def average_precision(relevant: Sequence[bool]) -> float:

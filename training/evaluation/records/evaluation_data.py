@@ -61,9 +61,9 @@ def require_fields(records: Sequence[Record], path: Path, *forms: str) -> None:
     """Raises DataError unless each record has all fields of one form, such as 'text entities'."""
     for number, record in enumerate(records, start=1):
         if not any(all(name in record for name in form.split()) for form in forms):
-            wanted = " or ".join(" and ".join(form.split()) for form in forms)
+            needed = " or ".join(" and ".join(form.split()) for form in forms)
             raise DataError(
-                f"{path}: record {number} has the fields {', '.join(record)}, but needs {wanted}."
+                f"{path}: record {number} has the fields {', '.join(record)}, but needs {needed}."
             )
 
 
@@ -88,8 +88,8 @@ def label_mapping(
     if not kept:
         example = f"--map {present[0]}={label_names[0]}" if present else "entities with labels"
         raise DataError(
-            f"none of the data's labels is known here: {', '.join(present) or 'it has none'}."
-            f" Type what each is called, e.g. {example}"
+            f"none of the data's labels is known: {', '.join(present) or 'it has none'}."
+            f" Map them to labels, e.g. {example}"
         )
     return kept
 

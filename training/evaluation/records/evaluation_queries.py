@@ -82,12 +82,18 @@ def _concepts(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
                 )
 
 
-def _other_name(everywhere: Mapping[str, int], here: Mapping[str, int]) -> str | None:
+def _other_name(counts_in_data: Mapping[str, int], counts_in_note: Mapping[str, int]) -> str | None:
     """The most frequent name that the note does not use, else its rarest of several names, else None."""
-    elsewhere = sorted(everywhere.keys() - here.keys(), key=lambda name: (-everywhere[name], name))
-    if elsewhere:
-        return elsewhere[0]
-    return min(here, key=lambda name: (here[name], name)) if len(here) > 1 else None
+    names_elsewhere = sorted(
+        counts_in_data.keys() - counts_in_note.keys(), key=lambda name: (-counts_in_data[name], name)
+    )
+    if names_elsewhere:
+        return names_elsewhere[0]
+    return (
+        min(counts_in_note, key=lambda name: (counts_in_note[name], name))
+        if len(counts_in_note) > 1
+        else None
+    )
 
 
 def _questions(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
