@@ -20,7 +20,7 @@ from worker.weights.task_config import TaskConfig
 
 
 def fit_negation(records: Sequence[Record], engine: Engine, config: TaskConfig) -> NegationModel | None:
-    """The fitted model; None where no record says whether its mentions are negated."""
+    """The fitted model; None if no record annotates a negated mention."""
     rows = [row for record in records for row in _rows(record, engine, config)]
     if not any(is_negated for *_, is_negated in rows):
         return None

@@ -168,7 +168,7 @@ def _features_of_queries(
 
 def _query_features(query: EvaluationQuery, engine: Engine, config: TaskConfig) -> QueryFeatures:
     note = Note.of(query.text, engine.count_tokens, config.window_tokens, config.summary_window_tokens)
-    log_odds, signals = _driven(sentence_signals(note, query.query, config), engine)
+    log_odds, signals = _run_with_engine(sentence_signals(note, query.query, config), engine)
     rows = sentence_features(note, query.query, log_odds, signals)
     spans = [(sentence.start, sentence.end) for sentence in query.sentences]
     relevant = dict(zip(spans, query.relevant, strict=True))
@@ -181,7 +181,7 @@ def _query_features(query: EvaluationQuery, engine: Engine, config: TaskConfig) 
     )
 
 
-def _driven(coroutine: Generator[Sequence[Request], list[Reply], _Value], engine: Engine) -> _Value:
+def _run_with_engine(coroutine: Generator[Sequence[Request], list[Reply], _Value], engine: Engine) -> _Value:
     """Answers a coroutine's requests until it ends; returns its value."""
     try:
         requests = next(coroutine)

@@ -11,7 +11,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def logistic(features: Floats, targets: Floats) -> Floats:
-    """The weights [columns] that fit the 0/1 `targets` [rows] to `features` [rows, columns] best."""
+    """The weights [columns] of a ridge fit of the 0/1 `targets` [rows] on `features` [rows, columns]."""
     weights = np.zeros(features.shape[1])
     for _ in range(100):
         probabilities = sigmoid(features @ weights)
@@ -27,5 +27,5 @@ def logistic(features: Floats, targets: Floats) -> Floats:
 
 
 def sigmoid(log_odds: Floats) -> Floats:
-    """Probabilities."""
+    """The probabilities of log odds."""
     return 1 / (1 + np.exp(-log_odds))

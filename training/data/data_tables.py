@@ -24,7 +24,7 @@ _WRAPPERS = ("data", "rows", "train", "examples")
 
 @dataclass(frozen=True, slots=True)
 class BrokenRow:
-    """An unreadable row and its reason in fixed words."""
+    """An unreadable row; `reason` is a fixed phrase."""
 
     reason: str
 
@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 def files_of(source: Path) -> list[Path]:
-    """The source itself, or the readable files under a folder in order. Raises UsageError for none."""
+    """The source itself, or the readable files under a folder in order. Raises UsageError if there is none."""
     if source.is_file():
         return [source]
     if not source.is_dir():

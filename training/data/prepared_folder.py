@@ -51,7 +51,7 @@ def write_prepared(
 
 
 def read_prepared(folder: Path) -> Prepared:
-    """Reads a prepared folder. Raises UsageError if it is none, or was changed since."""
+    """Reads a prepared folder. Raises UsageError if it has no manifest, or was changed after preparation."""
     if not (folder / MANIFEST).is_file():
         raise UsageError(
             f"{folder} is not a prepared folder: type `notemill train prepare SOURCE -o {folder}`"

@@ -13,7 +13,7 @@ _TEXTS = ("text", "note", "dialogue", "section_text", "answer")
 
 
 def digests_of(records: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Digests of every text and document that a record names."""
+    """Digests of every text and document name in the records."""
     digests = set()
     for record in records:
         digests |= {text_sha256(record[name]) for name in _TEXTS if isinstance(record.get(name), str)}

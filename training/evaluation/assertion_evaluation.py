@@ -102,7 +102,7 @@ def _gold_mentions(record: Record) -> Iterable[_GoldMention]:
 
 
 def _negex_gold(record: Record) -> Assertion:
-    """The first of several assertions, in the worker's order."""
+    """The gold assertion; of several the first in the worker's order."""
     if record["negation"] == "negated":
         return Assertion.NEGATED
     if record.get("experiencer", "patient") not in ("patient", ""):
