@@ -33,7 +33,7 @@ Row = dict[str, Any]
 
 
 def files_of(source: Path) -> list[Path]:
-    """The source itself, or the readable files under a folder in order. Raises UsageError if there is none."""
+    """The source itself, or the readable files under a folder, sorted. Raises UsageError if none."""
     if source.is_file():
         return [source]
     if not source.is_dir():
