@@ -29,12 +29,12 @@ from worker.weights.task_config import TaskConfig, task_config
 BEHAVIOUR_FILE = Path(__file__).with_name("behaviour.json")
 """The behaviour digest of each part of the answer code on the probe set. Written by `scripts/behaviour`."""
 SAME_BEHAVIOUR = {
-    "e8ce9c59d79e0a51": "a9f4c6f8b7cbc028",
-    "48983c90ced042b8": "73dc12f8c6101225",
-    "92bb54cd31f9c7a3": "0eddcafc362418c2",
-    "ac4172fbda8bd3e6": "a9f4c6f8b7cbc028",
-    "7148f9af53d266f5": "73dc12f8c6101225",
-    "7ccf8da151bd5b9b": "0eddcafc362418c2",
+    "e8ce9c59d79e0a51": "a2cc1486d43713d1",
+    "48983c90ced042b8": "2c81ed72ebe20fe4",
+    "92bb54cd31f9c7a3": "725ce975ad3a14cc",
+    "ac4172fbda8bd3e6": "a2cc1486d43713d1",
+    "7148f9af53d266f5": "2c81ed72ebe20fe4",
+    "7ccf8da151bd5b9b": "725ce975ad3a14cc",
 }
 """Code hashes in the recipes of version 0.1.0, with the behaviour digest of the same answers."""
 _TEMPLATES = {

@@ -69,8 +69,8 @@ class Probe:
 
 def probes() -> list[Probe]:
     """The probe set, in the order of the file, then the example notes."""
-    lines = PROBES.read_text("utf-8").splitlines()
-    recorded = [Probe(item["id"], item["text"], tuple(item["queries"])) for item in map(json.loads, lines)]
+    items = map(json.loads, PROBES.read_bytes().splitlines())  # those of a str end at U+2028, too
+    recorded = [Probe(item["id"], item["text"], tuple(item["queries"])) for item in items]
     paths = sorted((ROOT / "examples" / "notes").glob("*.txt"))
     return [*recorded, *(Probe(path.stem, path.read_bytes().decode(), EXAMPLE_QUERIES) for path in paths)]
 
