@@ -115,14 +115,14 @@ LabelsFile = Annotated[
 ]
 TaskToEvaluate = Annotated[
     str,
-    typer.Option("--task", "-t", metavar="TASK", help="entities, assertion, links, search or summary."),
+    typer.Option("--task", "-t", metavar="TASK", help="entities, assertion, links, search, summary, or all."),
 ]
 EvaluationData = Annotated[
     Path,
     typer.Option(
         "--data",
         metavar="DIR_OR_FILE",
-        help="JSON lines; of a folder its dev, valid or test split, or its one file.",
+        help="JSON lines; of a folder its dev, valid or test split, or its one file; or builtin.",
     ),
 ]
 LabelMap = Annotated[

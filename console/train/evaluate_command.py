@@ -10,11 +10,12 @@ from typing import Any
 from rich.table import Table
 
 from console.terminal.terminal import count_of, printable, stderr, stdout
+from console.train.evaluation_overview import overview
 from exports.atomic_files import whole_file
 from models.errors import UsageError
 from models.settings import load_settings
 from training.evaluation.error_pages import errors_page
-from training.evaluation.evaluate import EvaluationPlan
+from training.evaluation.evaluate import ALL, EvaluationPlan
 from training.evaluation.evaluate import evaluate as evaluate_plan
 from training.finetune.curves import draw_calibration
 
@@ -70,17 +71,24 @@ def evaluate(
         draw_calibration(calibration, result.figures["calibration"])
     if as_json:
         print(json.dumps(result.figures))
+    elif task == ALL:
+        stdout().print(overview(result.figures, _caption(result.figures)))
     else:
         stdout().print(_table(result.figures))
     return 0
+
+
+def _caption(figures: Mapping[str, Any]) -> str:
+    return f"{count_of(figures['records'], 'record')} of {printable(figures['data'])}"
 
 
 def _table(figures: Mapping[str, Any]) -> Table:
     """A row for each metric; a column for ours and for each baseline, intervals in brackets."""
     columns = {"notemill": figures, **figures.get("baselines", {})}
     rows = {name: dict(_rows(scores)) for name, scores in columns.items()}
-    caption = f"{count_of(figures['records'], 'record')} of {printable(figures['data'])}"
-    table = Table(title=figures["task"], caption=caption, title_justify="left", caption_justify="left")
+    table = Table(
+        title=figures["task"], caption=_caption(figures), title_justify="left", caption_justify="left"
+    )
     table.add_column("measure")
     for name in columns:
         table.add_column(name, justify="right")

@@ -116,6 +116,7 @@ def test_durations_and_sizes_are_human_readable() -> None:
 
 def test_a_command_is_printed_as_it_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", [".venv/bin/notemill"])
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # no activated environment
     assert command_to_type("show", "note 1") == ".venv/bin/notemill show 'note 1'"
 
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 pytest_plugins = ("redis_server", "reader")
 
-pytestmark = pytest.mark.xdist_group("pages")
 """All in one process: a page may use files that an earlier page has written."""
 COMMANDS = list(dict.fromkeys(commands()))
 PAGES = list(dict.fromkeys(command.page for command in COMMANDS))

@@ -7,18 +7,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from models.answers import Answer, EntitiesAnswer, Task
+from models.answers import Answer, Assertion, EntitiesAnswer, Task
 from models.jobs import Question
 from training.evaluation.baselines.dictionary import Dictionary
 from training.evaluation.baselines.registry import EntityBaseline
 from training.evaluation.baselines.scispacy import SciSpacy
 from training.evaluation.cases import Case, Highlight, Side
 from training.evaluation.evaluation_result import Result
-from training.evaluation.metrics import calibration_error
+from training.evaluation.metrics import assertion_metrics, calibration_error
+from training.evaluation.metrics.assertion_metrics import AssertedSpan, matched_pairs
 from training.evaluation.metrics.counts import figures
 from training.evaluation.metrics.span_matching import LabeledSpan, of_label, overlap, strict, touches
 from training.evaluation.pipeline_runner import PipelineRunner, are_offsets_true
 from training.evaluation.records.evaluation_data import Record, label_mapping, require_fields
+from training.examples.gold_assertions import assertion_of, has_assertions
+
+ASSERTED_LABELS = ("problem", "medication", "test", "procedure")
+"""Labels whose mentions have an assertion; body parts have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ def evaluate(
     measured = measure(spans, gold)
     measured["offsets_true"] = sum(offset_checks) / len(offset_checks) if offset_checks else 1.0
     measured["calibration"] = _calibration(predictions, gold)
+    if any(has_assertions(record["entities"]) for record in records):
+        measured["assertion"] = _assertion_figures(records, answers.answers, names)
     measured |= {"labels_map": names, **answers.figures()}
     for name, baseline in entity_baselines.items():
         baseline_spans = [_mapped(baseline(record["text"]), names) for record in records]
@@ -72,17 +79,26 @@ def gold_spans(record: Record, names: Mapping[str, str]) -> list[LabeledSpan]:
 def measure(
     predicted: Sequence[Sequence[LabeledSpan]], gold: Sequence[Sequence[LabeledSpan]]
 ) -> dict[str, Any]:
-    """Micro metrics over all labels, and by label."""
+    """Micro metrics over all labels, over the labels with assertions, and by label."""
     pairs = list(zip(predicted, gold, strict=True))
     labels = sorted({span.label for spans in gold for span in spans})
+    asserted_pairs = [(_asserted(p), _asserted(g)) for p, g in pairs]
     return {
         "strict": figures([strict(*pair) for pair in pairs]),
         "overlap": figures([overlap(*pair) for pair in pairs]),
+        "four_labels": {
+            "strict": figures([strict(*pair) for pair in asserted_pairs]),
+            "overlap": figures([overlap(*pair) for pair in asserted_pairs]),
+        },
         "by_label": {
             label: _of_one(label, pairs) | {"mentions": sum(len(of_label(g, label)) for _, g in pairs)}
             for label in labels
         },
     }
+
+
+def _asserted(spans: Sequence[LabeledSpan]) -> list[LabeledSpan]:
+    return [span for span in spans if span.label in ASSERTED_LABELS]
 
 
 def _of_one(
@@ -118,6 +134,28 @@ def _calibration(
         for span, probability in prediction.probabilities.items()
     ]
     return calibration_error.figures([probability for probability, _ in pairs], [hit for _, hit in pairs])
+
+
+def _assertion_figures(
+    records: Sequence[Record], answers: Sequence[Answer | None], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Assertions of the gold mentions that the answers found, end to end."""
+    pairs: list[tuple[Assertion, Assertion]] = []
+    for record, answer in zip(records, answers, strict=True):
+        entities = record["entities"]
+        gold = [
+            AssertedSpan(
+                entity["start"], entity["end"], names[entity["label"]], assertion_of(entity, entities)
+            )
+            for entity in entities
+            if names.get(entity["label"]) in ASSERTED_LABELS
+        ]
+        predicted = [
+            AssertedSpan(entity.start, entity.end, entity.label, entity.assertion)
+            for entity in (answer.entities if isinstance(answer, EntitiesAnswer) else ())
+        ]
+        pairs += matched_pairs(gold, predicted)
+    return assertion_metrics.figures(pairs)
 
 
 def _baseline(name: str, path: Path) -> EntityBaseline:

@@ -33,6 +33,8 @@ from worker.weights.task_config import task_config
 
 TaskName = Literal["entities", "assertion", "links", "search", "summary"]
 TASKS = get_args(TaskName)
+ALL = "all"
+"""In place of a task: every task, for data that is annotated for each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +53,24 @@ class EvaluationPlan:
 
 
 def evaluate(plan: EvaluationPlan, settings: Settings, *, load_engine: LoadEngine = load) -> Result:
-    """Runs the evaluation. Raises DataError for unusable data or plans before the network is loaded."""
-    task, half = _checked(plan)
+    """Runs the evaluation. Raises DataError for unusable data or plans before the network is loaded.
+
+    The figures of all tasks are in `tasks`, by task; those of one task are at the top.
+    """
+    tasks, half = _checked(plan)
     path = file_of(plan.data)
     records = read_records(path, limit=plan.limit, half=half)
-    facts = {"task": task, "data": str(path), "records": len(records), "half": half}
-    if task == "assertion" and task_config(settings).negation_model is None:
+    facts = {"task": plan.task, "data": str(path), "records": len(records), "half": half}
+    if tasks == ("assertion",) and task_config(settings).negation_model is None:
         result = assertion_evaluation.evaluate(records, path, plan.baselines)
-    else:
-        with _pipeline_runner(settings, load_engine) as runner:
-            result = _run_task(task, records, path, plan, runner, settings)
-    return Result(facts | result.figures, result.cases)
+        return Result(facts | result.figures, result.cases)
+    with _pipeline_runner(settings, load_engine) as runner:
+        results = {task: _run_task(task, records, path, plan, runner, settings) for task in tasks}
+    if plan.task != ALL:
+        [result] = results.values()
+        return Result(facts | result.figures, result.cases)
+    figures = {task: result.figures for task, result in results.items()}
+    return Result(facts | {"tasks": figures}, [case for result in results.values() for case in result.cases])
 
 
 def _run_task(
@@ -72,18 +81,19 @@ def _run_task(
     runner: PipelineRunner,
     settings: Settings,
 ) -> Result:
+    own_baselines = [name for name in plan.baselines if name in baselines.OF_TASK[task]]
     match task:
         case "assertion":
-            return assertion_evaluation.evaluate(records, path, plan.baselines, runner)
+            return assertion_evaluation.evaluate(records, path, own_baselines, runner)
         case "entities":
-            return entity_evaluation.evaluate(records, path, parsed_map(plan.map), plan.baselines, runner)
+            return entity_evaluation.evaluate(records, path, parsed_map(plan.map), own_baselines, runner)
         case "links":
             return link_evaluation.evaluate(records, path, parsed_map(plan.map), runner)
         case "search":
-            return search_evaluation.evaluate(records, path, plan.baselines, runner)
+            return search_evaluation.evaluate(records, path, own_baselines, runner)
         case _:
             words = plan.summary_words or settings.summary_words
-            return summary_evaluation.evaluate(records, path, plan.baselines, runner, words)
+            return summary_evaluation.evaluate(records, path, own_baselines, runner, words)
 
 
 @contextmanager
@@ -97,12 +107,13 @@ def _pipeline_runner(settings: Settings, load_engine: LoadEngine) -> Iterator[Pi
         engine.close()
 
 
-def _checked(plan: EvaluationPlan) -> tuple[TaskName, Half | None]:
-    if plan.task not in TASKS:
-        raise DataError(f"there is no task {plan.task!r} to evaluate. Tasks: {', '.join(TASKS)}.")
+def _checked(plan: EvaluationPlan) -> tuple[tuple[TaskName, ...], Half | None]:
+    if plan.task not in (*TASKS, ALL):
+        raise DataError(f"there is no task {plan.task!r} to evaluate. Tasks: {', '.join((*TASKS, ALL))}.")
     if plan.half not in (None, "odd", "even"):
         raise DataError(f"--half {plan.half!r} is neither odd nor even.")
     if plan.map and plan.task not in ("entities", "links"):
         raise DataError(f"--map goes with --task entities or links, not {plan.task}.")
     baselines.check(plan.task, plan.baselines)
-    return plan.task, plan.half  # type: ignore[return-value]  # both were looked up
+    tasks = TASKS if plan.task == ALL else (plan.task,)
+    return tasks, plan.half  # type: ignore[return-value]  # both were looked up

@@ -11,7 +11,7 @@ from models.jobs import Question
 from training.evaluation.baselines.registry import ranker
 from training.evaluation.cases import Case, Highlight, Side
 from training.evaluation.evaluation_result import Result
-from training.evaluation.metrics import ranking_metrics
+from training.evaluation.metrics import calibration_error, ranking_metrics
 from training.evaluation.metrics.counts import figures, mean_interval
 from training.evaluation.pipeline_runner import PipelineRunner, are_offsets_true
 from training.evaluation.records.evaluation_data import Record
@@ -34,6 +34,7 @@ def evaluate(
     measured = measure(queries, scores, runner.search_threshold)
     measured["set_best"] = _set_metrics(queries, scores, _best_threshold(queries, scores))
     measured["offsets_true"] = sum(offset_checks) / len(offset_checks) if offset_checks else 1.0
+    measured["calibration"] = _calibration(queries, scores, runner.search_threshold)
     measured |= answers.figures()
     for name in baselines:
         rank = ranker(name)
@@ -54,20 +55,45 @@ def evaluate(
 def measure(
     queries: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
 ) -> dict[str, Any]:
-    """Ranking metrics as means over queries; metrics of the set as micro averages over sentences."""
+    """Metrics of all queries on which a search depends.
+
+    Ranking metrics and `first_right` are means over the queries that the note answers, `silent` over those
+    that it does not. The set's metrics are micro averages over the sentences of all queries.
+    """
+    pairs = list(zip(queries, scores, strict=True))
     ranked = [
         [query.relevant[index] for index in ranking_metrics.order(query_scores)]
-        for query, query_scores in zip(queries, scores, strict=True)
+        for query, query_scores in pairs
+        if any(query.relevant)
     ]
-    means = {
+    served = [[score for score in query_scores if score >= threshold] for _, query_scores in pairs]
+    means: dict[str, list[float]] = {
         "map": [ranking_metrics.average_precision(relevant) for relevant in ranked],
         "r_precision": [ranking_metrics.r_precision(relevant) for relevant in ranked],
         "ndcg_at_10": [ranking_metrics.ndcg(relevant) for relevant in ranked],
+        "first_right": [float(_is_first_right(*pair, threshold)) for pair in pairs if any(pair[0].relevant)],
+        "silent": [
+            float(not served_scores)
+            for query, served_scores in zip(queries, served, strict=True)
+            if not any(query.relevant)
+        ],
     }
     metrics: dict[str, Any] = {}
     for name, values in means.items():
-        metrics |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
-    return metrics | {"set": _set_metrics(queries, scores, threshold), "queries": len(queries)}
+        if values:
+            metrics |= {name: round(sum(values) / len(values), 4), f"{name}_interval": mean_interval(values)}
+    answered = sum(any(query.relevant) for query in queries)
+    return metrics | {
+        "set": _set_metrics(queries, scores, threshold),
+        "queries": len(queries),
+        "queries_without_answer": len(queries) - answered,
+    }
+
+
+def _is_first_right(query: EvaluationQuery, scores: Sequence[float], threshold: float) -> bool:
+    """True if the best sentence is served and relevant."""
+    best = ranking_metrics.order(scores)[0]
+    return scores[best] >= threshold and query.relevant[best]
 
 
 def _set_metrics(
@@ -78,6 +104,19 @@ def _set_metrics(
         for query, query_scores in zip(queries, scores, strict=True)
     ]
     return figures(counts) | {"threshold": round(threshold, 4)}
+
+
+def _calibration(
+    queries: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]], threshold: float
+) -> dict[str, object]:
+    """Calibration of the served sentences: those below the threshold have no stored probability."""
+    served = [
+        (score, is_relevant)
+        for query, query_scores in zip(queries, scores, strict=True)
+        for score, is_relevant in zip(query_scores, query.relevant, strict=True)
+        if score >= threshold
+    ]
+    return calibration_error.figures([score for score, _ in served], [hit for _, hit in served])
 
 
 def _best_threshold(queries: Sequence[EvaluationQuery], scores: Sequence[Sequence[float]]) -> float:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from models.answers import Answer, EntitiesAnswer, Entity, SummaryAnswer, Task
+from models.answers import Answer, EntitiesAnswer, Entity, Span, SummaryAnswer, Task
 from models.jobs import Question
 from training.evaluation.cases import Case, Side
 from training.evaluation.evaluation_result import Result
@@ -22,6 +22,7 @@ from worker.note.sentence_splitter import sentences
 _NOTES = ("dialogue", "text")
 _REFERENCES = ("summary", "section_text", "note")
 _LEAD_SENTENCES = 3
+_SAME_SHARE = 0.3
 _MEASURES = ("rouge1", "rouge2", "rougeL")
 
 
@@ -42,13 +43,17 @@ def evaluate(
         for note, answer in zip(notes, answers.answers, strict=True)
         if answer is not None
     ]
+    keys = [record.get("keys") for record in records]
     measured = measure(summaries, references, faithfulness)
+    measured |= _key_figures(keys, [_sources_of(answer) for answer in answers.answers])
     measured["offsets_true"] = sum(offset_checks) / len(offset_checks) if offset_checks else 1.0
     measured |= {"max_words": max_words, **answers.figures()}
     if "lead3" in baselines:
         leads = [lead(note) for note in notes]
+        lead_sources = [sentences(note)[:_LEAD_SENTENCES] for note in notes]
         measured["baselines"] = {
             "lead3": measure(leads, references, _faithfulness(runner, notes, leads, note_entities))
+            | _key_figures(keys, lead_sources)
         }
     rows = zip(records, notes, references, summaries, faithfulness, strict=True)
     return Result(measured, [_case(*row) for row in rows])
@@ -79,6 +84,44 @@ def measure(
     metrics["findings_covered"] = _share([summary_counts.covered for summary_counts in faithfulness])
     metrics["words"] = round(sum(len(summary.split()) for summary in summaries) / len(summaries), 1)
     return metrics
+
+
+def key_counts(keys: Sequence[Sequence[int]], sources: Sequence[Span]) -> Counts:
+    """Counts sources that are key sentences, and key sentences that are sources.
+
+    `keys`: [start, end] of the sentences that a reader calls the most important. Two spans match if they
+    share more than 0.3 of the shorter one.
+    """
+    spans = [Span(start=start, end=end) for start, end in keys]
+    return Counts(
+        sum(any(_is_same_sentence(source, key) for key in spans) for source in sources),
+        len(sources),
+        sum(any(_is_same_sentence(source, key) for source in sources) for key in spans),
+        len(spans),
+    )
+
+
+def _is_same_sentence(span: Span, other: Span) -> bool:
+    common = min(span.end, other.end) - max(span.start, other.start)
+    return common > _SAME_SHARE * min(span.end - span.start, other.end - other.start)
+
+
+def _key_figures(
+    keys: Sequence[Sequence[Sequence[int]] | None], sources: Sequence[Sequence[Span]]
+) -> dict[str, Any]:
+    """Precision: the share of what a summary tells that is key. Recall: the share of keys that it tells."""
+    counts = [
+        key_counts(keys_of_note, sources_of_note)
+        for keys_of_note, sources_of_note in zip(keys, sources, strict=True)
+        if keys_of_note is not None
+    ]
+    return {"keys": figures(counts)} if counts else {}
+
+
+def _sources_of(answer: Answer | None) -> list[Span]:
+    if not isinstance(answer, SummaryAnswer):
+        return []
+    return [source for sentence in answer.summary.sentences for source in sentence.sources]
 
 
 def _share(counts: Sequence[Counts]) -> dict[str, Any]:

@@ -28,10 +28,11 @@ SearchBaseline = Callable[[str, Sequence[str]], list[float]]
 
 
 def check(task: str, names: Sequence[str]) -> None:
-    """Raises DataError for a baseline that the task does not have."""
+    """Raises DataError for a baseline that the task does not have; `all` has those of every task."""
+    known = OF_TASK.get(task, tuple(name for names_of_task in OF_TASK.values() for name in names_of_task))
     for name in names:
-        if name not in OF_TASK[task]:
-            names_of_task = ", ".join(OF_TASK[task]) or "none"
+        if name not in known:
+            names_of_task = ", ".join(known) or "none"
             raise DataError(f"--baseline {name} does not go with --task {task}. Baselines: {names_of_task}.")
 
 

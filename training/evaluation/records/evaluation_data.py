@@ -16,6 +16,9 @@ from training.examples.task_examples import LABELS_OF
 Record = dict[str, Any]
 Half = Literal["odd", "even"]
 
+BUILTIN = "builtin"
+"""In place of a path: the synthetic notes that come with notemill."""
+CORPUS_FOLDER = Path(__file__).parents[3] / "examples" / "corpus"
 _SPLITS = ("dev", "valid", "test")
 """Splits in order of preference."""
 LABEL_BY_SOURCE_NAME = {source: label for names in LABELS_OF.values() for source, label in names.items()}

@@ -30,7 +30,7 @@ class EvaluationQuery:
     query: str
     sentences: tuple[Span, ...]
     relevant: tuple[bool, ...]
-    """For each sentence whether it is relevant; at least one is."""
+    """For each sentence whether it answers the query; none does where the note has no answer."""
 
 
 def evaluation_queries(records: Sequence[Record], path: Path) -> list[EvaluationQuery]:
@@ -51,9 +51,8 @@ def _annotated_queries(record: Record) -> Iterator[EvaluationQuery]:
     """`queries`: [{"query": str, "relevant": [[start, end], ...]}, ...]"""
     for number, query in enumerate(record["queries"]):
         name = f"{record.get('id', '')}/{number}"
-        yield from _queries_with_hits(
-            name, record["text"], query["query"], [(s, e) for s, e in query["relevant"]]
-        )
+        hits = [(start, end) for start, end in query["relevant"]]
+        yield _query_with_hits(name, record["text"], query["query"], hits)
 
 
 def _concepts(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
@@ -77,9 +76,7 @@ def _concepts(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
             )
             if query is not None:
                 hits = [(entity["start"], entity["end"]) for entity in mentions_of_concept]
-                yield from _queries_with_hits(
-                    f"{record.get('id', '')}/{concept}", record["text"], query, hits
-                )
+                yield _query_with_hits(f"{record.get('id', '')}/{concept}", record["text"], query, hits)
 
 
 def _other_name(counts_in_data: Mapping[str, int], counts_in_note: Mapping[str, int]) -> str | None:
@@ -103,7 +100,7 @@ def _questions(records: Sequence[Record]) -> Iterator[EvaluationQuery]:
         text = "\n".join(answers[row_number] for row_number in row_numbers)
         start = len("\n".join(answers[row_number] for row_number in row_numbers if row_number < number))
         own = (start, start + len(answers[number]) + 1)
-        yield from _queries_with_hits(str(record.get("id", number)), text, record["question"], [own])
+        yield _query_with_hits(str(record.get("id", number)), text, record["question"], [own])
 
 
 def _first_sentences(answer: str) -> str:
@@ -111,10 +108,8 @@ def _first_sentences(answer: str) -> str:
     return answer[: first[-1].end] if first else answer
 
 
-def _queries_with_hits(
-    name: str, text: str, query: str, hits: Iterable[tuple[int, int]]
-) -> Iterator[EvaluationQuery]:
-    """Yields the query if a sentence is relevant: a hit begins in it, or it lies inside a hit."""
+def _query_with_hits(name: str, text: str, query: str, hits: Iterable[tuple[int, int]]) -> EvaluationQuery:
+    """The query. A sentence is relevant if a hit begins in it, or if it lies inside a hit."""
     hit_spans, spans = list(hits), tuple(sentences(text))
     relevant = tuple(
         any(
@@ -123,5 +118,4 @@ def _queries_with_hits(
         )
         for sentence in spans
     )
-    if any(relevant):
-        yield EvaluationQuery(name, text, query, spans, relevant)
+    return EvaluationQuery(name, text, query, spans, relevant)
