@@ -24,7 +24,9 @@ json_values = st.recursive(
     max_leaves=6,
 )
 
-pieces = st.tuples(st.integers(0, len(NOTE)), st.integers(0, 40)).map(lambda at: NOTE[at[0] : sum(at)])
+note_substrings = st.tuples(st.integers(0, len(NOTE)), st.integers(0, 40)).map(
+    lambda at: NOTE[at[0] : sum(at)]
+)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +84,7 @@ def test_other_json_is_an_error_that_does_not_quote_the_answer(output_format, an
     assert "TOKEN" not in str(raised.value)
 
 
-@given(answer=(json_values | pieces | st.lists(pieces, max_size=4)).map(json.dumps))
+@given(answer=(json_values | note_substrings | st.lists(note_substrings, max_size=4)).map(json.dumps))
 def test_the_text_from_any_json_is_allowed_by_the_grammar(allows, answer):
     for output_format in OUTPUT_FORMATS:
         try:

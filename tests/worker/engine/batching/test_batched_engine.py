@@ -101,26 +101,26 @@ def test_a_cached_question_is_prefilled_once_for_all_documents(weights, chat):
 
     def prefilled(*prompts: Prompt) -> int:
         before = meter.usage.prefill_tokens
-        engine.answer([score_request(one, is_question_cached=True) for one in prompts])
+        engine.answer([score_request(request_prompt, is_question_cached=True) for request_prompt in prompts])
         return meter.usage.prefill_tokens - before
 
-    known, new = prompt("Where?"), prompt("Since when?")
-    other = prompt("Where?", "Another note.")
-    document, copied = chat.encode(other).shared_tokens, len(chat.plain(NOTE))
-    prefilled(known)
-    assert prefilled(other) == document + copied
-    assert prefilled(new) == len(chat.encode(new).question_tokens) + copied
+    cached_prompt, new_prompt = prompt("Where?"), prompt("Since when?")
+    other_note_prompt = prompt("Where?", "Another note.")
+    document, copied = chat.encode(other_note_prompt).shared_tokens, len(chat.plain(NOTE))
+    prefilled(cached_prompt)
+    assert prefilled(other_note_prompt) == document + copied
+    assert prefilled(new_prompt) == len(chat.encode(new_prompt).question_tokens) + copied
     engine.close()
 
 
 def test_generated_text_equals_greedy_decoding_of_transformers(engine, network, chat):
-    [written] = engine.answer([GenerateRequest(prompt(), max_tokens=12)])
+    [result] = engine.answer([GenerateRequest(prompt(), max_tokens=12)])
     prompt_tokens = torch.tensor([chat.encode(prompt()).tokens])
     with torch.inference_mode():
         whole = network.generate(
             prompt_tokens, attention_mask=torch.ones_like(prompt_tokens), max_new_tokens=12, do_sample=False
         )
-    assert written.text == chat.decode(whole[0, prompt_tokens.shape[1] :].tolist())
+    assert result.text == chat.decode(whole[0, prompt_tokens.shape[1] :].tolist())
 
 
 def test_an_answer_is_the_same_alone_and_in_a_mixed_batch(engine):
@@ -148,9 +148,9 @@ def test_sentence_ends_are_scored_once_each(engine):
 
 
 def test_two_choices_in_one_request_equal_each_in_its_own(engine):
-    marks, ends = Choice(("P", "p", "-")), Choice(("yes", "no"), (NOTE.index(".") + 1, len(NOTE)))
-    [both] = engine.answer([ScoreRequest(prompt(), NOTE, (marks, ends))])
-    for choice, scores in zip((marks, ends), both.scores, strict=True):
+    tags, ends = Choice(("P", "p", "-")), Choice(("yes", "no"), (NOTE.index(".") + 1, len(NOTE)))
+    [both] = engine.answer([ScoreRequest(prompt(), NOTE, (tags, ends))])
+    for choice, scores in zip((tags, ends), both.scores, strict=True):
         [alone] = engine.answer([ScoreRequest(prompt(), NOTE, (choice,))])
         assert scores.spans == alone.scores[0].spans
         assert np.abs(scores.log_probabilities - alone.scores[0].log_probabilities).max() < 0.2
@@ -158,34 +158,34 @@ def test_two_choices_in_one_request_equal_each_in_its_own(engine):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_a_list_holds_only_spans_of_the_note(engine, seed):
-    [written] = engine.answer(
+    [result] = engine.answer(
         [GenerateRequest(prompt(f"List {seed}."), max_tokens=400, output_format=EntityList(NOTE, 5))]
     )
-    assert written.is_complete
-    surfaces = [] if written.text.strip() == "none" else written.text.strip().split("; ")
+    assert result.is_complete
+    surfaces = [] if result.text.strip() == "none" else result.text.strip().split("; ")
     assert all(surface in NOTE for surface in surfaces)
 
 
 def test_prose_holds_only_numbers_of_the_note(engine):
     output_format = Prose(NOTE, max_sentences=2, max_characters=60, can_be_none=False)
-    [written] = engine.answer([GenerateRequest(prompt(), max_tokens=300, output_format=output_format)])
-    assert written.is_complete
-    assert set("".join(c if c.isdigit() else " " for c in written.text).split()) <= {"81"}
+    [result] = engine.answer([GenerateRequest(prompt(), max_tokens=300, output_format=output_format)])
+    assert result.is_complete
+    assert set("".join(c if c.isdigit() else " " for c in result.text).split()) <= {"81"}
 
 
 def test_a_title_line_is_a_span_of_the_note(engine):
-    [written] = engine.answer(
+    [result] = engine.answer(
         [GenerateRequest(prompt(), max_tokens=90, output_format=SpanLine(NOTE, max_characters=40))]
     )
-    assert written.text.strip() in NOTE
+    assert result.text.strip() in NOTE
 
 
 def test_text_cut_by_the_token_limit_is_not_complete(engine):
-    [written] = engine.answer(
+    [result] = engine.answer(
         [GenerateRequest(prompt(), max_tokens=3, output_format=Lark('start: "abcdefghijklmnop"'))]
     )
-    assert not written.is_complete
-    assert written.completion_tokens <= 3
+    assert not result.is_complete
+    assert result.completion_tokens <= 3
 
 
 UNSATISFIABLE = {
@@ -234,8 +234,8 @@ def test_a_switched_adapter_answers_like_a_merged_one(weights, adapter, merged):
     grammars = GrammarCompiler(tokenizer, runner.vocabulary_size)
     switched = BatchedEngine(runner, Chat(tokenizer), grammars, max_rows=8, max_tokens=8_000)
     both = [score_request(prompt()), score_request(prompt(uses_adapter=True))]
-    for found, expected in zip(switched.answer(both), merged.answer(both), strict=True):
-        assert np.abs(found.scores[0].log_probabilities - expected.scores[0].log_probabilities).mean() < 0.1
+    for reply, expected in zip(switched.answer(both), merged.answer(both), strict=True):
+        assert np.abs(reply.scores[0].log_probabilities - expected.scores[0].log_probabilities).mean() < 0.1
     switched.close()
 
 

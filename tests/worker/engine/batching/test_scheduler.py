@@ -23,7 +23,9 @@ def run(scheduler: Scheduler, *, is_generation_finished: bool = True) -> Forward
     batch = scheduler.schedule()
     for chunk in batch.chunks:
         chunk.sequence.num_computed_tokens = chunk.stop
-    scheduler.remove([one for one in batch.continuations if is_generation_finished or not one.is_generated])
+    scheduler.remove(
+        [sequence for sequence in batch.continuations if is_generation_finished or not sequence.is_generated]
+    )
     return batch
 
 
@@ -75,10 +77,10 @@ def test_a_question_and_a_note_share_only_tokens_at_equal_positions():
 
 def test_position_ids_follow_the_prefixes():
     scheduler = Scheduler(max_rows=4, max_tokens=10_000)
-    one = with_cached_question(scheduler, 6, 2)
-    assert one.question_prefix.position_ids(18, 22) == [18, 19, 512, 513]
-    assert one.position_ids(0, 2) == range(521, 523)
-    assert one.num_prefix_tokens == 59
+    cached_continuation = with_cached_question(scheduler, 6, 2)
+    assert cached_continuation.question_prefix.position_ids(18, 22) == [18, 19, 512, 513]
+    assert cached_continuation.position_ids(0, 2) == range(521, 523)
+    assert cached_continuation.num_prefix_tokens == 59
     assert continuation(scheduler).position_ids(0, 2) == range(20, 22)
 
 
@@ -169,7 +171,7 @@ def test_no_more_continuations_generate_at_a_time_than_there_are_rows():
     scheduler = Scheduler(max_rows=3, max_tokens=100_000)
     scheduler.add([continuation(scheduler, reserved=30) for _ in range(7)])
     assert len(run(scheduler, is_generation_finished=False).continuations) == 3
-    assert sorted(one.slot for one in scheduler.running) == [0, 1, 2]
+    assert sorted(sequence.slot for sequence in scheduler.running) == [0, 1, 2]
 
 
 def test_the_slot_of_a_finished_continuation_is_reused():
@@ -205,7 +207,10 @@ def test_every_continuation_runs_once_and_never_before_its_prefix(requests, max_
     while not scheduler.is_idle:
         batch = run(scheduler)
         assert batch.chunks
-        assert all(one.prefix.is_computed or one.prefix.num_continuations == 0 for one in batch.continuations)
+        assert all(
+            sequence.prefix.is_computed or sequence.prefix.num_continuations == 0
+            for sequence in batch.continuations
+        )
         done += batch.continuations
     assert set(done) == set(continuations)
     assert len(done) == len(continuations)

@@ -125,9 +125,9 @@ def test_an_omitted_word_gets_at_most_the_remaining_probability():
     "answer", [{}, [], 3, None, {"choices": []}, {"choices": [{"logprobs": None}]}, "TOKEN"]
 )
 def test_a_malformed_response_is_an_error_that_does_not_quote_it(answer):
-    for read in (parse_completion, lambda one: parse_log_probabilities(one, [7, 9])):
+    for parse in (parse_completion, lambda response: parse_log_probabilities(response, [7, 9])):
         with pytest.raises(MalformedAnswerError) as raised:
-            read(answer)
+            parse(answer)
         assert "TOKEN" not in str(raised.value)
 
 
@@ -166,8 +166,8 @@ def test_an_invalid_request_fails_once_and_is_not_quoted(serve, caplog, status, 
 
 def test_the_client_waits_for_a_server_that_loads(serve, monkeypatch):
     monkeypatch.setattr("worker.engine.http.http_client._LONGEST_WAIT_SECONDS", 0.1)
-    listed = {"data": [{"id": "mistral", "max_model_len": 4_096}, {"id": "other"}]}
-    client, _ = serve((503, ""), (503, ""), (200, listed))
+    model_list = {"data": [{"id": "mistral", "max_model_len": 4_096}, {"id": "other"}]}
+    client, _ = serve((503, ""), (503, ""), (200, model_list))
     assert client.served().context_tokens == 4_096
 
 

@@ -124,8 +124,10 @@ def test_scores_equal_the_probabilities_without_the_bias(lark_engine, server, to
     answer = ServerClient(http_settings(server, tokenizer_folder)).complete(
         body, deadline=time.monotonic() + 60
     )
-    told = {one["id"]: one["prob"] for one in answer["choices"][0]["logprobs"]["content"][0]["top_probs"]}
-    yes, no = (told[word] for word in words)
+    probability_by_token = {
+        entry["id"]: entry["prob"] for entry in answer["choices"][0]["logprobs"]["content"][0]["top_probs"]
+    }
+    yes, no = (probability_by_token[word] for word in words)
     assert np.exp(decided.scores[0].log_probabilities[-1, 0]) == pytest.approx(yes / (yes + no), abs=0.02)
 
 
@@ -172,11 +174,11 @@ def test_urgent_requests_go_before_waiting_ones(server, tokenizer_folder):
         engine.answer([naming(f"{name}{number}") for number in range(requests)], is_urgent=is_urgent)
         ended.append(name)
 
-    night = threading.Thread(target=ask, args=("night", 8, False))
-    night.start()
+    nightly_run = threading.Thread(target=ask, args=("night", 8, False))
+    nightly_run.start()
     until(lambda: engine._queue.qsize() < 8)
     ask("day", 1, True)
-    night.join()
+    nightly_run.join()
     engine.close()
     assert ended == ["day", "night"]
 

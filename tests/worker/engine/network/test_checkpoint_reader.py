@@ -20,14 +20,14 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_a_loaded_checkpoint_equals_the_one_of_transformers(folder: Path) -> None:
-    found = load_checkpoint(AutoModelForCausalLM, folder, torch.bfloat16)
+    loaded = load_checkpoint(AutoModelForCausalLM, folder, torch.bfloat16)
     expected = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.bfloat16).eval()
-    for own, theirs in zip(found.named_buffers(), expected.named_buffers(), strict=True):
+    for own, theirs in zip(loaded.named_buffers(), expected.named_buffers(), strict=True):
         assert own[0] == theirs[0]
         assert torch.equal(own[1], theirs[1])
     tokens = torch.arange(30)[None]
-    assert torch.equal(found(tokens).logits, expected(tokens).logits)
-    is_tied = found.lm_head.weight is found.model.embed_tokens.weight
+    assert torch.equal(loaded(tokens).logits, expected(tokens).logits)
+    is_tied = loaded.lm_head.weight is loaded.model.embed_tokens.weight
     assert is_tied == expected.config.tie_word_embeddings
 
 

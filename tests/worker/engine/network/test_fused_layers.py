@@ -43,9 +43,9 @@ def test_the_norm_equals_that_of_transformers(rows: int, dtype: torch.dtype) -> 
     assert torch.equal(given, before)
 
 
-def plainly(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
+def plain_attention(_layer: int, *packed: torch.Tensor) -> torch.Tensor:
     """Plain attention of one sequence; packed: query, key and value."""
-    heads = (one.transpose(0, 1)[None] for one in packed)
+    heads = (states.transpose(0, 1)[None] for states in packed)
     return scaled_dot_product_attention(*heads, is_causal=True, enable_gqa=True)[0].transpose(0, 1)
 
 
@@ -53,14 +53,14 @@ def hidden(
     networks: AdaptableNetwork, tokens: torch.Tensor, *, uses_adapter: bool, **more: Any
 ) -> torch.Tensor:
     _register_attention()
-    found: torch.Tensor = networks.body(uses_adapter=uses_adapter)(
+    hidden_state: torch.Tensor = networks.body(uses_adapter=uses_adapter)(
         input_ids=tokens,
         position_ids=torch.arange(tokens.shape[1])[None],
         use_cache=False,
-        notemill_attend=plainly,
+        notemill_attend=plain_attention,
         **more,
     ).last_hidden_state
-    return found
+    return hidden_state
 
 
 def test_the_last_layer_is_computed_to_its_end_for_requested_tokens_only(
@@ -79,7 +79,7 @@ def test_the_last_layer_is_computed_to_its_end_for_requested_tokens_only(
     torch.testing.assert_close(some, whole[:, wanted])
 
 
-def adapted_network(**settings: Any) -> tuple[LlamaForCausalLM, PeftModel]:
+def network_with_peft_adapter(**settings: Any) -> tuple[LlamaForCausalLM, PeftModel]:
     torch.manual_seed(0)
     made = network(initializer_range=0.3).eval()
     lora = LoraConfig(r=4, lora_alpha=12, target_modules="all-linear", init_lora_weights=False, **settings)
@@ -88,7 +88,7 @@ def adapted_network(**settings: Any) -> tuple[LlamaForCausalLM, PeftModel]:
 
 @pytest.mark.parametrize(("settings", "is_ours"), [({}, True), ({"use_dora": True}, False)])
 def test_an_adapter_beside_the_weights_equals_peft(settings: dict[str, object], is_ours: bool) -> None:
-    made, around = adapted_network(**settings)
+    made, around = network_with_peft_adapter(**settings)
     tokens = torch.randint(0, 64, (1, 20))
     with torch.inference_mode():
         on = made.model(tokens, use_cache=False).last_hidden_state.clone()
@@ -96,8 +96,8 @@ def test_an_adapter_beside_the_weights_equals_peft(settings: dict[str, object], 
             off = made.model(tokens, use_cache=False).last_hidden_state.clone()
         networks = network_with_adapter(made, around)
         assert isinstance(networks._switch, AdapterSwitch) is is_ours
-        assert any(isinstance(one, LoraLinear) for one in made.modules()) is is_ours
-        assert all(isinstance(one, FusedLayer) is is_ours for one in made.model.layers)
+        assert any(isinstance(module, LoraLinear) for module in made.modules()) is is_ours
+        assert all(isinstance(layer, FusedLayer) is is_ours for layer in made.model.layers)
         assert not torch.allclose(on, off, atol=0.1)
         for uses_adapter, expected in ((True, on), (False, off), (True, on)):
             torch.testing.assert_close(hidden(networks, tokens, uses_adapter=uses_adapter), expected)

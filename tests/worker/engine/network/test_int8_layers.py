@@ -39,8 +39,8 @@ def with_outliers(made: Any) -> Any:
     return made
 
 
-def relative_error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    return float((found.float() - expected.float()).norm() / expected.float().norm())
+def relative_error(actual: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((actual.float() - expected.float()).norm() / expected.float().norm())
 
 
 @pytest.mark.parametrize(("quantization", "expected"), [("nf4", [True, False]), ("none", [False, False])])
@@ -51,8 +51,8 @@ def test_a_cpu_computes_the_merged_network_in_int8(
     adapter = write_tiny_adapter(weights, tmp_path / "adapter", labels=["problem"])
     settings = Settings(home=tmp_path, weights=str(weights), adapter=str(adapter), quantization=quantization)
     networks = load_network(weights, settings, torch.device("cpu"))
-    bodies = [networks.body(uses_adapter=one) for one in (True, False)]
-    assert [any(isinstance(one, Int8Linear) for one in body.modules()) for body in bodies] == expected
+    bodies = [networks.body(uses_adapter=uses_adapter) for uses_adapter in (True, False)]
+    assert [any(isinstance(module, Int8Linear) for module in body.modules()) for body in bodies] == expected
 
 
 @pytest.mark.parametrize(
@@ -63,10 +63,10 @@ def test_quantized_rows_are_rounded_to_the_nearest_step(
 ) -> None:
     torch.manual_seed(0)
     rows = (torch.randn(50, 33) * torch.logspace(-6, 6, 50)[:, None]).to(dtype)
-    found = rounded(rows.clone())
-    whole = found.values.int() - 128
+    quantized = rounded(rows.clone())
+    whole = quantized.values.int() - 128
     assert whole.abs().amax(1).eq(127).all()
-    assert torch.equal(whole, (rows / found.scales).round().int())
+    assert torch.equal(whole, (rows / quantized.scales).round().int())
 
 
 def test_a_row_of_zeros_stays_zero() -> None:
@@ -86,8 +86,8 @@ def test_integers_are_multiplied_exactly(monkeypatch: pytest.MonkeyPatch, is_pac
     torch.manual_seed(0)
     weight, values = torch.randint(-127, 128, (40, 96)), torch.randint(1, 256, (70, 96), dtype=torch.uint8)
     weight[:, 0] = 127  # the largest value, so that the scale is 1
-    found = Int8Linear(weight.to(torch.bfloat16))(values)
-    assert torch.equal(found, ((values.long() - 128) @ weight.T).float())
+    product = Int8Linear(weight.to(torch.bfloat16))(values)
+    assert torch.equal(product, ((values.long() - 128) @ weight.T).float())
 
 
 @pytest.mark.parametrize("rows", [1, 33, 700])
@@ -106,7 +106,9 @@ def test_int8_blocks_are_close_to_bf16_blocks(rows: int, is_outer: bool) -> None
 def test_inner_layers_have_five_int8_products_and_outer_layers_four() -> None:
     made = network(num_layers=6)
     fuse_layers(made, is_int8=True)
-    products = [sum(isinstance(one, Int8Linear) for one in layer.modules()) for layer in made.model.layers]
+    products = [
+        sum(isinstance(module, Int8Linear) for module in layer.modules()) for layer in made.model.layers
+    ]
     assert products == [4, 5, 5, 5, 4, 4]
 
 
@@ -134,7 +136,7 @@ def test_a_smoothed_network_computes_bit_identical_results() -> None:
         assert torch.equal(smoothed(tokens).logits, made(tokens).logits)
 
 
-def test_smoothing_reduces_the_share_of_outliers() -> None:
+def test_smoothquant_reduces_the_error_from_outliers() -> None:
     torch.manual_seed(0)
     made, sample = with_outliers(network()), torch.randint(0, 64, (1, 50))
     smoothed = copy.deepcopy(made)
@@ -143,7 +145,7 @@ def test_smoothing_reduces_the_share_of_outliers() -> None:
     with torch.inference_mode():
         whole = LayerBlocks.of(made.model.layers[0]).projections(given)
         before, after = (
-            int8_layers.int8_blocks(one.model.layers[0], is_outer=True).projections(given)
-            for one in (made, smoothed)
+            int8_layers.int8_blocks(compared.model.layers[0], is_outer=True).projections(given)
+            for compared in (made, smoothed)
         )
     assert relative_error(after, whole) < 0.7 * relative_error(before, whole)

@@ -13,9 +13,9 @@ def test_a_product_equals_that_of_torch(rows: int, outputs: int, inputs: int) ->
     weight = torch.randn(outputs, inputs, dtype=torch.bfloat16)
     given = torch.randn(rows, inputs, dtype=torch.bfloat16)
     with torch.inference_mode():
-        found = PackedLinear(weight)(given)
-    torch.testing.assert_close(found, linear(given, weight), rtol=2e-2, atol=2e-2)
-    assert found.shape == (rows, outputs)
+        output = PackedLinear(weight)(given)
+    torch.testing.assert_close(output, linear(given, weight), rtol=2e-2, atol=2e-2)
+    assert output.shape == (rows, outputs)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32], ids=["packed", "unpacked"])
@@ -24,19 +24,26 @@ def test_operations_after_a_product_are_applied(dtype: torch.dtype) -> None:
     other = torch.randn(33, 96, dtype=dtype)
     with torch.inference_mode():
         product, plain = PackedLinear(weight), linear(given, weight)
-        for found, expected in (
+        for output, expected in (
             (product.silu(given), silu(plain)),
             (product.multiply(given, other), plain * other),
             (product.add_residual(given, other), plain + other),
         ):
-            torch.testing.assert_close(found, expected, rtol=3e-2, atol=3e-2)
+            torch.testing.assert_close(output, expected, rtol=3e-2, atol=3e-2)
 
 
 def test_numbers_of_rows_are_rounded_up_to_few_values() -> None:
     cpu = torch.device("cpu")
-    assert [padded_rows(one, cpu) for one in (1, 32, 33, 256, 257, 2_048)] == [1, 32, 40, 256, 320, 2_048]
+    assert [padded_rows(num_rows, cpu) for num_rows in (1, 32, 33, 256, 257, 2_048)] == [
+        1,
+        32,
+        40,
+        256,
+        320,
+        2_048,
+    ]
     assert padded_rows(1_001, torch.device("cuda")) == 1_001
-    assert len({padded_rows(one, cpu) for one in range(1, 2_049)}) * 5 < 1_024
+    assert len({padded_rows(num_rows, cpu) for num_rows in range(1, 2_049)}) * 5 < 1_024
 
 
 def test_weights_that_cannot_be_packed_are_multiplied_unpacked() -> None:

@@ -79,22 +79,22 @@ def test_few_tokens_and_generating_continuations_are_not_split(chunks: list[Sche
 
 def test_halves_wait_for_each_other_and_use_one_core_each() -> None:
     before = torch.get_num_threads()
-    executor, met = TwoCoreExecutor(), []
+    executor, events = TwoCoreExecutor(), []
 
     def compute(half: Sequence[ScheduledChunk], rendezvous: Rendezvous) -> tuple[str, int]:
         for layer in range(20):
-            met.append((layer, "before"))
+            events.append((layer, "before"))
             rendezvous()
-            met.append((layer, "after"))
+            events.append((layer, "after"))
         return threading.current_thread().name, torch.get_num_threads()
 
-    found = executor.run([[prefix_chunk(1)], [prefix_chunk(2)]], compute)
-    assert len({name for name, _ in found}) == 2
-    assert [cores for _, cores in found] == [1, 1]
+    threads_and_cores = executor.run([[prefix_chunk(1)], [prefix_chunk(2)]], compute)
+    assert len({name for name, _ in threads_and_cores}) == 2
+    assert [cores for _, cores in threads_and_cores] == [1, 1]
     assert torch.get_num_threads() == before
     for layer in range(20):
-        places = [place for place, one in enumerate(met) if one == (layer, "before")]
-        assert max(places) < met.index((layer, "after"))
+        before_indexes = [index for index, event in enumerate(events) if event == (layer, "before")]
+        assert max(before_indexes) < events.index((layer, "after"))
 
 
 def test_an_error_of_one_half_ends_the_other_and_the_next_batch_runs() -> None:
@@ -139,20 +139,20 @@ def test_a_batch_in_halves_equals_the_whole_batch(sizes: tuple[int, int]) -> Non
         offset += size
         chunks.append(ScheduledChunk(prefix, 0, size))
         for length in (120, 90):
-            tokens = [int(one) for one in generator.integers(0, 96, length)]
+            tokens = [int(token) for token in generator.integers(0, 96, length)]
             wanted = tuple(range(0, length, 7))
             chunks.append(ScheduledChunk(Continuation(prefix, tokens, wanted, columns=(1, 2, 3)), 0, length))
     batch, cores = ForwardBatch(tuple(chunks), shared_tokens=offset), torch.get_num_threads()
     assert len(split_in_halves(batch.chunks)) == 2
     try:
-        found = []
+        logits_by_mode = []
         for executor in (None, TwoCoreExecutor()):
             runner._two_core_executor = executor
             runner._cache.clear()
-            found.append(runner.run(batch))
+            logits_by_mode.append(runner.run(batch))
     finally:
         torch.set_num_threads(cores)
-    whole, halved = found
+    whole, halved = logits_by_mode
     assert set(whole) == set(halved) == set(batch.continuations)
     for continuation in whole:
         np.testing.assert_allclose(halved[continuation], whole[continuation], atol=0.15)

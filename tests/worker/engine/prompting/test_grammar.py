@@ -31,7 +31,7 @@ def test_a_grammar_is_compiled_once_and_each_request_has_its_own_matcher(chat):
 @pytest.mark.parametrize("rank", [0, 5, 5_000], ids=["likeliest", "among the next", "far behind"])
 def test_the_best_allowed_token_is_found_at_any_rank(chat, rank):
     grammars = GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
-    allowed = [chat.plain(one)[0] for one in ("a", "b")]
+    allowed = [chat.plain(letter)[0] for letter in ("a", "b")]
     logits = -np.arange(len(chat.tokenizer), dtype=np.float32)
     others = [token for token in range(len(logits)) if token not in allowed]
     logits[others] = -np.arange(len(others), dtype=np.float32)
