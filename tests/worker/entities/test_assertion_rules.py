@@ -1,4 +1,4 @@
-"""What is said of a finding: by triggers before and after it, their scopes, and the section."""
+"""Assertion status of a mention: triggers before and after it, their scopes, and the section."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from models.answers import Assertion
 from worker.entities.assertion_rules import assertion, assertions
 
 
-def told(marked: str, section_kind: str | None = None, label: str = "problem") -> Assertion:
-    """The assertion of the finding that is written in [brackets]."""
-    start, end = marked.index("["), marked.index("]") - 1
-    return assertion(marked.replace("[", "").replace("]", ""), start, end, section_kind, label)
+def bracketed_assertion(sentence: str, section_kind: str | None = None, label: str = "problem") -> Assertion:
+    """Returns the assertion status of the mention in [brackets]."""
+    start, end = sentence.index("["), sentence.index("]") - 1
+    return assertion(sentence.replace("[", "").replace("]", ""), start, end, section_kind, label)
 
 
 @pytest.mark.parametrize(
-    "marked",
+    "sentence",
     [
         "She denies [chest pain] or fever.",
         "She denies chest pain or [fever].",
@@ -29,12 +29,12 @@ def told(marked: str, section_kind: str | None = None, label: str = "problem") -
         "There was [no fever].",
     ],
 )
-def test_what_is_said_not_to_be_is_negated(marked: str) -> None:
-    assert told(marked) is Assertion.NEGATED
+def test_a_finding_in_the_scope_of_a_negation_trigger_is_negated(sentence: str) -> None:
+    assert bracketed_assertion(sentence) is Assertion.NEGATED
 
 
 @pytest.mark.parametrize(
-    "marked",
+    "sentence",
     [
         "He has [chest pain].",
         "No fever but he has [cough].",
@@ -45,12 +45,12 @@ def test_what_is_said_not_to_be_is_negated(marked: str) -> None:
         "Not only [fever].",
     ],
 )
-def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(marked: str) -> None:
-    assert told(marked) is Assertion.PRESENT
+def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(sentence: str) -> None:
+    assert bracketed_assertion(sentence) is Assertion.PRESENT
 
 
 @pytest.mark.parametrize(
-    ("marked", "expected"),
+    ("sentence", "expected"),
     [
         ("Possible [pneumonia] on the left.", Assertion.POSSIBLE),
         ("[Pneumonia] cannot be ruled out.", Assertion.POSSIBLE),
@@ -80,8 +80,10 @@ def test_a_pseudo_trigger_or_an_ended_scope_leaves_a_finding_present(marked: str
         ("No family history of [breast cancer].", Assertion.NEGATED),
     ],
 )
-def test_uncertain_past_conditional_and_family_are_told_apart(marked: str, expected: Assertion) -> None:
-    assert told(marked) is expected
+def test_uncertainty_temporality_condition_and_experiencer_are_distinguished(
+    sentence: str, expected: Assertion
+) -> None:
+    assert bracketed_assertion(sentence) is expected
 
 
 @pytest.mark.parametrize(
@@ -94,13 +96,15 @@ def test_uncertain_past_conditional_and_family_are_told_apart(marked: str, expec
         (None, Assertion.PRESENT),
     ],
 )
-def test_the_section_says_what_the_sentence_does_not(section_kind: str | None, expected: Assertion) -> None:
-    assert told("[Diabetes].", section_kind) is expected
+def test_the_section_decides_if_the_sentence_has_no_trigger(
+    section_kind: str | None, expected: Assertion
+) -> None:
+    assert bracketed_assertion("[Diabetes].", section_kind) is expected
 
 
-def test_what_is_given_after_its_dangers_were_told_is_given() -> None:
-    told_of = "After potential complications of bleeding, the patient was given [fentanyl]."
-    assert told(told_of, label="medication") is Assertion.PRESENT
+def test_a_medication_given_after_a_discussion_of_risks_is_present() -> None:
+    sentence = "After potential complications of bleeding, the patient was given [fentanyl]."
+    assert bracketed_assertion(sentence, label="medication") is Assertion.PRESENT
 
 
 def test_a_finding_can_be_negated_and_of_the_family_at_once() -> None:
@@ -108,8 +112,8 @@ def test_a_finding_can_be_negated_and_of_the_family_at_once() -> None:
     assert assertions(text, 21, 27) == {Assertion.NEGATED, Assertion.FAMILY}
 
 
-def test_a_letter_whose_small_form_is_longer_does_not_shift_the_scopes() -> None:
-    assert told("İİİİ: no [fever].") is Assertion.NEGATED
+def test_a_letter_with_a_longer_lowercase_form_does_not_shift_the_scopes() -> None:
+    assert bracketed_assertion("İİİİ: no [fever].") is Assertion.NEGATED
 
 
 @given(st.text(alphabet="noabt deiswhr.;?İ'\n", min_size=2, max_size=120), st.data())
@@ -120,7 +124,7 @@ def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.Data
 
 
 @pytest.mark.parametrize(
-    ("marked", "label", "said"),
+    ("sentence", "label", "expected"),
     [
         ("[Aspirin] was discontinued.", "medication", Assertion.NEGATED),
         ("He refused further [chemotherapy].", "medication", Assertion.NEGATED),
@@ -140,12 +144,12 @@ def test_any_range_of_any_sentence_has_an_assertion(sentence: str, data: st.Data
         ("Lidocaine without epinephrine and 0.5% [bupivacaine].", "medication", Assertion.PRESENT),
     ],
 )
-def test_what_is_done_is_negated_by_words_of_its_own(marked, label, said):
-    assert told(marked, label=label) is said
+def test_treatments_and_tests_have_negation_triggers_of_their_own(sentence, label, expected):
+    assert bracketed_assertion(sentence, label=label) is expected
 
 
 @pytest.mark.parametrize(
-    ("marked", "said"),
+    ("sentence", "expected"),
     [
         ("The abdomen was [no masses], soft.", Assertion.NEGATED),
         ("She noticed an [absence of appetite].", Assertion.PRESENT),
@@ -156,12 +160,12 @@ def test_what_is_done_is_negated_by_words_of_its_own(marked, label, said):
         ("Stones were ruled out and the diagnosis of [gout] was made.", Assertion.PRESENT),
     ],
 )
-def test_a_trigger_within_a_mention_or_a_word_says_no_more_than_it_does(marked, said):
-    assert told(marked) is said
+def test_a_trigger_inside_a_mention_or_a_word_has_a_limited_scope(sentence, expected):
+    assert bracketed_assertion(sentence) is expected
 
 
 @pytest.mark.parametrize(
-    ("marked", "said"),
+    ("sentence", "expected"),
     [
         ("Her [pleural effusion] disappeared within two weeks.", Assertion.NEGATED),
         ("There were no [signs of thrombosis].", Assertion.NEGATED),
@@ -169,32 +173,32 @@ def test_a_trigger_within_a_mention_or_a_word_says_no_more_than_it_does(marked, 
         ("No rubs, elevated jugular [distention].", Assertion.PRESENT),
     ],
 )
-def test_a_finding_that_went_away_is_negated_and_a_new_clause_is_not(marked, said):
-    assert told(marked) is said
+def test_a_resolved_finding_is_negated_and_one_in_a_new_clause_is_not(sentence, expected):
+    assert bracketed_assertion(sentence) is expected
 
 
-def test_a_list_of_short_items_is_denied_to_its_end_and_a_longer_phrase_ends_it() -> None:
+def test_negation_covers_a_list_of_short_items_and_ends_at_a_longer_phrase() -> None:
     items = "chills, weight loss, wheezing, frequent cough, chest pain, varicose veins, joint pain"
     sentence = f"Negative for tremors, headaches, dizzy spells, numbness, tingling, {items}, ear infections."
     start = sentence.index("ear infections")
     assert assertion(sentence, start, start + len("ear infections")) is Assertion.NEGATED
-    going_on = f"{sentence[:-1]}, he has been coming here for a year with gout."
-    start = going_on.index("gout")
-    assert assertion(going_on, start, start + len("gout")) is Assertion.PRESENT
+    continued_sentence = f"{sentence[:-1]}, he has been coming here for a year with gout."
+    start = continued_sentence.index("gout")
+    assert assertion(continued_sentence, start, start + len("gout")) is Assertion.PRESENT
 
 
-def test_what_opens_a_scope_closes_none_behind_it():
-    assert told("He stayed [dizzy] and free of pain.") is Assertion.PRESENT
-    assert told("He stayed dizzy and free of [pain].") is Assertion.NEGATED
+def test_a_trigger_with_a_forward_scope_does_not_negate_words_before_it():
+    assert bracketed_assertion("He stayed [dizzy] and free of pain.") is Assertion.PRESENT
+    assert bracketed_assertion("He stayed dizzy and free of [pain].") is Assertion.NEGATED
 
 
-def test_what_stands_under_allergies_is_not_given_and_what_stands_under_a_history_may_be() -> None:
-    assert told("[Sulfa], causes nausea.", "allergies", "medication") is Assertion.CONDITIONAL
-    assert told("No known [allergies].", "allergies") is Assertion.NEGATED
-    assert told("Gout, on [allopurinol].", "past_history", "medication") is Assertion.PRESENT
-    assert told("[Gout], on allopurinol.", "past_history") is Assertion.HISTORICAL
+def test_a_medication_is_conditional_under_allergies_and_present_under_past_history() -> None:
+    assert bracketed_assertion("[Sulfa], causes nausea.", "allergies", "medication") is Assertion.CONDITIONAL
+    assert bracketed_assertion("No known [allergies].", "allergies") is Assertion.NEGATED
+    assert bracketed_assertion("Gout, on [allopurinol].", "past_history", "medication") is Assertion.PRESENT
+    assert bracketed_assertion("[Gout], on allopurinol.", "past_history") is Assertion.HISTORICAL
 
 
-def test_a_part_of_the_body_is_there_whatever_is_said_of_it() -> None:
-    assert told("No lesion of the [liver].", label="anatomy") is Assertion.PRESENT
-    assert told("Her mother's [liver] was large.", label="anatomy") is Assertion.PRESENT
+def test_anatomy_is_always_present() -> None:
+    assert bracketed_assertion("No lesion of the [liver].", label="anatomy") is Assertion.PRESENT
+    assert bracketed_assertion("Her mother's [liver] was large.", label="anatomy") is Assertion.PRESENT

@@ -1,4 +1,4 @@
-"""Doses, frequencies, routes and values reach the mention they belong to, with true offsets."""
+"""Attribute patterns link doses, frequencies, routes and values to their mention, with exact offsets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def linked(
 ) -> list[tuple[str, str, str]]:
     items = [ListItem(NAMES[name[0]], name[2:]) for name in names]
     placed = ground(sentence, Span(start=0, end=len(sentence)), items).mentions
-    found = attributes_by_pattern(sentence, 0, placed, labels)
-    return [(sentence[placed[index].start : placed[index].end], a.kind, a.text) for index, a in found]
+    attributes = attributes_by_pattern(sentence, 0, placed, labels)
+    return [(sentence[placed[index].start : placed[index].end], a.kind, a.text) for index, a in attributes]
 
 
 def test_each_medication_of_a_list_has_its_own_dose_route_and_frequency() -> None:
-    found = linked("aspirin 81 mg p.o. daily and metoprolol 25 mg b.i.d.", "m:aspirin", "m:metoprolol")
-    assert found == [
+    attributes = linked("aspirin 81 mg p.o. daily and metoprolol 25 mg b.i.d.", "m:aspirin", "m:metoprolol")
+    assert attributes == [
         ("aspirin", "dosage", "81 mg"),
         ("aspirin", "route", "p.o."),
         ("aspirin", "frequency", "daily"),
@@ -45,7 +45,9 @@ def test_each_medication_of_a_list_has_its_own_dose_route_and_frequency() -> Non
         ("Drug was taken orally.", "route", "orally"),
     ],
 )
-def test_the_forms_of_prescriptions_are_known(sentence: str, kind: str, text: str) -> None:
+def test_attributes_are_recognized_in_common_prescription_formats(
+    sentence: str, kind: str, text: str
+) -> None:
     assert ("Drug", kind, text) in linked(sentence, "m:Drug")
 
 
@@ -65,8 +67,8 @@ def test_the_value_of_a_test_is_found(sentence: str, value: str) -> None:
 
 
 def test_tests_that_share_a_verb_share_their_value() -> None:
-    found = linked("Urea, sodium and glucose were normal.", "t:Urea", "t:sodium", "t:glucose")
-    assert [(name, text) for name, _, text in found] == [
+    attributes = linked("Urea, sodium and glucose were normal.", "t:Urea", "t:sodium", "t:glucose")
+    assert [(name, text) for name, _, text in attributes] == [
         ("Urea", "normal"),
         ("sodium", "normal"),
         ("glucose", "normal"),
@@ -77,7 +79,7 @@ def test_days_figures_and_reference_ranges_are_no_values() -> None:
     assert linked("Assay after 30 days (Figure 1), reference 3-5.", "t:Assay") == []
 
 
-def test_only_kinds_that_the_labels_have_are_given() -> None:
+def test_only_attribute_kinds_of_the_labels_are_returned() -> None:
     medication = Label(name="medication", definition="A drug.")
     assert linked("aspirin 81 mg daily", "m:aspirin", labels=(medication,)) == []
 
@@ -116,11 +118,11 @@ def test_attributes_are_true_characters_outside_the_entities(words: list[str]) -
         ("aspirin 81 mg", "aspirin"),
     ],
 )
-def test_a_medication_is_named_without_what_is_said_of_it(mention, name):
+def test_a_medication_name_excludes_its_route_and_dose(mention, name):
     start, end = medication_name_within(mention, 0, len(mention))
     assert mention[start:end] == name
 
 
-def test_a_mark_that_stops_in_an_abbreviation_ends_before_it():
+def test_a_mention_that_ends_inside_an_abbreviation_is_cut_before_it():
     text = "Tylenol p.r.n. pain"
     assert medication_name_within(text, 0, len("Tylenol p.r")) == (0, len("Tylenol"))

@@ -1,4 +1,4 @@
-"""Marks that are no mentions: what a reader would not call a problem, a medication or a test."""
+"""False-positive filter: it removes, relabels and trims tagged mentions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from worker.entities.false_positive_filter import corrected_label, name_span
 from worker.note.parsed_note import Note
 
 
-def meant(text: str, words: str, label: str) -> str | None:
-    note = Note.of(text, lambda piece: len(piece.split()), 400, 400)
+def filtered_label(text: str, words: str, label: str) -> str | None:
+    note = Note.of(text, lambda part: len(part.split()), 400, 400)
     start = text.index(words)
     return corrected_label(note, start, start + len(words), label)
 
@@ -33,8 +33,8 @@ def meant(text: str, words: str, label: str) -> str | None:
         ("The area was acute.", "acute"),
     ],
 )
-def test_no_problem(text: str, words: str) -> None:
-    assert meant(text, words, "problem") is None
+def test_a_false_positive_problem_is_removed(text: str, words: str) -> None:
+    assert filtered_label(text, words, "problem") is None
 
 
 @pytest.mark.parametrize(
@@ -50,8 +50,8 @@ def test_no_problem(text: str, words: str) -> None:
         ("Bilateral inguinal herniorrhaphy was done.", "inguinal herniorrhaphy", "procedure"),
     ],
 )
-def test_what_is_marked_a_problem_and_is_something(text: str, words: str, label: str) -> None:
-    assert meant(text, words, "problem") == label
+def test_a_problem_is_kept_or_relabelled(text: str, words: str, label: str) -> None:
+    assert filtered_label(text, words, "problem") == label
 
 
 @pytest.mark.parametrize(
@@ -71,20 +71,20 @@ def test_what_is_marked_a_problem_and_is_something(text: str, words: str, label:
         ("Prophylaxis for Group B Streptococcus.", "Group B Streptococcus", None),
     ],
 )
-def test_what_is_marked_a_medication(text: str, words: str, label: str | None) -> None:
-    assert meant(text, words, "medication") == label
+def test_a_medication_is_kept_relabelled_or_removed(text: str, words: str, label: str | None) -> None:
+    assert filtered_label(text, words, "medication") == label
 
 
 @pytest.mark.parametrize(
-    ("text", "marked", "label", "name"),
+    ("text", "tagged", "label", "name"),
     [
         ("Tylenol p.r.n. pain", "Tylenol p.r", "medication", "Tylenol"),
         ("a mass of the neck", "mass of the", "problem", "mass"),
         ("some deformity of it", "deformity of", "problem", "deformity"),
     ],
 )
-def test_a_name_ends_before_what_is_no_part_of_it(text: str, marked: str, label: str, name: str) -> None:
+def test_a_name_excludes_words_tagged_by_mistake(text: str, tagged: str, label: str, name: str) -> None:
     note = Note.of(text, len, 400, 400)
-    start = text.index(marked)
-    first, last = name_span(note, start, start + len(marked), label)
+    start = text.index(tagged)
+    first, last = name_span(note, start, start + len(tagged), label)
     assert text[first:last] == name

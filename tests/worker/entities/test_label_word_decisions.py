@@ -1,4 +1,4 @@
-"""Marks from label-word probabilities: legal paths, whole words, true spans."""
+"""BIO decoding of label-word probabilities: legal paths, whole words, exact spans."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ TOKENS = [(0, 6), (7, 12), (13, 17), (18, 21), (22, 26), (26, 29)]
 
 
 def scores(*words: str) -> np.ndarray:
-    """Nearly all probability on one word a token."""
-    column = {word: place for place, word in enumerate(tag_words(LABELS))}
-    found = np.full((len(words), len(column)), -6.0, dtype=np.float32)
-    for place, word in enumerate(words):
-        found[place, column[word]] = -0.01
-    return found
+    """Returns log-probabilities that put nearly all probability on one word for each token."""
+    column = {word: index for index, word in enumerate(tag_words(LABELS))}
+    log_probabilities = np.full((len(words), len(column)), -6.0, dtype=np.float32)
+    for index, word in enumerate(words):
+        log_probabilities[index, column[word]] = -0.01
+    return log_probabilities
 
 
 def test_start_and_inside_become_one_span():
-    marks = decode_mentions(TEXT, TOKENS, scores("-", "P", "p", "-", "M", "m"), LABELS)
-    assert [(TEXT[m.start : m.end], m.label) for m in marks] == [
+    mentions = decode_mentions(TEXT, TOKENS, scores("-", "P", "p", "-", "M", "m"), LABELS)
+    assert [(TEXT[mention.start : mention.end], mention.label) for mention in mentions] == [
         ("chest pain", "problem"),
         ("aspirin", "medication"),
     ]
-    assert all(0.9 < mark.probability <= 1 for mark in marks)
+    assert all(0.9 < mention.probability <= 1 for mention in mentions)
 
 
-def test_an_inside_without_its_start_is_not_taken_as_it_stands():
-    found = scores("-", "-", "p", "-", "-", "-")
-    found[1, 1] = -0.5  # a start just before is likelier than no entity at all
-    assert [TEXT[m.start : m.end] for m in decode_mentions(TEXT, TOKENS, found, LABELS)] == ["chest pain"]
+def test_an_inside_tag_without_a_start_tag_is_not_decoded():
+    log_probabilities = scores("-", "-", "p", "-", "-", "-")
+    log_probabilities[1, 1] = -0.5  # a start just before is likelier than no entity at all
+    assert [TEXT[m.start : m.end] for m in decode_mentions(TEXT, TOKENS, log_probabilities, LABELS)] == [
+        "chest pain"
+    ]
 
 
 def test_neighbours_of_one_label_are_one_mention_and_of_two_labels_two():
@@ -48,31 +50,37 @@ def test_neighbours_of_one_label_are_one_mention_and_of_two_labels_two():
     assert [TEXT[m.start : m.end] for m in other] == ["chest", "pain"]
 
 
-def test_what_a_comma_parts_stays_two_mentions():
-    marks = decode_mentions("pain, fever", [(0, 4), (4, 5), (6, 11)], scores("P", "-", "P"), LABELS)
-    assert len(marks) == 2
+def test_mentions_separated_by_a_comma_stay_two():
+    mentions = decode_mentions("pain, fever", [(0, 4), (4, 5), (6, 11)], scores("P", "-", "P"), LABELS)
+    assert len(mentions) == 2
 
 
-@pytest.mark.parametrize(("goes_on", "marked"), [(-2.0, ["aspirin"]), (-7.0, [])])
-def test_a_mark_that_cuts_a_word_takes_the_whole_word_if_that_is_likelier_than_nothing(goes_on, marked):
-    found = scores("-", "-", "-", "-", "M", "-")
-    found[5, 4] = goes_on
-    assert [TEXT[m.start : m.end] for m in decode_mentions(TEXT, TOKENS, found, LABELS)] == marked
+@pytest.mark.parametrize(("inside_log_probability", "expected"), [(-2.0, ["aspirin"]), (-7.0, [])])
+def test_a_mention_that_cuts_a_word_takes_the_whole_word_if_that_is_likelier_than_no_mention(
+    inside_log_probability, expected
+):
+    log_probabilities = scores("-", "-", "-", "-", "M", "-")
+    log_probabilities[5, 4] = inside_log_probability
+    assert [
+        TEXT[m.start : m.end] for m in decode_mentions(TEXT, TOKENS, log_probabilities, LABELS)
+    ] == expected
 
 
-def test_what_an_engine_rules_out_is_ruled_out_and_the_rest_has_a_probability():
-    never = np.full((6, 5), -np.inf, dtype=np.float32)
-    never[:, 0] = 0.0
-    never[2] = [-np.inf, 0.0, -np.inf, -np.inf, -np.inf]
-    [mark] = decode_mentions(TEXT, TOKENS, never, LABELS)
-    assert (TEXT[mark.start : mark.end], mark.probability) == ("pain", pytest.approx(1.0))
-    never[2] = -np.inf
-    assert all(0 <= one.probability <= 1 for one in decode_mentions(TEXT, TOKENS, never, LABELS))
+def test_tags_with_probability_zero_are_never_decoded():
+    log_probabilities = np.full((6, 5), -np.inf, dtype=np.float32)
+    log_probabilities[:, 0] = 0.0
+    log_probabilities[2] = [-np.inf, 0.0, -np.inf, -np.inf, -np.inf]
+    [mention] = decode_mentions(TEXT, TOKENS, log_probabilities, LABELS)
+    assert (TEXT[mention.start : mention.end], mention.probability) == ("pain", pytest.approx(1.0))
+    log_probabilities[2] = -np.inf
+    assert all(
+        0 <= mention.probability <= 1 for mention in decode_mentions(TEXT, TOKENS, log_probabilities, LABELS)
+    )
 
 
-def test_letters_are_the_first_free_ones_of_the_names():
+def test_each_label_has_the_first_unused_letter_of_its_name():
     names = ["problem", "procedure", "test", "treatment"]
-    assert [(one.start, one.inside) for one in tagged_labels(names)] == [
+    assert [(label.start, label.inside) for label in tagged_labels(names)] == [
         ("P", "p"),
         ("R", "r"),
         ("T", "t"),
@@ -86,12 +94,14 @@ def test_more_than_26_labels_are_refused():
 
 
 @given(st.text(min_size=1, max_size=60), st.randoms())
-def test_whatever_the_scores_spans_are_true_ordered_and_disjoint(text, chance):
+def test_spans_are_ordered_disjoint_and_trimmed_for_any_scores(text, chance):
     cuts = sorted({0, len(text), *(chance.randrange(len(text) + 1) for _ in range(12))})
     tokens = list(pairwise(cuts))
-    found = np.log(np.random.default_rng(chance.randrange(9_999)).dirichlet([0.3] * 5, len(tokens)) + 1e-9)
+    log_probabilities = np.log(
+        np.random.default_rng(chance.randrange(9_999)).dirichlet([0.3] * 5, len(tokens)) + 1e-9
+    )
     end = 0
-    for mark in decode_mentions(text, tokens, found.astype(np.float32), LABELS):
-        assert end <= mark.start < mark.end <= len(text)
-        assert text[mark.start : mark.end].strip() == text[mark.start : mark.end]
-        end = mark.end
+    for mention in decode_mentions(text, tokens, log_probabilities.astype(np.float32), LABELS):
+        assert end <= mention.start < mention.end <= len(text)
+        assert text[mention.start : mention.end].strip() == text[mention.start : mention.end]
+        end = mention.end

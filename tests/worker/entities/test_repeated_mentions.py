@@ -1,4 +1,4 @@
-"""Where the words of a mention stand again in a note."""
+"""Repeated mentions: further occurrences of the words of a mention in the same note."""
 
 from __future__ import annotations
 
@@ -9,48 +9,51 @@ from worker.entities.repeated_mentions import repeated_mentions
 from worker.note.word_tokens import CandidateSpan, WordTokens
 
 
-def again(text: str, *marked: str) -> list[list[str]]:
-    """The places of what recurs, as the note has them; each of `marked` at its first place."""
-    stretches = sorted(
-        CandidateSpan(text.index(one), text.index(one) + len(one), "problem") for one in marked
+def repeated_texts(text: str, *tagged: str) -> list[list[str]]:
+    """Returns the texts of all occurrences of each repeated name. Each of `tagged` is tagged at its first
+    occurrence."""
+    spans = sorted(
+        CandidateSpan(text.index(name), text.index(name) + len(name), "problem") for name in tagged
     )
-    found = repeated_mentions(text, WordTokens.of(text), stretches)
-    assert all(one.label == "problem" for places in found for one in places)
-    return [[text[one.start : one.end] for one in places] for places in found]
+    repeats = repeated_mentions(text, WordTokens.of(text), spans)
+    assert all(span.label == "problem" for occurrences in repeats for span in occurrences)
+    return [[text[span.start : span.end] for span in occurrences] for occurrences in repeats]
 
 
-def test_the_same_words_in_any_case_and_number() -> None:
-    assert again("Renal cysts. A renal cyst, no other Renal  Cysts.", "Renal cysts") == [
+def test_a_repeated_mention_can_differ_in_case_and_number() -> None:
+    assert repeated_texts("Renal cysts. A renal cyst, no other Renal  Cysts.", "Renal cysts") == [
         ["Renal cysts", "renal cyst", "Renal  Cysts"]
     ]
 
 
-def test_what_stands_once_does_not_recur() -> None:
-    assert again("Gout and pain.", "Gout", "pain") == []
+def test_a_name_that_occurs_once_is_not_repeated() -> None:
+    assert repeated_texts("Gout and pain.", "Gout", "pain") == []
 
 
-def test_a_part_of_a_longer_mention_is_no_place_of_its_own() -> None:
+def test_a_part_of_a_longer_mention_is_no_occurrence() -> None:
     text = "Pain. Chest pain. Pain again."
-    assert again(text, "Pain", "Chest pain") == [["Pain", "Pain"]]
+    assert repeated_texts(text, "Pain", "Chest pain") == [["Pain", "Pain"]]
 
 
-def test_an_abbreviation_stands_for_what_the_note_says() -> None:
+def test_an_abbreviation_and_its_expansion_are_the_same_name() -> None:
     text = "Deep vein thrombosis (DVT) was found. The DVT grew. Deep vein thrombosis it is."
     expected = [["Deep vein thrombosis", "DVT", "DVT", "Deep vein thrombosis"]]
-    assert again(text, "Deep vein thrombosis") == expected
-    assert again(text, "DVT") == expected
+    assert repeated_texts(text, "Deep vein thrombosis") == expected
+    assert repeated_texts(text, "DVT") == expected
 
 
 @given(st.text("ab s.", max_size=40), st.data())
-def test_every_place_has_the_words_of_a_mark_and_none_cuts_a_word(text: str, data: st.DataObject) -> None:
-    pieces = WordTokens.of(text)
-    if not pieces.words:
+def test_every_occurrence_has_the_words_of_the_mention_and_cuts_no_word(
+    text: str, data: st.DataObject
+) -> None:
+    word_tokens = WordTokens.of(text)
+    if not word_tokens.words:
         return
-    place = data.draw(st.integers(0, len(pieces.words) - 1))
-    mark = CandidateSpan(pieces.starts[place], pieces.ends[place], "problem")
-    for places in repeated_mentions(text, pieces, [mark]):
-        assert mark in places
-        for one in places:
-            assert one.start in pieces.starts
-            assert one.end in pieces.ends
-            assert text[one.start : one.end].rstrip("s") == text[mark.start : mark.end].rstrip("s")
+    index = data.draw(st.integers(0, len(word_tokens.words) - 1))
+    tagged = CandidateSpan(word_tokens.starts[index], word_tokens.ends[index], "problem")
+    for occurrences in repeated_mentions(text, word_tokens, [tagged]):
+        assert tagged in occurrences
+        for span in occurrences:
+            assert span.start in word_tokens.starts
+            assert span.end in word_tokens.ends
+            assert text[span.start : span.end].rstrip("s") == text[tagged.start : tagged.end].rstrip("s")
