@@ -1,4 +1,4 @@
-"""What an archive puts behind a note: found by form, and taken for nothing that the note says."""
+"""Archive boilerplate after a note: its format identifies it, and it is a section of its own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TERMS = "surgery, hernia, inguinal hernias, testicle, sac,"
 
 
 @pytest.mark.parametrize(
-    ("told", "behind"),
+    ("last_sentence", "boilerplate"),
     [
         ("He left in good condition.", TERMS),
         ("This is an unlikely cause.,", "cardiovascular / pulmonary, syncope, beta-blocker, heart"),
@@ -30,9 +30,9 @@ TERMS = "surgery, hernia, inguinal hernias, testicle, sac,"
         ),
     ],
 )
-def test_index_terms_begin_behind_the_last_sentence(told: str, behind: str) -> None:
-    text = f"FINDINGS:  A hernia.\n\n{told}{behind}"
-    assert text[boilerplate_start(text) :].lstrip(",") == behind
+def test_boilerplate_begins_after_the_last_sentence(last_sentence: str, boilerplate: str) -> None:
+    text = f"FINDINGS:  A hernia.\n\n{last_sentence}{boilerplate}"
+    assert text[boilerplate_start(text) :].lstrip(",") == boilerplate
 
 
 @pytest.mark.parametrize(
@@ -47,24 +47,30 @@ def test_index_terms_begin_behind_the_last_sentence(told: str, behind: str) -> N
         "He denies fever.\ncough, chills, nausea, pain, rash",
     ],
 )
-def test_what_a_note_says_is_no_index(text: str) -> None:
+def test_the_text_of_a_note_is_no_boilerplate(text: str) -> None:
     assert boilerplate_start(text) == len(text)
 
 
-def test_they_are_a_section_and_a_sentence_of_their_own() -> None:
+def test_boilerplate_is_a_section_and_a_sentence_of_its_own() -> None:
     text = f"PLAN:  He left in good condition.{TERMS}"
     start = len(text) - len(TERMS)
-    assert [(one.kind, one.start) for one in sections(text)] == [("plan", 0), (BOILERPLATE, start)]
+    assert [(section.kind, section.start) for section in sections(text)] == [
+        ("plan", 0),
+        (BOILERPLATE, start),
+    ]
     assert sentences(text)[-1] == Span(start=start, end=len(text))
     note = Note.of(text, len, 400, 400)
-    assert [note.is_boilerplate(place) for place in (0, start - 1, start)] == [False, False, True]
+    assert [note.is_boilerplate(offset) for offset in (0, start - 1, start)] == [False, False, True]
 
 
 @given(st.lists(st.sampled_from(["A b.", "c, d,", " e", "\n", ".,", "nan", "NOTE", ":", "中"]), max_size=30))
-def test_sections_still_cover_any_text(pieces: list[str]) -> None:
-    text = "".join(pieces)
-    found = sections(text)
-    assert [one.start for one in found] == [0, *(one.end for one in found[:-1])]
-    assert found[-1].end == len(text)
-    assert all(one.start <= one.body_start <= len(text) for one in found)
+def test_sections_still_cover_any_text(parts: list[str]) -> None:
+    text = "".join(parts)
+    note_sections = sections(text)
+    assert [section.start for section in note_sections] == [
+        0,
+        *(section.end for section in note_sections[:-1]),
+    ]
+    assert note_sections[-1].end == len(text)
+    assert all(section.start <= section.body_start <= len(text) for section in note_sections)
     assert 0 <= boilerplate_start(text) <= len(text)

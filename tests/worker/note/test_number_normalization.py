@@ -1,4 +1,4 @@
-"""Numbers in one form, whatever way they are written."""
+"""Number normalization: a number has one form however it is written."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from worker.note.number_normalization import Number, has_number, numbers_in, uni
 
 
 @pytest.mark.parametrize(
-    ("written", "value", "unit"),
+    ("text", "value", "unit"),
     [
         ("1,200 mL", "1200", "ml"),
         ("2.0", "2", ""),
@@ -22,8 +22,8 @@ from worker.note.number_normalization import Number, has_number, numbers_in, uni
         ("250 mmHg", "250", "mmhg"),
     ],
 )
-def test_a_number_has_one_form(written: str, value: str, unit: str) -> None:
-    assert list(numbers_in(written)) == [Number(value, unit)]
+def test_a_number_has_one_form(text: str, value: str, unit: str) -> None:
+    assert list(numbers_in(text)) == [Number(value, unit)]
 
 
 def test_words_that_are_no_numbers_are_none() -> None:

@@ -1,4 +1,4 @@
-"""Section headings: where they stand, what kind they are, and that sections cover the note."""
+"""Section headings: where they are found, which kind they have, and that sections cover the note."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from worker.note.section_headings import kind_of_title, section_kinds_in_query, 
         ("BLUE SKY", None),
     ],
 )
-def test_a_known_name_has_its_kind(title: str, kind: str | None) -> None:
+def test_a_title_has_its_section_kind(title: str, kind: str | None) -> None:
     assert kind_of_title(title) == kind
 
 
@@ -61,10 +61,12 @@ def test_prose_is_no_heading(text: str) -> None:
     ).map("".join)
 )
 def test_sections_follow_each_other_from_the_first_character_to_the_last(text: str) -> None:
-    found = sections(text)
-    assert (found[0].start, found[-1].end) == (0, len(text))
-    assert all(before.end == after.start for before, after in pairwise(found))
-    assert all(text[s.start :].startswith(s.title) and s.start <= s.body_start <= s.end for s in found)
+    note_sections = sections(text)
+    assert (note_sections[0].start, note_sections[-1].end) == (0, len(text))
+    assert all(before.end == after.start for before, after in pairwise(note_sections))
+    assert all(
+        text[s.start :].startswith(s.title) and s.start <= s.body_start <= s.end for s in note_sections
+    )
 
 
 def test_a_query_names_the_section_that_it_asks_for():
@@ -74,6 +76,11 @@ def test_a_query_names_the_section_that_it_asks_for():
     assert section_kinds_in_query("chest pain") == frozenset()
 
 
-def test_a_heading_after_an_empty_line_is_one_whatever_the_line_before_ends_with() -> None:
+def test_a_line_after_an_empty_line_can_be_a_heading_whatever_precedes_it() -> None:
     text = "EXAM\nCHEST: It is clear.\n\nIMPRESSION\n1.  Anemia.\n\nPLAN\nRest."
-    assert [one.kind for one in sections(text)] == ["examination", "examination", "impression", "plan"]
+    assert [section.kind for section in sections(text)] == [
+        "examination",
+        "examination",
+        "impression",
+        "plan",
+    ]

@@ -1,4 +1,4 @@
-"""Sentences of notes: where they end, and that nothing of the text is outside them."""
+"""Sentence splitter: where sentences end, and that they cover the whole text."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_abbreviations_decimals_and_names_do_not_end_a_sentence(sentence: str) -
         ("主诉胸痛三天！既往有高血压吗？无。", ["主诉胸痛三天！", "既往有高血压吗？", "无。"]),
     ],
 )
-def test_a_stop_that_ends_a_sentence_ends_it(text: str, expected: list[str]) -> None:
+def test_a_sentence_ends_at_its_final_punctuation(text: str, expected: list[str]) -> None:
     assert split(text) == expected
 
 
@@ -72,8 +72,8 @@ def test_hard_wraps_are_joined_and_the_lines_of_a_list_are_not() -> None:
         "radiating to the left arm and she was given aspirin in the ED and",
         "Plavix before transfer to the cath lab for the evening procedure.",
     ]
-    listed = ["Aspirin 81 mg daily", "Metoprolol tartrate 25 mg b.i.d.", "Lisinopril 10 mg daily"]
-    assert split("\n".join([*wrapped, *listed])) == ["\n".join(wrapped), *listed]
+    list_items = ["Aspirin 81 mg daily", "Metoprolol tartrate 25 mg b.i.d.", "Lisinopril 10 mg daily"]
+    assert split("\n".join([*wrapped, *list_items])) == ["\n".join(wrapped), *list_items]
 
 
 def test_headings_vital_signs_and_table_rows_end_with_their_lines() -> None:
@@ -81,30 +81,30 @@ def test_headings_vital_signs_and_table_rows_end_with_their_lines() -> None:
     assert split(text) == ["IMPRESSION", "BP 120/80", "HR 70", "Test\tResult", "Na\t140", "PLAN:", "Rest"]
 
 
-def test_a_heading_glued_to_the_sentence_before_begins_its_own() -> None:
+def test_a_heading_without_a_space_before_it_begins_a_sentence() -> None:
     assert split("No complaints,HX: well.") == ["No complaints,", "HX: well."]
 
 
-def test_a_run_without_a_stop_is_cut_between_words() -> None:
+def test_text_without_punctuation_is_cut_between_words() -> None:
     text = "word " * 40_000
-    pieces = split(text)
-    assert max(map(len, pieces)) <= MAX_SENTENCE_CHARACTERS
-    assert all(set(piece.split()) == {"word"} for piece in pieces)
+    parts = split(text)
+    assert max(map(len, parts)) <= MAX_SENTENCE_CHARACTERS
+    assert all(set(part.split()) == {"word"} for part in parts)
 
 
 @given(ALPHABET)
 def test_every_character_but_white_space_is_in_exactly_one_sentence(text: str) -> None:
-    found = sentences(text)
+    spans = sentences(text)
     assert "".join("".join(split(text)).split()) == "".join(text.split())
-    assert all(before.end <= after.start for before, after in pairwise(found))
+    assert all(before.end <= after.start for before, after in pairwise(spans))
 
 
 @given(ALPHABET, st.integers(1, 60))
-def test_sentences_are_trimmed_and_no_longer_than_asked(text: str, longest: int) -> None:
+def test_sentences_are_trimmed_and_no_longer_than_the_limit(text: str, longest: int) -> None:
     for span in sentences(text, longest):
-        piece = text[span.start : span.end]
-        assert piece == piece.strip()
-        assert 0 < len(piece) <= longest
+        sentence = text[span.start : span.end]
+        assert sentence == sentence.strip()
+        assert 0 < len(sentence) <= longest
 
 
 @pytest.mark.parametrize(

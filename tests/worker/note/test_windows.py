@@ -40,9 +40,9 @@ def cut(
 
 @given(NOTES, st.integers(1, 60), st.integers(0, 3))
 def test_cores_partition_everything_but_white_space(text: str, max_tokens: int, overlap: int) -> None:
-    found = cut(text, max_tokens, overlap)
-    assert covers(text, [Span(start=window.core_start, end=window.core_end) for window in found])
-    assert all(before.core_end <= after.core_start for before, after in pairwise(found))
+    note_windows = cut(text, max_tokens, overlap)
+    assert covers(text, [Span(start=window.core_start, end=window.core_end) for window in note_windows])
+    assert all(before.core_end <= after.core_start for before, after in pairwise(note_windows))
 
 
 @given(NOTES, st.integers(1, 60), st.integers(0, 3))
@@ -60,9 +60,9 @@ def test_a_window_is_its_sentences_and_holds_its_core(text: str, max_tokens: int
 
 
 @given(NOTES, st.integers(1, 60))
-def test_a_tokenizer_whose_whole_is_more_than_its_parts_is_bounded_too(text: str, max_tokens: int) -> None:
-    def superadditive(piece: str) -> int:
-        return len(piece) + len(piece) ** 2 // 50
+def test_windows_are_bounded_for_a_tokenizer_that_is_not_additive(text: str, max_tokens: int) -> None:
+    def superadditive(part: str) -> int:
+        return len(part) + len(part) ** 2 // 50
 
     for window in cut(text, max_tokens, 2, superadditive):
         assert superadditive(text[window.start : window.end]) <= max_tokens
@@ -74,7 +74,7 @@ def test_a_window_ends_where_a_section_begins() -> None:
     assert ends[0] == "HISTORY:\nShe fell at home. She broke a hip."
 
 
-def test_the_sentences_before_a_core_are_read_again_as_context() -> None:
+def test_the_sentences_before_a_core_are_included_as_context() -> None:
     text = " ".join(f"Sentence number {number} is here." for number in range(12))
     second = cut(text, max_tokens=40, overlap_sentences=1)[1]
     assert second.start < second.core_start
@@ -82,16 +82,16 @@ def test_the_sentences_before_a_core_are_read_again_as_context() -> None:
 
 
 def test_a_sentence_longer_than_a_window_is_cut_between_words() -> None:
-    found = cut("alpha beta gamma delta " * 20, max_tokens=9, overlap_sentences=0)
+    note_windows = cut("alpha beta gamma delta " * 20, max_tokens=9, overlap_sentences=0)
     text = "alpha beta gamma delta " * 20
-    words = [word for window in found for word in text[window.core_start : window.core_end].split()]
+    words = [word for window in note_windows for word in text[window.core_start : window.core_end].split()]
     assert words == text.split()
 
 
 def test_a_word_longer_than_a_window_is_cut_at_characters() -> None:
-    found = cut("A" * 100, max_tokens=5, overlap_sentences=0)
-    assert len(found) >= 5
-    assert sum(window.core_end - window.core_start for window in found) == 100
+    note_windows = cut("A" * 100, max_tokens=5, overlap_sentences=0)
+    assert len(note_windows) >= 5
+    assert sum(window.core_end - window.core_start for window in note_windows) == 100
 
 
 def test_tokens_are_counted_about_once_a_sentence() -> None:
@@ -112,6 +112,6 @@ def test_a_text_without_characters_has_no_window(text: str) -> None:
     assert cut(text) == ()
 
 
-def test_a_window_of_no_tokens_is_refused() -> None:
+def test_a_window_of_no_tokens_is_an_error() -> None:
     with pytest.raises(ValueError, match="holds nothing"):
         cut("text", max_tokens=0)

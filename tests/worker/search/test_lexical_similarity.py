@@ -1,4 +1,4 @@
-"""What a query and a sentence have in common beyond the very words."""
+"""Lexical similarity of a query and a sentence: abbreviations, synonyms and word forms."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ NOTE = "Ataxia telangiectasia (A-T) is rare. The A-T gene. Others have Emery-Dre
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expansions"),
     [
         (NOTE, {"a-t": "ataxia telangiectasia"}),
         ("He has CHF (congestive heart failure).", {"chf": "congestive heart failure"}),
         ("She was seen (see below) and left (in 2001).", {}),
     ],
 )
-def test_an_abbreviation_stands_for_the_words_that_have_its_letters(text, found):
-    assert abbreviation_expansions(text) == found
+def test_an_abbreviation_expands_to_the_words_with_its_letters(text, expansions):
+    assert abbreviation_expansions(text) == expansions
 
 
-def test_a_query_is_worded_with_and_without_abbreviations():
-    explained = {"a-t": "ataxia telangiectasia"}
-    assert query_variants("A-T gene", explained) == ["a-t gene", "ataxia telangiectasia gene"]
-    assert query_variants("ataxia telangiectasia", explained) == ["ataxia telangiectasia", "a-t"]
+def test_a_query_has_variants_with_and_without_abbreviations():
+    expansions = {"a-t": "ataxia telangiectasia"}
+    assert query_variants("A-T gene", expansions) == ["a-t gene", "ataxia telangiectasia gene"]
+    assert query_variants("ataxia telangiectasia", expansions) == ["ataxia telangiectasia", "a-t"]
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_a_query_is_worded_with_and_without_abbreviations():
         ("deficient enzymes", 4),
     ],
 )
-def test_a_sentence_is_found_by_another_name_of_what_it_says(query, best):
+def test_a_sentence_matches_abbreviations_synonyms_and_word_forms(query, best):
     sentences = [
         "It is rare.",
         "The A-T gene.",
@@ -52,16 +52,16 @@ def test_a_sentence_is_found_by_another_name_of_what_it_says(query, best):
     assert shares[0] == 0
 
 
-def test_the_word_itself_is_worth_more_than_a_synonym():
+def test_the_word_itself_scores_higher_than_a_synonym():
     [word, synonym] = _shares("tumor", ["A tumor.", "A carcinoma."], "")
     assert word > synonym > 0
 
 
-def test_a_query_without_content_words_has_nothing_in_common():
+def test_a_query_without_content_words_is_similar_to_nothing():
     assert _shares("what is it", ["It is what it is."], "") == [0.0]
 
 
 def _shares(query, sentences, note):
     return lexical_similarities(
-        query, [content_stems(one) for one in sentences], note, abbreviation_expansions(note)
+        query, [content_stems(sentence) for sentence in sentences], note, abbreviation_expansions(note)
     )

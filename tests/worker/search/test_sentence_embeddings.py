@@ -1,4 +1,4 @@
-"""Nearness in meaning, by the real network."""
+"""Sentence embeddings of the real network: similarities of queries and sentences."""
 
 import pytest
 
@@ -14,38 +14,40 @@ SENTENCES = (
 
 
 @pytest.fixture(scope="module")
-def meaning():
+def embeddings():
     return SentenceEmbeddings.load("cpu")
 
 
-def test_the_sentence_that_answers_is_nearest_though_it_shares_no_word(meaning):
-    similarities = meaning.similarities("Which drugs should the patient take at home?", SENTENCES)
+def test_the_answering_sentence_is_the_most_similar_without_a_shared_word(embeddings):
+    similarities = embeddings.similarities("Which drugs should the patient take at home?", SENTENCES)
     assert similarities.index(max(similarities)) == 0
-    family = meaning.similarities("relatives with malignancy", SENTENCES)
+    family = embeddings.similarities("relatives with malignancy", SENTENCES)
     assert family.index(max(family)) == 2
 
 
-def test_a_text_compares_the_same_alone_and_among_others_of_any_length(meaning):
+def test_a_similarity_is_the_same_alone_and_in_a_batch_of_mixed_lengths(embeddings):
     many = [*SENTENCES, *(f"{'pain ' * count}was noted on day {count}." for count in range(1, 200, 7))]
-    together = meaning.similarities("radiograph of the thorax", many)
-    alone = [meaning.similarities("radiograph of the thorax", [one])[0] for one in many]
-    near = 5e-3 if has_bf16() else 1e-5
-    assert together == pytest.approx(alone, abs=near)
+    together = embeddings.similarities("radiograph of the thorax", many)
+    alone = [embeddings.similarities("radiograph of the thorax", [text])[0] for text in many]
+    tolerance = 5e-3 if has_bf16() else 1e-5
+    assert together == pytest.approx(alone, abs=tolerance)
     # More than one batch a core.
-    assert meaning.similarities("radiograph of the thorax", many * 6) == pytest.approx(together * 6, abs=near)
+    assert embeddings.similarities("radiograph of the thorax", many * 6) == pytest.approx(
+        together * 6, abs=tolerance
+    )
 
 
-def test_nothing_compares_with_nothing(meaning):
-    assert meaning.similarities("fever", []) == ()
+def test_no_texts_give_no_similarities(embeddings):
+    assert embeddings.similarities("fever", []) == ()
 
 
-def test_other_weights_than_the_recipes_are_refused(monkeypatch):
+def test_weights_with_another_digest_are_an_error(monkeypatch):
     monkeypatch.setattr("worker.engine.network.sentence_embeddings.EMBEDDING_MODEL_SHA256", "0" * 64)
     with pytest.raises(SentenceEmbeddingsError, match="make setup"):
         SentenceEmbeddings.load("cpu")
 
 
-def test_requests_and_replies_are_values():
+def test_compare_requests_and_results_are_values():
     assert CompareRequest("q", ("a",)) == CompareRequest("q", ("a",))
     assert len({CompareRequest("q", ("a",)), CompareRequest("q", ("a",))}) == 1
     assert CompareResult((0.5,)).similarities == (0.5,)

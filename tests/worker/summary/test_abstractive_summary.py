@@ -1,4 +1,4 @@
-"""Who writes a summary: the adapter where it has learnt to write, otherwise the weights as they came."""
+"""Abstractive summaries: the adapter writes them if it was trained to, otherwise the base weights do."""
 
 from __future__ import annotations
 
@@ -51,14 +51,16 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ([ANNOTATED, CONVERSATION], ["entities", "search", "summary"]),
     ],
 )
-def test_what_was_learnt_says_what_is_asked(weights: Path, records: list[dict], tasks: list[str]) -> None:
+def test_the_training_records_decide_the_tasks_of_the_adapter(
+    weights: Path, records: list[dict], tasks: list[str]
+) -> None:
     chat = Chat(AutoTokenizer.from_pretrained(weights))
     recipe = load_recipe("smollm2-135m-further", "smollm2-135m")
     assert Curriculum(records, load_labels(None), chat, recipe).tasks == tasks
 
 
 @pytest.mark.parametrize(("tasks", "uses_adapter"), [(["summary"], True), (["search"], False)])
-def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
+def test_an_adapter_trained_on_summaries_writes_every_part_of_them(
     tmp_path: Path, tasks: list[str], uses_adapter: bool
 ) -> None:
     write_served(tmp_path, tasks, [], None)
@@ -72,11 +74,12 @@ def test_an_adapter_that_learnt_to_write_writes_every_part_of_a_summary(
         requests = next(summarize(note, 120, config))
         assert requests
         assert all(
-            isinstance(one, GenerateRequest) and one.prompt.uses_adapter is uses_adapter for one in requests
+            isinstance(request, GenerateRequest) and request.prompt.uses_adapter is uses_adapter
+            for request in requests
         )
 
 
-def test_an_adapter_that_goes_on_from_another_is_asked_for_what_that_one_knew(tmp_path: Path) -> None:
+def test_a_further_trained_adapter_keeps_the_tasks_of_the_first(tmp_path: Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
     second.mkdir()

@@ -1,4 +1,4 @@
-"""Checks of summary sentences: true sources, flags for what the note does not have, none for what it has."""
+"""Faithfulness checks of summary sentences: exact sources, and flags for what the note does not support."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def flags(sentence: str, *medications: str) -> tuple[Flag, ...]:
 
 @pytest.mark.parametrize("sentence", [NOTE[span.start : span.end] for span in sentences(NOTE)])
 def test_a_sentence_copied_from_the_note_has_no_flag_and_itself_as_source(sentence: str) -> None:
-    sources, found = check(sentence, sentences(NOTE), NOTE)
-    assert found == ()
+    sources, raised_flags = check(sentence, sentences(NOTE), NOTE)
+    assert raised_flags == ()
     assert NOTE[sources[0].start : sources[0].end] == sentence
 
 
@@ -78,29 +78,29 @@ def test_a_negation_that_differs_from_the_source_is_flagged(sentence: str) -> No
     assert flags(sentence) == (Flag.NEGATION_DIFFERS,)
 
 
-def test_what_is_found_nowhere_is_unsupported() -> None:
+def test_a_sentence_without_a_source_is_unsupported() -> None:
     assert flags("Colonoscopy revealed several sessile polyps.") == (Flag.UNSUPPORTED,)
 
 
-def test_a_sentence_made_of_two_has_both_as_sources() -> None:
-    sources, found = check(
+def test_a_sentence_made_of_several_has_all_of_them_as_sources() -> None:
+    sources, raised_flags = check(
         "Chest pain radiating to the left arm; no edema; bolus given.", sentences(NOTE), NOTE
     )
-    assert found == ()
+    assert raised_flags == ()
     assert 2 <= len(sources) <= MAX_SOURCES
 
 
 def test_han_text_is_compared_by_its_characters() -> None:
     note = "患者胸痛三天。无发热。血压正常。"
-    sources, found = check("胸痛三天。", sentences(note), note)
+    sources, raised_flags = check("胸痛三天。", sentences(note), note)
     assert [note[s.start : s.end] for s in sources] == ["患者胸痛三天。"]
-    assert Flag.UNSUPPORTED not in found
+    assert Flag.UNSUPPORTED not in raised_flags
 
 
 @given(st.text(alphabet="ab 1.,no\n。中", max_size=80), st.text(alphabet="ab 1.,no中", max_size=40))
 def test_sources_are_sentences_of_the_note_without_repeats(note: str, sentence: str) -> None:
     spans = sentences(note)
-    sources, found = check(sentence, spans, note)
+    sources, raised_flags = check(sentence, spans, note)
     assert set(sources) <= set(spans)
     assert len(sources) == len(set(sources)) <= MAX_SOURCES
-    assert len(found) == len(set(found))
+    assert len(raised_flags) == len(set(raised_flags))

@@ -1,4 +1,4 @@
-"""A worker's figures for Prometheus: what a real worker tells, and what dashboards and alarms ask for."""
+"""Prometheus metrics of a real worker, and those that the dashboard and the alerts query."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def free_address() -> str:
 
 
 def read(address: str) -> Samples:
-    """By name and the values of the labels, which are sorted by their own names."""
+    """Reads the metrics by name and label values; labels are sorted by their names."""
     with urllib.request.urlopen(f"http://{address}/metrics") as response:
         families = list(text_string_to_metric_families(response.read().decode()))
     return {
@@ -46,7 +46,7 @@ def read(address: str) -> Samples:
     }
 
 
-def figures(outcome_counters: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
+def worker_metrics(outcome_counters: OutcomeCounters, count_waiting: object = None) -> WorkerMetrics:
     owed = Backlog(pending={Task.SEARCH: 7}, running={}, oldest_seconds=3.5)
     return WorkerMetrics(
         usage=lambda: Usage(prefill_seconds=1.5, prefill_tokens=20),
@@ -58,16 +58,16 @@ def figures(outcome_counters: OutcomeCounters, count_waiting: object = None) -> 
 
 @pytest.fixture
 def samples() -> Samples:
-    """Of a worker with one failed job."""
+    """Returns the metrics of a worker with one failed job."""
     outcome_counters, address = OutcomeCounters(), free_address()
     outcome_counters.end(Task.SEARCH, Failed(reason=Reason.TIMED_OUT, duration_seconds=2.0))
-    stop = serve_metrics(figures(outcome_counters), address)
-    found = read(address)
+    stop = serve_metrics(worker_metrics(outcome_counters), address)
+    metric_values = read(address)
     stop()
-    return found
+    return metric_values
 
 
-def test_a_worker_tells_what_it_has_done(workshop: Workshop) -> None:
+def test_a_worker_serves_metrics_of_its_jobs_without_text_of_notes(workshop: Workshop) -> None:
     address = free_address()
     workshop.submit("Fever since Monday.", "CRASH", queries=("fever",))
     workshop.register("Waits.", queries=("fever",))
@@ -75,14 +75,14 @@ def test_a_worker_tells_what_it_has_done(workshop: Workshop) -> None:
     worker.says("serves")
     workshop.until(lambda: read(address).get(("notemill_jobs_ended_total", ("finished", "search"))))
     workshop.until(lambda: read(address).get(("notemill_surprises_total", ())))
-    found = read(address)
-    assert found["notemill_job_seconds_count", ("search",)] >= 1
-    assert found["notemill_spent_seconds_total", ("load",)] > 0
-    assert found["process_resident_memory_bytes", ()] > 2**20
-    assert not {word for word in ("Fever", "fever", "Monday") if word in str(found)}
+    metric_values = read(address)
+    assert metric_values["notemill_job_seconds_count", ("search",)] >= 1
+    assert metric_values["notemill_spent_seconds_total", ("load",)] > 0
+    assert metric_values["process_resident_memory_bytes", ()] > 2**20
+    assert not {word for word in ("Fever", "fever", "Monday") if word in str(metric_values)}
 
 
-def test_figures_are_those_of_the_tally_the_meter_and_the_queue(samples: Samples) -> None:
+def test_metrics_show_the_outcome_counters_the_usage_meter_and_the_backlog(samples: Samples) -> None:
     assert samples["notemill_jobs_ended_total", ("timed_out", "search")] == 1
     assert samples["notemill_job_seconds_bucket", ("1.0", "search")] == 0
     assert samples["notemill_job_seconds_bucket", ("3.0", "search")] == 1
@@ -94,24 +94,24 @@ def test_figures_are_those_of_the_tally_the_meter_and_the_queue(samples: Samples
     assert samples["notemill_documents_in_hand", ()] == 2
 
 
-def test_a_database_that_does_not_answer_takes_only_its_own_figures_away() -> None:
+def test_an_unavailable_database_removes_only_the_backlog_metrics() -> None:
     def unavailable() -> Backlog:
         raise DatabaseUnavailableError("no")
 
-    names = {metric.name for metric in figures(OutcomeCounters(), unavailable).collect()}
+    names = {metric.name for metric in worker_metrics(OutcomeCounters(), unavailable).collect()}
     assert "notemill_spent_seconds" in names
     assert "notemill_jobs_waiting" not in names
 
 
-def test_an_address_that_is_taken_says_what_to_type() -> None:
+def test_an_address_in_use_is_an_error_that_says_what_to_type() -> None:
     with (
-        socket.create_server(("127.0.0.1", 0)) as taken,
+        socket.create_server(("127.0.0.1", 0)) as listener,
         pytest.raises(MetricsError, match="METRICS_ADDRESS"),
     ):
-        serve_metrics(figures(OutcomeCounters()), f"127.0.0.1:{taken.getsockname()[1]}")
+        serve_metrics(worker_metrics(OutcomeCounters()), f"127.0.0.1:{listener.getsockname()[1]}")
 
 
-def test_what_is_owed_is_counted_by_task_with_the_age_of_the_oldest(workshop: Workshop) -> None:
+def test_the_backlog_is_counted_by_task_with_the_age_of_its_oldest_job(workshop: Workshop) -> None:
     assert backlog(workshop.database) == Backlog(pending={}, running={}, oldest_seconds=0)
     workshop.register("one", "two", queries=("fever", "pain"))
     owed = backlog(workshop.database)
@@ -119,16 +119,16 @@ def test_what_is_owed_is_counted_by_task_with_the_age_of_the_oldest(workshop: Wo
     assert 0 <= owed.oldest_seconds < 60
 
 
-def test_no_figures_are_served_unless_an_address_is_set() -> None:
+def test_no_metrics_are_served_unless_an_address_is_set() -> None:
     assert load_settings().metrics_address == ""
 
 
-def test_dashboard_and_alarms_ask_for_figures_that_there_are(samples: Samples) -> None:
+def test_dashboard_and_alerts_query_existing_metrics(samples: Samples) -> None:
     alerts = yaml.safe_load((ROOT / "deploy/prometheus/alerts.yml").read_text("utf-8"))
     rules = [rule["expr"] for group in alerts["groups"] for rule in group["rules"]]
     dashboard = json.loads((ROOT / "deploy/grafana/notemill.json").read_text("utf-8"))
     panels = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    asked = set(re.findall(r"\b((?:notemill|process)_\w+)", " ".join([*rules, *panels])))
+    queried = set(re.findall(r"\b((?:notemill|process)_\w+)", " ".join([*rules, *panels])))
     assert len(rules) >= 5
     assert len(panels) >= 8
-    assert asked - {name for name, _ in samples} == set()
+    assert queried - {name for name, _ in samples} == set()

@@ -1,4 +1,4 @@
-"""What others log is kept to its fixed words; what we log is printed as it is."""
+"""Safe logging: records of libraries are reduced to their fixed words; our own are printed unchanged."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ def test_our_own_records_are_printed_with_their_values() -> None:
 
 
 @pytest.mark.parametrize("args", [("SECRET",), ({"body": "SECRET"},), (b"SECRET",), (["SECRET"],)])
-def test_of_others_records_only_fixed_words_are_printed(args: tuple[object, ...]) -> None:
-    written = line("celery.worker", "a body: %s", *args)
-    assert written.endswith("a body: …")
+def test_records_of_libraries_are_printed_without_their_arguments(args: tuple[object, ...]) -> None:
+    printed = line("celery.worker", "a body: %s", *args)
+    assert printed.endswith("a body: …")
 
 
-def test_of_others_records_numbers_and_types_of_exceptions_are_printed() -> None:
+def test_numbers_and_exception_types_of_library_records_are_printed() -> None:
     assert line("kombu", "again in %d s: %r", 4, a_crash()).endswith("again in 4 s: 'ValueError'")
 
 
-def test_named_arguments_of_others_are_masked_too() -> None:
-    written = line("celery.app.trace", "task %(name)s: %(n)d", {"name": "SECRET", "n": 2})
-    assert written.endswith("task …: 2")
+def test_named_arguments_of_library_records_are_masked() -> None:
+    printed = line("celery.app.trace", "task %(name)s: %(n)d", {"name": "SECRET", "n": 2})
+    assert printed.endswith("task …: 2")
 
 
 def test_a_record_that_cannot_be_masked_is_printed_without_its_values() -> None:
@@ -58,10 +58,10 @@ def test_a_record_that_cannot_be_masked_is_printed_without_its_values() -> None:
 
 
 @pytest.mark.parametrize("logger", ["worker.queue.document_task", "celery.app.trace"])
-def test_an_exception_is_its_type_and_its_place(logger: str) -> None:
-    written = line(logger, "it failed", error=a_crash())
-    assert f"ValueError at {__file__.rpartition('/')[2]}:" in written
-    assert "SECRET" not in written
+def test_an_exception_is_printed_as_its_type_and_location(logger: str) -> None:
+    printed = line(logger, "it failed", error=a_crash())
+    assert f"ValueError at {__file__.rpartition('/')[2]}:" in printed
+    assert "SECRET" not in printed
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_an_uncaught_exception_is_not_printed_with_its_text(crash: str) -> None:
     assert "SECRET" not in ended.stderr
 
 
-def test_a_json_line_has_the_same_words_and_the_ids_of_what_is_in_hand() -> None:
+def test_a_json_line_has_the_same_message_and_the_id_of_the_document() -> None:
     with about(document=7, trace=None):
-        written = json.loads(
+        printed = json.loads(
             line("worker.queue.document_task", "document %d: let go", 7, formatter=JsonFormatter)
         )
-    assert written.pop("time").endswith("Z")
-    assert written == {
+    assert printed.pop("time").endswith("Z")
+    assert printed == {
         "message": "document 7: let go",
         "document": 7,
         "level": "error",
@@ -91,8 +91,8 @@ def test_a_json_line_has_the_same_words_and_the_ids_of_what_is_in_hand() -> None
     assert "document" not in json.loads(line("worker.queue.document_task", "next", formatter=JsonFormatter))
 
 
-def test_a_json_line_of_others_holds_no_value_and_no_exception_text() -> None:
-    written = line("celery", "a body: %s", "SECRET", error=a_crash(), formatter=JsonFormatter)
-    assert json.loads(written)["message"] == "a body: …"
-    assert json.loads(written)["error"].startswith("ValueError at test_safe_logging.py:")
-    assert "SECRET" not in written
+def test_a_json_line_of_a_library_holds_no_value_and_no_exception_text() -> None:
+    printed = line("celery", "a body: %s", "SECRET", error=a_crash(), formatter=JsonFormatter)
+    assert json.loads(printed)["message"] == "a body: …"
+    assert json.loads(printed)["error"].startswith("ValueError at test_safe_logging.py:")
+    assert "SECRET" not in printed
