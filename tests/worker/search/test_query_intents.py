@@ -52,8 +52,13 @@ def test_a_sentence_is_scored_by_its_mentions_and_its_kind() -> None:
     aspirin = TEXT.index("aspirin")
     mentions = [Mention(aspirin, aspirin + 7, "medication", 0.8)]
     plan = {"plan": 0.9, "other": 0.1}
-    kinds = [(Span(start=sentence.start, end=sentence.end), plan if "weeks" in TEXT[sentence.start : sentence.end] else {})
-             for sentence in note.sentences]  # fmt: skip
+    kinds = [
+        (
+            Span(start=sentence.start, end=sentence.end),
+            plan if "weeks" in TEXT[sentence.start : sentence.end] else {},
+        )
+        for sentence in note.sentences
+    ]
     [first, second, third] = [sentence.start for sentence in note.sentences]
     assert intent_scores(note, frozenset({"medication"}), mentions, kinds)[first] == 0.8
     scores = intent_scores(note, frozenset({"plan"}), mentions, kinds)

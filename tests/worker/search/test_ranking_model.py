@@ -53,8 +53,13 @@ def test_queries_are_sampled_from_section_headings(tmp_path: Path) -> None:
     queries = sampled_queries(path, 10)
     assert len(queries) == 10
     assert any("medication" in sampled.query.lower() for sampled in queries)
-    answering = [sampled.text[s.start : s.end] for sampled in queries if "allerg" in sampled.query.lower()
-                 for s, is_hit in zip(sampled.sentences, sampled.relevant, strict=True) if is_hit]  # fmt: skip
+    answering = [
+        sampled.text[s.start : s.end]
+        for sampled in queries
+        if "allerg" in sampled.query.lower()
+        for s, is_hit in zip(sampled.sentences, sampled.relevant, strict=True)
+        if is_hit
+    ]
     assert set(answering) <= {"Penicillin.", "No others known.", "Penicillin"}
 
 
