@@ -1,4 +1,4 @@
-"""Notes that attack who reads them: the network, the terminal, the spreadsheet."""
+"""Hostile notes: control tokens for the network, escapes for the terminal, formulas for the spreadsheet."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ MARKERS = (
     "<repo_name>",
 )
 ESCAPES = "\x1b[2J\x1b]0;title\x07\x1b[31m\x9b1m\u202eevil\r\x08\x7f"
-"""Clears, titles, colours, turns the direction, goes back over what was written."""
+"""Clears the screen, sets title and colour, reverses the direction and overwrites text."""
 
 
-def specials(chat: Chat, document: str) -> int:
-    """How many control tokens the prompt has."""
+def count_control_tokens(chat: Chat, document: str) -> int:
+    """Counts the control tokens of the prompt."""
     tokens = chat.encode(Prompt(document, "What is it?")).tokens
     return sum(token in set(chat.tokenizer.all_special_ids) for token in tokens)
 
 
-def test_the_markers_of_a_prompt_are_plain_text_in_a_note(tokenizer_folder: Path) -> None:
+def test_prompt_markers_in_a_note_are_plain_text(tokenizer_folder: Path) -> None:
     from transformers import AutoTokenizer
 
     chat = Chat(AutoTokenizer.from_pretrained(tokenizer_folder))
-    its_own = [str(token) for token in chat.tokenizer.all_special_tokens]
-    usual = specials(chat, "Nothing special.")
-    assert usual
-    for marker in (*MARKERS, *its_own, "".join(its_own)):
-        assert specials(chat, f"Before {marker} after.{marker}") == usual, marker
+    own_tokens = [str(token) for token in chat.tokenizer.all_special_tokens]
+    expected = count_control_tokens(chat, "Nothing special.")
+    assert expected
+    for marker in (*MARKERS, *own_tokens, "".join(own_tokens)):
+        assert count_control_tokens(chat, f"Before {marker} after.{marker}") == expected, marker
 
 
-def hostile(notemill: Notemill) -> None:
-    """A note whose text, id, source and metadata are full of escapes, answered."""
+def store_hostile_note(notemill: Notemill) -> None:
+    """Stores a note whose text, id and source contain escapes, and its answers."""
     assert notemill("db", "upgrade") == 0
     store = Store(connect(load_settings().effective_database_url))
     note = Document(external_id=f"id{ESCAPES}", text=f"Pain{ESCAPES} again.", source=f"file{ESCAPES}")
@@ -69,8 +69,8 @@ def hostile(notemill: Notemill) -> None:
     work_off(store, 1)
 
 
-def test_no_verb_prints_what_moves_the_terminal(notemill: Notemill) -> None:
-    hostile(notemill)
+def test_no_command_prints_terminal_escapes(notemill: Notemill) -> None:
+    store_hostile_note(notemill)
     for arguments in (
         ("show", "#1"),
         ("show", "#1", "--plain"),
@@ -83,12 +83,14 @@ def test_no_verb_prints_what_moves_the_terminal(notemill: Notemill) -> None:
         ("purge", "--document", f"id{ESCAPES}", "--yes"),
     ):
         assert notemill(*arguments) == 0, notemill.err
-        written = (notemill.out + notemill.err).replace("\n", "")
-        assert not [one for one in written if one in ESCAPES and not one.isprintable()], arguments
+        output = (notemill.out + notemill.err).replace("\n", "")
+        assert not [
+            character for character in output if character in ESCAPES and not character.isprintable()
+        ], arguments
 
 
 def test_no_cell_of_an_export_is_a_formula(notemill: Notemill) -> None:
-    hostile(notemill)
+    store_hostile_note(notemill)
     store = Store(connect(load_settings().effective_database_url))
     formula = Document(external_id="@SUM(A1)", text='=HYPERLINK("http://evil","Pain") again.')
     _, registered = submit(store, [formula], QUESTIONS)
@@ -101,7 +103,7 @@ def test_no_cell_of_an_export_is_a_formula(notemill: Notemill) -> None:
     assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\t", "\r"))]
 
 
-def test_what_is_compared_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_comparison_shows_markup_and_escapes_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     change = {"kind": "added", "text": f"[red]Pain{ESCAPES}", "before": "", "after": ESCAPES}
     note = f"[link=http://evil]id{ESCAPES}"
     _print(
@@ -119,9 +121,9 @@ def test_what_is_compared_is_shown_as_text(capsys: pytest.CaptureFixture[str]) -
             "summaries": [{"note": note, "before": ESCAPES, "after": "[bold]Pain"}],
         }
     )
-    written = capsys.readouterr().out.replace("\n", "")
-    assert not [one for one in written if one in ESCAPES and not one.isprintable()]
-    assert all(word in written for word in ("[red]Pain", "[link=http://evil", "[bold]Pain"))
+    output = capsys.readouterr().out.replace("\n", "")
+    assert not [character for character in output if character in ESCAPES and not character.isprintable()]
+    assert all(word in output for word in ("[red]Pain", "[link=http://evil", "[bold]Pain"))
 
 
 def test_the_page_of_one_note_shows_html_as_text(notemill: Notemill) -> None:
@@ -136,12 +138,12 @@ def test_the_page_of_one_note_shows_html_as_text(notemill: Notemill) -> None:
     assert "\u202e" not in body
 
 
-def test_a_nights_report_shows_html_in_the_name_of_its_plan_as_text(tmp_path: Path) -> None:
+def test_a_nightly_report_shows_html_in_the_plan_name_as_text(tmp_path: Path) -> None:
     now = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
-    given: dict[str, Any] = dict.fromkeys(NightlyReport.model_fields, 0)
-    given |= {"plan": "<img src=x onerror=alert(1)>", "began": now, "ended": now, "until": None}
-    given |= {"failed_by_reason": {"<b>x</b>": 1}, "refused_by_reason": {"<i>y</i>": 1}}
-    _, page = write_report(NightlyReport(**given), None, tmp_path)
+    fields: dict[str, Any] = dict.fromkeys(NightlyReport.model_fields, 0)
+    fields |= {"plan": "<img src=x onerror=alert(1)>", "began": now, "ended": now, "until": None}
+    fields |= {"failed_by_reason": {"<b>x</b>": 1}, "refused_by_reason": {"<i>y</i>": 1}}
+    _, page = write_report(NightlyReport(**fields), None, tmp_path)
     body = page.read_text("utf-8")
     assert not re.findall(r"<(?:img|i|b)\b", body)
     assert "&lt;img src=x onerror=alert(1)&gt;" in body

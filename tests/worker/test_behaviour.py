@@ -32,7 +32,7 @@ def parts() -> dict[str, list[Any]]:
 
 @pytest.fixture(scope="module")
 def measurement() -> Measurement:
-    """A run in another process, where sets have another order."""
+    """Runs the probes in another process, in which sets have another order."""
     return measure()
 
 
@@ -45,7 +45,7 @@ def recipes(settings: Settings) -> dict[Task, str]:
     return {task: recipe_for(task, serving(settings), load_labels()).id for task in Task}
 
 
-def test_the_committed_digests_are_what_the_answer_code_gives(parts: dict[str, list[Any]]) -> None:
+def test_the_committed_digests_equal_those_of_the_answer_code(parts: dict[str, list[Any]]) -> None:
     committed = json.loads(BEHAVIOUR_FILE.read_text("utf-8"))
     assert digests_of(parts, rule_tables()) == committed, (
         "if that is intended, type: scripts/behaviour --write"
@@ -117,7 +117,7 @@ def new_for(task: Task) -> dict[str, Any]:
     }
 
 
-def test_code_of_version_0_1_0_is_known_to_answer_as_this_version_does() -> None:
+def test_code_of_version_0_1_0_has_the_same_answers_as_this_version() -> None:
     assert has_same_answers(OLD, new_for(Task.ENTITIES))
 
 
@@ -130,7 +130,7 @@ def test_code_of_version_0_1_0_is_known_to_answer_as_this_version_does() -> None
         (new_for(Task.ENTITIES), new_for(Task.ENTITIES)),
     ],
 )
-def test_other_code_weights_or_tasks_are_not_taken_for_the_same(
+def test_other_code_weights_or_tasks_do_not_have_the_same_answers(
     old: dict[str, Any], new: dict[str, Any]
 ) -> None:
     assert not has_same_answers(old, new)

@@ -1,6 +1,6 @@
-"""A note with a random word goes through everything, the failing ways too; only the database has the word.
+"""Privacy canary: a random word in a note reaches the database and nothing else, even if jobs fail.
 
-What Redis is sent is told by Redis itself (MONITOR), so nothing that was there for a moment is missed.
+Redis itself reports all commands that it receives (MONITOR), so short-lived entries are seen too.
 """
 
 from __future__ import annotations
@@ -32,50 +32,52 @@ pytest_plugins = ("redis_server", "workshop")
 
 @contextmanager
 def everything_sent_to(redis: Redis) -> Iterator[list[bytes]]:
-    """Whatever any client says to the server meanwhile."""
+    """Yields a list that collects everything that clients send to the server."""
     sent: list[bytes] = []
-    with socket.socket(socket.AF_UNIX) as ear:
-        ear.connect(redis.connection_pool.connection_kwargs["path"])
-        ear.sendall(b"MONITOR\r\n")
-        assert ear.recv(5) == b"+OK\r\n"
-        thread = threading.Thread(target=lambda: _hear(ear, sent))
+    with socket.socket(socket.AF_UNIX) as monitor:
+        monitor.connect(redis.connection_pool.connection_kwargs["path"])
+        monitor.sendall(b"MONITOR\r\n")
+        assert monitor.recv(5) == b"+OK\r\n"
+        thread = threading.Thread(target=lambda: _receive(monitor, sent))
         thread.start()
         yield sent
         redis.echo(_END)
         thread.join()
 
 
-def _hear(ear: socket.socket, sent: list[bytes]) -> None:
-    while _END not in b"".join(sent[-2:]) and (part := ear.recv(1 << 20)):
+def _receive(monitor: socket.socket, sent: list[bytes]) -> None:
+    while _END not in b"".join(sent[-2:]) and (part := monitor.recv(1 << 20)):
         sent.append(part)
 
 
-def processes_of(pid: int) -> str:
-    """What any user of the machine may read of a process and its threads."""
+def process_titles(pid: int) -> str:
+    """Returns what any user of the machine can read of a process and its threads."""
     folder = Path(f"/proc/{pid}")
     titles = [folder / "cmdline", folder / "comm", *folder.glob("task/*/comm")]
     return "".join(path.read_text(errors="replace") for path in titles)
 
 
-LIMITS = {"time_limit_seconds": 2.0, "max_attempts": 1, "max_kills": 1, "lease_seconds": 2.0}
+JOB_LIMITS = {"time_limit_seconds": 2.0, "max_attempts": 1, "max_kills": 1, "lease_seconds": 2.0}
 
 
-def all_ways(workshop: Workshop, word: str) -> tuple[Path, str]:
-    """A good note, and one for each way to fail; the list of refused records, and titles of processes."""
-    settings, archive = workshop.settings(**LIMITS), workshop.folder / "archive.jsonl"
+def process_with_all_failures(workshop: Workshop, word: str) -> tuple[Path, str]:
+    """Processes one note for each way to fail and two invalid records.
+
+    Returns the file of rejected records and the process titles."""
+    settings, archive = workshop.settings(**JOB_LIMITS), workshop.folder / "archive.jsonl"
     notes = [f'{{"id": "{way}", "text": "{word} has a fever. {way}"}}' for way in ("CRASH", "BROKEN", "HANG")]
     archive.write_text("\n".join([*notes, f'{{"id": 1, "text": "{word}', f'{{"text": "{word}\\u0000"}}']))
-    killing = Document(external_id="kill", text=f"{word} KILL")
-    asked: dict[str, Any] = {"searches": f"{word}?", "settings": settings, "serving": serving(settings)}
+    killer = Document(external_id="kill", text=f"{word} KILL")
+    submission: dict[str, Any] = {"searches": f"{word}?", "settings": settings, "serving": serving(settings)}
     assert workshop.database
-    rejects = submit(archive, tasks=("summary",), **asked).rejects_path
+    rejects = submit(archive, tasks=("summary",), **submission).rejects_path
     assert rejects is not None
-    worker = workshop.start(log_level="DEBUG", **LIMITS)
-    titles = processes_of(worker.process.pid)
+    worker = workshop.start(log_level="DEBUG", **JOB_LIMITS)
+    titles = process_titles(worker.process.pid)
     workshop.until(lambda: is_over(workshop))
-    submit([killing], tasks=(), **asked)
+    submit([killer], tasks=(), **submission)
     worker.ends()
-    workshop.start(log_level="DEBUG", **LIMITS)
+    workshop.start(log_level="DEBUG", **JOB_LIMITS)
     workshop.until(lambda: is_over(workshop))
     return rejects, titles
 
@@ -92,7 +94,7 @@ def test_a_word_of_a_note_is_in_the_database_and_nowhere_else(
     monkeypatch.setenv("TMPDIR", str(scratch))
     caplog.set_level(logging.DEBUG)
     with everything_sent_to(workshop.redis) as sent:
-        rejects, titles = all_ways(workshop, word)
+        rejects, titles = process_with_all_failures(workshop, word)
     reasons = set(workshop.column("SELECT reason FROM jobs"))
     assert {"crashed", "timed_out", "killed_worker", "unparsable"} >= reasons >= {"crashed", "timed_out"}
     assert "killed_worker" in reasons
@@ -101,30 +103,32 @@ def test_a_word_of_a_note_is_in_the_database_and_nowhere_else(
     assert word not in stored + trail + titles + caplog.text + rejects.read_text()
     assert word.encode() not in b"".join(sent)
     assert b"notemill" in b"".join(sent)
-    found = {path.name for path in workshop.folder.rglob("*") if path.is_file() and word in _text(path)}
-    assert found <= {"archive.jsonl", "notemill.db", "notemill.db-wal"}
+    files_with_word = {
+        path.name for path in workshop.folder.rglob("*") if path.is_file() and word in _text(path)
+    }
+    assert files_with_word <= {"archive.jsonl", "notemill.db", "notemill.db-wal"}
     assert word in str(workshop.column("SELECT text FROM texts"))
 
 
-def test_a_worker_with_events_and_a_key_tells_neither_text_nor_key(workshop: Workshop) -> None:
+def test_a_worker_with_events_and_a_message_key_shows_neither_text_nor_key(workshop: Workshop) -> None:
     word, key = f"canary{secrets.token_hex(6)}", secrets.token_hex(16)
     with everything_sent_to(workshop.redis) as sent:
         workshop.register(f"{word} has a fever.", f"{word} CRASH", queries=(f"{word}?",))
         worker = workshop.start(log_level="DEBUG", max_attempts=1, message_key=SecretStr(key))
         workshop.stranger().control.enable_events()
         workshop.until(lambda: is_over(workshop))
-        limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
-        told = processes_of(worker.process.pid)
+        process_limits = Path(f"/proc/{worker.process.pid}/limits").read_text()
+        output = process_titles(worker.process.pid)
         worker.signal(signal.SIGTERM)
         worker.ends()
-    told += worker.log + b"".join(sent).decode("latin-1")
-    assert word not in told
-    assert key not in told
-    core = next(line for line in limits.splitlines() if "core file" in line)
+    output += worker.log + b"".join(sent).decode("latin-1")
+    assert word not in output
+    assert key not in output
+    core = next(line for line in process_limits.splitlines() if "core file" in line)
     assert core.split()[-3:-1] == ["0", "0"]
 
 
-def test_no_process_of_ours_leaves_a_core_dump(tmp_path: Path) -> None:
+def test_our_processes_leave_no_core_dump(tmp_path: Path) -> None:
     code = "from models.host import disable_core_dumps as f; f(); import os, resource;"
     code += "print(resource.getrlimit(resource.RLIMIT_CORE), flush=True); os.abort()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, cwd=Path(__file__).parents[2])

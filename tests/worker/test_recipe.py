@@ -31,8 +31,8 @@ def adapter_folder(folder, **trained):
 
 
 def ids(settings, labels=None):
-    made = serving(settings)
-    return {task: recipe_for(task, made, labels or load_labels()).id for task in Task}
+    served = serving(settings)
+    return {task: recipe_for(task, served, labels or load_labels()).id for task in Task}
 
 
 def test_the_same_files_and_settings_give_the_same_recipes(weights):
@@ -53,10 +53,10 @@ def test_quantization_and_windows_change_every_recipe(weights, changed):
     assert all(before[task] != after[task] for task in Task)
 
 
-def test_a_recipe_tells_in_how_many_bits_an_adapter_is_computed(weights, tmp_path):
+def test_a_recipe_includes_the_bits_in_which_an_adapter_is_computed(weights, tmp_path):
     usual = {"weights": str(weights), "adapter": adapter_folder(tmp_path / "adapter", tasks=["entities"])}
-    made = [serving(Settings(**usual, quantization=one)) for one in ("nf4", "none")]
-    assert [one.ingredients["adapted_bits"] for one in made] == [8, 16]
+    servings = [serving(Settings(**usual, quantization=quantization)) for quantization in ("nf4", "none")]
+    assert [served.ingredients["adapted_bits"] for served in servings] == [8, 16]
 
 
 def test_other_weights_change_every_recipe(weights, tmp_path):
@@ -92,45 +92,46 @@ def test_an_adapter_says_which_tasks_and_labels_it_was_trained_for(weights, tmp_
     assert not config.are_tagged(load_labels())
 
 
-def test_a_form_that_the_weights_do_not_have_is_an_error_that_names_the_setting(weights):
+def test_an_unsupported_answer_form_is_an_error_that_names_the_setting(weights):
     for form in ({"entities_form": "marks"}, {"summary_form": "chosen"}):
         with pytest.raises(WeightsError, match="NOTEMILL_"):
             task_config(Settings(weights=str(weights), **form))
 
 
-def of_server(weights, **changes):
+def server_settings(weights, **changes):
     return Settings(**{"weights": str(weights), "engine": "http", "http_model": "mistral", **changes})
 
 
-def test_weights_at_a_server_are_known_by_their_name_and_not_by_its_url(weights):
-    before = ids(of_server(weights))
+def test_a_recipe_identifies_the_weights_of_a_server_by_name_and_not_by_url(weights):
+    before = ids(server_settings(weights))
     assert (
-        ids(of_server(weights, http_url="https://elsewhere/v1", http_key="k", http_concurrency=2)) == before
+        ids(server_settings(weights, http_url="https://elsewhere/v1", http_key="k", http_concurrency=2))
+        == before
     )
     for changed in (
         {"http_model": "mistral-awq"},
         {"http_grammar": "json_schema"},
         {"engine": "transformers"},
     ):
-        assert all(ids(of_server(weights, **changed))[task] != before[task] for task in Task)
+        assert all(ids(server_settings(weights, **changed))[task] != before[task] for task in Task)
 
 
-def test_a_producer_knows_the_recipe_of_a_server_with_the_tokenizer_alone(weights, tmp_path):
-    whole = ids(of_server(weights))
+def test_a_producer_computes_the_recipe_of_a_server_from_the_tokenizer_alone(weights, tmp_path):
+    whole = ids(server_settings(weights))
     bare = shutil.copytree(weights, tmp_path / "bare", ignore=shutil.ignore_patterns("*.safetensors"))
-    assert ids(of_server(bare)) == whole
+    assert ids(server_settings(bare)) == whole
     (bare / "tokenizer_config.json").write_text("{}")
-    assert ids(of_server(bare)) != whole
+    assert ids(server_settings(bare)) != whole
 
 
-def test_at_a_server_entities_are_listed_and_summaries_written(weights):
-    config = task_config(of_server(weights))
+def test_a_server_generates_entity_lists_and_abstractive_summaries(weights):
+    config = task_config(server_settings(weights))
     assert not config.are_tagged(load_labels())
     assert not config.is_summary_extractive
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
         ({"http_model": ""}, "set NOTEMILL_HTTP_MODEL"),
         ({"entities_form": "marks"}, "set NOTEMILL_ENTITIES_FORM=list"),
@@ -138,12 +139,12 @@ def test_at_a_server_entities_are_listed_and_summaries_written(weights):
         ({"adapter": "/adapters/mine"}, "set NOTEMILL_ADAPTER=none"),
     ],
 )
-def test_what_a_server_cannot_do_is_an_error_that_says_what_to_set(weights, changed, told):
-    with pytest.raises(WeightsError, match=told):
-        serving(of_server(weights, **changed))
+def test_an_unsupported_server_setting_is_an_error_that_says_what_to_set(weights, changed, message):
+    with pytest.raises(WeightsError, match=message):
+        serving(server_settings(weights, **changed))
 
 
-def test_lists_can_be_asked_for_where_marks_could_be_had(weights, tmp_path):
+def test_the_generated_list_can_be_forced_although_the_adapter_supports_tagging(weights, tmp_path):
     adapter = adapter_folder(tmp_path / "adapter", tasks=["entities"], labels=["problem"])
     config = task_config(Settings(weights=str(weights), adapter=adapter, entities_form="list"))
     assert not config.are_tagged((Label(name="problem", definition="Any."),))

@@ -1,4 +1,4 @@
-"""A note under a disguise: what names somebody does not reach the network, and nothing invented is stored."""
+"""De-identification: identifiers do not reach the network, and no surrogate is stored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from worker.engine.http.http_engine import load
 from worker.pipeline import process
 from worker.privacy.surrogates import Surrogates
 from worker.recipe import serving
-from worker.weights.task_config import task_config as ways_of
+from worker.weights.task_config import task_config as served_task_config
 
 pytest_plugins = ("commands", "servers")
 NOTE = (
@@ -43,49 +43,50 @@ NAMES = ("Margaret", "Odell", "00482913", "03/14", "Lindqvist", "94", "Rosa", "3
 LABELS = load_labels(None)
 
 
-class Recording(RandomEngine):
-    """Answers at random, or with given sentences; remembers what it was sent."""
+class RecordingEngine(RandomEngine):
+    """Answers at random, or with given sentences, and records its requests."""
 
-    def __init__(self, seed: int = 1, says: Callable[[str], str] | None = None) -> None:
+    def __init__(self, seed: int = 1, sentence_for: Callable[[str], str] | None = None) -> None:
         super().__init__(seed, ["none"])
         self.requests: list[Request] = []
-        self._says, self._title = says, lambda _shown: "Chest pain"
+        self._sentence_for, self._title = sentence_for, lambda _shown: "Chest pain"
 
     def answer(self, requests: Sequence[Request], *, is_urgent: bool = False) -> list[Reply]:
         self.requests += requests
-        if self._says is None:
+        if self._sentence_for is None:
             return super().answer(requests)
-        return [self._said(one) for one in requests]
+        return [self._scripted_reply(request) for request in requests]
 
-    def _said(self, request: Request) -> Reply:
+    def _scripted_reply(self, request: Request) -> Reply:
         assert isinstance(request, GenerateRequest)
-        says = self._title if request.prompt.answer_start else self._says
-        return GenerateResult(says(request.prompt.document), True, 1, 1)
+        text_for = self._title if request.prompt.answer_start else self._sentence_for
+        return GenerateResult(text_for(request.prompt.document), True, 1, 1)
 
 
 def work_on(text: str = NOTE, query: str = "Does Odell or Mr. Pemberton have pain?") -> Work:
     questions = (QUESTIONS[0], Question(task=Task.SEARCH, parameters={"query": query}), QUESTIONS[2])
     jobs = (
-        Job(id=n, question=one, recipe_id="", labels=LABELS, attempt=1) for n, one in enumerate(questions)
+        Job(id=n, question=question, recipe_id="", labels=LABELS, attempt=1)
+        for n, question in enumerate(questions)
     )
     return Work(document_id=1, text=text, jobs=tuple(jobs))
 
 
-def answered(engine: Any, work: Work, *, is_tagged: bool = False, **more: Any) -> dict[Task, Outcome]:
+def outcomes_by_task(engine: Any, work: Work, *, is_tagged: bool = False, **more: Any) -> dict[Task, Outcome]:
     config = task_config(is_tagged=is_tagged, is_extractive=is_tagged, is_deidentified=True)
-    ended = [one for some in process(work, engine=engine, config=config, **more) for one in some]
-    return {job.question.task: outcome for job, outcome in ended}
+    job_outcomes = [
+        job_outcome for batch in process(work, engine=engine, config=config, **more) for job_outcome in batch
+    ]
+    return {job.question.task: outcome for job, outcome in job_outcomes}
 
 
-def sent(engine: Recording) -> str:
-    """All of it, the texts in grammars too."""
+def sent(engine: RecordingEngine) -> str:
+    """Returns everything that the engine was sent, including the texts in grammars."""
     return "\n".join(map(repr, engine.requests))
 
 
 @pytest.mark.parametrize(("name", "recall", "precision"), [("first", 0.9, 0.95), ("second", 0.8, 0.95)])
-def test_the_share_that_is_found_is_what_the_documentation_says(
-    name: str, recall: float, precision: float
-) -> None:
+def test_detection_reaches_the_documented_recall(name: str, recall: float, precision: float) -> None:
     figures = count_detections(sentences_file(name)).figures()
     assert figures["recall"] >= recall
     assert figures["precision"] >= precision
@@ -106,27 +107,27 @@ def test_the_share_that_is_found_is_what_the_documentation_says(
 )
 @example(text="Dr. İstanbul MRN İ12345, Dr. STRASSE, Dr. Straße")
 @example(text=f"{NOTE}Mr. Xis 95 yo Dr. Ng")
-def test_a_disguise_is_as_long_as_the_note_and_tells_the_truth_of_every_piece(text: str) -> None:
+def test_a_deidentified_text_is_as_long_as_the_note_and_any_part_is_reidentified_exactly(text: str) -> None:
     surrogates = Surrogates.of(text)
     assert len(surrogates.deidentified_text) == len(text)
     for start in range(0, len(text), 7):
-        piece = surrogates.deidentified_text[start : start + 20]
-        told = surrogates.reidentified(piece)
-        assert told is None or told in text or piece == ""
+        part = surrogates.deidentified_text[start : start + 20]
+        original = surrogates.reidentified(part)
+        assert original is None or original in text or part == ""
 
 
 @pytest.mark.parametrize("is_tagged", [False, True])
-def test_nothing_that_names_somebody_is_in_anything_that_is_sent(is_tagged: bool) -> None:
-    engine = Recording()
-    answered(engine, work_on(), is_tagged=is_tagged)
+def test_no_identifier_is_sent_to_the_engine(is_tagged: bool) -> None:
+    engine = RecordingEngine()
+    outcomes_by_task(engine, work_on(), is_tagged=is_tagged)
     assert len(engine.requests) > 4
     assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", sent(engine))] == []
     assert "aspirin 81 mg" in sent(engine)
 
 
-def test_what_the_metadata_calls_the_patient_is_not_sent_either() -> None:
-    engine = Recording()
-    answered(
+def test_patient_names_from_the_metadata_are_not_sent() -> None:
+    engine = RecordingEngine()
+    outcomes_by_task(
         engine,
         work_on("The lady whom all call bunny has pain, says Quill. Case ZX-1."),
         patient_names=["Quill", "ZX-1"],
@@ -137,9 +138,9 @@ def test_what_the_metadata_calls_the_patient_is_not_sent_either() -> None:
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_answers_hold_for_the_true_note(seed: int) -> None:
+def test_answers_are_valid_for_the_original_note(seed: int) -> None:
     work = work_on()
-    outcomes = answered(Recording(seed), work, is_tagged=bool(seed % 2))
+    outcomes = outcomes_by_task(RecordingEngine(seed), work, is_tagged=bool(seed % 2))
     for job in work.jobs:
         outcome = outcomes[job.question.task]
         if isinstance(outcome, Finished):
@@ -148,16 +149,16 @@ def test_answers_hold_for_the_true_note(seed: int) -> None:
 
 
 def surrogates_in(outcome: Finished) -> set[str]:
-    """Words of the disguise that are not the note's."""
+    """Returns the words of a summary that are surrogates and not words of the note."""
     words = set(re.findall(r"\w+", Surrogates.of(NOTE).deidentified_text)) - set(re.findall(r"\w+", NOTE))
-    told = outcome.answer.summary.text if isinstance(outcome.answer, SummaryAnswer) else ""
-    return words & set(re.findall(r"\w+", told))
+    summary_text = outcome.answer.summary.text if isinstance(outcome.answer, SummaryAnswer) else ""
+    return words & set(re.findall(r"\w+", summary_text))
 
 
 def surrogate(original: str, document: str) -> str:
-    """What stands for it in a document that was sent, which has the note with its beginning."""
-    place = NOTE.index(original) - NOTE.index("woman with") + document.index("woman with")
-    return document[place : place + len(original)]
+    """Returns what replaces `original` in a document that was sent."""
+    start = NOTE.index(original) - NOTE.index("woman with") + document.index("woman with")
+    return document[start : start + len(original)]
 
 
 def seen_by(shown: str) -> str:
@@ -177,7 +178,7 @@ def derived(shown: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("says", "told"),
+    ("sentence_for", "expected"),
     [
         (seen_by, "Seen by Dr. Lindqvist for pain."),
         (on_a_day, "On 03/14/2023 there was pain."),
@@ -187,23 +188,23 @@ def derived(shown: str) -> str:
         (lambda _shown: "She was given aspirin.", "She was given aspirin."),
     ],
 )
-def test_a_written_sentence_is_told_with_the_true_names_or_not_at_all(
-    says: Callable[[str], str], told: str | None
+def test_a_generated_sentence_has_the_original_names_or_is_dropped(
+    sentence_for: Callable[[str], str], expected: str | None
 ) -> None:
     long_window = task_config(
         is_tagged=False, is_extractive=False, is_deidentified=True, summary_window_tokens=800
     )
-    engine = Recording(says=says)
+    engine = RecordingEngine(sentence_for=sentence_for)
     work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
     [[(_, outcome)]] = process(work, engine=engine, config=long_window)
     assert isinstance(outcome, Finished)
     assert isinstance(outcome.answer, SummaryAnswer)
-    texts = {one.text for one in outcome.answer.summary.sentences}
-    assert texts == {"Chest pain", *([told] if told else [])}
+    texts = {sentence.text for sentence in outcome.answer.summary.sentences}
+    assert texts == {"Chest pain", *([expected] if expected else [])}
 
 
-def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
-    engine = Recording(says=lambda _shown: "None.")
+def test_a_title_that_cannot_be_reidentified_fails_the_summary() -> None:
+    engine = RecordingEngine(sentence_for=lambda _shown: "None.")
     engine._title = lambda shown: f"{surrogate('Lindqvist', shown)}s"
     work = work_on().model_copy(update={"jobs": work_on().jobs[2:]})
     config = task_config(
@@ -214,14 +215,14 @@ def test_a_title_that_cannot_be_traced_back_fails_the_summary() -> None:
     assert outcome.reason is Reason.UNPARSABLE
 
 
-def test_two_that_have_one_surrogate_are_not_mixed_up() -> None:
+def test_two_names_with_the_same_surrogate_are_not_confused() -> None:
     surrogates = Surrogates.of("Mr. Bo and Mr. Al came. Mr. Bo left.")
     assert surrogates.deidentified_text == "Mr. Xx and Mr. Xx came. Mr. Xx left."
     assert surrogates.reidentified("Mr. Xx left.") == "Mr. Bo left."
     assert surrogates.reidentified("Xx is ill.") is None
 
 
-def test_without_the_setting_the_recipe_is_the_one_it_was(tokenizer_folder: Path) -> None:
+def test_the_recipe_is_unchanged_without_the_setting(tokenizer_folder: Path) -> None:
     def recipes(**changes: Any) -> dict[str, Any]:
         usual = {"engine": "http", "http_model": "m", "weights": str(tokenizer_folder)}
         from models.settings import Settings
@@ -246,22 +247,22 @@ def test_a_real_server_is_sent_no_name_and_the_note_is_answered(
         lambda self, body, **more: bodies.append(body) or complete(self, body, **more),
     )
     work = work_on().model_copy(update={"jobs": work_on().jobs[1:2]})
-    [[(_, outcome)]] = process(work, engine=engine, config=ways_of(settings))
+    [[(_, outcome)]] = process(work, engine=engine, config=served_task_config(settings))
     engine.close()
-    told = "\n".join(engine._chat.tokenizer.decode(body["prompt"]) for body in bodies)
-    assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", told)] == []
+    prompts = "\n".join(engine._chat.tokenizer.decode(body["prompt"]) for body in bodies)
+    assert [name for name in (*NAMES, "Pemberton") if re.search(rf"(?<!\d){name}", prompts)] == []
     assert isinstance(outcome, Finished)
     assert isinstance(outcome.answer, SearchAnswer)
 
 
-def test_names_come_from_the_columns_that_name_somebody(store: Store, engine: Any) -> None:
+def test_patient_names_come_from_the_identifying_columns(store: Store, engine: Any) -> None:
     metadata = {"Patient_Name": "DOE^JANE", "ward": "Cardio", "subject_id": 10032, "type_name": "Discharge"}
     submit(store, [Document(external_id="n-1", text="Pain.", metadata=metadata)])
     assert set(patient_names_of(engine, 1)) == {"n-1", "DOE^JANE", "DOE", "JANE", "10032"}
     assert patient_names_of(engine, 9) == ()
 
 
-def test_prompts_shows_what_would_be_sent(
+def test_the_prompts_command_shows_the_deidentified_prompts(
     notemill: Notemill, tokenizer_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in {"ENGINE": "http", "HTTP_MODEL": "m", "WEIGHTS": tokenizer_folder}.items():
