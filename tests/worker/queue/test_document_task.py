@@ -1,4 +1,4 @@
-"""One document through a worker's hands: what is recorded when all goes well, and when it does not."""
+"""Processing one document in a worker: what is recorded when it succeeds and when it fails."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def jobs(engine: Engine, columns: str = "status") -> list[tuple[object, ...]]:
         return [tuple(row) for row in connection.execute(text(f"SELECT {columns} FROM jobs ORDER BY id"))]
 
 
-def end_the_wait(engine: Engine) -> None:
+def end_retry_delay(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("UPDATE jobs SET lease_until_epoch = 0 WHERE status = 'pending'"))
 
@@ -81,53 +81,55 @@ def test_every_job_owed_on_the_document_is_answered(context: WorkerContext, engi
     assert context.in_flight.is_empty
 
 
-def test_under_a_disguise_the_engine_does_not_hear_what_the_metadata_calls_the_patient(
+def test_deidentification_hides_the_patient_name_of_the_metadata_from_the_engine(
     context: WorkerContext, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (document_id,) = submit(context, "Quillfeather has no fever.")
     with engine.begin() as connection:
         connection.execute(text("""UPDATE documents SET metadata = '{"patient_name": "Quillfeather"}'"""))
-    heard, answer = [], StandIn.answer
+    received, answer = [], StandIn.answer
     monkeypatch.setattr(
-        StandIn, "answer", lambda self, asked, **_: heard.extend(asked) or answer(self, asked)
+        StandIn, "answer", lambda self, requests, **_: received.extend(requests) or answer(self, requests)
     )
-    disguising = replace(context, patient_names_of=partial(patient_names_of, engine))
-    object.__setattr__(disguising, "config", replace(context.config, is_deidentified=True))
-    process_document(document_id, disguising)
+    deidentifying = replace(context, patient_names_of=partial(patient_names_of, engine))
+    object.__setattr__(deidentifying, "config", replace(context.config, is_deidentified=True))
+    process_document(document_id, deidentifying)
     assert jobs(engine) == [("finished",)] * 2
-    assert "has no fever" in str(heard)
-    assert "Quillfeather" not in str(heard)
+    assert "has no fever" in str(received)
+    assert "Quillfeather" not in str(received)
     assert jobs(engine, "(SELECT text FROM texts)")[0] == ("Quillfeather has no fever.",)
 
 
-def test_what_another_serving_owes_is_left_alone(context: WorkerContext, engine: Engine) -> None:
+def test_jobs_of_another_serving_are_left_alone(context: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(context, "No fever.")
     tasks = {task.value: {"prompt": "another"} for task in Task}
     process_document(document_id, replace(context, serving=Serving(ingredients={"tasks": tasks})))
     assert jobs(engine) == [("pending",)] * 2
 
 
-def test_a_surprise_is_tried_again_later_and_fails_after_the_last_attempt(
+def test_an_unexpected_error_is_retried_and_fails_after_the_last_attempt(
     context: WorkerContext, engine: Engine
 ) -> None:
     (document_id,) = submit(context, "Such notes CRASH.")
     for number, status in enumerate(["pending", "pending", "failed"]):
         process_document(document_id, context, is_isolated=number > 0)
         assert jobs(engine) == [(status,)] * 2
-        end_the_wait(engine)
+        end_retry_delay(engine)
     assert jobs(engine, "attempts, reason, detail") == [(3, "crashed", "ValueError")] * 2
 
 
-def test_memory_that_others_may_have_taken_is_asked_for_again(context: WorkerContext, engine: Engine) -> None:
+def test_a_lack_of_memory_is_retried_and_fails_after_the_last_attempt(
+    context: WorkerContext, engine: Engine
+) -> None:
     (document_id,) = submit(context, "Such notes find no MEMORY.")
     for number, status in enumerate(["pending", "pending", "failed"]):
         process_document(document_id, context, is_isolated=number > 0)
         assert jobs(engine) == [(status,)] * 2
-        end_the_wait(engine)
+        end_retry_delay(engine)
     assert jobs(engine, "attempts, reason") == [(3, "out_of_memory")] * 2
 
 
-def test_before_its_next_attempt_a_job_waits(context: WorkerContext, engine: Engine) -> None:
+def test_a_job_waits_before_its_next_attempt(context: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(context, "Such notes CRASH.")
     process_document(document_id, context)
     process_document(document_id, context)
@@ -135,7 +137,7 @@ def test_before_its_next_attempt_a_job_waits(context: WorkerContext, engine: Eng
     assert Queries(engine).owed_documents(older_than_seconds=0, limit=9) == []
 
 
-def test_a_surprise_is_logged_by_type_and_place_alone(
+def test_an_unexpected_error_is_logged_by_type_and_location_only(
     context: WorkerContext, caplog: pytest.LogCaptureFixture
 ) -> None:
     (document_id,) = submit(context, "Such notes CRASH with a TOKEN.")
@@ -146,7 +148,7 @@ def test_a_surprise_is_logged_by_type_and_place_alone(
     assert "TOKEN" not in caplog.text
 
 
-def test_after_a_first_attempt_each_job_runs_alone(context: WorkerContext, engine: Engine) -> None:
+def test_each_job_runs_alone_after_the_first_attempt(context: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(context, "No fever.")
     store, settings = context.store, context.settings
     (work,) = store.claim(
@@ -154,15 +156,15 @@ def test_after_a_first_attempt_each_job_runs_alone(context: WorkerContext, engin
     )
     assert work is not None
     store.requeue(work.jobs, detail="", max_attempts=settings.max_attempts)
-    end_the_wait(engine)
+    end_retry_delay(engine)
     process_document(document_id, context)
     assert jobs(engine) == [("pending",)] * 2
     process_document(document_id, context, is_isolated=True)
-    asked = (context.engine.folder / "answered").read_text().splitlines()  # type: ignore[attr-defined]
-    assert [line.split()[1] for line in asked] == ["1", "1"]
+    answered = (context.engine.folder / "answered").read_text().splitlines()  # type: ignore[attr-defined]
+    assert [line.split()[1] for line in answered] == ["1", "1"]
 
 
-def test_a_document_over_its_time_is_failed_with_the_limit(context: WorkerContext, engine: Engine) -> None:
+def test_a_document_over_its_time_limit_fails_with_the_limit(context: WorkerContext, engine: Engine) -> None:
     (document_id,) = submit(context, "Such notes HANG.")
     process_document(document_id, with_settings(context, time_limit_seconds=0.2))
     assert jobs(engine, "status, reason, detail") == [("failed", "timed_out", "limit 0.2 s")] * 2
@@ -175,7 +177,9 @@ def test_a_worker_that_was_asked_to_stop_begins_no_document(context: WorkerConte
     assert jobs(engine, "status, attempts") == [("pending", 0)] * 2
 
 
-def test_a_hurried_worker_lets_go_and_gives_back(context: WorkerContext, engine: Engine) -> None:
+def test_an_immediate_shutdown_ends_the_document_and_its_claims_can_be_released(
+    context: WorkerContext, engine: Engine
+) -> None:
     (document_id,) = submit(context, "Such notes HANG.")
     thread = Thread(target=process_document, args=(document_id, context))
     thread.start()
@@ -186,7 +190,7 @@ def test_a_hurried_worker_lets_go_and_gives_back(context: WorkerContext, engine:
     assert context.store.release_claims(context.name) == 2
 
 
-def test_an_answer_that_comes_after_another_claim_is_not_written(
+def test_an_answer_after_another_claim_is_not_recorded(
     context: WorkerContext, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     (document_id,) = submit(context, "No fever.")
@@ -214,7 +218,7 @@ def test_a_broken_engine_fails_no_job_and_ends_the_worker(context: WorkerContext
     assert set(jobs(engine)) == {("pending",)}
 
 
-def test_a_finished_job_between_surprises_shows_that_the_engine_works(context: WorkerContext) -> None:
+def test_a_finished_job_between_errors_shows_that_the_engine_works(context: WorkerContext) -> None:
     gave_up: list[bool] = []
     lucky = replace(context, exit_as_broken=lambda: gave_up.append(True))
     notes = (f"Such notes find it BROKEN {number}." for number in range(19))
@@ -223,7 +227,7 @@ def test_a_finished_job_between_surprises_shows_that_the_engine_works(context: W
     assert not gave_up
 
 
-def test_an_answer_waits_for_a_database_that_is_away(
+def test_an_answer_waits_for_an_unavailable_database(
     context: WorkerContext, engine: Engine, caplog: pytest.LogCaptureFixture
 ) -> None:
     class AwayOnce(Store):
@@ -252,7 +256,7 @@ def test_a_worker_that_stops_does_not_wait_for_the_database(context: WorkerConte
     assert jobs(engine) == [("running",)] * 2
 
 
-def test_who_has_to_be_alone_waits_and_keeps_others_out() -> None:
+def test_an_isolated_document_waits_and_blocks_others() -> None:
     in_flight, shutdown, order = InFlightDocuments(), ShutdownRequest(), []
 
     def take(name: str, is_isolated: bool) -> None:
@@ -271,7 +275,7 @@ def test_who_has_to_be_alone_waits_and_keeps_others_out() -> None:
     assert order == [("alone", True, False), ("late", True, False)]
 
 
-def test_who_waits_to_be_alone_goes_away_when_the_worker_stops() -> None:
+def test_a_document_that_waits_for_isolation_is_given_up_when_the_worker_stops() -> None:
     in_flight, shutdown = InFlightDocuments(), ShutdownRequest()
     with in_flight.hold(shutdown):
         shutdown.request()

@@ -1,4 +1,4 @@
-"""Claims and records of many threads go in together, and none is answerable for another."""
+"""Group commit: claims and records of many threads share transactions, and none affects another."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from models.store.store import Store
 from worker.queue.group_commit import EndedJob, GroupCommit
 
 
-def texts(number: int) -> list[str]:
-    return [f"{NOTE} {one}" for one in range(number)]
+def texts(count: int) -> list[str]:
+    return [f"{NOTE} {index}" for index in range(count)]
 
 
-def ledger_of(store: Store) -> GroupCommit:
+def group_commit_for(store: Store) -> GroupCommit:
     def claim(ids: Sequence[int]) -> Sequence[Work | None]:
         return store.claim(ids, worker="worker", serving_id=a_serving().id, lease_seconds=60, max_kills=3)
 
     return GroupCommit(claim=claim, record=store.record)
 
 
-class Slow:
-    """A function of many that waits for the gate, and keeps what came together."""
+class BlockedClaim:
+    """A claim function that waits for the gate and records which ids came together."""
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -48,8 +48,8 @@ class Slow:
     errors: tuple[str, ...] = ()
 
 
-def together(claim: Slow, ids: Sequence[int]) -> list[Work | Exception | None]:
-    """What each thread gets whose document waited while the first one's claim was under way."""
+def claim_together(claim: BlockedClaim, ids: Sequence[int]) -> list[Work | Exception | None]:
+    """Returns the result of each thread whose claim waited while the first claim was in progress."""
     group_commit = GroupCommit(claim=claim, record=lambda _: [])
     with ThreadPoolExecutor(len(ids) + 1) as pool:
         first = pool.submit(group_commit.claim, 100)
@@ -61,26 +61,26 @@ def together(claim: Slow, ids: Sequence[int]) -> list[Work | Exception | None]:
         return [future.exception() or future.result() for future in futures]  # type: ignore[misc]
 
 
-def test_what_comes_while_a_transaction_is_under_way_goes_with_the_next_one() -> None:
-    claim = Slow()
-    results = together(claim, [1, 2, 4])
+def test_claims_during_a_transaction_share_the_next_one() -> None:
+    claim = BlockedClaim()
+    results = claim_together(claim, [1, 2, 4])
     assert [sorted(call) for call in claim.calls] == [[100], [1, 2, 4]]
     assert [work.document_id for work in results if isinstance(work, Work)] == [1, 2, 4]
 
 
-def test_one_that_the_database_refuses_takes_no_other_along() -> None:
-    results = together(Slow(), [1, 2, 3])
+def test_a_claim_refused_by_the_database_fails_alone() -> None:
+    results = claim_together(BlockedClaim(), [1, 2, 3])
     assert [type(result) for result in results] == [Work, Work, DatabaseError]
 
 
-def test_a_database_that_is_away_is_told_to_everyone_at_once() -> None:
-    claim = Slow()
+def test_an_unavailable_database_is_reported_to_all_threads_at_once() -> None:
+    claim = BlockedClaim()
     claim.errors = ("away",)
-    assert {type(result) for result in together(claim, [1, 2, 4])} == {DatabaseUnavailableError}
+    assert {type(result) for result in claim_together(claim, [1, 2, 4])} == {DatabaseUnavailableError}
     assert len(claim.calls) == 2
 
 
-def test_a_surprise_in_the_ledger_itself_is_told_and_its_thread_goes_on() -> None:
+def test_an_error_in_the_group_commit_is_raised_and_its_thread_continues() -> None:
     answers = iter([[], [None]])  # the first is one too few
     group_commit = GroupCommit(claim=lambda _ids: next(answers), record=lambda _ended: [])
     with pytest.raises(ValueError, match="zip"):
@@ -88,9 +88,9 @@ def test_a_surprise_in_the_ledger_itself_is_told_and_its_thread_goes_on() -> Non
     assert group_commit.claim(2) is None
 
 
-def test_threads_claim_and_record_each_its_own(store: Store) -> None:
+def test_each_thread_claims_and_records_its_own_document(store: Store) -> None:
     _, registered = submit(store, documents(*texts(12)))
-    group_commit = ledger_of(store)
+    group_commit = group_commit_for(store)
 
     def work_off(document_id: int) -> list[bool | Exception]:
         work = group_commit.claim(document_id)
@@ -103,7 +103,7 @@ def test_threads_claim_and_record_each_its_own(store: Store) -> None:
     assert [group_commit.claim(id_) for id_ in registered.owed_document_ids] == [None] * 12
 
 
-def test_a_late_and_an_untrue_answer_take_no_other_along(store: Store) -> None:
+def test_a_late_and_an_ungrounded_answer_fail_alone(store: Store) -> None:
     _, registered = submit(store, documents(*texts(4)))
     jobs = [claimed(store, id_).jobs[0] for id_ in registered.owed_document_ids]
     store.requeue(jobs[:1], detail="", max_attempts=3)
@@ -116,21 +116,21 @@ def test_a_late_and_an_untrue_answer_take_no_other_along(store: Store) -> None:
     assert others == [True, True]
 
 
-def test_an_answer_handed_in_twice_is_recorded_once(store: Store) -> None:
+def test_a_repeated_answer_is_recorded_once(store: Store) -> None:
     submit(store, documents(NOTE))
     job: Job = claimed(store, 1).jobs[0]
     assert store.record([(job, finished(job, NOTE))] * 2) == [True, False]
 
 
-def test_of_two_documents_with_one_text_claimed_together_the_first_gets_the_work(store: Store) -> None:
+def test_two_documents_with_the_same_text_give_the_work_to_the_first(store: Store) -> None:
     submit(store, documents(NOTE, NOTE))
-    ledger_claim = ledger_of(store).claim
+    claim = group_commit_for(store).claim
     works = store.claim([1, 2], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
     assert [work is not None for work in works] == [True, False]
-    assert ledger_claim(2) is None
+    assert claim(2) is None
 
 
-def test_a_document_that_is_not_there_owes_nothing(store: Store) -> None:
+def test_a_missing_document_has_no_owed_jobs(store: Store) -> None:
     submit(store, documents(NOTE))
-    found = store.claim([99, 1], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
-    assert [work is None for work in found] == [True, False]
+    works = store.claim([99, 1], worker="w", serving_id=a_serving().id, lease_seconds=9, max_kills=3)
+    assert [work is None for work in works] == [True, False]

@@ -1,4 +1,4 @@
-"""What a worker makes of messages: ours, a stranger's, damaged ones, and the same one twice."""
+"""Message validation in a worker: own, foreign, damaged and repeated messages."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_client_with_the_old_protocol_is_served(workshop: Workshop) -> None:
     workshop.until_all("finished")
 
 
-def test_a_message_that_comes_twice_does_nothing_the_second_time(workshop: Workshop) -> None:
+def test_a_repeated_message_does_nothing(workshop: Workshop) -> None:
     ids = workshop.submit("No fever.")
     worker = workshop.start()
     workshop.until_all("finished")
@@ -88,7 +88,7 @@ def test_bad_messages_are_rejected_in_fixed_words_and_the_worker_goes_on(worksho
     assert "SECRET" not in worker.log
 
 
-def test_what_a_newer_notemill_wrote_is_left_and_not_failed(workshop: Workshop) -> None:
+def test_messages_and_jobs_of_a_newer_notemill_are_left_pending(workshop: Workshop) -> None:
     (id_,) = workshop.register("No fever.")
     newer = {task.value: {"prompt": "of the next version"} for task in Task}
     recipe = recipe_for(Task.SEARCH, Serving(ingredients={"tasks": newer}), ())
@@ -104,7 +104,7 @@ def test_what_a_newer_notemill_wrote_is_left_and_not_failed(workshop: Workshop) 
     assert workshop.column("SELECT attempts FROM jobs WHERE status = 'pending'") == [0]
 
 
-def test_what_is_no_message_is_dropped_and_the_worker_goes_on(workshop: Workshop) -> None:
+def test_a_queue_entry_that_is_no_message_is_dropped_and_the_worker_goes_on(workshop: Workshop) -> None:
     worker = workshop.start(log_level="DEBUG")
     for entry in NOT_MESSAGES:
         workshop.redis.lpush(QUEUE_NAME, entry)
@@ -127,7 +127,7 @@ def test_a_message_with_damaged_headers_does_not_end_the_worker(workshop: Worksh
     assert "SECRET" not in worker.log
 
 
-def test_a_message_that_was_rejected_and_whose_task_is_done_all_the_same_ends_no_worker(
+def test_a_rejected_message_can_be_acknowledged_later(
     workshop: Workshop,
 ) -> None:
     workshop.send(document_id=1)
@@ -141,15 +141,15 @@ def test_a_message_that_was_rejected_and_whose_task_is_done_all_the_same_ends_no
 def test_a_channel_keeps_one_client_as_long_as_its_connections(redis_url: str) -> None:
     with CheckedAMQP.Connection(redis_url) as connection:
         channel = connection.default_channel
-        with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
-            assert one is other
+        with channel.conn_or_acquire() as first, channel.conn_or_acquire() as second:
+            assert first is second
         channel._disconnect_pools()
-        with channel.conn_or_acquire() as after:
-            assert after is not one
-            assert after.ping()
+        with channel.conn_or_acquire() as reconnected:
+            assert reconnected is not first
+            assert reconnected.ping()
 
 
-def test_a_document_that_is_not_there_is_nothing_owed(workshop: Workshop) -> None:
+def test_a_message_for_a_missing_document_does_nothing(workshop: Workshop) -> None:
     worker = workshop.start()
     workshop.send(document_id=10**12)
     worker.says("nothing owed")
@@ -163,13 +163,13 @@ def test_acknowledged_messages_leave_nothing_in_redis(workshop: Workshop) -> Non
 
 
 @pytest.mark.parametrize("document_id", [1, 2**62])
-def test_a_document_id_alone_is_a_good_message(document_id: int) -> None:
+def test_a_document_id_alone_is_a_valid_message(document_id: int) -> None:
     check(message([[], {"document_id": document_id}, {}], task=TASK_NAME))
     check(message({"task": TASK_NAME, "args": [], "kwargs": {"document_id": document_id}}))
 
 
 @given(body=JSON, task=st.sampled_from([TASK_NAME, "another"]) | JSON)
-def test_any_other_json_is_a_bad_message(body: Any, task: Any) -> None:
+def test_any_other_json_is_an_invalid_message(body: Any, task: Any) -> None:
     for headers in ({"task": task}, {}):
         with pytest.raises(BadMessageError):
             check(message(body, **headers))
@@ -184,7 +184,7 @@ def test_the_reason_of_a_rejection_quotes_nothing(value: Any, name: str) -> None
         assert str(caught.value).startswith(fixed)
 
 
-def test_where_there_is_a_key_only_signed_messages_are_heard(workshop: Workshop) -> None:
+def test_a_worker_with_a_key_accepts_only_signed_messages(workshop: Workshop) -> None:
     key = "a key of our own"
     ids = workshop.register("No fever.", "Fever.")
     worker = workshop.start(message_key=SecretStr(key), log_level="DEBUG")
@@ -200,7 +200,7 @@ def test_where_there_is_a_key_only_signed_messages_are_heard(workshop: Workshop)
     assert worker.log.count("a message is rejected") == len(entries) == 6
 
 
-def test_what_a_producer_signs_is_heard(workshop: Workshop) -> None:
+def test_a_message_signed_by_a_producer_is_accepted(workshop: Workshop) -> None:
     key = "a key of our own"
     ids = workshop.register("No fever.")
     Store(workshop.database).mark_enqueued(ids)  # the sweep leaves it alone
@@ -211,7 +211,7 @@ def test_what_a_producer_signs_is_heard(workshop: Workshop) -> None:
     assert "rejected" not in worker.log
 
 
-def test_a_message_that_is_too_long_is_refused_without_being_kept(workshop: Workshop) -> None:
+def test_a_message_that_is_too_long_is_rejected_and_not_stored(workshop: Workshop) -> None:
     worker = workshop.start()
     workshop.send(document_id=1, text="SECRET" * 10_000)
     worker.says("a message is rejected: longer than 16384 bytes")

@@ -1,4 +1,4 @@
-"""The users that docker-compose.yml makes in Redis: enough for their work, and for nothing else."""
+"""Redis users of docker-compose.yml: they can do their work and nothing else."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ pytest_plugins = ("redis_server", "workshop")
 
 @pytest.fixture
 def address(redis_server: RedisServer) -> str:
-    """HOST:PORT of a server with the users of the compose file; each has the password `secret`."""
+    """Returns HOST:PORT of a server with the users of the compose file; each has the password `secret`."""
     compose = (ROOT / "docker-compose.yml").read_text("utf-8")
     users = re.findall(r"^ +user (notemill_\w+) on >\S+ (.*)$", compose, re.MULTILINE)
     assert [name for name, _ in users] == ["notemill_worker", "notemill_producer", "notemill_flower"]
@@ -33,7 +33,7 @@ def address(redis_server: RedisServer) -> str:
     return f"127.0.0.1:{port}"
 
 
-def test_a_producer_sends_and_a_worker_works_off(address: str, workshop: Workshop) -> None:
+def test_a_producer_can_send_and_a_worker_can_process(address: str, workshop: Workshop) -> None:
     ids = workshop.register("No fever.")
     producer = f"redis://notemill_producer:secret@{address}/0"
     with RedisPublisher(producer) as enqueuer:
@@ -47,14 +47,14 @@ def test_a_producer_sends_and_a_worker_works_off(address: str, workshop: Worksho
 
 
 @pytest.mark.parametrize("name", ["notemill_worker", "notemill_producer", "notemill_flower"])
-def test_nobody_of_them_can_change_or_empty_the_server(address: str, name: str) -> None:
+def test_no_user_can_change_or_empty_the_server(address: str, name: str) -> None:
     client = redis.Redis.from_url(f"redis://{name}:secret@{address}/0")
     for command in ("FLUSHALL", "CONFIG GET *", "ACL LIST", "KEYS *", "SHUTDOWN", "MONITOR", "GET other"):
         with pytest.raises(redis.exceptions.NoPermissionError):
             client.execute_command(*command.split())
 
 
-def test_flower_sees_how_many_wait_and_takes_or_adds_none(address: str) -> None:
+def test_flower_can_read_the_queue_length_and_cannot_change_the_queue(address: str) -> None:
     client = redis.Redis.from_url(f"redis://notemill_flower:secret@{address}/0")
     assert client.llen("notemill") == 0
     for command in ("RPOP notemill", "BRPOP notemill 1", "DEL notemill", "LPUSH notemill x", "LPUSH other x"):
@@ -62,7 +62,7 @@ def test_flower_sees_how_many_wait_and_takes_or_adds_none(address: str) -> None:
             client.execute_command(*command.split())
 
 
-def test_a_producer_takes_no_message_and_writes_no_other_key(address: str) -> None:
+def test_a_producer_cannot_take_messages_or_write_other_keys(address: str) -> None:
     client = redis.Redis.from_url(f"redis://notemill_producer:secret@{address}/0")
     for command in ("RPOP notemill", "BRPOP notemill 1", "DEL notemill", "LPUSH other x", "SUBSCRIBE a"):
         with pytest.raises(redis.exceptions.NoPermissionError):

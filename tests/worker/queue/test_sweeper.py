@@ -1,4 +1,4 @@
-"""Owed documents get a message when Redis has none; leases are renewed by a thread that does not give up."""
+"""Sweeper and heartbeat: owed documents are sent again, and leases are renewed in spite of failures."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ def test_owed_documents_are_sent_when_the_queue_is_empty(workshop: Workshop) -> 
     assert queue_length(workshop.stranger()) == 2
 
 
-def test_while_messages_wait_nothing_is_sent(workshop: Workshop) -> None:
+def test_nothing_is_sent_while_messages_wait(workshop: Workshop) -> None:
     workshop.register("No fever.")
     workshop.send(document_id=99)
     assert swept(workshop) == 0
     assert sent(workshop) == [99]
 
 
-def test_a_message_that_waits_with_a_priority_counts(workshop: Workshop) -> None:
+def test_a_waiting_message_with_a_priority_counts(workshop: Workshop) -> None:
     workshop.stranger().send_task("any", queue=QUEUE_NAME, priority=9)
     assert queue_length(workshop.stranger()) == 1
 
 
-def test_what_was_sent_a_moment_ago_is_not_sent_again(workshop: Workshop) -> None:
+def test_a_document_sent_a_moment_ago_is_not_sent_again(workshop: Workshop) -> None:
     workshop.register("No fever.")
     assert [swept(workshop), workshop.redis.delete(NIGHTLY_LIST), swept(workshop)] == [1, 1, 0]
 
 
-def test_what_only_another_serving_can_answer_is_not_sent(workshop: Workshop) -> None:
+def test_documents_for_another_serving_are_not_sent(workshop: Workshop) -> None:
     workshop.register("No fever.")
     assert sweep(workshop.stranger(), workshop.database, "another serving") == 0
 
@@ -103,7 +103,7 @@ def test_the_heartbeat_goes_on_after_a_failure(workshop: Workshop) -> None:
     assert set(beats) == {("w", 0.03)}
 
 
-def test_after_a_failure_the_heartbeat_does_not_wait_for_its_next_turn(workshop: Workshop) -> None:
+def test_the_heartbeat_retries_soon_after_a_failure(workshop: Workshop) -> None:
     beats, is_enough = [], threading.Event()
 
     class Away(Store):
@@ -121,14 +121,14 @@ def test_after_a_failure_the_heartbeat_does_not_wait_for_its_next_turn(workshop:
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
-def test_leases_are_renewed_while_figures_wait_for_a_run_that_somebody_holds(
+def test_leases_are_renewed_while_usage_waits_for_a_locked_run(
     store_url: str, store: Store, engine: Engine
 ) -> None:
     _, registered = submit(store, documents("note"))
     jobs = claimed(store, registered.owed_document_ids[0], "w").jobs
     usage_accounting = UsageAccounting(UsageMeter(), store)
-    with usage_accounting.attribute_to(jobs), write_transaction(engine) as somebody:
-        somebody.execute(select(RunRow.id).with_for_update())
+    with usage_accounting.attribute_to(jobs), write_transaction(engine) as locking_connection:
+        locking_connection.execute(select(RunRow.id).with_for_update())
         heartbeat = Heartbeat(store, "w", 1, usage_accounting)
         until(lambda: "UPDATE runs" in waiting_statements(engine))
         before = lease_ends(engine)
@@ -142,14 +142,14 @@ def lease_ends(engine: Engine) -> float:
 
 
 def waiting_statements(engine: Engine) -> str:
-    """What waits for a lock in this database."""
+    """Returns the statements that wait for a lock in this database."""
     statement = "SELECT query FROM pg_stat_activity WHERE datname = current_database()"
     with read_transaction(engine) as connection:
         return "".join(connection.scalars(text(f"{statement} AND wait_event_type = 'Lock'")))
 
 
 @pytest.mark.parametrize(("policy", "is_warned"), [("allkeys-lru", True), ("noeviction", False)])
-def test_a_redis_that_may_drop_messages_is_warned_about(
+def test_a_redis_that_can_evict_messages_causes_a_warning(
     workshop: Workshop, caplog: pytest.LogCaptureFixture, policy: str, is_warned: bool
 ) -> None:
     workshop.redis.config_set("maxmemory-policy", policy)

@@ -1,6 +1,6 @@
-"""Redis and PostgreSQL over TLS: a certificate of the right authority is needed, and no other is taken.
+"""Redis and PostgreSQL over TLS: only a certificate of the configured authority is accepted.
 
-The servers in the wheels are built without TLS, so a real TLS endpoint stands before each, as stunnel would.
+The servers in the wheels are built without TLS, so a TLS proxy is in front of each, as with stunnel.
 """
 
 from __future__ import annotations
@@ -24,27 +24,29 @@ from producer.submission.redis_publisher import QueueError, RedisPublisher, queu
 pytest_plugins = ("redis_server",)
 
 
-def carry(one: socket.socket, other: socket.socket) -> None:
+def forward(source: socket.socket, target: socket.socket) -> None:
     with suppress(OSError):
-        while content := one.recv(65_536):
-            other.sendall(content)
-    for end in (one, other):
+        while content := source.recv(65_536):
+            target.sendall(content)
+    for end in (source, target):
         with suppress(OSError):
             end.shutdown(socket.SHUT_RDWR)
 
 
-def serve(door: socket.socket, context: ssl.SSLContext, behind: str, is_postgresql: bool = False) -> None:
+def serve(
+    listener: socket.socket, context: ssl.SSLContext, socket_path: str, is_postgresql: bool = False
+) -> None:
     with suppress(OSError):
         while True:
-            plain, _ = door.accept()
+            plain, _ = listener.accept()
             with suppress(ssl.SSLError, OSError):
                 if is_postgresql:  # its clients ask in the clear whether there is TLS
                     assert plain.recv(8) == struct.pack("!ii", 8, 80877103)
                     plain.sendall(b"S")
                 client, server = context.wrap_socket(plain, server_side=True), socket.socket(socket.AF_UNIX)
-                server.connect(behind)
+                server.connect(socket_path)
                 for ends in ((client, server), (server, client)):
-                    threading.Thread(target=carry, args=ends, daemon=True).start()
+                    threading.Thread(target=forward, args=ends, daemon=True).start()
 
 
 @pytest.fixture
@@ -53,23 +55,23 @@ def authority() -> trustme.CA:
 
 
 @contextmanager
-def door_to(authority: trustme.CA, behind: str, *, is_postgresql: bool = False) -> Iterator[int]:
-    """The port of a TLS endpoint with a certificate for localhost."""
+def tls_proxy(authority: trustme.CA, socket_path: str, *, is_postgresql: bool = False) -> Iterator[int]:
+    """Yields the port of a TLS proxy with a certificate for localhost."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("localhost").configure_cert(context)
-    with socket.create_server(("localhost", 0)) as door:
-        given = (door, context, behind, is_postgresql)
-        threading.Thread(target=serve, args=given, daemon=True).start()
-        yield door.getsockname()[1]
+    with socket.create_server(("localhost", 0)) as listener:
+        arguments = (listener, context, socket_path, is_postgresql)
+        threading.Thread(target=serve, args=arguments, daemon=True).start()
+        yield listener.getsockname()[1]
 
 
 @pytest.fixture
 def port(authority: trustme.CA, redis_server: RedisServer) -> Iterator[int]:
-    with door_to(authority, str(redis_server.folder / "redis.sock")) as number:
+    with tls_proxy(authority, str(redis_server.folder / "redis.sock")) as number:
         yield number
 
 
-def test_messages_go_over_tls_where_the_certificate_is_of_the_authority(
+def test_messages_go_over_tls_with_a_certificate_of_the_authority(
     authority: trustme.CA, port: int, tmp_path: Path, redis_server: RedisServer
 ) -> None:
     authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
@@ -78,7 +80,7 @@ def test_messages_go_over_tls_where_the_certificate_is_of_the_authority(
     assert queue_length(redis_server.url).waiting == 2
 
 
-def test_a_certificate_of_another_authority_is_refused(port: int, tmp_path: Path) -> None:
+def test_a_certificate_of_another_authority_is_rejected(port: int, tmp_path: Path) -> None:
     trustme.CA().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     for query in (f"?ssl_ca_certs={tmp_path / 'ca.pem'}", ""):
         with pytest.raises(QueueError, match="cannot be used"):
@@ -90,12 +92,12 @@ def test_a_plain_connection_to_a_tls_server_is_an_error_of_one_line(port: int) -
         RedisPublisher(f"redis://localhost:{port}/0").check()
 
 
-def test_postgresql_is_reached_over_tls_with_the_right_certificate_alone(
+def test_postgresql_is_reached_over_tls_only_with_the_right_certificate(
     authority: trustme.CA, postgres: str, tmp_path: Path
 ) -> None:
     for name, ca in (("ca.pem", authority), ("other.pem", trustme.CA())):
         ca.cert_pem.write_to_path(str(tmp_path / name))
-    with door_to(authority, f"{postgres}/.s.PGSQL.5432", is_postgresql=True) as number:
+    with tls_proxy(authority, f"{postgres}/.s.PGSQL.5432", is_postgresql=True) as number:
         url = f"postgresql://postgres@localhost:{number}/postgres?sslmode=verify-full&sslrootcert={tmp_path}"
         with read_transaction(connect(f"{url}/ca.pem")) as connection:
             assert connection.scalar(text("SELECT 1")) == 1
@@ -103,9 +105,9 @@ def test_postgresql_is_reached_over_tls_with_the_right_certificate_alone(
             connect(f"{url}/other.pem")
 
 
-def test_postgresql_without_tls_is_refused_where_tls_is_asked_for() -> None:
-    with socket.create_server(("localhost", 0)) as door:
-        answer = threading.Thread(target=lambda: door.accept()[0].sendall(b"N"), daemon=True)
+def test_postgresql_without_tls_is_an_error_if_tls_is_required() -> None:
+    with socket.create_server(("localhost", 0)) as listener:
+        answer = threading.Thread(target=lambda: listener.accept()[0].sendall(b"N"), daemon=True)
         answer.start()
         with pytest.raises(DatabaseUnavailableError, match="SSL"):
-            connect(f"postgresql://postgres@localhost:{door.getsockname()[1]}/postgres?sslmode=require")
+            connect(f"postgresql://postgres@localhost:{listener.getsockname()[1]}/postgres?sslmode=require")

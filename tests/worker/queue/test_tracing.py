@@ -1,4 +1,4 @@
-"""Traces from a submission to its rows, as a real OTLP receiver gets them from real processes."""
+"""Traces from a submission to its rows, as real processes send them to a real OTLP receiver."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORD = "Wxyzzy"
 
 
 class Collector(ThreadingHTTPServer):
-    """Takes spans by OTLP over HTTP, and keeps what came, as bytes too."""
+    """Receives spans by OTLP over HTTP and keeps the bodies as bytes."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Receiving)
@@ -41,15 +41,19 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def spans(self) -> list[tuple[str, Any]]:
-        """With the name of the service that each is of."""
-        found = []
+        """The received spans, each with the name of its service."""
+        spans = []
         for body in self.bodies:
             for resource in ExportTraceServiceRequest.FromString(body).resource_spans:
-                named = {one.key: one.value.string_value for one in resource.resource.attributes}
-                found += [
-                    (named["service.name"], span) for scope in resource.scope_spans for span in scope.spans
+                attributes = {
+                    attribute.key: attribute.value.string_value for attribute in resource.resource.attributes
+                }
+                spans += [
+                    (attributes["service.name"], span)
+                    for scope in resource.scope_spans
+                    for span in scope.spans
                 ]
-        return found
+        return spans
 
     def named(self, name: str) -> list[Any]:
         return [span for _, span in self.spans if span.name == name]
@@ -66,12 +70,12 @@ class _Receiving(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nothing on the tests' standard error."""
+        """Prints nothing to standard error."""
 
 
 @dataclass(frozen=True)
 class Traced:
-    """What came of two notes, one of which makes the engine crash."""
+    """The traces of two notes, one of which makes the engine crash."""
 
     collector: Collector
     workshop: Workshop
@@ -79,7 +83,7 @@ class Traced:
 
 @pytest.fixture(scope="module")
 def traced(_session_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
-    """Submitted, and worked on by a worker that has ended."""
+    """Submits two notes, processes them with a worker, and yields their traces."""
     _session_redis.client.flushall()
     folder, collector = tmp_path_factory.mktemp("traced"), Collector()
     workshop = Workshop(folder, f"sqlite:///{folder / 'notemill.db'}", _session_redis.url)
@@ -99,7 +103,7 @@ def traced(_session_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
     workshop.close()
 
 
-def test_one_trace_goes_from_the_submission_over_the_worker_to_the_rows(traced: Traced) -> None:
+def test_one_trace_goes_from_the_submission_through_the_worker_to_the_rows(traced: Traced) -> None:
     spans, named = traced.collector.spans, traced.collector.named
     [submitted] = named("submit")
     assert {span.trace_id for _, span in spans} == {submitted.trace_id}
@@ -109,12 +113,15 @@ def test_one_trace_goes_from_the_submission_over_the_worker_to_the_rows(traced: 
     assert {span.parent_span_id for span in named("claim") + named("record")} <= documents
 
 
-def test_what_is_recorded_names_the_job_whose_row_it_is(traced: Traced) -> None:
+def test_the_event_of_a_record_span_names_the_job_of_its_row(traced: Traced) -> None:
     [record] = traced.collector.named("record")
     [event] = record.events
-    said = {one.key: one.value.string_value or one.value.int_value for one in event.attributes}
-    assert said["notemill.outcome"] == "finished"
-    statement = f"SELECT status FROM jobs WHERE id = {said['notemill.job']}"
+    attributes = {
+        attribute.key: attribute.value.string_value or attribute.value.int_value
+        for attribute in event.attributes
+    }
+    assert attributes["notemill.outcome"] == "finished"
+    statement = f"SELECT status FROM jobs WHERE id = {attributes['notemill.job']}"
     assert traced.workshop.column(statement) == ["finished"]
 
 
@@ -125,7 +132,7 @@ def test_no_word_of_a_note_its_id_or_a_question_is_in_a_span(traced: Traced) -> 
     assert WORD.encode() not in b"".join(traced.collector.bodies)
 
 
-def test_a_line_of_the_log_names_its_document_and_trace(traced: Traced) -> None:
+def test_a_log_line_names_its_document_and_trace(traced: Traced) -> None:
     lines = [json.loads(line) for line in traced.workshop.started[0].log.splitlines()]
     [submitted] = traced.collector.named("submit")
     [failed] = [line for line in lines if "ValueError" in line["message"]]
@@ -142,7 +149,7 @@ def test_without_a_url_nothing_is_traced_and_no_library_is_loaded() -> None:
     assert done.stdout == "False None\n"
 
 
-def test_a_collector_that_is_away_stops_no_submission(workshop: Workshop) -> None:
+def test_an_unreachable_collector_does_not_stop_a_submission(workshop: Workshop) -> None:
     settings = workshop.settings(traces_url="http://127.0.0.1:1/v1/traces")
     assert workshop.database
     note = Document(external_id="n", text="Fever.")
@@ -150,7 +157,9 @@ def test_a_collector_that_is_away_stops_no_submission(workshop: Workshop) -> Non
     assert workshop.statuses() == ["pending"]
 
 
-def test_without_the_extra_the_setting_says_what_to_type(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_setting_without_the_extra_is_an_error_that_says_what_to_type(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
     with pytest.raises(UsageError, match=r"notemill\[tracing\]"):
         Traces("http://127.0.0.1:1/v1/traces", service="x")

@@ -1,4 +1,4 @@
-"""What a person waits for goes before a nightly run: in the tables, in Redis and in a worker."""
+"""Urgent documents are processed before nightly ones: in the tables, in Redis and in a worker."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def submit_urgently(store: Store, *texts: str) -> None:
     store.register(run_id, documents(*texts), [ENTITIES], recipes, is_urgent=True)
 
 
-def test_an_urgent_submit_of_what_waits_already_makes_it_urgent(store: Store, queries: Queries) -> None:
+def test_an_urgent_submission_makes_a_waiting_document_urgent(store: Store, queries: Queries) -> None:
     submit(store, documents("one", "two"))
     assert queries.owed_documents(older_than_seconds=0, limit=9, is_urgent=True) == []
     submit_urgently(store, "one", "three")
@@ -43,13 +43,15 @@ def test_an_urgent_submit_of_what_waits_already_makes_it_urgent(store: Store, qu
     assert [claimed(store, id_).is_urgent for id_ in (1, 2, 3)] == [True, False, True]
 
 
-def test_a_nightly_submit_of_what_is_urgent_leaves_it_so(store: Store) -> None:
+def test_a_nightly_submission_leaves_an_urgent_document_urgent(store: Store) -> None:
     submit_urgently(store, "one")
     submit(store, documents("one"))
     assert claimed(store, 1).is_urgent
 
 
-def test_the_column_comes_and_goes_under_data(engine: Engine, store: Store) -> None:
+def test_the_migration_adds_and_removes_the_column_with_rows_in_the_table(
+    engine: Engine, store: Store
+) -> None:
     submit(store, documents(NOTE), QUESTIONS)
     work_off(store, 1)
     for revision in ("0001", "head"):
@@ -62,13 +64,13 @@ def test_the_column_comes_and_goes_under_data(engine: Engine, store: Store) -> N
     assert [(status, bool(is_urgent)) for status, is_urgent in statuses] == [("finished", False)] * 3
 
 
-def test_urgent_messages_wait_in_the_list_that_is_taken_from_first(workshop: Workshop) -> None:
+def test_urgent_messages_wait_in_the_list_that_is_read_first(workshop: Workshop) -> None:
     workshop.submit_as_producer("No fever.", "Mild pain.", prefix="nightly")
     workshop.submit_as_producer("Sudden fever.", prefix="urgent", is_urgent=True)
     assert (workshop.redis.llen(QUEUE_NAME), workshop.redis.llen(NIGHTLY_LIST)) == (1, 2)
 
 
-def test_a_lost_urgent_message_is_sent_again_though_nightly_ones_wait(workshop: Workshop) -> None:
+def test_a_lost_urgent_message_is_sent_again_while_nightly_ones_wait(workshop: Workshop) -> None:
     workshop.submit_as_producer("No fever.", prefix="nightly")
     workshop.submit_as_producer("Sudden fever.", prefix="urgent", is_urgent=True)
     workshop.redis.delete(QUEUE_NAME)
@@ -87,11 +89,11 @@ def test_an_urgent_document_overtakes_a_queue_of_nightly_ones(workshop: Workshop
     before = workshop.statuses().count("finished")
     workshop.submit_as_producer("Sudden fever.", prefix="urgent", is_urgent=True)
     workshop.until_all("finished")
-    # What is in hand, what is prefetched and what begins meanwhile.
+    # Documents in progress, prefetched ones, and those that begin meanwhile.
     assert workshop.column(FINISHED_IN_ORDER).index("urgent-0") <= before + 4 * threads
 
 
-def test_an_urgent_document_does_not_wait_for_threads_that_hold_long_ones(workshop: Workshop) -> None:
+def test_an_urgent_document_does_not_wait_for_threads_with_long_documents(workshop: Workshop) -> None:
     workshop.submit_as_producer("They HANG.", "They HANG too.", prefix="nightly")
     workshop.start(worker_threads=2)
     workshop.until(lambda: workshop.statuses() == ["running", "running"])
@@ -100,7 +102,7 @@ def test_an_urgent_document_does_not_wait_for_threads_that_hold_long_ones(worksh
 
 
 @pytest.mark.parametrize("verb", ["submit", "run"])
-def test_the_command_line_asks_urgently(notemill: Notemill, verb: str) -> None:
+def test_the_command_line_submits_urgent_jobs(notemill: Notemill, verb: str) -> None:
     notemill.write(one="Fever.")
     assert notemill(verb, notemill.notes, "--search", "fever", "--urgent") == 0, notemill.err
     engine: Any = connect(f"sqlite:///{notemill.home / 'notemill.db'}")

@@ -1,4 +1,4 @@
-"""What may break around and in a worker, and what is left of the jobs afterwards: all of them."""
+"""Faults in and around a worker: no job is lost, and no job is answered twice."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_engine_is_loaded_before_the_first_message_is_taken(workshop: Worksh
     assert loaded_at < asked_at
 
 
-def test_while_the_engine_loads_messages_stay_in_redis(workshop: Workshop) -> None:
+def test_messages_stay_in_redis_while_the_engine_loads(workshop: Workshop) -> None:
     workshop.submit("No fever.")
     worker = workshop.start(load_seconds=30)
     workshop.until((workshop.folder / "loading").exists)
@@ -86,7 +86,7 @@ def test_three_kills_while_twelve_notes_run_leave_twelve_answers(workshop: Works
 
 
 @pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
-def test_the_same_on_postgresql(store_url: str, workshop: Workshop) -> None:
+def test_a_worker_killed_mid_batch_loses_nothing_on_postgresql(store_url: str, workshop: Workshop) -> None:
     workshop.database_url = store_url
     workshop.submit(*NOTES)
     worker = workshop.start(seconds=0.3)
@@ -107,7 +107,7 @@ def test_a_redis_flushed_in_the_middle_loses_nothing(workshop: Workshop) -> None
     assert workshop.column("SELECT COUNT(*) FROM attempts") == [12]
 
 
-def test_a_redis_that_is_gone_for_a_while_loses_nothing(
+def test_a_redis_that_is_down_for_a_while_loses_nothing(
     workshop: Workshop, redis_server: RedisServer
 ) -> None:
     workshop.redis_url = redis_server.url
@@ -120,7 +120,7 @@ def test_a_redis_that_is_gone_for_a_while_loses_nothing(
     workshop.until_all("finished")
 
 
-def test_a_redis_that_is_full_when_a_worker_connects_again_does_not_end_it(
+def test_a_full_redis_does_not_end_a_worker_that_reconnects(
     workshop: Workshop, redis_server: RedisServer
 ) -> None:
     workshop.redis_url = redis_server.url
@@ -150,7 +150,7 @@ def test_two_workers_share_the_notes_and_answer_each_once(workshop: Workshop) ->
     assert workshop.column("SELECT COUNT(DISTINCT worker) FROM attempts") == [2]
 
 
-def test_sigterm_lets_the_documents_in_hand_finish(workshop: Workshop) -> None:
+def test_sigterm_lets_the_documents_in_progress_finish(workshop: Workshop) -> None:
     workshop.submit(*NOTES)
     worker = workshop.start(seconds=1)
     workshop.until(lambda: workshop.answers_asked == 4)
@@ -160,7 +160,9 @@ def test_sigterm_lets_the_documents_in_hand_finish(workshop: Workshop) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_gives_back_what_is_in_hand_uncounted(workshop: Workshop, number: int) -> None:
+def test_a_second_signal_releases_the_documents_in_progress_without_counting_an_attempt(
+    workshop: Workshop, number: int
+) -> None:
     workshop.submit("Such notes HANG.", "No fever.")
     worker = workshop.start()
     workshop.until(lambda: sorted(workshop.statuses()) == ["finished", "running"])
@@ -172,7 +174,7 @@ def test_a_second_signal_gives_back_what_is_in_hand_uncounted(workshop: Workshop
     assert workshop.column("SELECT attempts_forgiven FROM jobs WHERE status = 'pending'") == [1]
 
 
-def test_a_document_that_does_not_finish_in_the_stop_time_is_given_back(workshop: Workshop) -> None:
+def test_a_document_that_does_not_finish_in_the_stop_time_is_released(workshop: Workshop) -> None:
     workshop.submit("Such notes HANG.")
     worker = workshop.start(stop_seconds=0.5)
     workshop.until(lambda: workshop.statuses() == ["running"])
@@ -191,7 +193,7 @@ def test_a_stopped_workers_messages_are_back_in_redis(workshop: Workshop) -> Non
     workshop.until(lambda: sorted(workshop.statuses()) == ["finished", "running"])
 
 
-def test_a_document_over_its_time_fails_and_the_worker_goes_on(workshop: Workshop) -> None:
+def test_a_document_over_its_time_limit_fails_and_the_worker_goes_on(workshop: Workshop) -> None:
     workshop.submit("Such notes HANG.", "No fever.")
     workshop.start(time_limit_seconds=1, worker_threads=1)
     workshop.until(lambda: workshop.statuses() == ["failed", "finished"])
@@ -236,7 +238,7 @@ def test_a_note_that_kills_its_worker_fails_for_good(workshop: Workshop) -> None
     assert workshop.column("SELECT reason FROM jobs") == ["killed_worker"]
 
 
-def test_a_note_that_kills_takes_no_other_along(workshop: Workshop) -> None:
+def test_a_note_that_kills_its_worker_fails_no_other_note(workshop: Workshop) -> None:
     workshop.submit(*NOTES, "Such notes KILL.")
     for _ in range(3):
         assert workshop.start(seconds=0.1, worker_threads=16).ends() == -signal.SIGKILL
@@ -246,7 +248,7 @@ def test_a_note_that_kills_takes_no_other_along(workshop: Workshop) -> None:
     assert workshop.column("SELECT MAX(attempts) FROM jobs WHERE status = 'finished'")[0] <= 2
 
 
-def test_the_leases_of_a_dead_worker_on_this_machine_are_over_at_once(workshop: Workshop) -> None:
+def test_the_leases_of_a_dead_worker_on_this_machine_end_at_once(workshop: Workshop) -> None:
     workshop.submit("No fever.")
     workshop.start(seconds=30, lease_seconds=3600)
     workshop.until(lambda: workshop.statuses() == ["running"])
@@ -289,17 +291,17 @@ def test_a_token_in_a_note_is_in_no_log_and_nowhere_in_redis(workshop: Workshop)
     assert workshop.column(f"SELECT COUNT(*) FROM texts WHERE text LIKE '%{token}%'") == [2]
 
 
-def test_a_token_in_a_note_is_not_in_a_message_that_waits_or_is_in_hand(workshop: Workshop) -> None:
+def test_a_token_in_a_note_is_not_in_a_waiting_or_unacknowledged_message(workshop: Workshop) -> None:
     token = os.urandom(8).hex()
     workshop.submit(*(f"Fever {token} {number}." for number in range(3)))
     workshop.start(seconds=30, worker_threads=1)
     workshop.until(lambda: "running" in workshop.statuses() and workshop.redis.exists("unacked"))
-    found = everything_in(workshop)
-    assert '{"document_id": ' in found
-    assert token not in found
+    redis_content = everything_in(workshop)
+    assert '{"document_id": ' in redis_content
+    assert token not in redis_content
 
 
-def test_a_worker_that_is_asked_where_it_hangs_shows_its_threads_and_no_note(workshop: Workshop) -> None:
+def test_a_thread_dump_of_a_hanging_worker_shows_no_note(workshop: Workshop) -> None:
     token = os.urandom(8).hex()
     workshop.submit(f"Such notes HANG {token}.")
     worker = workshop.start(worker_threads=1)
@@ -309,7 +311,7 @@ def test_a_worker_that_is_asked_where_it_hangs_shows_its_threads_and_no_note(wor
     assert token not in worker.log
 
 
-def test_a_worker_that_is_asked_where_its_threads_are_while_they_run_goes_on(workshop: Workshop) -> None:
+def test_a_worker_goes_on_after_many_thread_dumps(workshop: Workshop) -> None:
     worker = workshop.start()
     worker.says("serves")
     workshop.submit(*(f"Fever {number}." for number in range(300)))
@@ -321,7 +323,7 @@ def test_a_worker_that_is_asked_where_its_threads_are_while_they_run_goes_on(wor
     assert worker.process.poll() is None
 
 
-def test_a_job_pending_in_sql_alone_is_not_forgotten_by_a_running_worker(workshop: Workshop) -> None:
+def test_a_running_worker_finds_a_job_that_is_pending_only_in_sql(workshop: Workshop) -> None:
     worker = workshop.start()
     worker.says("serves")
     workshop.register(*NOTES)
@@ -330,10 +332,15 @@ def test_a_job_pending_in_sql_alone_is_not_forgotten_by_a_running_worker(worksho
 
 
 def everything_in(workshop: Workshop) -> str:
-    """Every key and value, and what is base64 in them once more as what it says."""
-    shown = [str((key, values_of(workshop, key))) for key in workshop.redis.scan_iter()]
-    encoded = re.findall(r"[A-Za-z0-9+/]{16,}={0,2}", "".join(shown))
-    return "".join([*shown, *(str(b64decode(one[: len(one) // 4 * 4])) for one in encoded)])
+    """Returns every key and value in Redis, and their base64 parts decoded as well."""
+    entries = [str((key, values_of(workshop, key))) for key in workshop.redis.scan_iter()]
+    encoded = re.findall(r"[A-Za-z0-9+/]{16,}={0,2}", "".join(entries))
+    return "".join(
+        [
+            *entries,
+            *(str(b64decode(encoded_value[: len(encoded_value) // 4 * 4])) for encoded_value in encoded),
+        ]
+    )
 
 
 def values_of(workshop: Workshop, key: bytes) -> list[object]:

@@ -1,4 +1,4 @@
-"""A worker says whether it lives and is ready, and ends itself where it takes no messages any more."""
+"""Worker health: a worker reports whether it is alive and ready, and ends itself if it takes no messages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Clock:
 def seconds_until_stalled(
     in_flight: InFlightDocuments, *, waiting: int = 1, taken_at: tuple[int, ...] = ()
 ) -> int | None:
-    """Looked at each second for a minute; 10 seconds are too many."""
+    """Checks each second for a minute whether a worker with a limit of 10 seconds is stalled."""
     clock = Clock()
     consumption = Consumption(2, 10.0, clock)
     for second in range(60):
@@ -55,11 +55,11 @@ def seconds_until_stalled(
     return None
 
 
-def test_who_takes_nothing_of_what_waits_is_stalled() -> None:
+def test_a_worker_that_takes_no_waiting_message_is_stalled() -> None:
     assert seconds_until_stalled(InFlightDocuments()) == 11
 
 
-def test_who_takes_now_and_then_is_not() -> None:
+def test_a_worker_that_takes_messages_now_and_then_is_not_stalled() -> None:
     assert seconds_until_stalled(InFlightDocuments(), taken_at=(9, 18, 27, 36, 45, 54)) is None
 
 
@@ -68,7 +68,7 @@ def test_a_worker_without_a_free_thread_is_not_stalled(in_flight: InFlightDocume
     assert seconds_until_stalled(in_flight) is None
 
 
-def test_where_nothing_waits_nobody_is_stalled() -> None:
+def test_no_worker_is_stalled_while_the_queue_is_empty() -> None:
     assert seconds_until_stalled(InFlightDocuments(), waiting=0) is None
 
 
@@ -87,43 +87,44 @@ def test_a_worker_that_takes_no_messages_ends_and_another_does_its_work(workshop
 def watched(
     home: Path, monkeypatch: pytest.MonkeyPatch, check_tables: Callable[[], None]
 ) -> tuple[InFlightDocuments, Event]:
-    """The hands of a worker whose documents have a fifth of a second, and whether its watchdog ended it."""
+    """Returns the documents in flight of a worker with a time limit of 0.2 seconds, and the event that its
+    watchdog sets to end it."""
     monkeypatch.setattr(watchdog, "_OVERTIME_SECONDS", 0.1)
     monkeypatch.setattr(watchdog, "_TABLES_SECONDS", 0.0)
     monkeypatch.setattr(watchdog, "THREADS", frozenset())
     context, ended = SimpleNamespace(in_flight=InFlightDocuments(), shutdown=ShutdownRequest()), Event()
-    dog = watchdog.Watchdog(Settings(home=home, time_limit_seconds=0.1), "host:1:2")
-    dog.guard(cast(Any, context), count_waiting=lambda: 0, check_tables=check_tables, end=ended.set)
+    worker_watchdog = watchdog.Watchdog(Settings(home=home, time_limit_seconds=0.1), "host:1:2")
+    worker_watchdog.guard(
+        cast(Any, context), count_waiting=lambda: 0, check_tables=check_tables, end=ended.set
+    )
     return context.in_flight, ended
 
 
-def test_a_worker_that_never_lets_go_of_a_document_ends(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_whose_document_never_ends_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     in_flight, ended = watched(tmp_path, monkeypatch, check_tables=lambda: None)
     with in_flight.hold(ShutdownRequest()):
         assert ended.wait(30)
 
 
-def test_a_document_that_waits_for_a_database_that_is_away_ends_no_worker(
+def test_a_document_that_waits_for_an_unavailable_database_does_not_end_the_worker(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    looks: list[float] = []
+    checks: list[float] = []
 
     def away() -> None:
-        looks.append(time.monotonic())
+        checks.append(time.monotonic())
         raise DatabaseUnavailableError("away")
 
     in_flight, ended = watched(tmp_path, monkeypatch, check_tables=away)
     with in_flight.hold(ShutdownRequest()):
-        until(lambda: len(looks) == 3)
+        until(lambda: len(checks) == 3)
         assert not ended.is_set()
 
 
 @pytest.fixture
 def serving(workshop: Workshop, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Workshop:
-    """With a worker that serves, on a Redis that can be stopped."""
+    """Returns a workshop with a serving worker, on a Redis server that can be stopped."""
     workshop.redis_url = redis_server.url
     monkeypatch.setenv("NOTEMILL_HOME", str(workshop.folder))
     workshop.start().says("serves")
@@ -138,7 +139,7 @@ def is_alive() -> bool:
     return show_health(is_ready_asked=False, as_json=False) == 0
 
 
-def test_a_worker_whose_redis_is_away_lives_and_is_not_ready(
+def test_a_worker_without_redis_is_alive_and_not_ready(
     serving: Workshop, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serving.until(is_ready)
@@ -148,7 +149,7 @@ def test_a_worker_whose_redis_is_away_lives_and_is_not_ready(
     assert "waits for Redis" in capsys.readouterr().out
 
 
-def test_the_pulse_of_a_worker_that_hangs_grows_old_and_that_of_one_that_ended_is_gone(
+def test_the_health_file_of_a_hanging_worker_grows_old_and_that_of_an_ended_one_is_deleted(
     serving: Workshop, capsys: pytest.CaptureFixture[str]
 ) -> None:
     serving.until(is_alive)
@@ -163,7 +164,7 @@ def test_the_pulse_of_a_worker_that_hangs_grows_old_and_that_of_one_that_ended_i
     assert not path.exists()
 
 
-def test_a_worker_that_loads_lives_and_is_not_ready(
+def test_a_loading_worker_is_alive_and_not_ready(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NOTEMILL_HOME", str(tmp_path))
@@ -177,11 +178,11 @@ def test_a_worker_that_loads_lives_and_is_not_ready(
     assert not is_ready()
     capsys.readouterr()
     show_health(is_ready_asked=True, as_json=True)
-    (told,) = json.loads(capsys.readouterr().out)
-    assert (told["is_alive"], told["is_ready"], told["state"]) == (True, False, "loading")
+    (health,) = json.loads(capsys.readouterr().out)
+    assert (health["is_alive"], health["is_ready"], health["state"]) == (True, False, "loading")
 
 
-def test_a_worker_under_which_the_tables_were_altered_by_a_newer_notemill_ends(
+def test_a_worker_ends_if_a_newer_notemill_has_migrated_the_tables(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from sqlalchemy import text

@@ -1,4 +1,4 @@
-"""A worker's name tells whether its process is still there."""
+"""Worker names: whether the process of a worker still runs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def test_a_process_that_has_ended_is_dead() -> None:
     assert is_dead(ended.stdout.strip())
 
 
-def test_a_number_that_another_process_has_now_is_a_dead_worker() -> None:
+def test_a_worker_whose_process_id_was_reused_is_dead() -> None:
     assert is_dead(f"{socket.gethostname()}:{os.getpid()}:1")
 
 
-def test_of_another_machine_nobody_can_tell() -> None:
+def test_a_worker_of_another_machine_is_not_taken_for_dead() -> None:
     assert not is_dead("another-machine:1:1")
     assert not is_dead("no name of ours")
