@@ -14,6 +14,7 @@ RUN pip install --constraint constraints.txt setuptools
 COPY setup.py ./
 COPY notemill ./notemill
 COPY console ./console
+COPY examples/corpus ./examples/corpus
 COPY exports ./exports
 COPY models ./models
 COPY producer ./producer

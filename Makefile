@@ -36,7 +36,7 @@ test: lint types prose ## Linters, types, import rules, tests with coverage
 	@echo 'Tests:'
 	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
 	  || echo 'No Chromium: the pages are not tested in a browser (apt-get install chromium).'
-	@$(OFFLINE) $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@$(OFFLINE) $(BIN)/pytest -n 3 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 lint: setup ## ruff and the import rules
 	@echo 'Linters:'

@@ -11,13 +11,22 @@ FOUND = find_packages(include=[pattern for name in APPLICATION for pattern in (n
 DATA = {
     "console": ["nightly/templates/*.jinja"],
     "models": ["*.toml", "migrations/*.mako"],
-    "training": ["evaluation/*.txt", "evaluation/templates/*.jinja", "recipes/*.yaml"],
+    "training": ["corpora/*.jsonl", "evaluation/*.txt", "evaluation/templates/*.jinja", "recipes/*.yaml"],
     "web": ["templates/*", "static/*"],
     "worker": ["**/*.toml", "**/*.jinja", "**/*.txt", "behaviour.json", "adapters/*/*"],
 }
 
+CORPUS = "notemill.application.examples.corpus"
+"""A folder of data, not of modules: what `train evaluate --data builtin` measures on."""
+
 setup(
-    packages=["notemill", "notemill.verbs", *(f"notemill.application.{package}" for package in FOUND)],
-    package_dir={f"notemill.application.{name}": name for name in APPLICATION},
-    package_data={f"notemill.application.{name}": patterns for name, patterns in DATA.items()},
+    packages=[
+        "notemill",
+        "notemill.verbs",
+        CORPUS,
+        *(f"notemill.application.{package}" for package in FOUND),
+    ],
+    package_dir={CORPUS: "examples/corpus"} | {f"notemill.application.{name}": name for name in APPLICATION},
+    package_data={CORPUS: ["*.jsonl", "README.md"]}
+    | {f"notemill.application.{name}": patterns for name, patterns in DATA.items()},
 )

@@ -18,6 +18,16 @@ Sources = Annotated[
 PreparedOutput = Annotated[
     Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where the prepared folder goes.")
 ]
+CorpusName = Annotated[str, typer.Argument(metavar="NAME", help="mtsamples or aci_bench.")]
+CorpusNotes = Annotated[
+    Path,
+    typer.Option(
+        "--notes", metavar="PATH", help="JSON lines with the texts, or a folder of them: id, text or note."
+    ),
+]
+CorpusOutput = Annotated[
+    Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where train, dev and test.jsonl go.")
+]
 Inspect = Annotated[
     bool, typer.Option("--inspect", help="Only look: columns, origins, turns and samples, nothing filtered.")
 ]

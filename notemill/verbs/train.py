@@ -44,6 +44,25 @@ def train_prepare(
     return prepare_data(request, output, is_inspecting=inspect, as_json=as_json)
 
 
+@train_verb(
+    "corpus",
+    epilog="Example: `notemill train corpus mtsamples --notes mtsamples/ --output corpora/mtsamples`",
+)
+def train_corpus(
+    name: train_options.CorpusName,
+    notes: train_options.CorpusNotes,
+    output: train_options.CorpusOutput,
+    as_json: options.Json = False,
+) -> int:
+    """Put the texts of public notes and our annotations of them together.
+
+    notemill contains the annotations by character offset, not the texts.
+    """
+    from console.train.corpus_command import write_corpus
+
+    return write_corpus(name, notes, output, as_json=as_json)
+
+
 @train_verb("finetune", epilog="Example: `notemill train finetune --data prepared --output adapter`")
 def train_finetune(
     data: train_options.Data = None,

@@ -28,6 +28,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text("utf-8"))
 OURS = ("console", "exports", "models", "producer", "training", "web", "worker")
+CORPUS = "examples/corpus"
 HEAVY = ("torch", "transformers", "bitsandbytes", "llguidance", "peft", "numpy")
 SECRET_NAME = re.compile(r"PASSWORD|TOKEN|SECRET|AUTH|KEY")
 VARIABLE = re.compile(r"\$\{[A-Z_]+(:[?-][^}]*)?\}")
@@ -208,7 +209,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel built from a copy of this tree."""
     folder = tmp_path_factory.mktemp("wheel")
     tree = folder / "tree"
-    for name in ("notemill", *OURS):
+    for name in ("notemill", *OURS, CORPUS):
         shutil.copytree(ROOT / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     for name in ("setup.py", "pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tree / name)
@@ -221,7 +222,7 @@ def test_a_wheel_has_every_module_and_every_data_file(wheel: Path) -> None:
     tree = wheel.parent / "tree"
     files = {
         f"notemill/application/{path.relative_to(tree)}"
-        for name in OURS
+        for name in (*OURS, CORPUS)
         for path in (tree / name).rglob("*")
         if path.is_file() and path.suffix != ".md"
     }
@@ -376,6 +377,7 @@ def test_the_images_copy_every_package_and_nothing_else() -> None:
     assert names == set(allowed)
     assert names == {
         *OURS,
+        CORPUS,
         "LICENSE",
         "README.md",
         "constraints.txt",

@@ -30,7 +30,12 @@ class DataError(UsageError):
 
 
 def file_of(path: Path) -> Path:
-    """The file to evaluate on: `path` itself, or a folder's dev, valid or test split, or its only file."""
+    """The file to evaluate on: `path` itself, or a folder's dev, valid or test split, or its only file.
+
+    `builtin` is the test split of the corpus that comes with notemill, `builtin/dev` its dev split.
+    """
+    if path.parts[:1] == (BUILTIN,) and not path.exists():
+        path = CORPUS_FOLDER / f"{path.name if len(path.parts) == 2 else 'test'}.jsonl"
     if path.is_file():
         return path
     if not path.is_dir():
