@@ -32,28 +32,28 @@ if TYPE_CHECKING:
 pytest_plugins = ("redis_server", "workshop")
 
 
-def sent(workshop: Workshop) -> list[object]:
+def sent_document_ids(workshop: Workshop) -> list[object]:
     lists = (QUEUE_NAME, NIGHTLY_LIST)
     entries = [json.loads(entry) for name in lists for entry in workshop.redis.lrange(name, 0, -1)]
     return sorted(json.loads(b64decode(entry["body"]))[1]["document_id"] for entry in entries)
 
 
-def swept(workshop: Workshop) -> int:
+def sweep_once(workshop: Workshop) -> int:
     return sweep(workshop.stranger(), workshop.database, None)
 
 
 def test_owed_documents_are_sent_when_the_queue_is_empty(workshop: Workshop) -> None:
     ids = workshop.register("No fever.", "Mild pain.")
-    assert swept(workshop) == 2
-    assert sent(workshop) == ids
+    assert sweep_once(workshop) == 2
+    assert sent_document_ids(workshop) == ids
     assert queue_length(workshop.stranger()) == 2
 
 
 def test_nothing_is_sent_while_messages_wait(workshop: Workshop) -> None:
     workshop.register("No fever.")
     workshop.send(document_id=99)
-    assert swept(workshop) == 0
-    assert sent(workshop) == [99]
+    assert sweep_once(workshop) == 0
+    assert sent_document_ids(workshop) == [99]
 
 
 def test_a_waiting_message_with_a_priority_counts(workshop: Workshop) -> None:
@@ -63,7 +63,7 @@ def test_a_waiting_message_with_a_priority_counts(workshop: Workshop) -> None:
 
 def test_a_document_sent_a_moment_ago_is_not_sent_again(workshop: Workshop) -> None:
     workshop.register("No fever.")
-    assert [swept(workshop), workshop.redis.delete(NIGHTLY_LIST), swept(workshop)] == [1, 1, 0]
+    assert [sweep_once(workshop), workshop.redis.delete(NIGHTLY_LIST), sweep_once(workshop)] == [1, 1, 0]
 
 
 def test_documents_for_another_serving_are_not_sent(workshop: Workshop) -> None:

@@ -10,7 +10,7 @@ import torch
 from worker.engine.attention import packed_attention
 
 
-def plainly(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+def plain_attention(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     """Plain attention in fp64, head by head; shapes as in `packed_attention.causal`."""
     tokens, heads, size = query.shape
     shared, past = heads // len(keys), keys.shape[1] - tokens
@@ -36,7 +36,7 @@ def test_causal_attention_equals_plain_softmax(
     query = torch.randn(tokens, 6, 16, generator=generator)
     keys, values = torch.randn(2, 2, all_tokens, 16, generator=generator)
     output = attend(query, keys, values)
-    torch.testing.assert_close(output.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(output.double(), plain_attention(query, keys, values), atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_attention_after_prefixes_equals_plain_softmax_over_prefixes_and_own_tok
         mask[..., length:] = float("-inf")
         prefixes.append((*(torch.cat((tensor[:, tokens_of], behind), 1) for tensor in (keys, values)), mask))
     output = packed_attention.after_prefixes(query, prefixes, (keys[:, seen:], values[:, seen:]))
-    torch.testing.assert_close(output.double(), plainly(query, keys, values), atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(output.double(), plain_attention(query, keys, values), atol=1e-5, rtol=1e-5)
 
 
 def test_masked_questions_attend_to_their_prefix_and_each_to_its_own_tokens() -> None:
@@ -73,5 +73,7 @@ def test_masked_questions_attend_to_their_prefix_and_each_to_its_own_tokens() ->
     for length in lengths:
         tokens_of = slice(first, first + length)
         own = [torch.cat((tensor[:, :seen], tensor[:, seen:][:, tokens_of]), 1) for tensor in (keys, values)]
-        torch.testing.assert_close(output[tokens_of], plainly(query[tokens_of], *own), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(
+            output[tokens_of], plain_attention(query[tokens_of], *own), atol=1e-5, rtol=1e-5
+        )
         first += length

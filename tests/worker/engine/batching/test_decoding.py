@@ -39,7 +39,7 @@ def grammars(chat):
     return GrammarCompiler(chat.tokenizer, len(chat.tokenizer))
 
 
-def started(chat: Chat, grammars: GrammarCompiler) -> RequestState:
+def started_request(chat: Chat, grammars: GrammarCompiler) -> RequestState:
     request = GenerateRequest(
         Prompt("Denies fever.", "Why?"), max_tokens=60, output_format=cast(OutputFormat, OneAnswer())
     )
@@ -52,7 +52,7 @@ def started(chat: Chat, grammars: GrammarCompiler) -> RequestState:
 def run_batch(
     state: RequestState, tokenization: list[int], chat: Chat, grammars: GrammarCompiler
 ) -> dict[str, int]:
-    """One batch with a network that prefers this tokenization of the answer."""
+    """Runs one batch with a network that prefers this tokenization of the answer."""
     append_draft_tokens(state, 0)
     start = state.num_generated_tokens
     logits = np.zeros((state.num_draft_tokens + 1, len(chat.tokenizer)), np.float32)
@@ -67,7 +67,7 @@ def generated(state: RequestState) -> list[int]:
 
 
 def test_forced_tokens_take_one_batch_together(chat, grammars):
-    state, tokenization, batches, forced = started(chat, grammars), chat.plain(TEXT), 0, 0
+    state, tokenization, batches, forced = started_request(chat, grammars), chat.plain(TEXT), 0, 0
     while not state.is_finished:
         forced += run_batch(state, tokenization, chat, grammars)["forced_tokens"]
         batches += 1
@@ -80,7 +80,7 @@ def test_the_network_chooses_the_tokenization(chat, grammars):
     tokenization = [chat.plain(letter)[0] for letter in TEXT]
     assert chat.decode(tokenization) == TEXT
     assert tokenization != chat.plain(TEXT)
-    state = started(chat, grammars)
+    state = started_request(chat, grammars)
     while not state.is_finished:
         run_batch(state, tokenization, chat, grammars)
     assert generated(state) == tokenization
