@@ -46,6 +46,7 @@ NOT_EXECUTED = {
     r"train (finetune|merge)": "minutes: tests/training/test_finetune.py",
     r"train lexicon": "beside what finetune wrote: tests/worker/entities/test_lexicon.py",
     r"train evaluate": "corpora and minutes: tests/training/evaluation/test_evaluation.py",
+    r"train corpus": "needs notes that are not ours: tests/training/test_corpora.py",
     r"train prepare SOURCE": "no source in particular; guides/trainer.md has one",
     r"purge --expired": "wants a retention in the settings: tests/console/test_purge.py",
 }
