@@ -30,7 +30,7 @@ from benchmarks.card.limited_memory import bytes_in_use
 from benchmarks.card.memory_parts import fits, memory
 from benchmarks.card.part_runner import BenchmarkPart, PartRunner
 from benchmarks.card.run_sizes import REAL, SHRUNKEN
-from benchmarks.card.speed_parts import cuda_graphs, decode, kernels, limits, prefill
+from benchmarks.card.speed_parts import cuda_graphs, decode, hardware_limits, kernels, prefill
 from benchmarks.comparison.comparison_report import describe_machine
 from models.settings import load_settings
 
@@ -38,7 +38,7 @@ SECONDS = 150.0
 PARTS: Mapping[str, BenchmarkPart] = {
     "memory": BenchmarkPart(memory, 25),
     "fits": BenchmarkPart(fits, 20),
-    "limits": BenchmarkPart(limits, 12),
+    "limits": BenchmarkPart(hardware_limits, 12),
     "prefill": BenchmarkPart(prefill, 12),
     "decode": BenchmarkPart(decode, 20),
     "recorded": BenchmarkPart(cuda_graphs, 30),

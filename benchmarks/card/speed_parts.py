@@ -23,7 +23,7 @@ from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS
 from worker.engine.memory.footprint import cuda_graph_bytes
 
 
-def limits(card: Card) -> NamedFigures:
+def hardware_limits(card: Card) -> NamedFigures:
     """Peaks of bf16 products and of memory; the other parts' fractions are of these medians."""
     peaks = matrix_products(card.shape, MAX_FORWARD_TOKENS, torch.bfloat16, card.device, card.sizes.square)
     copies = memory_traffic(card.shape, torch.bfloat16, card.device, card.sizes.array_bytes)

@@ -15,6 +15,13 @@ from worker.entities.entity_task import entities_of
 from worker.entities.window_tagging import sentence_kinds, tagged_mentions, tagging_requests
 from worker.note.dialogue import DialogueStatement, dialogue_statements, is_in_question
 from worker.note.parsed_note import Note
+from worker.summary.diagnosis_items import (
+    MAX_TITLE_WORDS,
+    diagnosis_items,
+    normal_finding_items,
+    problem_items,
+    procedure_items,
+)
 from worker.summary.mention_lists import is_in_topic_section, main_mention, medication_list, mention_list
 from worker.summary.sentence_selection import (
     course_candidates,
@@ -23,13 +30,6 @@ from worker.summary.sentence_selection import (
     sentence_body,
 )
 from worker.summary.sourced_phrases import SourcedPhrase, count_words, within_word_limit
-from worker.summary.stated_diagnoses import (
-    MAX_TITLE_WORDS,
-    stated_diagnoses,
-    stated_normal_findings,
-    stated_problems,
-    stated_procedure,
-)
 from worker.weights.task_config import TaskConfig
 
 _SHARES = {"Problems": 0.25, "Findings": 0.13, "Medications": 0.2, "Follow-up": 0.2}
@@ -71,7 +71,7 @@ def extractive_summary(
         max_words - used_words,
         excluded=[
             phrase.source
-            for phrases in (plan, title, stated_diagnoses(note, _negated(entities)))
+            for phrases in (plan, title, diagnosis_items(note, _negated(entities)))
             for phrase in phrases
         ],
     )
@@ -107,7 +107,7 @@ def _problems(note: Note, entities: Sequence[Entity], max_words: int) -> list[So
     diagnoses = [
         phrase
         for _, phrase in within_word_limit(
-            ((phrase.source, phrase) for phrase in stated_problems(note, _negated(entities))), max_words
+            ((phrase.source, phrase) for phrase in problem_items(note, _negated(entities))), max_words
         )
     ]
     diagnoses_text = " ".join(phrase.text for phrase in diagnoses).lower()
@@ -126,13 +126,13 @@ def _title(note: Note, entities: Sequence[Entity]) -> list[SourcedPhrase]:
     in_topic_section = [entity for entity in entities if is_in_topic_section(note, entity)]
     negated = _negated(entities)
     problems = (
-        stated_problems(note, negated)
-        or stated_normal_findings(note, negated)
+        problem_items(note, negated)
+        or normal_finding_items(note, negated)
         or main_mention(note, entities, "problem", 6)
     )
     title = [
         *problems[:1],
-        *(stated_procedure(note) or main_mention(note, in_topic_section, "procedure", 8)),
+        *(procedure_items(note) or main_mention(note, in_topic_section, "procedure", 8)),
     ]
     if title:
         return title

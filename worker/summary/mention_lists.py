@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from models.answers import Assertion, Entity
 from worker.note.parsed_note import Note
 from worker.note.word_boundaries import word_set
+from worker.summary.diagnosis_items import fullest_names, is_short
 from worker.summary.sourced_phrases import SourcedPhrase, count_words, one_line, within_word_limit
-from worker.summary.stated_diagnoses import fullest_names, is_short
 
 _TOPIC_SECTIONS = frozenset({"diagnoses", "impression", "assessment", "procedure"})
 """Kinds of sections that state the topic of the note."""

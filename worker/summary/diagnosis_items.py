@@ -1,4 +1,4 @@
-"""Stated diagnoses and procedures: the items that a note lists under headings such as DIAGNOSES.
+"""Items of diagnoses and procedures: those that a note lists under headings such as DIAGNOSES.
 
 Items are in the words of the note. A long item is cut at its first comma, and left out if the cut could
 change its meaning.
@@ -42,7 +42,7 @@ _MAX_TOPIC_CHARACTERS = 400
 """Maximum characters of a section that states the topic of the note; a longer one gives details."""
 
 
-def stated_diagnoses(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
+def diagnosis_items(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
     """The items under the diagnoses of the note, else under its impression, else under its assessment.
 
     Preoperative and admission diagnoses are left out if others are stated. `negated`: the negated mentions;
@@ -64,14 +64,14 @@ def stated_diagnoses(note: Note, negated: Collection[Entity]) -> list[SourcedPhr
     return []
 
 
-def stated_problems(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
+def problem_items(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
     """The stated diagnoses that are problems: "Small hernia", but not "Normal appendix"."""
-    return [phrase for phrase in stated_diagnoses(note, negated) if not _NOT_A_PROBLEM.match(phrase.text)]
+    return [phrase for phrase in diagnosis_items(note, negated) if not _NOT_A_PROBLEM.match(phrase.text)]
 
 
-def stated_normal_findings(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
+def normal_finding_items(note: Note, negated: Collection[Entity]) -> list[SourcedPhrase]:
     """The stated diagnoses that are normal findings or results: "Normal appendix", "status post repair"."""
-    return [phrase for phrase in stated_diagnoses(note, negated) if _NORMAL_FINDING.match(phrase.text)]
+    return [phrase for phrase in diagnosis_items(note, negated) if _NORMAL_FINDING.match(phrase.text)]
 
 
 def fullest_names(names: Sequence[str]) -> frozenset[str]:
@@ -107,7 +107,7 @@ def _section_items(note: Note, section: NoteSection, negated: Collection[Entity]
     return phrases
 
 
-def stated_procedure(note: Note) -> list[SourcedPhrase]:
+def procedure_items(note: Note) -> list[SourcedPhrase]:
     """The first item of the first short section whose heading names a procedure; empty without one."""
     for section in note.sections:
         names_procedure = section.kind == "procedure" and _PROCEDURE_HEADING.search(section.title)
