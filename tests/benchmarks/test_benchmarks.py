@@ -19,7 +19,8 @@ from benchmarks.machine.machine_peaks import TimedProbe
 from benchmarks.peers.naive_loop import NaiveLoop
 from benchmarks.peers.notemill_engine import NotemillGeneration
 from benchmarks.peers.transformers_model import TransformersModel
-from benchmarks.roofline import measure_roofline, roofline_figures, roofline_table
+from benchmarks.roofline import measure_roofline, roofline_figures
+from benchmarks.roofline_table import roofline_table
 from models.settings import Settings
 from worker.engine.api import GenerateRequest, Prompt
 from worker.engine.batching.scheduler import MAX_FORWARD_TOKENS

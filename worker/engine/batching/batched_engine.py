@@ -27,8 +27,7 @@ from worker.telemetry.usage_meter import UsageMeter
 log = logging.getLogger(__name__)
 
 _MAX_SPECULATIVE_TOKENS = 96
-"""Largest batch, in tokens, with draft tokens: in small batches reading the weights takes most of the time,
-so that verifying a draft token costs a tenth of the pass it saves (docs/results/performance.md)."""
+"""Largest batch, in tokens, with draft tokens. In small batches, verifying one costs a tenth of a pass."""
 
 Logits = Mapping[Continuation, npt.NDArray[np.float32]]
 
