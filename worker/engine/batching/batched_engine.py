@@ -236,8 +236,7 @@ class BatchedEngine:
             state.reply.set_result(RequestError("out_of_memory", detail))
 
     def _alone_in(self, batch: ForwardBatch) -> list[Continuation]:
-        """The continuations that need what the batch computed, if memory held nothing else; otherwise
-        none."""
+        """The continuations that need what the batch computed if memory held nothing else, or none."""
         computed = {chunk.sequence for chunk in batch.chunks} | self._scheduler.prefix_cache.allocated
         return [sequence for sequence in self._states if computed <= {sequence, *sequence.prefixes}]
 
